@@ -1,0 +1,1 @@
+"""All HTTP: the API and the status page."""
