@@ -16,7 +16,9 @@ from appliance.vault import Vault
 class Box:
     """Shared by the legs; holds no state of a message (that is in the store)."""
 
-    def __init__(self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault
+    ) -> None:
         self.config = config
         self.clock = clock
         self.db = db

@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every section: a field that does not exist is an error, not a silence."""
 
 
-class Server(Settings):
+class Server(Settings, frozen=True):
     listen: str = "127.0.0.1:8080"
     https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
     certificate: str = ""  # a PEM of one's own, with `private_key`
@@ -38,21 +38,21 @@ class Server(Settings):
     metrics_token: str = ""  # empty: /metrics needs none
 
 
-class ClockSettings(Settings):
+class ClockSettings(Settings, frozen=True):
     trust: Literal["auto", "always"] = "auto"
     # What a scheduled message may be late by (the box was off, the clock unknown) and still be sent.
     late_grace_minutes: NotNegative = 24 * 60.0
     late_rule: Literal["send", "fail"] = "send"
 
 
-class Queue(Settings):
+class Queue(Settings, frozen=True):
     max_waiting: Count = 100_000
     lifetime_hours: Positive = 24.0
     # How much older a message must be to go before one of the next higher priority.
     aging_minutes: Positive = 10.0
 
 
-class Sending(Settings):
+class Sending(Settings, frozen=True):
     # Nobody knows whether it left: how long a report may still tell, then `on_uncertain` decides.
     uncertain_window_seconds: Positive = 600.0
     on_uncertain: Literal["fail", "resend"] = "fail"
@@ -68,47 +68,56 @@ class Sending(Settings):
     national_shifts: list[Annotated[int, Meta(ge=1, le=13)]] = []
 
 
-class Reports(Settings):
+class Reports(Settings, frozen=True):
     window_hours: Positive = 72.0  # how long a message is kept open for a report
     stray_minutes: Positive = 10.0  # how long a report is kept that fits no part yet
 
 
-class Archive(Settings):
+class Archive(Settings, frozen=True):
     # Finished messages move to the history in batches: whichever of the two comes first.
     batch: Annotated[int, Meta(ge=1, le=5000)] = 256
     after_minutes: NotNegative = 30.0
 
 
-class Retention(Settings):
+class Retention(Settings, frozen=True):
     days: Annotated[int, Meta(ge=1)] = 90
     step: Annotated[int, Meta(ge=1, le=10_000)] = 200  # messages removed in one transaction
     days_per_run: Annotated[int, Meta(ge=1)] = 3  # a wrong clock must not empty the history
 
 
-class Storage(Settings):
+class Storage(Settings, frozen=True):
     # Below this much free space a new message is refused: the box keeps it for its own results.
     reserve_mib: Count = 32
 
 
-class Webhook(Settings):
+class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: list[NotNegative] = [60.0, 300.0]
     allow_loopback: bool = False
     log_days: Annotated[int, Meta(ge=1)] = 30
 
 
-class Otp(Settings):
+class Otp(Settings, frozen=True):
     per_hour: Annotated[int, Meta(ge=1)] = 10
 
 
-class Inbox(Settings):
+class Inbox(Settings, frozen=True):
     part_timeout_minutes: Positive = 60.0
     reply_days: Positive = 30.0  # an answer belongs to the client that wrote last within these days
-    stop_words: list[str] = ["STOP", "STOPSMS", "ARRET", "ARRÊT", "DESABONNER", "UNSUBSCRIBE", "END", "QUIT"]
+    stop_words: list[str] = [
+        "STOP",
+        "STOPSMS",
+        "ARRET",
+        "ARRÊT",
+        "DESABONNER",
+        "UNSUBSCRIBE",
+        "END",
+        "QUIT",
+    ]
     start_words: list[str] = ["START", "UNSTOP", "REPRISE", "REABONNER"]
 
 
-class Limits(Settings):
+class Limits(Settings, frozen=True):
     """Limits of one SIM; 0 means none. Priority 1 passes quiet hours if `urgent_passes`."""
 
     per_minute: Count = 30
@@ -121,7 +130,7 @@ class Limits(Settings):
     urgent_passes: bool = True
 
 
-class Balance(Settings):
+class Balance(Settings, frozen=True):
     code: str = ""  # "*100#"; empty: never asked
     pattern: str = ""  # a regular expression with one group: the amount
     every_hours: Positive = 24.0
@@ -129,7 +138,7 @@ class Balance(Settings):
     reserve: NotNegative = 0.0  # below this only priority 1 is sent
 
 
-class Power(Settings):
+class Power(Settings, frozen=True):
     """The HAT's power key (see docs): GPIO line numbers as the header calls them (BCM); -1 none."""
 
     hat: str = ""
@@ -139,7 +148,7 @@ class Power(Settings):
     active_low: bool = False
 
 
-class ModemSettings(Settings):
+class ModemSettings(Settings, frozen=True):
     port: str = "sim"
     baud: Count = 0  # 0: find out
     name: str = ""
@@ -151,7 +160,7 @@ class ModemSettings(Settings):
     power: Power = Power()
 
 
-class Config(Settings):
+class Config(Settings, frozen=True):
     """All settings with their defaults. `zimbox config show` prints them."""
 
     rate_limit: Count = 100  # writes a minute a client; 0 switches both limits off
@@ -237,7 +246,9 @@ def _value(text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
-        return msgspec.convert([item.strip() for item in text.split(",") if item.strip()], kind, strict=False)
+        return msgspec.convert(
+            [item.strip() for item in text.split(",") if item.strip()], kind, strict=False
+        )
 
 
 def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | None) -> str:

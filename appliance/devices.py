@@ -9,6 +9,8 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 
 import structlog
+from modem.device import Device, Line
+from modem.pin import FilePinMemory
 
 from appliance import __version__
 from appliance.box import Box
@@ -17,7 +19,6 @@ from appliance.config import Limits, ModemSettings
 from appliance.rules import timestamp
 from appliance.store import devices as table
 from appliance.store import events
-from modem.device import Device, Line
 from modem.interface import (
     Changed,
     Event,
@@ -30,7 +31,6 @@ from modem.interface import (
     Status,
     Verdict,
 )
-from modem.pin import FilePinMemory
 from modem.simulator import Settings as SimulatorSettings
 from modem.simulator import Simulator
 
@@ -149,7 +149,9 @@ class Devices:
         self._data = data
         self._receive = receive
         self.attached: list[Attached] = []
-        self.joined: Callable[[Attached], None] = lambda _: None  # the assembly starts its legs here
+        self.joined: Callable[[Attached], None] = lambda _: (
+            None
+        )  # the assembly starts its legs here
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
 
@@ -165,7 +167,9 @@ class Devices:
         path = settings.port
         if path == "sim":
             index = len(self._simulators)
-            path = await self._simulate(index, test=test, pin=settings.pin, journal=journal, control=control)
+            path = await self._simulate(
+                index, test=test, pin=settings.pin, journal=journal, control=control
+            )
         modem = Device(
             Line(path=path, baud=settings.baud, rtscts=settings.rtscts),
             pin=settings.pin,
@@ -193,7 +197,7 @@ class Devices:
             control=control,
         )
         self._simulators.append(simulator)
-        return await simulator.start()
+        return str(await simulator.start())
 
     async def test_modem(self) -> Attached:
         """The simulated modem of the test keys, started on first use."""
@@ -253,7 +257,9 @@ class Devices:
         """The IMEI says which device this is, whatever port it is on."""
         identity = status.identity
         assert identity is not None
-        name = attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
+        name = (
+            attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
+        )
         clients = [int(c.removeprefix("client_")) for c in attached.settings.clients]
 
         def work(db: Connection) -> int:
@@ -279,7 +285,11 @@ class Devices:
         }
         if attached.online:
             name = "device.connected"
-            data |= {"connected_at": timestamp(now), "ip_address": own_address(), "app_version": __version__}
+            data |= {
+                "connected_at": timestamp(now),
+                "ip_address": own_address(),
+                "app_version": __version__,
+            }
         else:
             name = "device.disconnected"
             data |= {

@@ -50,9 +50,8 @@ from appliance.orders import (
 )
 from appliance.otp import OneTimePasswords
 from appliance.refusals import Refusal
-from appliance.store import answers, archive, blocked, clients, messages, queue, reading
+from appliance.store import answers, archive, blocked, clients, inbound, messages, queue, reading
 from appliance.store import devices as device_table
-from appliance.store import inbound
 from appliance.webhooks import Webhooks
 from modem import alphabet
 
@@ -108,7 +107,11 @@ class Gateway:
         """A test key may name any device of its client: its messages go to the simulated one."""
         number = ids.parse_decimal("device", device_id)
         live = await self._box.db.read(device_table.visible, key["client"], False)
-        test = await self._box.db.read(device_table.visible, key["client"], True) if key["test"] else []
+        test = (
+            await self._box.db.read(device_table.visible, key["client"], True)
+            if key["test"]
+            else []
+        )
         if number not in {row["id"] for row in (*live, *test)}:
             raise Refusal("INVALID_DEVICE_ID")
 
@@ -137,11 +140,7 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        kind: type[Accepted | BulkAccepted | OtpAccepted] = {
-            "otp": OtpAccepted,
-            "bulk": BulkAccepted,
-        }.get(idempotency.route, Accepted)
-        return await self._box.db.read(answers.earlier, caller.scope, idempotency, kind)
+        return await self._box.db.read(answers.earlier, caller.scope, idempotency)
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -185,7 +184,17 @@ class Gateway:
         end = now + round(config.queue.lifetime_hours * 3_600_000)
         if messages.get(db, number) is None:
             archive.take_back(db, number, now, end, rank)
-        messages.resend(db, self._box.ids, number, now, end, rank, plan.alphabet.value, plan.shift, len(plan.parts))
+        messages.resend(
+            db,
+            self._box.ids,
+            number,
+            now,
+            end,
+            rank,
+            plan.alphabet.value,
+            plan.shift,
+            len(plan.parts),
+        )
         return True
 
     async def _mine(self, caller: Caller, message_id: str) -> int:

@@ -32,7 +32,11 @@ class Inbox:
         except pdu.PduError as error:
             log.warning("pdu_undecodable", device=attached.number, reason=str(error))
             await self._box.db.write(
-                inbound.undecodable, attached.number, received.hex, str(error), self._box.clock.now()
+                inbound.undecodable,
+                attached.number,
+                received.hex,
+                str(error),
+                self._box.clock.now(),
             )
         else:
             if isinstance(decoded, pdu.Report):

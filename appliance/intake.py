@@ -30,7 +30,11 @@ class Route(msgspec.Struct, frozen=True):
     @property
     def pace_ms(self) -> float:
         """Milliseconds per part with all of them at work."""
-        return 1000 / sum((1 / a.pace_seconds for a in self.candidates), 0.0) if self.candidates else 4000.0
+        return (
+            1000 / sum((1 / a.pace_seconds for a in self.candidates), 0.0)
+            if self.candidates
+            else 4000.0
+        )
 
 
 class Intake:
@@ -66,11 +70,15 @@ class Intake:
             await self._devices.test_modem()
         rows = await self._box.db.read(device_table.visible, caller.client_id, test)
         mine = {row["id"] for row in rows}
-        named = ids.parse_decimal("device", caller.device_id) if caller.device_id and not test else None
+        named = (
+            ids.parse_decimal("device", caller.device_id) if caller.device_id and not test else None
+        )
         attached = [
             a
             for a in self._devices.attached
-            if a.test == test and (a.number in mine or not a.number) and (named is None or a.number == named)
+            if a.test == test
+            and (a.number in mine or not a.number)
+            and (named is None or a.number == named)
         ]
         if not scheduled and not test and not any(self._expected(a) for a in attached):
             raise Refusal("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
@@ -79,7 +87,9 @@ class Intake:
         best = sorted(attached, key=lambda a: (not a.online, not a.number, a.number))
         device = best[0].number if best and best[0].number else min(mine, default=0)
         # A client that may not use every modem gets its messages pinned to one of its own.
-        others = any(a.test == test and a.number and a.number not in mine for a in self._devices.attached)
+        others = any(
+            a.test == test and a.number and a.number not in mine for a in self._devices.attached
+        )
         return Route(device, others and bool(device), tuple(attached))
 
     def _expected(self, attached: Attached) -> bool:
@@ -115,7 +125,7 @@ class Intake:
         route: Route,
     ) -> Accepted:
         now = self._box.clock.now()
-        earlier = answers.earlier(db, caller.scope, idempotency, Accepted)
+        earlier = answers.again(db, caller.scope, idempotency, Accepted)
         if earlier is not None:
             return earlier
         accepted = self.take(db, caller, order, route, now, ahead=self.waiting(db, caller, 1))
@@ -196,7 +206,9 @@ class Intake:
         )
         number = messages.insert(db, self._box.ids, fresh, now)
         before = 0 if order.priority == pacing.URGENT else ahead
-        estimate = round(max(due_at, now + before * route.pace_ms) + len(plan.parts) * route.pace_ms)
+        estimate = round(
+            max(due_at, now + before * route.pace_ms) + len(plan.parts) * route.pace_ms
+        )
         return Accepted(
             message_id=ids.message_id(number),
             to=order.to,
@@ -279,7 +291,7 @@ class Intake:
         route: Route,
     ) -> BulkAccepted:
         now = self._box.clock.now()
-        earlier = answers.earlier(db, caller.scope, idempotency, BulkAccepted)
+        earlier = answers.again(db, caller.scope, idempotency, BulkAccepted)
         if earlier is not None:
             return earlier
         ahead = self.waiting(db, caller, 0)

@@ -62,7 +62,10 @@ PART_STEPS: dict[tuple[Part, Step], Part] = {
     (Part.HANDED, Step.DELIVER): Part.DELIVERED,  # the report of an earlier try
     (Part.TAKEN, Step.DELIVER): Part.DELIVERED,
     (Part.TAKEN, Step.UNDELIVER): Part.FAILED,
-    (Part.UNCERTAIN, Step.TAKE): Part.TAKEN,  # a report says that the network has it and still tries
+    (
+        Part.UNCERTAIN,
+        Step.TAKE,
+    ): Part.TAKEN,  # a report says that the network has it and still tries
     (Part.UNCERTAIN, Step.DELIVER): Part.DELIVERED,
     (Part.UNCERTAIN, Step.UNDELIVER): Part.FAILED,
     (Part.UNCERTAIN, Step.EXPIRE): Part.FAILED,

@@ -6,7 +6,6 @@ import hmac
 import secrets
 from sqlite3 import Connection
 
-
 from appliance import ids, rules
 from appliance.box import Box
 from appliance.intake import Intake, Route
@@ -61,7 +60,7 @@ class OneTimePasswords:
         route: Route,
     ) -> OtpAccepted:
         now = self._box.clock.now()
-        earlier = answers.earlier(db, caller.scope, idempotency, OtpAccepted)
+        earlier = answers.again(db, caller.scope, idempotency, OtpAccepted)
         if earlier is not None:
             return earlier
         test = caller.mode == "test"
@@ -131,5 +130,3 @@ class OneTimePasswords:
             return OtpVerdict(True, verified_at=now)
         otps.spend_attempt(db, row["id"])
         return OtpVerdict(False, attempts_remaining=row["attempts_left"] - 1)
-
-

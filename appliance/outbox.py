@@ -79,7 +79,7 @@ class Outbox:
         while not self._stopping:
             wait = SAFETY_LOOK_SECONDS
             if self._can_send():
-                found = await self._box.db.write(self._claim)
+                found: Job | Nothing | None = await self._box.db.write(self._claim)
                 while isinstance(found, Job):
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
@@ -89,7 +89,11 @@ class Outbox:
 
     def _can_send(self) -> bool:
         a = self._attached
-        return bool(a.number) and a.modem.status.state == State.READY and not a.resting(self._box.clock)
+        return (
+            bool(a.number)
+            and a.modem.status.state == State.READY
+            and not a.resting(self._box.clock)
+        )
 
     def _wait_seconds(self, found: Nothing | None) -> float:
         rest = self._attached.rest_seconds(self._box.clock)
@@ -112,7 +116,9 @@ class Outbox:
 
     def _claim(self, db: Connection) -> Job | Nothing:
         box = self._box
-        found = queue.claim(db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted)
+        found = queue.claim(
+            db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted
+        )
         self._attached.held_by = found.held if isinstance(found, Nothing) else ""
         return found
 

@@ -26,7 +26,7 @@ def rank(priority: int, due_at: int, aging_minutes: float) -> int:
 
 def backoff_ms(tries: int, first_seconds: float, longest_seconds: float) -> int:
     """How long to wait after the n-th refusal: doubling, with jitter so that modems do not march in step."""
-    seconds = min(first_seconds * 2 ** (tries - 1), longest_seconds)
+    seconds: float = min(first_seconds * 2.0 ** (tries - 1), longest_seconds)
     return round(seconds * 1000 * random.uniform(0.8, 1.2))
 
 
@@ -64,8 +64,8 @@ def allowance(limits: Limits, usage: Usage, now: int, zone: ZoneInfo) -> Allowan
     quiet_until = quiet(limits.quiet_hours, now, zone)
     if quiet_until is not None:
         return Allowance(False, limits.urgent_passes, not full, quiet_until, "quiet_hours")
-    again_at = next_month(now, zone, limits.billing_day) if full else None
-    return Allowance(True, True, not full, again_at, "recipients_per_month" if full else "")
+    more_at = next_month(now, zone, limits.billing_day) if full else None
+    return Allowance(True, True, not full, more_at, "recipients_per_month" if full else "")
 
 
 def local(now: int, zone: ZoneInfo) -> datetime:

@@ -7,16 +7,22 @@ from typing import TypeVar
 
 import msgspec
 
+from appliance.interface import Accepted, BulkAccepted, OtpAccepted
 from appliance.orders import Idempotency
 from appliance.refusals import Refusal
 
-T = TypeVar("T", bound=msgspec.Struct)
+Answer = Accepted | BulkAccepted | OtpAccepted
+T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
+KINDS: dict[str, type[Answer]] = {k.__name__: k for k in (Accepted, BulkAccepted, OtpAccepted)}
 
 
-def earlier(db: Connection, scope: int, idempotency: Idempotency | None, kind: type[T]) -> T | None:
-    """The answer this key got before. IDEMPOTENCY_CONFLICT when it came with another body."""
-    if idempotency is None:
-        return None
+class _Kept(msgspec.Struct, frozen=True):
+    kind: str
+    answer: msgspec.Raw
+
+
+def earlier(db: Connection, scope: int, idempotency: Idempotency) -> Answer | None:
+    """The answer this key got before. IDEMPOTENCY_CONFLICT when it came with another body or route."""
     row = db.execute(
         "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ?",
         (scope, idempotency.key),
@@ -25,17 +31,25 @@ def earlier(db: Connection, scope: int, idempotency: Idempotency | None, kind: t
         return None
     if row["fingerprint"] != idempotency.fingerprint:
         raise Refusal("IDEMPOTENCY_CONFLICT")
-    return msgspec.json.decode(row["answer"], type=kind)
+    kept = msgspec.json.decode(row["answer"], type=_Kept)
+    return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
+
+
+def again(db: Connection, scope: int, idempotency: Idempotency | None, kind: type[T]) -> T | None:
+    """As `earlier`, where only one kind of answer can be: looked at inside the transaction."""
+    found = earlier(db, scope, idempotency) if idempotency else None
+    return found if isinstance(found, kind) else None
 
 
 def keep(
-    db: Connection, scope: int, idempotency: Idempotency | None, answer: msgspec.Struct, now: int
+    db: Connection, scope: int, idempotency: Idempotency | None, answer: Answer, now: int
 ) -> None:
     if idempotency is not None:
+        kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
         db.execute(
             "INSERT INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
             "VALUES (?, ?, ?, 202, ?, ?)",
-            (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(answer), now),
+            (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
         )
 
 

@@ -170,13 +170,21 @@ def marks(db: Connection) -> Ids:
     kept = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('long_mark', 'short_mark')"))
     long_mark = max(
         [kept.get("long_mark", 0)]
-        + [db.execute(f"SELECT COALESCE(MAX(id), 0) FROM {t}").fetchone()[0] for t in ("message", "history")]
+        + [
+            db.execute(f"SELECT COALESCE(MAX(id), 0) FROM {t}").fetchone()[0]
+            for t in ("message", "history")
+        ]
     )
     short_mark = max(
         [kept.get("short_mark", 0)]
         + [
             db.execute(f"SELECT COALESCE(MAX({column}), 0) FROM {table}").fetchone()[0]
-            for table, column in (("event", "id"), ("otp", "id"), ("inbound", "id"), ("message", "batch"))
+            for table, column in (
+                ("event", "id"),
+                ("otp", "id"),
+                ("inbound", "id"),
+                ("message", "batch"),
+            )
         ]
     )
     return Ids(long_mark, short_mark)
@@ -189,5 +197,3 @@ def keep_marks(db: Connection, new_ids: Ids) -> None:
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = MAX(value, excluded.value)",
         [("long_mark", long_mark), ("short_mark", short_mark)],
     )
-
-

@@ -16,7 +16,13 @@ def is_blocked(db: Connection, scope: int, number: str) -> bool:
 
 
 def add(
-    db: Connection, scope: int, number: str, reason: str, source: str, now: int, device: int | None = None
+    db: Connection,
+    scope: int,
+    number: str,
+    reason: str,
+    source: str,
+    now: int,
+    device: int | None = None,
 ) -> Row:
     """Put a number on the list; what stood there stays."""
     db.execute(

@@ -8,7 +8,9 @@ from sqlite3 import Connection, Row
 
 import msgspec
 
+from appliance.ids import Ids
 from appliance.interface import Permissions
+from appliance.message import Status
 from appliance.store import messages, tally
 
 KEY_BYTES = 24
@@ -35,7 +37,8 @@ def add_client(db: Connection, name: str, now: int) -> NewClient:
     """A new client with a secret that signs the calls to its messages' own webhook_url."""
     secret = "whsec_" + secrets.token_hex(24)
     cursor = db.execute(
-        "INSERT INTO client (name, signing_secret, created_at) VALUES (?, ?, ?)", (name, secret, now)
+        "INSERT INTO client (name, signing_secret, created_at) VALUES (?, ?, ?)",
+        (name, secret, now),
     )
     assert cursor.lastrowid is not None
     return NewClient(cursor.lastrowid, name, secret)
@@ -110,22 +113,32 @@ def used(db: Connection, key_ids: list[int], now: int) -> None:
     db.executemany("UPDATE api_key SET last_used_at = ? WHERE id = ?", [(now, k) for k in key_ids])
 
 
-def revoke(db: Connection, key_id: int, now: int) -> bool:
-    """Revoke at once; False if there is no such key or it was revoked before."""
+def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False) -> bool:
+    """Revoke at once; False if there is no such key or it was revoked before.
+
+    With `cancel_queued` its waiting messages are parked here and cancelled by the box.
+    """
     done = db.execute(
-        "UPDATE api_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now, key_id)
+        "UPDATE api_key SET revoked_at = ?, cancel_queued = ? WHERE id = ? AND revoked_at IS NULL",
+        (now, int(cancel_queued), key_id),
     )
+    if cancel_queued and done.rowcount:
+        db.execute(
+            "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
+            "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0)",
+            (NEVER, key_id),
+        )
     return bool(done.rowcount)
 
 
-def queued_of_key(db: Connection, key_id: int) -> list[int]:
-    """Messages this key queued of which no part was handed over yet."""
-    return [
-        row[0]
-        for row in db.execute(
-            "SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0", (key_id,)
-        )
-    ]
+def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
+    """Cancel what keys queued that were revoked with `cancel_queued`. Returns how many."""
+    rows = db.execute(
+        "SELECT m.id FROM message m JOIN api_key k ON k.id = m.api_key WHERE k.cancel_queued = 1 "
+        "AND m.status = 'queued' AND m.touched = 0 LIMIT ?",
+        (most,),
+    ).fetchall()
+    return sum(messages.cancel(db, new_ids, row["id"], now) for row in rows)
 
 
 NEVER = 1 << 52  # a ready_at far in the future: parked
@@ -173,14 +186,17 @@ def erase(db: Connection, client: int, now: int) -> bool:
     if not done.rowcount:
         return False
     scopes = (client * 2, client * 2 + 1)
-    db.execute("UPDATE api_key SET revoked_at = COALESCE(revoked_at, ?), name = '' WHERE client = ?", (now, client))
+    db.execute(
+        "UPDATE api_key SET revoked_at = COALESCE(revoked_at, ?), name = '' WHERE client = ?",
+        (now, client),
+    )
     both = "scope IN (?, ?)"
     for row in db.execute(
         f"SELECT id, scope, device, created_at FROM message WHERE {both} AND status = 'queued' AND touched = 0",
         scopes,
     ).fetchall():
-        tally.add(db, row["scope"], row["device"], row["created_at"], messages.Status.QUEUED, -1)
-        tally.add(db, row["scope"], row["device"], row["created_at"], messages.Status.CANCELLED)
+        tally.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
+        tally.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
         db.execute("DELETE FROM part WHERE message = ?", (row["id"],))
         db.execute("DELETE FROM message WHERE id = ?", (row["id"],))
     # A part that waits behind one that was handed over goes no more.

@@ -39,7 +39,7 @@ class Line(aiosqlite.Connection):
     """A connection with its thread, to which whole functions are given instead of statements."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._execute(work, self._conn)
+        result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # not typed there
         return result
 
 
@@ -65,7 +65,9 @@ def migrate(connection: sqlite3.Connection) -> int:
     """Bring the schema up to date, one transaction a step. Returns the version it has now."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     scripts = resources.files("appliance.store") / "migrations"
-    steps = sorted(s for s in scripts.iterdir() if s.name.endswith(".sql"))
+    steps = sorted(
+        (s for s in scripts.iterdir() if s.name.endswith(".sql")), key=lambda step: step.name
+    )
     for number, step in enumerate(steps, start=1):
         if number > version:
             connection.executescript(
@@ -85,7 +87,7 @@ def group(
             connection.execute("SAVEPOINT work")
             try:
                 results.append(work(connection))
-            except Exception as error:  # noqa: BLE001 - handed to whoever asked for this work
+            except Exception as error:
                 if not connection.in_transaction:  # SQLite itself rolled everything back
                     raise
                 connection.execute("ROLLBACK TO work")
@@ -104,6 +106,20 @@ def _ours(error: Exception) -> Exception:
     code = getattr(error, "sqlite_errorname", "")
     full = code == "SQLITE_FULL" or (isinstance(error, OSError) and error.errno == 28)
     return StorageFull(str(error)) if full else error
+
+
+def beside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """One unit of work from another process (the command line), running box or not."""
+    connection = _open(path, writer=True)
+    try:
+        migrate(connection)
+        result = group(connection, [work])[0]
+    finally:
+        connection.close()
+    if isinstance(result, Exception):
+        raise _ours(result)
+    done: T = result
+    return done
 
 
 class Database:

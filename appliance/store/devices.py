@@ -55,7 +55,9 @@ def visible(db: Connection, client: int, test: bool) -> list[Row]:
 def clients_of(db: Connection, device: int) -> list[int]:
     """Whose it is: those it is assigned to, else all."""
     own = [r[0] for r in db.execute("SELECT client FROM device_client WHERE device = ?", (device,))]
-    return own or [r[0] for r in db.execute("SELECT id FROM client WHERE deleted_at IS NULL ORDER BY id")]
+    return own or [
+        r[0] for r in db.execute("SELECT id FROM client WHERE deleted_at IS NULL ORDER BY id")
+    ]
 
 
 def remove(db: Connection, device: int) -> bool:

@@ -90,4 +90,7 @@ def error_of(message: Row) -> dict[str, Any] | None:
         return None
     code = message["error_code"]
     detail = msgspec.json.decode(message["error_detail"] or "{}")
-    return {"code": "TIMEOUT" if code == "SMS_SEND_TIMEOUT" else code, "message": detail.get("fr", "")}
+    return {
+        "code": "TIMEOUT" if code == "SMS_SEND_TIMEOUT" else code,
+        "message": detail.get("fr", ""),
+    }

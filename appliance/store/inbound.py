@@ -83,7 +83,9 @@ def overdue(db: Connection, before: int) -> list[list[Row]]:
     return found
 
 
-def owner(db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int) -> int | None:
+def owner(
+    db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
+) -> int | None:
     """The scope an incoming text belongs to: who wrote to that number last, else the first client."""
     row = db.execute(
         "SELECT scope FROM last_writer JOIN client ON client.id = scope / 2 AND deleted_at IS NULL "
@@ -160,7 +162,8 @@ def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], in
             arguments.append(value)  # type: ignore[arg-type]
     where = " AND ".join(clauses)
     total: int = db.execute(
-        f"SELECT COUNT(*) FROM (SELECT 1 FROM inbound WHERE {where} LIMIT {COUNT_MOST + 1})", arguments
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM inbound WHERE {where} LIMIT {COUNT_MOST + 1})",
+        arguments,
     ).fetchone()[0]
     rows = db.execute(
         f"SELECT * FROM inbound WHERE {where} ORDER BY received_at DESC, id DESC LIMIT ? OFFSET ?",

@@ -62,7 +62,17 @@ def insert(db: Connection, new_ids: Ids, fresh: Fresh, now: int) -> int:
         INSERT_MESSAGE,
         (
             (number, f.scope, f.api_key, f.kind, f.batch, f.recipient, f.body, f.secret, f.alphabet)
-            + (f.shift, f.parts, f.priority, f.device, int(f.pinned), f.tries, now, now, f.scheduled_at)
+            + (
+                f.shift,
+                f.parts,
+                f.priority,
+                f.device,
+                int(f.pinned),
+                f.tries,
+                now,
+                now,
+                f.scheduled_at,
+            )
             + (f.due_at, f.expires_at, f.validity_minutes, int(f.flash), f.on_uncertain, f.metadata)
             + (f.webhook_url, now)
         ),
@@ -72,7 +82,15 @@ def insert(db: Connection, new_ids: Ids, fresh: Fresh, now: int) -> int:
     db.executemany(
         INSERT_PART,
         [
-            (number, k, f.scope & 1, pin, int(f.priority == 1), int(f.scheduled_at is not None), f.rank)
+            (
+                number,
+                k,
+                f.scope & 1,
+                pin,
+                int(f.priority == 1),
+                int(f.scheduled_at is not None),
+                f.rank,
+            )
             + (f.due_at, ripe)
             for k in range(1, f.parts + 1)
         ],
@@ -143,7 +161,12 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, event: bool =
             '{"code": "DEVICE_ERROR"}',
         )
         detail = msgspec.json.decode(error)
-        changes |= {"failed_at": now, "error_code": detail["code"], "error_detail": error, "secret": None}
+        changes |= {
+            "failed_at": now,
+            "error_code": detail["code"],
+            "error_detail": error,
+            "secret": None,
+        }
     elif then == Status.CANCELLED:
         changes |= {"cancelled_at": now, "secret": None}
     elif then == Status.QUEUED:  # resend
@@ -166,7 +189,9 @@ def _last_hand_over(parts: list[Row], then: Status) -> int | None:
     return max((p["handed_at"] for p in parts if p["handed_at"] is not None), default=None)
 
 
-def _close_if_finished(db: Connection, number: int, status: Status, parts: list[Row], now: int) -> None:
+def _close_if_finished(
+    db: Connection, number: int, status: Status, parts: list[Row], now: int
+) -> None:
     """Mark what nothing can change any more: it may move to the history."""
     open_parts = any(p["open"] for p in parts)
     final = status in (Status.DELIVERED, Status.CANCELLED) or (
@@ -191,7 +216,9 @@ def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
     return True
 
 
-def fail(db: Connection, new_ids: Ids, number: int, error: str, now: int, step: Step = Step.EXPIRE) -> bool:
+def fail(
+    db: Connection, new_ids: Ids, number: int, error: str, now: int, step: Step = Step.EXPIRE
+) -> bool:
     """Fail a queued message through its first part that may take this step; False if none can.
 
     `error` is JSON {"code", "en", "fr", …}.

@@ -466,7 +466,14 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
     if again:
         keep_try(db, part, error=part["error"] or TIMED_OUT, answered_at=part["answered_at"])
         messages.step_part(
-            db, part, Step.REPEAT, tries=part["tries"] + 1, ripe=1, ready_at=now, open=0, scheduled=0
+            db,
+            part,
+            Step.REPEAT,
+            tries=part["tries"] + 1,
+            ripe=1,
+            ready_at=now,
+            open=0,
+            scheduled=0,
         )
     else:
         messages.step_part(db, part, Step.EXPIRE, error=TIMED_OUT)

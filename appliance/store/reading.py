@@ -133,9 +133,7 @@ def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
     return " AND device = :device", {"device": ids.parse_decimal("device", device_id) or -1}
 
 
-def _rows_between(
-    db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int
-) -> int:
+def _rows_between(db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int) -> int:
     """Messages counted one by one; for less than an hour."""
     if start >= end:
         return 0
@@ -228,7 +226,9 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
             arguments["phrase"] = phrase(wanted.search)
             return _searched(db, wanted, hot, cold, arguments, offset)
     total = _bounded(
-        db, f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 FROM history WHERE {cold}", arguments
+        db,
+        f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 FROM history WHERE {cold}",
+        arguments,
     )
     rows = db.execute(
         f"{_both(hot, cold)} ORDER BY {order} LIMIT :limit OFFSET :offset",
@@ -238,11 +238,21 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
 
 
 def _searched(
-    db: Connection, wanted: HistoryFilter, hot: str, cold: str, arguments: dict[str, Any], offset: int
+    db: Connection,
+    wanted: HistoryFilter,
+    hot: str,
+    cold: str,
+    arguments: dict[str, Any],
+    offset: int,
 ) -> HistoryPage:
     """The full-text index gives ids in falling order, which is the order of time: it can stop early."""
-    indexed = f"FROM history_text t CROSS JOIN history h ON h.id = t.rowid WHERE t.folded MATCH :phrase AND {cold}"
-    total = _bounded(db, f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 {indexed}", arguments)
+    indexed = (
+        "FROM history_text t CROSS JOIN history h ON h.id = t.rowid "
+        f"WHERE t.folded MATCH :phrase AND {cold}"
+    )
+    total = _bounded(
+        db, f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 {indexed}", arguments
+    )
     columns = ", ".join(f"h.{name.strip()}" for name in COLUMNS.split(","))
     most = {"most": offset + wanted.limit}
     recent = db.execute(
@@ -378,13 +388,15 @@ def story(db: Connection, number: int) -> dict[str, Any]:
     return told
 
 
-PART_STORY = "number, state, device, sim, handed_at, answered_at, reference, tp_status, reported_at, tries, error"
 TRY_STORY = "number, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error"
+PART_STORY = f"{TRY_STORY}, state, tries"
 
 
 def live_story(db: Connection, number: int) -> dict[str, Any]:
     """Parts and tries of a message in motion, as they are kept with it when it moves to history."""
-    parts = db.execute(f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,))
+    parts = db.execute(
+        f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,)
+    )
     tries = db.execute(f"SELECT {TRY_STORY} FROM try WHERE message = ? ORDER BY id", (number,))
     return {"parts": [_told(r) for r in parts], "tries": [_told(r) for r in tries]}
 

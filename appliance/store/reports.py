@@ -50,7 +50,13 @@ def _find(db: Connection, sim: str, heard: Heard) -> Candidate | None:
     return matching.match(
         heard,
         [
-            Candidate(r["kind"], (r["message"], r["number"]), r["recipient"], r["reference"], r["handed_at"])
+            Candidate(
+                r["kind"],
+                (r["message"], r["number"]),
+                r["recipient"],
+                r["reference"],
+                r["handed_at"],
+            )
             for r in rows
         ],
     )
@@ -132,10 +138,18 @@ def apply_strays(
         if found is not None and found.kind == "part" and found.key == (message, number):
             db.execute("DELETE FROM stray_report WHERE id = ?", (stray["id"],))
             _apply(
-                db, new_ids, found, stray["reference"], stray["tp_status"], stray["discharged_at"], now
+                db,
+                new_ids,
+                found,
+                stray["reference"],
+                stray["tp_status"],
+                stray["discharged_at"],
+                now,
             )
 
 
 def forget_strays(db: Connection, before: int) -> list[Row]:
     """Reports that nobody missed, for the log."""
-    return db.execute("DELETE FROM stray_report WHERE arrived_at < ? RETURNING *", (before,)).fetchall()
+    return db.execute(
+        "DELETE FROM stray_report WHERE arrived_at < ? RETURNING *", (before,)
+    ).fetchall()

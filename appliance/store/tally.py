@@ -10,7 +10,9 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
-def add(db: Connection, scope: int, device: int, created_at: int, status: Status, n: int = 1) -> None:
+def add(
+    db: Connection, scope: int, device: int, created_at: int, status: Status, n: int = 1
+) -> None:
     """`n` more messages stand at this status (n may be negative)."""
     for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
         db.execute(

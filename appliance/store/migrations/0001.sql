@@ -23,7 +23,8 @@ CREATE TABLE api_key (
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   expires_at INTEGER,
-  revoked_at INTEGER
+  revoked_at INTEGER,
+  cancel_queued INTEGER NOT NULL DEFAULT 0   -- revoked so that what it queued goes no more
 );
 
 -- What a key with a daily cap has queued, by local day.
