@@ -1,0 +1,356 @@
+"""Everything the API says no with: code, status, French and English; and its few other sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+Language = Literal["fr", "en"]
+
+Code = Literal[
+    # the server's own
+    "INVALID_REQUEST",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "INTERNAL_ERROR",
+    "STORAGE_FULL",
+    # who is asking
+    "MISSING_AUTH_HEADERS",
+    "INVALID_API_KEY",
+    "INVALID_CLIENT_ID",
+    "INVALID_DEVICE_ID",
+    "KEY_NOT_ALLOWED",
+    # sending
+    "INVALID_PHONE_NUMBER",
+    "MESSAGE_TOO_LONG",
+    "INVALID_PRIORITY",
+    "INVALID_SCHEDULED_DATE",
+    "INVALID_WEBHOOK_URL",
+    "TOO_MANY_RECIPIENTS",
+    "IDEMPOTENCY_CONFLICT",
+    "BLOCKED_NUMBER",
+    "RATE_LIMIT_EXCEEDED",
+    "QUEUE_FULL",
+    "QUOTA_EXCEEDED",
+    "DEVICE_OFFLINE",
+    "NO_DEVICE_AVAILABLE",
+    # what was sent
+    "MESSAGE_NOT_FOUND",
+    "CANNOT_CANCEL_MESSAGE",
+    "CANNOT_RESEND_MESSAGE",
+    # one-time codes
+    "OTP_RATE_LIMIT",
+    "OTP_NOT_FOUND",
+    "OTP_EXPIRED",
+    "OTP_MAX_ATTEMPTS",
+    # webhooks
+    "WEBHOOK_NOT_FOUND",
+]
+
+FailureCode = Literal[
+    "NETWORK_ERROR",
+    "NO_CREDIT",
+    "BLOCKED_NUMBER",
+    "INVALID_NUMBER",
+    "SMS_SEND_TIMEOUT",
+    "DEVICE_ERROR",
+]
+
+
+class Words(msgspec.Struct, frozen=True):
+    """One sentence in both languages."""
+
+    french: str
+    english: str
+
+    def say(self, language: Language) -> str:
+        """The sentence in `language`."""
+        return self.english if language == "en" else self.french
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a code always means: its HTTP status and its sentence."""
+
+    status: int
+    words: Words
+
+
+def _kind(status: int, french: str, english: str) -> Kind:
+    return Kind(status, Words(french, english))
+
+
+KINDS: dict[Code, Kind] = {
+    "INVALID_REQUEST": _kind(400, "La requête est invalide.", "The request is invalid."),
+    "NOT_FOUND": _kind(404, "Cette adresse n'existe pas.", "There is nothing at this address."),
+    "METHOD_NOT_ALLOWED": _kind(
+        405,
+        "Cette méthode HTTP n'est pas acceptée à cette adresse.",
+        "This HTTP method is not allowed at this address.",
+    ),
+    "PAYLOAD_TOO_LARGE": _kind(
+        413,
+        "Le corps de la requête est trop volumineux.",
+        "The body of the request is too large.",
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": _kind(
+        415,
+        "Le corps de la requête doit être en JSON (Content-Type: application/json).",
+        "The body of the request must be JSON (Content-Type: application/json).",
+    ),
+    "INTERNAL_ERROR": _kind(
+        500,
+        "Une erreur interne est survenue. Elle a été consignée dans le journal du boîtier.",
+        "An internal error occurred. It was recorded in the log of the box.",
+    ),
+    "STORAGE_FULL": _kind(
+        503,
+        "L'espace de stockage du boîtier est plein : le message n'a pas été pris en charge.",
+        "The storage of the box is full: the message was not taken.",
+    ),
+    "MISSING_AUTH_HEADERS": _kind(
+        400,
+        "Les en-têtes d'authentification X-API-Key et X-Client-ID sont obligatoires.",
+        "The authentication headers X-API-Key and X-Client-ID are required.",
+    ),
+    "INVALID_API_KEY": _kind(
+        401,
+        "La clé API est inconnue, révoquée ou expirée.",
+        "The API key is unknown, revoked or expired.",
+    ),
+    "INVALID_CLIENT_ID": _kind(
+        401,
+        "L'identifiant client est inconnu ou ne correspond pas à cette clé API.",
+        "The client id is unknown or does not match this API key.",
+    ),
+    "INVALID_DEVICE_ID": _kind(
+        404,
+        "Cet appareil n'existe pas ou ne vous est pas attribué.",
+        "This device does not exist or is not assigned to you.",
+    ),
+    "KEY_NOT_ALLOWED": _kind(
+        403,
+        "Cette clé API n'est pas autorisée à effectuer cette opération.",
+        "This API key is not allowed to do this.",
+    ),
+    "INVALID_PHONE_NUMBER": _kind(
+        400,
+        "Le numéro de téléphone est invalide : il doit être au format international, "
+        "par exemple +33612345678.",
+        "The phone number is invalid: it must be in international format, "
+        "for example +33612345678.",
+    ),
+    "MESSAGE_TOO_LONG": _kind(
+        400,
+        "Le message dépasse 1600 caractères.",
+        "The message is longer than 1600 characters.",
+    ),
+    "INVALID_PRIORITY": _kind(
+        400,
+        "La priorité est invalide : utilisez 1 à 5, ou urgent, high, normal, low, bulk.",
+        "The priority is invalid: use 1 to 5, or urgent, high, normal, low, bulk.",
+    ),
+    "INVALID_SCHEDULED_DATE": _kind(
+        400,
+        "La date d'envoi programmée est invalide : au format ISO 8601, "
+        "dans le futur et à 30 jours au plus.",
+        "The scheduled date is invalid: it must be ISO 8601, "
+        "in the future and at most 30 days ahead.",
+    ),
+    "INVALID_WEBHOOK_URL": _kind(
+        400,
+        "L'URL du webhook est invalide ou n'est pas autorisée.",
+        "The webhook URL is invalid or not allowed.",
+    ),
+    "TOO_MANY_RECIPIENTS": _kind(
+        400,
+        "L'envoi groupé contient trop de destinataires.",
+        "The bulk request has too many recipients.",
+    ),
+    "IDEMPOTENCY_CONFLICT": _kind(
+        409,
+        "Cette clé d'idempotence a déjà servi pour une requête différente.",
+        "This idempotency key was already used for a different request.",
+    ),
+    "BLOCKED_NUMBER": _kind(
+        403,
+        "Ce numéro est bloqué ou s'est désabonné : aucun SMS ne lui est envoyé.",
+        "This number is blocked or has opted out: no SMS is sent to it.",
+    ),
+    "RATE_LIMIT_EXCEEDED": _kind(
+        429,
+        "Trop de requêtes. Réessayez dans un instant.",
+        "Too many requests. Try again in a moment.",
+    ),
+    "QUEUE_FULL": _kind(
+        429,
+        "La file d'attente est pleine. Réessayez lorsque des messages seront partis.",
+        "The queue is full. Try again when some messages have left.",
+    ),
+    "QUOTA_EXCEEDED": _kind(
+        429,
+        "La limite d'envoi est atteinte : ce message ne pourrait pas partir à temps.",
+        "The sending limit is reached: this message could not leave in time.",
+    ),
+    "DEVICE_OFFLINE": _kind(
+        503,
+        "L'appareil demandé est hors ligne depuis trop longtemps.",
+        "The requested device has been offline for too long.",
+    ),
+    "NO_DEVICE_AVAILABLE": _kind(
+        503,
+        "Aucun appareil n'est disponible pour envoyer ce message.",
+        "No device is available to send this message.",
+    ),
+    "MESSAGE_NOT_FOUND": _kind(404, "Ce message n'existe pas.", "This message does not exist."),
+    "CANNOT_CANCEL_MESSAGE": _kind(
+        400,
+        "Ce message ne peut plus être annulé : son envoi a commencé ou il est déjà terminé.",
+        "This message can no longer be cancelled: its sending has begun or it is already over.",
+    ),
+    "CANNOT_RESEND_MESSAGE": _kind(
+        400,
+        "Ce message ne peut pas être renvoyé : seul un message en échec peut l'être, "
+        "à l'exception des codes de vérification.",
+        "This message cannot be resent: only a failed message can, and never a verification code.",
+    ),
+    "OTP_RATE_LIMIT": _kind(
+        429,
+        "Trop de codes de vérification ont été demandés pour ce numéro. Réessayez plus tard.",
+        "Too many verification codes were requested for this number. Try again later.",
+    ),
+    "OTP_NOT_FOUND": _kind(
+        404,
+        "Ce code de vérification n'existe pas ou a déjà été utilisé.",
+        "This verification code does not exist or was already used.",
+    ),
+    "OTP_EXPIRED": _kind(
+        400,
+        "Le code de vérification a expiré. Demandez-en un nouveau.",
+        "The verification code has expired. Request a new one.",
+    ),
+    "OTP_MAX_ATTEMPTS": _kind(
+        429,
+        "Le nombre maximal de tentatives est atteint. Demandez un nouveau code.",
+        "The maximum number of attempts is reached. Request a new code.",
+    ),
+    "WEBHOOK_NOT_FOUND": _kind(404, "Ce webhook n'existe pas.", "This webhook does not exist."),
+}
+
+# `error.code` of a failed message (api.md, "Errors while sending").
+FAILURES: dict[FailureCode, Words] = {
+    "NETWORK_ERROR": Words(
+        "Le réseau mobile a refusé le message ou n'a pas pu l'acheminer.",
+        "The mobile network refused the message or could not deliver it.",
+    ),
+    "NO_CREDIT": Words(
+        "Le crédit de la carte SIM est épuisé.", "The credit of the SIM card is used up."
+    ),
+    "BLOCKED_NUMBER": Words(
+        "Ce numéro est bloqué ou s'est désabonné.", "This number is blocked or has opted out."
+    ),
+    "INVALID_NUMBER": Words("Ce numéro n'est pas attribué.", "This number is not in use."),
+    "SMS_SEND_TIMEOUT": Words(
+        "Le message n'a pas pu être envoyé ou confirmé à temps.",
+        "The message could not be sent or confirmed in time.",
+    ),
+    "DEVICE_ERROR": Words(
+        "Le modem ou sa carte SIM n'a pas pu envoyer le message.",
+        "The modem or its SIM card could not send the message.",
+    ),
+}
+
+# What the API says when all went well.
+AUTHENTICATED = Words("Authentification réussie", "Authentication successful")
+CANCELLED = Words("SMS annulé avec succès", "SMS cancelled successfully")
+OTP_VALID = Words("Code vérifié avec succès", "Code verified successfully")
+OTP_WRONG = Words("Code incorrect", "Incorrect code")
+WEBHOOK_ANSWERED = Words("Le webhook a répondu avec succès", "The webhook answered successfully")
+WEBHOOK_REFUSED = Words("Le webhook a répondu par une erreur", "The webhook answered with an error")
+WEBHOOK_SILENT = Words("Le webhook n'a pas répondu", "The webhook did not answer")
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why something was refused, as a value that can be stored and said in either language."""
+
+    code: Code
+    details: Mapping[str, object] | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this code."""
+        return KINDS[self.code].status
+
+    def message(self, language: Language = "fr") -> str:
+        """The sentence for people; of an INVALID_REQUEST also the field and what is wrong with it."""
+        sentence = KINDS[self.code].words.say(language)
+        details = self.told(language) or {}
+        if self.code != "INVALID_REQUEST" or "reason" not in details:
+            return sentence
+        colon = ": " if language == "en" else " : "
+        place = f"{details['field']}, " if "field" in details else ""
+        return f"{sentence.rstrip('.')}{colon}{place}{details['reason']}"
+
+    def told(self, language: Language = "fr") -> dict[str, object] | None:
+        """The details with every sentence in `language`."""
+        if self.details is None:
+            return None
+        return {name: _said(value, language) for name, value in self.details.items()}
+
+
+def _said(value: object, language: Language) -> object:
+    if isinstance(value, Words):
+        return value.say(language)
+    # A reason that was stored (an idempotent answer, say) comes back as a plain mapping.
+    if isinstance(value, Mapping) and value.keys() == {"french", "english"}:
+        return value["english" if language == "en" else "french"]
+    return value
+
+
+class Refusal(Exception):
+    """The box says no: to be answered as the envelope with this code, status and words."""
+
+    def __init__(
+        self,
+        code: Code,
+        details: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if code not in KINDS:
+            raise ValueError(f"no such refusal: {code}")
+        super().__init__(code)
+        self.reason = Reason(code, details)
+        self.headers: dict[str, str] = dict(headers or {})
+
+    @property
+    def code(self) -> Code:
+        return self.reason.code
+
+    @property
+    def status(self) -> int:
+        return self.reason.status
+
+    @property
+    def details(self) -> Mapping[str, object] | None:
+        return self.reason.details
+
+    def message(self, language: Language = "fr") -> str:
+        """The sentence for people."""
+        return self.reason.message(language)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason.told('en') or ''}".rstrip()
+
+
+def invalid(field: str, french: str, english: str, code: Code = "INVALID_REQUEST") -> Refusal:
+    """A refusal of one field: `details` names it and says why."""
+    return Refusal(code, {"field": field, "reason": Words(french, english)})
+
+
+def later(code: Code, seconds: int, details: Mapping[str, object] | None = None) -> Refusal:
+    """A refusal that passes: `Retry-After` says when to ask again, in seconds."""
+    wait = max(1, seconds)
+    return Refusal(code, {**(details or {}), "retry_after": wait}, {"Retry-After": str(wait)})
