@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
-from modem.simulator import registry
+from modem.simulator import (
+    commands_basic,
+    commands_network,
+    commands_sim,
+    commands_sms,
+    commands_store,
+    formats,
+)
 from modem.simulator.arrivals import Arrivals
 from modem.simulator.at import Command, Kind, SyntaxFault
 from modem.simulator.errors import ERROR, Refusal, cme, cms
@@ -14,10 +22,11 @@ from modem.simulator.faults import AnswerFault, Faults
 from modem.simulator.journal import Journal
 from modem.simulator.network import CAN_SEND, Arriving, Network, Taken
 from modem.simulator.personalities import Personality
+from modem.simulator.registry import Handler
 from modem.simulator.sending import Sending
 from modem.simulator.settings import Settings
 from modem.simulator.sim_card import PinState, SimCard, Store
-from modem.simulator.steps import Step, refuse
+from modem.simulator.steps import OK, Answer, Step, refuse, tell
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
@@ -72,6 +81,7 @@ class Equipment:
         self.sending = Sending(self)
         self.modes = self._fresh()
         self.cfun = 1
+        self.clock_set = False
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
         self.unplug: Callable[[float | None], None] = lambda _back_after: None
@@ -79,9 +89,7 @@ class Equipment:
 
     def _fresh(self) -> Modes:
         kind = self.personality
-        return Modes(
-            cnmi=list(kind.cnmi_default), memories=[kind.preferred] * 3, cmee=kind.cmee
-        )
+        return Modes(cnmi=list(kind.cnmi_default), memories=[kind.preferred] * 3, cmee=kind.cmee)
 
     def forget(self) -> None:
         """Back to what a reset leaves: echo on, indications off."""
@@ -100,6 +108,7 @@ class Equipment:
         self.journal.write("power", on=True, starts=self.starts, iccid=self._iccid())
         self.powered = True
         self.cfun = 1
+        self.clock_set = False
         self.forget()
         if self.card:
             self.card.power_up()
@@ -247,54 +256,39 @@ class Equipment:
             ("CEREG", self.modes.cereg if self.personality.eps else 0),
         ):
             if mode and self.powered:
-                self.say(f"+{name}: {registry.registration(self, name, mode)}")
+                self.say(f"+{name}: {self.registration_text(name, mode)}")
+
+    def registration_text(self, name: str, mode: int) -> str:
+        """What follows "+CREG: " in an unsolicited line."""
+        stat = self.registration
+        if name == "CREG" and self.personality.cat_m and stat in CAN_SEND:
+            stat = 3
+        return formats.registration(stat, mode, self.personality.technology, eps=name == "CEREG")
 
     def time_told(self) -> None:
         """The network sent its time (22.042)."""
-        if self.powered and self.attached:
-            self.say(*registry.network_time(self))
+        if not (self.powered and self.attached):
+            return
+        now, modes = self.network.now(), self.modes
+        self.clock_set = self.clock_set or bool(modes.ctzu or modes.clts)
+        if modes.clts and self.personality.clts:
+            self.say(*formats.nitz(now))
+        elif modes.ctzr == 2:
+            self.say(f'+CTZE: "{formats.zone(now)}",0,"{now:%Y/%m/%d,%H:%M:%S}"')
+        elif modes.ctzr:
+            self.say(f'+CTZV: "{formats.zone(now)}"')
 
     # -- talking
+
+    @staticmethod
+    def clock() -> float:
+        """Seconds on the loop's clock."""
+        return asyncio.get_running_loop().time()
 
     def say(self, *lines: str) -> None:
         """Unsolicited lines."""
         if self.powered:
             self.terminal.say(*lines)
-
-    @property
-    def echo(self) -> bool:
-        """ATE."""
-        return self.modes.echo
-
-    @property
-    def verbose(self) -> bool:
-        """ATV."""
-        return self.modes.verbose
-
-    @property
-    def quiet(self) -> bool:
-        """ATQ."""
-        return self.modes.quiet
-
-    @property
-    def cmee(self) -> int:
-        """+CMEE."""
-        return self.modes.cmee
-
-    @property
-    def holds_at_prompt(self) -> bool:
-        """Whether unsolicited lines wait while the prompt stands."""
-        return self.personality.holds_at_prompt
-
-    @property
-    def keeps_typeahead(self) -> bool:
-        """Whether what comes in during a command is read afterwards."""
-        return self.personality.keeps_typeahead
-
-    @property
-    def command_delay(self) -> float:
-        """Seconds before each answer."""
-        return self.settings.command_delay
 
     def fault(self, command: Command) -> AnswerFault | None:
         """What strikes the answer to a command."""
@@ -302,18 +296,47 @@ class Equipment:
 
     def execute(self, command: Command) -> Step:
         """Do one command."""
-        handler = registry.HANDLERS.get(command.name)
-        if handler is None or (command.kind is Kind.TEST and not handler.answers_test):
+        handler = _HANDLERS.get(command.name)
+        if handler is None:
             return refuse(ERROR)
-        if handler.needs == "sim":
-            refusal = self.sim_refusal()
-        elif handler.needs == "sms":
-            refusal = self.sms_refusal()
-        else:
-            refusal = None
-        if refusal is not None and command.kind is not Kind.TEST:
+        if self.cfun == 0 and handler.needs:
+            return refuse(ERROR)
+        refusal = self._needed(handler)
+        if refusal is not None:
             return refuse(refusal)
+        if command.kind is Kind.TEST:
+            return self._spelled(_tested(self, command, handler))
         try:
-            return handler.run(self, command)
+            return self._spelled(handler.run(self, command))
         except SyntaxFault:
             return refuse(handler.syntax)
+
+    def _needed(self, handler: Handler) -> Refusal | None:
+        if handler.needs == "sim":
+            return self.sim_refusal()
+        return self.sms_refusal() if handler.needs == "sms" else None
+
+    def _spelled(self, step: Step) -> Step:
+        """With or without the blank after the colon, as this module does it."""
+        if self.personality.blank_after_colon or not isinstance(step, Answer):
+            return step
+        lines = tuple(
+            line.replace(": ", ":", 1) if line.startswith("+") else line for line in step.lines
+        )
+        return Answer(lines, step.final, step.after, step.middle)
+
+
+def _tested(modem: Equipment, command: Command, handler: Handler) -> Step:
+    if handler.test is None:
+        return refuse(ERROR)
+    text = handler.test if isinstance(handler.test, str) else handler.test(modem)
+    return tell(f"{command.name}: {text}") if text else OK
+
+
+_HANDLERS = {
+    **commands_basic.COMMANDS,
+    **commands_sim.COMMANDS,
+    **commands_network.COMMANDS,
+    **commands_sms.COMMANDS,
+    **commands_store.COMMANDS,
+}

@@ -90,7 +90,8 @@ class Rules(Generic[F]):
     """The standing orders of one kind, oldest first; the first that strikes is the one."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random) -> None:
-        self._clock, self._chance = clock, chance
+        self._clock = clock
+        self._chance = chance
         self._rules: list[_Rule[F]] = []
 
     def __len__(self) -> int:
@@ -118,7 +119,8 @@ class Rules(Generic[F]):
 
 class _Rule(Generic[F]):
     def __init__(self, fault: F, end: float | None) -> None:
-        self.fault, self.end = fault, end
+        self.fault: F = fault
+        self.end = end
         self.seen = self.struck = 0
 
     @property

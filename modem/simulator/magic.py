@@ -27,7 +27,8 @@ _NUMBER = re.compile(r"55501(\d\d)$")
 TABLE = {
     "00": Magic(meaning="delivered"),
     "01": Magic(
-        meaning="report: failed for good, incompatible destination", report=ReportFault(status=(0x41,))
+        meaning="report: failed for good, incompatible destination",
+        report=ReportFault(status=(0x41,)),
     ),
     "02": Magic(
         meaning="report: failed for good, validity period expired",
@@ -44,7 +45,9 @@ TABLE = {
         once=True,
     ),
     "06": Magic(meaning="CMS 1: no such number", send=SendFault(cms=1)),
-    "07": Magic(meaning="no credit: the operator's code for it (setting credit_cms)", no_credit=True),
+    "07": Magic(
+        meaning="no credit: the operator's code for it (setting credit_cms)", no_credit=True
+    ),
     "08": Magic(meaning="CMS 196: the recipient is barred", send=SendFault(cms=196)),
     "09": Magic(
         meaning="taken, but the modem never answers; the report comes",

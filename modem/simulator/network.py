@@ -14,11 +14,12 @@ from modem.interface import Tpdu
 from modem.pdu import Report, Submit, encode_report
 from modem.simulator.errors import Refusal, cms
 from modem.simulator.faults import Faults, ReportFault
-from modem.simulator.handset import Handsets
+from modem.simulator.handset import Handsets, whole
 from modem.simulator.journal import Journal
 from modem.simulator.magic import Numbers
 from modem.simulator.settings import Settings
 from modem.simulator.timers import Timers
+from modem.simulator.ussd import UssdCentre
 
 HOME, ROAMING = 1, 5
 CAN_SEND = (HOME, ROAMING, 6, 7)  # 27.007 7.2: 6 and 7 are registered for SMS only
@@ -80,6 +81,7 @@ class Network:
         self.credit = settings.credit
         self.clock_offset = 0.0  # seconds between the network's clock and ours
         self.zone_quarters = settings.zone_quarters
+        self.ussd = UssdCentre()
         self.parts = 0  # accepted so far
         self.waiting: list[Arriving] = []  # for the subscriber to be reachable
         self.held: list[_Due] = []
@@ -122,7 +124,7 @@ class Network:
             recipient=submit.recipient,
             reference=reference,
             tpdu=tpdu,
-            text=submit.text,
+            text=whole(submit.text),
             alphabet=submit.alphabet,
             shift=submit.shift,
             concatenation=joined,
@@ -158,7 +160,10 @@ class Network:
                 status=status,
             )
             arriving = Arriving(
-                imsi=imsi, tpdu=encode_report(report), report=report, submit=part
+                imsi=imsi,
+                tpdu=encode_report(report, self.settings.smsc),
+                report=report,
+                submit=part,
             )
             self._schedule(_Due(arriving, fault.copies), fault, due)
 

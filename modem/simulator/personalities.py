@@ -32,7 +32,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     preferred: str = "SM"
     first_index: int = 0
     cmms: bool = True
-    cmgs: str = "+CMGS: {reference}"
+    cmgs: str = "{answer}: {reference}"
     escape_says: str = "OK"  # after ESC at the prompt: "OK", "ERROR" or nothing
     holds_at_prompt: bool = True  # unsolicited lines wait while the prompt stands
     keeps_typeahead: bool = True  # what comes in during a command is read afterwards, else lost
@@ -155,7 +155,7 @@ QUIET = Personality(
     memories=("SM",),
     first_index=1,
     cmms=False,
-    cmgs="+CMGS:{reference}",
+    cmgs="{answer}:{reference}",
     escape_says="",
     empty_slot_error=False,
     keeps_typeahead=False,
@@ -171,14 +171,14 @@ CHATTY = Personality(
     greeting=("^BOOT:0", "RDY", "MODEM:STARTUP", "+CFUN: 1", "+PACSP1"),
     ready_lines=("Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "+QIND: SMS DONE"),
     cmee=2,
-    cmgs='+CMGS: {reference},"{stamp}"',
+    cmgs='{answer}: {reference},"{stamp}"',
     escape_says="ERROR",
     holds_at_prompt=False,
     tries="+CPINR",
     technology=7,
     eps=True,
     clts=True,
-    chatter=("+CIEV: 5,4", "^RSSI: 20", "*PSUTTZ: 2025,6,1,12,0,0,\"+4\",0", "^MODE: 5,4", "RING"),
+    chatter=("+CIEV: 5,4", "^RSSI: 20", '*PSUTTZ: 2025,6,1,12,0,0,"+4",0', "^MODE: 5,4", "RING"),
 )
 
 EVERY = {each.name: each for each in (SIM800, SIM868, SIM7600, SIM7070, A7670, EC25, QUIET, CHATTY)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be chosen before the start. Times in seconds unless the name says else."""
 
     personality: str = "sim7600"
@@ -37,8 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     me_slots: int = 50
     report_slots: int = 20
     indications: int = 16  # lines that +CNMI=0 keeps back; the oldest goes first (27.005 3.4.1)
-    acknowledge_within: float = 15.0  # for +CNMA after +CDS/+CMT at +CSMS=1; then the modem goes silent
-    cmms_open: float = 5.0  # +CMMS=1 falls back to 0 after so long without a message (27.005 3.5.6)
+    acknowledge_within: float = (
+        15.0  # for +CNMA after +CDS/+CMT at +CSMS=1; then the modem goes silent
+    )
+    cmms_open: float = 5.0  # the radio link stays open so long at +CMMS (27.005 3.5.6)
 
     # the network
     operator: str = "ZimSim"
@@ -47,11 +49,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signal: int = 20  # 27.007 8.5 <rssi>
     latency: float = 0.0  # until the network has taken a part
     latency_jitter: float = 0.0  # up to so much more or less
+    link_setup: float = 0.0  # more, unless +CMMS kept the radio link open
     report_delay: float = 0.0  # from acceptance to the report
     report_jitter: float = 0.0
     late_report: float = 60.0  # of the magic number whose report comes late
     retry_delay: float = 30.0  # the SC tries a report or message again that the modem did not take
-    in_the_air: float = 0.5  # chance that the network took a part when the modem dies while sending it
+    in_the_air: float = (
+        0.5  # chance that the network took a part when the modem dies while sending it
+    )
     credit: int | None = None  # parts that may still be sent; None: no end
     credit_cms: int = 21  # what this operator answers without credit; others say 34, 38, 50, 500
     zone_quarters: int = 4  # time zone of the network's time stamps, in quarters of an hour

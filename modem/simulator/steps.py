@@ -22,6 +22,7 @@ class Ask(msgspec.Struct, frozen=True):
     """The prompt; goes on with what was typed up to Ctrl-Z, or None at ESC."""
 
     then: Callable[[str | None], Step]
+    shown: Callable[[], None] | None = None  # done once the prompt is out
 
 
 class Wait(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from modem.simulator import at, errors
 from modem.simulator.errors import Refusal
@@ -13,24 +14,12 @@ from modem.simulator.faults import AnswerFault
 from modem.simulator.steps import Answer, Ask, Dead, Silence, Step, Wait
 from modem.simulator.timers import Timers
 
+if TYPE_CHECKING:
+    from modem.simulator.equipment import Equipment
+
 LONGEST_LINE = 1024  # a command line longer than that is answered by ERROR
 LONGEST_PDU = 1024  # characters at the prompt; what comes beyond is not kept
 _CTRL_Z, _ESC = 0x1A, 0x1B
-
-
-class Speaker(Protocol):
-    """What the terminal must know of the modem that talks through it."""
-
-    echo: bool
-    verbose: bool
-    quiet: bool
-    cmee: int
-    holds_at_prompt: bool
-    keeps_typeahead: bool
-    command_delay: float
-
-    def execute(self, command: at.Command) -> Step: ...
-    def fault(self, command: at.Command) -> AnswerFault | None: ...
 
 
 class _Mode(Enum):
@@ -43,8 +32,8 @@ class _Mode(Enum):
 class Terminal:
     """Takes bytes from the line, gives bytes to it."""
 
-    def __init__(self, speaker: Speaker, write: Callable[[bytes], None]) -> None:
-        self._speaker, self._write = speaker, write
+    def __init__(self, modem: Equipment, write: Callable[[bytes], None]) -> None:
+        self._modem, self._write = modem, write
         self._timers = Timers()
         self._mode = _Mode.OFF
         self._input = bytearray()
@@ -81,16 +70,20 @@ class Terminal:
         """Bytes that came in."""
         if self._mode is _Mode.OFF:
             return
-        if self._mode is _Mode.BUSY and not self._speaker.keeps_typeahead:
+        if self._mode is _Mode.BUSY and not self._modem.personality.keeps_typeahead:
             return
         self._input += data
         self._work()
 
-    def say(self, *lines: str) -> None:
+    def say(self, *lines: str, at_once: bool = False) -> None:
         """Unsolicited lines, each as one write; `+CDS: 26\\r\\n0791…` is one line here."""
         for line in lines:
             said = b"\r\n" + line.encode("latin-1", "replace") + b"\r\n"
-            if self._mode is _Mode.PROMPT and self._speaker.holds_at_prompt:
+            if (
+                self._mode is _Mode.PROMPT
+                and self._modem.personality.holds_at_prompt
+                and not at_once
+            ):
                 self._held.append(said)
             else:
                 self._write(said)
@@ -106,7 +99,7 @@ class Terminal:
         end = self._input.find(b"\r") + 1
         piece = bytes(self._input[: end or None])
         del self._input[: len(piece)]
-        if self._speaker.echo:
+        if self._modem.modes.echo:
             self._write(piece)
         if len(self._line) <= LONGEST_LINE:
             self._line += piece
@@ -121,7 +114,7 @@ class Terminal:
         piece = bytes(self._input[: min(ends)] if ends else self._input)
         end = self._input[min(ends)] if ends else None
         del self._input[: len(piece) + (end is not None)]
-        if self._speaker.echo:
+        if self._modem.modes.echo:
             self._write(piece)
         if len(self._line) <= LONGEST_PDU:
             self._line += piece
@@ -156,8 +149,8 @@ class Terminal:
             self._rest = []
             self._take(Answer((), errors.ERROR))
             return
-        if self._speaker.command_delay:
-            self._take(Wait(self._speaker.command_delay, self._next))
+        if self._modem.settings.command_delay:
+            self._take(Wait(self._modem.settings.command_delay, self._next))
         else:
             self._take(self._next())
 
@@ -166,9 +159,9 @@ class Terminal:
         if not self._rest:
             return Answer()
         command = self._rest.pop(0)
-        fault = self._speaker.fault(command)
+        fault = self._modem.fault(command)
         if fault is None:
-            return self._speaker.execute(command)
+            return self._modem.execute(command)
         self.say(*fault.before)
         if fault.late:
             return Wait(fault.late, lambda: self._spoilt(fault, command))
@@ -180,7 +173,7 @@ class Terminal:
             return Silence()
         if fault.final is not None:
             return Answer(fault.lines or (), None if fault.final == "OK" else fault.final)
-        step = self._speaker.execute(command)
+        step = self._modem.execute(command)
         if not isinstance(step, Answer):
             self.say(*fault.urc)
             return step
@@ -204,13 +197,14 @@ class Terminal:
         while True:
             match step:
                 case Wait():
-                    then = step.then
-                    self._timers.later(step.seconds, lambda: self._take(then()))
+                    self._timers.later(step.seconds, partial(self._resume, step))
                     return
                 case Ask():
                     self._ask = step
                     self._mode = _Mode.PROMPT
                     self._write(b"\r\n> ")
+                    if step.shown:
+                        step.shown()
                     return
                 case Dead():
                     self.off()
@@ -231,6 +225,9 @@ class Terminal:
                         continue
                     self._answer(step)
                     return
+
+    def _resume(self, step: Wait) -> None:
+        self._take(step.then())
 
     def _answer(self, step: Answer) -> None:
         if step.middle is None:
@@ -258,15 +255,17 @@ class Terminal:
     def _information(self, step: Answer) -> bytes:
         if not step.lines:
             return b""
-        start = "\r\n" if self._speaker.verbose else ""
+        start = "\r\n" if self._modem.modes.verbose else ""
         return "".join(f"{start}{line}\r\n" for line in step.lines).encode("latin-1", "replace")
 
     def _spoken(self, step: Answer) -> bytes:
         said = self._information(step)
-        if self._speaker.quiet:
+        if self._modem.modes.quiet:
             return said
         final = step.final
-        words = final.spoken(self._speaker.cmee) if isinstance(final, Refusal) else final or "OK"
-        if self._speaker.verbose:
+        words = (
+            final.spoken(self._modem.modes.cmee) if isinstance(final, Refusal) else final or "OK"
+        )
+        if self._modem.modes.verbose:
             return said + b"\r\n" + words.encode("latin-1", "replace") + b"\r\n"
         return said + {"OK": "0", "ERROR": "4"}.get(words, words).encode() + b"\r"
