@@ -1,30 +1,22 @@
-"""What clients write, and how it becomes an order: the rules of `rules`, applied field by field.
+"""What clients write: the shapes of the bodies, told to the reader of the reference as well.
 
-`object` is the type of a field whose every fault has a code of its own; the rest msgspec checks.
+`Any` is the type of a field whose every fault has a code of its own; the rest msgspec checks.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
+from msgspec import Meta
 
 from appliance import rules
-from appliance.orders import (
-    BlockOrder,
-    BulkOrder,
-    OtpOrder,
-    Refused,
-    SendOrder,
-    VerifyOrder,
-    WebhookOrder,
-)
+from appliance.orders import WebhookEvent
 from appliance.refusals import Refusal, invalid
 
 Json = dict[str, Any]
 Body = TypeVar("Body", bound=msgspec.Struct)
-
 
 RECIPIENTS = 100
 MESSAGES = 1000
@@ -34,255 +26,252 @@ REASON_CHARACTERS = 200
 OTP_LENGTH = 6
 OTP_EXPIRY_SECONDS = 300
 
+# What a field may hold, told to the reader of the reference; `rules` is what decides. Nothing here
+# may be a constraint of msgspec's own: it would answer with another code.
+
+
+def _told(description: str, example: object, **schema: object) -> Meta:
+    return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
+
+
+Recipient = Annotated[
+    Any,
+    _told(
+        "International number: + and 7 to 15 digits. Spaces, dots, hyphens and parentheses "
+        "between digits are removed.",
+        "+33612345678",
+        type="string",
+        pattern=r"^\+[1-9](?:[ .\-()]*[0-9]){6,14}$",
+    ),
+]
+Text = Annotated[
+    str,
+    _told(
+        "1 to 1600 characters; no control characters but line feed, carriage return and tab.",
+        "Bonjour, votre commande est en cours de livraison",
+        minLength=1,
+        maxLength=rules.MESSAGE_CHARACTERS,
+        pattern=r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+    ),
+]
+Priority = Annotated[
+    Any,
+    _told(
+        "1 (first) to 5, or the name of the level.",
+        "normal",
+        enum=[1, 2, 3, 4, 5, "urgent", "high", "normal", "low", "bulk", None],
+        default=3,
+    ),
+]
+Metadata = Annotated[
+    Json | None,
+    _told(
+        "Your own JSON object, at most 1,024 bytes; comes back in status, history and webhooks.",
+        {"order_id": "order_12345"},
+    ),
+]
+Hook = Annotated[
+    Any,
+    _told(
+        "Told of this message instead of the configured webhooks. https anywhere, http on the LAN.",
+        "https://example.com/sms",
+        type=["string", "null"],
+        format="uri",
+        maxLength=rules.URL_CHARACTERS,
+    ),
+]
+Schedule = Annotated[
+    Any,
+    _told(
+        "ISO 8601, UTC when it has no offset; in the future, at most 30 days ahead.",
+        None,
+        type=["string", "null"],
+        format="date-time",
+    ),
+]
+Attempts = Annotated[
+    int | None, _told("Tries after passing faults.", 3, minimum=1, maximum=5, default=3)
+]
+Validity = Annotated[
+    int | None,
+    _told(
+        "How long the message is worth delivering, in minutes from when it is due.",
+        1440,
+        minimum=1,
+        maximum=rules.VALIDITY_MINUTES,
+    ),
+]
+Flash = Annotated[bool | None, _told("Shown at once and not stored by the handset.", False)]
+Uncertain = Annotated[
+    str | None,
+    _told(
+        "What to do when nobody knows whether the message left.",
+        "fail",
+        enum=["fail", "resend", None],
+    ),
+]
+
 
 class SendBody(msgspec.Struct, frozen=True):
-    """POST /v1/sms/send."""
+    """One SMS to send."""
 
-    to: object
-    message: str
-    priority: object = None
-    webhook_url: object = None
-    metadata: Json | None = None
-    scheduled_at: object = None
-    retry_attempts: int | None = None
-    validity_minutes: int | None = None
-    flash: bool | None = None
-    on_uncertain: str | None = None
+    to: Recipient
+    message: Text
+    priority: Priority = None
+    webhook_url: Hook = None
+    metadata: Metadata = None
+    scheduled_at: Schedule = None
+    retry_attempts: Attempts = None
+    validity_minutes: Validity = None
+    flash: Flash = None
+    on_uncertain: Uncertain = None
 
 
 class BulkEntry(msgspec.Struct, frozen=True):
-    """One entry of `messages`."""
+    """One message of a bulk."""
 
-    to: object
-    message: str
-    metadata: Json | None = None
-    priority: object = None
+    to: Recipient
+    message: Text
+    metadata: Metadata = None
+    priority: Priority = None
+
+
+Entries = _told(
+    "The messages, at most 1000. A refused one keeps its place and the others go.",
+    [{"to": "+33612345678", "message": "Bonjour Alice"}],
+    items={"$ref": "#/components/schemas/BulkEntry"},
+    minItems=1,
+    maxItems=MESSAGES,
+)
 
 
 class BulkBody(msgspec.Struct, frozen=True):
-    """POST /v1/sms/send-bulk: `recipients` with one `message`, or `messages`."""
+    """Many SMS: `recipients` with one `message`, or `messages`."""
 
-    recipients: list[object] | None = None
-    message: str | None = None
-    messages: list[object] | None = None
-    priority: object = None
-    webhook_url: object = None
-    metadata: Json | None = None
-    scheduled_at: object = None
-    retry_attempts: int | None = None
-    validity_minutes: int | None = None
-    flash: bool | None = None
-    on_uncertain: str | None = None
+    recipients: Annotated[
+        list[Any] | None,
+        _told(
+            "The numbers that all get `message`, at most 100; the same number twice gets it once.",
+            ["+33612345678", "+33698765432"],
+            items={"type": "string"},
+            minItems=1,
+            maxItems=RECIPIENTS,
+        ),
+    ] = None
+    message: Annotated[str | None, _told("The text for all `recipients`.", "Bonjour")] = None
+    messages: Annotated[list[Any] | None, Entries] = None
+    priority: Priority = None
+    webhook_url: Hook = None
+    metadata: Metadata = None
+    scheduled_at: Schedule = None
+    retry_attempts: Attempts = None
+    validity_minutes: Validity = None
+    flash: Flash = None
+    on_uncertain: Uncertain = None
+
+
+class PersonalizedBody(msgspec.Struct, frozen=True):
+    """Many SMS, each with a text of its own."""
+
+    messages: Annotated[list[Any], Entries]
+    priority: Priority = None
+    webhook_url: Hook = None
+    metadata: Metadata = None
+    scheduled_at: Schedule = None
+    retry_attempts: Attempts = None
+    validity_minutes: Validity = None
+    flash: Flash = None
+    on_uncertain: Uncertain = None
 
 
 class OtpBody(msgspec.Struct, frozen=True):
-    """POST /v1/sms/send-otp."""
+    """A one-time code to make and send."""
 
-    to: object
-    length: int | None = None
-    code_length: int | None = None
-    expiry: int | None = None
-    expiry_minutes: int | None = None
-    template: str | None = None
-    purpose: str | None = None
-    metadata: Json | None = None
-    webhook_url: object = None
+    to: Recipient
+    length: Annotated[
+        int | None, _told("Digits of the code (also `code_length`).", 6, minimum=4, maximum=8)
+    ] = None
+    code_length: Annotated[int | None, _told("The same as `length`.", 6, minimum=4, maximum=8)] = (
+        None
+    )
+    expiry: Annotated[
+        int | None,
+        _told("Seconds until it expires (or `expiry_minutes`).", 300, minimum=60, maximum=1800),
+    ] = None
+    expiry_minutes: Annotated[
+        int | None, _told("The same in minutes.", 5, minimum=1, maximum=30)
+    ] = None
+    template: Annotated[
+        str | None,
+        _told("The text, with {{code}} or {code} where the code goes.", rules.OTP_TEMPLATE),
+    ] = None
+    purpose: Annotated[
+        str | None,
+        _told("What the code is for.", "login", minLength=1, maxLength=PURPOSE_CHARACTERS),
+    ] = None
+    metadata: Metadata = None
+    webhook_url: Hook = None
 
 
 class VerifyBody(msgspec.Struct, frozen=True):
-    """POST /v1/sms/verify-otp."""
+    """A one-time code as the person typed it."""
 
-    otp_id: str
-    code: str
-    phone: object = None
+    otp_id: Annotated[str, _told("From send-otp.", "otp_1234567890ab", minLength=1, maxLength=64)]
+    code: Annotated[str, _told("What was typed.", "123456", minLength=1, maxLength=64)]
+    phone: Annotated[
+        Any, _told("The number it was sent to.", "+33612345678", type=["string", "null"])
+    ] = None
 
 
 class WebhookBody(msgspec.Struct, frozen=True):
-    """POST /v1/webhooks/configure."""
+    """A webhook to be called."""
 
-    url: object
-    events: list[str]
-    secret: str | None = None
+    url: Annotated[
+        Any,
+        _told(
+            "https anywhere, http on the LAN; never the box itself.",
+            "https://example.com/sms",
+            type="string",
+            format="uri",
+            maxLength=rules.URL_CHARACTERS,
+        ),
+    ]
+    events: Annotated[
+        list[str],
+        _told(
+            "At least one.",
+            ["sms.sent", "sms.delivered", "sms.failed"],
+            items={"enum": list(get_args(WebhookEvent))},
+            minItems=1,
+        ),
+    ]
+    secret: Annotated[
+        str | None,
+        _told(
+            "Your own signing secret; by default the box makes one.",
+            None,
+            minLength=1,
+            maxLength=SECRET_CHARACTERS,
+        ),
+    ] = None
 
 
 class BlockBody(msgspec.Struct, frozen=True):
-    """POST /v1/blocklist."""
+    """A number that shall get no SMS."""
 
-    number: object
-    reason: str | None = None
-
-
-def send_order(body: SendBody, now: int, *, short_codes: bool = False) -> SendOrder:
-    """The order for one SMS. `short_codes`: whether this key may write to them."""
-    return SendOrder(
-        to=rules.phone_number(body.to, short_codes=short_codes),
-        message=rules.message(body.message),
-        priority=_priority(body.priority, 3),
-        metadata=_metadata(body.metadata),
-        **_common(body, now),
-    )
-
-
-def bulk_order(body: BulkBody, now: int, *, short_codes: bool = False) -> BulkOrder:
-    """The order for a bulk of either form. If the rules refuse every entry: the first's refusal."""
-    if (body.recipients is None) == (body.messages is None):
-        raise invalid(
-            "recipients",
-            "donner soit recipients et message, soit messages",
-            "give either recipients and message, or messages",
-        )
-    common = _common(body, now)
-    level = _priority(body.priority, 3)
-    told = _metadata(body.metadata)
-    if body.recipients is not None:
-        _count(body.recipients, "recipients", RECIPIENTS)
-        if body.message is None:
-            raise invalid("message", "est obligatoire", "is required")
-        text = rules.message(body.message)
-        shared = SendOrder(to="", message=text, priority=level, metadata=told, **common)
-        entries = [_addressed(to, shared, short_codes) for to in body.recipients]
-        return _some(entries, once=True)
-    assert body.messages is not None  # the one that is not None, seen above
-    _count(body.messages, "messages", MESSAGES)
-    shared = SendOrder(to="", message="", priority=level, metadata=told, **common)
-    return _some([_entry(entry, shared, short_codes) for entry in body.messages], once=False)
-
-
-def _common(body: SendBody | BulkBody, now: int) -> Json:
-    """The fields that one message and a bulk share."""
-    order: Json = {}
-    if body.webhook_url is not None:
-        order["webhook_url"] = rules.webhook_url(body.webhook_url)
-    if body.scheduled_at is not None:
-        order["scheduled_at"] = rules.scheduled_at(body.scheduled_at, now)
-    if body.retry_attempts is not None:
-        order["retry_attempts"] = rules.retry_attempts(body.retry_attempts)
-    if body.validity_minutes is not None:
-        order["validity_minutes"] = rules.validity_minutes(body.validity_minutes)
-    if body.flash is not None:
-        order["flash"] = body.flash
-    if body.on_uncertain is not None:
-        order["on_uncertain"] = rules.on_uncertain(body.on_uncertain)
-    return order
-
-
-def _priority(value: object, default: int) -> int:
-    return default if value is None else rules.priority(value)
-
-
-def _metadata(value: Json | None, default: str | None = None) -> str | None:
-    return default if value is None else rules.metadata(value)
-
-
-def _count(entries: list[object], field: str, most: int) -> None:
-    if not entries:
-        raise invalid(field, "ne doit pas être vide", "must not be empty")
-    if len(entries) > most:
-        raise Refusal(
-            "TOO_MANY_RECIPIENTS", {"field": field, "count": len(entries), "maximum": most}
-        )
-
-
-def _addressed(to: object, shared: SendOrder, short_codes: bool) -> SendOrder | Refused:
-    try:
-        number = rules.phone_number(to, short_codes=short_codes)
-    except Refusal as refusal:
-        return Refused(_shown(to), refusal.reason)
-    return msgspec.structs.replace(shared, to=number)
-
-
-def _entry(value: object, shared: SendOrder, short_codes: bool) -> SendOrder | Refused:
-    try:
-        entry = taken(value, BulkEntry)
-        return msgspec.structs.replace(
-            shared,
-            to=rules.phone_number(entry.to, short_codes=short_codes),
-            message=rules.message(entry.message),
-            priority=_priority(entry.priority, shared.priority),
-            metadata=_metadata(entry.metadata, shared.metadata),
-        )
-    except Refusal as refusal:
-        to = value.get("to") if isinstance(value, dict) else None
-        return Refused(_shown(to), refusal.reason)
-
-
-def _shown(to: object) -> str | None:
-    """A refused recipient as it was written, cut to a length that can be answered."""
-    if not isinstance(to, str):
-        return None
-    return to[:40].encode("utf-8", "replace").decode()
-
-
-def _some(entries: list[SendOrder | Refused], *, once: bool) -> BulkOrder:
-    first = entries[0]
-    if isinstance(first, Refused) and all(isinstance(entry, Refused) for entry in entries):
-        raise Refusal(first.reason.code, first.reason.details)
-    seen: dict[str, int] = {}
-    same_as: list[int | None] = []
-    for index, entry in enumerate(entries):
-        earlier = None
-        if once and isinstance(entry, SendOrder):
-            earlier = seen.setdefault(entry.to, index)
-        same_as.append(earlier if earlier != index else None)
-    return BulkOrder(tuple(entries), tuple(same_as))
-
-
-def otp_order(body: OtpBody, *, short_codes: bool = False) -> OtpOrder:
-    """The order for a one-time code."""
-    length = rules.one_of_two(
-        ("length", _whole(body.length, "length", 4, 8)),
-        ("code_length", _whole(body.code_length, "code_length", 4, 8)),
-    )
-    minutes = _whole(body.expiry_minutes, "expiry_minutes", 1, 30)
-    expiry = rules.one_of_two(
-        ("expiry", _whole(body.expiry, "expiry", 60, 1800)),
-        ("expiry_minutes", None if minutes is None else minutes * 60),
-    )
-    length = OTP_LENGTH if length is None else length
-    template = rules.OTP_TEMPLATE if body.template is None else body.template
-    return OtpOrder(
-        to=rules.phone_number(body.to, short_codes=short_codes),
-        template=rules.otp_template(template, length),
-        length=length,
-        expiry_seconds=OTP_EXPIRY_SECONDS if expiry is None else expiry,
-        purpose=_line(body.purpose, "purpose", PURPOSE_CHARACTERS),
-        metadata=_metadata(body.metadata),
-        webhook_url=None if body.webhook_url is None else rules.webhook_url(body.webhook_url),
-    )
-
-
-def verify_order(body: VerifyBody) -> VerifyOrder:
-    """The order to check a one-time code. A code of any shape may be tried; most are wrong."""
-    return VerifyOrder(
-        otp_id=rules.line(body.otp_id, "otp_id", 64),
-        code=rules.line(body.code, "code", 64),
-        phone=None if body.phone is None else rules.phone_number(body.phone, field="phone"),
-    )
-
-
-def webhook_order(body: WebhookBody) -> WebhookOrder:
-    """The order for a webhook."""
-    return WebhookOrder(
-        url=rules.webhook_url(body.url, "url"),
-        events=rules.webhook_events(body.events),
-        secret=_line(body.secret, "secret", SECRET_CHARACTERS),
-    )
-
-
-def block_order(body: BlockBody) -> BlockOrder:
-    """The order to block a number; short codes can be blocked too."""
-    return BlockOrder(
-        number=rules.phone_number(body.number, short_codes=True, field="number"),
-        reason=_line(body.reason, "reason", REASON_CHARACTERS),
-    )
-
-
-def _line(text: str | None, field: str, most: int) -> str | None:
-    return None if text is None else rules.line(text, field, most)
-
-
-def _whole(value: int | None, field: str, least: int, most: int) -> int | None:
-    return None if value is None else rules.whole(value, field, least, most)
+    number: Annotated[
+        Any,
+        _told(
+            "International number, or a short code of 3 to 8 digits.",
+            "+33612345678",
+            type="string",
+            pattern=r"^(?:\+[1-9](?:[ .\-()]*[0-9]){6,14}|[0-9](?:[ .\-()]*[0-9]){2,7})$",
+        ),
+    ]
+    reason: Annotated[
+        str | None,
+        _told("Why, for yourself.", "opt-out", minLength=1, maxLength=REASON_CHARACTERS),
+    ] = None
 
 
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from appliance import bodies
+from appliance import bodies, ordering
 from appliance.orders import BulkOrder, OtpOrder, Refused, SendOrder
 from appliance.refusals import Refusal
 
@@ -13,15 +13,15 @@ TO = "+33612345678"
 
 
 def send(**fields: object) -> SendOrder:
-    return bodies.send_order(bodies.taken(fields, bodies.SendBody), NOW)
+    return ordering.send_order(bodies.taken(fields, bodies.SendBody), NOW)
 
 
 def bulk(**fields: object) -> BulkOrder:
-    return bodies.bulk_order(bodies.taken(fields, bodies.BulkBody), NOW)
+    return ordering.bulk_order(bodies.taken(fields, bodies.BulkBody), NOW)
 
 
 def otp(**fields: object) -> OtpOrder:
-    return bodies.otp_order(bodies.taken(fields, bodies.OtpBody))
+    return ordering.otp_order(bodies.taken(fields, bodies.OtpBody))
 
 
 def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
@@ -219,12 +219,12 @@ def test_a_code_of_any_shape_may_be_tried() -> None:
     body = bodies.taken(
         {"otp_id": "otp_1", "code": "abc", "phone": "+33 612345678"}, bodies.VerifyBody
     )
-    assert bodies.verify_order(body).phone == TO
-    assert bodies.verify_order(body).code == "abc"
+    assert ordering.verify_order(body).phone == TO
+    assert ordering.verify_order(body).code == "abc"
 
 
 def test_a_webhook_and_a_blocked_number() -> None:
     hook = bodies.taken({"url": "https://example.com/", "events": ["sms.sent"]}, bodies.WebhookBody)
-    assert bodies.webhook_order(hook).events == ("sms.sent",)
+    assert ordering.webhook_order(hook).events == ("sms.sent",)
     blocked = bodies.taken({"number": "8080", "reason": "spam"}, bodies.BlockBody)
-    assert bodies.block_order(blocked).number == "8080"
+    assert ordering.block_order(blocked).number == "8080"

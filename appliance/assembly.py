@@ -1,0 +1,142 @@
+"""Builds, starts and stops the gateway: the whole box, readable in one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from appliance.box import Box
+from appliance.clock import Clock, SystemClock
+from appliance.config import Config, ModemSettings
+from appliance.devices import Attached, Devices
+from appliance.gateway import Gateway
+from appliance.housekeeping import Housekeeping
+from appliance.inbox import Inbox
+from appliance.intake import Intake
+from appliance.outbox import Outbox
+from appliance.store import archive, queue
+from appliance.store.database import Database
+from appliance.supervision import forever
+from appliance.vault import Vault
+from appliance.webhooks import Webhooks
+
+log = structlog.get_logger(__name__)
+
+DATABASE = "zimbox.db"
+VAULT = "secret.key"
+LOCK = "lock"
+
+
+class DataInUse(Exception):
+    """Another box (or a restore) works on this data folder."""
+
+
+class DataLock:
+    """One box, one data folder: held from `take` until the process ends or `release`."""
+
+    def __init__(self, data: Path) -> None:
+        self._file = data / LOCK
+        self._descriptor = -1
+
+    def take(self) -> None:
+        """Raises DataInUse at once if somebody has it."""
+        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise DataInUse(
+                f"{self._file.parent} is in use by a running box; stop it first"
+            ) from None
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+class Assembly:
+    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+
+    def __init__(self, box: Box, lock: DataLock) -> None:
+        self.box = box
+        self._lock = lock
+        inbox = Inbox(box)
+        self.devices = Devices(box, box.db.path.parent, inbox.receive)
+        self.intake = Intake(box, self.devices)
+        self.webhooks = Webhooks(box)
+        self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
+        self.housekeeping = Housekeeping(box, inbox)
+        self._outboxes: list[Outbox] = []
+        self._sending: list[asyncio.Task[None]] = []
+        self._legs: list[asyncio.Task[None]] = []
+        self.devices.joined = self._join
+
+    @classmethod
+    async def build(cls, data: Path, config: Config, clock: Clock | None = None) -> Assembly:
+        """Open the data folder. Raises DataInUse, sqlite3.Error."""
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = DataLock(data)
+        lock.take()
+        try:
+            db = await Database.open(data / DATABASE)
+        except BaseException:
+            lock.release()
+            raise
+        new_ids = await db.read(archive.marks)
+        box = Box(
+            config, clock or SystemClock(config.clock.trust), db, new_ids, Vault(data / VAULT)
+        )
+        return cls(box, lock)
+
+    async def start(
+        self,
+        modems: Sequence[ModemSettings],
+        *,
+        sim_journal: Path | None = None,
+        sim_control: Path | None = None,
+    ) -> None:
+        """Settle what a crash left in doubt, then start every leg."""
+        box = self.box
+        doubtful = await box.db.write(queue.doubt_after_start, box.ids, box.clock.now())
+        if doubtful:
+            log.warning("parts_in_doubt_after_start", parts=doubtful)
+        await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        for settings in modems:
+            simulated = settings.port == "sim"
+            await self.devices.attach(
+                settings,
+                journal=sim_journal if simulated else None,
+                control=sim_control if simulated else None,
+            )
+        self.housekeeping.start()
+        self._leg("due", self.housekeeping.watch_due)
+        log.info("box_started", modems=[m.port for m in modems])
+
+    def _join(self, attached: Attached) -> None:
+        """A modem was attached: its two loops."""
+        outbox = Outbox(self.box, attached)
+        self._outboxes.append(outbox)
+        name = attached.settings.port
+        self._sending.append(asyncio.create_task(forever(f"outbox {name}", outbox.run)))
+        self._leg(f"inbox {name}", lambda: self.devices.listen(attached))
+
+    def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        self._legs.append(asyncio.create_task(forever(name, loop), name=name))
+
+    async def stop(self) -> None:
+        """What is on the line is finished and recorded, then everything closes."""
+        self.housekeeping.stop()
+        for outbox in self._outboxes:
+            outbox.stop()
+        await asyncio.gather(*self._sending)
+        await self.devices.stop()
+        for leg in self._legs:
+            leg.cancel()
+        await asyncio.gather(*self._legs, return_exceptions=True)
+        await self.box.db.close()
+        self._lock.release()
+        log.info("box_stopped")

@@ -1,0 +1,35 @@
+"""What all legs share: settings, clock, store, ids, bells."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from appliance.bells import Bells
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.ids import Ids
+from appliance.store.database import Database
+from appliance.store.queue import Rules
+from appliance.vault import Vault
+
+
+class Box:
+    """Shared by the legs; holds no state of a message (that is in the store)."""
+
+    def __init__(
+        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.db = db
+        self.ids = new_ids
+        self.vault = vault
+        self.bells = Bells()
+        self.zone = ZoneInfo(config.time_zone)
+        self.rules = Rules(
+            zone=self.zone,
+            first_backoff_seconds=config.sending.first_backoff_seconds,
+            longest_backoff_seconds=config.sending.longest_backoff_seconds,
+            late_grace_ms=round(config.clock.late_grace_minutes * 60_000),
+            late_fails=config.clock.late_rule == "fail",
+        )

@@ -1,0 +1,118 @@
+"""Time as the box knows it: the wall clock, a clock that never jumps, and how far to trust the first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Protocol
+
+# Set by systemd-timesyncd once the clock was set from a time server (systemd.time-wait-sync).
+SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+
+
+# Network time has whole seconds and comes with the delay of a serial line; a wrong zone is off by
+# at least a quarter of an hour.
+NETWORK_AGREES_SECONDS = 120.0
+
+
+class Clock(Protocol):
+    """What every loop waits and counts by; tests set one of their own."""
+
+    def now(self) -> int:
+        """Wall time in milliseconds since the epoch, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the wall time may be believed: scheduled sends, expiry and retention ask."""
+
+    def hear_network(self, epoch: float) -> None:
+        """The mobile network told the time (seconds since the epoch)."""
+
+    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+        """Wait for the bell, `seconds` at most; clears it. True if it rang."""
+
+
+class SystemClock:
+    """The machine's clock. With `always` it is believed from the start (a laptop, a board with a RTC)."""
+
+    def __init__(self, trust: str = "always") -> None:
+        self._always = trust == "always"
+        self._heard = False
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    @property
+    def trusted(self) -> bool:
+        return self._always or self._heard or SYNCHRONISED.exists()
+
+    def hear_network(self, epoch: float) -> None:
+        """Believed as a witness only: if it agrees with our clock, ours is right."""
+        if abs(epoch - time.time()) <= NETWORK_AGREES_SECONDS:
+            self._heard = True
+
+    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await bell.wait()
+        except TimeoutError:
+            return False
+        bell.clear()
+        return True
+
+
+class ManualClock:
+    """A clock that stands still until it is told to move; for tests and rehearsals."""
+
+    def __init__(self, start_ms: int = 1_767_225_600_000, *, trusted: bool = True) -> None:
+        self._now = start_ms
+        self._monotonic = 0.0
+        self.trusted = trusted
+        self.heard: list[float] = []
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def now(self) -> int:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def hear_network(self, epoch: float) -> None:
+        self.heard.append(epoch)
+
+    def step(self, milliseconds: int) -> None:
+        """The wall clock jumps; no time passes."""
+        self._now += milliseconds
+
+    def advance(self, seconds: float) -> None:
+        """Time passes: who waits for this moment wakes."""
+        self._now += round(seconds * 1000)
+        self._monotonic += seconds
+        for moment, woken in self._sleepers:
+            if moment <= self._monotonic:
+                woken.set()
+
+    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+        woken = asyncio.Event()
+        entry = (self._monotonic + max(seconds, 0), woken)
+        if entry[0] <= self._monotonic:
+            await asyncio.sleep(0)
+            woken.set()
+        self._sleepers.append(entry)
+        waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(woken.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            self._sleepers.remove(entry)
+        rang = bell.is_set()
+        bell.clear()
+        return rang

@@ -1,0 +1,292 @@
+"""One TOML file and ZIMBOX_… variables, checked at the door: a wrong setting is named with its place.
+
+A variable's name is the setting's path in capitals: `[webhook] allow_loopback` is
+ZIMBOX_WEBHOOK_ALLOW_LOOPBACK, the top-level `rate_limit` is ZIMBOX_RATE_LIMIT. Variables win over
+the file, options of the command line over both.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be: where it stands, what was read, what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every section: a field that does not exist is an error, not a silence."""
+
+
+class Server(Settings, frozen=True):
+    listen: str = "127.0.0.1:8080"
+    https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
+    certificate: str = ""  # a PEM of one's own, with `private_key`
+    private_key: str = ""
+    metrics_token: str = ""  # empty: /metrics needs none
+
+
+class ClockSettings(Settings, frozen=True):
+    trust: Literal["auto", "always"] = "auto"
+    # What a scheduled message may be late by (the box was off, the clock unknown) and still be sent.
+    late_grace_minutes: NotNegative = 24 * 60.0
+    late_rule: Literal["send", "fail"] = "send"
+
+
+class Queue(Settings, frozen=True):
+    max_waiting: Count = 100_000
+    lifetime_hours: Positive = 24.0
+    # How much older a message must be to go before one of the next higher priority.
+    aging_minutes: Positive = 10.0
+
+
+class Sending(Settings, frozen=True):
+    # Nobody knows whether it left: how long a report may still tell, then `on_uncertain` decides.
+    uncertain_window_seconds: Positive = 600.0
+    on_uncertain: Literal["fail", "resend"] = "fail"
+    first_backoff_seconds: Positive = 5.0
+    longest_backoff_seconds: Positive = 600.0
+    # A modem that cannot send just now is asked again at the latest after this (its bell is quicker).
+    wait_seconds: Positive = 10.0
+    # Device away for longer than this: a send for now is refused instead of queued.
+    offline_grace_minutes: NotNegative = 10.0
+    # Refused by the operator for this many different recipients in a row: bulk stops, a probe goes on.
+    suspicious_recipients: Annotated[int, Meta(ge=1)] = 3
+    probe_minutes: Positive = 10.0
+    national_shifts: list[Annotated[int, Meta(ge=1, le=13)]] = []
+
+
+class Reports(Settings, frozen=True):
+    window_hours: Positive = 72.0  # how long a message is kept open for a report
+    stray_minutes: Positive = 10.0  # how long a report is kept that fits no part yet
+
+
+class Archive(Settings, frozen=True):
+    # Finished messages move to the history in batches: whichever of the two comes first.
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 256
+    after_minutes: NotNegative = 30.0
+
+
+class Retention(Settings, frozen=True):
+    days: Annotated[int, Meta(ge=1)] = 90
+    step: Annotated[int, Meta(ge=1, le=10_000)] = 200  # messages removed in one transaction
+    days_per_run: Annotated[int, Meta(ge=1)] = 3  # a wrong clock must not empty the history
+
+
+class Storage(Settings, frozen=True):
+    # Below this much free space a new message is refused: the box keeps it for its own results.
+    reserve_mib: Count = 32
+
+
+class Webhook(Settings, frozen=True):
+    timeout_seconds: Positive = 5.0
+    retry_seconds: list[NotNegative] = [60.0, 300.0]
+    allow_loopback: bool = False
+    log_days: Annotated[int, Meta(ge=1)] = 30
+
+
+class Otp(Settings, frozen=True):
+    per_hour: Annotated[int, Meta(ge=1)] = 10
+
+
+class Inbox(Settings, frozen=True):
+    part_timeout_minutes: Positive = 60.0
+    reply_days: Positive = 30.0  # an answer belongs to the client that wrote last within these days
+    stop_words: list[str] = [
+        "STOP",
+        "STOPSMS",
+        "ARRET",
+        "ARRÊT",
+        "DESABONNER",
+        "UNSUBSCRIBE",
+        "END",
+        "QUIT",
+    ]
+    start_words: list[str] = ["START", "UNSTOP", "REPRISE", "REABONNER"]
+
+
+class Limits(Settings, frozen=True):
+    """Limits of one SIM; 0 means none. Priority 1 passes quiet hours if `urgent_passes`."""
+
+    per_minute: Count = 30
+    per_hour: Count = 0
+    per_day: Count = 0
+    per_month: Count = 0
+    recipients_per_month: Count = 0
+    billing_day: Annotated[int, Meta(ge=1, le=28)] = 1
+    quiet_hours: list[str] = []  # "21:30-07:00", in the box's time zone; may be several
+    urgent_passes: bool = True
+
+
+class Balance(Settings, frozen=True):
+    code: str = ""  # "*100#"; empty: never asked
+    pattern: str = ""  # a regular expression with one group: the amount
+    every_hours: Positive = 24.0
+    low: NotNegative = 0.0
+    reserve: NotNegative = 0.0  # below this only priority 1 is sent
+
+
+class Power(Settings, frozen=True):
+    """The HAT's power key (see docs): GPIO line numbers as the header calls them (BCM); -1 none."""
+
+    hat: str = ""
+    power_key: int = -1
+    reset: int = -1
+    status: int = -1
+    active_low: bool = False
+
+
+class ModemSettings(Settings, frozen=True):
+    port: str = "sim"
+    baud: Count = 0  # 0: find out
+    name: str = ""
+    pin: str = ""
+    rtscts: bool = False
+    clients: list[str] = []  # empty: every client's
+    limits: Limits = Limits()
+    balance: Balance = Balance()
+    power: Power = Power()
+
+
+class Config(Settings, frozen=True):
+    """All settings with their defaults. `zimbox config show` prints them."""
+
+    rate_limit: Count = 100  # writes a minute a client; 0 switches both limits off
+    read_limit: Count = 1000  # reads a minute a client
+    time_zone: str = "Europe/Paris"
+    language: Literal["fr", "en"] = "fr"
+    server: Server = Server()
+    clock: ClockSettings = ClockSettings()
+    queue: Queue = Queue()
+    sending: Sending = Sending()
+    reports: Reports = Reports()
+    archive: Archive = Archive()
+    retention: Retention = Retention()
+    storage: Storage = Storage()
+    webhook: Webhook = Webhook()
+    otp: Otp = Otp()
+    inbox: Inbox = Inbox()
+    limits: Limits = Limits()  # for every modem that has none of its own
+    modem: list[ModemSettings] = []
+
+
+PREFIX = "ZIMBOX_"
+# Variables that are not settings: they say where things are, before the settings are read.
+NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}
+
+
+def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Settings from an optional file and the environment. Raises ConfigError."""
+    raw = _read(file) if file else {}
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            _overlay(raw, name, text)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error, raw, file)) from None
+    try:
+        ZoneInfo(config.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"time_zone: {config.time_zone!r} is no time zone; allowed are names such as 'Europe/Paris'"
+        ) from None
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+
+
+def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
+    """Put one variable's value where the file would have it."""
+    path = variable[len(PREFIX) :].lower()
+    fields = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    section: dict[str, Any] = raw
+    kind: Any = fields.get(path)
+    if kind is None:
+        for name, candidate in fields.items():
+            if path.startswith(name + "_") and _is_section(candidate):
+                inner = {f.name: f.type for f in msgspec.structs.fields(candidate)}
+                kind = inner.get(path[len(name) + 1 :])
+                if kind is not None:
+                    section, path = raw.setdefault(name, {}), path[len(name) + 1 :]
+                    break
+    if kind is None or _is_section(kind) or path == "modem":
+        raise ConfigError(f"{variable}: there is no such setting; `zimbox config show` lists them")
+    try:
+        section[path] = _value(text, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{variable}: {text!r} was read; {error}") from None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Settings)
+
+
+def _value(text: str, kind: Any) -> Any:
+    """A variable's text as its setting's type; lists are separated by commas."""
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        return msgspec.convert(
+            [item.strip() for item in text.split(",") if item.strip()], kind, strict=False
+        )
+
+
+def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | None) -> str:
+    text = str(error)
+    what, _, place = text.partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    where = f"{file or 'environment'}: {place or 'top level'}"
+    value: Any = raw
+    for step in place.replace("[...]", "").split("."):
+        value = value.get(step) if isinstance(value, dict) else value
+    shown = "" if isinstance(value, dict) else f" {value!r} was read;"
+    return f"{where}:{shown} {what[0].lower()}{what[1:]}"
+
+
+def show(config: Config) -> str:
+    """The settings as TOML, as they are in force. PINs and tokens are not shown."""
+    lines: list[str] = []
+    _show_section(config, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+SECRET = {"pin", "metrics_token"}
+
+
+def _show_section(section: Settings, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, Settings]] = []
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, Settings):
+            nested.append((f"{path}{name}", value))
+        elif isinstance(value, list) and value and isinstance(value[0], Settings):
+            nested += [(f"[{path}{name}]", item) for item in value]
+        else:
+            lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
+    for place, item in nested:
+        lines.append(f"\n[{place}]")
+        _show_section(item, f"{place.strip('[]')}.", lines)
+
+
+def _toml(value: Any, *, hidden: bool) -> str:
+    return '"(set, not shown)"' if hidden else msgspec.json.encode(value).decode()

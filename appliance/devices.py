@@ -1,0 +1,312 @@
+"""The modems of the box: attached, watched, given a number bound to their IMEI."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+import structlog
+from modem.device import Device, Line
+from modem.pin import FilePinMemory
+
+from appliance import __version__
+from appliance.box import Box
+from appliance.clock import Clock
+from appliance.config import Limits, ModemSettings
+from appliance.rules import timestamp
+from appliance.store import devices as table
+from appliance.store import events
+from modem.interface import (
+    Changed,
+    Event,
+    Fault,
+    Modem,
+    NetworkTime,
+    Outcome,
+    Received,
+    State,
+    Status,
+    Verdict,
+)
+from modem.simulator import Settings as SimulatorSettings
+from modem.simulator import Simulator
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read and hand out what fills its store
+PACE_WEIGHT = 0.2  # of the newest measurement in the running mean
+FIRST_PACE_SECONDS = 4.0  # a part on GSM, until measured
+
+# Why a device went offline, in the words of the documented event and ours.
+REASONS = {
+    State.OFFLINE: "CONNECTION_LOST",
+    State.STARTING: "CONNECTION_LOST",
+    State.SIM_MISSING: "SIM_MISSING",
+    State.PIN_REQUIRED: "PIN_REQUIRED",
+    State.PUK_REQUIRED: "PIN_REQUIRED",
+    State.SEARCHING: "NOT_REGISTERED",
+    State.DENIED: "NOT_REGISTERED",
+    State.STOPPED: "SHUTDOWN",
+}
+
+
+class Attached:
+    """One modem with what the box has learnt of it since it started. The store has the rest."""
+
+    def __init__(self, box: Box, settings: ModemSettings, modem: Modem, *, test: bool) -> None:
+        self.settings = settings
+        self.modem = modem
+        self.test = test
+        self.number = 0  # until the IMEI is known
+        self.limits: Limits = settings.limits if settings.limits != Limits() else box.config.limits
+        self.offline_since: float | None = box.clock.monotonic()
+        self.pace_seconds = FIRST_PACE_SECONDS
+        self.rest_reason: Fault | None = None
+        self.held_by = ""  # the limit that holds the queue back just now
+        self.balance: float | None = None
+        self._sending = box.config.sending
+        self._rest_until = 0.0
+        self._suspects: set[str] = set()
+        self._next_probe = 0.0
+
+    @property
+    def status(self) -> Status:
+        return self.modem.status
+
+    @property
+    def online(self) -> bool:
+        return self.status.state == State.READY
+
+    @property
+    def iccid(self) -> str:
+        identity = self.status.identity
+        return identity.iccid or identity.imsi if identity else ""
+
+    @property
+    def device_id(self) -> str | None:
+        return f"device_{self.number}" if self.number else None
+
+    # --- resting, holding, probing: what a run of refusals means ---------------------------------
+
+    def resting(self, clock: Clock) -> bool:
+        return clock.monotonic() < self._rest_until
+
+    def rest_seconds(self, clock: Clock) -> float:
+        return max(0.0, self._rest_until - clock.monotonic())
+
+    @property
+    def refused(self) -> bool:
+        """Several different recipients in a row: it is not them, it is this SIM."""
+        return len(self._suspects) >= self._sending.suspicious_recipients
+
+    def bulk_held(self, clock: Clock) -> bool:
+        """Only priority 1 goes: the operator refuses, or the credit is down to its reserve."""
+        reserve = self.settings.balance.reserve
+        return self.refused or (self.balance is not None and self.balance < reserve)
+
+    def may_probe(self, clock: Clock) -> bool:
+        return self.refused and clock.monotonic() >= self._next_probe
+
+    def learn(self, outcome: Outcome, recipient: str, clock: Clock) -> None:
+        """What the last answer says of the modem and its SIM."""
+        probe_seconds = self._sending.probe_minutes * 60
+        fault = outcome.fault
+        if outcome.verdict == Verdict.TAKEN:
+            self._suspects.clear()
+            self.rest_reason = None
+        elif fault is not None and fault.suspicious:
+            self._suspects.add(recipient)
+            self._next_probe = clock.monotonic() + probe_seconds
+            self.rest_reason = fault
+        if outcome.verdict == Verdict.OWNER:
+            self._rest_until = clock.monotonic() + probe_seconds
+            self.rest_reason = fault
+        elif outcome.verdict == Verdict.WAIT:
+            self._rest_until = clock.monotonic() + self._sending.wait_seconds
+        elif outcome.verdict == Verdict.HOUSEKEEP:
+            self._rest_until = clock.monotonic() + HOUSEKEEP_REST_SECONDS
+
+    def awake(self) -> None:
+        """Its state changed: what it rested for may be over."""
+        self._rest_until = 0.0
+        self._suspects.clear()
+
+    def paced(self, seconds: float) -> None:
+        self.pace_seconds += PACE_WEIGHT * (seconds - self.pace_seconds)
+
+
+Receive = Callable[[Attached, Received], Awaitable[None]]
+
+
+class Devices:
+    """Attaches the configured modems and listens to each; finds the one for a message."""
+
+    def __init__(self, box: Box, data: Path, receive: Receive) -> None:
+        self._box = box
+        self._data = data
+        self._receive = receive
+        self.attached: list[Attached] = []
+        self.joined: Callable[[Attached], None] = lambda _: (
+            None
+        )  # the assembly starts its legs here
+        self._simulators: list[Simulator] = []
+        self._test_lock = asyncio.Lock()
+
+    async def attach(
+        self,
+        settings: ModemSettings,
+        *,
+        test: bool = False,
+        journal: Path | None = None,
+        control: Path | None = None,
+    ) -> Attached:
+        """Start a modem: a real one on its port, or the simulated one (`sim`)."""
+        path = settings.port
+        if path == "sim":
+            index = len(self._simulators)
+            path = await self._simulate(
+                index, test=test, pin=settings.pin, journal=journal, control=control
+            )
+        modem = Device(
+            Line(path=path, baud=settings.baud, rtscts=settings.rtscts),
+            pin=settings.pin,
+            pin_memory=FilePinMemory(self._data / "pin.json"),
+            power=power_key(settings.power),
+        )
+        attached = Attached(self._box, settings, modem, test=test)
+        self.attached.append(attached)
+        self.joined(attached)
+        await modem.start()
+        return attached
+
+    async def _simulate(
+        self, index: int, *, test: bool, pin: str, journal: Path | None, control: Path | None
+    ) -> str:
+        # Distinct identities, so that several simulated modems are several devices.
+        simulator = Simulator(
+            SimulatorSettings(
+                pin=pin,
+                imei=f"86012304567{int(test)}{index:03d}",
+                iccid=f"893301000000000{int(test)}{index:03d}",
+                imsi=f"20801000000{int(test)}{index:03d}",
+            ),
+            journal=journal,
+            control=control,
+        )
+        self._simulators.append(simulator)
+        return str(await simulator.start())
+
+    async def test_modem(self) -> Attached:
+        """The simulated modem of the test keys, started on first use."""
+        async with self._test_lock:
+            for attached in self.attached:
+                if attached.test:
+                    return attached
+            return await self.attach(ModemSettings(port="sim", name="Simulateur"), test=True)
+
+    async def stop(self) -> None:
+        """Close every line (an open send is finished first) and every simulator."""
+        await asyncio.gather(*(a.modem.stop() for a in self.attached))
+        for simulator in self._simulators:
+            await simulator.stop()
+
+    def by_number(self, number: int) -> Attached | None:
+        return next((a for a in self.attached if a.number == number), None)
+
+    # --- listening ---------------------------------------------------------------------------------
+
+    async def listen(self, attached: Attached) -> None:
+        """The receiving loop of one modem: everything that comes from it, in order."""
+        while True:
+            await self._heard(attached, await attached.modem.next_event())
+
+    async def _heard(self, attached: Attached, event: Event) -> None:
+        if isinstance(event, Received):
+            await self._receive(attached, event)
+        elif isinstance(event, Changed):
+            await self._changed(attached, event.status)
+        elif isinstance(event, NetworkTime):
+            self._box.clock.hear_network(event.epoch)
+
+    async def _changed(self, attached: Attached, status: Status) -> None:
+        clock = self._box.clock
+        if status.identity and status.identity.imei:
+            await self._identify(attached, status)
+        if attached.online:
+            attached.offline_since = None
+            attached.awake()
+        elif attached.offline_since is None:
+            attached.offline_since = clock.monotonic()
+        if attached.number:
+            await self._box.db.write(self._note, attached, status)
+        log.info(
+            "modem_changed",
+            device=attached.number,
+            port=attached.settings.port,
+            state=status.state,
+            detail=status.detail,
+            operator=status.operator,
+        )
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    async def _identify(self, attached: Attached, status: Status) -> None:
+        """The IMEI says which device this is, whatever port it is on."""
+        identity = status.identity
+        assert identity is not None
+        name = (
+            attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
+        )
+        clients = [int(c.removeprefix("client_")) for c in attached.settings.clients]
+
+        def work(db: Connection) -> int:
+            row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
+            number: int = row["id"]
+            table.describe(db, number, attached.settings.name, identity.phone_number)
+            if clients:
+                table.assign(db, number, clients)
+            return number
+
+        attached.number = await self._box.db.write(work)
+
+    def _note(self, db: Connection, attached: Attached, status: Status) -> None:
+        """Online or offline: on the disk, with the events that tell of it."""
+        now = self._box.clock.now()
+        if not table.set_online(db, attached.number, attached.online, now) or attached.test:
+            return
+        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (attached.number,)).fetchone()
+        data: dict[str, object] = {
+            "device_id": attached.device_id,
+            "device_name": row["name"],
+            "phone_number": row["phone_number"] or None,
+        }
+        if attached.online:
+            name = "device.connected"
+            data |= {
+                "connected_at": timestamp(now),
+                "ip_address": own_address(),
+                "app_version": __version__,
+            }
+        else:
+            name = "device.disconnected"
+            data |= {
+                "disconnected_at": timestamp(now),
+                "last_seen": timestamp(now),
+                "reason": REASONS.get(status.state, "UNKNOWN"),
+            }
+        for client in table.clients_of(db, attached.number):
+            events.emit(db, self._box.ids, client * 2, name, data, now)
+
+
+def own_address() -> str | None:
+    """The address this box has on its network: no packet is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: documentation, never routed
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address

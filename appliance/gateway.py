@@ -1,0 +1,349 @@
+"""The gateway as the web sees it: `appliance.interface.Gateway`, a few lines for each thing asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from sqlite3 import Connection, Row
+from typing import Literal
+
+import msgspec
+
+from appliance import __version__, ids, pacing
+from appliance.box import Box
+from appliance.devices import Attached, Devices
+from appliance.intake import Intake
+from appliance.interface import (
+    Accepted,
+    Allowance,
+    AuthTest,
+    BlockedNumber,
+    BulkAccepted,
+    Caller,
+    DeviceView,
+    Health,
+    HistoryPage,
+    InboxPage,
+    InboxView,
+    MessageView,
+    OtpAccepted,
+    OtpVerdict,
+    Permissions,
+    Replayed,
+    Stats,
+    WebhookLogPage,
+    WebhookTest,
+    WebhookView,
+)
+from appliance.limiter import Limiter
+from appliance.orders import (
+    BlockOrder,
+    BulkOrder,
+    HistoryFilter,
+    Idempotency,
+    InboxFilter,
+    OtpOrder,
+    PageFilter,
+    SendOrder,
+    StatsFilter,
+    VerifyOrder,
+    WebhookOrder,
+)
+from appliance.otp import OneTimePasswords
+from appliance.refusals import Refusal
+from appliance.store import answers, archive, blocked, clients, inbound, messages, queue, reading
+from appliance.store import devices as device_table
+from appliance.webhooks import Webhooks
+from modem import alphabet
+
+EXPORT_BATCH = 500
+KEY_NOTED_EVERY_SECONDS = 60.0  # last_used_at is for people; a write for each request is not
+
+
+class Gateway:
+    """Authenticates, delegates, and shapes the answer. Raises Refusal and nothing else expected."""
+
+    def __init__(self, box: Box, devices: Devices, intake: Intake, webhooks: Webhooks) -> None:
+        self._box = box
+        self._devices = devices
+        self._intake = intake
+        self._webhooks = webhooks
+        self._otps = OneTimePasswords(box, intake)
+        self._limiter = Limiter(box.clock, box.config.rate_limit, box.config.read_limit)
+        self._noted: dict[int, float] = {}
+
+    def now(self) -> int:
+        return self._box.clock.now()
+
+    # --- who is asking -------------------------------------------------------------------------------
+
+    async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
+        """Read from the store each time: a revoked key is refused at once."""
+        row = await self._box.db.read(clients.by_key, api_key)
+        now = self._box.clock.now()
+        if (
+            row is None
+            or row["revoked_at"] is not None
+            or row["disabled_at"] is not None
+            or row["deleted_at"] is not None
+            or (row["expires_at"] is not None and now >= row["expires_at"])
+        ):
+            raise Refusal("INVALID_API_KEY")
+        if ids.parse_decimal("client", client_id) != row["client"]:
+            raise Refusal("INVALID_CLIENT_ID")
+        if device_id is not None:
+            await self._check_device(row, device_id)
+        await self._note_use(row["id"], now)
+        return Caller(
+            key_id=row["id"],
+            client_id=row["client"],
+            client=f"client_{row['client']}",
+            mode="test" if row["test"] else "live",
+            scope=row["client"] * 2 + row["test"],
+            device_id=device_id,
+            permissions=msgspec.json.decode(row["narrowing"], type=Permissions),
+        )
+
+    async def _check_device(self, key: Row, device_id: str) -> None:
+        """A test key may name any device of its client: its messages go to the simulated one."""
+        number = ids.parse_decimal("device", device_id)
+        live = await self._box.db.read(device_table.visible, key["client"], False)
+        test = (
+            await self._box.db.read(device_table.visible, key["client"], True)
+            if key["test"]
+            else []
+        )
+        if number not in {row["id"] for row in (*live, *test)}:
+            raise Refusal("INVALID_DEVICE_ID")
+
+    async def _note_use(self, key_id: int, now: int) -> None:
+        monotonic = self._box.clock.monotonic()
+        if monotonic - self._noted.get(key_id, -KEY_NOTED_EVERY_SECONDS) >= KEY_NOTED_EVERY_SECONDS:
+            self._noted[key_id] = monotonic
+            await self._box.db.write(clients.used, [key_id], now)
+
+    def admit(self, caller: Caller, kind: Literal["read", "write"]) -> Allowance | None:
+        if kind == "read" and not caller.permissions.read:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
+        return self._limiter.admit(caller.scope, kind)
+
+    async def auth_test(self, caller: Caller) -> AuthTest:
+        found = [d for d in await self.devices(caller) if caller.device_id in (None, d.device_id)]
+        best = min(found, key=lambda d: d.status != "online", default=None)
+        return AuthTest(
+            client=caller.client,
+            device_id=best.device_id if best else caller.device_id,
+            device_status=best.status if best else "offline",
+        )
+
+    # --- sending -------------------------------------------------------------------------------------
+
+    async def answered(
+        self, caller: Caller, idempotency: Idempotency
+    ) -> Accepted | BulkAccepted | OtpAccepted | None:
+        return await self._box.db.read(answers.earlier, caller.scope, idempotency)
+
+    async def send(
+        self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
+    ) -> Accepted:
+        self._webhooks.check_url(order.webhook_url)
+        return await self._intake.send(caller, order, idempotency)
+
+    async def send_bulk(
+        self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
+    ) -> BulkAccepted:
+        for url in {e.webhook_url for e in order.entries if isinstance(e, SendOrder)}:
+            self._webhooks.check_url(url)
+        return await self._intake.send_bulk(caller, order, idempotency)
+
+    async def cancel(self, caller: Caller, message_id: str) -> None:
+        number = await self._mine(caller, message_id)
+        if not await self._box.db.write(messages.cancel, self._box.ids, number, self.now()):
+            raise Refusal("CANNOT_CANCEL_MESSAGE")
+        self._box.bells.changed()
+
+    async def resend(self, caller: Caller, message_id: str) -> None:
+        number = await self._mine(caller, message_id)
+        self._intake.check_storage()
+        if not caller.permissions.send:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "send"})
+        if not await self._box.db.write(self._resend, caller.scope, number):
+            raise Refusal("CANNOT_RESEND_MESSAGE")
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    def _resend(self, db: Connection, scope: int, number: int) -> bool:
+        row = reading.one(db, scope, number)
+        if row is None or row["status"] != "failed" or row["kind"] != "sms":
+            return False
+        if blocked.is_blocked(db, scope, row["recipient"]):
+            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
+        config = self._box.config
+        now = self.now()
+        plan = alphabet.plan(row["body"], shifts=config.sending.national_shifts)
+        rank = pacing.rank(row["priority"], now, config.queue.aging_minutes)
+        end = now + round(config.queue.lifetime_hours * 3_600_000)
+        if messages.get(db, number) is None:
+            archive.take_back(db, number, now, end, rank)
+        messages.resend(
+            db,
+            self._box.ids,
+            number,
+            now,
+            end,
+            rank,
+            plan.alphabet.value,
+            plan.shift,
+            len(plan.parts),
+        )
+        return True
+
+    async def _mine(self, caller: Caller, message_id: str) -> int:
+        """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
+        number = ids.parse("msg", message_id)
+        if number is None or await self._box.db.read(reading.one, caller.scope, number) is None:
+            raise Refusal("MESSAGE_NOT_FOUND")
+        return number
+
+    # --- tracking ------------------------------------------------------------------------------------
+
+    async def status(self, caller: Caller, message_id: str) -> MessageView:
+        number = ids.parse("msg", message_id)
+        row = None
+        if number is not None:
+            row = await self._box.db.read(reading.one, caller.scope, number)
+        if row is None:
+            raise Refusal("MESSAGE_NOT_FOUND")
+        return reading.view(row)
+
+    async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage:
+        return await self._box.db.read(reading.page, caller.scope, wanted)
+
+    async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats:
+        return await self._box.db.read(reading.stats, caller.scope, wanted)
+
+    async def export(
+        self, caller: Caller, wanted: HistoryFilter
+    ) -> AsyncIterator[tuple[MessageView, ...]]:
+        before: tuple[int, int] | None = None
+        while True:
+            rows, before = await self._box.db.read(
+                reading.after, caller.scope, wanted, before, EXPORT_BATCH
+            )
+            if rows:
+                yield tuple(reading.view(row) for row in rows)
+            if before is None:
+                return
+
+    # --- devices -------------------------------------------------------------------------------------
+
+    async def devices(self, caller: Caller) -> tuple[DeviceView, ...]:
+        if caller.mode == "test":
+            await self._devices.test_modem()
+        rows = await self._box.db.read(
+            device_table.visible, caller.client_id, caller.mode == "test"
+        )
+        return tuple(self._device(row) for row in rows)
+
+    def _device(self, row: Row) -> DeviceView:
+        attached = self._devices.by_number(row["id"])
+        return device_view(row, attached)
+
+    async def health(self) -> Health:
+        def work(db: Connection) -> tuple[list[Row], int]:
+            rows = db.execute("SELECT * FROM device WHERE test = 0 ORDER BY id").fetchall()
+            return rows, queue.waiting(db, test=False)
+
+        rows, queued = await self._box.db.read(work)
+        views = tuple(self._device(row) for row in rows if self._devices.by_number(row["id"]))
+        online = any(view.status == "online" for view in views)
+        return Health("ok" if online else "degraded", __version__, views, queued)
+
+    # --- one-time passwords ----------------------------------------------------------------------------
+
+    async def send_otp(
+        self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
+    ) -> OtpAccepted:
+        self._webhooks.check_url(order.webhook_url)
+        return await self._otps.send(caller, order, idempotency)
+
+    async def verify_otp(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
+        return await self._otps.verify(caller, order)
+
+    # --- webhooks ------------------------------------------------------------------------------------
+
+    async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView:
+        return await self._webhooks.configure(caller.scope, order)
+
+    async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]:
+        return await self._webhooks.listed(caller.scope)
+
+    async def webhook_delete(self, caller: Caller, webhook_id: str) -> None:
+        await self._webhooks.delete(caller.scope, webhook_id)
+
+    async def webhook_test(self, caller: Caller, webhook_id: str) -> WebhookTest:
+        return await self._webhooks.test(caller.scope, webhook_id)
+
+    async def webhook_logs(self, caller: Caller, wanted: PageFilter) -> WebhookLogPage:
+        return await self._webhooks.logs(caller.scope, wanted)
+
+    async def webhook_replay(self, caller: Caller, log_id: str) -> Replayed:
+        return await self._webhooks.replay(caller.scope, log_id)
+
+    # --- received --------------------------------------------------------------------------------------
+
+    async def inbox(self, caller: Caller, wanted: InboxFilter) -> InboxPage:
+        rows, total, exact = await self._box.db.read(inbound.page, caller.scope, wanted)
+        return InboxPage(
+            tuple(
+                InboxView(
+                    inbox_id=ids.short_id("inbox", row["id"]),
+                    sender=row["sender"],
+                    message=row["body"],
+                    received_at=row["received_at"],
+                    device_id=f"device_{row['device']}",
+                    incomplete=bool(row["incomplete"]),
+                )
+                for row in rows
+            ),
+            total,
+            exact,
+        )
+
+    async def blocklist(self, caller: Caller) -> tuple[BlockedNumber, ...]:
+        rows = await self._box.db.read(blocked.listed, caller.scope)
+        return tuple(_blocked(row) for row in rows)
+
+    async def block(self, caller: Caller, order: BlockOrder) -> BlockedNumber:
+        row = await self._box.db.write(
+            blocked.add, caller.scope, order.number, order.reason or "", "api", self.now()
+        )
+        return _blocked(row)
+
+    async def unblock(self, caller: Caller, number: str) -> None:
+        if not await self._box.db.write(blocked.remove, caller.scope, number):
+            raise Refusal("NOT_FOUND")
+
+    # --- the box itself --------------------------------------------------------------------------------
+
+    async def metrics(self, token: str | None) -> bytes:
+        raise Refusal("NOT_FOUND")
+
+
+def _blocked(row: Row) -> BlockedNumber:
+    return BlockedNumber(row["number"], row["reason"] or None, row["source"], row["created_at"])
+
+
+def device_view(row: Row, attached: Attached | None) -> DeviceView:
+    """A device as it stands now; one that is not attached is offline."""
+    status = attached.status if attached else None
+    return DeviceView(
+        device_id=f"device_{row['id']}",
+        name=row["name"],
+        status="online" if attached and attached.online else "offline",
+        state=status.state.value if status else "offline",
+        operator=(status.operator or None) if status else None,
+        technology=(status.technology or None) if status else None,
+        signal_dbm=status.signal_dbm if status else None,
+        phone_number=row["phone_number"] or None,
+        since=row["since"],
+    )

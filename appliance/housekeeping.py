@@ -1,0 +1,182 @@
+"""The timed work of the box; the only module that sees APScheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from sqlite3 import Connection
+
+import structlog
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from appliance.bells import SAFETY_LOOK_SECONDS
+from appliance.box import Box
+from appliance.inbox import Inbox
+from appliance.store import archive, clients, inbound, queue, reports
+
+log = structlog.get_logger(__name__)
+
+# A job that could not run at its moment (the box was busy) runs once, however late.
+MISFIRE_GRACE_SECONDS = 3600
+MINUTE = 60.0
+CANCEL_STEP = 200
+ROUNDS_MOST = 1000  # steps of one retention run, so that it ends
+
+
+class Housekeeping:
+    """Jobs in memory; what they look after are rows. Due times of messages are rows too."""
+
+    def __init__(self, box: Box, inbox: Inbox) -> None:
+        self._box = box
+        self._inbox = inbox
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            executors={"default": AsyncIOExecutor()},
+            job_defaults={
+                "coalesce": True,
+                "max_instances": 1,
+                "misfire_grace_time": MISFIRE_GRACE_SECONDS,
+            },
+        )
+
+    def start(self) -> None:
+        window = self._box.config.sending.uncertain_window_seconds
+        self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
+        self.every("revoked", 5.0, self.cancel_of_revoked)
+        self.every("archive", 10.0, self.archive)
+        self.every("expiry", MINUTE, self.expire)
+        self.every("reports", MINUTE, self.close_reports)
+        self.every("inbox", MINUTE, self.give_up_waiting)
+        self.every("tidy", 15 * MINUTE, self.tidy)
+        self.every("retention", 60 * MINUTE, self.retire)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def every(self, name: str, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
+        """Run `job` at this pace; a run that fails is logged and the next one comes all the same."""
+        self._scheduler.add_job(
+            self._guarded(name, job), IntervalTrigger(seconds=max(seconds, 0.05)), id=name
+        )
+
+    def _guarded(
+        self, name: str, job: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            try:
+                await job()
+            except Exception:
+                log.exception("job_failed", job=name)
+
+        return run
+
+    async def watch_due(self) -> None:
+        """Loop: the moment of the next scheduled message is a job that rings the outbox.
+
+        The clock of a board may jump and the scheduler's timer is monotonic: look again every
+        30 s, and whenever a new scheduled message was taken.
+        """
+        while True:
+            await self.schedule_due()
+            await self._box.clock.wait(self._box.bells.housekeeping, SAFETY_LOOK_SECONDS)
+
+    async def schedule_due(self) -> None:
+        moment = await self._box.db.read(queue.next_ready, self._box.clock.trusted)
+        if moment is None:
+            if self._scheduler.get_job("due"):
+                self._scheduler.remove_job("due")
+            return
+        # Far moments (a parked message) are beyond what a datetime holds; the safety look sees them.
+        run_at = datetime.fromtimestamp(min(moment / 1000, 32_503_680_000), UTC)
+        self._scheduler.add_job(
+            self._ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
+        )
+
+    async def _ring(self) -> None:
+        self._box.bells.work()
+        self._box.bells.housekeeping.set()
+
+    # --- the jobs ------------------------------------------------------------------------------------
+
+    async def end_doubts(self) -> None:
+        window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
+        await self._box.db.write(queue.end_doubts, self._box.ids, window_ms, self._box.clock.now())
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    async def archive(self) -> None:
+        """Move what is finished, one batch a transaction, a breath between two."""
+        settings = self._box.config.archive
+        before = self._box.clock.now() - round(settings.after_minutes * 60_000)
+        while await self._box.db.write(archive.move, settings.batch, before):
+            await asyncio.sleep(0.05)
+
+    async def cancel_of_revoked(self) -> None:
+        """Keys revoked beside the running box with their queue."""
+        while await self._box.db.write(
+            clients.cancel_of_revoked, self._box.ids, self._box.clock.now(), CANCEL_STEP
+        ):
+            self._box.bells.changed()
+
+    async def expire(self) -> None:
+        """Never on an untrusted clock."""
+        if not self._box.clock.trusted:
+            return
+        if await self._box.db.write(queue.expire, self._box.ids, self._box.clock.now()):
+            self._box.bells.changed()
+
+    async def close_reports(self) -> None:
+        settings = self._box.config.reports
+        now = self._box.clock.now()
+        before = now - round(settings.window_hours * 3_600_000)
+        await self._box.db.write(queue.close_reports, self._box.ids, before, now)
+        strays = await self._box.db.write(
+            reports.forget_strays, now - round(settings.stray_minutes * 60_000)
+        )
+        for stray in strays:
+            log.warning(
+                "report_without_message",
+                device=stray["device"],
+                reference=stray["reference"],
+                tp_status=stray["tp_status"],
+            )
+
+    async def give_up_waiting(self) -> None:
+        minutes = self._box.config.inbox.part_timeout_minutes
+        before = self._box.clock.now() - round(minutes * 60_000)
+        if await self._box.db.write(self._inbox.give_up_waiting, before):
+            self._box.bells.changed()
+
+    async def tidy(self) -> None:
+        if self._box.clock.trusted:
+            await self._box.db.write(
+                archive.tidy, self._box.clock.now(), log_days=self._box.config.webhook.log_days
+            )
+
+    async def retire(self) -> None:
+        """Remove what is older than the retention: in small steps, a few days' worth a run."""
+        if not self._box.clock.trusted:
+            return
+        settings = self._box.config.retention
+        now = self._box.clock.now()
+        oldest = await self._box.db.read(archive.oldest)
+        cut = now - settings.days * 86_400_000
+        if oldest is not None:
+            # A clock that jumped years ahead must not empty the history in one go.
+            cut = min(cut, oldest + settings.days_per_run * 86_400_000)
+        cut = cut // 3_600_000 * 3_600_000  # hour counts go with whole hours
+        await self._box.db.write(self._keep_marks)
+        for _ in range(ROUNDS_MOST):
+            if not await self._box.db.write(archive.retire, cut, settings.step):
+                break
+            await asyncio.sleep(0.05)
+        await self._box.db.write(inbound.retire, settings.days, now)
+
+    def _keep_marks(self, db: Connection) -> None:
+        archive.keep_marks(db, self._box.ids)

@@ -1,0 +1,175 @@
+"""Sending: claim the next part, hand it to the modem, record what became of it. One loop per modem."""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+import structlog
+
+from appliance import ids
+from appliance.bells import SAFETY_LOOK_SECONDS
+from appliance.box import Box
+from appliance.devices import Attached
+from appliance.store import queue
+from appliance.store.queue import Job, Nothing, Sender
+from appliance.vault import LostKey
+from modem import alphabet, pdu
+from modem.interface import Fault, Outcome, State, Tpdu, Verdict
+
+log = structlog.get_logger(__name__)
+
+# The store takes nothing (disk full): the outcome is kept in memory and offered again.
+RECORD_AGAIN_SECONDS = 2.0
+
+
+def encode(job: Job, text: str) -> Tpdu:
+    """The part as the modem wants it. Raises pdu.PduError."""
+    plan = alphabet.plan(text, shifts=(job.shift,) if job.shift else ())
+    concatenation = None
+    if job.parts > 1 and job.concatenation is not None:
+        concatenation = pdu.Concatenation(job.concatenation, job.parts, job.number)
+    return pdu.encode_submit(
+        pdu.Submit(
+            recipient=job.recipient,
+            text=plan.parts[job.number - 1],
+            alphabet=plan.alphabet,
+            shift=plan.shift,
+            concatenation=concatenation,
+            validity_minutes=job.validity_minutes,
+            flash=job.flash,
+        )
+    )
+
+
+OUR_OWN_FAULT = Fault(
+    Verdict.NEVER,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The box could not put this text into an SMS.",
+    "Le boîtier n'a pas pu mettre ce texte sous forme de SMS.",
+)
+KEY_LOST = Fault(
+    Verdict.NEVER,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The key that protected this text while it waited is gone.",
+    "La clé qui protégeait ce texte pendant son attente n'existe plus.",
+)
+
+
+class Outbox:
+    """The sending loop of one modem."""
+
+    def __init__(self, box: Box, attached: Attached) -> None:
+        self._box = box
+        self._attached = attached
+        self._bell = box.bells.add_outbox()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Finish what is on the line, record it, claim nothing more."""
+        self._stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Between two parts lies exactly one commit."""
+        while not self._stopping:
+            wait = SAFETY_LOOK_SECONDS
+            if self._can_send():
+                found: Job | Nothing | None = await self._box.db.write(self._claim)
+                while isinstance(found, Job):
+                    found = await self._send(found)
+                wait = self._wait_seconds(found)
+            if not self._stopping:
+                await self._box.clock.wait(self._bell, wait)
+        self._box.bells.remove_outbox(self._bell)
+
+    def _can_send(self) -> bool:
+        a = self._attached
+        return (
+            bool(a.number)
+            and a.modem.status.state == State.READY
+            and not a.resting(self._box.clock)
+        )
+
+    def _wait_seconds(self, found: Nothing | None) -> float:
+        rest = self._attached.rest_seconds(self._box.clock)
+        if rest:
+            return min(rest, SAFETY_LOOK_SECONDS)
+        if found is None or found.look_at is None:
+            return SAFETY_LOOK_SECONDS
+        return min(max(found.look_at - self._box.clock.now(), 1) / 1000, SAFETY_LOOK_SECONDS)
+
+    def _sender(self) -> Sender:
+        a = self._attached
+        return Sender(
+            a.number,
+            a.test,
+            a.iccid,
+            a.limits,
+            only_urgent=a.bulk_held(self._box.clock),
+            probe=a.may_probe(self._box.clock),
+        )
+
+    def _claim(self, db: Connection) -> Job | Nothing:
+        box = self._box
+        found = queue.claim(
+            db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted
+        )
+        self._attached.held_by = found.held if isinstance(found, Nothing) else ""
+        return found
+
+    async def _send(self, job: Job) -> Job | Nothing | None:
+        """One part over the line; then its result and the next claim in one commit."""
+        outcome = await self._hand_over(job)
+        self._attached.learn(outcome, job.recipient, self._box.clock)
+        log.info(
+            "part_sent" if outcome.verdict == Verdict.TAKEN else "part_not_sent",
+            message=ids.message_id(job.message),
+            part=job.number,
+            parts=job.parts,
+            device=self._attached.number,
+            verdict=outcome.verdict,
+            reference=outcome.reference,
+            fault=outcome.fault.english if outcome.fault else None,
+        )
+        found = await self._record(job, outcome)
+        self._box.bells.changed()
+        return found
+
+    async def _hand_over(self, job: Job) -> Outcome:
+        try:
+            text = self._box.vault.decrypt(job.secret) if job.secret else job.body
+            tpdu = encode(job, text)
+        except LostKey:
+            return Outcome(Verdict.NEVER, fault=KEY_LOST)
+        except (pdu.PduError, IndexError):
+            log.exception("part_not_encoded", message=ids.message_id(job.message))
+            return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT)
+        started = self._box.clock.monotonic()
+        outcome = await self._attached.modem.send(tpdu)
+        if outcome.verdict == Verdict.TAKEN:
+            self._attached.paced(self._box.clock.monotonic() - started)
+        return outcome
+
+    async def _record(self, job: Job, outcome: Outcome) -> Job | Nothing | None:
+        """Put the outcome on the disk, whatever it takes: it is known nowhere else."""
+        while True:
+            go_on = not self._stopping and self._can_send()
+            try:
+                return await self._box.db.write(self._record_and_claim, job, outcome, go_on)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("outcome_not_recorded", message=ids.message_id(job.message))
+                await asyncio.sleep(RECORD_AGAIN_SECONDS)
+
+    def _record_and_claim(
+        self, db: Connection, job: Job, outcome: Outcome, go_on: bool
+    ) -> Job | Nothing | None:
+        box = self._box
+        queue.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
+        return self._claim(db) if go_on else None

@@ -1,0 +1,142 @@
+"""Order, limits and when to try again. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from appliance.config import Limits
+
+MINUTE_MS = 60_000
+URGENT = 1
+# Priority 1 ranks before everything else, in its own order of due time.
+URGENT_LEAD_MS = 1 << 52
+
+
+def rank(priority: int, due_at: int, aging_minutes: float) -> int:
+    """Where a message stands in the queue: smaller goes first (api priorities 1 to 5)."""
+    if priority == URGENT:
+        return due_at - URGENT_LEAD_MS
+    return due_at + round((priority - 2) * aging_minutes * MINUTE_MS)
+
+
+def backoff_ms(tries: int, first_seconds: float, longest_seconds: float) -> int:
+    """How long to wait after the n-th refusal: doubling, with jitter so that modems do not march in step."""
+    seconds: float = min(first_seconds * 2.0 ** (tries - 1), longest_seconds)
+    return round(seconds * 1000 * random.uniform(0.8, 1.2))
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a SIM has sent, in parts, and to how many different numbers in this billing month."""
+
+    minute: int = 0
+    hour: int = 0
+    day: int = 0
+    month: int = 0
+    recipients: int = 0
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What may go now. `again_at` (ms) is when more may go, None if nothing holds it back."""
+
+    ordinary: bool
+    urgent: bool
+    new_recipients: bool = True
+    again_at: int | None = None
+    reason: str = ""
+
+
+def allowance(limits: Limits, usage: Usage, now: int, zone: ZoneInfo) -> Allowance:
+    """What this SIM may send now under its limits and quiet hours."""
+    for count, most, again_at, reason in (
+        (usage.minute, limits.per_minute, (now // MINUTE_MS + 1) * MINUTE_MS, "per_minute"),
+        (usage.hour, limits.per_hour, (now // (60 * MINUTE_MS) + 1) * 60 * MINUTE_MS, "per_hour"),
+        (usage.day, limits.per_day, next_day(now, zone), "per_day"),
+        (usage.month, limits.per_month, next_month(now, zone, limits.billing_day), "per_month"),
+    ):
+        if most and count >= most:
+            return Allowance(False, False, True, again_at, reason)
+    full = bool(limits.recipients_per_month) and usage.recipients >= limits.recipients_per_month
+    quiet_until = quiet(limits.quiet_hours, now, zone)
+    if quiet_until is not None:
+        return Allowance(False, limits.urgent_passes, not full, quiet_until, "quiet_hours")
+    more_at = next_month(now, zone, limits.billing_day) if full else None
+    return Allowance(True, True, not full, more_at, "recipients_per_month" if full else "")
+
+
+def local(now: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(now / 1000, zone)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def day_number(now: int, zone: ZoneInfo) -> int:
+    """The local day, counted from the ordinal of the calendar."""
+    return local(now, zone).date().toordinal()
+
+
+def next_day(now: int, zone: ZoneInfo) -> int:
+    tomorrow = local(now, zone).date() + timedelta(days=1)
+    return _ms(datetime.combine(tomorrow, time(), zone))
+
+
+def month_number(now: int, zone: ZoneInfo, billing_day: int) -> int:
+    """The billing month, as year * 12 + month of its first day."""
+    today = local(now, zone)
+    months = today.year * 12 + today.month - 1
+    return months if today.day >= billing_day else months - 1
+
+
+def month_start(month: int, billing_day: int, zone: ZoneInfo) -> datetime:
+    return datetime(month // 12, month % 12 + 1, billing_day, tzinfo=zone)
+
+
+def next_month(now: int, zone: ZoneInfo, billing_day: int) -> int:
+    return _ms(month_start(month_number(now, zone, billing_day) + 1, billing_day, zone))
+
+
+def quiet(spans: Sequence[str], now: int, zone: ZoneInfo) -> int | None:
+    """When the quiet hours that hold now are over (ms), None outside of them. Spans as "21:30-07:00"."""
+    here = local(now, zone)
+    ends: list[int] = []
+    for span in spans:
+        start, end = (time.fromisoformat(moment.strip()) for moment in span.split("-"))
+        for day in (here.date() - timedelta(days=1), here.date()):
+            begins = datetime.combine(day, start, zone)
+            finishes = datetime.combine(day + timedelta(days=int(end <= start)), end, zone)
+            if begins <= here < finishes:
+                ends.append(_ms(finishes))
+    return max(ends, default=None)
+
+
+def room(limits: Limits, used: Usage, now: int, until: int, zone: ZoneInfo) -> int | None:
+    """How many parts this SIM may still send until that moment by its daily and monthly caps; None: any."""
+    rooms: list[int] = []
+    if limits.per_day:
+        days = day_number(until, zone) - day_number(now, zone)
+        rooms.append(max(0, limits.per_day - used.day) + limits.per_day * days)
+    if limits.per_month:
+        months = month_number(until, zone, limits.billing_day) - month_number(
+            now, zone, limits.billing_day
+        )
+        rooms.append(max(0, limits.per_month - used.month) + limits.per_month * months)
+    return min(rooms, default=None)
+
+
+def room_today(limits: Limits, used: Usage) -> int | None:
+    """How many parts may still go in the windows that run now; None: any number."""
+    rooms = [
+        max(0, most - count)
+        for most, count in (
+            (limits.per_day, used.day),
+            (limits.per_month, used.month),
+        )
+        if most
+    ]
+    return min(rooms, default=None)

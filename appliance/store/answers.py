@@ -1,0 +1,69 @@
+"""Answers kept under their Idempotency-Key, in the same transaction as what they answer."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import TypeVar
+
+import msgspec
+
+from appliance.interface import Accepted, BulkAccepted, OtpAccepted
+from appliance.orders import Idempotency
+from appliance.refusals import Refusal
+
+Answer = Accepted | BulkAccepted | OtpAccepted
+T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
+KINDS: dict[str, type[Answer]] = {k.__name__: k for k in (Accepted, BulkAccepted, OtpAccepted)}
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    kind: str
+    answer: msgspec.Raw
+
+
+def earlier(db: Connection, scope: int, idempotency: Idempotency) -> Answer | None:
+    """The answer this key got before. IDEMPOTENCY_CONFLICT when it came with another body or route."""
+    row = db.execute(
+        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ?",
+        (scope, idempotency.key),
+    ).fetchone()
+    if row is None:
+        return None
+    if row["fingerprint"] != idempotency.fingerprint:
+        raise Refusal("IDEMPOTENCY_CONFLICT")
+    kept = msgspec.json.decode(row["answer"], type=_Kept)
+    return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
+
+
+def again(db: Connection, scope: int, idempotency: Idempotency | None, kind: type[T]) -> T | None:
+    """As `earlier`, where only one kind of answer can be: looked at inside the transaction."""
+    found = earlier(db, scope, idempotency) if idempotency else None
+    return found if isinstance(found, kind) else None
+
+
+def keep(
+    db: Connection, scope: int, idempotency: Idempotency | None, answer: Answer, now: int
+) -> None:
+    if idempotency is not None:
+        kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
+        db.execute(
+            "INSERT INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
+            "VALUES (?, ?, ?, 202, ?, ?)",
+            (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
+        )
+
+
+def taken_by_key(db: Connection, key_id: int, day: int) -> int:
+    """Messages taken with this key on that local day."""
+    row = db.execute(
+        "SELECT taken FROM key_day WHERE api_key = ? AND day = ?", (key_id, day)
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def count_key(db: Connection, key_id: int, day: int) -> None:
+    db.execute(
+        "INSERT INTO key_day (api_key, day, taken) VALUES (?, ?, 1) "
+        "ON CONFLICT DO UPDATE SET taken = taken + 1",
+        (key_id, day),
+    )

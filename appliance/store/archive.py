@@ -1,0 +1,199 @@
+"""From motion to history, and out of it: batches, small enough that no request waits for them."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+
+import msgspec
+
+from appliance.ids import LONG_SHIFT, Ids
+from appliance.message import Status
+from appliance.rules import fold
+from appliance.store import reading
+from appliance.store.tally import DAY_MS, HOUR_MS
+
+MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, status, touched,
+attempts, tries, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
+cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, metadata, webhook_url"""
+
+
+def finished(db: Connection, most: int, closed_before: int) -> list[int]:
+    """Messages that nothing can change any more, if a batch is full or the oldest has waited enough."""
+    rows = db.execute(
+        "SELECT id, closed_at FROM message WHERE closed_at IS NOT NULL ORDER BY closed_at LIMIT ?",
+        (most,),
+    ).fetchall()
+    if len(rows) < most and not (rows and rows[0]["closed_at"] <= closed_before):
+        return []
+    return [row["id"] for row in rows]
+
+
+def move(db: Connection, most: int, closed_before: int) -> int:
+    """Move one batch to the history and feed its indexes. Returns how many went."""
+    numbers = sorted(finished(db, most, closed_before))
+    for number in numbers:
+        story = msgspec.json.encode(reading.live_story(db, number)).decode()
+        db.execute(
+            f"INSERT INTO history ({MOVED}, story) SELECT {MOVED}, ? FROM message WHERE id = ?",
+            (story, number),
+        )
+    marks = ",".join("?" * len(numbers))
+    rows = db.execute(
+        f"SELECT id, scope, recipient, created_at, body FROM history WHERE id IN ({marks})", numbers
+    ).fetchall()
+    db.executemany(
+        "INSERT INTO history_recipient (scope, recipient, created_at, id) VALUES (?, ?, ?, ?)",
+        sorted((r["scope"], r["recipient"], r["created_at"], r["id"]) for r in rows),
+    )
+    db.executemany(
+        "INSERT INTO history_text (rowid, folded) VALUES (?, ?)",
+        [(r["id"], fold(r["body"])) for r in rows],
+    )
+    for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
+        db.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", numbers)
+    return len(numbers)
+
+
+def _unindex(db: Connection, row: Row) -> None:
+    """Take a history row out of its indexes; a contentless one wants the text it was given."""
+    db.execute(
+        "DELETE FROM history_recipient WHERE scope = ? AND recipient = ? AND created_at = ? AND id = ?",
+        (row["scope"], row["recipient"], row["created_at"], row["id"]),
+    )
+    db.execute(
+        "INSERT INTO history_text (history_text, rowid, folded) VALUES ('delete', ?, ?)",
+        (row["id"], fold(row["body"])),
+    )
+
+
+def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int) -> bool:
+    """A failed message from the history back into motion, to be resent. False if it is not there."""
+    row = db.execute("SELECT * FROM history WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        return False
+    db.execute(
+        f"INSERT INTO message ({MOVED}, shift, pinned, due_at, expires_at, changed_at) "
+        f"SELECT {MOVED}, 0, 0, ?, ?, ? FROM history WHERE id = ?",
+        (now, expires_at, now, number),
+    )
+    for part in msgspec.json.decode(row["story"])["parts"]:
+        db.execute(
+            "INSERT INTO part (message, number, state, test, pin, urgent, scheduled, rank, ready_at, ripe, "
+            "tries, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error) "
+            "VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (number, part["number"], part["state"], row["scope"] & 1, int(row["priority"] == 1))
+                + (rank, now, part.get("tries", 0), part.get("device"), part.get("sim"))
+                + (part.get("handed_at"), part.get("answered_at"), part.get("reference"))
+                + (part.get("tp_status"), part.get("reported_at"))
+                + (msgspec.json.encode(part["error"]).decode() if "error" in part else None,)
+            ),
+        )
+    _unindex(db, row)
+    db.execute("DELETE FROM history WHERE id = ?", (number,))
+    return True
+
+
+def retire(db: Connection, before: int, most: int) -> int:
+    """Remove the oldest messages created before that moment; the figures of their days stay.
+
+    Only what is finished: a message in motion is never removed.
+    """
+    rows = db.execute(
+        "SELECT id, scope, recipient, created_at, body, device, status FROM history WHERE id < ? "
+        "AND created_at < ? ORDER BY id LIMIT ?",
+        (before << LONG_SHIFT, before, most),
+    ).fetchall()
+    for row in rows:
+        _unindex(db, row)
+        db.execute("DELETE FROM history WHERE id = ?", (row["id"],))
+        db.execute(
+            f"UPDATE hour_count SET {Status(row['status'])} = {Status(row['status'])} - 1 "
+            "WHERE scope = ? AND device = ? AND hour = ?",
+            (row["scope"], row["device"], row["created_at"] // HOUR_MS),
+        )
+    if rows:
+        db.execute(
+            "DELETE FROM hour_count WHERE hour < ? AND queued = 0 AND sent = 0 AND delivered = 0 "
+            "AND failed = 0 AND cancelled = 0",
+            (before // HOUR_MS,),
+        )
+    db.execute(
+        "INSERT INTO meta VALUES ('kept_from', ?1) ON CONFLICT DO UPDATE SET value = MAX(value, ?1)",
+        (before,),
+    )
+    return len(rows)
+
+
+def erase_step(db: Connection, client: int, most: int) -> int:
+    """Empty some of a deleted client's finished messages; their figures stay. Returns how many."""
+    rows = db.execute(
+        "SELECT id, scope, recipient, created_at, body FROM history WHERE scope IN (?, ?) "
+        "AND recipient != '' LIMIT ?",
+        (client * 2, client * 2 + 1, most),
+    ).fetchall()
+    for row in rows:
+        _unindex(db, row)
+        db.execute(
+            "UPDATE history SET body = '', recipient = '', metadata = NULL, webhook_url = NULL, "
+            """story = '{"parts":[],"tries":[]}' WHERE id = ?""",
+            (row["id"],),
+        )
+    return len(rows)
+
+
+def oldest(db: Connection) -> int | None:
+    """When the oldest finished message was created."""
+    row = db.execute("SELECT created_at FROM history ORDER BY id LIMIT 1").fetchone()
+    return row[0] if row else None
+
+
+def tidy(db: Connection, now: int, *, log_days: int) -> None:
+    """Throw away what has served: old answers, hashes, logs, minute counts."""
+    day_ago, logs = now - DAY_MS, now - log_days * DAY_MS
+    db.execute("DELETE FROM idempotency WHERE created_at < ?", (day_ago,))
+    db.execute("DELETE FROM seen WHERE at < ?", (now - 30 * DAY_MS,))
+    db.execute("DELETE FROM sim_minute WHERE minute < ?", ((now - 2 * HOUR_MS) // 60_000,))
+    db.execute("DELETE FROM otp WHERE expires_at < ?", (now - 7 * DAY_MS,))
+    db.execute("DELETE FROM delivery_log WHERE at < ?", (logs,))
+    db.execute("DELETE FROM delivery WHERE state != 'due' AND created_at < ?", (logs,))
+    db.execute(
+        "DELETE FROM event WHERE created_at < ? AND NOT EXISTS "
+        "(SELECT 1 FROM delivery WHERE delivery.event = event.id)",
+        (logs,),
+    )
+    db.execute("DELETE FROM undecodable WHERE at < ?", (logs,))
+
+
+def marks(db: Connection) -> Ids:
+    """The ids given so far, so that new ones grow even when the clock stepped back."""
+    kept = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('long_mark', 'short_mark')"))
+    long_mark = max(
+        [kept.get("long_mark", 0)]
+        + [
+            db.execute(f"SELECT COALESCE(MAX(id), 0) FROM {t}").fetchone()[0]
+            for t in ("message", "history")
+        ]
+    )
+    short_mark = max(
+        [kept.get("short_mark", 0)]
+        + [
+            db.execute(f"SELECT COALESCE(MAX({column}), 0) FROM {table}").fetchone()[0]
+            for table, column in (
+                ("event", "id"),
+                ("otp", "id"),
+                ("inbound", "id"),
+                ("message", "batch"),
+            )
+        ]
+    )
+    return Ids(long_mark, short_mark)
+
+
+def keep_marks(db: Connection, new_ids: Ids) -> None:
+    """Before rows are removed: what they prove about the ids must stay."""
+    long_mark, short_mark = new_ids.marks
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = MAX(value, excluded.value)",
+        [("long_mark", long_mark), ("short_mark", short_mark)],
+    )

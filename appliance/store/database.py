@@ -1,0 +1,221 @@
+"""The only module that sees aiosqlite: one path for writing, connections of their own for reading.
+
+A unit of work is an ordinary function of a `sqlite3.Connection`; it runs on that connection's
+thread from start to end, so that nothing can come between its statements. Writes that arrive
+together share one commit: each in a savepoint of its own, all answered after the one sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import aiosqlite
+import structlog
+
+from appliance.rules import fold
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A command beside the running box (`zimbox key create`) may hold the write lock for a moment.
+BUSY_SECONDS = 10.0
+READERS = 2
+PAGE_CACHE_KIB = 8 * 1024
+GROUP_MOST = 200  # works that share one commit at the most, so that none waits for a crowd
+
+
+class StorageFull(Exception):
+    """The disk took no more; nothing of the work was kept."""
+
+
+class Line(aiosqlite.Connection):
+    """A connection with its thread, to which whole functions are given instead of statements."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # not typed there
+        return result
+
+
+def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function("fold", 1, fold, deterministic=True)
+    if writer:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a 202 survives a power cut
+        connection.execute("PRAGMA secure_delete = FAST")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the schema up to date, one transaction a step. Returns the version it has now."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    scripts = resources.files("appliance.store") / "migrations"
+    steps = sorted(
+        (s for s in scripts.iterdir() if s.name.endswith(".sql")), key=lambda step: step.name
+    )
+    for number, step in enumerate(steps, start=1):
+        if number > version:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{step.read_text('utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+    return max(version, len(steps))
+
+
+def group(
+    connection: sqlite3.Connection, works: Sequence[Callable[[sqlite3.Connection], Any]]
+) -> list[Any]:
+    """Run all works in one transaction; a work that raises is undone alone and its error returned."""
+    results: list[Any] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for work in works:
+            connection.execute("SAVEPOINT work")
+            try:
+                results.append(work(connection))
+            except Exception as error:
+                if not connection.in_transaction:  # SQLite itself rolled everything back
+                    raise
+                connection.execute("ROLLBACK TO work")
+                results.append(error)
+            connection.execute("RELEASE work")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _ours(error: Exception) -> Exception:
+    """SQLite's way of saying that the disk is full, as ours."""
+    code = getattr(error, "sqlite_errorname", "")
+    full = code == "SQLITE_FULL" or (isinstance(error, OSError) and error.errno == 28)
+    return StorageFull(str(error)) if full else error
+
+
+def beside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """One unit of work from another process (the command line), running box or not."""
+    connection = _open(path, writer=True)
+    try:
+        migrate(connection)
+        result = group(connection, [work])[0]
+    finally:
+        connection.close()
+    if isinstance(result, Exception):
+        raise _ours(result)
+    done: T = result
+    return done
+
+
+class Database:
+    """The store's file. `await Database.open(path)`, `write`, `read`, `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer = Line(lambda: _open(path, writer=True), 64)
+        self._readers = [Line(lambda: _open(path, writer=False), 64) for _ in range(READERS)]
+        self._free: asyncio.Queue[Line] = asyncio.Queue()
+        self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open, migrate and start. Raises sqlite3.Error if the file is no database of ours."""
+        database = cls(path)
+        await database._writer
+        await database._writer.run(migrate)
+        for reader in database._readers:
+            await reader
+            database._free.put_nowait(reader)
+        database._task = asyncio.create_task(database._write_groups(), name="store writer")
+        return database
+
+    async def close(self) -> None:
+        """Finish what is waiting, then close every connection."""
+        if self._task:
+            task, self._task = self._task, None
+            self._bell.set()
+            await task
+        for reader in self._readers:
+            await reader.close()
+        await self._writer.close()
+
+    async def write(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `work` in the next commit; returns after it is on the disk.
+
+        Raises what the work raised, or StorageFull. A cancelled caller does not undo the work.
+        """
+        if self._task is None:
+            raise RuntimeError("the store is closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((lambda connection: work(connection, *args, **kwargs), future))
+        self._bell.set()
+        return await future
+
+    async def read(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `work` on a reading connection, all its statements on one snapshot."""
+        line = await self._free.get()
+        try:
+            return await asyncio.shield(line.run(lambda c: _snapshot(c, work, *args, **kwargs)))
+        finally:
+            self._free.put_nowait(line)
+
+    async def _write_groups(self) -> None:
+        while self._task is not None or self._waiting:
+            if not self._waiting:
+                await self._bell.wait()
+                self._bell.clear()
+                continue
+            batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
+            works = [work for work, _ in batch]
+            try:
+                results = await self._writer.run(lambda c, works=works: group(c, works))  # type: ignore[misc]
+            except Exception as error:
+                log.exception("store_commit_failed", works=len(works))
+                results = [error] * len(batch)
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(_ours(result))
+                else:
+                    future.set_result(result)
+
+
+def _snapshot(
+    connection: sqlite3.Connection,
+    work: Callable[Concatenate[sqlite3.Connection, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection, *args, **kwargs)
+    finally:
+        connection.execute("ROLLBACK")

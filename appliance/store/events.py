@@ -1,0 +1,96 @@
+"""Events and their deliveries: stored in the same transaction as the change they tell of."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+from typing import Any
+
+import msgspec
+
+from appliance import ids
+from appliance.rules import timestamp
+
+
+def emit(
+    db: Connection,
+    new_ids: ids.Ids,
+    scope: int,
+    name: str,
+    data: dict[str, Any],
+    now: int,
+    *,
+    message: int | None = None,
+    own_url: str | None = None,
+) -> bool:
+    """Store an event for everyone who asked for it; True if there was anyone.
+
+    A message's own `webhook_url` is told instead of the client's webhooks.
+    """
+    if own_url is not None:
+        targets: list[tuple[int | None, str]] = [(None, own_url)]
+    else:
+        rows = db.execute(
+            "SELECT id, url, events FROM webhook WHERE scope = ? AND deleted_at IS NULL", (scope,)
+        )
+        targets = [(row["id"], row["url"]) for row in rows if name in row["events"].split(",")]
+    if not targets:
+        return False
+    event = new_ids.other(now)
+    body = {
+        "event": name,
+        "event_id": ids.short_id("evt", event),
+        "timestamp": timestamp(now),
+        "data": data,
+    }
+    db.execute(
+        "INSERT INTO event (id, scope, message, name, body, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (event, scope, message, name, msgspec.json.encode(body).decode(), now),
+    )
+    db.executemany(
+        "INSERT INTO delivery (event, scope, message, webhook, url, state, due_at, created_at) "
+        "VALUES (?, ?, ?, ?, ?, 'due', ?, ?)",
+        [(event, scope, message, webhook, url, now, now) for webhook, url in targets],
+    )
+    return True
+
+
+def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: int) -> bool:
+    """Store a `sms.*` event of this message (its row as it is after the change)."""
+    data: dict[str, Any] = {
+        "message_id": ids.message_id(message["id"]),
+        "status": message["status"],
+        "to": message["recipient"],
+        "message": message["body"],
+        "device_id": f"device_{message['device']}" if message["device"] else None,
+        "metadata": msgspec.json.decode(message["metadata"]) if message["metadata"] else None,
+        "sent_at": timestamp(message["sent_at"]),
+    }
+    if name == "sms.delivered":
+        data["delivered_at"] = timestamp(message["delivered_at"])
+    elif name == "sms.failed":
+        data["failed_at"] = timestamp(message["failed_at"])
+        data["error"] = error_of(message)
+    elif name == "sms.cancelled":
+        data["cancelled_at"] = timestamp(message["cancelled_at"])
+    return emit(
+        db,
+        new_ids,
+        message["scope"],
+        name,
+        data,
+        now,
+        message=message["id"],
+        own_url=message["webhook_url"],
+    )
+
+
+def error_of(message: Row) -> dict[str, Any] | None:
+    """The event's `error`; `SMS_SEND_TIMEOUT` is written `TIMEOUT` here, as documented."""
+    if message["error_code"] is None:
+        return None
+    code = message["error_code"]
+    detail = msgspec.json.decode(message["error_detail"] or "{}")
+    return {
+        "code": "TIMEOUT" if code == "SMS_SEND_TIMEOUT" else code,
+        "message": detail.get("fr", ""),
+    }

@@ -1,0 +1,278 @@
+"""A message's life in the store: taken, changed with its parts, cancelled, resent. All synchronous."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+from typing import Any
+
+import msgspec
+
+from appliance import message as states
+from appliance.ids import Ids
+from appliance.message import Part, Status, Step
+from appliance.store import events, tally
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """A message as intake decided it, ready to be stored."""
+
+    scope: int
+    recipient: str
+    body: str
+    alphabet: str
+    shift: int
+    parts: int
+    priority: int
+    rank: int
+    device: int
+    pinned: bool
+    due_at: int
+    expires_at: int
+    tries: int
+    on_uncertain: str
+    api_key: int | None = None
+    kind: str = "sms"
+    secret: bytes | None = None
+    batch: int | None = None
+    scheduled_at: int | None = None
+    validity_minutes: int | None = None
+    flash: bool = False
+    metadata: str | None = None
+    webhook_url: str | None = None
+
+
+INSERT_MESSAGE = """
+INSERT INTO message (id, scope, api_key, kind, batch, recipient, body, secret, alphabet, shift, parts, priority,
+  device, pinned, status, tries, created_at, queued_at, scheduled_at, due_at, expires_at,
+  validity_minutes, flash, on_uncertain, metadata, webhook_url, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+INSERT_PART = """
+INSERT INTO part (message, number, state, test, pin, urgent, scheduled, rank, ready_at, ripe)
+VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def insert(db: Connection, new_ids: Ids, fresh: Fresh, now: int) -> int:
+    """Store a message and its parts, queued. Returns its id."""
+    number = new_ids.message(now)
+    f = fresh
+    db.execute(
+        INSERT_MESSAGE,
+        (
+            (number, f.scope, f.api_key, f.kind, f.batch, f.recipient, f.body, f.secret, f.alphabet)
+            + (
+                f.shift,
+                f.parts,
+                f.priority,
+                f.device,
+                int(f.pinned),
+                f.tries,
+                now,
+                now,
+                f.scheduled_at,
+            )
+            + (f.due_at, f.expires_at, f.validity_minutes, int(f.flash), f.on_uncertain, f.metadata)
+            + (f.webhook_url, now)
+        ),
+    )
+    ripe = int(f.due_at <= now)
+    pin = f.device if f.pinned else 0
+    db.executemany(
+        INSERT_PART,
+        [
+            (
+                number,
+                k,
+                f.scope & 1,
+                pin,
+                int(f.priority == 1),
+                int(f.scheduled_at is not None),
+                f.rank,
+            )
+            + (f.due_at, ripe)
+            for k in range(1, f.parts + 1)
+        ],
+    )
+    tally.add(db, f.scope, f.device, now, Status.QUEUED)
+    return number
+
+
+def get(db: Connection, number: int) -> Row | None:
+    """The message's row if it is in motion."""
+    row: Row | None = db.execute("SELECT * FROM message WHERE id = ?", (number,)).fetchone()
+    return row
+
+
+def parts_of(db: Connection, number: int) -> list[Row]:
+    return db.execute("SELECT * FROM part WHERE message = ? ORDER BY number", (number,)).fetchall()
+
+
+def step_part(db: Connection, part: Row, step: Step, **columns: Any) -> Part:
+    """Take one step with one part, setting further columns. Raises ImpossibleStep."""
+    then = states.after(Part(part["state"]), step)
+    names = "".join(f", {name} = ?" for name in columns)
+    db.execute(
+        f"UPDATE part SET state = ?{names} WHERE message = ? AND number = ?",
+        (then, *columns.values(), part["message"], part["number"]),
+    )
+    return then
+
+
+def drop_waiting(db: Connection, number: int) -> None:
+    """The parts that still wait will not be sent."""
+    db.execute(
+        "UPDATE part SET state = 'dropped', open = 0 WHERE message = ? AND state = 'waiting'",
+        (number,),
+    )
+
+
+def settle(db: Connection, new_ids: Ids, number: int, now: int, *, event: bool = True) -> Status:
+    """Bring a message in line with its parts: status, moments, error, counts, event.
+
+    Call it after any step of a part. Raises ImpossibleStep if the contract has no such transition.
+    """
+    message = get(db, number)
+    assert message is not None, "settle is called for messages in motion"
+    parts = parts_of(db, number)
+    before = Status(message["status"])
+    then = states.status(Part(p["state"]) for p in parts)
+    uncertain = int(then == Status.QUEUED and any(p["state"] == Part.UNCERTAIN for p in parts))
+    if then == before:
+        if uncertain != message["uncertain"]:
+            db.execute(
+                "UPDATE message SET uncertain = ?, changed_at = ? WHERE id = ?",
+                (uncertain, now, number),
+            )
+        _close_if_finished(db, number, then, parts, now)
+        return then
+    states.check(before, then)
+    changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now}
+    if then in (Status.SENT, Status.DELIVERED):
+        changes["sent_at"] = message["sent_at"] or _last_hand_over(parts, then) or now
+        changes |= {"failed_at": None, "error_code": None, "error_detail": None, "secret": None}
+    if then == Status.DELIVERED:
+        changes["delivered_at"] = now
+    elif then == Status.FAILED:
+        drop_waiting(db, number)
+        error = next(
+            (p["error"] for p in parts if p["state"] == Part.FAILED and p["error"]),
+            '{"code": "DEVICE_ERROR"}',
+        )
+        detail = msgspec.json.decode(error)
+        changes |= {
+            "failed_at": now,
+            "error_code": detail["code"],
+            "error_detail": error,
+            "secret": None,
+        }
+    elif then == Status.CANCELLED:
+        changes |= {"cancelled_at": now, "secret": None}
+    elif then == Status.QUEUED:  # resend
+        changes |= {"failed_at": None, "sent_at": None, "error_code": None, "error_detail": None}
+    assignments = ", ".join(f"{name} = ?" for name in changes)
+    db.execute(f"UPDATE message SET {assignments} WHERE id = ?", (*changes.values(), number))
+    tally.move(db, message["scope"], message["device"], message["created_at"], before, then)
+    if event and then != Status.QUEUED:
+        row = get(db, number)
+        assert row is not None
+        events.of_message(db, new_ids, row, f"sms.{then}", now)
+    _close_if_finished(db, number, then, parts_of(db, number), now)
+    return then
+
+
+def _last_hand_over(parts: list[Row], then: Status) -> int | None:
+    """`sent_at` of a message settled by a late report: when its last part was handed over."""
+    if then != Status.DELIVERED:
+        return None
+    return max((p["handed_at"] for p in parts if p["handed_at"] is not None), default=None)
+
+
+def _close_if_finished(
+    db: Connection, number: int, status: Status, parts: list[Row], now: int
+) -> None:
+    """Mark what nothing can change any more: it may move to the history."""
+    open_parts = any(p["open"] for p in parts)
+    final = status in (Status.DELIVERED, Status.CANCELLED) or (
+        status in (Status.SENT, Status.FAILED) and not open_parts
+    )
+    if final:
+        db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
+        db.execute("UPDATE try SET open = 0 WHERE message = ? AND open = 1", (number,))
+    db.execute(
+        "UPDATE message SET closed_at = ? WHERE id = ? AND (closed_at IS NULL) = ?",
+        (now if final else None, number, int(final)),
+    )
+
+
+def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
+    """Cancel a message of which no part was ever handed over; False if one was, or it is not queued."""
+    message = get(db, number)
+    if message is None or message["status"] != Status.QUEUED or message["touched"]:
+        return False
+    drop_waiting(db, number)
+    settle(db, new_ids, number, now)
+    return True
+
+
+def fail(
+    db: Connection, new_ids: Ids, number: int, error: str, now: int, step: Step = Step.EXPIRE
+) -> bool:
+    """Fail a queued message through its first part that may take this step; False if none can.
+
+    `error` is JSON {"code", "en", "fr", …}.
+    """
+    for part in parts_of(db, number):
+        if states.possible(Part(part["state"]), step):
+            step_part(db, part, step, error=error, answered_at=now)
+            settle(db, new_ids, number, now)
+            return True
+    return False
+
+
+def resend(
+    db: Connection,
+    new_ids: Ids,
+    number: int,
+    now: int,
+    expires_at: int,
+    rank: int,
+    alphabet: str,
+    shift: int,
+    parts: int,
+) -> None:
+    """A failed message back into the queue, whole, with a new concatenation reference.
+
+    Its earlier tries are kept: a report for one of them still settles it.
+    """
+    message = get(db, number)
+    assert message is not None
+    states.check(Status(message["status"]), Status.QUEUED)
+    for part in parts_of(db, number):
+        if part["handed_at"] is not None:
+            db.execute(
+                "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
+                "reported_at, open, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                tuple(
+                    part[name]
+                    for name in ("message", "number", "device", "sim", "handed_at", "answered_at")
+                    + ("reference", "tp_status", "reported_at", "error")
+                ),
+            )
+    scope = message["scope"]
+    pin = message["device"] if message["pinned"] else 0
+    db.execute("DELETE FROM part WHERE message = ?", (number,))
+    db.executemany(
+        INSERT_PART,
+        [
+            (number, k, scope & 1, pin, int(message["priority"] == 1), 0, rank, now, 1)
+            for k in range(1, parts + 1)
+        ],
+    )
+    db.execute(
+        "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
+        "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL WHERE id = ?",
+        (now, now, expires_at, alphabet, shift, parts, number),
+    )
+    settle(db, new_ids, number, now)

@@ -1,0 +1,363 @@
+-- The whole schema of the first release. Moments are milliseconds since the epoch, UTC.
+-- `scope` = client * 2 + (1 for test mode): the partition a client's row belongs to.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+CREATE TABLE client (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  signing_secret TEXT NOT NULL,       -- signs the calls to a message's own webhook_url
+  created_at INTEGER NOT NULL,
+  disabled_at INTEGER,
+  deleted_at INTEGER
+);
+
+CREATE TABLE api_key (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  client INTEGER NOT NULL REFERENCES client,
+  test INTEGER NOT NULL,
+  hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and kept nowhere
+  hint TEXT NOT NULL,                 -- its last four characters
+  name TEXT NOT NULL,
+  narrowing TEXT NOT NULL,            -- JSON: what it may do (appliance.access.Narrowing)
+  created_at INTEGER NOT NULL,
+  last_used_at INTEGER,
+  expires_at INTEGER,
+  revoked_at INTEGER,
+  cancel_queued INTEGER NOT NULL DEFAULT 0   -- revoked so that what it queued goes no more
+);
+
+-- What a key with a daily cap has queued, by local day.
+CREATE TABLE key_day (api_key INTEGER NOT NULL, day INTEGER NOT NULL, taken INTEGER NOT NULL,
+  PRIMARY KEY (api_key, day)) WITHOUT ROWID;
+
+CREATE TABLE device (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  imei TEXT NOT NULL UNIQUE,
+  test INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  phone_number TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  since INTEGER,                      -- of the state it is in
+  online INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE device_client (
+  device INTEGER NOT NULL REFERENCES device,
+  client INTEGER NOT NULL REFERENCES client,
+  PRIMARY KEY (device, client)
+) WITHOUT ROWID;
+
+-- What is in motion: queued, awaiting a report, or finished and not moved yet. Stays small.
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,
+  api_key INTEGER,
+  kind TEXT NOT NULL,                 -- 'sms' | 'otp'
+  batch INTEGER,
+  recipient TEXT NOT NULL,
+  body TEXT NOT NULL,                 -- masked for a one-time password
+  secret BLOB,                        -- its text, encrypted, until it was sent
+  alphabet TEXT NOT NULL,
+  shift INTEGER NOT NULL,             -- national single shift table, 0 none
+  parts INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  device INTEGER NOT NULL,            -- the one picked, named or used; 0 none known yet
+  pinned INTEGER NOT NULL,            -- 1: named in X-Device-ID
+  status TEXT NOT NULL,
+  uncertain INTEGER NOT NULL DEFAULT 0,
+  touched INTEGER NOT NULL DEFAULT 0, -- a part was handed to a modem at least once
+  attempts INTEGER NOT NULL DEFAULT 0,
+  tries INTEGER NOT NULL,             -- retry_attempts
+  round INTEGER NOT NULL DEFAULT 0,   -- how often it was resent
+  created_at INTEGER NOT NULL,
+  queued_at INTEGER NOT NULL,
+  scheduled_at INTEGER,
+  due_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,        -- end of its life in the queue
+  sent_at INTEGER,
+  delivered_at INTEGER,
+  failed_at INTEGER,
+  cancelled_at INTEGER,
+  error_code TEXT,
+  error_detail TEXT,                  -- JSON {"en", "fr", "source", "number"}
+  concatenation INTEGER,              -- reference of its parts
+  validity_minutes INTEGER,
+  flash INTEGER NOT NULL DEFAULT 0,
+  on_uncertain TEXT NOT NULL,
+  metadata TEXT,
+  webhook_url TEXT,
+  closed_at INTEGER,                  -- finished: nothing can change it any more; may move to history
+  changed_at INTEGER NOT NULL
+);
+CREATE INDEX message_scope ON message (scope, created_at);
+CREATE INDEX message_queued ON message (expires_at, scope) WHERE status = 'queued';
+CREATE INDEX message_closed ON message (closed_at) WHERE closed_at IS NOT NULL;
+
+CREATE TABLE part (
+  message INTEGER NOT NULL,
+  number INTEGER NOT NULL,            -- 1 …
+  state TEXT NOT NULL,
+  test INTEGER NOT NULL,
+  pin INTEGER NOT NULL,               -- 0: any device; else only this one
+  pin_sim TEXT,                       -- after its first part a message stays with its SIM (ICCID)
+  urgent INTEGER NOT NULL,            -- priority 1
+  scheduled INTEGER NOT NULL,         -- waits for a moment that only a trusted clock knows
+  rank INTEGER NOT NULL,
+  ready_at INTEGER NOT NULL,
+  ripe INTEGER NOT NULL,              -- ready_at has come
+  tries INTEGER NOT NULL DEFAULT 0,   -- answers `again` so far
+  -- the try that counts (earlier ones: table try)
+  device INTEGER,
+  sim TEXT,
+  handed_at INTEGER,
+  answered_at INTEGER,
+  reference INTEGER,                  -- TP-MR
+  tp_status INTEGER,
+  reported_at INTEGER,
+  open INTEGER NOT NULL DEFAULT 0,    -- a report may still come
+  error TEXT,                         -- JSON as message.error_detail, with "code"
+  PRIMARY KEY (message, number)
+) WITHOUT ROWID;
+CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ripe = 0;
+CREATE INDEX part_ripe ON part (test, pin, rank, message, number) WHERE state = 'waiting' AND ripe = 1;
+CREATE INDEX part_doubt ON part (state) WHERE state IN ('handed', 'uncertain');
+CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
+
+-- Earlier tries of a part: for the message's story, and for reports that come late.
+CREATE TABLE try (
+  id INTEGER PRIMARY KEY,
+  message INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  device INTEGER,
+  sim TEXT,
+  handed_at INTEGER,
+  answered_at INTEGER,
+  reference INTEGER,
+  tp_status INTEGER,
+  reported_at INTEGER,
+  open INTEGER NOT NULL,
+  error TEXT
+);
+CREATE INDEX try_message ON try (message);
+CREATE INDEX try_open ON try (sim, reference) WHERE open = 1;
+
+-- Reports that fit no part yet: they may precede the answer they belong to, or settle a doubt.
+CREATE TABLE stray_report (
+  id INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL,
+  sim TEXT NOT NULL,
+  reference INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  tp_status INTEGER NOT NULL,
+  submitted_at INTEGER,
+  discharged_at INTEGER,
+  arrived_at INTEGER NOT NULL
+);
+
+-- The concatenation reference used last for a number, so that no two long texts to it share one.
+CREATE TABLE concatenation (recipient TEXT PRIMARY KEY, reference INTEGER NOT NULL) WITHOUT ROWID;
+
+-- What is finished. Append-mostly: changed only by resend (taken back), erasure and retention.
+CREATE TABLE history (
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  batch INTEGER,
+  recipient TEXT NOT NULL,
+  body TEXT NOT NULL,
+  alphabet TEXT NOT NULL,
+  parts INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  touched INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  tries INTEGER NOT NULL,
+  round INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  queued_at INTEGER NOT NULL,
+  scheduled_at INTEGER,
+  sent_at INTEGER,
+  delivered_at INTEGER,
+  failed_at INTEGER,
+  cancelled_at INTEGER,
+  error_code TEXT,
+  error_detail TEXT,
+  validity_minutes INTEGER,
+  flash INTEGER NOT NULL,
+  on_uncertain TEXT NOT NULL,
+  metadata TEXT,
+  webhook_url TEXT,
+  story TEXT NOT NULL                 -- JSON: its parts and tries
+);
+CREATE INDEX history_created ON history (scope, created_at, id);
+CREATE INDEX history_status ON history (scope, status, created_at, id);
+-- Fed in batches, sorted, when messages move: a plain index on the number would cost a page a row.
+CREATE TABLE history_recipient (
+  scope INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  PRIMARY KEY (scope, recipient, created_at, id)
+) WITHOUT ROWID;
+-- Folded texts (no case, no accents); the text itself stays in history.
+CREATE VIRTUAL TABLE history_text USING fts5 (folded, content = '', tokenize = 'trigram', detail = 'full');
+
+-- Messages by the hour and the day of their creation, as they stand now. Moved in the same
+-- transaction as the change they count. Hours go with retention; days stay for ever.
+CREATE TABLE hour_count (
+  scope INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  hour INTEGER NOT NULL,              -- hours since the epoch
+  queued INTEGER NOT NULL DEFAULT 0,
+  sent INTEGER NOT NULL DEFAULT 0,
+  delivered INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (scope, hour, device)
+) WITHOUT ROWID;
+CREATE TABLE day_count (
+  scope INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  day INTEGER NOT NULL,               -- days since the epoch
+  queued INTEGER NOT NULL DEFAULT 0,
+  sent INTEGER NOT NULL DEFAULT 0,
+  delivered INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (scope, day, device)
+) WITHOUT ROWID;
+
+-- What a SIM has sent: for its limits. sim is the ICCID.
+CREATE TABLE sim_minute (sim TEXT NOT NULL, minute INTEGER NOT NULL, parts INTEGER NOT NULL,
+  PRIMARY KEY (sim, minute)) WITHOUT ROWID;
+CREATE TABLE sim_day (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT NULL,
+  PRIMARY KEY (sim, day)) WITHOUT ROWID;
+CREATE TABLE sim_recipient (sim TEXT NOT NULL, month INTEGER NOT NULL, recipient TEXT NOT NULL,
+  PRIMARY KEY (sim, month, recipient)) WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+  scope INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  status INTEGER NOT NULL,
+  answer BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (created_at);
+
+CREATE TABLE otp (
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  code_hash BLOB NOT NULL,            -- keyed; the key lies outside the database
+  attempts_left INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  verified_at INTEGER,
+  purpose TEXT,
+  created_at INTEGER NOT NULL
+);
+CREATE INDEX otp_recipient ON otp (recipient, created_at);
+
+CREATE TABLE webhook (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  scope INTEGER NOT NULL,
+  url TEXT NOT NULL,
+  events TEXT NOT NULL,               -- comma-separated
+  secret TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  deleted_at INTEGER
+);
+CREATE TABLE event (
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,
+  message INTEGER,                    -- events of one message arrive in order
+  name TEXT NOT NULL,
+  body TEXT NOT NULL,                 -- the JSON as it goes out, the same in every attempt
+  created_at INTEGER NOT NULL
+);
+CREATE TABLE delivery (
+  id INTEGER PRIMARY KEY,             -- grows in the order of the events
+  event INTEGER NOT NULL,
+  scope INTEGER NOT NULL,
+  message INTEGER,
+  webhook INTEGER,                    -- NULL: the message's own webhook_url
+  url TEXT NOT NULL,
+  state TEXT NOT NULL,                -- 'due' | 'done' | 'given_up'
+  attempt INTEGER NOT NULL DEFAULT 0,
+  due_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+);
+CREATE INDEX delivery_due ON delivery (due_at, id) WHERE state = 'due';
+CREATE INDEX delivery_order ON delivery (url, message, id) WHERE state = 'due';
+CREATE INDEX delivery_event ON delivery (event);
+CREATE TABLE delivery_log (
+  id INTEGER PRIMARY KEY,
+  delivery INTEGER NOT NULL,
+  scope INTEGER NOT NULL,
+  webhook INTEGER,
+  event INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  url TEXT NOT NULL,
+  response_status INTEGER,
+  response_time_ms INTEGER NOT NULL,
+  success INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  at INTEGER NOT NULL
+);
+CREATE INDEX delivery_log_scope ON delivery_log (scope, id);
+
+CREATE TABLE inbound (
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,             -- whose it is
+  device INTEGER NOT NULL,
+  sender TEXT NOT NULL,
+  body TEXT NOT NULL,
+  folded TEXT NOT NULL,
+  sent_at INTEGER,
+  received_at INTEGER NOT NULL,
+  incomplete INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX inbound_scope ON inbound (scope, received_at, id);
+CREATE TABLE inbound_part (
+  id INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL,
+  sim TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  reference INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  sent_at INTEGER,
+  arrived_at INTEGER NOT NULL
+);
+CREATE INDEX inbound_part_group ON inbound_part (sim, sender, reference, total);
+-- What was received already (SHA-256 of SIM and PDU): a modem may hand the same thing out twice.
+CREATE TABLE seen (hash BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE undecodable (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, hex TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);
+
+CREATE TABLE blocked (
+  scope INTEGER NOT NULL,             -- 0 / 1: every client's (an opt-out by STOP), live / test
+  number TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  source TEXT NOT NULL,               -- 'api' | 'page' | 'stop'
+  device INTEGER,                     -- the SIM it opted out of
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (scope, number)
+) WITHOUT ROWID;
+
+-- Who wrote to a number last: an answer belongs to that client.
+CREATE TABLE last_writer (
+  test INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  scope INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (test, recipient, device)
+) WITHOUT ROWID;
+
+-- Errors and warnings worth keeping over a restart; a short ring for the page and the doctor.
+CREATE TABLE incident (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);

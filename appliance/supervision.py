@@ -1,0 +1,29 @@
+"""Loops that survive their worst exception and say so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS = 1.0  # a loop that fails at once must not eat the processor
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+async def forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run `loop` until it returns; after an exception log it, pause, and run it again."""
+    pause = PAUSE_SECONDS
+    while True:
+        try:
+            await loop()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("loop_failed", loop=name, again_in_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        else:
+            return
