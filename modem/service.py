@@ -238,6 +238,8 @@ class Service:
             if self._is_due(what) and self._idle:
                 self._next(what, seconds)
                 await look()
+                if not self._idle:
+                    self._due[what] = 0.0  # perhaps broken off: once more, later
 
     async def _look_at_sim(self) -> None:
         if not sim.usable(found := await sim.state(self._talk)):
