@@ -139,13 +139,25 @@ class Balance(Settings, frozen=True):
 
 
 class Power(Settings, frozen=True):
-    """The HAT's power key (see docs): GPIO line numbers as the header calls them (BCM); -1 none."""
+    """What the box may do to a silent modem from outside: pins in BCM numbers, pulses by HAT."""
 
-    hat: str = ""
-    power_key: int = -1
-    reset: int = -1
-    status: int = -1
-    active_low: bool = False
+    hat: str = ""  # SIM800L, SIM868, SIM7600, SIM7000, A7670, EC25: its wiring as a start
+    power_key: int | None = None
+    reset: int | None = None
+    active_low: bool | None = None
+    on_seconds: Positive | None = None
+    off_seconds: Positive | None = None
+    reset_seconds: Positive | None = None
+    supply_command: tuple[str, ...] = ()  # switches supply or USB port off and on
+    chip: str = "/dev/gpiochip0"
+
+
+class SimulatorSettings(Settings, frozen=True):
+    """The simulated modem of `--modem sim` and of the test keys."""
+
+    personality: str = "sim7600"
+    latency_seconds: NotNegative = 0.05  # a real network takes seconds
+    report_seconds: NotNegative = 0.2
 
 
 class ModemSettings(Settings, frozen=True):
@@ -179,10 +191,13 @@ class Config(Settings, frozen=True):
     otp: Otp = Otp()
     inbox: Inbox = Inbox()
     limits: Limits = Limits()  # for every modem that has none of its own
+    simulator: SimulatorSettings = SimulatorSettings()
     modem: tuple[ModemSettings, ...] = ()
 
 
-QUIET_SPAN = re.compile(r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII)
+QUIET_SPAN = re.compile(
+    r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
+)
 PREFIX = "ZIMBOX_"
 # Variables that are not settings: they say where things are, before the settings are read.
 NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -51,7 +51,7 @@ def _give_up(why: str) -> None:
     raise SystemExit(1)
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]  # uvloop is optional
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

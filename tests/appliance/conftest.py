@@ -81,7 +81,11 @@ class Stage:
         return number
 
     async def report(
-        self, reference: int, tp_status: int = 0, recipient: str = NUMBER, submitted_at: int | None = None
+        self,
+        reference: int,
+        tp_status: int = 0,
+        recipient: str = NUMBER,
+        submitted_at: int | None = None,
     ) -> int | None:
         heard = Heard(reference, recipient, submitted_at, self.now)
         return await self.db.write(

@@ -12,7 +12,9 @@ from appliance.config import ConfigError
 
 def test_variables_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
-    file.write_text('rate_limit = 7\n[webhook]\nretry_seconds = [1, 2]\n[[modem]]\nport = "/dev/x"\n')
+    file.write_text(
+        'rate_limit = 7\n[webhook]\nretry_seconds = [1, 2]\n[[modem]]\nport = "/dev/x"\n'
+    )
     found = config.load(file, {"ZIMBOX_RATE_LIMIT": "0", "ZIMBOX_WEBHOOK_ALLOW_LOOPBACK": "1"})
     assert found.rate_limit == 0
     assert found.webhook.allow_loopback is True
@@ -37,7 +39,9 @@ def test_a_list_in_a_variable_is_separated_by_commas() -> None:
         ("[limits]\nquiet_hours = ['late']", ["limits.quiet_hours", "late", "21:30-07:00"]),
     ],
 )
-def test_a_wrong_setting_in_the_file_is_explained(tmp_path: Path, text: str, words: list[str]) -> None:
+def test_a_wrong_setting_in_the_file_is_explained(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text(text)
     with pytest.raises(ConfigError) as error:

@@ -26,7 +26,10 @@ from appliance.message import ImpossibleStep, Part, Status, Step
         ("delivered delivered", Status.DELIVERED),
         ("delivered failed", Status.FAILED),
         ("failed dropped", Status.FAILED),
-        ("delivered dropped", Status.FAILED),  # the failed one was delivered late, the dropped never went
+        (
+            "delivered dropped",
+            Status.FAILED,
+        ),  # the failed one was delivered late, the dropped never went
         ("uncertain taken", Status.QUEUED),
         ("uncertain failed", Status.FAILED),
     ],

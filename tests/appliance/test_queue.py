@@ -315,7 +315,9 @@ async def test_a_minute_limit_holds_the_queue_and_says_until_when(stage: Stage) 
     for reference in range(3):
         await stage.take(recipient=f"+3361234567{reference}")
     for reference in range(2):
-        await stage.record(await stage.must_claim(sender), Outcome(Verdict.TAKEN, reference), sender)
+        await stage.record(
+            await stage.must_claim(sender), Outcome(Verdict.TAKEN, reference), sender
+        )
     held = await stage.claim(sender)
     assert isinstance(held, Nothing)
     assert held.held == "per_minute"
@@ -422,7 +424,7 @@ async def test_the_counts_are_what_counting_finds_after_any_life(stage: Stage) -
 
 @pytest.mark.parametrize("archived", [False, True])
 async def test_search_ignores_case_and_accents(stage: Stage, archived: bool) -> None:
-    number = await stage.take(body="Votre ÉTÉ commence à l'œuvre 50%_\"x\"")
+    number = await stage.take(body='Votre ÉTÉ commence à l\'œuvre 50%_"x"')
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     await stage.take(body="autre chose")
     if archived:
@@ -488,5 +490,3 @@ async def test_ids_grow_even_when_the_clock_steps_back_over_a_restart(stage: Sta
     before = await stage.take()
     again = await stage.db.read(archive.marks)
     assert again.message(START - 86_400_000) > before
-
-
