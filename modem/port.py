@@ -47,6 +47,7 @@ _QUESTIONS = (
 _ROUNDS = 3
 _IN_A_ROW = 2
 _SHOWN = 60
+_USUAL_BAUD = 115200
 
 Log = structlog.stdlib.BoundLogger
 
@@ -365,7 +366,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         self._lost = lost
         self._log = log
         self.resyncs = 0
-        super().__init__(line.path, line.baud)
+        super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
         """Opens the port, no more: the modem is brought up by `modem.startup`."""

@@ -137,11 +137,10 @@ class Service:
             await self._read_what_came(made)
             if self._is_due("standing"):
                 await self._stand()
-            if self._idle:
+            if self._idle():
                 await self._look_around()
             await self._wait()
 
-    @property
     def _idle(self) -> bool:
         quiet = time.monotonic() - self.sent_at >= self._talk.timing.idle_after_seconds
         return quiet and not self.sending
@@ -235,10 +234,10 @@ class Service:
             ("other_stores", self._look_everywhere, timing.other_store_seconds),
         )
         for what, look, seconds in looks:
-            if self._is_due(what) and self._idle:
+            if self._is_due(what) and self._idle():
                 self._next(what, seconds)
                 await look()
-                if not self._idle:
+                if not self._idle():
                     self._due[what] = 0.0  # perhaps broken off: once more, later
 
     async def _look_at_sim(self) -> None:
@@ -255,13 +254,13 @@ class Service:
         ):
             self._board.show(warning="")
         self._board.show(signal_dbm=answers.signal_dbm(await self._talk.try_ask("AT+CSQ") or ()))
-        if not self._idle:
+        if not self._idle():
             return
         name, technology = answers.operator(
             await self._talk.try_ask("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
         )
         self._board.show(operator=name, technology=technology)
-        if self._idle:
+        if self._idle():
             stores = answers.stores(await self._talk.try_ask("AT+CPMS?") or ())
             if stores:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)
