@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
@@ -27,7 +28,7 @@ from web.envelope import broken, refused, refused_by_server
 
 log = structlog.get_logger(__name__)
 
-API: list[ControllerRouterHandler] = [
+API: list[HTTPRouteHandler] = [
     *(sending.send, sending.send_bulk, sending.send_bulk_personalized, sending.resend),
     *(tracking.status, tracking.history, tracking.stats, tracking.export_messages),
     *(tracking.cancel, otp.send_otp, otp.verify_otp),
