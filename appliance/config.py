@@ -300,6 +300,8 @@ def _show_section(section: Settings, path: str, lines: list[str]) -> None:
             nested.append((f"{path}{name}", value))
         elif isinstance(value, tuple) and value and isinstance(value[0], Settings):
             nested += [(f"[{path}{name}]", item) for item in value]
+        elif value is None:
+            lines.append(f"# {name} is not set")
         else:
             lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
     for place, item in nested:
