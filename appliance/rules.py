@@ -19,6 +19,7 @@ SCHEDULE_AHEAD = timedelta(days=30)
 VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP can say (23.040 9.2.3.12.1)
 STATISTICS_DAYS = 30  # the period of the statistics when none is asked for
 URL_CHARACTERS = 2048
+SENDER_CHARACTERS = 40  # an alphanumeric address has 11 (23.040 9.1.2.5)
 DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -319,6 +320,16 @@ def to_filter(text: str | None, field: str = "to") -> str | None:
         return None
     plus = "+" + text[1:] if text.startswith(" ") else text
     return phone_number(plus, short_codes=True, field=field)
+
+
+def sender_filter(text: str | None) -> str | None:
+    """A sender to look for: a number as `to_filter` takes it, or a name as it is."""
+    if not text:
+        return None
+    try:
+        return to_filter(text)
+    except Refusal:
+        return line(text, "from", SENDER_CHARACTERS)
 
 
 def search(text: str | None) -> str | None:

@@ -359,6 +359,13 @@ def test_a_plus_that_arrived_as_a_space_is_a_plus() -> None:
     assert code_of(lambda: rules.to_filter("33612345678")) == "INVALID_PHONE_NUMBER"
 
 
+def test_a_sender_may_be_a_number_or_a_name() -> None:
+    assert rules.sender_filter(" 33 612345678") == "+33612345678"
+    assert rules.sender_filter("ORANGE") == "ORANGE"
+    assert rules.sender_filter("") is None
+    assert code_of(lambda: rules.sender_filter("x" * 41)) == "INVALID_REQUEST"
+
+
 def test_a_search_is_folded() -> None:
     assert rules.search("ÉLÈVE") == "eleve"
     assert rules.search("\u0301") is None  # an accent alone: nothing is left

@@ -1,0 +1,78 @@
+"""GET /v1/auth/test and /v1/devices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from msgspec import Meta
+
+from appliance import interface, rules
+from appliance.refusals import AUTHENTICATED
+from web.answers import Answer, MomentOrNull
+from web.door import Asked, Asker, Box
+from web.operation import told
+
+OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
+
+
+class AuthAnswer(Answer, frozen=True, kw_only=True):
+    """The key is good."""
+
+    message: str
+    client_id: str
+    device_id: str | None
+    device_status: OnOff
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One modem."""
+
+    device_id: str
+    name: str
+    status: OnOff
+    state: Annotated[str, Meta(description="Where it stands: ready, searching, pin_required, …")]
+    operator: str | None
+    technology: str | None
+    signal: Annotated[int | None, Meta(description="dBm")]
+    phone_number: str | None
+    since: Annotated[MomentOrNull, Meta(description="When this status began.")]
+
+
+class DevicesAnswer(Answer, frozen=True, kw_only=True):
+    """All modems that this client may use."""
+
+    devices: list[Device]
+
+
+@get("/auth/test", summary="Test the key", tags=["Account"], opt=told())
+async def auth_test(request: Asked, caller: Asker, gateway: Box) -> AuthAnswer:
+    """Says who the key belongs to and which modem it would use."""
+    tested = await gateway.auth_test(caller)
+    return AuthAnswer(
+        message=AUTHENTICATED.say(request.language),
+        client_id=tested.client,
+        device_id=tested.device_id,
+        device_status=tested.device_status,
+    )
+
+
+@get("/devices", summary="Modems", tags=["Account"], opt=told())
+async def devices(caller: Asker, gateway: Box) -> DevicesAnswer:
+    """All modems of the box that this client may use."""
+    return DevicesAnswer(devices=[_device(view) for view in await gateway.devices(caller)])
+
+
+def _device(view: interface.DeviceView) -> Device:
+    return Device(
+        device_id=view.device_id,
+        name=view.name,
+        status=view.status,
+        state=view.state,
+        operator=view.operator,
+        technology=view.technology,
+        signal=view.signal_dbm,
+        phone_number=view.phone_number,
+        since=rules.timestamp(view.since),
+    )

@@ -1,0 +1,94 @@
+"""POST /v1/sms/send-otp and verify-otp."""
+
+from __future__ import annotations
+
+from litestar import post
+from msgspec import UNSET, UnsetType
+
+from appliance import interface, ordering, rules
+from appliance.bodies import OtpBody, VerifyBody
+from appliance.refusals import OTP_VALID, OTP_WRONG
+from web.answers import Answer, Moment, moment
+from web.door import Asked, Asker, Box
+from web.operation import IDEMPOTENCY_KEY, told
+
+
+class OtpAnswer(Answer, frozen=True, kw_only=True):
+    """The code is on its way."""
+
+    otp_id: str
+    to: str
+    expires_at: Moment
+    message_id: str
+    status: str = "queued"
+    phone_masked: str
+    code_length: int
+
+
+class VerifyAnswer(Answer, frozen=True, kw_only=True):
+    """Whether the code was right: with `verified_at`, or with the attempts that are left."""
+
+    valid: bool
+    message: str
+    verified_at: Moment | UnsetType = UNSET
+    attempts_remaining: int | UnsetType = UNSET
+
+
+@post(
+    "/sms/send-otp",
+    status_code=202,
+    summary="Send a one-time code",
+    tags=["One-time codes"],
+    opt=told(
+        errors=(
+            *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "INVALID_WEBHOOK_URL", "OTP_RATE_LIMIT"),
+            *("IDEMPOTENCY_CONFLICT", "BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED"),
+            *("DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE", "STORAGE_FULL"),
+        ),
+        headers=(IDEMPOTENCY_KEY,),
+        example={"to": "+33612345678", "length": 6, "expiry": 300},
+    ),
+)
+async def send_otp(data: OtpBody, request: Asked, caller: Asker, gateway: Box) -> OtpAnswer:
+    """Goes out at priority 1. The code leaves the box by SMS only."""
+    idempotency = request.idempotency
+    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+        assert isinstance(earlier, interface.OtpAccepted)  # the fingerprint has the route in it
+        return _accepted(earlier)
+    order = ordering.otp_order(data, short_codes=caller.permissions.short_codes)
+    return _accepted(await gateway.send_otp(caller, order, idempotency))
+
+
+def _accepted(value: interface.OtpAccepted) -> OtpAnswer:
+    return OtpAnswer(
+        otp_id=value.otp_id,
+        to=value.to,
+        expires_at=moment(value.expires_at),
+        message_id=value.message_id,
+        phone_masked=rules.mask_phone(value.to),
+        code_length=value.code_length,
+    )
+
+
+@post(
+    "/sms/verify-otp",
+    status_code=200,
+    summary="Verify a one-time code",
+    tags=["One-time codes"],
+    opt=told(
+        errors=("INVALID_PHONE_NUMBER", "OTP_NOT_FOUND", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS"),
+        example={"otp_id": "otp_1234567890ab", "code": "123456"},
+    ),
+)
+async def verify_otp(data: VerifyBody, request: Asked, caller: Asker, gateway: Box) -> VerifyAnswer:
+    """A right code counts once; three wrong ones end it."""
+    verdict = await gateway.verify_otp(caller, ordering.verify_order(data))
+    words = OTP_VALID if verdict.valid else OTP_WRONG
+    return VerifyAnswer(
+        valid=verdict.valid,
+        message=words.say(request.language),
+        verified_at=UNSET if verdict.verified_at is None else moment(verdict.verified_at),
+        attempts_remaining=(
+            UNSET if verdict.attempts_remaining is None else verdict.attempts_remaining
+        ),
+    )

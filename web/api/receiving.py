@@ -1,0 +1,144 @@
+"""GET /v1/sms/inbox and /v1/blocklist."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import delete, get, post
+from msgspec import Meta
+
+from appliance import interface, ordering, rules
+from appliance.bodies import BlockBody
+from appliance.orders import InboxFilter
+from web.answers import Answer, Moment, Pagination, moment, pagination
+from web.door import Asked, Asker, Box
+from web.operation import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """One received message."""
+
+    inbox_id: str
+    sender: str = msgspec.field(name="from")
+    message: str
+    received_at: Moment
+    device_id: str
+    incomplete: Annotated[bool, Meta(description="A part of it never came.")]
+
+
+class InboxAnswer(Answer, frozen=True, kw_only=True):
+    """One page of received messages, newest first."""
+
+    data: list[Received]
+    pagination: Pagination
+
+
+class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that gets no SMS."""
+
+    number: str
+    reason: str | None
+    source: str
+    created_at: Moment
+
+
+class BlocklistAnswer(Answer, frozen=True, kw_only=True):
+    """All numbers that get no SMS."""
+
+    blocklist: list[BlockedNumber]
+
+
+class BlockedAnswer(Answer, frozen=True, kw_only=True):
+    """The number is on the list."""
+
+    number: str
+    reason: str | None
+    source: str
+    created_at: Moment
+
+
+@get(
+    "/sms/inbox",
+    summary="Received messages",
+    tags=["Receiving"],
+    opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)),
+)
+async def inbox(request: Asked, caller: Asker, gateway: Box) -> InboxAnswer:
+    """Newest first; parts are joined."""
+    wanted = _inbox_filter(request.wanted)
+    page = await gateway.inbox(caller, wanted)
+    return InboxAnswer(
+        data=[_received(view) for view in page.messages],
+        pagination=pagination(wanted.page, wanted.limit, page.total, exact=page.exact),
+    )
+
+
+def _inbox_filter(query: dict[str, str]) -> InboxFilter:
+    return InboxFilter(
+        page=rules.page(query.get("page")),
+        limit=rules.limit(query.get("limit")),
+        sender=rules.sender_filter(query.get("from")),
+        period=rules.period(query.get("from_date"), query.get("to_date")),
+        search=rules.search(query.get("search")),
+    )
+
+
+def _received(view: interface.InboxView) -> Received:
+    return Received(
+        inbox_id=view.inbox_id,
+        sender=view.sender,
+        message=view.message,
+        received_at=moment(view.received_at),
+        device_id=view.device_id,
+        incomplete=view.incomplete,
+    )
+
+
+@get("/blocklist", summary="Block list", tags=["Receiving"], opt=told())
+async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
+    """Blocked by you, or opted out by STOP."""
+    return BlocklistAnswer(
+        blocklist=[
+            BlockedNumber(
+                number=entry.number,
+                reason=entry.reason,
+                source=entry.source,
+                created_at=moment(entry.created_at),
+            )
+            for entry in await gateway.blocklist(caller)
+        ]
+    )
+
+
+@post(
+    "/blocklist",
+    status_code=200,
+    summary="Block a number",
+    tags=["Receiving"],
+    opt=told(
+        errors=("INVALID_PHONE_NUMBER", "STORAGE_FULL"),
+        example={"number": "+33612345678", "reason": "opt-out"},
+    ),
+)
+async def block(data: BlockBody, caller: Asker, gateway: Box) -> BlockedAnswer:
+    """It gets no SMS from now on; what waits for it is refused when its turn comes."""
+    entry = await gateway.block(caller, ordering.block_order(data))
+    return BlockedAnswer(
+        number=entry.number,
+        reason=entry.reason,
+        source=entry.source,
+        created_at=moment(entry.created_at),
+    )
+
+
+@delete(
+    "/blocklist/{number:str}",
+    status_code=204,
+    summary="Unblock a number",
+    tags=["Receiving"],
+    opt=told(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
+)
+async def unblock(number: str, caller: Asker, gateway: Box) -> None:
+    """It may get SMS again."""
+    await gateway.unblock(caller, rules.phone_number(number, short_codes=True, field="number"))

@@ -1,0 +1,231 @@
+"""POST /v1/sms/send, send-bulk, send-bulk-personalized and {message_id}/resend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from litestar import post
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance import interface, ordering, rules
+from appliance.bodies import BulkBody, PersonalizedBody, SendBody
+from appliance.orders import BulkOrder
+from appliance.refusals import Code, Language
+from web.answers import Answer, Moment, MomentOrNull, moment
+from web.door import BULK_BYTES, Asked, Asker, Box
+from web.envelope import ErrorBody, error_body
+from web.operation import IDEMPOTENCY_KEY, MESSAGE_ID, told
+
+Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
+
+
+class AcceptedAnswer(Answer, frozen=True, kw_only=True):
+    """The message is on the disk and will be sent."""
+
+    message_id: str
+    status: Queued = "queued"
+    to: str
+    queued_at: Moment
+    estimated_delivery: Moment
+    scheduled_at: MomentOrNull
+    priority: str
+    device_id: str | None
+    parts: int
+    encoding: Annotated[str, Meta(extra_json_schema={"enum": ["GSM-7", "UCS-2"]})]
+
+
+def accepted(value: interface.Accepted) -> AcceptedAnswer:
+    """The answer to a send."""
+    return AcceptedAnswer(
+        message_id=value.message_id,
+        to=value.to,
+        queued_at=moment(value.queued_at),
+        estimated_delivery=moment(value.estimated_delivery),
+        scheduled_at=rules.timestamp(value.scheduled_at),
+        priority=rules.priority_name(value.priority),
+        device_id=value.device_id,
+        parts=value.parts,
+        encoding=value.encoding,
+    )
+
+
+class BulkMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a bulk, in its place."""
+
+    message_id: str | None
+    to: str | None
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["queued", "failed"]})]
+    error: ErrorBody | UnsetType = UNSET
+
+
+class BulkAnswer(Answer, frozen=True, kw_only=True):
+    """The batch is on the disk."""
+
+    batch_id: str
+    total_recipients: int
+    total_messages: int
+    queued_messages: int
+    failed_messages: int
+    message_ids: list[str]
+    messages: list[BulkMessage]
+    queued_at: Moment
+    sendable_now: Annotated[
+        int | UnsetType, Meta(description="How many go now, where limits make the rest wait.")
+    ] = UNSET
+    rest_from: Annotated[Moment | UnsetType, Meta(description="When the rest goes on.")] = UNSET
+
+
+def bulk_accepted(value: interface.BulkAccepted, language: Language) -> BulkAnswer:
+    """The answer to a bulk: every entry in its place, each message counted once."""
+    messages = [_bulk_message(entry, language) for entry in value.messages]
+    ids = list(dict.fromkeys(m.message_id for m in messages if m.message_id is not None))
+    failed = sum(1 for m in messages if m.status == "failed")
+    return BulkAnswer(
+        batch_id=value.batch_id,
+        total_recipients=len(messages),
+        total_messages=len(ids) + failed,
+        queued_messages=len(ids),
+        failed_messages=failed,
+        message_ids=ids,
+        messages=messages,
+        queued_at=moment(value.queued_at),
+        sendable_now=UNSET if value.sendable_now is None else value.sendable_now,
+        rest_from=UNSET if value.rest_from is None else moment(value.rest_from),
+    )
+
+
+def _bulk_message(entry: interface.BulkMessage, language: Language) -> BulkMessage:
+    return BulkMessage(
+        message_id=entry.message_id,
+        to=entry.to,
+        status="queued" if entry.error is None else "failed",
+        error=UNSET if entry.error is None else error_body(entry.error, language),
+    )
+
+
+class ResentAnswer(Answer, frozen=True, kw_only=True):
+    """The failed message is in the queue again."""
+
+    message_id: str
+    status: Queued = "queued"
+
+
+_REFUSED: tuple[Code, ...] = (
+    *("IDEMPOTENCY_CONFLICT", "BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED"),
+    *("DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE", "STORAGE_FULL"),
+)
+_ILL_WRITTEN: tuple[Code, ...] = (
+    *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "INVALID_PRIORITY", "INVALID_SCHEDULED_DATE"),
+    "INVALID_WEBHOOK_URL",
+)
+
+
+@post(
+    "/sms/send",
+    status_code=202,
+    summary="Send one SMS",
+    tags=["Sending"],
+    opt=told(
+        errors=(*_ILL_WRITTEN, *_REFUSED),
+        headers=(IDEMPOTENCY_KEY,),
+        example={
+            "to": "+33612345678",
+            "message": "Bonjour, votre commande est en cours de livraison",
+            "priority": "normal",
+            "metadata": {"order_id": "order_12345"},
+        },
+    ),
+)
+async def send(data: SendBody, request: Asked, caller: Asker, gateway: Box) -> AcceptedAnswer:
+    """202 means: on the disk, and it survives a power cut in that same instant."""
+    idempotency = request.idempotency
+    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+        assert isinstance(earlier, interface.Accepted)  # the fingerprint has the route in it
+        return accepted(earlier)
+    order = ordering.send_order(data, gateway.now(), short_codes=caller.permissions.short_codes)
+    return accepted(await gateway.send(caller, order, idempotency))
+
+
+@post(
+    "/sms/send-bulk",
+    status_code=202,
+    request_max_body_size=BULK_BYTES,
+    summary="Send many SMS",
+    tags=["Sending"],
+    opt=told(
+        errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
+        headers=(IDEMPOTENCY_KEY,),
+        example={"recipients": ["+33612345678", "+33698765432"], "message": "Bonjour"},
+    ),
+)
+async def send_bulk(data: BulkBody, request: Asked, caller: Asker, gateway: Box) -> BulkAnswer:
+    """`recipients` with one `message`, or `messages`. A refused entry is answered in its place and
+    the others go; if none can go, the first one's error is the answer."""
+    return await _send_bulk(
+        request,
+        caller,
+        gateway,
+        lambda now: ordering.bulk_order(data, now, short_codes=caller.permissions.short_codes),
+    )
+
+
+@post(
+    "/sms/send-bulk-personalized",
+    status_code=202,
+    request_max_body_size=BULK_BYTES,
+    summary="Send many SMS, each with its own text",
+    tags=["Sending"],
+    opt=told(
+        errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
+        headers=(IDEMPOTENCY_KEY,),
+        example={
+            "messages": [
+                {"to": "+33612345678", "message": "Bonjour Alice"},
+                {"to": "+33698765432", "message": "Bonjour Bob", "priority": "high"},
+            ]
+        },
+    ),
+)
+async def send_bulk_personalized(
+    data: PersonalizedBody, request: Asked, caller: Asker, gateway: Box
+) -> BulkAnswer:
+    """The second form of send-bulk."""
+    return await _send_bulk(
+        request,
+        caller,
+        gateway,
+        lambda now: ordering.personalized_order(
+            data, now, short_codes=caller.permissions.short_codes
+        ),
+    )
+
+
+async def _send_bulk(
+    request: Asked,
+    caller: interface.Caller,
+    gateway: interface.Gateway,
+    order_at: Callable[[int], BulkOrder],
+) -> BulkAnswer:
+    idempotency = request.idempotency
+    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+        assert isinstance(earlier, interface.BulkAccepted)  # the fingerprint has the route in it
+        return bulk_accepted(earlier, request.language)
+    taken = await gateway.send_bulk(caller, order_at(gateway.now()), idempotency)
+    return bulk_accepted(taken, request.language)
+
+
+@post(
+    "/sms/{message_id:str}/resend",
+    status_code=202,
+    summary="Send a failed SMS again",
+    tags=["Sending"],
+    opt=told(
+        errors=("MESSAGE_NOT_FOUND", "CANNOT_RESEND_MESSAGE", *_REFUSED[1:]), path=(MESSAGE_ID,)
+    ),
+)
+async def resend(message_id: str, caller: Asker, gateway: Box) -> ResentAnswer:
+    """Puts a failed message back into the queue under its own id, whole."""
+    await gateway.resend(caller, message_id)
+    return ResentAnswer(message_id=message_id)

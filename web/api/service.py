@@ -1,0 +1,70 @@
+"""GET /health and /metrics: for those who watch the box, without a key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get
+from msgspec import Meta
+
+from web.answers import Answer
+from web.api.account import OnOff
+from web.door import Asked, Box
+from web.operation import told
+
+# https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One modem, without a word of whose it is."""
+
+    device_id: str
+    status: OnOff
+    state: str
+    operator: str | None
+    signal: Annotated[int | None, Meta(description="dBm")]
+
+
+class HealthAnswer(Answer, frozen=True, kw_only=True):
+    """The box is alive. `status`: `ok` when a message would go out now, else `degraded`."""
+
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded"]})]
+    version: str
+    queued: int
+    devices: list[ModemHealth]
+
+
+@get("/health", summary="Health", tags=["Service"], opt=told())
+async def health(gateway: Box) -> HealthAnswer:
+    """200 as long as the box takes requests."""
+    found = await gateway.health()
+    return HealthAnswer(
+        status=found.status,
+        version=found.version,
+        queued=found.queued,
+        devices=[
+            ModemHealth(
+                device_id=device.device_id,
+                status=device.status,
+                state=device.state,
+                operator=device.operator,
+                signal=device.signal_dbm,
+            )
+            for device in found.devices
+        ],
+    )
+
+
+@get(
+    "/metrics",
+    summary="Metrics",
+    tags=["Service"],
+    opt=told(errors=("INVALID_API_KEY",), media=("text/plain",)),
+)
+async def metrics(request: Asked, gateway: Box) -> Response[bytes]:
+    """Prometheus text format. No key, unless a token is set: then `Authorization: Bearer`."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    told_token = token.strip() if scheme.lower() == "bearer" else None
+    return Response(await gateway.metrics(told_token), media_type=METRICS)

@@ -1,0 +1,204 @@
+"""GET /v1/sms/status/{message_id}, history, stats, export, and DELETE /v1/sms/{message_id}."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import delete, get
+from litestar.response import Stream
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance import interface, rules
+from appliance.orders import HistoryFilter, StatsFilter
+from appliance.refusals import CANCELLED
+from web import export
+from web.answers import Answer, Message, Moment, Pagination, message, moment, pagination
+from web.door import Asked, Asker, Box
+from web.operation import (
+    DEVICE_ID,
+    FORMAT,
+    FROM_DATE,
+    LIMIT,
+    MESSAGE_ID,
+    PAGE,
+    SEARCH,
+    STATUS,
+    TO,
+    TO_DATE,
+    told,
+)
+
+
+class MessageAnswer(Message, frozen=True, kw_only=True):
+    """The status of one message."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
+    warnings: list[str] | UnsetType = UNSET
+
+
+class CancelledAnswer(Answer, frozen=True, kw_only=True):
+    """The message will not be sent."""
+
+    message: str
+    message_id: str
+    status: Annotated[str, Meta(extra_json_schema={"const": "cancelled"})] = "cancelled"
+
+
+class HistoryAnswer(Answer, frozen=True, kw_only=True):
+    """One page of messages, newest first."""
+
+    data: list[Message]
+    pagination: Pagination
+
+
+class StatsPeriod(msgspec.Struct, frozen=True, kw_only=True):
+    """First and last second of the period."""
+
+    start: Moment = msgspec.field(name="from")
+    to: Moment
+
+
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """One UTC day."""
+
+    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    sent: int
+    delivered: int
+    failed: int
+
+
+class StatsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of what was created in the period, as it stands now; cancelled messages not counted."""
+
+    total_sent: Annotated[int, Meta(description="All that left the queue.")]
+    delivered: int
+    failed: int
+    pending: Annotated[int, Meta(description="Still queued.")]
+    delivery_rate: Annotated[float, Meta(description="100 x delivered / total_sent.")]
+    by_day: list[Day]
+    by_day_truncated: Annotated[
+        bool, Meta(description="true: only the last 366 days are listed.")
+    ] = False
+
+
+class StatsAnswer(Answer, frozen=True, kw_only=True):
+    """Statistics of a period."""
+
+    period: StatsPeriod
+    stats: StatsBody
+
+
+def statistics(value: interface.Stats) -> StatsAnswer:
+    """The answer to a question for statistics."""
+    rate = round(100 * value.delivered / value.total_sent, 2) if value.total_sent else 0.0
+    return StatsAnswer(
+        # The period ends before `end`: its last second is the one told.
+        period=StatsPeriod(start=moment(value.start), to=moment(max(value.start, value.end - 1))),
+        stats=StatsBody(
+            total_sent=value.total_sent,
+            delivered=value.delivered,
+            failed=value.failed,
+            pending=value.pending,
+            delivery_rate=rate,
+            by_day=[
+                Day(date=d.date, sent=d.sent, delivered=d.delivered, failed=d.failed)
+                for d in value.by_day
+            ],
+            by_day_truncated=value.truncated,
+        ),
+    )
+
+
+_PERIOD = (FROM_DATE, TO_DATE, DEVICE_ID)
+_FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
+
+
+@get(
+    "/sms/status/{message_id:str}",
+    summary="Status of one SMS",
+    tags=["Tracking"],
+    opt=told(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
+)
+async def status(message_id: str, request: Asked, caller: Asker, gateway: Box) -> MessageAnswer:
+    """All that is known of one message."""
+    view = await gateway.status(caller, message_id)
+    return message(view, request.language, MessageAnswer)
+
+
+@get(
+    "/sms/history",
+    summary="History",
+    tags=["Tracking"],
+    opt=told(errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)),
+)
+async def history(request: Asked, caller: Asker, gateway: Box) -> HistoryAnswer:
+    """Messages, newest first. An empty value is no filter."""
+    wanted = history_filter(request.wanted)
+    page = await gateway.history(caller, wanted)
+    return HistoryAnswer(
+        data=[message(view, request.language, Message) for view in page.messages],
+        pagination=pagination(wanted.page, wanted.limit, page.total, exact=page.exact),
+    )
+
+
+def history_filter(query: dict[str, str]) -> HistoryFilter:
+    """The query of history and export. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
+    return HistoryFilter(
+        page=rules.page(query.get("page")),
+        limit=rules.limit(query.get("limit")),
+        status=rules.status(query.get("status")),
+        to=rules.to_filter(query.get("to")),
+        period=rules.period(query.get("from_date"), query.get("to_date")),
+        device_id=query.get("device_id") or None,
+        search=rules.search(query.get("search")),
+    )
+
+
+@get(
+    "/sms/stats",
+    summary="Statistics",
+    tags=["Tracking"],
+    opt=told(errors=("INVALID_REQUEST",), query=_PERIOD),
+)
+async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
+    """Counts by UTC day of creation; the last 30 days unless asked otherwise."""
+    query = request.wanted
+    start, end = rules.statistics_period(
+        query.get("from_date"), query.get("to_date"), gateway.now()
+    )
+    wanted = StatsFilter(start, end, device_id=query.get("device_id") or None)
+    return statistics(await gateway.stats(caller, wanted))
+
+
+@get(
+    "/sms/export",
+    summary="Export",
+    tags=["Tracking"],
+    opt=told(
+        errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"),
+        query=(FORMAT, *_FILTERS),
+        media=("text/csv", "application/jsonl"),
+    ),
+)
+async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream:
+    """All pages of the history in one stream, as CSV or as one JSON object a line."""
+    wanted = history_filter(request.wanted)
+    return await export.stream(
+        export.format_of(request.wanted.get("format")),
+        gateway.export(caller, wanted),
+        request.language,
+    )
+
+
+@delete(
+    "/sms/{message_id:str}",
+    status_code=200,
+    summary="Cancel a queued SMS",
+    tags=["Tracking"],
+    opt=told(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
+)
+async def cancel(message_id: str, request: Asked, caller: Asker, gateway: Box) -> CancelledAnswer:
+    """Only while no part of it was ever handed to the modem."""
+    await gateway.cancel(caller, message_id)
+    return CancelledAnswer(message=CANCELLED.say(request.language), message_id=message_id)

@@ -1,0 +1,201 @@
+"""/v1/webhooks: configure, list, delete, test; logs and replay."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import delete, get, post
+from msgspec import Meta
+
+from appliance import interface, ordering, rules
+from appliance.bodies import WebhookBody
+from appliance.orders import PageFilter
+from appliance.refusals import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, Words
+from web.answers import Answer, Moment, Pagination, moment, pagination
+from web.door import Asked, Asker, Box
+from web.operation import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
+
+
+class ConfiguredAnswer(Answer, frozen=True, kw_only=True):
+    """The webhook is active."""
+
+    webhook_id: str
+    url: str
+    events: list[str]
+    secret: Annotated[str | None, Meta(description="The signing secret; shown this once.")]
+    status: str
+    created_at: Moment
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook. Its secret is not shown again."""
+
+    webhook_id: str
+    url: str
+    events: list[str]
+    status: str
+    created_at: Moment
+
+
+class WebhooksAnswer(Answer, frozen=True, kw_only=True):
+    """All webhooks of this client."""
+
+    webhooks: list[Webhook]
+
+
+class TestedAnswer(Answer, frozen=True, kw_only=True):
+    """What the receiver said."""
+
+    message: str
+    response_status: Annotated[int | None, Meta(description="null: it did not answer")]
+
+
+class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt."""
+
+    log_id: str
+    webhook_id: str | None
+    event: str
+    event_id: str
+    url: str
+    response_status: int | None
+    response_time_ms: int | None
+    success: bool
+    attempt: int
+    timestamp: Moment
+
+
+class LogsAnswer(Answer, frozen=True, kw_only=True):
+    """One page of attempts, newest first."""
+
+    logs: list[WebhookLog]
+    pagination: Pagination
+
+
+class ReplayedAnswer(Answer, frozen=True, kw_only=True):
+    """The event will be told again."""
+
+    log_id: str
+    webhook_id: str | None
+    event_id: str
+
+
+@post(
+    "/webhooks/configure",
+    status_code=200,
+    summary="Configure a webhook",
+    tags=["Webhooks"],
+    opt=told(
+        errors=("INVALID_WEBHOOK_URL", "STORAGE_FULL"),
+        example={"url": "https://example.com/sms", "events": ["sms.delivered", "sms.failed"]},
+    ),
+)
+async def configure(data: WebhookBody, caller: Asker, gateway: Box) -> ConfiguredAnswer:
+    """The answer holds the secret that signs each call; it is shown this once."""
+    view = await gateway.webhook_configure(caller, ordering.webhook_order(data))
+    return ConfiguredAnswer(
+        webhook_id=view.webhook_id,
+        url=view.url,
+        events=list(view.events),
+        secret=view.secret,
+        status=view.status,
+        created_at=moment(view.created_at),
+    )
+
+
+@get("/webhooks", summary="List the webhooks", tags=["Webhooks"], opt=told())
+async def webhooks(caller: Asker, gateway: Box) -> WebhooksAnswer:
+    """Without their secrets."""
+    return WebhooksAnswer(webhooks=[_webhook(view) for view in await gateway.webhooks(caller)])
+
+
+def _webhook(view: interface.WebhookView) -> Webhook:
+    return Webhook(
+        webhook_id=view.webhook_id,
+        url=view.url,
+        events=list(view.events),
+        status=view.status,
+        created_at=moment(view.created_at),
+    )
+
+
+@delete(
+    "/webhooks/{webhook_id:str}",
+    status_code=204,
+    summary="Remove a webhook",
+    tags=["Webhooks"],
+    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
+)
+async def remove(webhook_id: str, caller: Asker, gateway: Box) -> None:
+    """It is not called again."""
+    await gateway.webhook_delete(caller, webhook_id)
+
+
+@post(
+    "/webhooks/{webhook_id:str}/test",
+    status_code=200,
+    summary="Test a webhook",
+    tags=["Webhooks"],
+    opt=told(errors=("WEBHOOK_NOT_FOUND", "INVALID_WEBHOOK_URL"), path=(WEBHOOK_ID,)),
+)
+async def test(webhook_id: str, request: Asked, caller: Asker, gateway: Box) -> TestedAnswer:
+    """Calls it once, now, and answers what it said."""
+    tested = await gateway.webhook_test(caller, webhook_id)
+    return TestedAnswer(
+        message=_heard(tested.response_status).say(request.language),
+        response_status=tested.response_status,
+    )
+
+
+def _heard(response_status: int | None) -> Words:
+    if response_status is None:
+        return WEBHOOK_SILENT
+    return WEBHOOK_ANSWERED if 200 <= response_status < 300 else WEBHOOK_REFUSED
+
+
+@get(
+    "/webhooks/logs",
+    summary="Attempts",
+    tags=["Webhooks"],
+    opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
+)
+async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
+    """Every attempt to call a webhook, newest first."""
+    query = request.wanted
+    wanted = PageFilter(rules.page(query.get("page")), rules.limit(query.get("limit")))
+    page = await gateway.webhook_logs(caller, wanted)
+    return LogsAnswer(
+        logs=[_log(entry) for entry in page.logs],
+        pagination=pagination(wanted.page, wanted.limit, page.total),
+    )
+
+
+def _log(entry: interface.WebhookLog) -> WebhookLog:
+    return WebhookLog(
+        log_id=entry.log_id,
+        webhook_id=entry.webhook_id,
+        event=entry.event,
+        event_id=entry.event_id,
+        url=entry.url,
+        response_status=entry.response_status,
+        response_time_ms=entry.response_time_ms,
+        success=entry.success,
+        attempt=entry.attempt,
+        timestamp=moment(entry.timestamp),
+    )
+
+
+@post(
+    "/webhooks/logs/{log_id:str}/replay",
+    status_code=202,
+    summary="Tell an event again",
+    tags=["Webhooks"],
+    opt=told(errors=("WEBHOOK_NOT_FOUND", "STORAGE_FULL"), path=(LOG_ID,)),
+)
+async def replay(log_id: str, caller: Asker, gateway: Box) -> ReplayedAnswer:
+    """The same event with the same `event_id`, to the same receiver."""
+    replayed = await gateway.webhook_replay(caller, log_id)
+    return ReplayedAnswer(
+        log_id=replayed.log_id, webhook_id=replayed.webhook_id, event_id=replayed.event_id
+    )

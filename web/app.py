@@ -1,0 +1,136 @@
+"""The application: every route, and what is true of every answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableMapping, Sequence
+from typing import Any, cast
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
+from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
+
+from appliance.interface import Allowance, Gateway
+from appliance.refusals import Refusal
+from web import reference
+from web.answers import Answer
+from web.api import account, otp, receiving, sending, service, tracking, webhooks
+from web.auth import authenticated, caller_of
+from web.door import BODY_BYTES, Asked
+from web.envelope import broken, refused, refused_by_server
+
+log = structlog.get_logger(__name__)
+
+API: list[ControllerRouterHandler] = [
+    *(sending.send, sending.send_bulk, sending.send_bulk_personalized, sending.resend),
+    *(tracking.status, tracking.history, tracking.stats, tracking.export_messages),
+    *(tracking.cancel, otp.send_otp, otp.verify_otp),
+    *(webhooks.configure, webhooks.webhooks, webhooks.remove, webhooks.test),
+    *(webhooks.logs, webhooks.replay),
+    *(receiving.inbox, receiving.blocklist, receiving.block, receiving.unblock),
+    *(account.auth_test, account.devices),
+]
+
+
+class Told(Response[Any]):
+    """An answer under /v1: names the fields of the body that meant nothing."""
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
+    ) -> ASGIResponse:
+        unknown = request.state.get("unknown")
+        if unknown and isinstance(self.content, Answer):
+            self.content = msgspec.structs.replace(self.content, warnings=unknown)
+        return super().to_asgi_response(app, request, **options)
+
+
+class Web(Litestar):
+    """The application behind what concerns every request: HEAD, common headers, the access log."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        if scope["type"] != ScopeType.HTTP:
+            await super().__call__(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        asked = scope
+        method = asked["method"]
+        if method == "HEAD":  # as GET, without the body (RFC 9110 9.3.2)
+            asked = cast("HTTPScope", {**asked, "method": "GET"})
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_common_headers(asked)]
+            elif message["type"] == "http.response.body" and method == "HEAD":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            await super().__call__(asked, receive, answer)
+        finally:
+            _log(asked, method, status, time.perf_counter() - begun)
+
+
+def _common_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    headers = [(b"x-content-type-options", b"nosniff")]
+    if scope["path"].startswith("/v1"):
+        headers.append((b"cache-control", b"no-store"))
+    allowance = _state(scope).get("allowance")
+    if isinstance(allowance, Allowance):
+        # draft-ietf-httpapi-ratelimit-headers-05
+        headers += [
+            (b"ratelimit-limit", b"%d" % allowance.limit),
+            (b"ratelimit-remaining", b"%d" % allowance.remaining),
+            (b"ratelimit-reset", b"%d" % allowance.reset_seconds),
+        ]
+    return headers
+
+
+def _state(scope: Scope) -> MutableMapping[str, Any]:
+    return scope.get("state") or {}
+
+
+def _log(scope: Scope, method: str, status: int, seconds: float) -> None:
+    """One line a request: the route as it is written, never a number, a text, a query or a key."""
+    caller = scope.get("user")
+    log.info(
+        "request",
+        method=method,
+        route=scope.get("path_template", "-"),
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        client=getattr(caller, "client", None),
+        key=getattr(caller, "key_id", None),
+    )
+
+
+def create(gateway: Gateway, pages: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """The application over this gateway, with the status page's handlers beside the API's."""
+    api = Router(
+        "/v1",
+        route_handlers=API,
+        guards=[authenticated],
+        dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
+        response_class=Told,
+    )
+    app = Web(
+        route_handlers=[api, service.health, service.metrics, *reference.HANDLERS, *pages],
+        dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
+        exception_handlers={Refusal: refused, HTTPException: refused_by_server, Exception: broken},
+        request_class=Asked,
+        request_max_body_size=BODY_BYTES,
+        state=State({"gateway": gateway}),
+        openapi_config=None,  # web.openapi says why
+        logging_config=None,  # structlog is configured once, for the whole box
+        debug=False,
+    )
+    reference.publish(app)
+    return app

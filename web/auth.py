@@ -1,0 +1,38 @@
+"""Who is asking: the two headers on every call under /v1, before anything else of it is looked at."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from appliance.interface import Caller, Gateway
+from appliance.refusals import Refusal
+from web.door import Asked
+
+_HEADERS = ("X-API-Key", "X-Client-ID")
+
+
+async def authenticated(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Guard of /v1: MISSING_AUTH_HEADERS, what the gateway says of them, RATE_LIMIT_EXCEEDED."""
+    method = connection.scope.get("method")
+    if method == "OPTIONS":  # tells the methods of a route, and nothing else
+        return
+    key, client = (connection.headers.get(name, "").strip() for name in _HEADERS)
+    if not key or not client:
+        missing = [name for name, value in zip(_HEADERS, (key, client), strict=True) if not value]
+        raise Refusal("MISSING_AUTH_HEADERS", {"missing": missing})
+    gateway: Gateway = connection.app.state.gateway
+    device = connection.headers.get("X-Device-ID", "").strip() or None
+    caller = await gateway.authenticate(key, client, device)
+    connection.scope["user"] = caller
+    kind: Literal["read", "write"] = "read" if method == "GET" else "write"
+    connection.state.allowance = gateway.admit(caller, kind)
+
+
+def caller_of(request: Asked) -> Caller:
+    """The caller that the guard let in."""
+    return request.user

@@ -1,0 +1,96 @@
+"""The history as one stream: CSV that no spreadsheet runs as a formula, or one JSON object a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import msgspec
+from litestar.response import Stream
+
+from appliance.interface import MessageView
+from appliance.refusals import Language, invalid
+from web.answers import FailureBody, Message, message
+
+Format = Literal["csv", "jsonl"]
+_MEDIA: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+
+_COLUMNS = (
+    *("message_id", "status", "to", "message", "priority", "created_at", "queued_at"),
+    *("scheduled_at", "sent_at", "delivered_at", "failed_at", "cancelled_at", "uncertain"),
+    *("device_id", "parts", "attempts", "error_code", "error_message", "batch_id", "metadata"),
+)
+# What a spreadsheet takes for the beginning of a formula, in half and full width.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+
+
+def format_of(text: str | None) -> Format:
+    """`csv` (also when absent) or `jsonl`."""
+    if not text or text == "csv":
+        return "csv"
+    if text == "jsonl":
+        return "jsonl"
+    raise invalid("format", "doit être csv ou jsonl", "must be csv or jsonl")
+
+
+async def stream(
+    form: Format, batches: AsyncIterator[tuple[MessageView, ...]], language: Language
+) -> Stream:
+    """The answer. A refusal comes before its first byte: the first batch is fetched here."""
+    first = await anext(batches, ())
+    return Stream(
+        _chunks(form, first, batches, language),
+        media_type=_MEDIA[form],
+        headers={"Content-Disposition": f'attachment; filename="messages.{form}"'},
+    )
+
+
+async def _chunks(
+    form: Format,
+    first: tuple[MessageView, ...],
+    rest: AsyncIterator[tuple[MessageView, ...]],
+    language: Language,
+) -> AsyncIterator[bytes]:
+    if form == "csv":
+        yield _csv([_COLUMNS])
+    yield _encoded(form, first, language)
+    async for batch in rest:
+        yield _encoded(form, batch, language)
+
+
+def _encoded(form: Format, batch: tuple[MessageView, ...], language: Language) -> bytes:
+    told = [message(view, language, Message) for view in batch]
+    if form == "jsonl":
+        return msgspec.json.Encoder().encode_lines(told)
+    return _csv([_row(entry, view) for entry, view in zip(told, batch, strict=True)])
+
+
+def _row(told: Message, view: MessageView) -> tuple[str, ...]:
+    error = told.error
+    return (
+        *(told.message_id, told.status, told.to, _text(told.message), told.priority),
+        *(told.created_at, told.queued_at, told.scheduled_at or "", told.sent_at or ""),
+        *(told.delivered_at or "", told.failed_at or "", told.cancelled_at or ""),
+        *(str(told.uncertain).lower(), told.device_id or "", str(told.parts), str(told.attempts)),
+        *(error.code if error else "", _text(_words(error)), told.batch_id or ""),
+        _text(view.metadata or ""),
+    )
+
+
+def _words(error: FailureBody | None) -> str:
+    if error is None:
+        return ""
+    return f"{error.message} {error.details}" if error.details else error.message
+
+
+def _text(text: str) -> str:
+    """A text that a spreadsheet shows instead of running it."""
+    return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def _csv(rows: list[tuple[str, ...]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)  # RFC 4180: CRLF, quotes doubled
+    return out.getvalue().encode()

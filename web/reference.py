@@ -1,0 +1,104 @@
+"""/schema: the OpenAPI document, and a reference page made from it that needs no internet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Litestar, MediaType, Response, get
+
+from web.door import Asked
+from web.openapi import Json, document
+
+_HERE = Path(__file__).parent / "page"
+_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
+
+_templates = Environment(
+    loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
+)
+
+
+def publish(app: Litestar) -> None:
+    """Make the document and the page, once: the routes do not change while the box runs."""
+    told = document(app)
+    app.state.openapi = msgspec.json.encode(told)
+    app.state.reference = page(told).encode()
+
+
+@get(["/schema/openapi.json"])
+async def openapi(request: Asked) -> Response[bytes]:
+    """The document."""
+    return Response(request.app.state.openapi, media_type=MediaType.JSON)
+
+
+@get("/schema")
+async def schema(request: Asked) -> Response[bytes]:
+    """The page for a browser, the document for a program."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        return Response(request.app.state.openapi, media_type=MediaType.JSON)
+    return Response(
+        request.app.state.reference,
+        media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": _CSP, "Vary": "Accept"},
+    )
+
+
+@get("/schema/reference.css")
+async def style() -> Response[bytes]:
+    """The page's only other file."""
+    return Response((_HERE / "static" / "reference.css").read_bytes(), media_type=MediaType.CSS)
+
+
+HANDLERS = [openapi, schema, style]
+
+
+def page(told: Json) -> str:
+    """The reference as HTML."""
+    groups = [
+        (tag, [operation for operation in _operations(told) if tag["name"] in operation["tags"]])
+        for tag in told["tags"]
+    ]
+    return _templates.get_template("reference.html").render(
+        info=told["info"], groups=groups, schemas=told["components"]["schemas"], shown=_shown
+    )
+
+
+def _operations(told: Json) -> list[Json]:
+    return [
+        {
+            **operation,
+            "path": path,
+            "method": method.upper(),
+            "curl": _curl(path, method, operation),
+        }
+        for path, item in told["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def _curl(path: str, method: str, operation: Json) -> str:
+    """A line that can be pasted, once address and key are put in."""
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path":
+            path = path.replace("{" + parameter["name"] + "}", parameter["example"])
+    lines = [f'curl "$ZIMBOX{path.replace("+", "%2B")}"']
+    if method != "get":
+        lines.append(f"-X {method.upper()}")
+    if any("ApiKey" in scheme for scheme in operation["security"]):
+        lines += ['-H "X-API-Key: $ZIMSEND_API_KEY"', '-H "X-Client-ID: $ZIMSEND_CLIENT_ID"']
+    if "requestBody" in operation:
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        lines += ['-H "Content-Type: application/json"', f"-d '{_compact(example)}'"]
+    return " \\\n  ".join(lines)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("'", "'\\''")
+
+
+def _shown(value: Any) -> str:
+    """An example as a person reads JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
