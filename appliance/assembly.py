@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from appliance.balance import Balances
 from appliance.box import Box
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, ModemSettings
@@ -41,7 +42,8 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
-        self.housekeeping = Housekeeping(box, inbox)
+        balances = Balances(box.clock, self.devices.attached)
+        self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []

@@ -213,6 +213,14 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, file)) from None
+    for wanted in config.modem:
+        try:
+            re.compile(wanted.balance.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"modem.balance.pattern: {wanted.balance.pattern!r} was read; "
+                f"allowed is a regular expression ({error})"
+            ) from None
     for limits in (config.limits, *(m.limits for m in config.modem)):
         for span in limits.quiet_hours:
             if not QUIET_SPAN.fullmatch(span):

@@ -70,6 +70,7 @@ class Attached:
         self.rest_reason: Fault | None = None
         self.held_by = ""  # the limit that holds the queue back just now
         self.balance: float | None = None
+        self.balance_text = ""  # the operator's own words
         self._sending = box.config.sending
         self._rest_until = 0.0
         self._suspects: set[str] = set()
@@ -91,6 +92,10 @@ class Attached:
     @property
     def device_id(self) -> str | None:
         return f"device_{self.number}" if self.number else None
+
+    @property
+    def low_credit(self) -> bool:
+        return self.balance is not None and self.balance < self.settings.balance.low
 
     # --- resting, holding, probing: what a run of refusals means ---------------------------------
 
