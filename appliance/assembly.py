@@ -19,7 +19,7 @@ from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
 from appliance.outbox import Outbox
-from appliance.store import archive, queue
+from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
 from appliance.vault import Vault
@@ -75,7 +75,7 @@ class Assembly:
     ) -> None:
         """Settle what a crash left in doubt, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(queue.doubt_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(outcomes.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)

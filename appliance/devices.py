@@ -257,6 +257,9 @@ class Devices:
     async def stop(self) -> None:
         """Close every line (an open send is finished first) and every simulator."""
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
+        for attached in self.attached:
+            if attached.number:
+                await self._box.db.write(self._note, attached, attached.status)
         for simulator in self._simulators:
             await simulator.stop()
 
