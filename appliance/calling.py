@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -124,13 +125,15 @@ class Lookups:
             question.set_result(found)
 
 
+@functools.cache
 def trust(ca_file: str = "") -> ssl.SSLContext:
-    """Whom to believe over https: the system's authorities, Mozilla's, and one's own.
+    """Whom to believe over https: the system's authorities (or Mozilla's), and one's own.
 
     Raises OSError (ssl.SSLError is one) if the file is no PEM.
     """
     context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
     if ca_file:
         context.load_verify_locations(ca_file)
     return context

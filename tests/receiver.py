@@ -102,6 +102,7 @@ class Receiver:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def start(self) -> Receiver:
@@ -116,6 +117,7 @@ class Receiver:
             for writer in list(self._writers):
                 writer.transport.abort()
             await self._server.wait_closed()
+            await asyncio.gather(*self._serving, return_exceptions=True)
             self._server = None
 
     def url(self, path: str = "/hook") -> str:
@@ -137,6 +139,9 @@ class Receiver:
                 await self.came.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         self._writers.add(writer)
         # The box hangs up when it has heard enough.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -147,6 +152,7 @@ class Receiver:
             writer.close()
             await writer.wait_closed()
         self._writers.discard(writer)
+        self._serving.discard(task)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Told:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
