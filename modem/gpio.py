@@ -6,11 +6,12 @@ modem was asked and did not answer, and the caller looks again after every press
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,6 +33,10 @@ class PowerKey(Protocol):
         """How long the module takes to go off, after `switch_off`."""
         ...
 
+    def running(self) -> bool | None:
+        """What the module's STATUS pin says, None where it is not wired."""
+        ...
+
     def switch_on(self) -> None:
         """A press as long as switching on wants."""
 
@@ -49,6 +54,7 @@ class Wiring(msgspec.Struct, frozen=True):
 
     power_key: int | None = None
     reset: int | None = None
+    status: int | None = None  # high while the module runs
     active_low: bool = False  # True where no transistor stands between pin and key
     on_seconds: float = 1.2
     off_seconds: float = 3.0
@@ -111,26 +117,69 @@ class GpioPower:
         except (OSError, subprocess.SubprocessError) as error:
             raise PowerError(f"the supply could not be switched: {error}") from error
 
+    def running(self) -> bool | None:
+        pin = self._wiring.status
+        if pin is None:
+            return None
+        with self._line(pin, output=False) as line:
+            return bool(line.get_value(pin).value)
+
     def _press(self, pin: int | None, seconds: float) -> None:
         if pin is None:
             raise PowerError("no such pin is configured")
+        with self._line(pin, output=True) as line:
+            line.set_value(pin, _states().Value.ACTIVE)
+            time.sleep(seconds)
+            line.set_value(pin, _states().Value.INACTIVE)
+
+    @contextlib.contextmanager
+    def _line(self, pin: int, *, output: bool) -> Iterator[Any]:
+        """The pin, for as long as it is needed. Only a board has the library, so it is asked
+        for here and not at the start."""
         try:
-            # Only a board has it, and only a board with a configured pin needs it.
             gpiod = importlib.import_module("gpiod")
-            states = importlib.import_module("gpiod.line")
+            states = _states()
         except ImportError as error:
             raise PowerError("the library gpiod (libgpiod 2) is not installed") from error
         settings = gpiod.LineSettings(
-            direction=states.Direction.OUTPUT,
-            active_low=self._wiring.active_low,
-            output_value=states.Value.INACTIVE,
+            direction=states.Direction.OUTPUT if output else states.Direction.INPUT,
+            active_low=self._wiring.active_low and output,
         )
         try:
             with gpiod.request_lines(
                 self._chip, consumer="zimbox", config={pin: settings}
             ) as request:
-                request.set_value(pin, states.Value.ACTIVE)
-                time.sleep(seconds)
-                request.set_value(pin, states.Value.INACTIVE)
+                yield request
         except (OSError, ValueError) as error:
             raise PowerError(f"pin {pin} of {self._chip}: {error}") from error
+
+
+def _states() -> Any:
+    return importlib.import_module("gpiod.line")
+
+
+def power_key(
+    hat: str = "",
+    *,
+    key: int | None = None,
+    reset: int | None = None,
+    status: int | None = None,
+    active_low: bool | None = None,
+    supply_command: tuple[str, ...] = (),
+    chip: str = "/dev/gpiochip0",
+) -> GpioPower | None:
+    """The keys of a HAT from `WIRINGS`, with the owner's pins in place of the table's.
+
+    None where neither names a pin. ValueError for a HAT that is not in the table.
+    """
+    if hat and hat not in WIRINGS:
+        raise ValueError(f"no HAT {hat!r}: {', '.join(sorted(WIRINGS))}")
+    wiring = WIRINGS[hat] if hat else Wiring()
+    own = {"power_key": key, "reset": reset, "status": status, "active_low": active_low}
+    wiring = msgspec.structs.replace(
+        wiring,
+        **{name: value for name, value in own.items() if value is not None},
+        supply_command=supply_command or wiring.supply_command,
+    )
+    found = GpioPower(wiring, chip=chip)
+    return found if found.means != Means() else None

@@ -47,6 +47,7 @@ _QUESTIONS = (
 _ROUNDS = 3
 _IN_A_ROW = 2
 _SHOWN = 60
+_USUAL_BAUD = 115200
 
 Log = structlog.stdlib.BoundLogger
 
@@ -364,8 +365,8 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         self._hear = hear
         self._lost = lost
         self._log = log
-        self.resyncs = 0
-        super().__init__(line.path, line.baud)
+        self.resyncs = 0  # after time-outs; the start-up's own does not count
+        super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
         """Opens the port, no more: the modem is brought up by `modem.startup`."""
@@ -459,14 +460,15 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
 
     def _clean(self) -> None:
         if self.stale:
+            self.resyncs += 1
             self.resynchronise()
+            self.suspect = True  # a silence may have been a restart
 
     def resynchronise(self) -> None:
         """After a time-out: leaves a possible prompt and finds question and answer together again.
 
         NoAnswer if that does not succeed, PortLost, Restarted.
         """
-        self.resyncs += 1
         fitting = 0
         for command, prefix in _QUESTIONS * _ROUNDS:
             if not fitting:

@@ -11,6 +11,7 @@ from modem.board import Board
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.lines import Heard
 from modem.port import Restarted
+from modem.recovery import Step
 from modem.settings import Settings
 from modem.stores import Stores
 from modem.talk import Talk
@@ -39,6 +40,7 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
         self._again = ""  # why the start-up must be gone through again
         self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
         self._warned_at = 0.0
@@ -120,6 +122,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
+        self._resyncs = self._talk.port.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -137,11 +140,10 @@ class Service:
             await self._read_what_came(made)
             if self._is_due("standing"):
                 await self._stand()
-            if self._idle:
+            if self._idle():
                 await self._look_around()
             await self._wait()
 
-    @property
     def _idle(self) -> bool:
         quiet = time.monotonic() - self.sent_at >= self._talk.timing.idle_after_seconds
         return quiet and not self.sending
@@ -173,10 +175,10 @@ class Service:
         if port.restarted:
             raise Restarted("the modem has restarted")
         if port.stale:
-            # Resynchronises; what the modem was set to is looked at below.
-            self._board.count("resync")
-            await self._talk.ask("AT")
-            port.suspect = True
+            await self._talk.ask("AT")  # resynchronises before
+        while self._resyncs < port.resyncs:
+            self._resyncs += 1
+            self._board.count(Step.RESYNC)
         if port.echoed or port.suspect:
             port.suspect = False
             if port.echoed or not await settings.holds(self._talk, made):
@@ -235,10 +237,10 @@ class Service:
             ("other_stores", self._look_everywhere, timing.other_store_seconds),
         )
         for what, look, seconds in looks:
-            if self._is_due(what) and self._idle:
+            if self._is_due(what) and self._idle():
                 self._next(what, seconds)
                 await look()
-                if not self._idle:
+                if not self._idle():
                     self._due[what] = 0.0  # perhaps broken off: once more, later
 
     async def _look_at_sim(self) -> None:
@@ -255,13 +257,13 @@ class Service:
         ):
             self._board.show(warning="")
         self._board.show(signal_dbm=answers.signal_dbm(await self._talk.try_ask("AT+CSQ") or ()))
-        if not self._idle:
+        if not self._idle():
             return
         name, technology = answers.operator(
             await self._talk.try_ask("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
         )
         self._board.show(operator=name, technology=technology)
-        if self._idle:
+        if self._idle():
             stores = answers.stores(await self._talk.try_ask("AT+CPMS?") or ())
             if stores:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)

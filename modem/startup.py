@@ -17,20 +17,21 @@ _TRIES_PER_SPEED = 2
 async def wake(talk: Talk) -> None:
     """Until the modem answers AT, at the configured speed or another. NoAnswer, PortLost."""
     timing, port = talk.timing, talk.port
-    speeds = [speed for speed in talk.line.probe_bauds or SPEEDS if speed != talk.line.baud]
+    usual = talk.line.baud or SPEEDS[0]
+    speeds = [speed for speed in talk.line.probe_bauds or SPEEDS if speed != usual]
     began = time.monotonic()
     attempt = 0
     while time.monotonic() - began < timing.boot_seconds:
         # A third of the time belongs to the configured speed: noise may confuse auto-bauding.
         patient = time.monotonic() - began < timing.boot_seconds / 3
         turn = attempt // _TRIES_PER_SPEED % (len(speeds) + 1)
-        speed = talk.line.baud if patient or not turn else speeds[turn - 1]
+        speed = usual if patient or not turn else speeds[turn - 1]
         if await talk.run(partial(_answers_at, port, speed, attempt, timing.probe_seconds)):
             port.settled()
             await _agree_on_speed(talk, speed)
             return
         attempt += 1
-    await talk.run(partial(port.speed, talk.line.baud))
+    await talk.run(partial(port.speed, usual))
     raise NoAnswer(f"AT in {timing.boot_seconds:g} s")
 
 
@@ -51,7 +52,7 @@ def _answers_at(port: Modem, speed: int, attempt: int, seconds: float) -> bool:
 
 async def _agree_on_speed(talk: Talk, speed: int) -> None:
     wanted = talk.line.baud
-    if speed == wanted:
+    if not wanted or speed == wanted:
         return
     talk.log.warning("the modem speaks at another speed", found=speed, wanted=wanted)
     if await talk.try_ask(f"AT+IPR={wanted}") is None:

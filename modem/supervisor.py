@@ -227,20 +227,23 @@ class Supervisor:
         await asyncio.sleep(self._timing.reset_seconds)
 
     async def _power_key(self) -> None:
-        """PWRKEY toggles, so the modem is asked after each press: on (it was off), off and on
-        (it hung), on again (the press for "off" had found it off)."""
+        """PWRKEY toggles: without a STATUS pin the modem is asked after each press.
+
+        On (it was off); off and on (it hung); on again (the press for "off" had found it off).
+        """
         power = self._power
         if power is None:
             return
-        await self._press("switch_on")
-        if await self._answers():
-            return
+        running = await self._talk.run(power.running)
+        if not running:
+            await self._press("switch_on")
+            if running is False or await self._answers():
+                return
         await self._press("switch_off")
         await asyncio.sleep(power.off_seconds)
         await self._press("switch_on")
-        if await self._answers():
-            return
-        await self._press("switch_on")
+        if running is None and not await self._answers():
+            await self._press("switch_on")
 
     async def _answers(self) -> bool:
         try:

@@ -9,12 +9,12 @@ class Line(msgspec.Struct, frozen=True):
     """A serial line. `path` may be a link under /dev/serial/by-id, or a pattern with `*`."""
 
     path: str
-    baud: int = 115200
+    baud: int = 115200  # 0: whatever the modem speaks at
     rtscts: bool = False  # three-wire HATs have no RTS/CTS: waiting for them would be for ever
     probe_bauds: tuple[int, ...] = ()  # speeds to try when nothing answers at `baud` (UART HATs)
 
 
-class Timing(msgspec.Struct, frozen=True):
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every wait of the driver. A test makes them short; nothing else changes them."""
 
     # One command

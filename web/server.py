@@ -13,8 +13,9 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from appliance.assembly import Assembly, DataInUse
+from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.lock import DataInUse
 from web.app import create
 
 log = structlog.get_logger(__name__)
