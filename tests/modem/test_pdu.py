@@ -71,6 +71,7 @@ def deliver_hex(
             23,
         ),
         (Submit("8080", "é", GSM7), "", "0021000481080800000105", 10),
+        (Submit("0049151", "é", GSM7), "", "0021000781009451F100000105", 12),
         (Submit("8080", "é", GSM7, flash=True), "", "0021000481080800100105", 10),
         (Submit("8080", "ж", UCS2, flash=True), "", "002100048108080018020436", 11),
         (Submit("*#100#", "", GSM7), "", "0021000681BA01B0000000", 10),
@@ -222,7 +223,8 @@ def test_absolute_and_enhanced_validity_are_passed_over(form: int) -> None:
         (deliver_hex("08" + "00" * 7), "@" * 8),
         (deliver_hex("015F"), "§"),
         (deliver_hex("07060804" + "01EA0302", first=0x44), ""),  # a 16-bit header and no text
-        (deliver_hex("09060804" + "01EA030266", first=0x44), "f"),
+        ("0791947101670000440191F100006270121072530A0906080401EA030266", "f"),
+        (deliver_hex("08B6C906B5010600"), "6Γ{|£@"),
         (deliver_hex("0705000307020100", first=0x44), ""),
         (deliver_hex("07050003070201", first=0x44), ""),  # without the octet of fill bits
         (deliver_hex("04D83DDE00", dcs=8), "😀"),
