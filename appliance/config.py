@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from modem.timing import Timing
+
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -192,6 +194,7 @@ class Config(Settings, frozen=True):
     inbox: Inbox = Inbox()
     limits: Limits = Limits()  # for every modem that has none of its own
     simulator: SimulatorSettings = SimulatorSettings()
+    timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
     modem: tuple[ModemSettings, ...] = ()
 
 
@@ -267,7 +270,7 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -300,13 +303,13 @@ def show(config: Config) -> str:
 SECRET = {"pin", "metrics_token"}
 
 
-def _show_section(section: Settings, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, Settings]] = []
+def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, msgspec.Struct]] = []
     for name in section.__struct_fields__:
         value = getattr(section, name)
-        if isinstance(value, Settings):
+        if isinstance(value, msgspec.Struct):
             nested.append((f"{path}{name}", value))
-        elif isinstance(value, tuple) and value and isinstance(value[0], Settings):
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
             nested += [(f"[{path}{name}]", item) for item in value]
         elif value is None:
             lines.append(f"# {name} is not set")

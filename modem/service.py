@@ -11,6 +11,7 @@ from modem.board import Board
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.lines import Heard
 from modem.port import Restarted
+from modem.recovery import Step
 from modem.settings import Settings
 from modem.stores import Stores
 from modem.talk import Talk
@@ -39,6 +40,7 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
         self._again = ""  # why the start-up must be gone through again
         self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
         self._warned_at = 0.0
@@ -120,6 +122,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
+        self._resyncs = self._talk.port.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -172,10 +175,10 @@ class Service:
         if port.restarted:
             raise Restarted("the modem has restarted")
         if port.stale:
-            # Resynchronises; what the modem was set to is looked at below.
-            self._board.count("resync")
-            await self._talk.ask("AT")
-            port.suspect = True
+            await self._talk.ask("AT")  # resynchronises before
+        while self._resyncs < port.resyncs:
+            self._resyncs += 1
+            self._board.count(Step.RESYNC)
         if port.echoed or port.suspect:
             port.suspect = False
             if port.echoed or not await settings.holds(self._talk, made):
