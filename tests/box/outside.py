@@ -82,8 +82,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """Reported as failed for good, and nothing better later."""
-        return not self.delivered and any(status >= 0x40 for status in self.told)
+        """Reported as failed for good, whatever came later."""
+        return any(status >= 0x40 for status in self.told)
 
 
 class Truth(msgspec.Struct, frozen=True):
