@@ -241,6 +241,8 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
         )
