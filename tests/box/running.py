@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -53,7 +53,13 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_
 class RunningBox:
     """One `zimbox serve` on a data folder, with a simulated modem unless told otherwise."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        modems: Sequence[str] = ("sim",),
+    ) -> None:
+        self._modems = modems
         self.data = folder / "data"
         self.journal = folder / "journal.jsonl"
         self.control = folder / "control"
@@ -69,7 +75,8 @@ class RunningBox:
             self._process = subprocess.Popen(
                 [
                     *(str(ZIMBOX), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"),
-                    *("--modem", "sim", "--sim-journal", str(self.journal)),
+                    *(word for modem in self._modems for word in ("--modem", modem)),
+                    *("--sim-journal", str(self.journal)),
                     *("--sim-control", str(self.control), *more),
                 ],
                 env=self._environment,
