@@ -242,6 +242,8 @@ class Devices:
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
             journal=journal,
+            # Unplugged and plugged in again it is another pseudo-terminal, under the same name.
+            link=self._data / f"simulator-{index}",
             control=control,
         )
         self._simulators.append(simulator)
