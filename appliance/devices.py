@@ -244,6 +244,8 @@ class Devices:
             # A name that stays when it is unplugged and plugged in again.
             link=self._data / f"simulated-modem-{index}",
             journal=journal,
+            # Unplugged and plugged in again it is another pseudo-terminal, under the same name.
+            link=self._data / f"simulator-{index}",
             control=control,
         )
         self._simulators.append(simulator)
