@@ -19,6 +19,7 @@ from appliance.housekeeping import Housekeeping
 from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.outbox import Outbox
+from appliance.owner import Owner
 from appliance.store import archive, queue
 from appliance.store.database import Database
 from appliance.supervision import forever
@@ -59,7 +60,7 @@ class DataLock:
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+    """The running gateway: `gateway` for the web, `owner` for the page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -69,6 +70,7 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
+        self.owner = Owner(box, self.devices, self.gateway)
         self.housekeeping = Housekeeping(box, inbox)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
@@ -105,6 +107,7 @@ class Assembly:
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(

@@ -18,7 +18,7 @@ from appliance.clock import Clock
 from appliance.config import Limits, ModemSettings
 from appliance.rules import timestamp
 from appliance.store import devices as table
-from appliance.store import events
+from appliance.store import events, owner
 from modem.interface import (
     Changed,
     Event,
@@ -265,6 +265,7 @@ class Devices:
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            attached.limits = owner.limits(db, number) or attached.limits
             table.describe(db, number, attached.settings.name, identity.phone_number)
             if clients:
                 table.assign(db, number, clients)
