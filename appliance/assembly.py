@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
 
+from appliance.balance import Balances
 from appliance.box import Box
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, ModemSettings
@@ -18,6 +17,7 @@ from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
 from appliance.inbox import Inbox
 from appliance.intake import Intake
+from appliance.lock import DataLock
 from appliance.outbox import Outbox
 from appliance.owner import Owner
 from appliance.store import archive, queue
@@ -30,33 +30,6 @@ log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
 VAULT = "secret.key"
-LOCK = "lock"
-
-
-class DataInUse(Exception):
-    """Another box (or a restore) works on this data folder."""
-
-
-class DataLock:
-    """One box, one data folder: held from `take` until the process ends or `release`."""
-
-    def __init__(self, data: Path) -> None:
-        self._file = data / LOCK
-        self._descriptor = -1
-
-    def take(self) -> None:
-        """Raises DataInUse at once if somebody has it."""
-        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise DataInUse(
-                f"{self._file.parent} is in use by a running box; stop it first"
-            ) from None
-
-    def release(self) -> None:
-        os.close(self._descriptor)
 
 
 class Assembly:
@@ -71,7 +44,8 @@ class Assembly:
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
         self.owner = Owner(box, self.devices, self.gateway)
-        self.housekeeping = Housekeeping(box, inbox)
+        balances = Balances(box.clock, self.devices.attached)
+        self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []

@@ -13,6 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from appliance.balance import Balances
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
 from appliance.inbox import Inbox
@@ -30,8 +31,9 @@ ROUNDS_MOST = 1000  # steps of one retention run, so that it ends
 class Housekeeping:
     """Jobs in memory; what they look after are rows. Due times of messages are rows too."""
 
-    def __init__(self, box: Box, inbox: Inbox) -> None:
+    def __init__(self, box: Box, inbox: Inbox, balances: Balances) -> None:
         self._box = box
+        self._balances = balances
         self._inbox = inbox
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
@@ -46,13 +48,14 @@ class Housekeeping:
     def start(self) -> None:
         window = self._box.config.sending.uncertain_window_seconds
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
-        self.every("revoked", 5.0, self.cancel_of_revoked)
-        self.every("archive", 10.0, self.archive)
+        self.every("revoked", 15.0, self.cancel_of_revoked)
+        self.every("archive", 30.0, self.archive)
         self.every("expiry", MINUTE, self.expire)
         self.every("reports", MINUTE, self.close_reports)
         self.every("inbox", MINUTE, self.give_up_waiting)
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
+        self.every("balance", MINUTE, self._balances.look)
         self._scheduler.start()
 
     def stop(self) -> None:

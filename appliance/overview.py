@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from sqlite3 import Connection
 from zoneinfo import ZoneInfo
 
@@ -137,6 +137,12 @@ def local_days(hours: dict[int, Figures], now: int, zone: ZoneInfo) -> tuple[Day
     return tuple(DayView(day.isoformat(), figures) for day, figures in days.items())
 
 
+def local_midnight(day: date, zone: ZoneInfo, *, after: bool = False) -> int:
+    """The moment (ms) a local day begins, or ends."""
+    begins = day + timedelta(days=int(after))
+    return int(datetime.combine(begins, time(), zone).timestamp() * 1000)
+
+
 class _Stored(msgspec.Struct, frozen=True):
     queue: Queue
     last_sent: int | None
@@ -188,7 +194,7 @@ class Glance:
     def _read(self, db: Connection, attached: Sequence[Attached], now: int) -> _Stored:
         zone = self._box.zone
         live = table.scopes(db, test=False)
-        midnight = pacing.next_day(now, zone) - DAY_MS
+        midnight = local_midnight(pacing.local(now, zone).date(), zone)
         return _Stored(
             queue=table.queue(db, now),
             last_sent=table.last_sent(db),

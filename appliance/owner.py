@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from appliance import ids, rules
+from appliance import backup, ids, rules
 from appliance.access import Access
 from appliance.box import Box
 from appliance.config import Limits
@@ -30,8 +32,14 @@ from appliance.store import overview as table
 from appliance.store.clients import NewClient, NewKey
 from appliance.store.overview import InboxRows, MessagePage
 from modem import alphabet
+from modem.interface import UssdError
 
+BACKUP_FILE = "backup.tar.gz"
 FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
+
+
+class NoAnswer(Exception):
+    """The operator did not answer, with the reason in words."""
 
 
 class Preferences(msgspec.Struct, frozen=True):
@@ -133,6 +141,13 @@ class Owner:
     async def overview(self) -> Overview:
         """The box at this moment."""
         return await self._glance.take()
+
+    async def backup(self) -> Path:
+        """A consistent copy of everything, as a file beside the data. OSError, sqlite3.Error."""
+        data = self.box.db.path.parent
+        target = data / BACKUP_FILE
+        await asyncio.to_thread(backup.save, data, target)
+        return target
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -358,10 +373,13 @@ class Owner:
         await self.modem(index).modem.restart()
 
     async def ask_operator(self, index: int, code: str) -> str:
-        """A USSD question and its answer. Raises UssdError, Refusal."""
+        """A USSD question and its answer. Raises NoAnswer, Refusal."""
         if not code or len(code) > 40 or not set(code) <= set("0123456789*#+"):
             raise invalid("code", "ressemble à *100#", "looks like *100#")
-        return await self.modem(index).modem.ussd(code)
+        try:
+            return await self.modem(index).modem.ussd(code)
+        except UssdError as error:
+            raise NoAnswer(str(error)) from error
 
     async def set_limits(self, index: int, wanted: Limits) -> None:
         """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""

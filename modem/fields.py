@@ -186,7 +186,11 @@ def decode_validity(octet: int) -> int:
 class Coding(msgspec.Struct, frozen=True):
     alphabet: Alphabet
     flash: bool = False  # message class 0: shown at once, not stored
-    compressed: bool = False
+    compressed: bool = False  # 23.042; nobody uses it, and we do not expand it
+
+    @property
+    def is_text(self) -> bool:
+        return self.alphabet is not Alphabet.OCTETS and not self.compressed
 
 
 _GENERAL_ALPHABETS: Final = (Alphabet.GSM7, Alphabet.OCTETS, Alphabet.UCS2, Alphabet.GSM7)

@@ -201,7 +201,8 @@ def erase(db: Connection, client: int, now: int) -> bool:
         db.execute("DELETE FROM message WHERE id = ?", (row["id"],))
     # A part that waits behind one that was handed over goes no more.
     db.execute(
-        f"UPDATE part SET state = 'dropped' WHERE state = 'waiting' AND message IN (SELECT id FROM message WHERE {both})",
+        "UPDATE part SET state = 'dropped' WHERE state = 'waiting' "
+        f"AND message IN (SELECT id FROM message WHERE {both})",
         scopes,
     )
     blank = "body = '', recipient = '', metadata = NULL, webhook_url = NULL"

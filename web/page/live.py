@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from appliance.owner import Owner
 from appliance.overview import Overview
+from appliance.owner import Owner
 from appliance.refusals import Language, Refusal
 from web.page.chart import draw
 from web.page.rendering import fragment
@@ -22,7 +22,7 @@ SAFETY_SECONDS = 10.0  # signal and ages change without a bell
 BREATH_SECONDS = 15.0  # a comment on a silent stream, so that both ends know that it lives
 STREAMS_MOST = 40
 
-REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest")
+REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 
 
 class Live:
@@ -55,6 +55,10 @@ class Live:
                 self._seen_at = monotonic()
                 self._regions.clear()
             return self._seen
+
+    def stale(self) -> None:
+        """Something was just done by hand: the next look is a new one."""
+        self._seen = None
 
     async def _watch(self) -> None:
         watchers = self._owner.box.bells.watchers

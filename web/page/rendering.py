@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Response
 
+from appliance import __version__
 from appliance.refusals import Refusal, Words
 from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
@@ -35,7 +36,12 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"asset": assets.address, "phone": phone, "characters": characters}
+_templates.globals |= {
+    "asset": assets.address,
+    "phone": phone,
+    "characters": characters,
+    "version": __version__,
+}
 
 
 def fragment(name: str, visitor: Visitor, **context: Any) -> str:

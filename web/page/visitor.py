@@ -45,7 +45,7 @@ class Visitor(msgspec.Struct, frozen=True):
         return self.tongue.language
 
 
-class Seen(HTMXRequest[Any, Any, Any]):
+class Seen(HTMXRequest):
     """A request to the page, with its visitor."""
 
     @property
@@ -71,8 +71,8 @@ class Seen(HTMXRequest[Any, Any, Any]):
 def _language(request: Seen, owner: Owner) -> Language:
     """The one switched to, else the browser's, else the box's."""
     chosen = request.cookies.get(LANGUAGE)
-    if chosen == "fr" or chosen == "en":
-        return chosen
+    if chosen is not None:
+        return "en" if chosen == "en" else "fr"
     wish = request.headers.get("Accept-Language", "")
     if wish:
         return preferred(wish)

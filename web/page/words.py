@@ -11,8 +11,14 @@ from appliance.refusals import Language, Words
 from appliance.rules import mask_phone
 
 _MONTHS: dict[Language, tuple[str, ...]] = {
-    "fr": tuple("janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.".split()),
-    "en": tuple("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()),
+    "fr": (
+        *("janv.", "févr.", "mars", "avr.", "mai", "juin"),
+        *("juil.", "août", "sept.", "oct.", "nov.", "déc."),
+    ),
+    "en": (
+        *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+        *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    ),
 }
 _STATUS = {
     "queued": Words("En file", "Queued"),
@@ -133,7 +139,9 @@ class Tongue(msgspec.Struct, frozen=True):
     def moment(self, milliseconds: int) -> str:
         """A moment to the second, with its day."""
         at = self._at(milliseconds)
-        return f"{at.day} {_MONTHS[self.language][at.month - 1]} {at.year} {at.strftime('%H:%M:%S')}"
+        return (
+            f"{at.day} {_MONTHS[self.language][at.month - 1]} {at.year} {at.strftime('%H:%M:%S')}"
+        )
 
     def lasting(self, milliseconds: int) -> str:
         """A span, roughly: `2 min`, `3 h 10`."""
@@ -151,9 +159,7 @@ class Tongue(msgspec.Struct, frozen=True):
 
     def percent(self, share: float) -> str:
         text = f"{share:.1f}".rstrip("0").rstrip(".")
-        return (
-            f"{text.replace('.', ',')}\u202f%" if self.language == "fr" else f"{text}%"
-        )
+        return f"{text.replace('.', ',')}\u202f%" if self.language == "fr" else f"{text}%"
 
 
 def phone(number: str, *, open_to: bool) -> str:

@@ -1,0 +1,137 @@
+"""What the network brings, as +CNMI wants it: said at once, stored, kept back, or thrown away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from modem.pdu import Report
+from modem.simulator.formats import stamp
+from modem.simulator.network import Arriving, Taken
+from modem.simulator.sim_card import Stored
+from modem.simulator.timers import Timers
+
+if TYPE_CHECKING:
+    from modem.simulator.equipment import Equipment
+
+
+class Arrivals:
+    """The receiving side of one modem (27.005 3.4.1)."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._timers = Timers()
+        self._kept: deque[str] = deque(maxlen=equipment.settings.indications)
+        self._unacknowledged: Arriving | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def forget(self) -> None:
+        """A reset: nothing is kept back, nothing waits for +CNMA."""
+        self._timers.cancel()
+        self._kept.clear()
+        if self._unacknowledged is not None:
+            self._equipment.network.keep(self._unacknowledged)
+        self._unacknowledged = None
+
+    def take(self, arriving: Arriving) -> Taken:
+        """Do with it what the client asked for."""
+        if self._unacknowledged is not None:
+            return Taken.NOT
+        if arriving.report is not None:
+            return self._take_report(arriving, arriving.report)
+        return self._take_message(arriving)
+
+    def _take_report(self, arriving: Arriving, report: Report) -> Taken:
+        modes = self._equipment.modes
+        if modes.cnmi[3] == 1:
+            return self._direct(arriving, _report_line(arriving, report, modes.text_mode))
+        if modes.cnmi[3] == 2:
+            return self._store("SR", arriving, "+CDSI", self._equipment.personality.cdsi)
+        return Taken.DROPPED
+
+    def _take_message(self, arriving: Arriving) -> Taken:
+        modes = self._equipment.modes
+        if modes.cnmi[1] == 2:
+            return self._direct(arriving, _message_line(arriving, modes.text_mode))
+        name = modes.memories[2]
+        return self._store(name, arriving, "+CMTI" if modes.cnmi[1] else "", None)
+
+    def _direct(self, arriving: Arriving, line: str) -> Taken:
+        taken = self._indicate(line)
+        if taken is Taken.DIRECT and self._equipment.modes.csms == 1:
+            self._unacknowledged = arriving
+            self._deadline = self._timers.later(
+                self._equipment.settings.acknowledge_within, lambda: self.acknowledge(good=False)
+            )
+        return taken
+
+    def _store(
+        self, name: str, arriving: Arriving, label: str, told: tuple[str, int] | None
+    ) -> Taken:
+        stored = Stored(0, arriving.tpdu.hex, arriving.tpdu.length)
+        first = self._equipment.personality.first_index
+        index = self._equipment.store(name).put(stored, first)
+        if index is None:
+            return Taken.NOT  # "memory exceeded", and not a word to the client
+        if label:
+            place = told or (name, index)
+            self._indicate(f'{label}: "{place[0]}",{place[1]}')
+        return Taken.STORED
+
+    def _indicate(self, line: str) -> Taken:
+        if self._equipment.modes.cnmi[0] == 0:
+            self._kept.append(line)
+            return Taken.BUFFERED
+        self._equipment.say(line)
+        return Taken.DIRECT
+
+    def indications_changed(self) -> None:
+        """+CNMI was set: what was kept back is said now, or cleared (<bfr>)."""
+        cnmi = self._equipment.modes.cnmi
+        if cnmi[0] == 0:
+            return
+        if cnmi[4] == 0:
+            self._equipment.say(*self._kept)
+        self._kept.clear()
+
+    @property
+    def duty(self) -> bool:
+        """An acknowledgement (+CNMA) is expected."""
+        return self._unacknowledged is not None
+
+    def acknowledge(self, *, good: bool) -> None:
+        """+CNMA came, or it was a refusal, or its time is up (27.005 4.7)."""
+        arriving, self._unacknowledged = self._unacknowledged, None
+        self._timers.drop(self._deadline)
+        if good or arriving is None:
+            self._timers.later(0, self._equipment.network.flush)
+            return
+        self._equipment.modes.cnmi[1] = self._equipment.modes.cnmi[3] = 0
+        self._equipment.journal.write("not acknowledged", tpdu=arriving.tpdu.hex)
+        self._equipment.network.keep(arriving)
+
+    def room_made(self) -> None:
+        """A place was freed: the network may try again."""
+        if self._equipment.network.waiting:
+            self._timers.later(0, self._equipment.network.flush)
+
+
+def _report_line(arriving: Arriving, report: Report, text_mode: bool) -> str:
+    if not text_mode:
+        return f"+CDS: {arriving.tpdu.length}\r\n{arriving.tpdu.hex}"
+    kind = 145 if report.recipient.startswith("+") else 129
+    sent, done = _time(report.submitted_at), _time(report.discharged_at)
+    start = f'+CDS: 6,{report.reference},"{report.recipient}",{kind}'
+    return f'{start},"{sent}","{done}",{report.status}'
+
+
+def _message_line(arriving: Arriving, text_mode: bool) -> str:
+    if not text_mode:
+        return f"+CMT: ,{arriving.tpdu.length}\r\n{arriving.tpdu.hex}"
+    return f'+CMT: "{arriving.sender}",,"{_time(datetime.now(UTC))}"\r\n{arriving.text}'
+
+
+def _time(moment: datetime | None) -> str:
+    return "00/00/00,00:00:00+00" if moment is None else stamp(moment)

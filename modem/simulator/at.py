@@ -1,0 +1,115 @@
+"""Command lines as V.250 writes them: cut into commands, cut into arguments. No I/O."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What is asked of a command (V.250 5.4)."""
+
+    EXECUTE = ""
+    READ = "?"
+    TEST = "=?"
+    SET = "="
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One command of a line: `name` in capitals ("+CSQ", "&F", "E"), `text` what follows "="."""
+
+    name: str
+    kind: Kind
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.name + (self.kind if self.kind is not Kind.SET else "=" + self.text)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The values after "=", without their quotation marks; an omitted one is empty."""
+        return [value.strip().strip('"') for value in split_outside_quotes(self.text, ",")]
+
+
+class SyntaxFault(ValueError):
+    """The line is not one that V.250 allows."""
+
+
+_PREFIX = re.compile(r"AT|at|At|aT")
+_EXTENDED = re.compile(r"([+*^$#%][A-Z][A-Z0-9!%./:_-]*)\s*(=\?|=|\?|)\s*")
+_BASIC = re.compile(r"(&[A-Z]|[A-Z])\s*(\d*)\s*")
+_REGISTER = re.compile(r"(S\d+)\s*(=\?|=|\?|)\s*(\d*)\s*")
+
+
+def body(line: str) -> str | None:
+    """What follows the first "AT" of a line, None where there is none (V.250 5.2.1)."""
+    prefix = _PREFIX.search(line)
+    return None if prefix is None else line[prefix.end() :]
+
+
+def edited(line: str) -> str:
+    """The line after its backspaces (V.250 S5) have done their work, without line feeds."""
+    kept: list[str] = []
+    for character in line:
+        if character != "\b":
+            kept.append(character)
+        elif kept:
+            kept.pop()
+    return "".join(kept).replace("\n", "")
+
+
+def parse(text: str) -> list[Command]:
+    """The commands of a line's body, in order. Raises SyntaxFault."""
+    commands: list[Command] = []
+    for piece in split_outside_quotes(text, ";"):
+        commands += _piece(piece.strip())
+    return commands
+
+
+def _piece(text: str) -> list[Command]:
+    """Commands up to a semicolon: basic ones may stand without one before an extended one."""
+    commands: list[Command] = []
+    while text:
+        upper = text.upper()
+        if found := _EXTENDED.match(upper):
+            kind = Kind(found[2])
+            rest = text[found.end() :].strip()
+            if kind is not Kind.SET and rest:
+                raise SyntaxFault(text)
+            return [*commands, Command(found[1], kind, rest)]
+        if upper[0] == "D":
+            return [*commands, Command("D", Kind.EXECUTE, text[1:])]
+        if found := _REGISTER.match(upper):
+            commands.append(Command(found[1], Kind(found[2]), found[3]))
+        elif found := _BASIC.match(upper):
+            commands.append(Command(found[1], Kind.EXECUTE, found[2]))
+        else:
+            raise SyntaxFault(text)
+        text = text[found.end() :]
+    return commands
+
+
+def split_outside_quotes(text: str, mark: str) -> list[str]:
+    """`text` cut at each `mark` that stands outside of quotation marks."""
+    if '"' not in text:
+        return text.split(mark)
+    pieces: list[str] = []
+    start = 0
+    quoted = False
+    for place, character in enumerate(text):
+        if character == '"':
+            quoted = not quoted
+        elif character == mark and not quoted:
+            pieces.append(text[start:place])
+            start = place + 1
+    pieces.append(text[start:])
+    return pieces
+
+
+def number(text: str, allowed: range | tuple[int, ...]) -> int:
+    """A decimal argument within `allowed`. Raises SyntaxFault."""
+    if not (text.isascii() and text.isdigit()) or int(text) not in allowed:
+        raise SyntaxFault(text)
+    return int(text)

@@ -1,0 +1,93 @@
+"""`zimbox simulate`: the simulated modem alone, for any program that can open a serial port."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+import msgspec
+
+from modem.simulator.personalities import EVERY
+from modem.simulator.settings import Settings
+from modem.simulator.simulator import Simulator
+
+_FILE = click.Path(path_type=Path)
+
+
+async def run(simulator: Simulator) -> None:
+    """Run until SIGINT or SIGTERM; print the port's name first."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    click.echo(await simulator.start())
+    try:
+        await stopped.wait()
+    finally:
+        await simulator.stop()
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--link", type=_FILE, help="Symbolic link to the port, the same after each plug.")
+@click.option("--journal", type=_FILE, help="Append what the network received, as JSON lines.")
+@click.option("--control", type=_FILE, help="Unix socket for orders, one JSON object a line.")
+@click.option("--personality", type=click.Choice(list(EVERY)), default="sim7600", help="Module.")
+@click.option("--pin", default="", help="PIN of the SIM; none if empty.")
+@click.option("--number", default=Settings().number, help="Number of the SIM.")
+@click.option("--imei", default=Settings().imei, help="IMEI of the modem.")
+@click.option("--imsi", default=Settings().imsi, help="IMSI of the SIM.")
+@click.option("--iccid", default=Settings().iccid, help="ICCID of the SIM.")
+@click.option("--operator", default=Settings().operator, help="Name of the network.")
+@click.option("--latency", type=float, default=0, help="Milliseconds until a part is taken.")
+@click.option("--latency-jitter", type=float, default=0, help="Up to so much more or less (ms).")
+@click.option("--report-delay", type=float, default=0, help="Milliseconds until the report.")
+@click.option("--report-jitter", type=float, default=0, help="Up to so much more or less (ms).")
+@click.option("--baud", type=int, default=0, help="Pace bytes as a UART of this speed; 0: do not.")
+@click.option("--fixed-baud", is_flag=True, help="A client at another speed reads only noise.")
+@click.option("--boot", type=float, default=0, help="Start-up: 1 takes as long as in life, 0 none.")
+@click.option("--credit", type=int, help="Parts that may be sent.")
+@click.option("--sim-slots", type=int, default=Settings().sim_slots, help="Places on the SIM.")
+@click.option("--seed", type=int, default=0, help="Of all chances.")
+@click.option("--magic/--no-magic", default=True, help="Numbers that produce failures.")
+@click.option(
+    "--set",
+    "others",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other setting (docs/simulator.md), times in seconds.",
+)
+def simulate(
+    link: Path | None,
+    journal: Path | None,
+    control: Path | None,
+    latency: float,
+    latency_jitter: float,
+    report_delay: float,
+    report_jitter: float,
+    others: tuple[str, ...],
+    **chosen: object,
+) -> None:
+    """A modem in software: prints the name of its serial port and runs until stopped."""
+    named = dict(each.partition("=")[::2] for each in others)
+    milliseconds = {
+        "latency": latency,
+        "latency_jitter": latency_jitter,
+        "report_delay": report_delay,
+        "report_jitter": report_jitter,
+    }
+    seconds = {name: value / 1000 for name, value in milliseconds.items()}
+    settings = settings_from({**chosen, **seconds, **named})
+    asyncio.run(run(Simulator(settings, journal=journal, link=link, control=control)))
+
+
+def settings_from(chosen: dict[str, object]) -> Settings:
+    """Settings by name, values as words or numbers. Raises click.UsageError."""
+    try:
+        return msgspec.convert(chosen, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise click.UsageError(str(error)) from error
+
+
+if __name__ == "__main__":
+    simulate()

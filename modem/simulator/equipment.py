@@ -1,0 +1,342 @@
+"""The modem itself: power, start-up, what it was told and forgets at a reset, what arrives for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from modem.simulator import (
+    commands_basic,
+    commands_network,
+    commands_sim,
+    commands_sms,
+    commands_store,
+    formats,
+)
+from modem.simulator.arrivals import Arrivals
+from modem.simulator.at import Command, Kind, SyntaxFault
+from modem.simulator.errors import ERROR, Refusal, cme, cms
+from modem.simulator.faults import AnswerFault, Faults
+from modem.simulator.journal import Journal
+from modem.simulator.network import CAN_SEND, Arriving, Network, Taken
+from modem.simulator.personalities import Personality
+from modem.simulator.registry import Handler
+from modem.simulator.sending import Sending
+from modem.simulator.settings import Settings
+from modem.simulator.sim_card import PinState, SimCard, Store
+from modem.simulator.steps import OK, Answer, Step, refuse, tell
+from modem.simulator.terminal import Terminal
+from modem.simulator.timers import Timers
+
+
+class Modes(msgspec.Struct):
+    """What the client told the modem. Gone after a reset."""
+
+    cnmi: list[int]
+    memories: list[str]  # <mem1> <mem2> <mem3> of +CPMS
+    echo: bool = True
+    verbose: bool = True
+    quiet: bool = False
+    cmee: int = 0
+    text_mode: bool = False
+    csms: int = 0
+    csmp: str = "17,167,0,0"
+    csdh: int = 0
+    creg: int = 0
+    cgreg: int = 0
+    cereg: int = 0
+    cops_format: int = 0
+    cscs: str = "IRA"
+    ctzu: int = 0
+    ctzr: int = 0
+    clts: int = 0
+    cusd: int = 0
+    cmms: int = 0
+    clip: int = 0
+    urcport: str = "usbat"
+
+
+class Equipment:
+    """A modem with a SIM in it or not, powered or not."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        personality: Personality,
+        journal: Journal,
+        faults: Faults,
+        network: Network,
+        card: SimCard | None,
+        write: Callable[[bytes], None],
+    ) -> None:
+        self.settings, self.personality = settings, personality
+        self.journal, self.faults, self.network = journal, faults, network
+        self.card = card
+        self.stores = {"ME": Store(settings.me_slots), "SR": Store(settings.report_slots)}
+        self.timers = Timers()
+        self.terminal = Terminal(self, write)
+        self.arrivals = Arrivals(self)
+        self.sending = Sending(self)
+        self.modes = self._fresh()
+        self.cfun = 1
+        self.clock_set = False
+        self.powered = self.sim_read = self.sms_ready = self.attached = False
+        self.starts = 0
+        self.unplug: Callable[[float | None], None] = lambda _back_after: None
+        network.subscriber = self
+
+    def _fresh(self) -> Modes:
+        kind = self.personality
+        return Modes(cnmi=list(kind.cnmi_default), memories=[kind.preferred] * 3, cmee=kind.cmee)
+
+    def forget(self) -> None:
+        """Back to what a reset leaves: echo on, indications off."""
+        self.modes = self._fresh()
+        self.arrivals.forget()
+
+    # -- power
+
+    def power_on(self, seconds: float = 0.0) -> None:
+        """Start up, after so many seconds without power. Never in this turn of the loop."""
+        self.timers.later(seconds, self._start)
+
+    def _start(self) -> None:
+        scale = self.settings.boot
+        self.starts += 1
+        self.journal.write("power", on=True, starts=self.starts, iccid=self._iccid())
+        self.powered = True
+        self.cfun = 1
+        self.clock_set = False
+        self.forget()
+        if self.card:
+            self.card.power_up()
+        self.timers.after(self.personality.alive_after * scale, self._alive)
+
+    def _alive(self) -> None:
+        self.terminal.on()
+        self.terminal.say(*self.personality.greeting)
+        self.timers.after(
+            (self.personality.sim_after - self.personality.alive_after) * self.settings.boot,
+            self.read_sim,
+        )
+
+    def read_sim(self) -> None:
+        """The SIM, or that there is none, is known from now on."""
+        self.sim_read = True
+        if self.card is None:
+            if self.personality.sim_line:
+                self.say("+CPIN: NOT INSERTED")
+            return
+        if self.personality.sim_line:
+            self.say(f"+CPIN: {self.card.state}")
+        if self.card.state is PinState.READY:
+            self.sim_opened()
+
+    def sim_opened(self) -> None:
+        """No PIN is wanted any more: messages and registration follow."""
+        scale, kind = self.settings.boot, self.personality
+        self.timers.after(kind.sms_after * scale, self._sms_ready)
+        self.timers.after(kind.registers_after * scale, self._attach)
+
+    def _sms_ready(self) -> None:
+        self.sms_ready = True
+        self.say(*self.personality.ready_lines)
+
+    def _attach(self) -> None:
+        self.attached = True
+        self.registration_changed()
+        self.network.flush()
+
+    def power_off(self) -> None:
+        """At once, whatever was going on; also what was in the air."""
+        if self.powered:
+            self.journal.write("power", on=False, starts=self.starts)
+        self.timers.cancel()
+        self.sending.interrupted()
+        self.terminal.off()
+        self.powered = self.sim_read = self.sms_ready = self.attached = False
+
+    def restart(self, seconds: float = 0.0, last_words: tuple[str, ...] = ()) -> None:
+        """Off and on again."""
+        if self.powered:
+            self.terminal.say(*last_words)
+        self.power_off()
+        self.power_on(seconds)
+
+    def set_function(self, level: int) -> None:
+        """+CFUN: 0 nothing, 4 no radio, 1 all (27.007 8.2)."""
+        was, self.cfun = self.cfun, level
+        if level == was:
+            return
+        if level == 1:
+            self.sim_read = self.attached = False
+            self.read_sim()
+            return
+        self.attached = False
+        if level == 0:
+            self.sim_read = self.sms_ready = False
+        self.registration_changed()
+
+    # -- the SIM
+
+    def insert(self, card: SimCard | None) -> None:
+        """Another card, or none, while the power is on or off."""
+        self.card = card
+        self.journal.write("sim", iccid=self._iccid(), imsi=card.imsi if card else "")
+        self.sim_read = self.sms_ready = self.attached = False
+        if not self.powered:
+            return
+        if card is None:
+            self.say("+CPIN: NOT READY")
+            self.sim_read = True
+        else:
+            card.power_up()
+            self.read_sim()
+        self.registration_changed()
+
+    def _iccid(self) -> str:
+        return self.card.iccid if self.card else ""
+
+    def sim_refusal(self) -> Refusal | None:
+        """Why a command that needs the open SIM cannot be done (27.007 9.2)."""
+        if not self.sim_read:
+            return cme(14)
+        if self.card is None:
+            return cme(10)
+        return {
+            PinState.READY: None,
+            PinState.PIN: cme(11),
+            PinState.PUK: cme(12),
+            PinState.BLOCKED: cme(13),
+        }[self.card.state]
+
+    def sms_refusal(self) -> Refusal | None:
+        """Why a message command cannot be done (27.005 3.2.5)."""
+        refusal = self.sim_refusal()
+        if refusal is not None:
+            return cms({14: 314, 10: 310, 11: 311, 12: 316, 13: 313}[refusal.number])
+        return None if self.sms_ready else cms(314)
+
+    def store(self, name: str) -> Store:
+        """A memory by its +CPMS name; the SIM must be there for "SM"."""
+        if name != "SM":
+            return self.stores[name]
+        assert self.card is not None  # sms_refusal() was asked before
+        return self.card.store
+
+    # -- the network's side
+
+    @property
+    def registration(self) -> int:
+        """27.007 7.2 <stat> as this modem sees it now."""
+        if self.cfun != 1 or not self.powered:
+            return 0
+        return self.network.registration if self.attached else 0 if self.card is None else 2
+
+    @property
+    def can_send(self) -> bool:
+        """Registered well enough for a message."""
+        return self.registration in CAN_SEND
+
+    def arrive(self, arriving: Arriving) -> Taken:
+        """The network brings something."""
+        if not (self.can_send and self.sms_ready and self.card):
+            return Taken.NOT
+        if self.card.imsi != arriving.imsi:
+            return Taken.NOT
+        return self.arrivals.take(arriving)
+
+    def registration_changed(self) -> None:
+        """Say it where it was asked for."""
+        for name, mode in (
+            ("CREG", self.modes.creg),
+            ("CGREG", self.modes.cgreg),
+            ("CEREG", self.modes.cereg if self.personality.eps else 0),
+        ):
+            if mode and self.powered:
+                self.say(f"+{name}: {self.registration_text(name, mode)}")
+
+    def registration_text(self, name: str, mode: int) -> str:
+        """What follows "+CREG: " in an unsolicited line."""
+        stat = self.registration
+        if name == "CREG" and self.personality.cat_m and stat in CAN_SEND:
+            stat = 3
+        return formats.registration(stat, mode, self.personality.technology, eps=name == "CEREG")
+
+    def time_told(self) -> None:
+        """The network sent its time (22.042)."""
+        if not (self.powered and self.attached):
+            return
+        now, modes = self.network.now(), self.modes
+        self.clock_set = self.clock_set or bool(modes.ctzu or modes.clts)
+        if modes.clts and self.personality.clts:
+            self.say(*formats.nitz(now))
+        elif modes.ctzr == 2:
+            self.say(f'+CTZE: "{formats.zone(now)}",0,"{now:%Y/%m/%d,%H:%M:%S}"')
+        elif modes.ctzr:
+            self.say(f'+CTZV: "{formats.zone(now)}"')
+
+    # -- talking
+
+    @staticmethod
+    def clock() -> float:
+        """Seconds on the loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def say(self, *lines: str) -> None:
+        """Unsolicited lines."""
+        if self.powered:
+            self.terminal.say(*lines)
+
+    def fault(self, command: Command) -> AnswerFault | None:
+        """What strikes the answer to a command."""
+        return self.faults.answer(str(command))
+
+    def execute(self, command: Command) -> Step:
+        """Do one command."""
+        handler = _HANDLERS.get(command.name)
+        if handler is None:
+            return refuse(ERROR)
+        if self.cfun == 0 and handler.needs:
+            return refuse(ERROR)
+        refusal = self._needed(handler)
+        if refusal is not None:
+            return refuse(refusal)
+        if command.kind is Kind.TEST:
+            return self._spelled(_tested(self, command, handler))
+        try:
+            return self._spelled(handler.run(self, command))
+        except SyntaxFault:
+            return refuse(handler.syntax)
+
+    def _needed(self, handler: Handler) -> Refusal | None:
+        if handler.needs == "sim":
+            return self.sim_refusal()
+        return self.sms_refusal() if handler.needs == "sms" else None
+
+    def _spelled(self, step: Step) -> Step:
+        """With or without the blank after the colon, as this module does it."""
+        if self.personality.blank_after_colon or not isinstance(step, Answer):
+            return step
+        lines = tuple(
+            line.replace(": ", ":", 1) if line.startswith("+") else line for line in step.lines
+        )
+        return Answer(lines, step.final, step.after, step.middle)
+
+
+def _tested(modem: Equipment, command: Command, handler: Handler) -> Step:
+    if handler.test is None:
+        return refuse(ERROR)
+    text = handler.test if isinstance(handler.test, str) else handler.test(modem)
+    return tell(f"{command.name}: {text}") if text else OK
+
+
+_HANDLERS = {
+    **commands_basic.COMMANDS,
+    **commands_sim.COMMANDS,
+    **commands_network.COMMANDS,
+    **commands_sms.COMMANDS,
+    **commands_store.COMMANDS,
+}

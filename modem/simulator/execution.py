@@ -1,0 +1,204 @@
+"""Doing orders."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, assert_never
+
+import msgspec
+
+from modem.simulator import handset, orders, ussd
+from modem.simulator.distortion import CLEAN, Distortion
+from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.incoming import Incoming, deliveries
+from modem.simulator.sim_card import Stored
+
+if TYPE_CHECKING:
+    from modem.simulator.simulator import Simulator
+
+
+def execute(simulator: Simulator, order: orders.AnyOrder) -> dict[str, Any]:
+    """Do it now; what is worth saying about it. Raises ValueError where it cannot be done."""
+    modem, network, faults = simulator.equipment, simulator.network, simulator.faults
+    match order:
+        case SendFault():
+            faults.sends.add(order)
+        case ReportFault():
+            faults.reports.add(order)
+        case AnswerFault():
+            faults.answers.add(order)
+        case Distortion():
+            simulator.line.distortion = order
+        case Incoming():
+            return {"parts": simulator.bring(order)}
+        case orders.Say():
+            _say(simulator, order)
+        case orders.Raw():
+            simulator.line.write(bytes.fromhex(order.hex))
+        case orders.Restart():
+            modem.restart(order.seconds, order.say)
+        case orders.Hang():
+            modem.terminal.off()
+        case orders.Off():
+            modem.power_off()
+        case orders.Forget():
+            if order.only_echo:
+                modem.modes.echo = True
+            else:
+                modem.forget()
+        case orders.Unplug():
+            simulator.unplug(order.back_after)
+        case orders.Plug():
+            simulator.plug()
+        case orders.Registration():
+            before = network.registration
+            network.register(order.stat)
+            if order.seconds is not None:
+                simulator.timers.later(order.seconds, lambda: network.register(before))
+        case orders.Signal():
+            network.signal = order.rssi
+        case orders.Operator():
+            network.operator = order.name
+            network.plmn = order.plmn or network.plmn
+        case orders.Sim():
+            _change_sim(simulator, order)
+        case orders.Pin():
+            _set_pin(simulator, order)
+        case orders.Smsc():
+            if modem.card:
+                modem.card.smsc = order.number
+        case orders.Fill():
+            return {"stored": _fill(simulator, order)}
+        case orders.Credit():
+            network.credit = order.left
+        case orders.UssdAnswer():
+            network.ussd.answers.append(ussd.Ussd(**msgspec.structs.asdict(order)))
+        case orders.Time():
+            _set_time(simulator, order)
+        case orders.Reply():
+            simulator.handsets.replies.append(handset.Reply(**msgspec.structs.asdict(order)))
+        case orders.Release():
+            return {"reports": network.release()}
+        case orders.Quirks():
+            _set_quirks(simulator, order)
+        case orders.Network():
+            given = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+            network.settings = msgspec.structs.replace(network.settings, **given)
+            modem.settings = msgspec.structs.replace(modem.settings, **given)
+        case orders.Clear():
+            faults.clear()
+            simulator.handsets.say_nothing()
+            simulator.line.distortion = CLEAN
+        case orders.Status():
+            return _status(simulator)
+        case orders.Counters():
+            return {"counters": dict(simulator.journal.counts)}
+        case _:
+            assert_never(order)
+    return {}
+
+
+def _say(simulator: Simulator, order: orders.Say) -> None:
+    if order.at == "prompt":
+        simulator.faults.sends.add(SendFault(at="command", urc=order.lines))
+    elif order.at == "answer" or order.cut is not None:
+        simulator.faults.answers.add(AnswerFault(urc=order.lines, cut=order.cut))
+    else:
+        simulator.equipment.terminal.say(*order.lines, at_once=True)
+
+
+def _change_sim(simulator: Simulator, order: orders.Sim) -> None:
+    from modem.simulator.simulator import new_card
+
+    modem = simulator.equipment
+    if not order.present:
+        modem.insert(None)
+        return
+    chosen = order.iccid or (modem.card.iccid if modem.card else simulator.settings.iccid)
+    if chosen not in simulator.cards:
+        named = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+        del named["present"]
+        settings = msgspec.structs.replace(simulator.settings, pin="", reference=0)
+        simulator.cards[chosen] = new_card(msgspec.structs.replace(settings, **named))
+    modem.insert(simulator.cards[chosen])
+
+
+def _set_pin(simulator: Simulator, order: orders.Pin) -> None:
+    card = simulator.equipment.card
+    if card is None:
+        raise ValueError("there is no SIM")
+    if order.tries is not None:
+        card.pin_left = order.tries
+    if order.puk_tries is not None:
+        card.puk_left = order.puk_tries
+    if order.wanted is not None:
+        card.locked = order.wanted
+
+
+def _fill(simulator: Simulator, order: orders.Fill) -> int:
+    modem = simulator.equipment
+    store = modem.store(order.store)
+    wanted = store.slots - len(store.places) if order.count is None else order.count
+    sent_at = simulator.network.now() - timedelta(hours=order.hours_ago)
+    for n in range(wanted):
+        message = Incoming(sender=order.sender, text=order.text.replace("{n}", str(n + 1)))
+        smsc = simulator.settings.smsc
+        tpdu = deliveries(message, sent_at, simulator.network.chance, smsc)[0]
+        stored = Stored(int(order.read), tpdu.hex, tpdu.length)
+        if store.put(stored, modem.personality.first_index) is None:
+            return n
+    return wanted
+
+
+def _set_time(simulator: Simulator, order: orders.Time) -> None:
+    network = simulator.network
+    if order.zone_quarters is not None:
+        network.zone_quarters = order.zone_quarters
+    network.clock_offset = 0.0
+    if order.at is not None:
+        wanted = datetime.fromisoformat(order.at)
+        network.clock_offset = (wanted - datetime.now(UTC)).total_seconds()
+    if order.tell:
+        simulator.equipment.time_told()
+
+
+def _set_quirks(simulator: Simulator, order: orders.Quirks) -> None:
+    given = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+    if given.pop("honest_cdsi"):
+        given["cdsi"] = None
+    modem = simulator.equipment
+    modem.personality = msgspec.structs.replace(modem.personality, **given)
+
+
+def _status(simulator: Simulator) -> dict[str, Any]:
+    modem, network, card = simulator.equipment, simulator.network, simulator.equipment.card
+    return {
+        "personality": modem.personality.name,
+        "plugged": simulator.line.plugged,
+        "powered": modem.powered,
+        "starts": modem.starts,
+        "sms_ready": modem.sms_ready,
+        "registration": modem.registration,
+        "signal": network.signal,
+        "cnmi": list(modem.modes.cnmi),
+        "echo": modem.modes.echo,
+        "sim": card
+        and {
+            "iccid": card.iccid,
+            "state": card.state,
+            "pin_left": card.pin_left,
+            "puk_left": card.puk_left,
+            "next_reference": card.next_reference,
+            "stored": len(card.store.places),
+        },
+        "stored": {name: len(store.places) for name, store in modem.stores.items()},
+        "parts": network.parts,
+        "credit": network.credit,
+        "waiting": len(network.waiting),
+        "held": len(network.held),
+        "incomplete": simulator.handsets.incomplete,
+        "faults": len(simulator.faults.sends)
+        + len(simulator.faults.reports)
+        + len(simulator.faults.answers),
+        "bytes_lost": simulator.line.lost,
+    }

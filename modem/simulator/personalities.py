@@ -1,0 +1,184 @@
+"""How the modules differ: what they say at start-up, what they offer, and in which words."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Personality(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of module. Times in seconds after power-up (or after the SIM is open), before `boot`."""
+
+    name: str
+    manufacturer: str
+    model: str
+    revision: str
+    labelled: bool = False  # identity answers start with "+CGMM: "
+
+    # start-up
+    alive_after: float = 1.5  # the UART answers
+    greeting: tuple[str, ...] = ("RDY",)
+    sim_after: float = 3.0  # the SIM is read: +CPIN answers
+    sim_line: bool = True  # and says so unasked
+    sim_fails_first: bool = False  # +CPIN? says "SIM failure" for a moment before
+    ready_lines: tuple[str, ...] = ("SMS Ready",)  # after the SIM is open
+    sms_after: float = 4.0  # message commands work, after the SIM is open
+    registers_after: float = 6.0  # after the SIM is open
+    cmee: int = 0
+
+    # messages
+    cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
+    cnmi_default: tuple[int, ...] = (2, 1, 0, 0, 0)
+    memories: tuple[str, ...] = ("SM", "ME", "SR")
+    preferred: str = "SM"
+    first_index: int = 0
+    cmms: bool = True
+    cmgs: str = "{answer}: {reference}"
+    escape_says: str = "OK"  # after ESC at the prompt: "OK", "ERROR" or nothing
+    holds_at_prompt: bool = True  # unsolicited lines wait while the prompt stands
+    keeps_typeahead: bool = True  # what comes in during a command is read afterwards, else lost
+    cdsi: tuple[str, int] | None = None  # names this place in +CDSI whatever the truth is
+    empty_slot_error: bool = True  # +CMGR of an empty slot: CMS 321, else a bare OK
+    reports_unreadable: bool = False  # +CMGR of a stored report: CMS 321
+
+    # SIM and network
+    tries: str = ""  # the command that tells the PIN tries: "+CPINR", "+SPIC", "+QPINC"
+    iccid: str = "+CCID: {iccid}"  # the answer; its name is the command too ("+CCID", "+ICCID")
+    blank_after_colon: bool = True
+    technology: int | None = None  # <AcT> in +COPS and +CREG; None: an old module that has none
+    eps: bool = False  # +CEREG
+    cat_m: bool = False  # +CREG says 3 while +CGREG and +CEREG tell the truth
+    clts: bool = False  # +CLTS with *PSUTTZ and DST instead of +CTZR
+    voltage: int = 4000
+    chatter: tuple[str, ...] = ()  # said now and then, between anything
+
+
+_SIMCOM_READY = ("Call Ready", "SMS Ready")
+_LTE_READY = ("SMS DONE", "PB DONE")
+
+SIM800 = Personality(
+    name="sim800",
+    manufacturer="SIMCOM_Ltd",
+    model="SIMCOM_SIM800L",
+    revision="Revision:1418B05SIM800L24",
+    greeting=("RDY", "+CFUN: 1"),
+    ready_lines=_SIMCOM_READY,
+    cnmi=((0, 1, 2, 3), (0, 1, 2, 3), (0, 2), (0, 1), (0, 1)),
+    memories=("SM", "ME"),
+    first_index=1,
+    tries="+SPIC",
+    iccid="{iccid}",
+    keeps_typeahead=False,
+    clts=True,
+)
+
+SIM868 = msgspec.structs.replace(
+    SIM800, name="sim868", model="SIMCOM_SIM868", revision="Revision:1418B02SIM868M32"
+)
+
+SIM7600 = Personality(
+    name="sim7600",
+    manufacturer="SIMCOM INCORPORATED",
+    model="SIMCOM_SIM7600E-H",
+    revision="+CGMR: LE20B04SIM7600M22",
+    sim_after=8.0,
+    ready_lines=_LTE_READY,
+    registers_after=9.0,
+    tries="+CPINR",
+    iccid="+ICCID: {iccid}",
+    technology=7,
+    eps=True,
+    reports_unreadable=True,
+)
+
+SIM7070 = Personality(
+    name="sim7070",
+    manufacturer="SIMCOM_Ltd",
+    model="SIMCOM_SIM7070",
+    revision="Revision:1951B08SIM7070",
+    greeting=("RDY", "+CFUN: 1"),
+    cnmi=((0, 1, 2, 3), (0, 1, 2, 3), (0, 2), (0, 1), (0, 1)),
+    memories=("SM", "ME"),
+    tries="+CPINR",
+    iccid="{iccid}",
+    technology=7,
+    eps=True,
+    cat_m=True,
+    clts=True,
+)
+
+A7670 = Personality(
+    name="a7670",
+    manufacturer="SIMCOM INCORPORATED",
+    model="A7670E-LASE",
+    revision="+CGMR: A110B07A7670M7",
+    greeting=("*ATREADY: 1",),
+    sim_after=4.0,
+    sim_fails_first=True,
+    ready_lines=_LTE_READY,
+    cmee=2,
+    cnmi=((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1), (0, 1)),
+    memories=("SM", "ME"),
+    tries="+SPIC",
+    iccid="+ICCID: {iccid}",
+    technology=7,
+    eps=True,
+    escape_says="",
+)
+
+EC25 = Personality(
+    name="ec25",
+    manufacturer="Quectel",
+    model="EC25",
+    revision="EC25EFAR06A06M4G",
+    alive_after=5.0,
+    greeting=("RDY", "+CFUN: 1"),
+    sim_after=6.0,
+    ready_lines=("+QIND: SMS DONE", "+QIND: PB DONE"),
+    cnmi=((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1)),
+    preferred="ME",
+    cdsi=("SM", 0),
+    tries="+QPINC",
+    iccid="+QCCID: {iccid}",
+    technology=7,
+    eps=True,
+)
+
+QUIET = Personality(
+    name="quiet",
+    manufacturer="Quiet",
+    model="Q1",
+    revision="1.0",
+    greeting=(),
+    sim_line=False,
+    ready_lines=(),
+    cnmi=((0, 1, 2), (0, 1), (0,), (0, 1), (0, 1)),
+    memories=("SM",),
+    first_index=1,
+    cmms=False,
+    cmgs="{answer}:{reference}",
+    escape_says="",
+    empty_slot_error=False,
+    keeps_typeahead=False,
+    blank_after_colon=False,
+)
+
+CHATTY = Personality(
+    name="chatty",
+    manufacturer="Chatty Modems",
+    model="C9",
+    revision="Revision:9.9.9",
+    labelled=True,
+    greeting=("^BOOT:0", "RDY", "MODEM:STARTUP", "+CFUN: 1", "+PACSP1"),
+    ready_lines=("Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "+QIND: SMS DONE"),
+    cmee=2,
+    cmgs='{answer}: {reference},"{stamp}"',
+    escape_says="ERROR",
+    holds_at_prompt=False,
+    tries="+CPINR",
+    technology=7,
+    eps=True,
+    clts=True,
+    chatter=("+CIEV: 5,4", "^RSSI: 20", '*PSUTTZ: 2025,6,1,12,0,0,"+4",0', "^MODE: 5,4", "RING"),
+)
+
+EVERY = {each.name: each for each in (SIM800, SIM868, SIM7600, SIM7070, A7670, EC25, QUIET, CHATTY)}

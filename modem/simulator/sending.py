@@ -1,0 +1,255 @@
+"""One SMS-SUBMIT on its way: command, prompt, body, network, answer, and what goes wrong at each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modem.alphabet import Alphabet, plan
+from modem.fields import decode_coding
+from modem.pdu import PduError, Submit, decode_submit, encode_submit
+from modem.simulator.errors import Refusal, cms
+from modem.simulator.faults import SendFault, Stage
+from modem.simulator.formats import stamp
+from modem.simulator.handset import whole
+from modem.simulator.steps import Answer, Ask, Dead, Silence, Step, Wait, refuse
+
+if TYPE_CHECKING:
+    from modem.simulator.equipment import Equipment
+
+LONGEST_TPDU = 176  # octets: 12 of address, 140 of text and the rest
+
+
+class _Part(msgspec.Struct, frozen=True):
+    submit: Submit
+    hex: str
+    answer: str  # "+CMGS" or "+CMSS"
+
+
+class Sending:
+    """The sending side of one modem; one part at a time."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._in_the_air: _Part | None = None  # handed over, and the network does not have it yet
+        self._unanswered = (
+            0  # journal id of a part that the network has and the client not heard of
+        )
+        self._link_closes = 0.0  # +CMMS: the radio link is open until then
+
+    def ask(self, read: Callable[[str], str]) -> Step:
+        """AT+CMGS: prompt for a body that `read` turns into a TPDU in hex (or PduError)."""
+        return self._stage(
+            "command", "", lambda: Ask(lambda text: self._typed(text, read), self._prompted)
+        )
+
+    def _prompted(self) -> None:
+        """The prompt has just been written."""
+        fault = self._equipment.faults.send("prompt", "")
+        if fault is None:
+            return
+        for line in fault.urc:
+            self._equipment.terminal.say(line, at_once=True)
+        if fault.restart or fault.unplug:
+            self._break(fault)
+        elif fault.hang:
+            self._equipment.terminal.off()
+
+    def _typed(self, text: str | None, read: Callable[[str], str]) -> Step:
+        if text is None:
+            says = self._equipment.personality.escape_says
+            return Answer((), says if says != "OK" else None) if says else Silence()
+        try:
+            tpdu = read(text)
+            submit = decode_submit(tpdu)
+        except PduError as error:
+            return self._refused(cms(304), "", str(error))
+        return self.hand_over(submit, tpdu)
+
+    def hand_over(self, submit: Submit, tpdu: str, answer: str = "+CMGS") -> Step:
+        """A complete TPDU, from the line or from a store."""
+        card = self._equipment.card
+        if card is not None and tpdu.startswith("00") and not card.smsc:
+            return self._refused(cms(330), submit.recipient, "no SMSC")
+        part = _Part(submit, tpdu, answer)
+        return self._stage("body", submit.recipient, lambda: self._transmit(part))
+
+    def _transmit(self, part: _Part) -> Step:
+        seconds = self._equipment.network.latency() + self._link_setup()
+        if not seconds:
+            return self._reached(part)
+        self._in_the_air = part
+        return Wait(seconds, lambda: self._reached(part))
+
+    def _link_setup(self) -> float:
+        """Seconds until there is a channel; none if +CMMS kept it open."""
+        seconds = self._equipment.settings.link_setup
+        if not seconds or self._equipment.clock() < self._link_closes:
+            return 0.0
+        return seconds
+
+    def _reached(self, part: _Part) -> Step:
+        """The network has it in its hands."""
+        self._in_the_air = None
+        refusal = self._refusal()
+        if refusal is not None:
+            return self._refused(refusal, part.submit.recipient, part.submit.text)
+        reference = self._accept(part)
+        return self._stage("taken", part.submit.recipient, lambda: self._answer(part, reference))
+
+    def _refusal(self) -> Refusal | None:
+        equipment = self._equipment
+        if not equipment.can_send:
+            return equipment.sms_refusal() or cms(331)
+        return equipment.network.refusal()
+
+    def _accept(self, part: _Part) -> int:
+        equipment = self._equipment
+        assert equipment.card is not None  # registered with it
+        reference = equipment.card.take_reference()
+        self._unanswered = equipment.network.accept(
+            part.submit, part.hex, reference, equipment.card.imsi
+        )
+        if equipment.modes.cmms:
+            self._link_closes = equipment.clock() + equipment.settings.cmms_open
+        return reference
+
+    def _answer(self, part: _Part, reference: int) -> Step:
+        line = self._equipment.personality.cmgs.format(
+            answer=part.answer, reference=reference, stamp=stamp(self._equipment.network.now())
+        )
+        fault = self._fault("answer", part.submit.recipient)
+        if fault is None:
+            self._unanswered = 0
+            return Answer((line,))
+        if fault.silent or fault.hang:
+            self._equipment.say(line, *fault.urc)
+            return self._silenced(Dead() if fault.hang else Silence())
+
+        def middle() -> None:
+            self._equipment.say(*fault.urc)
+            if fault.restart or fault.unplug:
+                self._break(fault)
+            self._unanswered = 0
+
+        return Answer((line,), fault.refusal or fault.final, None, middle)
+
+    # -- faults
+
+    def _fault(self, stage: Stage, recipient: str) -> SendFault | None:
+        return self._equipment.faults.send(stage, recipient) or (
+            self._equipment.network.numbers.send(stage, recipient) if recipient else None
+        )
+
+    def _stage(self, stage: Stage, recipient: str, go_on: Callable[[], Step]) -> Step:
+        fault = self._fault(stage, recipient)
+        if fault is None:
+            return go_on()
+        self._equipment.say(*fault.urc)
+        if fault.late:
+            return Wait(fault.late, lambda: self._struck(fault, recipient, go_on))
+        return self._struck(fault, recipient, go_on)
+
+    def _struck(self, fault: SendFault, recipient: str, go_on: Callable[[], Step]) -> Step:
+        if fault.refusal is not None:
+            return self._refused(fault.refusal, recipient, "")
+        if fault.final is not None:
+            return Answer((), fault.final)
+        if fault.silent or fault.hang:
+            return self._silenced(Dead() if fault.hang else Silence())
+        if fault.restart or fault.unplug:
+            self._break(fault)
+            return Dead()
+        return go_on()
+
+    def _silenced(self, step: Step) -> Step:
+        if self._unanswered:
+            self._equipment.journal.write("unanswered", submit=self._unanswered)
+            self._unanswered = 0
+        return step
+
+    def _break(self, fault: SendFault) -> None:
+        if fault.unplug:
+            self._equipment.say(*fault.say)
+            self._equipment.unplug(None if fault.stays_away else fault.back_after)
+        else:
+            self._equipment.restart(fault.back_after, fault.say)
+
+    def _refused(self, refusal: Refusal, recipient: str, text: str) -> Step:
+        self._equipment.journal.write(
+            "refused",
+            kind=refusal.kind,
+            code=refusal.number,
+            recipient=recipient,
+            text=whole(text),
+        )
+        return refuse(refusal)
+
+    def interrupted(self) -> None:
+        """The modem dies. What is in the air has reached the network, or has not: chance."""
+        part, self._in_the_air = self._in_the_air, None
+        equipment = self._equipment
+        if part is not None:
+            lucky = equipment.network.chance.random() < equipment.settings.in_the_air
+            if lucky and self._refusal() is None:
+                self._accept(part)
+            else:
+                equipment.journal.write(
+                    "lost",
+                    recipient=part.submit.recipient,
+                    text=whole(part.submit.text),
+                    tpdu=part.hex,
+                )
+        self._silenced(Silence())
+
+
+def read_pdu(length: int) -> Callable[[str], str]:
+    """A reader for PDU mode: hex of `length` octets behind the SMSC, as AT+CMGS said (27.005 4.3)."""
+
+    def read(text: str) -> str:
+        digits = "".join(text.split())
+        try:
+            octets = bytes.fromhex(digits)
+        except ValueError as error:
+            raise PduError(f"not hexadecimal: {digits}") from error
+        if not octets or len(octets) - 1 - octets[0] != length:
+            raise PduError(f"not {length} octets: {digits}")
+        _check_end(octets[1 + octets[0] :])
+        return digits.upper()
+
+    return read
+
+
+def _check_end(tpdu: bytes) -> None:
+    """A real modem sends the octets as they are and the network refuses a TPDU with a wrong end."""
+    if len(tpdu) < 3:
+        raise PduError("too short")
+    digits = tpdu[2]
+    if not digits or digits > 20:
+        raise PduError("no recipient")
+    scheme = 4 + (digits + 1) // 2 + 1
+    validity = {0x00: 0, 0x10: 1}.get(tpdu[0] & 0x18, 7)
+    count = scheme + 1 + validity
+    if count >= len(tpdu):
+        raise PduError("cut short")
+    length = tpdu[count]
+    if decode_coding(tpdu[scheme]).alphabet is Alphabet.GSM7:
+        length = (length * 7 + 7) // 8
+    if len(tpdu) != count + 1 + length:
+        raise PduError("more or fewer octets than TP-UDL says")
+
+
+def read_text(recipient: str, csmp: str) -> Callable[[str], str]:
+    """A reader for text mode: what was typed becomes one SUBMIT with the flags of +CSMP."""
+
+    def read(text: str) -> str:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        planned = plan(text)
+        first = csmp.split(",")[0]
+        asks = first.isdigit() and bool(int(first) & 0x20)
+        submit = Submit(recipient, text, planned.alphabet, report=asks)
+        return encode_submit(submit).hex
+
+    return read

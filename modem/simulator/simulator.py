@@ -1,0 +1,159 @@
+"""A modem in software, put together: line, modem, SIM, network, handsets, journal, control."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modem.simulator.control import ControlSocket
+from modem.simulator.equipment import Equipment
+from modem.simulator.execution import execute
+from modem.simulator.faults import Faults
+from modem.simulator.handset import Handsets, Reply
+from modem.simulator.incoming import Incoming, deliveries
+from modem.simulator.journal import Journal
+from modem.simulator.line import Line
+from modem.simulator.magic import Numbers
+from modem.simulator.network import Arriving, Network
+from modem.simulator.orders import AnyOrder
+from modem.simulator.personalities import EVERY
+from modem.simulator.settings import Settings
+from modem.simulator.sim_card import SimCard
+from modem.simulator.timers import Timers
+
+
+class Simulator:
+    """One simulated modem on a pseudo-terminal. `start` and `stop` once; orders at any time."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        journal: Path | None = None,
+        link: Path | None = None,
+        control: Path | None = None,
+    ) -> None:
+        self.settings = settings = settings or Settings()
+        if settings.personality not in EVERY:
+            known = ", ".join(EVERY)
+            raise ValueError(f"no personality {settings.personality!r}; there are {known}")
+        chance = random.Random(settings.seed)
+        self.timers = Timers()
+        self.journal = Journal(journal)
+        self.faults = Faults(_clock, chance)
+        numbers = Numbers(settings)
+        self.handsets = Handsets(self.journal, numbers, self._answer)
+        self.network = Network(settings, self.journal, self.faults, numbers, self.handsets, chance)
+        self.line = Line(
+            lambda data: self.equipment.terminal.feed(data),
+            chance,
+            link=link,
+            baud=settings.baud,
+            fixed=settings.fixed_baud,
+        )
+        self.cards = {settings.iccid: new_card(settings)}
+        self.equipment = Equipment(
+            settings,
+            EVERY[settings.personality],
+            self.journal,
+            self.faults,
+            self.network,
+            self.cards[settings.iccid],
+            self.line.write,
+        )
+        self.equipment.unplug = self.unplug
+        self._control = ControlSocket(control, self.command) if control else None
+
+    async def start(self) -> str:
+        """Make the port and switch the modem on. Returns the port's name (or the link's)."""
+        name = self.line.open()
+        self.equipment.power_on()
+        if self._control:
+            await self._control.start()
+        # Returns when the modem is on (with `boot` 0: ready), so that a first command is heard.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return name
+
+    async def stop(self) -> None:
+        """Switch off and take the port, its link and the control socket away."""
+        if self._control:
+            await self._control.stop()
+        self.timers.cancel()
+        self.network.timers.cancel()
+        self.equipment.power_off()
+        self.line.close()
+        self.journal.close()
+
+    async def command(self, words: dict[str, Any]) -> dict[str, Any]:
+        """Do an order, {"do": …}. Its answer has "ok", and "error" where that is false."""
+        try:
+            order = msgspec.convert(words, AnyOrder)
+            return {"ok": True, **execute(self, order)}
+        except (msgspec.ValidationError, ValueError) as error:
+            return {"ok": False, "error": str(error)}
+
+    # -- parts of orders
+
+    def unplug(self, back_after: float | None) -> None:
+        """The port vanishes, and comes back after so many seconds, if any are given."""
+        self.equipment.power_off()
+        self.line.close()
+        if back_after is not None:
+            self.timers.later(back_after, self.plug)
+
+    def plug(self) -> None:
+        """The port is there again and the modem starts."""
+        if not self.line.plugged:
+            self.line.open()
+            self.equipment.power_on()
+
+    def bring(self, message: Incoming) -> int:
+        """A message from the world. Returns the number of its parts. Raises PduError."""
+        card = self.equipment.card
+        sent_at = self.network.now() - timedelta(hours=message.hours_ago)
+        tpdus = deliveries(message, sent_at, self.network.chance, self.settings.smsc)
+        for tpdu in tpdus:
+            self.network.bring(
+                Arriving(
+                    imsi=card.imsi if card else "",
+                    tpdu=tpdu,
+                    sender=message.sender,
+                    text=message.text,
+                )
+            )
+        return len(tpdus)
+
+    def _answer(self, number: str, reply: Reply, received: str) -> None:
+        text = reply.text.replace("{text}", received)
+        message = Incoming(sender=number, text=text)
+        self.timers.later(reply.after, lambda: self.bring_reply(message))
+
+    def bring_reply(self, message: Incoming) -> None:
+        """As `bring`, from a timer."""
+        self.bring(message)
+
+
+def new_card(settings: Settings) -> SimCard:
+    """The card that the settings describe."""
+    return SimCard(
+        iccid=settings.iccid,
+        imsi=settings.imsi,
+        number=settings.number,
+        smsc=settings.smsc,
+        pin=settings.pin,
+        puk=settings.puk,
+        pin_tries=settings.pin_tries,
+        puk_tries=settings.puk_tries,
+        slots=settings.sim_slots,
+        reference=settings.reference,
+    )
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

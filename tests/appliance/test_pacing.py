@@ -1,0 +1,94 @@
+"""Order, limits and back-off, as tables; the time is passed in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance import pacing
+from appliance.config import Limits
+from appliance.pacing import Usage
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=PARIS).timestamp() * 1000)
+
+
+NOON = ms("2026-03-10T12:00")
+
+
+def test_priority_one_goes_before_everything_however_old() -> None:
+    year_ago = NOON - 365 * 86_400_000
+    assert pacing.rank(1, NOON, 10) < pacing.rank(2, year_ago, 10)
+
+
+def test_a_bulk_message_does_not_starve_behind_newer_normal_ones() -> None:
+    bulk = pacing.rank(5, NOON, 10)
+    assert bulk > pacing.rank(3, NOON + 19 * 60_000, 10)
+    assert bulk < pacing.rank(3, NOON + 21 * 60_000, 10)
+
+
+def test_the_backoff_doubles_to_its_longest_with_jitter() -> None:
+    for tries, seconds in ((1, 5), (2, 10), (3, 20), (20, 600)):
+        for _ in range(20):
+            assert 0.8 * seconds <= pacing.backoff_ms(tries, 5, 600) / 1000 <= 1.2 * seconds
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "reason", "again_at"),
+    [
+        (Limits(), Usage(minute=99), "", None),
+        (Limits(per_minute=6), Usage(minute=5), "", None),
+        (Limits(per_minute=6), Usage(minute=6), "per_minute", NOON + 60_000),
+        (Limits(per_hour=60), Usage(hour=60), "per_hour", NOON + 3_600_000),
+        (Limits(per_day=100), Usage(day=100), "per_day", ms("2026-03-11T00:00")),
+        (Limits(per_month=100), Usage(month=100), "per_month", ms("2026-04-01T00:00")),
+        (Limits(per_month=9, billing_day=15), Usage(month=9), "per_month", ms("2026-03-15T00:00")),
+    ],
+)
+def test_a_used_up_limit_holds_until_its_window_ends(
+    limits: Limits, used: Usage, reason: str, again_at: int | None
+) -> None:
+    may = pacing.allowance(limits, used, NOON, PARIS)
+    assert (may.reason, may.again_at, may.ordinary) == (reason, again_at, not reason)
+
+
+@pytest.mark.parametrize(
+    ("span", "now", "until"),
+    [
+        ("21:30-07:00", "2026-03-10T22:00", "2026-03-11T07:00"),
+        ("21:30-07:00", "2026-03-10T06:59", "2026-03-10T07:00"),
+        ("21:30-07:00", "2026-03-10T07:00", None),
+        ("21:30-07:00", "2026-03-10T12:00", None),
+        ("12:00-14:00", "2026-03-10T12:00", "2026-03-10T14:00"),
+        # the clocks go forward that night: seven o'clock stays seven o'clock
+        ("21:30-07:00", "2026-03-28T23:00", "2026-03-29T07:00"),
+    ],
+)
+def test_quiet_hours_end_by_the_clock_on_the_wall(span: str, now: str, until: str | None) -> None:
+    assert pacing.quiet([span], ms(now), PARIS) == (ms(until) if until else None)
+
+
+def test_priority_one_passes_quiet_hours_only_if_the_owner_allows() -> None:
+    night = ms("2026-03-10T23:00")
+    for allows in (True, False):
+        limits = Limits(quiet_hours=("21:30-07:00",), urgent_passes=allows)
+        may = pacing.allowance(limits, Usage(), night, PARIS)
+        assert (may.ordinary, may.urgent) == (False, allows)
+
+
+def test_a_full_month_of_recipients_lets_only_known_ones_through() -> None:
+    may = pacing.allowance(Limits(recipients_per_month=50), Usage(recipients=50), NOON, PARIS)
+    assert (may.ordinary, may.new_recipients) == (True, False)
+    assert may.again_at == ms("2026-04-01T00:00")
+
+
+def test_the_room_until_a_moment_counts_the_days_in_between() -> None:
+    limits = Limits(per_day=100)
+    assert pacing.room(limits, Usage(day=30), NOON, ms("2026-03-10T23:59"), PARIS) == 70
+    assert pacing.room(limits, Usage(day=30), NOON, ms("2026-03-11T12:00"), PARIS) == 170
+    assert pacing.room(Limits(), Usage(), NOON, NOON, PARIS) is None

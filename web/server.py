@@ -1,0 +1,157 @@
+"""Starts the whole box: the gateway, then HTTP around it; stops both in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from appliance.assembly import Assembly
+from appliance.config import Config, ModemSettings
+from appliance.lock import DataInUse
+from web.app import create
+from web.page.routes import Page
+
+log = structlog.get_logger(__name__)
+
+# Open requests get this long to end when the box stops; event streams end at once.
+DRAIN_SECONDS = 5
+BACKLOG = 512
+
+
+def run(
+    data: Path,
+    config: Config,
+    listen: str,
+    modems: Sequence[ModemSettings],
+    *,
+    sim_journal: Path | None = None,
+    sim_control: Path | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Exits with 1 and a clear word when it cannot start."""
+    _set_up_logging()
+    try:
+        sockets = [_bind(address) for address in listen.split(",")]
+    except (OSError, ValueError) as error:
+        _give_up(f"cannot listen on {listen}: {error}")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
+    except DataInUse as error:
+        _give_up(str(error))
+
+
+def _give_up(why: str) -> None:
+    print(f"zimbox: {why}", file=sys.stderr)  # noqa: T201 - for whoever started it
+    raise SystemExit(1)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _bind(listen: str) -> socket.socket:
+    """A listening socket for HOST:PORT. Raises OSError, ValueError."""
+    host, colon, port = listen.strip().rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is not HOST:PORT")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host or "0.0.0.0", int(port)))
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us, and tells us when it takes requests."""
+
+    def install_signal_handlers(self) -> None:
+        pass
+
+
+async def _serve(
+    data: Path,
+    config: Config,
+    sockets: list[socket.socket],
+    modems: Sequence[ModemSettings],
+    sim_journal: Path | None,
+    sim_control: Path | None,
+) -> None:
+    assembly = await Assembly.build(data, config)
+    try:
+        await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
+        page = Page(assembly.owner)
+        server = _Server(
+            uvicorn.Config(
+                create(assembly.gateway, page.handlers),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+                lifespan="on",
+            )
+        )
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+
+        def stop() -> None:
+            server.should_exit = True
+            page.close()
+            stopped.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        for bound in sockets:
+            host, port = bound.getsockname()[:2]
+            print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
+        if assembly.owner.access.setup_code:
+            print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
+        await server._serve(sockets)
+    finally:
+        await assembly.stop()
+
+
+def _written(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _set_up_logging() -> None:
+    """One line an event on standard error: readable on a terminal, key=value for a journal."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
+            structlog.processors.format_exc_info
+            if not terminal
+            else structlog.processors.StackInfoRenderer(),
+            structlog.dev.ConsoleRenderer(colors=terminal)
+            if terminal
+            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
