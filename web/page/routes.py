@@ -39,9 +39,14 @@ class Page:
     def __init__(self, owner: Owner) -> None:
         self._live = Live(owner)
         doorway = Doorway(owner)
-        # The routers below make every request a Seen.
-        meet: Any = doorway.meet
-        admit: Any = doorway.admit
+
+        # Functions, because Litestar copies methods with all they hold on to.
+        async def meet(request: Any) -> Any:
+            return await doorway.meet(request)
+
+        async def admit(request: Any) -> Any:
+            return await doorway.admit(request)
+
         common: dict[str, Any] = {
             "path": "/",
             "dependencies": {

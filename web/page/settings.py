@@ -154,43 +154,43 @@ async def add_webhook(request: Seen, owner: Host) -> Response[str]:
     return await _webhooks(request, owner, secret=made.secret or "")
 
 
-@post("/settings/webhooks/{scope:int}/{webhook_id:str}", status_code=SEE_OTHER)
-async def change_webhook(request: Seen, owner: Host, scope: int, webhook_id: str) -> Redirect:
+@post("/settings/webhooks/{partition:int}/{webhook_id:str}", status_code=SEE_OTHER)
+async def change_webhook(request: Seen, owner: Host, partition: int, webhook_id: str) -> Redirect:
     """Remove it, or try it now."""
     wanted = (await request.fields()).get("do", "")
     try:
         if wanted == "remove":
-            await owner.remove_webhook(scope, webhook_id)
+            await owner.remove_webhook(partition, webhook_id)
             return back("/settings/webhooks")
-        answer = await owner.test_webhook(scope, webhook_id)
+        answer = await owner.test_webhook(partition, webhook_id)
     except Refusal as refusal:
         return back("/settings/webhooks", error=sentence(request, refusal))
     return back("/settings/webhooks", tested=str(answer) if answer else "none")
 
 
-@get("/settings/webhooks/{scope:int}/log")
-async def webhook_log(request: Seen, owner: Host, scope: int) -> Response[str]:
+@get("/settings/webhooks/{partition:int}/log")
+async def webhook_log(request: Seen, owner: Host, partition: int) -> Response[str]:
     """Every attempt to tell, the newest first."""
     asked = PageFilter(page=whole(request.query_params.get("page", "")) or 1, limit=LOG_ROWS)
     return page(
         request,
         "webhook_log.html",
-        found=await owner.webhook_log(scope, asked),
+        found=await owner.webhook_log(partition, asked),
         asked=asked,
-        scope=scope,
+        scope=partition,
         now=owner.box.clock.now(),
         **said(request),
     )
 
 
-@post("/settings/webhooks/{scope:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
-async def replay(request: Seen, owner: Host, scope: int, log_id: str) -> Redirect:
+@post("/settings/webhooks/{partition:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
+async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Redirect:
     """Tell this event once more."""
     try:
-        await owner.replay(scope, log_id)
+        await owner.replay(partition, log_id)
     except Refusal as refusal:
-        return back(f"/settings/webhooks/{scope}/log", error=sentence(request, refusal))
-    return back(f"/settings/webhooks/{scope}/log", saved="1")
+        return back(f"/settings/webhooks/{partition}/log", error=sentence(request, refusal))
+    return back(f"/settings/webhooks/{partition}/log", saved="1")
 
 
 # --- block list ----------------------------------------------------------------------------------
