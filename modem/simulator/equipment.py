@@ -167,7 +167,7 @@ class Equipment:
     def restart(self, seconds: float = 0.0, last_words: tuple[str, ...] = ()) -> None:
         """Off and on again."""
         if self.powered:
-            self.terminal.say(*last_words)
+            self.terminal.say(*last_words, at_once=True)
         self.power_off()
         self.power_on(seconds)
 
@@ -305,6 +305,8 @@ class Equipment:
 
     def execute(self, command: Command) -> Step:
         """Do one command."""
+        if not command.name:
+            return OK
         handler = _HANDLERS.get(command.name)
         if handler is None:
             return refuse(ERROR)

@@ -80,7 +80,7 @@ class Terminal:
     def say(self, *lines: str, at_once: bool = False) -> None:
         """Unsolicited lines in one burst; `+CDS: 26\\r\\n0791…` is one line here."""
         said = "".join(f"\r\n{line}\r\n" for line in lines).encode("latin-1", "replace")
-        if not said or self._deaf:
+        if not said or self._deaf or self._mode is _Mode.OFF:
             return
         holds = self._mode is _Mode.PROMPT and self._modem.personality.holds_at_prompt
         if holds and not at_once:
@@ -145,7 +145,7 @@ class Terminal:
         try:
             if len(line) > LONGEST_LINE:
                 raise at.SyntaxFault("too long")
-            self._rest = at.parse(body)
+            self._rest = at.parse(body) or [at.Command("", at.Kind.EXECUTE)]
         except at.SyntaxFault:
             self._rest = []
             self._take(Answer((), errors.ERROR))
@@ -198,6 +198,8 @@ class Terminal:
         while True:
             match step:
                 case Wait():
+                    if not self._modem.personality.keeps_typeahead:
+                        self._input.clear()
                     self._timers.later(step.seconds, partial(self._resume, step))
                     return
                 case Ask():

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.config import Limits
 from appliance.orders import HistoryFilter, StatsFilter
-from appliance.store import archive, blocked, messages, queue, reading
+from appliance.store import archive, blocked, messages, outcomes, reading
 from appliance.store.queue import Job, Nothing, Sender
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
@@ -205,7 +205,7 @@ async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> 
 async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> None:
     number = await stage.take()
     await stage.must_claim()
-    assert await stage.db.write(queue.doubt_after_start, stage.ids, stage.now) == 1
+    assert await stage.db.write(outcomes.doubt_after_start, stage.ids, stage.now) == 1
     view = await stage.view(number)
     assert (view.status, view.uncertain) == ("queued", True)
 
@@ -294,7 +294,7 @@ async def test_a_message_that_waited_too_long_fails(stage: Stage) -> None:
 async def test_a_queue_without_a_modem_expires_too(stage: Stage) -> None:
     number = await stage.take()
     stage.now += 86_400_001
-    assert await stage.db.write(queue.expire, stage.ids, stage.now) == 1
+    assert await stage.db.write(outcomes.expire, stage.ids, stage.now) == 1
     assert await stage.status(number) == "failed"
 
 

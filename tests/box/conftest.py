@@ -1,6 +1,7 @@
 """One box for all tests that do not need one of their own, and fresh clients of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,21 @@ def shared(box: RunningBox) -> Client:
 def client(box: RunningBox) -> Client:
     """A client that nobody used before."""
     return box.client()
+
+
+@pytest.fixture
+def own_box(tmp_path: Path) -> Iterator[Callable[..., RunningBox]]:
+    """Makes boxes with settings of the test's own; they are stopped after it."""
+    made: list[RunningBox] = []
+
+    def make(*options: str, **settings: str) -> RunningBox:
+        named = {f"ZIMBOX_{name.upper()}": value for name, value in settings.items()}
+        folder = tmp_path / f"box{len(made)}"
+        folder.mkdir()
+        running = RunningBox(folder, named)
+        made.append(running)
+        return running.start(*options)
+
+    yield make
+    for running in made:
+        running.stop()
