@@ -63,7 +63,7 @@ async def test_the_first_byte_leaves_well_under_a_millisecond_after_the_call() -
         device = Device(Line(modem.path), timing=quick(idle_poll_seconds=60))
         await up(device)
         await device.send(part())
-        taken = []
+        taken: list[float] = []
         for _ in range(50):
             begun = time.perf_counter()
             sending = asyncio.create_task(device.send(part()))
@@ -157,7 +157,7 @@ async def test_an_answer_after_our_time_out_is_not_taken_for_the_next_ones(tmp_p
         await box.ready()
         await box.order("send", at="taken", late=QUICK.network_seconds * 1.3)
         assert (await box.send("slow")).verdict is Verdict.UNKNOWN
-        references = []
+        references: list[int | None] = []
         while len(references) < 5:
             outcome = await box.send(f"next {len(references)}")
             if outcome.verdict is Verdict.TAKEN:
