@@ -342,7 +342,7 @@ def search(text: str | None) -> str | None:
             f"dépasse {MESSAGE_CHARACTERS} caractères",
             f"is longer than {MESSAGE_CHARACTERS} characters",
         )
-    return fold(text) or None
+    return fold(_clean(text, "search")) or None  # no text can contain what `message` refuses
 
 
 # --- one-time codes and webhooks ---------------------------------------------------------------

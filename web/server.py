@@ -7,14 +7,15 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
 
-from appliance.assembly import Assembly, DataInUse
+from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.lock import DataInUse
 from web.app import create
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def _give_up(why: str) -> None:
     raise SystemExit(1)
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]  # uvloop is optional
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

@@ -370,6 +370,7 @@ def test_a_search_is_folded() -> None:
     assert rules.search("ÉLÈVE") == "eleve"
     assert rules.search("\u0301") is None  # an accent alone: nothing is left
     assert code_of(lambda: rules.search("x" * 1601)) == "INVALID_REQUEST"
+    assert code_of(lambda: rules.search("a\x00")) == "INVALID_REQUEST"
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,3 @@ CREATE TABLE last_writer (
   at INTEGER NOT NULL,
   PRIMARY KEY (test, recipient, device)
 ) WITHOUT ROWID;
-
--- Errors and warnings worth keeping over a restart; a short ring for the page and the doctor.
-CREATE TABLE incident (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
