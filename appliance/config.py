@@ -8,14 +8,17 @@ the file, options of the command line over both.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
+
+from modem.timing import Timing
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -36,6 +39,13 @@ class Server(Settings, frozen=True):
     certificate: str = ""  # a PEM of one's own, with `private_key`
     private_key: str = ""
     metrics_token: str = ""  # empty: /metrics needs none
+
+
+class Page(Settings, frozen=True):
+    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    claim_window_minutes: NotNegative = 60.0
+    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    setup_code_file: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
@@ -65,7 +75,7 @@ class Sending(Settings, frozen=True):
     # Refused by the operator for this many different recipients in a row: bulk stops, a probe goes on.
     suspicious_recipients: Annotated[int, Meta(ge=1)] = 3
     probe_minutes: Positive = 10.0
-    national_shifts: list[Annotated[int, Meta(ge=1, le=13)]] = []
+    national_shifts: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = ()
 
 
 class Reports(Settings, frozen=True):
@@ -92,7 +102,7 @@ class Storage(Settings, frozen=True):
 
 class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
-    retry_seconds: list[NotNegative] = [60.0, 300.0]
+    retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
     log_days: Annotated[int, Meta(ge=1)] = 30
 
@@ -104,29 +114,28 @@ class Otp(Settings, frozen=True):
 class Inbox(Settings, frozen=True):
     part_timeout_minutes: Positive = 60.0
     reply_days: Positive = 30.0  # an answer belongs to the client that wrote last within these days
-    stop_words: list[str] = [
+    stop_words: tuple[str, ...] = (
         "STOP",
         "STOPSMS",
         "ARRET",
-        "ARRÊT",
         "DESABONNER",
         "UNSUBSCRIBE",
         "END",
         "QUIT",
-    ]
-    start_words: list[str] = ["START", "UNSTOP", "REPRISE", "REABONNER"]
+    )
+    start_words: tuple[str, ...] = ("START", "UNSTOP", "REPRISE", "REABONNER")
 
 
 class Limits(Settings, frozen=True):
     """Limits of one SIM; 0 means none. Priority 1 passes quiet hours if `urgent_passes`."""
 
-    per_minute: Count = 30
+    per_minute: Count = 0
     per_hour: Count = 0
     per_day: Count = 0
     per_month: Count = 0
     recipients_per_month: Count = 0
     billing_day: Annotated[int, Meta(ge=1, le=28)] = 1
-    quiet_hours: list[str] = []  # "21:30-07:00", in the box's time zone; may be several
+    quiet_hours: tuple[str, ...] = ()  # "21:30-07:00", in the box's time zone; may be several
     urgent_passes: bool = True
 
 
@@ -139,13 +148,25 @@ class Balance(Settings, frozen=True):
 
 
 class Power(Settings, frozen=True):
-    """The HAT's power key (see docs): GPIO line numbers as the header calls them (BCM); -1 none."""
+    """What the box may do to a silent modem from outside: pins in BCM numbers, pulses by HAT."""
 
-    hat: str = ""
-    power_key: int = -1
-    reset: int = -1
-    status: int = -1
-    active_low: bool = False
+    hat: str = ""  # SIM800L, SIM868, SIM7600, SIM7000, A7670, EC25: its wiring as a start
+    power_key: int | None = None
+    reset: int | None = None
+    active_low: bool | None = None
+    on_seconds: Positive | None = None
+    off_seconds: Positive | None = None
+    reset_seconds: Positive | None = None
+    supply_command: tuple[str, ...] = ()  # switches supply or USB port off and on
+    chip: str = "/dev/gpiochip0"
+
+
+class SimulatorSettings(Settings, frozen=True):
+    """The simulated modem of `--modem sim` and of the test keys."""
+
+    personality: str = "sim7600"
+    latency_seconds: NotNegative = 0.05  # a real network takes seconds
+    report_seconds: NotNegative = 0.2
 
 
 class ModemSettings(Settings, frozen=True):
@@ -154,7 +175,7 @@ class ModemSettings(Settings, frozen=True):
     name: str = ""
     pin: str = ""
     rtscts: bool = False
-    clients: list[str] = []  # empty: every client's
+    clients: tuple[str, ...] = ()  # empty: every client's
     limits: Limits = Limits()
     balance: Balance = Balance()
     power: Power = Power()
@@ -168,6 +189,7 @@ class Config(Settings, frozen=True):
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
+    page: Page = Page()
     clock: ClockSettings = ClockSettings()
     queue: Queue = Queue()
     sending: Sending = Sending()
@@ -179,9 +201,14 @@ class Config(Settings, frozen=True):
     otp: Otp = Otp()
     inbox: Inbox = Inbox()
     limits: Limits = Limits()  # for every modem that has none of its own
-    modem: list[ModemSettings] = []
+    simulator: SimulatorSettings = SimulatorSettings()
+    timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
+    modem: tuple[ModemSettings, ...] = ()
 
 
+QUIET_SPAN = re.compile(
+    r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
+)
 PREFIX = "ZIMBOX_"
 # Variables that are not settings: they say where things are, before the settings are read.
 NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}
@@ -197,6 +224,20 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, file)) from None
+    for wanted in config.modem:
+        try:
+            re.compile(wanted.balance.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"modem.balance.pattern: {wanted.balance.pattern!r} was read; "
+                f"allowed is a regular expression ({error})"
+            ) from None
+    for limits in (config.limits, *(m.limits for m in config.modem)):
+        for span in limits.quiet_hours:
+            if not QUIET_SPAN.fullmatch(span):
+                raise ConfigError(
+                    f"limits.quiet_hours: {span!r} was read; allowed are spans such as '21:30-07:00'"
+                )
     try:
         ZoneInfo(config.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -218,14 +259,13 @@ def _read(file: Path) -> dict[str, Any]:
 def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
     """Put one variable's value where the file would have it."""
     path = variable[len(PREFIX) :].lower()
-    fields = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    fields = get_type_hints(Config, include_extras=True)
     section: dict[str, Any] = raw
     kind: Any = fields.get(path)
     if kind is None:
         for name, candidate in fields.items():
             if path.startswith(name + "_") and _is_section(candidate):
-                inner = {f.name: f.type for f in msgspec.structs.fields(candidate)}
-                kind = inner.get(path[len(name) + 1 :])
+                kind = get_type_hints(candidate, include_extras=True).get(path[len(name) + 1 :])
                 if kind is not None:
                     section, path = raw.setdefault(name, {}), path[len(name) + 1 :]
                     break
@@ -238,17 +278,15 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _value(text: str, kind: Any) -> Any:
     """A variable's text as its setting's type; lists are separated by commas."""
-    try:
-        return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError:
-        return msgspec.convert(
-            [item.strip() for item in text.split(",") if item.strip()], kind, strict=False
-        )
+    if get_origin(kind) is tuple:
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        return msgspec.convert(items, kind, strict=False)
+    return msgspec.convert(text, kind, strict=False)
 
 
 def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | None) -> str:
@@ -273,14 +311,16 @@ def show(config: Config) -> str:
 SECRET = {"pin", "metrics_token"}
 
 
-def _show_section(section: Settings, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, Settings]] = []
+def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, msgspec.Struct]] = []
     for name in section.__struct_fields__:
         value = getattr(section, name)
-        if isinstance(value, Settings):
+        if isinstance(value, msgspec.Struct):
             nested.append((f"{path}{name}", value))
-        elif isinstance(value, list) and value and isinstance(value[0], Settings):
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
             nested += [(f"[{path}{name}]", item) for item in value]
+        elif value is None:
+            lines.append(f"# {name} is not set")
         else:
             lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
     for place, item in nested:

@@ -13,21 +13,23 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
 from appliance.interface import Allowance, Gateway
 from appliance.refusals import Refusal
+from appliance.store.database import StorageFull
 from web import reference
 from web.answers import Answer
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
 from web.door import BODY_BYTES, Asked
-from web.envelope import broken, refused, refused_by_server
+from web.envelope import broken, refused, refused_by_server, storage_full
 
 log = structlog.get_logger(__name__)
 
-API: list[ControllerRouterHandler] = [
+API: list[HTTPRouteHandler] = [
     *(sending.send, sending.send_bulk, sending.send_bulk_personalized, sending.resend),
     *(tracking.status, tracking.history, tracking.stats, tracking.export_messages),
     *(tracking.cancel, otp.send_otp, otp.verify_otp),
@@ -124,7 +126,12 @@ def create(gateway: Gateway, pages: Sequence[ControllerRouterHandler] = ()) -> L
     app = Web(
         route_handlers=[api, service.health, service.metrics, *reference.HANDLERS, *pages],
         dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
-        exception_handlers={Refusal: refused, HTTPException: refused_by_server, Exception: broken},
+        exception_handlers={
+            Refusal: refused,
+            StorageFull: storage_full,
+            HTTPException: refused_by_server,
+            Exception: broken,
+        },
         request_class=Asked,
         request_max_body_size=BODY_BYTES,
         state=State({"gateway": gateway}),

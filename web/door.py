@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from appliance import rules
 from appliance.bodies import BulkEntry, taken
@@ -23,8 +24,8 @@ BULK_BYTES = 16 * 1024 * 1024
 WARNINGS = 20  # unknown fields that are named; a body can hold a million
 NAME_CHARACTERS = 64
 
-Box = Annotated[Gateway, Dependency(skip_validation=True)]
-Asker = Annotated[Caller, Dependency(skip_validation=True)]
+Box = NamedDependency[SkipValidation[Gateway]]
+Asker = NamedDependency[SkipValidation[Caller]]
 
 
 class Asked(Request[Caller, str, State]):

@@ -15,7 +15,8 @@ from appliance.refusals import Language, invalid
 from web.answers import FailureBody, Message, message
 
 Format = Literal["csv", "jsonl"]
-_MEDIA: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+# Litestar adds the charset.
+_MEDIA: dict[Format, str] = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
 _COLUMNS = (
     *("message_id", "status", "to", "message", "priority", "created_at", "queued_at"),
@@ -39,7 +40,11 @@ async def stream(
     form: Format, batches: AsyncIterator[tuple[MessageView, ...]], language: Language
 ) -> Stream:
     """The answer. A refusal comes before its first byte: the first batch is fetched here."""
-    first = await anext(batches, ())
+    # Not anext(batches, ()): CPython 3.11 unpacks a default that is a tuple into its StopIteration.
+    try:
+        first = await anext(batches)
+    except StopAsyncIteration:
+        first = ()
     return Stream(
         _chunks(form, first, batches, language),
         media_type=_MEDIA[form],

@@ -7,15 +7,17 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
 
-from appliance.assembly import Assembly, DataInUse
+from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.lock import DataInUse
 from web.app import create
+from web.page.routes import Page
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +53,7 @@ def _give_up(why: str) -> None:
     raise SystemExit(1)
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]  # uvloop is optional
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
@@ -95,9 +97,10 @@ async def _serve(
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
+        page = Page(assembly.owner)
         server = _Server(
             uvicorn.Config(
-                create(assembly.gateway),
+                create(assembly.gateway, page.handlers),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -110,6 +113,7 @@ async def _serve(
 
         def stop() -> None:
             server.should_exit = True
+            page.close()
             stopped.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,6 +121,8 @@ async def _serve(
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
+        if assembly.owner.access.setup_code:
+            print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
         await server._serve(sockets)
     finally:
         await assembly.stop()

@@ -10,8 +10,10 @@ VISIBLE = """(NOT EXISTS (SELECT 1 FROM device_client c WHERE c.device = device.
 
 def known(db: Connection, imei: str, name: str, test: bool, now: int) -> Row:
     """The device with this IMEI, made if it is new."""
+    # Looked for first: an INSERT that conflicts would use up a number each time.
     db.execute(
-        "INSERT INTO device (imei, test, name, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO device (imei, test, name, created_at) SELECT ?1, ?2, ?3, ?4 "
+        "WHERE NOT EXISTS (SELECT 1 FROM device WHERE imei = ?1)",
         (imei, int(test), name, now),
     )
     row: Row = db.execute("SELECT * FROM device WHERE imei = ?", (imei,)).fetchone()

@@ -8,7 +8,8 @@ from appliance import matching
 from appliance.ids import Ids
 from appliance.matching import Candidate, Heard
 from appliance.message import Part, Step, possible
-from appliance.store import messages, queue
+from appliance.store import messages
+from appliance.store.causes import fault_cause
 from modem import faults
 
 CANDIDATES = """
@@ -81,13 +82,13 @@ def _apply(
     settled = faults.status(tp_status)
     told = {"reference": reference, "tp_status": tp_status, "reported_at": now}
     state = Part(part["state"])
-    if settled.kind == "delivered":
+    if settled.meaning == "delivered":
         _deliver(db, part, told)
-    elif settled.kind == "failed" and possible(state, Step.UNDELIVER):
+    elif settled.meaning == "failed" and possible(state, Step.UNDELIVER):
         # Open stays: a later 00 beats an earlier failure of any kind.
-        messages.step_part(db, part, Step.UNDELIVER, error=queue.fault_json(settled.fault), **told)
+        messages.step_part(db, part, Step.UNDELIVER, error=fault_cause(settled.fault), **told)
     else:
-        if settled.kind == "ended":
+        if settled.meaning == "ended":
             told["open"] = 0
         if state == Part.UNCERTAIN:
             # "Still trying" or "forwarded" proves that the network has it.
@@ -109,7 +110,7 @@ def _deliver(db: Connection, part: Row, told: dict[str, int]) -> None:
 def _apply_to_try(db: Connection, new_ids: Ids, key: int, tp_status: int, now: int) -> int:
     """A report for an earlier try: only `delivered` counts, and then the part need not go again."""
     row: Row = db.execute("SELECT * FROM try WHERE id = ?", (key,)).fetchone()
-    kind = faults.status(tp_status).kind
+    kind = faults.status(tp_status).meaning
     db.execute(
         "UPDATE try SET tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
         (tp_status, now, int(kind == "trying"), key),

@@ -10,11 +10,15 @@ T = 1_800_000_000_000
 HOUR = 3_600_000
 
 
-def part(message: int, reference: int | None, handed_at: int = T, to: str = "+33612345678") -> Candidate:
+def part(
+    message: int, reference: int | None, handed_at: int = T, to: str = "+33612345678"
+) -> Candidate:
     return Candidate("part", (message, 1), to, reference, handed_at)
 
 
-def heard(reference: int, submitted_at: int | None = T + 2000, recipient: str = "+33612345678") -> Heard:
+def heard(
+    reference: int, submitted_at: int | None = T + 2000, recipient: str = "+33612345678"
+) -> Heard:
     return Heard(reference, recipient, submitted_at, T + 10_000)
 
 

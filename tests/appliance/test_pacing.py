@@ -76,7 +76,7 @@ def test_quiet_hours_end_by_the_clock_on_the_wall(span: str, now: str, until: st
 def test_priority_one_passes_quiet_hours_only_if_the_owner_allows() -> None:
     night = ms("2026-03-10T23:00")
     for allows in (True, False):
-        limits = Limits(quiet_hours=["21:30-07:00"], urgent_passes=allows)
+        limits = Limits(quiet_hours=("21:30-07:00",), urgent_passes=allows)
         may = pacing.allowance(limits, Usage(), night, PARIS)
         assert (may.ordinary, may.urgent) == (False, allows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import post
+from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
 from appliance import interface, ordering, rules
@@ -49,7 +50,9 @@ class VerifyAnswer(Answer, frozen=True, kw_only=True):
         example={"to": "+33612345678", "length": 6, "expiry": 300},
     ),
 )
-async def send_otp(data: OtpBody, request: Asked, caller: Asker, gateway: Box) -> OtpAnswer:
+async def send_otp(
+    data: JSONBody[OtpBody], request: Asked, caller: Asker, gateway: Box
+) -> OtpAnswer:
     """Goes out at priority 1. The code leaves the box by SMS only."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
@@ -80,7 +83,9 @@ def _accepted(value: interface.OtpAccepted) -> OtpAnswer:
         example={"otp_id": "otp_1234567890ab", "code": "123456"},
     ),
 )
-async def verify_otp(data: VerifyBody, request: Asked, caller: Asker, gateway: Box) -> VerifyAnswer:
+async def verify_otp(
+    data: JSONBody[VerifyBody], request: Asked, caller: Asker, gateway: Box
+) -> VerifyAnswer:
     """A right code counts once; three wrong ones end it."""
     verdict = await gateway.verify_otp(caller, ordering.verify_order(data))
     words = OTP_VALID if verdict.valid else OTP_WRONG

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from appliance import interface, ordering, rules
@@ -121,7 +122,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
         example={"number": "+33612345678", "reason": "opt-out"},
     ),
 )
-async def block(data: BlockBody, caller: Asker, gateway: Box) -> BlockedAnswer:
+async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> BlockedAnswer:
     """It gets no SMS from now on; what waits for it is refused when its turn comes."""
     entry = await gateway.block(caller, ordering.block_order(data))
     return BlockedAnswer(
@@ -139,6 +140,6 @@ async def block(data: BlockBody, caller: Asker, gateway: Box) -> BlockedAnswer:
     tags=["Receiving"],
     opt=told(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
 )
-async def unblock(number: str, caller: Asker, gateway: Box) -> None:
+async def unblock(number: FromPath[str], caller: Asker, gateway: Box) -> None:
     """It may get SMS again."""
     await gateway.unblock(caller, rules.phone_number(number, short_codes=True, field="number"))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import post
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance import interface, ordering, rules
@@ -138,7 +139,9 @@ _ILL_WRITTEN: tuple[Code, ...] = (
         },
     ),
 )
-async def send(data: SendBody, request: Asked, caller: Asker, gateway: Box) -> AcceptedAnswer:
+async def send(
+    data: JSONBody[SendBody], request: Asked, caller: Asker, gateway: Box
+) -> AcceptedAnswer:
     """202 means: on the disk, and it survives a power cut in that same instant."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
@@ -160,7 +163,9 @@ async def send(data: SendBody, request: Asked, caller: Asker, gateway: Box) -> A
         example={"recipients": ["+33612345678", "+33698765432"], "message": "Bonjour"},
     ),
 )
-async def send_bulk(data: BulkBody, request: Asked, caller: Asker, gateway: Box) -> BulkAnswer:
+async def send_bulk(
+    data: JSONBody[BulkBody], request: Asked, caller: Asker, gateway: Box
+) -> BulkAnswer:
     """`recipients` with one `message`, or `messages`. A refused entry is answered in its place and
     the others go; if none can go, the first one's error is the answer."""
     return await _send_bulk(
@@ -189,7 +194,7 @@ async def send_bulk(data: BulkBody, request: Asked, caller: Asker, gateway: Box)
     ),
 )
 async def send_bulk_personalized(
-    data: PersonalizedBody, request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[PersonalizedBody], request: Asked, caller: Asker, gateway: Box
 ) -> BulkAnswer:
     """The second form of send-bulk."""
     return await _send_bulk(
@@ -225,7 +230,7 @@ async def _send_bulk(
         errors=("MESSAGE_NOT_FOUND", "CANNOT_RESEND_MESSAGE", *_REFUSED[1:]), path=(MESSAGE_ID,)
     ),
 )
-async def resend(message_id: str, caller: Asker, gateway: Box) -> ResentAnswer:
+async def resend(message_id: FromPath[str], caller: Asker, gateway: Box) -> ResentAnswer:
     """Puts a failed message back into the queue under its own id, whole."""
     await gateway.resend(caller, message_id)
     return ResentAnswer(message_id=message_id)

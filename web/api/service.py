@@ -14,7 +14,7 @@ from web.door import Asked, Box
 from web.operation import told
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
+METRICS = "text/plain; version=0.0.4"  # Litestar adds the charset
 
 
 class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):

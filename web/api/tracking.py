@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get
+from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import UNSET, Meta, UnsetType
 
@@ -120,7 +121,9 @@ _FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
     tags=["Tracking"],
     opt=told(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
 )
-async def status(message_id: str, request: Asked, caller: Asker, gateway: Box) -> MessageAnswer:
+async def status(
+    message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+) -> MessageAnswer:
     """All that is known of one message."""
     view = await gateway.status(caller, message_id)
     return message(view, request.language, MessageAnswer)
@@ -198,7 +201,9 @@ async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream
     tags=["Tracking"],
     opt=told(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
 )
-async def cancel(message_id: str, request: Asked, caller: Asker, gateway: Box) -> CancelledAnswer:
+async def cancel(
+    message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+) -> CancelledAnswer:
     """Only while no part of it was ever handed to the modem."""
     await gateway.cancel(caller, message_id)
     return CancelledAnswer(message=CANCELLED.say(request.language), message_id=message_id)

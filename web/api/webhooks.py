@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from appliance import interface, ordering, rules
@@ -91,7 +92,7 @@ class ReplayedAnswer(Answer, frozen=True, kw_only=True):
         example={"url": "https://example.com/sms", "events": ["sms.delivered", "sms.failed"]},
     ),
 )
-async def configure(data: WebhookBody, caller: Asker, gateway: Box) -> ConfiguredAnswer:
+async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) -> ConfiguredAnswer:
     """The answer holds the secret that signs each call; it is shown this once."""
     view = await gateway.webhook_configure(caller, ordering.webhook_order(data))
     return ConfiguredAnswer(
@@ -127,7 +128,7 @@ def _webhook(view: interface.WebhookView) -> Webhook:
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
-async def remove(webhook_id: str, caller: Asker, gateway: Box) -> None:
+async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None:
     """It is not called again."""
     await gateway.webhook_delete(caller, webhook_id)
 
@@ -139,7 +140,9 @@ async def remove(webhook_id: str, caller: Asker, gateway: Box) -> None:
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND", "INVALID_WEBHOOK_URL"), path=(WEBHOOK_ID,)),
 )
-async def test(webhook_id: str, request: Asked, caller: Asker, gateway: Box) -> TestedAnswer:
+async def test(
+    webhook_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+) -> TestedAnswer:
     """Calls it once, now, and answers what it said."""
     tested = await gateway.webhook_test(caller, webhook_id)
     return TestedAnswer(
@@ -193,7 +196,7 @@ def _log(entry: interface.WebhookLog) -> WebhookLog:
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND", "STORAGE_FULL"), path=(LOG_ID,)),
 )
-async def replay(log_id: str, caller: Asker, gateway: Box) -> ReplayedAnswer:
+async def replay(log_id: FromPath[str], caller: Asker, gateway: Box) -> ReplayedAnswer:
     """The same event with the same `event_id`, to the same receiver."""
     replayed = await gateway.webhook_replay(caller, log_id)
     return ReplayedAnswer(

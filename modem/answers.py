@@ -1,0 +1,386 @@
+"""What the answers of modems mean. Pure; every function takes the lines of one answer.
+
+Modems differ in blanks, in fields left out and in fields added: nothing here raises, and what
+cannot be read is None, "" or an empty tuple.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from modem.interface import Slot
+
+Lines = Sequence[str]
+
+_FIELD = re.compile(r'"[^"]*"|\([^)]*\)|[^,]+|(?<=,)(?=,|$)|^(?=,)')
+
+
+def value(lines: Lines, name: str) -> str | None:
+    """What stands behind `+NAME:` in the first such line."""
+    for line in lines:
+        head, colon, rest = line.partition(":")
+        if colon and head.strip().upper() == name.upper():
+            return rest.strip()
+    return None
+
+
+def fields(text: str) -> tuple[str, ...]:
+    """The comma-separated fields of `text`; quotes and brackets are kept, and kept together."""
+    return tuple(field.strip() for field in _FIELD.findall(text))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def _unquoted(text: str) -> str:
+    return text.strip().strip('"')
+
+
+# The SIM (27.007 8.3)
+
+
+def pin_state(lines: Lines) -> str:
+    """`READY`, `SIM PIN`, `SIM PUK`, `NOT INSERTED`, …; "" for an answer without one."""
+    return _unquoted(value(lines, "+CPIN") or "").upper()
+
+
+def tries_left(lines: Lines) -> int | None:
+    """PIN tries left out of +CPINR (27.007 8.65), SIMCom's +SPIC or Quectel's +QPINC."""
+    for line in lines:
+        name, _, rest = line.partition(":")
+        found = fields(rest)
+        match name.strip().upper():
+            case "+CPINR" if found and _unquoted(found[0]).upper() == "SIM PIN":
+                return _number(found[1]) if len(found) > 1 else None
+            case "+SPIC" if found:
+                return _number(found[0])
+            case "+QPINC" if len(found) > 1 and _unquoted(found[0]).upper() == "SC":
+                return _number(found[1])
+    return None
+
+
+# The network
+
+
+def registration(lines: Lines, name: str) -> int | None:
+    """<stat> of +CREG, +CGREG or +CEREG (27.007 7.2): with or without <n>, any number of fields."""
+    for line in reversed(lines):
+        head, _, rest = line.partition(":")
+        if head.strip().upper() != name:
+            continue
+        found = fields(rest)
+        # `stat`, `n,stat…` or, unasked, `stat,"lac","ci"…`: places are quoted, <stat> is not.
+        if len(found) == 1 or (len(found) > 1 and found[1].startswith('"')):
+            return _number(found[0])
+        if len(found) > 1:
+            return _number(found[1])
+    return None
+
+
+_SENDING = frozenset({1, 5, 6, 7})  # home, roaming, and both for SMS only
+_ROAMING = frozenset({5, 7})
+_DENIED = 3
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What +CREG, +CGREG and +CEREG say together: any of them that can send is enough."""
+
+    stat: int | None = None
+    can_send: bool = False
+    denied: bool = False
+    roaming: bool = False
+
+
+def standing(*stats: int | None) -> Standing:
+    """The stats of circuits, packets and LTE in one. A Cat-M module is denied one of them."""
+    for stat in stats:
+        if stat in _SENDING:
+            return Standing(stat, can_send=True, roaming=stat in _ROAMING)
+    known = [stat for stat in stats if stat is not None]
+    if _DENIED in known:
+        return Standing(_DENIED, denied=True)
+    return Standing(known[0] if known else None)
+
+
+def signal_dbm(lines: Lines) -> int | None:
+    """+CSQ (27.007 8.5) in dBm; 99 is unknown, and so is what no modem says."""
+    found = fields(value(lines, "+CSQ") or "")
+    rssi = _number(found[0]) if found else None
+    return None if rssi is None or rssi > 31 else -113 + 2 * rssi
+
+
+_TECHNOLOGIES = {
+    0: "GSM",
+    1: "GSM",
+    3: "EDGE",
+    7: "LTE",
+    8: "LTE-M",
+    9: "NB-IoT",
+    11: "5G",
+    12: "5G",
+}
+
+
+def operator(lines: Lines) -> tuple[str, str]:
+    """Name and technology out of +COPS? (27.007 7.3); both "" without a network."""
+    found = fields(value(lines, "+COPS") or "")
+    if len(found) < 3:
+        return "", ""
+    access = _number(found[3]) if len(found) > 3 else None
+    technology = "" if access is None else _TECHNOLOGIES.get(access, "UMTS" if access < 7 else "")
+    return _unquoted(found[2]), technology
+
+
+_OLDEST_YEAR, _LATEST_YEAR = 2024, 2069  # unset clocks show 1970, 1980 or 2004
+
+
+def clock(lines: Lines) -> float | None:
+    """+CCLK (27.007 8.15) as seconds since the epoch; None for a clock that nobody has set."""
+    return stamp(_unquoted(value(lines, "+CCLK") or ""))
+
+
+def stamp(text: str) -> float | None:
+    """`yy/MM/dd,hh:mm:ss±zz`, local time and zone in quarters of an hour, in seconds."""
+    match = re.fullmatch(
+        r"(\d\d(?:\d\d)?)/(\d\d?)/(\d\d?),(\d\d?):(\d\d?):(\d\d?)(?:,?([+-]\d\d?))?",
+        text.replace('"', ""),
+    )
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    quarters = int(match[7] or 0)
+    try:
+        local = datetime(year % 100 + 2000, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    if not _OLDEST_YEAR <= local.year <= _LATEST_YEAR or abs(quarters) > 56:
+        return None
+    return (local - timedelta(minutes=15 * quarters)).timestamp()
+
+
+def network_time(line: str) -> float | None:
+    """The time in an unasked `*PSUTTZ: 2025,6,1,10,20,30,"+8",1` (UTC) or `+CTZE: "+08",0,"…"`."""
+    name, _, rest = line.partition(":")
+    match name.strip().upper():
+        case "*PSUTTZ" | "+PSUTTZ":
+            parts = [_number(field) for field in fields(rest)[:6]]
+            if len(parts) < 6 or None in parts:
+                return None
+            year, *others = (part for part in parts if part is not None)
+            text = "{:02d}/{:02d}/{:02d},{:02d}:{:02d}:{:02d}".format(year % 100, *others)
+            return stamp(text + "+0")
+        case "+CTZE":
+            found = fields(rest)
+            if len(found) < 3:
+                return None
+            return stamp(_unquoted(found[2]) + _unquoted(found[0]))
+    return None
+
+
+# Message stores (27.005)
+
+
+class Store(msgspec.Struct, frozen=True):
+    """One place of +CPMS: its name, how many messages lie there and how many may."""
+
+    name: str
+    used: int
+    total: int
+
+
+def stores_offered(lines: Lines) -> tuple[tuple[str, ...], ...]:
+    """+CPMS=?: the stores that each of mem1, mem2 and mem3 can be."""
+    text = value(lines, "+CPMS") or ""
+    groups = re.findall(r"\(([^()]*)\)", text)
+    return tuple(tuple(re.findall(r'"([^"]+)"', group)) for group in groups)
+
+
+def stores(lines: Lines) -> tuple[Store, ...]:
+    """+CPMS?: name, used, total of mem1, mem2, mem3. Used and total only, after a setting."""
+    found = fields(value(lines, "+CPMS") or "")
+    if found and found[0].startswith('"'):
+        groups = [found[i : i + 3] for i in range(0, len(found) - 2, 3)]
+    else:
+        groups = [("", *found[i : i + 2]) for i in range(0, len(found) - 1, 2)]
+    return tuple(
+        Store(_unquoted(name), int(used), int(total))
+        for name, used, total in groups
+        if _number(used) is not None and _number(total) is not None
+    )
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A stored PDU as CMGL or CMGR show it: the announced length in octets, the PDU in hex."""
+
+    index: int
+    length: int | None
+    hex: str
+
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+
+
+def listed(lines: Lines) -> tuple[Stored, ...]:
+    """+CMGL in PDU mode: `+CMGL: index,stat,[alpha],length` and the PDU below it."""
+    return tuple(
+        Stored(index, _number(found[-1]) if len(found) > 2 else None, pdu)
+        for head, pdu in itertools.pairwise(lines)
+        if (found := fields(value([head], "+CMGL") or ""))
+        and (index := _number(found[0])) is not None
+        and _HEX.fullmatch(pdu)
+    )
+
+
+def read(lines: Lines, index: int) -> Stored | None:
+    """+CMGR in PDU mode; None for an empty place (a bare OK)."""
+    for head, pdu in itertools.pairwise(lines):
+        found = fields(value([head], "+CMGR") or "")
+        if found and _HEX.fullmatch(pdu):
+            return Stored(index, _number(found[-1]) if len(found) > 1 else None, pdu)
+    return None
+
+
+def slot(line: str) -> Slot | None:
+    """Where `+CMTI: "SM",3` or `+CDSI: "SR",1` points."""
+    found = fields(line.partition(":")[2])
+    index = _number(found[1]) if len(found) > 1 else None
+    return None if index is None else Slot(_unquoted(found[0]).upper(), index)
+
+
+Cnmi = tuple[int, int, int, int, int]
+
+
+def _range(text: str) -> frozenset[int]:
+    """`(0-3)`, `(0,2)`, `(0-1,3)` or a bare `2`."""
+    found: set[int] = set()
+    for part in text.strip("() ").split(","):
+        low, _, high = part.strip().partition("-")
+        first, last = _number(low), _number(high or low)
+        if first is not None and last is not None:
+            found.update(range(first, last + 1))
+    return frozenset(found)
+
+
+def indications_offered(lines: Lines) -> tuple[frozenset[int], ...]:
+    """+CNMI=? (27.005 3.4.1): what <mode>, <mt>, <bm>, <ds> and <bfr> may be."""
+    return tuple(_range(field) for field in fields(value(lines, "+CNMI") or ""))
+
+
+def choose_indications(offered: Sequence[frozenset[int]]) -> tuple[Cnmi, ...]:
+    """The settings of +CNMI to try, best first.
+
+    Messages are stored and announced (<mt> 1). Reports come directly (<ds> 1) wherever that is
+    offered, because stored ones cannot be found on some modules (EC25, SIM7600); stored ones are
+    the second choice, and polled.
+    """
+    wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), (1, 2, 0), (0, 1))
+    known = len(offered) == len(wishes)
+
+    def pick(place: int, first: int | None = None) -> int:
+        wanted = wishes[place] if first is None else (first, *wishes[place])
+        if not known:
+            return wanted[0]
+        return next(
+            (one for one in wanted if one in offered[place]), min(offered[place], default=0)
+        )
+
+    reports = dict.fromkeys(pick(3, first) for first in wishes[3])
+    return tuple((pick(0), pick(1), pick(2), ds, pick(4)) for ds in reports)
+
+
+def indications(lines: Lines) -> tuple[int, ...]:
+    """+CNMI?: the numbers that are set."""
+    numbers = (_number(field) for field in fields(value(lines, "+CNMI") or ""))
+    return tuple(number for number in numbers if number is not None)
+
+
+def reference(lines: Lines) -> int | None:
+    """TP-MR out of `+CMGS: 12`, `+CMGS:12` or `+CMGS: 12,"26/01/02,…"`."""
+    found = fields(value(lines, "+CMGS") or "")
+    number = _number(found[0]) if found else None
+    return number if number is not None and number < 256 else None
+
+
+# Who is who (27.007 5, 8)
+
+
+def imei(lines: Lines) -> str:
+    """The 15 digits (16 and 17 exist) of +CGSN."""
+    return _digits(lines, 14, 17)
+
+
+def iccid(lines: Lines) -> str:
+    """The 18 to 20 digits of +CCID, +ICCID or +QCCID; a last F is padding."""
+    return _digits(lines, 18, 20)
+
+
+def imsi(lines: Lines) -> str:
+    """The 14 or 15 digits of +CIMI."""
+    return _digits(lines, 14, 15)
+
+
+def _digits(lines: Lines, least: int, most: int) -> str:
+    pattern = rf"(?<![0-9]){'[0-9]' * least}[0-9]{{0,{most - least}}}(?![0-9])"
+    for line in lines:
+        if found := re.search(pattern, line):
+            return found[0]
+    return ""
+
+
+def smsc(lines: Lines) -> str:
+    """The service centre of +CSCA? (27.005 3.3.1)."""
+    found = fields(value(lines, "+CSCA") or "")
+    return _unquoted(found[0]) if found else ""
+
+
+def own_number(lines: Lines) -> str:
+    """The number of +CNUM, which few SIMs know."""
+    found = fields(value(lines, "+CNUM") or "")
+    return _unquoted(found[1]) if len(found) > 1 else ""
+
+
+# USSD (27.007 7.15)
+
+
+class Ussd(msgspec.Struct, frozen=True):
+    """+CUSD: <m> (0 done, 1 the operator wants an answer, 2 ended, 4 not supported, 5 time-out)."""
+
+    status: int
+    text: str
+
+
+_CUSD = re.compile(
+    r'\+CUSD:\s*(\d+)(?:\s*,\s*(?:"(.*?)"|([^",]*))(?:\s*,\s*(\d+))?)?',
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def ussd(line: str) -> Ussd | None:
+    """The operator's words; hex is read as what it is (UCS-2, or septets packed)."""
+    match = _CUSD.match(line)
+    if match is None:
+        return None
+    scheme = int(match[4]) if match[4] else None
+    return Ussd(int(match[1]), ussd_text(match[2] or match[3] or "", scheme))
+
+
+def ussd_text(text: str, scheme: int | None) -> str:
+    """Text as the modem gave it, or out of hex (dcs 72, CSCS="UCS2", or GSM 7-bit packed)."""
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,}", text):
+        return text
+    octets = bytes.fromhex(text)
+    wide = scheme is not None and (scheme & 0xEC) == 0x48  # 23.038 5: 01xx 10xx is UCS-2
+    if wide or (len(octets) % 2 == 0 and not any(octets[::2])):
+        return octets.decode("utf-16-be", "replace")
+    if text.isdigit():
+        return text  # a balance may be a number; packed septets without a letter would be luck
+    septets = int.from_bytes(octets, "little")
+    count = len(octets) * 8 // 7
+    plain = "".join(chr(septets >> 7 * i & 127) for i in range(count)).rstrip("\r\x00")
+    return plain if plain.isprintable() or "\n" in plain else text

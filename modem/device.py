@@ -1,0 +1,208 @@
+"""A modem that is brought up and kept up for ever: the facade that the rest of the box uses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Coroutine
+from functools import partial
+from time import monotonic
+
+import structlog
+
+from modem import answers, sending
+from modem.board import Board
+from modem.gpio import PowerKey
+from modem.interface import (
+    Event,
+    Outcome,
+    PinMemory,
+    Slot,
+    State,
+    Status,
+    Tpdu,
+    UssdError,
+    Verdict,
+)
+from modem.lines import Heard
+from modem.port import Log, PortError
+from modem.service import Service
+from modem.sim import Sim
+from modem.stores import Stores
+from modem.supervisor import Supervisor
+from modem.talk import Talk
+from modem.timing import Line, Timing
+
+__all__ = ["Device", "Line", "Timing"]
+
+_NOT_READY = sending.waiting(
+    "The modem is not ready to send.", "Le modem n'est pas prêt à envoyer."
+)
+_USSD = re.compile(r"[0-9*#+]{1,182}")
+_USSD_STATUS = {
+    2: "the operator ended the dialogue",
+    4: "the operator does not know this code",
+    5: "the network did not answer",
+}
+_REINITIALISE = 302  # CMS: operation not allowed, until the modem is set up again
+
+
+class Device:
+    """One modem on one line. Implements `modem.interface.Modem`; to be made in a running loop."""
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        timing: Timing | None = None,
+        pin: str = "",
+        pin_memory: PinMemory | None = None,
+        power: PowerKey | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self._timing = timing or Timing()
+        bound: Log = (log or structlog.stdlib.get_logger("modem")).bind(port=line.path)
+        self._board = Board(bound)
+        self._talk = Talk(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
+        stores = Stores(self._talk, self._board.publish)
+        self._stores = stores
+        self._sim = Sim(self._talk, pin, pin_memory)
+        self._service = Service(self._talk, self._board, stores)
+        self._supervisor = Supervisor(
+            self._talk, self._board, self._service, stores, self._sim, power
+        )
+        self._life: asyncio.Task[None] | None = None
+        self._sends: set[asyncio.Task[Outcome]] = set()
+        self._stopping = False
+
+    @property
+    def status(self) -> Status:
+        return self._board.status
+
+    async def start(self) -> None:
+        """Begin to bring the modem up, in the background and for ever. Returns at once."""
+        self._life = asyncio.create_task(self._supervisor.live(), name="modem")
+
+    async def stop(self) -> None:
+        """Let an open send finish, then close the line."""
+        self._stopping = True
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=self._timing.stop_seconds)
+        if self._life is not None:
+            self._life.cancel()
+            await self._talk.abort()
+            await asyncio.wait([self._life])
+        await self._talk.abort()
+        self._talk.end()
+        self._board.show(State.STOPPED)
+
+    async def next_event(self) -> Event:
+        return await self._board.next_event()
+
+    # Sending
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        """Hand one part over and wait for the network's answer. Never raises.
+
+        Not cancelled either: a cancellation is held back until the outcome is there, and the
+        outcome is returned. The caller records it and then asks `current_task().cancelling()`,
+        or goes on to the next `await` of its own loop knowing that it should end.
+        """
+        if self._stopping or self.status.state is not State.READY:
+            return _NOT_READY
+        open_send = asyncio.create_task(self._send(tpdu))
+        self._sends.add(open_send)
+        open_send.add_done_callback(self._sends.discard)
+        while not open_send.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(open_send)
+        return open_send.result()
+
+    async def _send(self, tpdu: Tpdu) -> Outcome:
+        try:
+            port = self._talk.port
+        except PortError:
+            return _NOT_READY
+        self._service.sending = True
+        try:
+            outcome = await self._talk.run(partial(sending.submit, port, tpdu))
+        finally:
+            self._service.sending = False
+            self._service.sent_at = monotonic()
+        if not port.alive:
+            self._board.show(State.OFFLINE, "the port is gone")
+        elif port.restarted or port.echoed:
+            self._board.show(State.STARTING, "the modem has restarted")
+        self._draw_conclusions(outcome)
+        return outcome
+
+    def _draw_conclusions(self, outcome: Outcome) -> None:
+        """What a refusal says about the modem itself."""
+        if outcome.verdict is Verdict.HOUSEKEEP:
+            self._service.look_into_stores()
+        elif outcome.verdict is Verdict.OWNER:
+            self._service.look_at_sim()
+        elif outcome.fault is not None and outcome.fault.number == _REINITIALISE:
+            self._service.again("the modem wants to be set up again (CMS 302)")
+        else:
+            self._service.poke()
+
+    # What was received
+
+    async def forget(self, slot: Slot) -> None:
+        """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
+        await self._stores.forget(slot)
+
+    # The owner
+
+    async def enter_pin(self, pin: str) -> str:
+        """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""
+        return await self._about_sim(self._sim.enter(pin, self._supervisor.imei))
+
+    async def unlock(self, puk: str, new_pin: str) -> str:
+        """Try the owner's PUK, setting a new PIN. Returns "" or why not."""
+        return await self._about_sim(self._sim.unlock(puk, new_pin, self._supervisor.imei))
+
+    async def _about_sim(self, work: Coroutine[None, None, str]) -> str:
+        try:
+            why = await work
+        except PortError as error:
+            return f"the modem did not answer: {error}"
+        self._supervisor.sim_changed()
+        return why
+
+    async def ussd(self, code: str) -> str:
+        """Ask the operator a USSD question; its answer as text. `UssdError`."""
+        if not _USSD.fullmatch(code):
+            raise UssdError("a USSD code is made of digits, * and #")
+        if self._service.ussd is not None:
+            raise UssdError("another USSD question is open")
+        answer: asyncio.Future[answers.Ussd] = asyncio.get_running_loop().create_future()
+        self._service.ussd = answer
+        try:
+            await self._talk.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds)
+            async with asyncio.timeout(self._timing.ussd_seconds):
+                found = await answer
+        except PortError as error:
+            raise UssdError(str(error)) from error
+        except TimeoutError as error:
+            raise UssdError("the operator did not answer") from error
+        finally:
+            self._service.ussd = None
+        if not found.text:
+            raise UssdError(_USSD_STATUS.get(found.status, "the operator answered nothing"))
+        return found.text
+
+    async def restart(self) -> None:
+        """Reset the modem (AT+CFUN=1,1) and bring it up again, after an open send."""
+        self._supervisor.restart()
+
+    # From the reader
+
+    def _hear(self, heard: Heard) -> None:
+        self._service.hear(heard)
+
+    def _lost(self, reason: str) -> None:
+        self._board.log.warning("the port is gone", reason=reason)
+        self._service.poke()

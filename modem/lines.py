@@ -1,0 +1,209 @@
+"""Bytes from a modem into lines, and lines into answers and events. Pure: no port, no clock.
+
+A modem may speak at any moment: inside an answer, before it, between a command and its prompt
+(27.005 3.4.1). What is an answer is decided here, by what was asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import Enum, auto
+
+import msgspec
+
+# Two lines each: the second is a PDU, whenever it may come (27.005 3.4.1, PDU mode).
+TWO_LINED = ("+CDS:", "+CMT:", "+CBM:")
+
+# Never an answer, even to a command whose answers we cannot tell by a prefix.
+_UNASKED = re.compile(
+    r"RDY$|RING\b|NO CARRIER$|Call Ready$|SMS Ready$|SMS DONE$|PB DONE$|NORMAL POWER (DOWN|OFF)"
+    r"|(UNDER|OVER)-VOLTAGE|DST:|\*PSUTTZ|\*PSNWID|\*ATREADY|\+(CMTI|CDSI|CUSD|CTZV|CTZE|QIND|CIEV|CLIP"
+    r"|CRING|PSUTTZ):",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"[+*^$#&]\s?[A-Z][A-Z0-9_]*:", re.IGNORECASE)
+_ASKED = re.compile(r"([+*^$#&][A-Z][A-Z0-9_]*)", re.IGNORECASE)
+_FINAL = re.compile(
+    r"(OK|ERROR|COMMAND NOT SUPPORT|\+CM[ES] ERROR\s*:.*|\+CM[ES] ERROR)$", re.IGNORECASE
+)
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_HEX = re.compile(r"[0-9A-Fa-f]+$")
+_DIGITS = re.compile(r"[+*^$#&][A-Z0-9]+:\s*(?:[^,]*,)?\s*(\d+)\s*$", re.IGNORECASE)
+
+# Longer than any line of a modem in PDU mode (a stored PDU has at most 2 * 176 digits), a USSD
+# answer included: what grows beyond it without an end is noise.
+LONGEST_LINE = 4096
+# A USSD answer holds at most 182 characters (23.038 5.1): never more lines than that, far fewer.
+_LONGEST_QUOTE_LINES = 40
+
+# What a modem says only while it starts. By the first two (and by the power lines) we know that
+# it has just lost its settings; the others also end a normal start, seconds later.
+RESET_LINES = re.compile(
+    r"RDY$|\*ATREADY\b|NORMAL POWER (DOWN|OFF)|UNDER-VOLTAGE POWER DOWN", re.IGNORECASE
+)
+BOOT_LINES = re.compile(
+    r"RDY$|\*ATREADY\b|\+CFUN: 1$|Call Ready$|SMS Ready$|SMS DONE$|PB DONE$|\+QIND: (SMS|PB) DONE",
+    re.IGNORECASE,
+)
+SMS_READY_LINES = re.compile(r"SMS Ready$|SMS DONE$|\+QIND: SMS DONE", re.IGNORECASE)
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """Something that came unasked: one line, with its PDU where it has one (in hex, complete)."""
+
+    line: str
+    pdu: str = ""
+
+
+class Kind(Enum):
+    ANSWER = auto()  # belongs to the command in progress
+    FINAL = auto()  # … and ends it
+    PROMPT = auto()  # the modem waits for the text of AT+CMGS
+    ECHO = auto()  # our own words: the modem has lost ATE0
+    EVENT = auto()
+    STRAY = auto()  # the end of an answer that nobody waits for (any more)
+    DAMAGED = auto()  # half of an event, or a PDU that is not as long as announced
+
+
+class Sorted(msgspec.Struct, frozen=True):
+    """One line with what it is. `heard` stands only with EVENT."""
+
+    kind: Kind
+    line: str
+    heard: Heard | None = None
+
+
+class Splitter:
+    """Cuts a stream of bytes at CR LF, CR or LF. Any byte is allowed: latin-1 knows them all."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._after_cr = False  # a LF that comes next belongs to the CR before it
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The lines that `data` completes; blank ones as "", since a USSD text may hold them."""
+        self._rest += data.replace(b"\x00", b"")
+        if self._after_cr and self._rest:
+            self._after_cr = False
+            if self._rest[0] == 0x0A:
+                del self._rest[0]
+        while end := _LINE_END.search(self._rest):
+            # A CR ends its line at once: an answer does not wait for the LF that follows it.
+            self._after_cr = end[0] == b"\r" and end.end() == len(self._rest)
+            line = self._rest[: end.start()].decode("latin-1").strip()
+            del self._rest[: end.end()]
+            yield line
+        if len(self._rest) > LONGEST_LINE:
+            yield self._rest.decode("latin-1").strip()
+            self._rest.clear()
+
+    def prompted(self) -> bool:
+        """Whether the unfinished line is the prompt `> ` (27.005 4.3); it is consumed if so."""
+        if self._rest.lstrip()[:1] != b">":
+            return False
+        self._rest.clear()
+        return True
+
+    def clear(self) -> None:
+        """Forget the line so far."""
+        self._rest.clear()
+
+
+class Sorter:
+    """Tells the lines of one modem apart. One command is in progress at most."""
+
+    def __init__(self) -> None:
+        self._own: tuple[str, ...] = ()
+        self._pending = False
+        self._prompting = False
+        self._echo = ""
+        self._head = ""  # first line of an event that wants a second
+        self._quote: list[str] = []  # a +CUSD whose text is not closed yet
+
+    def begin(
+        self, command: str, *, answers: tuple[str, ...] = (), prompt: bool = False, text: str = ""
+    ) -> None:
+        """From now on lines may answer `command`. `answers` are prefixes beside its own name;
+        `text` is what is really written, where that is not the command (after a prompt)."""
+        names = _ASKED.findall(command) if command[:2].upper() == "AT" else []
+        self._own = tuple(f"{name.upper()}:" for name in names) + answers
+        self._echo = (text or command).strip(" \r\x1a\x1b")
+        self._prompting = prompt
+        self._pending = True
+
+    def end(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._pending = False
+        self._prompting = False
+
+    @property
+    def prompting(self) -> bool:
+        return self._pending and self._prompting
+
+    def sort(self, line: str) -> Iterator[Sorted]:
+        """What `line` is; often one thing, none where it is half of one, two after a damage."""
+        if self._quote:
+            yield from self._more_of_quote(line)
+            return
+        if not line:
+            return
+        if self._head:
+            head, self._head = self._head, ""
+            if _HEX.match(line):
+                yield self._joined(head, line)
+                return
+            yield Sorted(Kind.DAMAGED, head)
+        if line.startswith(TWO_LINED):
+            self._head = line
+            return
+        if line.upper().startswith("+CUSD:") and line.count('"') % 2:
+            self._quote = [line]
+            return
+        yield self._single(line)
+
+    def _joined(self, head: str, pdu: str) -> Sorted:
+        announced = _DIGITS.match(head)
+        if announced and not pdu_fits(pdu, int(announced[1])):
+            return Sorted(Kind.DAMAGED, f"{head} {pdu}")
+        return Sorted(Kind.EVENT, head, Heard(head, pdu))
+
+    def _more_of_quote(self, line: str) -> Iterator[Sorted]:
+        broken = _FINAL.match(line) or _UNASKED.match(line) or line.startswith(TWO_LINED)
+        if not broken:
+            self._quote.append(line)
+        if broken or line.count('"') % 2 or len(self._quote) > _LONGEST_QUOTE_LINES:
+            whole = "\n".join(self._quote)
+            self._quote = []
+            yield Sorted(Kind.EVENT, whole, Heard(whole))
+        if broken:
+            yield from self.sort(line)
+
+    def _single(self, line: str) -> Sorted:
+        if not self._pending:
+            if _FINAL.match(line) or line == ">":
+                return Sorted(Kind.STRAY, line)
+            return Sorted(Kind.EVENT, line, Heard(line))
+        if self._echo and line.strip("> \x1a\x1b") == self._echo:
+            return Sorted(Kind.ECHO, line)
+        if self._prompting and line.startswith(">"):
+            return Sorted(Kind.PROMPT, line)
+        if _FINAL.match(line):
+            return Sorted(Kind.FINAL, line)
+        own = line.upper().startswith(self._own)
+        # +CUSD is never part of the answer to AT+CUSD, whether before or after its OK.
+        if _UNASKED.match(line) or (_NAMED.match(line) and not own):
+            return Sorted(Kind.EVENT, line, Heard(line))
+        return Sorted(Kind.ANSWER, line)
+
+
+def pdu_fits(pdu: str, length: int) -> bool:
+    """Whether `pdu` (hex, SMSC octets in front) holds a TPDU of `length` octets (27.005 3.1).
+
+    A modem that counts the SMSC octets as well is believed too, where there are any: they are so
+    many that no damage looks like it.
+    """
+    if len(pdu) < 2 or len(pdu) % 2:
+        return False
+    octets, smsc = len(pdu) // 2, int(pdu[:2], 16)
+    return length == octets - 1 - smsc or (smsc > 0 and length == octets)

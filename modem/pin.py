@@ -1,0 +1,118 @@
+"""The SIM PIN guard: three wrong tries lock a SIM, so by itself the box spends one at most."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+ALL_TRIES = 3
+OWNER_TRIES = 2  # the owner may be wrong once more and still have one left for a phone
+
+
+def automatic(*, tries_left: int | None, failed_before: bool) -> str:
+    """Whether the configured PIN may be entered without being asked: "" or the reason why not."""
+    if tries_left is None:
+        if failed_before:
+            return "this PIN was tried on this SIM before and was not seen to succeed"
+        return ""
+    if tries_left < ALL_TRIES:
+        return f"only {tries_left} of {ALL_TRIES} PIN tries are left"
+    return ""
+
+
+def typed(*, tries_left: int | None) -> str:
+    """Whether a PIN that the owner typed just now may be tried: "" or the reason why not."""
+    if tries_left is not None and tries_left < OWNER_TRIES:
+        return f"only {tries_left} PIN try is left: unlock the SIM in a phone"
+    return ""
+
+
+def wellformed(pin: str) -> bool:
+    """4 to 8 digits (31.102 9)."""
+    return pin.isascii() and pin.isdigit() and 4 <= len(pin) <= 8
+
+
+def wellformed_puk(puk: str) -> bool:
+    """8 digits (31.102 9)."""
+    return puk.isascii() and puk.isdigit() and len(puk) == 8
+
+
+class _Try(msgspec.Struct, frozen=True):
+    iccid: str
+    salt: str
+    digest: str
+
+
+class _File(msgspec.Struct, frozen=True):
+    tries: tuple[_Try, ...] = ()
+
+
+class FilePinMemory:
+    """Tries that were made and not seen to succeed, in a file. A try is on the disk when
+    `trying` returns. Holds no PIN: salted hashes, slow enough for four digits not to be worth
+    the trouble to anyone who does not hold the SIM as well. OSError when it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def failed(self, iccid: str, pin: str) -> bool:
+        """True also when the file cannot be understood: a try too few is the better mistake."""
+        try:
+            tries = self._read().tries
+        except msgspec.MsgspecError:
+            return True
+        return any(self._same(one, iccid, pin) for one in tries)
+
+    def trying(self, iccid: str, pin: str) -> None:
+        salt = secrets.token_hex(16)
+        added = _Try(iccid, salt, _digest(iccid, pin, salt))
+        self._write(_File((*self._without(iccid, pin), added)))
+
+    def succeeded(self, iccid: str, pin: str) -> None:
+        self._write(_File(self._without(iccid, pin)))
+
+    def _without(self, iccid: str, pin: str) -> tuple[_Try, ...]:
+        return tuple(one for one in self._known() if not self._same(one, iccid, pin))
+
+    @staticmethod
+    def _same(one: _Try, iccid: str, pin: str) -> bool:
+        return one.iccid == iccid and one.digest == _digest(iccid, pin, one.salt)
+
+    def _read(self) -> _File:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            return _File()
+
+    def _known(self) -> tuple[_Try, ...]:
+        try:
+            return self._read().tries
+        except msgspec.MsgspecError:
+            return ()  # only the owner comes here, with a PIN typed just now
+
+    def _write(self, content: _File) -> None:
+        """Replaces the file in one step, so that a power cut leaves the old one or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_name(self._path.name + ".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(content))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _digest(iccid: str, pin: str, salt: str) -> str:
+    return hashlib.scrypt(
+        f"{iccid} {pin}".encode(), salt=bytes.fromhex(salt), n=2**12, r=8, p=1
+    ).hex()

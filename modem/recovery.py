@@ -1,0 +1,53 @@
+"""The ladder that is climbed when a modem falls silent. Pure: what to do next, and when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Step(StrEnum):
+    """From the mildest to the hardest. Each is followed by a whole start-up."""
+
+    RESYNC = "resync"  # ESC, then questions until an answer fits its question
+    REOPEN = "reopen"
+    SOFT_RESET = "soft_reset"  # AT+CFUN=1,1
+    RESET = "reset"  # the RESET pin
+    POWER_KEY = "power_key"  # PWRKEY off and on; on only where the modem is off
+    SUPPLY = "supply"  # USB port or supply off and on
+
+
+_NEED_PORT = frozenset({Step.RESYNC, Step.SOFT_RESET})
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What this box can do to its modem beside talking to it."""
+
+    reset: bool = False
+    power_key: bool = False
+    supply: bool = False
+
+    def allows(self, step: Step) -> bool:
+        match step:
+            case Step.RESET:
+                return self.reset
+            case Step.POWER_KEY:
+                return self.power_key
+            case Step.SUPPLY:
+                return self.supply
+        return True
+
+
+def steps(means: Means, *, port: bool, heard: bool) -> tuple[Step, ...]:
+    """One climb. Without a port only what brings it back makes sense; a modem that was not heard
+    since the box started is most likely off, so that its key comes first."""
+    climb = [step for step in Step if means.allows(step) and (port or step not in _NEED_PORT)]
+    if not heard:
+        climb.sort(key=lambda step: step is not Step.POWER_KEY)
+    return tuple(climb)
+
+
+def pause(climbs: int, first_seconds: float, longest_seconds: float) -> float:
+    """Seconds to wait after so many climbs in vain: doubling, then the same for ever."""
+    return min(first_seconds * float(2 ** min(climbs, 30)), longest_seconds)

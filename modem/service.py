@@ -1,0 +1,283 @@
+"""A modem in service: what has come is read at once, what may have come once a minute, and how it
+stands is asked while nobody sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from modem import answers, settings, sim
+from modem.board import Board
+from modem.interface import NetworkTime, Received, Slot, State
+from modem.lines import Heard
+from modem.port import Restarted
+from modem.recovery import Step
+from modem.settings import Settings
+from modem.stores import Stores
+from modem.talk import Talk
+
+# So many looks in a row must say "denied": some seconds of it are normal after a start.
+_DENIALS = 3
+_WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
+_SIM_LINES = ("+CPIN:", "+SIMCARD:", "+QSIMSTAT:", "+CSMINS:", "+QUSIM:")
+_REGISTRATION_LINES = ("+CREG:", "+CGREG:", "+CEREG:")
+_TIME_LINES = ("*PSUTTZ", "+PSUTTZ", "+CTZE")
+
+
+class Again(Exception):
+    """The start-up must be gone through once more, without any harm done to the modem."""
+
+
+class Service:
+    """Between two start-ups."""
+
+    def __init__(self, talk: Talk, board: Board, stores: Stores) -> None:
+        self._talk = talk
+        self._board = board
+        self._stores = stores
+        self._poke = asyncio.Event()
+        self._due: dict[str, float] = {}
+        self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
+        self._again = ""  # why the start-up must be gone through again
+        self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._resyncs = 0
+        self._denials = 0
+        self._registered_at = 0.0
+        self._warned_at = 0.0
+        self.ussd: asyncio.Future[answers.Ussd] | None = None
+        self.sending = False
+        self.sent_at = 0.0
+
+    # What the modem says by itself
+
+    def hear(self, heard: Heard) -> None:
+        """Sorts a line that came unasked; what it asks for is done by `serve`."""
+        line = heard.line
+        name = line.partition(":")[0].strip().upper()
+        if heard.pdu:
+            self._direct(name, heard)
+        elif name in ("+CMTI", "+CDSI"):
+            if (slot := answers.slot(line)) is not None:
+                self._announced[slot] = name == "+CDSI"
+        elif name == "+CUSD":
+            self._answered(line)
+        elif name + ":" in _REGISTRATION_LINES:
+            self._due["standing"] = 0.0
+        elif name in _TIME_LINES and (epoch := answers.network_time(line)) is not None:
+            self._board.publish(NetworkTime(epoch))
+        elif name in ("+CTZV", "DST"):
+            self._due["clock"] = 0.0
+        elif line.startswith(_SIM_LINES):
+            if "READY" not in line or "NOT" in line:
+                self.again(f"the SIM: {line}")
+        elif warning := next((w for start, w in _WARNINGS.items() if line.startswith(start)), ""):
+            self._warned_at = time.monotonic()
+            self._board.show(warning=warning, last_error=line)
+            self._board.log.warning("the power supply is not good enough", line=line)
+        else:
+            self._board.log.debug("heard", line=line)
+        self.poke()
+
+    def _direct(self, name: str, heard: Heard) -> None:
+        if name == "+CBM":
+            return  # cell broadcasts are nobody's messages
+        identity = self._board.status.identity
+        self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
+        self._acknowledge += 1
+
+    def _answered(self, line: str) -> None:
+        answer = answers.ussd(line)
+        if answer is not None and self.ussd is not None and not self.ussd.done():
+            self.ussd.set_result(answer)
+        else:
+            self._board.log.info("the operator says", line=line)
+
+    def poke(self) -> None:
+        """Something happened: look now."""
+        self._poke.set()
+
+    def again(self, why: str) -> None:
+        """Go through the start-up again."""
+        self._again = why
+        self.poke()
+
+    def look_into_stores(self) -> None:
+        """Read what lies there soon: the modem says that it is full."""
+        self._due["stores"] = 0.0
+        self.poke()
+
+    def look_at_sim(self) -> None:
+        """A send was refused in a way that speaks of the SIM."""
+        self._due["sim"] = 0.0
+        self.poke()
+
+    # In service
+
+    def begin(self) -> None:
+        """A start-up has just succeeded, and the stores were looked into."""
+        now = time.monotonic()
+        timing = self._talk.timing
+        self._again = ""
+        self._announced.clear()
+        self._denials = 0
+        self._acknowledge = 0
+        self._registered_at = now
+        self._resyncs = self._talk.port.resyncs
+        self._due = {
+            "standing": 0.0,
+            "stores": now + timing.stored_poll_seconds,
+            "other_stores": now + timing.other_store_seconds,
+            "status": 0.0,
+            "clock": 0.0,
+            "sim": now + timing.idle_poll_seconds,
+            "settings": now + timing.stored_poll_seconds,
+        }
+
+    async def serve(self, made: Settings) -> None:
+        """For as long as nothing is wrong. `Again`, or the `PortError` that ended it."""
+        while True:
+            self._poke.clear()
+            await self._line_is_well(made)
+            await self._read_what_came(made)
+            if self._is_due("standing"):
+                await self._stand()
+            if self._idle():
+                await self._look_around()
+            await self._wait()
+
+    def _idle(self) -> bool:
+        quiet = time.monotonic() - self.sent_at >= self._talk.timing.idle_after_seconds
+        return quiet and not self.sending
+
+    def _is_due(self, what: str) -> bool:
+        return self._due.get(what, 0.0) <= time.monotonic()
+
+    def _next(self, what: str, seconds: float) -> None:
+        self._due[what] = time.monotonic() + seconds
+
+    async def _wait(self) -> None:
+        now = time.monotonic()
+        timing = self._talk.timing
+        urgent = min(self._due["standing"], self._due["stores"])
+        calm = min(self._due.values())
+        until = min(urgent, max(calm, self.sent_at + timing.idle_after_seconds))
+        if self.sending:
+            until = urgent
+        try:
+            async with asyncio.timeout(max(0.0, until - now)):
+                await self._poke.wait()
+        except TimeoutError:
+            return
+
+    async def _line_is_well(self, made: Settings) -> None:
+        if self._again:
+            raise Again(self._again)
+        port = self._talk.port
+        if port.restarted:
+            raise Restarted("the modem has restarted")
+        if port.stale:
+            await self._talk.ask("AT")  # resynchronises before
+        while self._resyncs < port.resyncs:
+            self._resyncs += 1
+            self._board.count(Step.RESYNC.value)
+        if port.echoed or port.suspect:
+            port.suspect = False
+            if port.echoed or not await settings.holds(self._talk, made):
+                raise Restarted("the modem has lost its settings")
+
+    async def _read_what_came(self, made: Settings) -> None:
+        if made.acknowledges:
+            while self._acknowledge:
+                self._acknowledge -= 1
+                await self._talk.try_ask("AT+CNMA")
+        while self._announced:
+            slot, report = self._announced.popitem()
+            await self._stores.announced(slot, report=report)
+        if self._is_due("stores"):
+            await self._stores.look()
+            self._next("stores", self._talk.timing.stored_poll_seconds)
+
+    async def _stand(self) -> None:
+        """Whether the network lets us send, and with that the state."""
+        timing = self._talk.timing
+        found = await settings.standing(self._talk)
+        self._denials = self._denials + 1 if found.denied else 0
+        self._board.show(registration=found.stat, roaming=found.roaming)
+        if found.can_send:
+            self._registered_at = time.monotonic()
+            await self._ready()
+            self._next("standing", timing.idle_poll_seconds)
+            return
+        if self._denials >= _DENIALS:
+            self._board.show(State.DENIED, "the network refuses this SIM")
+        elif self._board.status.state is not State.DENIED or not found.denied:
+            self._board.show(State.SEARCHING, "not registered with a network")
+        self._next("standing", timing.registration_poll_seconds)
+        if time.monotonic() - self._registered_at > timing.registration_seconds:
+            self._registered_at = time.monotonic()
+            self._board.log.warning("no network for long: asking for an automatic choice")
+            await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
+
+    async def _ready(self) -> None:
+        identity = self._board.status.identity
+        if identity is not None and not identity.smsc:
+            found = await settings.smsc(self._talk)
+            if not found:
+                self._board.show(State.NO_SMSC, "the SIM names no service centre (SMSC)")
+                return
+            self._board.show(identity=settings.with_smsc(identity, found))
+        self._board.show(State.READY)
+
+    async def _look_around(self) -> None:
+        """What only an idle line is asked; one question at a time, until somebody sends."""
+        timing = self._talk.timing
+        looks = (
+            ("sim", self._look_at_sim, timing.idle_poll_seconds),
+            ("settings", self._look_at_settings, timing.stored_poll_seconds),
+            ("status", self._look_at_network, timing.idle_poll_seconds),
+            ("clock", self._look_at_clock, timing.clock_poll_seconds),
+            ("other_stores", self._look_everywhere, timing.other_store_seconds),
+        )
+        for what, look, seconds in looks:
+            if self._is_due(what) and self._idle():
+                self._next(what, seconds)
+                await look()
+                if not self._idle():
+                    self._due[what] = 0.0  # perhaps broken off: once more, later
+
+    async def _look_at_sim(self) -> None:
+        if not sim.usable(found := await sim.state(self._talk)):
+            raise Again(f"the SIM: {found}")
+        identity = self._board.status.identity
+        found = await sim.iccid(self._talk)
+        if identity is not None and found and found != identity.iccid:
+            raise Again("another SIM is in the modem")
+
+    async def _look_at_settings(self) -> None:
+        self._talk.port.suspect = True  # some modules forget +CNMI without any restart
+        self.poke()
+
+    async def _look_at_network(self) -> None:
+        if self._board.status.warning and (
+            time.monotonic() - self._warned_at > self._talk.timing.warning_seconds
+        ):
+            self._board.show(warning="")
+        self._board.show(signal_dbm=answers.signal_dbm(await self._talk.try_ask("AT+CSQ") or ()))
+        if not self._idle():
+            return
+        name, technology = answers.operator(
+            await self._talk.try_ask("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
+        )
+        self._board.show(operator=name, technology=technology)
+        if self._idle():
+            stores = answers.stores(await self._talk.try_ask("AT+CPMS?") or ())
+            if stores:
+                self._board.show(stored=stores[-1].used, storage=stores[-1].total)
+
+    async def _look_at_clock(self) -> None:
+        epoch = answers.clock(await self._talk.try_ask("AT+CCLK?") or ())
+        if epoch is not None:
+            self._board.publish(NetworkTime(epoch))
+
+    async def _look_everywhere(self) -> None:
+        await self._stores.look(everywhere=True)

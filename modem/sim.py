@@ -1,0 +1,209 @@
+"""The SIM: what it wants, who it is, and its PIN, entered under the guard of `modem.pin`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+from modem import answers, pin
+from modem.interface import PinMemory, State
+from modem.port import Refused
+from modem.talk import Talk
+
+_ICCID = (
+    ("AT+CCID", "+CCID:"),
+    ("AT+ICCID", "+ICCID:"),
+    ("AT+QCCID", "+QCCID:"),
+    ("AT+CICCID", "+ICCID:"),
+)
+_TRIES_LEFT = ('AT+CPINR="SIM PIN"', "AT+CPINR", "AT+SPIC", 'AT+QPINC="SC"')
+
+# PIN2 locks only what needs PIN2 (fixed dialling): messages go.
+_USABLE = frozenset({"READY", "SIM PIN2", "SIM PUK2"})
+_WANTS_PIN = "SIM PIN"
+_WANTS_PUK = "SIM PUK"
+_FINAL = _USABLE | {_WANTS_PIN, _WANTS_PUK}
+_MISSING = re.compile(r"NOT INSERTED|ERROR:\s*(10|310|SIM not inserted)\s*$", re.IGNORECASE)
+
+
+class Halted(Exception):
+    """Nothing more can be done without the owner, or until the SIM comes to itself."""
+
+    def __init__(
+        self, state: State, detail: str, tries_left: int | None = None, *, passing: bool = False
+    ) -> None:
+        """`passing`: it may be over by itself, without the SIM's state being another."""
+        super().__init__(detail)
+        self.passing = passing
+        self.state = state
+        self.detail = detail
+        self.tries_left = tries_left
+
+
+async def state(talk: Talk) -> str:
+    """`READY`, `SIM PIN`, … (27.007 8.3), or the modem's error in its own words."""
+    try:
+        return answers.pin_state(await talk.slow("AT+CPIN?")) or "no answer"
+    except Refused as refused:
+        return refused.line
+
+
+def usable(found: str) -> bool:
+    """Whether a SIM in this state lets messages go."""
+    return found in _USABLE
+
+
+async def settled_state(talk: Talk) -> str:
+    """The same, after a SIM that says "busy" or nothing has had its time to start."""
+    until = time.monotonic() + talk.timing.sim_seconds
+    while True:
+        found = await state(talk)
+        if found in _FINAL or time.monotonic() >= until:
+            return found
+        await asyncio.sleep(talk.timing.sim_poll_seconds)
+
+
+async def iccid(talk: Talk) -> str:
+    """The number of the SIM card, "" where it cannot be read (yet)."""
+    for command, prefix in _ICCID:
+        lines = await talk.try_ask(command, answers=(prefix,))
+        if lines and (found := answers.iccid(lines)):
+            return found
+    return ""
+
+
+async def tries_left(talk: Talk) -> int | None:
+    """PIN tries left, None where the modem cannot say."""
+    for command in _TRIES_LEFT:
+        lines = await talk.try_ask(command)
+        if lines and (found := answers.tries_left(lines)) is not None:
+            return found
+    return None
+
+
+class Sim:
+    """One modem's SIM slot, with the configured PIN and the memory of its tries."""
+
+    def __init__(self, talk: Talk, code: str, memory: PinMemory | None) -> None:
+        self._talk = talk
+        self._code = code
+        self._memory = memory
+
+    async def unlocked(self, imei: str) -> None:
+        """Until the SIM can be used. `Halted` with the state that needs someone.
+
+        `imei` stands for the SIM where its own number cannot be read before its PIN.
+        """
+        found = await settled_state(self._talk)
+        if found == _WANTS_PIN:
+            await self._by_itself(imei)
+            found = await settled_state(self._talk)
+        if found not in _USABLE:
+            raise await self._halted(found)
+
+    async def _by_itself(self, imei: str) -> None:
+        left = await tries_left(self._talk)
+        key = await self._key(imei)
+        if not self._code:
+            raise Halted(State.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
+        if not pin.wellformed(self._code):
+            raise Halted(State.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
+        if self._memory is None and left is None:
+            raise Halted(
+                State.PIN_REQUIRED,
+                "the modem cannot say how many tries are left and no tries are remembered",
+                left,
+            )
+        failed = await self._failed_before(key)
+        if why := pin.automatic(tries_left=left, failed_before=failed):
+            raise Halted(State.PIN_REQUIRED, why, left)
+        if why := await self._try(key, self._code):
+            raise Halted(State.PIN_REQUIRED, why, await tries_left(self._talk))
+
+    async def _failed_before(self, key: str) -> bool:
+        if self._memory is None:
+            return False
+        try:
+            return await asyncio.to_thread(self._memory.failed, key, self._code)
+        except OSError as error:
+            raise Halted(
+                State.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
+            ) from error
+
+    async def enter(self, code: str, imei: str) -> str:
+        """Tries the owner's PIN: "" or why not. NoAnswer, PortLost, Restarted."""
+        if not pin.wellformed(code):
+            return "a PIN has 4 to 8 digits"
+        found = await state(self._talk)
+        if found in _USABLE:
+            return "the SIM does not want a PIN"
+        if found != _WANTS_PIN:
+            return (await self._halted(found)).detail
+        if why := pin.typed(tries_left=await tries_left(self._talk)):
+            return why
+        why = await self._try(await self._key(imei), code)
+        if not why:
+            self._code = code  # for the next start of the modem
+        return why
+
+    async def unlock(self, puk: str, new_code: str, imei: str) -> str:
+        """Tries the owner's PUK: "" or why not. NoAnswer, PortLost, Restarted."""
+        if not pin.wellformed_puk(puk):
+            return "a PUK has 8 digits"
+        if not pin.wellformed(new_code):
+            return "a PIN has 4 to 8 digits"
+        if await state(self._talk) != _WANTS_PUK:
+            return "the SIM does not want its PUK"
+        try:
+            await self._talk.slow(f'AT+CPIN="{puk}","{new_code}"')
+        except Refused as refused:
+            return f"the SIM did not take the PUK: {refused.line}"
+        self._code = new_code
+        if self._memory is not None:
+            await asyncio.to_thread(self._memory.succeeded, await self._key(imei), new_code)
+        return ""
+
+    async def _key(self, imei: str) -> str:
+        if found := await iccid(self._talk):
+            return found
+        self._talk.log.warning("the SIM's number cannot be read before its PIN", kept_by=imei)
+        return f"imei:{imei}"
+
+    async def _try(self, key: str, code: str) -> str:
+        """One try, on the disk before it is made. "" or why it did not succeed."""
+        if self._memory is not None:
+            try:
+                await asyncio.to_thread(self._memory.trying, key, code)
+            except OSError as error:
+                return f"the PIN was not tried, since the try could not be remembered: {error}"
+        self._talk.log.info("entering the PIN")
+        try:
+            await self._talk.slow(f'AT+CPIN="{code}"')
+        except Refused as refused:
+            return f"the SIM did not take the PIN: {refused.line}"
+        # Some answer OK before the SIM has looked: only its state tells.
+        found = await self._after_try()
+        if found not in _USABLE:
+            return f"the SIM did not take the PIN: {found}"
+        if self._memory is not None:
+            await asyncio.to_thread(self._memory.succeeded, key, code)
+        return ""
+
+    async def _after_try(self) -> str:
+        until = time.monotonic() + self._talk.timing.sim_seconds
+        while True:
+            found = await state(self._talk)
+            if found in _USABLE or found == _WANTS_PUK or time.monotonic() >= until:
+                return found
+            await asyncio.sleep(self._talk.timing.sim_poll_seconds)
+
+    async def _halted(self, found: str) -> Halted:
+        if found == _WANTS_PUK:
+            return Halted(State.PUK_REQUIRED, "the SIM wants its PUK", 0)
+        if found == _WANTS_PIN:
+            left = await tries_left(self._talk)
+            return Halted(State.PIN_REQUIRED, "the SIM wants its PIN", left)
+        if _MISSING.search(found):
+            return Halted(State.SIM_MISSING, "there is no SIM in the modem")
+        return Halted(State.SIM_FAILURE, f"the SIM does not work: {found}")

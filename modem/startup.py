@@ -1,0 +1,78 @@
+"""From an open port to a modem that listens, whatever speed, mode or prompt it was left in."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from modem import answers
+from modem.port import ESCAPE, Modem, NoAnswer
+from modem.talk import Talk
+
+# UART modules come with a fixed speed, or find it out by themselves; these are in use.
+SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
+_TRIES_PER_SPEED = 2
+
+
+async def wake(talk: Talk) -> None:
+    """Until the modem answers AT, at the configured speed or another. NoAnswer, PortLost."""
+    timing, port = talk.timing, talk.port
+    usual = talk.line.baud or SPEEDS[0]
+    speeds = [speed for speed in talk.line.probe_bauds or SPEEDS if speed != usual]
+    began = time.monotonic()
+    attempt = 0
+    while time.monotonic() - began < timing.boot_seconds:
+        # A third of the time belongs to the configured speed: noise may confuse auto-bauding.
+        patient = time.monotonic() - began < timing.boot_seconds / 3
+        turn = attempt // _TRIES_PER_SPEED % (len(speeds) + 1)
+        speed = usual if patient or not turn else speeds[turn - 1]
+        if await talk.run(partial(_answers_at, port, speed, attempt, timing.probe_seconds)):
+            port.settled()
+            await _agree_on_speed(talk, speed)
+            return
+        attempt += 1
+    await talk.run(partial(port.speed, usual))
+    raise NoAnswer(f"AT in {timing.boot_seconds:g} s")
+
+
+def _answers_at(port: Modem, speed: int, attempt: int, seconds: float) -> bool:
+    if port.baudrate != speed:
+        port.speed(speed)
+    port.settled()
+    port.stale = False
+    if attempt:
+        port.put(ESCAPE)  # whoever left it at the prompt of a message
+    # Every other time also out of a mode in which answers are numbers, or none (V0, Q1).
+    began = time.monotonic()
+    if port.probe("ATQ0V1E0" if attempt % 2 else "AT", seconds):
+        return True
+    time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    return False
+
+
+async def _agree_on_speed(talk: Talk, speed: int) -> None:
+    wanted = talk.line.baud
+    if not wanted or speed == wanted:
+        return
+    talk.log.warning("the modem speaks at another speed", found=speed, wanted=wanted)
+    if await talk.try_ask(f"AT+IPR={wanted}") is None:
+        return
+    await talk.run(partial(talk.port.speed, wanted))
+    if not await talk.run(partial(talk.port.probe, "AT", talk.timing.command_seconds)):
+        await talk.run(partial(talk.port.speed, speed))
+
+
+async def known_state(talk: Talk) -> None:
+    """No echo, errors as numbers, radio on, whatever the last program wanted."""
+    port = talk.port
+    await talk.run(port.resynchronise)
+    await talk.ask("ATE0")
+    port.settled()
+    for command in ("ATQ0V1", "AT+CMEE=1", 'AT+CSCS="GSM"'):
+        await talk.try_ask(command)
+    functioning = answers.fields(
+        answers.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1"
+    )
+    if functioning[0] != "1":
+        talk.log.info("the radio was switched off", functionality=functioning[0])
+        await talk.try_ask("AT+CFUN=1", talk.timing.slow_command_seconds)

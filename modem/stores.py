@@ -1,0 +1,190 @@
+"""What lies in the modem's stores: read, handed out once, deleted when its content is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from modem import answers
+from modem.answers import Stored
+from modem.interface import Received, Slot
+from modem.lines import pdu_fits
+from modem.port import PortError, Refused
+from modem.settings import Settings
+from modem.talk import Talk
+
+REPORTS = "SR"
+# A PDU that is not as long as the modem says was spoilt on the line: read again, so often.
+_READS = 3
+
+
+class HandedOut:
+    """Which stored PDUs the receiver has already and has not told to forget. Pure."""
+
+    def __init__(self, again_seconds: float) -> None:
+        self._again_seconds = again_seconds
+        self._slots: dict[tuple[str, Slot], tuple[str, float]] = {}
+        self._done: dict[tuple[str, Slot], str] = {}
+
+    def fresh(self, iccid: str, slot: Slot, pdu: str, now: float) -> bool:
+        """Whether to hand it out: it is new, or nobody took it off our hands for long."""
+        known = self._slots.get((iccid, slot))
+        if known is not None and known[0] == pdu and now - known[1] < self._again_seconds:
+            return False
+        self._slots[iccid, slot] = (pdu, now)
+        return True
+
+    def settled(self, iccid: str, slot: Slot, pdu: str) -> bool:
+        """Whether the receiver has committed exactly this, and only the deletion is missing."""
+        return self._done.get((iccid, slot)) == pdu
+
+    def forget(self, iccid: str, slot: Slot) -> None:
+        """The receiver has it. Until it is deleted it must not come again."""
+        if known := self._slots.get((iccid, slot)):
+            self._done[iccid, slot] = known[0]
+
+    def known(self, iccid: str, slot: Slot) -> bool:
+        return (iccid, slot) in self._slots
+
+    def deleted(self, iccid: str, slot: Slot) -> None:
+        """The slot is free: whatever lies there next is new."""
+        self._slots.pop((iccid, slot), None)
+        self._done.pop((iccid, slot), None)
+
+    def restarted(self) -> None:
+        """The modem started anew: what nobody has confirmed is shown again."""
+        self._slots = {key: known for key, known in self._slots.items() if key in self._done}
+
+
+class Stores:
+    """The stores of one modem. A send may go between any two of its commands."""
+
+    def __init__(self, talk: Talk, hand_out: Callable[[Received], None]) -> None:
+        self._talk = talk
+        self._hand_out = hand_out
+        self._handed = HandedOut(talk.timing.handed_out_seconds)
+        self._settings: Settings | None = None
+        self._iccid = ""
+        self._selected = ""
+        self._free = asyncio.Lock()  # selecting a store and what is done there belong together
+
+    def begin(self, settings: Settings, iccid: str) -> None:
+        """The modem was started: with these settings, with this SIM."""
+        self._settings = settings
+        self._iccid = iccid
+        self._selected = settings.receives
+        self._handed.restarted()
+
+    async def look(self, *, everywhere: bool = False) -> None:
+        """Lists what may have arrived: messages, and reports where they are stored."""
+        if self._settings is None:
+            return
+        names = [self._settings.receives]
+        if self._settings.report_mode == "stored":
+            names.append(REPORTS)
+        if everywhere:
+            names += self._settings.readable
+        for name in dict.fromkeys(names):
+            if name in self._settings.readable or name == self._settings.receives:
+                await self._list(name)
+
+    async def announced(self, slot: Slot, *, report: bool) -> None:
+        """Reads what +CMTI or +CDSI pointed to.
+
+        Of a report the place is not to be believed (EC25 says "SM",0 and stores in SR; the index
+        of a SIM7600 cannot be read): where there is a report store, it is listed instead.
+        """
+        if self._settings is None:
+            return
+        if report and REPORTS in self._settings.readable:
+            await self._list(REPORTS)
+            return
+        found = None
+        if slot.storage in self._settings.readable:
+            with contextlib.suppress(Refused):
+                async with self._selecting(slot.storage):
+                    found = await self._read(slot.index)
+        if found is None:
+            await self._list(
+                slot.storage if slot.storage in self._settings.readable else self._settings.receives
+            )
+            return
+        await self._show(slot.storage, found)
+
+    async def forget(self, slot: Slot) -> None:
+        """Deletes what the receiver has committed; if not now, then when it is next listed."""
+        if not self._handed.known(self._iccid, slot):
+            self._talk.log.info("nothing to delete", storage=slot.storage, index=slot.index)
+            return
+        self._handed.forget(self._iccid, slot)
+        try:
+            await self._delete(slot)
+        except PortError as error:
+            self._talk.log.warning("not deleted yet", storage=slot.storage, reason=str(error))
+
+    async def _delete(self, slot: Slot) -> None:
+        async with self._selecting(slot.storage):
+            await self._talk.slow(f"AT+CMGD={slot.index}")
+        self._handed.deleted(self._iccid, slot)
+
+    async def _list(self, name: str) -> None:
+        try:
+            async with self._selecting(name):
+                lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
+        except Refused as refused:
+            self._talk.log.info("cannot be listed", storage=name, reason=refused.line)
+            return
+        for found in answers.listed(lines):
+            await self._show(name, found)
+
+    async def _show(self, name: str, found: Stored) -> None:
+        slot = Slot(name, found.index)
+        if found.length is not None and not pdu_fits(found.hex, found.length):
+            with contextlib.suppress(Refused):
+                async with self._selecting(name):
+                    found = await self._again(found)
+        if self._handed.settled(self._iccid, slot, found.hex):
+            with contextlib.suppress(Refused):
+                await self._delete(slot)
+        elif self._handed.fresh(self._iccid, slot, found.hex, time.monotonic()):
+            self._hand_out(Received(found.hex, slot, self._iccid))
+
+    async def _again(self, found: Stored) -> Stored:
+        """Once more, until it is as long as the modem says; in the end as it came."""
+        for _ in range(_READS):
+            once_more = await self._read(found.index)
+            if once_more is None or once_more.length is None:
+                break
+            found = once_more
+            if pdu_fits(once_more.hex, once_more.length):
+                break
+        return found
+
+    async def _read(self, index: int) -> Stored | None:
+        try:
+            return answers.read(await self._talk.slow(f"AT+CMGR={index}"), index)
+        except Refused:
+            return None  # CMS 321: the place is empty
+
+    @contextlib.asynccontextmanager
+    async def _selecting(self, name: str) -> AsyncIterator[None]:
+        """Has the line, with `name` as the store to read from and delete in (mem1)."""
+        assert self._settings is not None
+        usual = self._settings.receives
+        async with self._free:
+            await self._select(name)
+            try:
+                yield
+            finally:
+                # Some modules count +CPMS? and others receive by mem1: never left elsewhere.
+                if self._selected != usual:
+                    with contextlib.suppress(PortError):
+                        await self._select(usual)
+
+    async def _select(self, name: str) -> None:
+        if self._selected == name:
+            return
+        await self._talk.slow(f'AT+CPMS="{name}"')
+        self._selected = name

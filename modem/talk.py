@@ -1,0 +1,115 @@
+"""The port from asyncio: everything is asked by one owner thread, in the order of the asking."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Literal, TypeVar
+
+from modem.lines import Heard
+from modem.port import Log, Modem, PortLost, Refused
+from modem.timing import Line, Timing
+
+T = TypeVar("T")
+
+
+class Talk:
+    """One modem's line."""
+
+    def __init__(
+        self,
+        line: Line,
+        timing: Timing,
+        *,
+        hear: Callable[[Heard], None],
+        lost: Callable[[str], None],
+        log: Log,
+    ) -> None:
+        """`hear` and `lost` are called in the running loop's thread."""
+        self.line = line
+        self.timing = timing
+        self.log = log
+        self._loop = asyncio.get_running_loop()
+        self._hear = hear
+        self._lost = lost
+        self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
+        self._port: Modem | None = None
+
+    @property
+    def port(self) -> Modem:
+        """The open port. PortLost where there is none."""
+        if self._port is None or not self._port.alive:
+            raise PortLost("the port is closed")
+        return self._port
+
+    @property
+    def is_open(self) -> bool:
+        return self._port is not None and bool(self._port.alive)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Does `work` in the owner thread, after what it was given before."""
+        return await self._loop.run_in_executor(self._owner, work)
+
+    async def open(self) -> None:
+        """Opens the port anew. PortLost."""
+        await self.close()
+        port = Modem(
+            self.line,
+            self.timing,
+            hear=self._across(self._hear),
+            lost=self._across(self._lost),
+            log=self.log,
+        )
+        await self.run(port.connect)
+        self._port = port
+
+    async def close(self) -> None:
+        """Closes the port, after what is being asked; an open send is not cut off."""
+        port, self._port = self._port, None
+        if port is not None:
+            await self.run(port.close)
+
+    async def abort(self) -> None:
+        """Closes the port at once; a command that is open ends with PortLost."""
+        port, self._port = self._port, None
+        if port is not None:
+            await asyncio.to_thread(port.close)
+
+    def end(self) -> None:
+        """After `close`: the owner thread goes home."""
+        self._owner.shutdown(wait=False)
+
+    def _across(self, told: Callable[[T], None]) -> Callable[[T], None]:
+        def tell(what: T) -> None:
+            # The reader may outlive the loop by a line.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(told, what)
+
+        return tell
+
+    async def ask(
+        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
+        return await self.run(partial(self.port.ask, command, seconds, answers=answers))
+
+    async def try_ask(
+        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+    ) -> tuple[str, ...] | None:
+        """The same, and None where the modem refuses. NoAnswer, PortLost, Restarted."""
+        try:
+            return await self.ask(command, seconds, answers=answers)
+        except Refused as refused:
+            self.log.debug("refused", reason=str(refused))
+            return None
+
+    async def slow(self, command: str) -> tuple[str, ...]:
+        """A command in which SIM or radio take part."""
+        return await self.ask(command, self.timing.slow_command_seconds)
+
+    async def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
+        """One question about identity; "" where the modem would not say."""
+        return await self.run(partial(self.port.word, name))

@@ -1,0 +1,62 @@
+"""Where a modem is, and how long we wait for what: one named number for every wait."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A serial line. `path` may be a link under /dev/serial/by-id, or a pattern with `*`."""
+
+    path: str
+    baud: int = 115200  # 0: whatever the modem speaks at
+    rtscts: bool = False  # three-wire HATs have no RTS/CTS: waiting for them would be for ever
+    probe_bauds: tuple[int, ...] = ()  # speeds to try when nothing answers at `baud` (UART HATs)
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every wait of the driver. A test makes them short; nothing else changes them."""
+
+    # One command
+    command_seconds: float = 5  # a local question; modules answer within 0.3 s, some need seconds
+    list_seconds: float = 30  # CMGL of a full SIM: 50 messages read off a slow card
+    slow_command_seconds: float = 20  # CPIN, CPMS, COPS?, CMGD: the SIM or the radio take part
+    write_seconds: float = 5  # the port takes no more bytes (flow control, a dead USB device)
+    prompt_seconds: float = 10  # from AT+CMGS to `>`: at once, or not at all
+    network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
+    reference_seconds: float = 2  # from +CMGS to its OK: they come together
+
+    # After a time-out
+    resync_pause_seconds: float = 0.5  # after an ESC, until the modem has said all it had to say
+    resync_seconds: float = 3  # for the answer to each question of a resynchronisation
+
+    # Start
+    boot_seconds: float = 30  # until a starting modem answers AT (SIM7600: over 10 s seen)
+    probe_seconds: float = 0.5  # between two AT of a starting modem
+    sim_seconds: float = 30  # a SIM that says "busy" or nothing may still be starting
+    sim_poll_seconds: float = 1  # … asked this often, and …
+    store_seconds: float = 30  # … its message store may start even later (CMS 310, 314)
+    sms_ready_seconds: float = 15  # from boot chatter to its "SMS Ready", where the module has one
+    registration_seconds: float = (
+        180  # then we go on searching, but look for what else may be wrong
+    )
+    registration_poll_seconds: float = 2
+    owner_poll_seconds: float = 5  # while the owner must act: PIN, SIM, SMSC
+
+    # In service
+    idle_after_seconds: float = 1  # a line without a send for so long is idle
+    idle_poll_seconds: float = 30  # signal, registration, operator, store: only on an idle line
+    stored_poll_seconds: float = 60  # stored reports and messages: even within a burst
+    other_store_seconds: float = 600  # stores in which nothing should arrive (class 1 messages)
+    clock_poll_seconds: float = 3600
+    warning_seconds: float = 600  # without a new one the supply is taken to be well again
+    handed_out_seconds: float = 600  # a stored message nobody took off our hands is shown again
+    ussd_seconds: float = 30  # 1-30 s seen from OK to +CUSD
+
+    # Recovery
+    reset_seconds: float = 3  # a module that took CFUN=1,1 or a reset is deaf so long at least
+    reopen_seconds: float = 1  # between two looks for a port that is gone
+    vanished_seconds: float = 60  # a USB port stays away longer than any restart takes: power
+    backoff_first_seconds: float = 5
+    backoff_longest_seconds: float = 600
+    stop_seconds: float = 140  # for an open send when the box stops: network_seconds and its ends

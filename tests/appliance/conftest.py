@@ -1,0 +1,131 @@
+"""A real store in a temporary folder, and a small stage to play a message's life on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance import pacing
+from appliance.config import Limits
+from appliance.ids import Ids
+from appliance.interface import MessageView
+from appliance.matching import Heard
+from appliance.store import archive, clients, messages, outcomes, queue, reading, reports
+from appliance.store.database import Database
+from appliance.store.messages import Fresh
+from appliance.store.queue import Job, Nothing, Rules, Sender
+from modem.interface import Fault, Outcome, Verdict
+
+START = 1_800_000_000_000
+SIM = "8933010000000001"
+NUMBER = "+33612345678"
+
+
+class Stage:
+    """Plays what intake, outbox and inbox do with the store; the clock is a number."""
+
+    def __init__(self, db: Database, ids: Ids) -> None:
+        self.db = db
+        self.ids = ids
+        self.now = START
+        self.rules = Rules(ZoneInfo("UTC"))
+        self.sender = Sender(1, False, SIM, Limits())
+        self.trusted = True
+
+    async def take(self, **changes: Any) -> int:
+        """One message into the queue."""
+        due = changes.get("scheduled_at") or self.now
+        priority = changes.get("priority", 3)
+        fields: dict[str, Any] = {
+            "scope": 2,
+            "recipient": NUMBER,
+            "body": "Bonjour",
+            "alphabet": "GSM-7",
+            "shift": 0,
+            "parts": 1,
+            "priority": priority,
+            "rank": pacing.rank(priority, due, 10),
+            "device": 1,
+            "pinned": False,
+            "due_at": due,
+            "expires_at": due + 86_400_000,
+            "tries": 3,
+            "on_uncertain": "fail",
+        } | changes
+        return await self.db.write(messages.insert, self.ids, Fresh(**fields), self.now)
+
+    async def claim(self, sender: Sender | None = None) -> Job | Nothing:
+        return await self.db.write(
+            queue.claim, self.ids, self.rules, sender or self.sender, self.now, self.trusted
+        )
+
+    async def must_claim(self, sender: Sender | None = None) -> Job:
+        found = await self.claim(sender)
+        assert isinstance(found, Job), found
+        return found
+
+    async def record(self, job: Job, outcome: Outcome, sender: Sender | None = None) -> None:
+        await self.db.write(
+            outcomes.record, self.ids, self.rules, sender or self.sender, job, outcome, self.now
+        )
+
+    async def sent(self, reference: int, **changes: Any) -> int:
+        """One message of one part that the network has."""
+        number = await self.take(**changes)
+        await self.record(await self.must_claim(), Outcome(Verdict.TAKEN, reference))
+        return number
+
+    async def report(
+        self,
+        reference: int,
+        tp_status: int = 0,
+        recipient: str = NUMBER,
+        submitted_at: int | None = None,
+    ) -> int | None:
+        heard = Heard(reference, recipient, submitted_at, self.now)
+        return await self.db.write(
+            reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
+        )
+
+    async def end_doubts(self, window_ms: int = 600_000) -> None:
+        await self.db.write(outcomes.end_doubts, self.ids, window_ms, self.now)
+
+    async def archive(self) -> int:
+        return await self.db.write(archive.move, 256, self.now)
+
+    async def view(self, number: int, scope: int = 2) -> MessageView:
+        row = await self.db.read(reading.one, scope, number)
+        assert row is not None
+        return reading.view(row)
+
+    async def status(self, number: int) -> str:
+        return (await self.view(number)).status
+
+    async def events(self) -> list[str]:
+        def work(db: Connection) -> list[str]:
+            return [r["name"] for r in db.execute("SELECT name FROM event ORDER BY id")]
+
+        return await self.db.read(work)
+
+
+REFUSED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 41, "Temporary failure.", "Échec passager.")
+NEVER = Fault(Verdict.NEVER, "INVALID_NUMBER", "CMS", 1, "No such number.", "Numéro non attribué.")
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(tmp_path / "zimbox.db")
+    await database.write(clients.add_client, "one", START)
+    await database.write(clients.add_client, "two", START)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def stage(db: Database) -> Stage:
+    return Stage(db, await db.read(archive.marks))

@@ -1,0 +1,73 @@
+"""A wrong setting is named with its place, what was read and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance import config
+from appliance.config import ConfigError
+
+
+def test_variables_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text(
+        'rate_limit = 7\n[webhook]\nretry_seconds = [1, 2]\n[[modem]]\nport = "/dev/x"\n'
+    )
+    found = config.load(file, {"ZIMBOX_RATE_LIMIT": "0", "ZIMBOX_WEBHOOK_ALLOW_LOOPBACK": "1"})
+    assert found.rate_limit == 0
+    assert found.webhook.allow_loopback is True
+    assert found.webhook.retry_seconds == (1.0, 2.0)
+    assert found.modem[0].port == "/dev/x"
+
+
+def test_a_list_in_a_variable_is_separated_by_commas() -> None:
+    found = config.load(None, {"ZIMBOX_LIMITS_QUIET_HOURS": "21:30-07:00, 12:00-14:00"})
+    assert found.limits.quiet_hours == ("21:30-07:00", "12:00-14:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('rate_limit = "many"', ["rate_limit", "'many'", "int"]),
+        ("[queue]\nmax_waiting = -3", ["queue.max_waiting", "-3", ">= 0"]),
+        ("[queue]\nlifetme = 3", ["queue", "lifetme"]),
+        ("[sending]\non_uncertain = 'maybe'", ["sending.on_uncertain", "maybe"]),
+        ("rate_limit = ", ["not valid TOML"]),
+        ("time_zone = 'Mars/Phobos'", ["time_zone", "Mars/Phobos", "Europe/Paris"]),
+        ("[limits]\nquiet_hours = ['late']", ["limits.quiet_hours", "late", "21:30-07:00"]),
+    ],
+)
+def test_a_wrong_setting_in_the_file_is_explained(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        config.load(file, {})
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("ZIMBOX_RATE_LIMIT", "many", ["ZIMBOX_RATE_LIMIT", "'many'", "int"]),
+        ("ZIMBOX_NO_SUCH", "1", ["ZIMBOX_NO_SUCH", "no such setting"]),
+        ("ZIMBOX_QUEUE", "1", ["ZIMBOX_QUEUE", "no such setting"]),
+    ],
+)
+def test_a_wrong_variable_is_explained(variable: str, text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.load(None, {variable: text})
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_what_is_shown_can_be_read_again_and_keeps_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text('[server]\nmetrics_token = "geheim"\n[[modem]]\nport = "sim"\npin = "1234"\n')
+    shown = config.show(config.load(file, {}))
+    assert "geheim" not in shown
+    assert "1234" not in shown
+    file.write_text(shown.replace('"(set, not shown)"', '""'))
+    assert config.load(file, {}).modem[0].port == "sim"

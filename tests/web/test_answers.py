@@ -1,0 +1,270 @@
+"""Every answer has the fields that the contract names, with the values the gateway gave."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.web.shelf import Shelf
+
+TO = "+33612345678"
+HISTORY = {
+    *("message_id", "status", "to", "message", "sent_at", "delivered_at", "created_at"),
+    *("scheduled_at", "failed_at", "priority", "device_id", "metadata", "parts", "error"),
+}
+STATUS = HISTORY | {"queued_at", "uncertain", "cancellable", "cancelled_at", "attempts", "batch_id"}
+
+
+async def send(api: httpx.AsyncClient, **more: object) -> dict[str, Any]:
+    answer = await api.post("/v1/sms/send", json={"to": TO, "message": "Bonjour", **more})
+    assert answer.status_code == 202
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_send(api: httpx.AsyncClient) -> None:
+    assert await send(api, priority="urgent", scheduled_at="2025-01-15T12:30:00+01:00") == {
+        "success": True,
+        "message_id": "msg_0000000000000000",
+        "status": "queued",
+        "to": TO,
+        "queued_at": "2025-01-15T10:30:00Z",
+        "estimated_delivery": "2025-01-15T11:30:00Z",
+        "scheduled_at": "2025-01-15T11:30:00Z",
+        "priority": "urgent",
+        "device_id": "device_1",
+        "parts": 1,
+        "encoding": "GSM-7",
+    }
+
+
+async def test_a_bulk_to_recipients(api: httpx.AsyncClient) -> None:
+    body = {"recipients": [TO, "nobody", "+33 6 12 34 56 78", "+33698765432"], "message": "x"}
+    answer = await api.post("/v1/sms/send-bulk", json=body)
+    assert answer.status_code == 202
+    told = answer.json()
+    first, second = "msg_0000000000000000", "msg_0000000000000001"
+    error = told["messages"][1].pop("error")
+    assert error["code"] == "INVALID_PHONE_NUMBER" and error["message"]
+    assert told == {
+        "success": True,
+        "batch_id": "batch_000000000001",
+        "total_recipients": 4,
+        "total_messages": 3,
+        "queued_messages": 2,
+        "failed_messages": 1,
+        "message_ids": [first, second],
+        "messages": [
+            {"message_id": first, "to": TO, "status": "queued"},
+            {"message_id": None, "to": "nobody", "status": "failed"},
+            {"message_id": first, "to": TO, "status": "queued"},
+            {"message_id": second, "to": "+33698765432", "status": "queued"},
+        ],
+        "queued_at": "2025-01-15T10:30:00Z",
+    }
+
+
+async def test_a_personalized_bulk_is_the_second_form(api: httpx.AsyncClient) -> None:
+    body = {"messages": [{"to": TO, "message": "a"}, {"to": TO, "message": "b"}]}
+    for path in ("/v1/sms/send-bulk", "/v1/sms/send-bulk-personalized"):
+        told = (await api.post(path, json=body)).json()
+        assert (told["total_recipients"], told["queued_messages"]) == (2, 2)
+        assert len(set(told["message_ids"])) == 2
+
+
+async def test_a_bulk_of_which_nothing_can_go_is_the_first_entrys_error(
+    api: httpx.AsyncClient,
+) -> None:
+    answer = await api.post("/v1/sms/send-bulk", json={"recipients": ["x"], "message": "m"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_PHONE_NUMBER")
+
+
+async def test_status_has_the_documented_fields_and_those_added(api: httpx.AsyncClient) -> None:
+    sent = await send(api, metadata={"order_id": "order_12345"})
+    told = (await api.get(f"/v1/sms/status/{sent['message_id']}")).json()
+    assert told.keys() == STATUS | {"success"}
+    assert told["success"] is True
+    assert (told["status"], told["to"], told["message"]) == ("queued", TO, "Bonjour")
+    assert (told["priority"], told["metadata"]) == ("normal", {"order_id": "order_12345"})
+    assert (told["created_at"], told["sent_at"]) == ("2025-01-15T10:30:00Z", None)
+
+
+async def test_history_is_in_data_with_its_pagination(api: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        await send(api)
+    told = (await api.get("/v1/sms/history?limit=2&page=2")).json()
+    assert told.keys() == {"success", "data", "pagination"}
+    assert [entry["message_id"] for entry in told["data"]] == ["msg_0000000000000000"]
+    assert told["data"][0].keys() >= HISTORY
+    assert told["pagination"] == {
+        "current_page": 2,
+        "per_page": 2,
+        "total_pages": 2,
+        "total_items": 3,
+        "total_exact": True,
+    }
+
+
+async def test_an_empty_history_has_no_pages(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/v1/sms/history")).json()
+    assert told["data"] == []
+    assert (told["pagination"]["total_pages"], told["pagination"]["per_page"]) == (0, 50)
+
+
+async def test_statistics(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/v1/sms/stats?from_date=2025-01-01&to_date=2025-01-31")).json()
+    assert told == {
+        "success": True,
+        "period": {"from": "2025-01-01T00:00:00Z", "to": "2025-01-31T23:59:59Z"},
+        "stats": {
+            "total_sent": 3,
+            "delivered": 2,
+            "failed": 1,
+            "pending": 0,
+            "delivery_rate": 66.67,
+            "by_day": [{"date": "2025-01-15", "sent": 3, "delivered": 2, "failed": 1}],
+            "by_day_truncated": False,
+        },
+    }
+
+
+async def test_statistics_of_the_last_thirty_days(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/v1/sms/stats")).json()
+    assert told["period"] == {"from": "2024-12-17T00:00:00Z", "to": "2025-01-15T10:30:00Z"}
+
+
+async def test_cancel_in_both_languages(api: httpx.AsyncClient) -> None:
+    path = f"/v1/sms/{(await send(api))['message_id']}"
+    told = (await api.delete(path)).json()
+    assert told == {
+        "success": True,
+        "message": "SMS annulé avec succès",
+        "message_id": "msg_0000000000000000",
+        "status": "cancelled",
+    }
+    told = (await api.delete(path, headers={"Accept-Language": "en"})).json()
+    assert told["message"] == "SMS cancelled successfully"
+
+
+async def test_auth_test_and_devices(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/v1/auth/test")).json() == {
+        "success": True,
+        "message": "Authentification réussie",
+        "client_id": "client_1",
+        "device_id": "device_1",
+        "device_status": "online",
+    }
+    assert (await api.get("/v1/devices")).json() == {
+        "success": True,
+        "devices": [
+            {
+                "device_id": "device_1",
+                "name": "HAT",
+                "status": "online",
+                "state": "ready",
+                "operator": "Orange F",
+                "technology": "LTE",
+                "signal": -71,
+                "phone_number": "+33600000000",
+                "since": "2025-01-15T10:30:00Z",
+            }
+        ],
+    }
+
+
+async def test_a_one_time_code(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/sms/send-otp", json={"to": TO, "code_length": 4, "expiry": 60})
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "success": True,
+        "otp_id": "otp_000000000001",
+        "to": TO,
+        "expires_at": "2025-01-15T10:31:00Z",
+        "message_id": "msg_1",
+        "status": "queued",
+        "phone_masked": "+336****5678",
+        "code_length": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            "123456",
+            {
+                "valid": True,
+                "message": "Code vérifié avec succès",
+                "verified_at": "2025-01-15T10:30:00Z",
+            },
+        ),
+        ("abc", {"valid": False, "message": "Code incorrect", "attempts_remaining": 2}),
+    ],
+)
+async def test_a_code_is_right_or_wrong(
+    api: httpx.AsyncClient, code: str, told: dict[str, object]
+) -> None:
+    body = {"otp_id": "otp_000000000001", "code": code}
+    answer = await api.post("/v1/sms/verify-otp", json=body)
+    assert (answer.status_code, answer.json()) == (200, {"success": True, **told})
+
+
+async def test_webhooks(api: httpx.AsyncClient) -> None:
+    body = {"url": "https://example.com/", "events": ["sms.sent"], "secret": "own"}
+    answer = await api.post("/v1/webhooks/configure", json=body)
+    assert answer.status_code == 200
+    made = answer.json()
+    assert (made["webhook_id"], made["secret"], made["status"]) == ("wh_1", "own", "active")
+    listed = (await api.get("/v1/webhooks")).json()["webhooks"]
+    assert listed[0].keys() == {"webhook_id", "url", "events", "status", "created_at"}
+    removed = await api.delete("/v1/webhooks/wh_1")
+    assert (removed.status_code, removed.content) == (204, b"")
+    logs = (await api.get("/v1/webhooks/logs")).json()["logs"]
+    assert logs[0].keys() >= {
+        *("log_id", "webhook_id", "event", "url", "response_status", "response_time_ms"),
+        *("success", "attempt", "timestamp"),
+    }
+    replayed = await api.post("/v1/webhooks/logs/1/replay")
+    assert (replayed.status_code, replayed.json()["event_id"]) == (202, "evt_1")
+
+
+@pytest.mark.parametrize(("hook", "status"), [("wh_1", 200), ("wh_2", 500), ("wh_3", None)])
+async def test_a_webhook_test_tells_what_the_receiver_said(
+    api: httpx.AsyncClient, hook: str, status: int | None
+) -> None:
+    answer = await api.post(f"/v1/webhooks/{hook}/test")
+    assert answer.status_code == 200
+    assert answer.json()["response_status"] == status
+    assert answer.json()["message"]
+
+
+async def test_inbox_and_block_list(api: httpx.AsyncClient) -> None:
+    received = (await api.get("/v1/sms/inbox")).json()
+    assert received["data"][0] == {
+        "inbox_id": "1",
+        "from": TO,
+        "message": "STOP",
+        "received_at": "2025-01-15T10:30:00Z",
+        "device_id": "device_1",
+        "incomplete": False,
+    }
+    listed = (await api.get("/v1/blocklist")).json()["blocklist"]
+    assert listed[0]["number"] == TO
+    added = await api.post("/v1/blocklist", json={"number": "+33 698765432", "reason": "x"})
+    assert (added.status_code, added.json()["number"]) == (200, "+33698765432")
+    for written in ("+33612345678", "%2B33612345678"):
+        removed = await api.delete(f"/v1/blocklist/{written}")
+        assert (removed.status_code, removed.content) == (204, b"")
+    unknown = await api.delete("/v1/blocklist/+33611111111")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "NOT_FOUND")
+
+
+async def test_health_says_nothing_personal(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/health")).json()
+    assert (told["success"], told["status"]) == (True, "ok")
+    assert "+33600000000" not in str(told)
+
+
+async def test_every_success_says_so(api: httpx.AsyncClient, shelf: Shelf) -> None:
+    for path in ("sms/history", "sms/stats", "auth/test", "devices", "webhooks", "sms/inbox"):
+        assert (await api.get(f"/v1/{path}")).json()["success"] is True

@@ -1,0 +1,97 @@
+"""Who is asking is settled before anything else of a request is looked at."""
+
+import httpx
+import pytest
+
+from tests.web.shelf import CLIENT, KEY
+from web.app import API
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def a_path(template: str) -> str:
+    return (
+        template.replace("{message_id:str}", "x")
+        .replace("{webhook_id:str}", "x")
+        .replace("{log_id:str}", "x")
+        .replace("{number:str}", "x")
+    )
+
+
+ROUTES = [
+    (method, "/v1" + a_path(path))
+    for handler in API
+    for path in sorted(handler.paths)
+    for method in sorted(handler.http_methods)
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_every_route_under_v1_asks_for_the_two_headers_first(
+    api: httpx.AsyncClient, method: str, path: str
+) -> None:
+    wrong = {"Content-Type": "text/plain", "X-API-Key": "", "X-Client-ID": ""}
+    answer = await api.request(method, path, headers=wrong, content=b"x" * 300_000)
+    assert code(answer) == (400, "MISSING_AUTH_HEADERS")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"X-API-Key": KEY, "X-Client-ID": ""}, (400, "MISSING_AUTH_HEADERS")),
+        ({"X-API-Key": "", "X-Client-ID": CLIENT}, (400, "MISSING_AUTH_HEADERS")),
+        ({"X-API-Key": "  ", "X-Client-ID": CLIENT}, (400, "MISSING_AUTH_HEADERS")),
+        ({"X-API-Key": "zs_live_x", "X-Client-ID": "client_9"}, (401, "INVALID_API_KEY")),
+        ({"X-API-Key": KEY, "X-Client-ID": "client_9"}, (401, "INVALID_CLIENT_ID")),
+        (
+            {"X-API-Key": KEY, "X-Client-ID": "client_9", "X-Device-ID": "device_9"},
+            (401, "INVALID_CLIENT_ID"),
+        ),
+        (
+            {"X-API-Key": KEY, "X-Client-ID": CLIENT, "X-Device-ID": "device_9"},
+            (404, "INVALID_DEVICE_ID"),
+        ),
+    ],
+)
+async def test_headers_then_key_then_client_then_device(
+    api: httpx.AsyncClient, headers: dict[str, str], expected: tuple[int, str]
+) -> None:
+    assert code(await api.get("/v1/auth/test", headers=headers)) == expected
+
+
+async def test_what_is_missing_is_named(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/auth/test", headers={"X-Client-ID": ""})
+    assert answer.json()["error"]["details"] == {"missing": ["X-Client-ID"]}
+
+
+async def test_a_device_may_be_named_or_left_to_the_box(api: httpx.AsyncClient) -> None:
+    for device in ("device_1", ""):
+        answer = await api.get("/v1/auth/test", headers={"X-Device-ID": device})
+        assert answer.status_code == 200
+
+
+async def test_header_names_are_read_in_any_case(api: httpx.AsyncClient) -> None:
+    async with httpx.AsyncClient(transport=api._transport, base_url="http://box") as bare:
+        headers = {"x-api-key": KEY, "X-CLIENT-ID": CLIENT}
+        assert (await bare.get("/v1/auth/test", headers=headers)).status_code == 200
+
+
+async def test_the_methods_of_a_route_are_told_without_a_key(api: httpx.AsyncClient) -> None:
+    answer = await api.options("/v1/sms/send", headers={"X-API-Key": ""})
+    assert (answer.status_code, answer.headers["Allow"]) == (204, "OPTIONS, POST")
+
+
+async def test_health_metrics_and_schema_need_no_key(api: httpx.AsyncClient) -> None:
+    for path in ("/health", "/metrics", "/schema", "/schema/openapi.json", "/schema/reference.css"):
+        answer = await api.get(path, headers={"X-API-Key": "", "X-Client-ID": ""})
+        assert answer.status_code == 200, path
+
+
+async def test_a_metrics_token_is_a_bearer_token(api: httpx.AsyncClient) -> None:
+    good = await api.get("/metrics", headers={"Authorization": "bearer secret"})
+    assert good.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert good.text == "zimbox_up 1\n"
+    bad = await api.get("/metrics", headers={"Authorization": "Bearer wrong"})
+    assert code(bad) == (401, "INVALID_API_KEY")
