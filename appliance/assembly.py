@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from appliance.intake import Intake
 from appliance.lock import DataLock
 from appliance.outbox import Outbox
 from appliance.owner import Owner
-from appliance.store import archive, queue
+from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
 from appliance.vault import Vault
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
 VAULT = "secret.key"
+# A present modem says who it is within a second or two; without one the API should not wait longer.
+FIRST_DEVICE_SECONDS = 3.0
 
 
 class Assembly:
@@ -77,7 +80,7 @@ class Assembly:
     ) -> None:
         """Settle what a crash left in doubt, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(queue.doubt_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(outcomes.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
@@ -91,7 +94,16 @@ class Assembly:
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
+
+    async def _meet_first_device(self) -> None:
+        """On the very first start no device has a number yet: give a modem a moment to tell its IMEI."""
+        known = await self.box.db.read(lambda db: db.execute("SELECT 1 FROM device").fetchone())
+        if known is None and self.devices.attached:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_DEVICE_SECONDS):
+                    await self.devices.first_known.wait()
 
     def _join(self, attached: Attached) -> None:
         """A modem was attached: its two loops."""

@@ -183,6 +183,7 @@ class Devices:
         self.joined: Callable[[Attached], None] = lambda _: (
             None
         )  # the assembly starts its legs here
+        self.first_known = asyncio.Event()  # some modem has its number
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
 
@@ -240,6 +241,8 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
         )
@@ -257,6 +260,9 @@ class Devices:
     async def stop(self) -> None:
         """Close every line (an open send is finished first) and every simulator."""
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
+        for attached in self.attached:
+            if attached.number:
+                await self._box.db.write(self._note, attached, attached.status)
         for simulator in self._simulators:
             await simulator.stop()
 
@@ -319,6 +325,7 @@ class Devices:
             return number
 
         attached.number = await self._box.db.write(work)
+        self.first_known.set()
 
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""

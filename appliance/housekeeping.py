@@ -17,7 +17,7 @@ from appliance.balance import Balances
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
 from appliance.inbox import Inbox
-from appliance.store import archive, clients, inbound, queue, reports
+from appliance.store import archive, clients, inbound, outcomes, queue, reports
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,8 @@ class Housekeeping:
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
         self.every("revoked", 15.0, self.cancel_of_revoked)
         self.every("archive", 30.0, self.archive)
-        self.every("expiry", MINUTE, self.expire)
+        lifetime = self._box.config.queue.lifetime_hours * 3600
+        self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
         self.every("reports", MINUTE, self.close_reports)
         self.every("inbox", MINUTE, self.give_up_waiting)
         self.every("tidy", 15 * MINUTE, self.tidy)
@@ -109,7 +110,9 @@ class Housekeeping:
 
     async def end_doubts(self) -> None:
         window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
-        await self._box.db.write(queue.end_doubts, self._box.ids, window_ms, self._box.clock.now())
+        await self._box.db.write(
+            outcomes.end_doubts, self._box.ids, window_ms, self._box.clock.now()
+        )
         self._box.bells.work()
         self._box.bells.changed()
 
@@ -131,14 +134,14 @@ class Housekeeping:
         """Never on an untrusted clock."""
         if not self._box.clock.trusted:
             return
-        if await self._box.db.write(queue.expire, self._box.ids, self._box.clock.now()):
+        if await self._box.db.write(outcomes.expire, self._box.ids, self._box.clock.now()):
             self._box.bells.changed()
 
     async def close_reports(self) -> None:
         settings = self._box.config.reports
         now = self._box.clock.now()
         before = now - round(settings.window_hours * 3_600_000)
-        await self._box.db.write(queue.close_reports, self._box.ids, before, now)
+        await self._box.db.write(outcomes.close_reports, self._box.ids, before, now)
         strays = await self._box.db.write(
             reports.forget_strays, now - round(settings.stray_minutes * 60_000)
         )

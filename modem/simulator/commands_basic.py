@@ -45,13 +45,18 @@ def defaults(modem: Equipment, _command: Command) -> Step:
     return OK
 
 
-@COMMANDS(
-    "&W", "&C", "&D", "&K", "&S", "X", "H", "L", "M", "S0", "S3", "S4", "S5", "S7", "+IFC", "+ICF"
-)
+@COMMANDS("&C", "&D", "&K", "&S", "X", "H", "L", "M", "S0", "S3", "S4", "S5", "S7", "+IFC", "+ICF")
 def accepted(_modem: Equipment, command: Command) -> Step:
     """Nothing that matters to messages."""
     if command.kind is Kind.READ:
         return tell("000" if command.name.startswith("S") else f"{command.name}: 0,0")
+    return OK
+
+
+@COMMANDS("&W")
+def save(modem: Equipment, _command: Command) -> Step:
+    """Of the settings, only the speed outlives a restart here."""
+    modem.saved_speed = modem.speed
     return OK
 
 
@@ -161,8 +166,8 @@ def battery(modem: Equipment, _command: Command) -> Step:
 def speed(modem: Equipment, command: Command) -> Step:
     """The speed of the UART; a pseudo-terminal has none, a paced one keeps its own."""
     if command.kind is Kind.READ:
-        return tell(f"+IPR: {modem.settings.baud}")
-    number(command.text, (0, 9600, 19200, 38400, 57600, 115200))
+        return tell(f"+IPR: {modem.speed}")
+    modem.speed = number(command.text, (0, 9600, 19200, 38400, 57600, 115200))
     return OK
 
 

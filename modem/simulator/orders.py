@@ -175,6 +175,7 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     cmgs: str | None = None
     blank_after_colon: bool | None = None
     tries: str | None = None
+    always_words: bool | None = None
     cnmi: tuple[tuple[int, ...], ...] | None = None
     cmee: int | None = None  # after the next start
 

@@ -156,6 +156,7 @@ class Sending:
         if fault.refusal is not None:
             return self._refused(fault.refusal, recipient, "")
         if fault.final is not None:
+            self._silenced(Silence())
             return Answer((), fault.final)
         if fault.silent or fault.hang:
             return self._silenced(Dead() if fault.hang else Silence())
@@ -184,7 +185,9 @@ class Sending:
             code=refusal.number,
             recipient=recipient,
             text=whole(text),
+            submit=self._unanswered or None,  # the network has it all the same
         )
+        self._unanswered = 0
         return refuse(refusal)
 
     def interrupted(self) -> None:

@@ -75,9 +75,7 @@ class Simulator:
         self.equipment.power_on()
         if self._control:
             await self._control.start()
-        # Returns when the modem is on (with `boot` 0: ready), so that a first command is heard.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await _a_moment()
         return name
 
     async def stop(self) -> None:
@@ -94,9 +92,11 @@ class Simulator:
         """Do an order, {"do": …}. Its answer has "ok", and "error" where that is false."""
         try:
             order = msgspec.convert(words, AnyOrder)
-            return {"ok": True, **execute(self, order)}
+            answer = {"ok": True, **execute(self, order)}
         except (msgspec.ValidationError, ValueError) as error:
             return {"ok": False, "error": str(error)}
+        await _a_moment()
+        return answer
 
     # -- parts of orders
 
@@ -153,6 +153,12 @@ def new_card(settings: Settings) -> SimCard:
         slots=settings.sim_slots,
         reference=settings.reference,
     )
+
+
+async def _a_moment() -> None:
+    """Until a modem that was just switched on is on (with `boot` 0: ready), so that it hears."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _clock() -> float:
