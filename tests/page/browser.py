@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -20,7 +20,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
 PATIENCE_SECONDS = 20.0  # a page on a loaded machine
-AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 _FIND = """
@@ -96,21 +95,28 @@ class Browser:
             pressed, f"nothing to press reads {label!r}"
         )
 
-    def wait_for(self, text: str, seconds: float = PATIENCE_SECONDS) -> None:
-        """Until this can be read."""
-        WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(
-            lambda _: text in self.text, f"never read {text!r}:\n{self.text}"
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Until this holds."""
+        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1).until(
+            lambda _: condition(), f"not yet: {what}"
         )
+
+    def wait_for(self, text: str) -> None:
+        """Until this can be read; nothing is reloaded for it."""
+        try:
+            self.wait_until(lambda: text in self.text, f"{text!r} can be read")
+        except TimeoutException as error:
+            raise AssertionError(f"never read {text!r} at {self.path}:\n{self.text}") from error
 
     def collect(self) -> None:
         """Take up what the browser asked the network for and what its console said."""
-        for entry in self.driver.get_log("performance"):
+        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self.asked.append(message["params"]["request"]["url"])
         self.console += [
             entry["message"]
-            for entry in self.driver.get_log("browser")
+            for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
             if entry["level"] in ("SEVERE", "WARNING")
         ]
 
@@ -120,9 +126,9 @@ class Browser:
         own = ("data:", "about:", "blob:", "chrome:", self.base + "/")
         return [url for url in self.asked if not url.startswith(own)]
 
-    def faults(self) -> list[str]:
-        """What axe-core finds serious or worse on this page."""
-        self.driver.execute_script(AXE.read_text("utf-8"))
+    def faults(self, axe: str) -> list[str]:
+        """What axe-core (its script) finds serious or worse on this page."""
+        self.driver.execute_script(axe)
         result: dict[str, Any] = self.driver.execute_async_script(
             "const done = arguments[0];"
             "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa',"
