@@ -170,7 +170,16 @@ class BulkBody(msgspec.Struct, frozen=True):
             maxItems=RECIPIENTS,
         ),
     ] = None
-    message: Annotated[str | None, _told("The text for all `recipients`.", "Bonjour", minLength=1, maxLength=rules.MESSAGE_CHARACTERS, pattern=TEXT_PATTERN)] = None
+    message: Annotated[
+        str | None,
+        _told(
+            "The text for all `recipients`.",
+            "Bonjour",
+            minLength=1,
+            maxLength=rules.MESSAGE_CHARACTERS,
+            pattern=TEXT_PATTERN,
+        ),
+    ] = None
     messages: Annotated[list[Any] | None, Entries] = None
     priority: Priority = None
     webhook_url: Hook = None
@@ -215,7 +224,11 @@ class OtpBody(msgspec.Struct, frozen=True):
     ] = None
     template: Annotated[
         str | None,
-        _told("The text, with {{code}} or {code} where the code goes.", rules.OTP_TEMPLATE, pattern=r"\{code\}"),
+        _told(
+            "The text, with {{code}} or {code} where the code goes.",
+            rules.OTP_TEMPLATE,
+            pattern=r"\{code\}",
+        ),
     ] = None
     purpose: Annotated[
         str | None,
@@ -265,9 +278,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
     ]
     secret: Annotated[
         str | None,
-        _line(
-            "Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS
-        ),
+        _line("Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS),
     ] = None
 
 

@@ -43,7 +43,11 @@ def test_no_request_gets_a_5xx_or_an_answer_that_the_document_does_not_tell(
             *("--exclude-path", "/metrics"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.box.envelope_check", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": "tests.box.envelope_check",
+            "PYTHONPATH": str(ROOT),
+        },
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -52,4 +56,3 @@ def test_no_request_gets_a_5xx_or_an_answer_that_the_document_does_not_tell(
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
     assert "in_the_envelope" in done.stdout or "No issues found" in done.stdout
     assert "status=500" not in box.log()
-
