@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from appliance.bodies import LINE_PATTERN, NATIONAL, SHORT_CODE, TEXT_PATTERN
+from appliance.bodies import INTERNATIONAL, LINE_PATTERN, NATIONAL, SHORT_CODE, TEXT_PATTERN
 from appliance.orders import MessageStatus
 from appliance.refusals import Code
 from appliance.rules import MESSAGE_CHARACTERS, SENDER_CHARACTERS
@@ -56,7 +56,14 @@ def _query(name: str, description: str, example: Any = None, **schema: Any) -> P
 MESSAGE_ID = _path("message_id", "The id that the send answered.", "msg_1234567890abcdef")
 WEBHOOK_ID = _path("webhook_id", "The id that configure answered.", "wh_1")
 LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "1")
-NUMBER = _path("number", "A number of the list, + written as %2B.", "+33612345678")
+NUMBER = Parameter(
+    "number",
+    "path",
+    "A number of the list, + written as %2B.",
+    {"type": "string", "pattern": f"^(?:{INTERNATIONAL}|{SHORT_CODE})$"},
+    required=True,
+    example="+33612345678",
+)
 
 PAGE = _query("page", "From 1.", 1, type="integer", minimum=1, maximum=10**12, default=1)
 LIMIT = _query("limit", "Entries a page.", 20, type="integer", minimum=1, maximum=100, default=50)
