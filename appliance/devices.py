@@ -243,6 +243,8 @@ class Devices:
             ),
             journal=journal,
             control=control,
+            # A port that was unplugged comes back under another name; the link is always the same.
+            link=self._data / f"simulated-modem-{index}",
         )
         self._simulators.append(simulator)
         return await simulator.start()
