@@ -27,8 +27,10 @@ SETTINGS = {
     "ZIMBOX_ARCHIVE_BATCH": "5",
 }
 # Taken after 15 ms; the report comes while the box lives, while it is dead, or when it is back.
-NETWORK = ("--latency", "15", "--latency-jitter", "10", "--report-delay", "150")
-NETWORK += ("--report-jitter", "140", "--seed")
+NETWORK = (
+    *("--latency", "15", "--latency-jitter", "10"),
+    *("--report-delay", "150", "--report-jitter", "140", "--seed"),
+)
 
 
 class Posted(msgspec.Struct, frozen=True):

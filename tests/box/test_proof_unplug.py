@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_modem_unplugged_in_the_middle_of_a_part(
     assert what_the_box_says(box, client) == ("online",) * 3
     told = [client.until(message_id, "sent", "delivered", "failed") for message_id in sent]
     for text, one in zip(TEXTS, told, strict=True):
-        wanted = eventually(lambda text=text, one=one: _settled(modem, text, one), "a last report")
+        wanted = eventually(partial(_settled, modem, text, one), "a last report")
         told_last = client.until(one["message_id"], wanted)
         lost = at == "body" and one["message_id"] in doubtful
         assert (wanted == "failed") == lost
