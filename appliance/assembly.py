@@ -20,6 +20,7 @@ from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
 from appliance.outbox import Outbox
+from appliance.owner import Owner
 from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
@@ -35,7 +36,7 @@ FIRST_DEVICE_SECONDS = 3.0
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+    """The running gateway: `gateway` for the web, `owner` for the page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -45,6 +46,7 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
+        self.owner = Owner(box, self.devices, self.gateway)
         balances = Balances(box.clock, self.devices.attached)
         self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
@@ -82,6 +84,7 @@ class Assembly:
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(

@@ -17,7 +17,7 @@ from appliance.clock import Clock
 from appliance.config import Limits, ModemSettings, Power
 from appliance.rules import timestamp
 from appliance.store import devices as table
-from appliance.store import events
+from appliance.store import events, owner
 from modem.device import Device
 from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
@@ -241,10 +241,10 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
-            # A port that was unplugged comes back under another name; the link is always the same.
-            link=self._data / f"simulated-modem-{index}",
         )
         self._simulators.append(simulator)
         return await simulator.start()
@@ -318,6 +318,7 @@ class Devices:
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            attached.limits = owner.limits(db, number) or attached.limits
             table.describe(db, number, attached.settings.name, identity.phone_number)
             if clients:
                 table.assign(db, number, clients)

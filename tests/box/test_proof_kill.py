@@ -28,8 +28,8 @@ SETTINGS = {
 }
 # Taken after 15 ms; the report comes while the box lives, while it is dead, or when it is back.
 NETWORK = (
-    *("--latency", "15", "--latency-jitter", "10"),
-    *("--report-delay", "150", "--report-jitter", "140", "--seed"),
+    *("--latency", "15", "--latency-jitter", "10", "--report-delay", "150"),
+    *("--report-jitter", "140", "--seed"),
 )
 
 
