@@ -22,7 +22,9 @@ BENCHES: dict[str, Callable[[Path], str]] = {"line": bench_line}
 def main(words: list[str]) -> None:
     unknown = set(words) - set(BENCHES)
     if unknown:
-        raise SystemExit(f"no such measurement: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+        raise SystemExit(
+            f"no such measurement: {', '.join(unknown)}; there are {', '.join(BENCHES)}"
+        )
     for name in words or BENCHES:
         with tempfile.TemporaryDirectory(prefix="zimbox-bench-", dir=Path.cwd()) as folder:
             print(BENCHES[name](Path(folder)), flush=True)  # noqa: T201 - that is what it is for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def parts(passed: list[Passed]) -> list[Part]:
 
 def gaps(sent: list[Part]) -> list[float]:
     """Milliseconds from the OK of one message to the first byte of the next AT+CMGS."""
-    return [(b.asked - a.answered) / 1e6 for a, b in zip(sent, sent[1:], strict=False)]
+    return [(b.asked - a.answered) / 1e6 for a, b in itertools.pairwise(sent)]
 
 
 def idle(sent: list[Part]) -> list[float]:
@@ -128,7 +129,9 @@ def burst(client: Client, n: int) -> None:
         assert answer.status_code == 202, answer.text
 
 
-def measure(folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms: float = 20) -> Line:
+def measure(
+    folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms: float = 20
+) -> Line:
     """All of it in one run; the disk is measured before, between and after."""
     bench = Bench(folder, latency_ms)
     try:
@@ -136,8 +139,7 @@ def measure(folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms:
         answered = from_202(bench.client, singles, 0.06)
         bench.until_taken(singles)
         first = [
-            (part.asked - moment) / 1e6
-            for part, moment in zip(bench.sent(), answered, strict=True)
+            (part.asked - moment) / 1e6 for part, moment in zip(bench.sent(), answered, strict=True)
         ]
         disk += syncs(folder, 100)
         burst(bench.client, bursts)
