@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from appliance.config import Config, ModemSettings
 from appliance.devices import Attached, Devices
 from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
+from appliance.ids import LONG_SHIFT
 from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
 from appliance.outbox import Outbox
+from appliance.owner import Owner
 from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
@@ -29,10 +32,12 @@ log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
 VAULT = "secret.key"
+# A present modem says who it is within a second or two; without one the API should not wait longer.
+FIRST_DEVICE_SECONDS = 3.0
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+    """The running gateway: `gateway` for the web, `owner` for the page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -42,6 +47,7 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
+        self.owner = Owner(box, self.devices, self.gateway)
         balances = Balances(box.clock, self.devices.attached)
         self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
@@ -63,7 +69,11 @@ class Assembly:
             raise
         new_ids = await db.read(archive.marks)
         box = Box(
-            config, clock or SystemClock(config.clock.trust), db, new_ids, Vault(data / VAULT)
+            config,
+            clock or SystemClock(config.clock.trust, new_ids.marks[0] >> LONG_SHIFT),
+            db,
+            new_ids,
+            Vault(data / VAULT),
         )
         return cls(box, lock)
 
@@ -80,6 +90,7 @@ class Assembly:
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
@@ -90,7 +101,16 @@ class Assembly:
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
+        await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
+
+    async def _meet_first_device(self) -> None:
+        """On the very first start no device has a number yet: give a modem a moment to tell its IMEI."""
+        known = await self.box.db.read(lambda db: db.execute("SELECT 1 FROM device").fetchone())
+        if known is None and self.devices.attached:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_DEVICE_SECONDS):
+                    await self.devices.first_known.wait()
 
     def _join(self, attached: Attached) -> None:
         """A modem was attached: its two loops."""

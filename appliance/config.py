@@ -41,6 +41,13 @@ class Server(Settings, frozen=True):
     metrics_token: str = ""  # empty: /metrics needs none
 
 
+class Page(Settings, frozen=True):
+    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    claim_window_minutes: NotNegative = 60.0
+    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    setup_code_file: str = ""
+
+
 class ClockSettings(Settings, frozen=True):
     trust: Literal["auto", "always"] = "auto"
     # What a scheduled message may be late by (the box was off, the clock unknown) and still be sent.
@@ -183,6 +190,7 @@ class Config(Settings, frozen=True):
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
+    page: Page = Page()
     clock: ClockSettings = ClockSettings()
     queue: Queue = Queue()
     sending: Sending = Sending()

@@ -17,7 +17,7 @@ from appliance.clock import Clock
 from appliance.config import Limits, ModemSettings, Power
 from appliance.rules import timestamp
 from appliance.store import devices as table
-from appliance.store import events
+from appliance.store import events, owner
 from modem.device import Device
 from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
@@ -183,6 +183,7 @@ class Devices:
         self.joined: Callable[[Attached], None] = lambda _: (
             None
         )  # the assembly starts its legs here
+        self.first_known = asyncio.Event()  # some modem has its number
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
 
@@ -240,6 +241,8 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
         )
@@ -315,12 +318,14 @@ class Devices:
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            attached.limits = owner.limits(db, number) or attached.limits
             table.describe(db, number, attached.settings.name, identity.phone_number)
             if clients:
                 table.assign(db, number, clients)
             return number
 
         attached.number = await self._box.db.write(work)
+        self.first_known.set()
 
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""

@@ -51,7 +51,8 @@ class Housekeeping:
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
         self.every("revoked", 15.0, self.cancel_of_revoked)
         self.every("archive", 30.0, self.archive)
-        self.every("expiry", MINUTE, self.expire)
+        lifetime = self._box.config.queue.lifetime_hours * 3600
+        self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
         self.every("reports", MINUTE, self.close_reports)
         self.every("inbox", MINUTE, self.give_up_waiting)
         self.every("tidy", 15 * MINUTE, self.tidy)

@@ -25,9 +25,13 @@ class Cursor:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        taken = self._octets[self._at : self._at + count]
+        taken = self.at_most(count)
         if len(taken) < count:
             raise PduError(f"cut short: {count} octets expected, {len(taken)} left")
+        return taken
+
+    def at_most(self, count: int) -> bytes:
+        taken = self._octets[self._at : self._at + count]
         self._at += count
         return taken
 
@@ -47,9 +51,9 @@ _MAX_NAME_SEPTETS: Final = 11  # ten octets
 
 
 def is_number(address: str) -> bool:
-    """Whether it can be written in digits: an optional plus, then `0-9*#abc`."""
+    """Whether it can be written in digits: an optional plus, then `0-9*#abc`, not letters alone."""
     digits = address.removeprefix("+")
-    return bool(digits) and all(each in _DIGITS for each in digits)
+    return all(each in _DIGITS for each in digits) and not set(digits) <= set("abc")
 
 
 def encode_address(address: str) -> bytes:

@@ -130,6 +130,7 @@ class Service:
             "status": 0.0,
             "clock": 0.0,
             "sim": now + timing.idle_poll_seconds,
+            "settings": now + timing.stored_poll_seconds,
         }
 
     async def serve(self, made: Settings) -> None:
@@ -178,7 +179,7 @@ class Service:
             await self._talk.ask("AT")  # resynchronises before
         while self._resyncs < port.resyncs:
             self._resyncs += 1
-            self._board.count(Step.RESYNC)
+            self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:
             port.suspect = False
             if port.echoed or not await settings.holds(self._talk, made):
@@ -232,6 +233,7 @@ class Service:
         timing = self._talk.timing
         looks = (
             ("sim", self._look_at_sim, timing.idle_poll_seconds),
+            ("settings", self._look_at_settings, timing.stored_poll_seconds),
             ("status", self._look_at_network, timing.idle_poll_seconds),
             ("clock", self._look_at_clock, timing.clock_poll_seconds),
             ("other_stores", self._look_everywhere, timing.other_store_seconds),
@@ -250,6 +252,10 @@ class Service:
         found = await sim.iccid(self._talk)
         if identity is not None and found and found != identity.iccid:
             raise Again("another SIM is in the modem")
+
+    async def _look_at_settings(self) -> None:
+        self._talk.port.suspect = True  # some modules forget +CNMI without any restart
+        self.poke()
 
     async def _look_at_network(self) -> None:
         if self._board.status.warning and (

@@ -74,14 +74,18 @@ def decode_user_data(cursor: Cursor, coding: Coding, *, has_header: bool) -> Con
     """Octets behind the announced length are left alone: some networks send them."""
     length = cursor.octet()
     packed = coding.alphabet is Alphabet.GSM7 and not coding.compressed
-    octets = cursor.take((length * 7 + 7) // 8 if packed else length)
-    ahead = octets[0] + 1 if has_header and octets else 0
-    if ahead > len(octets) or (has_header and not octets):
+    announced = (length * 7 + 7) // 8 if packed else length
+    octets = cursor.at_most(announced)
+    ahead = (octets[0] if octets else 0) + 1 if has_header else 0
+    if ahead > len(octets):
         raise PduError("a user data header longer than the user data")
+    skip = alphabets.header_septets(ahead) if packed else ahead
+    # Nothing behind the header: the octet that would hold the last fill bits may be missing.
+    if len(octets) < announced and length > skip:
+        raise PduError(f"cut short: {announced} octets of user data, {len(octets)} left")
     header = _decode_header(octets[1:ahead])
     if not packed:
         return Content(coding, header, octets[ahead:])
-    skip = alphabets.header_septets(ahead)
     return Content(coding, header, alphabets.unpack(octets, max(length - skip, 0), skip))
 
 

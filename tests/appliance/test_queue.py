@@ -76,6 +76,32 @@ async def test_a_message_of_three_parts_is_delivered_only_when_all_are(stage: St
         assert await stage.status(number) == status
 
 
+async def test_a_part_that_failed_and_arrived_after_all_does_not_unfail_the_others(
+    stage: Stage,
+) -> None:
+    number = await stage.take(parts=2)
+    for reference in (1, 2):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, reference))
+    for reference, tp_status, status in (
+        (1, 0x62, "failed"),
+        (1, 0, "failed"),
+        (2, 0, "delivered"),
+    ):
+        await stage.report(reference, tp_status)
+        assert await stage.status(number) == status
+
+
+async def test_a_part_refused_after_its_message_failed_goes_no_more(stage: Stage) -> None:
+    number = await stage.take(parts=2)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 1))
+    second = await stage.must_claim()
+    await stage.report(1, 0x62)
+    await stage.record(second, Outcome(Verdict.AGAIN, fault=REFUSED))
+    stage.now += 60_000
+    assert isinstance(await stage.claim(), Nothing)
+    assert await stage.status(number) == "failed"
+
+
 async def test_a_failed_part_fails_the_message_and_drops_what_waits(stage: Stage) -> None:
     number = await stage.take(parts=3)
     await stage.record(await stage.must_claim(), TAKEN)

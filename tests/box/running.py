@@ -6,11 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -52,7 +53,13 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_
 class RunningBox:
     """One `zimbox serve` on a data folder, with a simulated modem unless told otherwise."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        modems: Sequence[str] = ("sim",),
+    ) -> None:
+        self._modems = modems
         self.data = folder / "data"
         self.journal = folder / "journal.jsonl"
         self.control = folder / "control"
@@ -68,7 +75,8 @@ class RunningBox:
             self._process = subprocess.Popen(
                 [
                     *(str(ZIMBOX), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"),
-                    *("--modem", "sim", "--sim-journal", str(self.journal)),
+                    *(word for modem in self._modems for word in ("--modem", modem)),
+                    *("--sim-journal", str(self.journal)),
                     *("--sim-control", str(self.control), *more),
                 ],
                 env=self._environment,
@@ -77,8 +85,12 @@ class RunningBox:
                 text=True,
             )
         assert self._process.stdout is not None
-        self.url = _address(self._process.stdout, self.log)
-        eventually(self._healthy, "GET /health", START_SECONDS)
+        try:
+            self.url = _address(self._process.stdout, self.log)
+            eventually(self._healthy, "GET /health", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _healthy(self) -> bool:
@@ -135,6 +147,17 @@ class RunningBox:
         client_id = of or self.zimbox("client", "create")["client_id"]
         made = self.zimbox("key", "create", "--client", client_id, *key_options)
         return Client(self.url, made["client_id"], made["api_key"], made["key_id"])
+
+    def simulate(self, **order: object) -> dict[str, Any]:
+        """Order something of the running simulator."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(REQUEST_SECONDS)
+            line.connect(str(self.control))
+            line.sendall(json.dumps(order).encode() + b"\n")
+            with line.makefile() as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        assert answer["ok"], answer
+        return answer
 
     def received(self) -> list[dict[str, Any]]:
         """What the simulated network took, in order: the truth."""
@@ -203,14 +226,16 @@ class Client:
         told: dict[str, Any] = answer.json()
         return told
 
-    def until(self, message_id: str, *statuses: str) -> dict[str, Any]:
+    def until(
+        self, message_id: str, *statuses: str, seconds: float = SETTLE_SECONDS
+    ) -> dict[str, Any]:
         """Its status as soon as it is one of these."""
 
         def look() -> dict[str, Any] | None:
             told = self.status(message_id)
             return told if told["status"] in statuses else None
 
-        return eventually(look, f"{message_id} {' or '.join(statuses)}")
+        return eventually(look, f"{message_id} {' or '.join(statuses)}", seconds)
 
 
 def code(answer: requests.Response, status: int) -> str:

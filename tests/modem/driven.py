@@ -14,7 +14,7 @@ import msgspec
 from modem import pdu
 from modem.alphabet import Alphabet
 from modem.device import Device, Line, Timing
-from modem.interface import Event, Outcome, Received, State, Status, Tpdu
+from modem.interface import Changed, Event, Outcome, Received, State, Status, Tpdu
 from modem.pdu import Deliver, Report, Submit
 from modem.simulator import Settings, Simulator
 
@@ -84,11 +84,23 @@ class Driven:
         return self.device.status
 
     async def left(self, state: State) -> Status:
-        await self.until(lambda: self.device.status.state is not state)
+        """Until the modem has been in another state, were it for a moment only."""
+        before = len(self.events)
+
+        def left() -> bool:
+            return self.device.status.state is not state or any(
+                isinstance(event, Changed) and event.status.state is not state
+                for event in self.events[before:]
+            )
+
+        await self.until(left)
         return self.device.status
 
     async def ready(self) -> Status:
         return await self.state(State.READY)
+
+    async def reported(self, count: int) -> None:
+        await self.until(lambda: len(self.reports) >= count)
 
     async def order(self, do: str, **words: Any) -> dict[str, Any]:
         answer = await self.simulator.command({"do": do, **words})

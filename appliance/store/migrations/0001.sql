@@ -334,6 +334,7 @@ CREATE TABLE inbound_part (
   total INTEGER NOT NULL,
   number INTEGER NOT NULL,
   text TEXT NOT NULL,
+  hex TEXT NOT NULL,                  -- as received: a character may be cut between two parts
   sent_at INTEGER,
   arrived_at INTEGER NOT NULL
 );
