@@ -128,7 +128,9 @@ def burst(client: Client, n: int) -> None:
         assert answer.status_code == 202, answer.text
 
 
-def measure(folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms: float = 20) -> Line:
+def measure(
+    folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms: float = 20
+) -> Line:
     """All of it in one run; the disk is measured before, between and after."""
     bench = Bench(folder, latency_ms)
     try:
@@ -136,8 +138,7 @@ def measure(folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms:
         answered = from_202(bench.client, singles, 0.06)
         bench.until_taken(singles)
         first = [
-            (part.asked - moment) / 1e6
-            for part, moment in zip(bench.sent(), answered, strict=True)
+            (part.asked - moment) / 1e6 for part, moment in zip(bench.sent(), answered, strict=True)
         ]
         disk += syncs(folder, 100)
         burst(bench.client, bursts)
