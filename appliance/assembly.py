@@ -16,6 +16,7 @@ from appliance.config import Config, ModemSettings
 from appliance.devices import Attached, Devices
 from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
+from appliance.ids import LONG_SHIFT
 from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
@@ -67,7 +68,11 @@ class Assembly:
             raise
         new_ids = await db.read(archive.marks)
         box = Box(
-            config, clock or SystemClock(config.clock.trust), db, new_ids, Vault(data / VAULT)
+            config,
+            clock or SystemClock(config.clock.trust, new_ids.marks[0] >> LONG_SHIFT),
+            db,
+            new_ids,
+            Vault(data / VAULT),
         )
         return cls(box, lock)
 

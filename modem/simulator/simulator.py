@@ -76,6 +76,8 @@ class Simulator:
     async def start(self) -> str:
         """Make the port and switch the modem on. Returns the port's name (or the link's)."""
         name = self.line.open()
+        chosen = self.settings
+        self.journal.write("start", personality=chosen.personality, imei=chosen.imei, port=name)
         self.equipment.power_on()
         if self._control:
             await self._control.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def parts(passed: list[Passed]) -> list[Part]:
 
 def gaps(sent: list[Part]) -> list[float]:
     """Milliseconds from the OK of one message to the first byte of the next AT+CMGS."""
-    return [(b.asked - a.answered) / 1e6 for a, b in zip(sent, sent[1:], strict=False)]
+    return [(b.asked - a.answered) / 1e6 for a, b in itertools.pairwise(sent)]
 
 
 def idle(sent: list[Part]) -> list[float]:

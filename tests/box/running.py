@@ -85,8 +85,12 @@ class RunningBox:
                 text=True,
             )
         assert self._process.stdout is not None
-        self.url = _address(self._process.stdout, self.log)
-        eventually(self._healthy, "GET /health", START_SECONDS)
+        try:
+            self.url = _address(self._process.stdout, self.log)
+            eventually(self._healthy, "GET /health", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _healthy(self) -> bool:
