@@ -17,7 +17,11 @@ def bench_line(folder: Path) -> str:
     return line.tell(line.measure(folder, latency_ms=LATENCY_MS), LATENCY_MS)
 
 
-BENCHES: dict[str, Callable[[Path], str]] = {"line": bench_line, "peers": peers.measure, "million": million.measure}
+BENCHES: dict[str, Callable[[Path], str]] = {
+    "line": bench_line,
+    "peers": peers.measure,
+    "million": million.measure,
+}
 
 
 def main(words: list[str]) -> None:

@@ -17,14 +17,36 @@ import requests
 from appliance.ids import LONG_SHIFT
 from appliance.store.database import beside
 from appliance.store.tally import DAY_MS, HOUR_MS
-from tests.box.running import Client, RunningBox
+from tests.box.running import RunningBox
 
 DAYS = 89  # within the retention
 ROUNDS = 30
-WORDS = (
-    "votre commande livraison demain rendez-vous médecin confirmé facture disponible code promo "
-    "merci rappel colis arrive samedi boutique ouverte réponse stop équipe bonjour client prochain"
-).split()
+WORDS = [
+    "votre",
+    "commande",
+    "livraison",
+    "demain",
+    "rendez-vous",
+    "médecin",
+    "confirmé",
+    "facture",
+    "disponible",
+    "code",
+    "promo",
+    "merci",
+    "rappel",
+    "colis",
+    "arrive",
+    "samedi",
+    "boutique",
+    "ouverte",
+    "réponse",
+    "stop",
+    "équipe",
+    "bonjour",
+    "client",
+    "prochain",
+]
 STATUSES = ("delivered",) * 90 + ("sent",) * 5 + ("failed",) * 4 + ("cancelled",)
 RARE_EVERY = 10_000  # messages: one of them holds the rare word
 EXPORT_SECONDS = 900.0
@@ -44,7 +66,12 @@ def rows(n: int, scope: int, end: int) -> Iterator[tuple[object, ...]]:
         delivered = at + 4000 if status == "delivered" else None
         failed = at + 4000 if status == "failed" else None
         yield (
-            *((at << LONG_SHIFT) + (k & 0xFFFF), scope, "sms", f"+336{chance.randrange(50_000):08d}"),
+            *(
+                (at << LONG_SHIFT) + (k & 0xFFFF),
+                scope,
+                "sms",
+                f"+336{chance.randrange(50_000):08d}",
+            ),
             *(body, "GSM-7", 1, 3, 1, status, int(left), int(left), 3, 0, at, at),
             *(at + 2000 if left else None, delivered, failed, at if not left else None),
             *("NETWORK_ERROR" if failed else None, 0, "fail", '{"parts":[],"tries":[]}'),
@@ -130,7 +157,9 @@ class Stored:
 
 
 def _date(days_ago: float) -> str:
-    return datetime.fromtimestamp(time.time() - days_ago * 86400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(time.time() - days_ago * 86400, UTC).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 Ask = Callable[[Stored], object]
