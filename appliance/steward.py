@@ -21,7 +21,9 @@ class NoSteward(Exception):
     """This box has no steward: it is not the appliance's image."""
 
 
-async def ask(verb: str, *, socket: Path = SOCKET, **details: object) -> AsyncIterator[dict[str, Any]]:
+async def ask(
+    verb: str, *, socket: Path = SOCKET, **details: object
+) -> AsyncIterator[dict[str, Any]]:
     """Every line of the answer; the last one has "done": true and "ok". Raises NoSteward, TimeoutError."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)

@@ -19,10 +19,23 @@ PROJECT = HERE.parent
 BUILD = PROJECT / "build" / "image"
 # Of everything in the image, unless the caller says otherwise: the moment of the last commit.
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or int(
-    subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    subprocess.run(
+        ["git", "log", "-1", "--format=%ct"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 )
 SIGNATURE = "5a494d42"  # "ZIMB": by it the initramfs knows the card
-BOARDS = ("bcm2837-rpi-zero-2-w", "bcm2837-rpi-3-a-plus", "bcm2837-rpi-3-b", "bcm2837-rpi-3-b-plus", "bcm2711-rpi-4-b", "bcm2711-rpi-400")
+BOARDS = (
+    "bcm2837-rpi-zero-2-w",
+    "bcm2837-rpi-3-a-plus",
+    "bcm2837-rpi-3-b",
+    "bcm2837-rpi-3-b-plus",
+    "bcm2711-rpi-4-b",
+    "bcm2711-rpi-400",
+)
 # Ours, and what of it runs on the box.
 PACKAGES = ("appliance", "modem", "web", "image/box")
 # Kernel modules for hardware that no Pi has or an SMS gateway never uses.
@@ -34,9 +47,11 @@ USELESS_MODULES = (
     "drivers/net/wireless/ath", "drivers/net/wireless/intel", "drivers/net/wireless/marvell",
     "drivers/net/wireless/mediatek", "drivers/net/wireless/ti", "drivers/crypto", "drivers/bluetooth", "drivers/nfc",
     "drivers/input/touchscreen", "drivers/input/joystick", "net/bluetooth", "net/nfc", "net/ceph", "net/sctp",
-    "net/openvswitch", "net/batman-adv", "net/dccp", "net/tipc", "net/rds", "net/smc", "net/mac802154", "net/ieee802154",
-    "fs/btrfs", "fs/xfs", "fs/ocfs2", "fs/gfs2", "fs/f2fs", "fs/jfs", "fs/ceph", "fs/smb", "fs/nfs", "fs/nfsd", "fs/nilfs2",
-    "fs/reiserfs", "fs/ubifs", "fs/afs", "fs/9p", "fs/dlm", "fs/orangefs", "fs/bcachefs",
+    "net/openvswitch", "net/batman-adv", "net/dccp", "net/tipc",
+    "net/rds", "net/smc", "net/mac802154",
+    "net/ieee802154", "fs/btrfs", "fs/xfs", "fs/ocfs2", "fs/gfs2", "fs/f2fs", "fs/jfs", "fs/ceph", "fs/smb",
+    "fs/nfs", "fs/nfsd", "fs/nilfs2", "fs/reiserfs", "fs/ubifs", "fs/afs", "fs/9p", "fs/dlm",
+    "fs/orangefs", "fs/bcachefs",
 )  # fmt: skip
 TOOLS = {
     "mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "qemu-aarch64-static": "qemu-user-static",
@@ -53,7 +68,9 @@ def missing() -> list[str]:
     if not _which("uv"):
         lacks.append("uv (pip install uv)")
     if not _python():
-        lacks.append("a Python 3.13 for the byte code: Debian 13's python3, or any on the PATH as python3.13")
+        lacks.append(
+            "a Python 3.13 for the byte code: Debian 13's python3, or any on the PATH as python3.13"
+        )
     if os.geteuid():
         lacks.append("root: package scripts run in a chroot, and the image keeps its owners")
     return lacks
@@ -75,8 +92,9 @@ def build() -> Path:
     card = _boot_partition(root, loose, kernel)
     _say("root.squashfs")
     squashfs = BUILD / "root.squashfs"
-    _run("mksquashfs", root, squashfs, "-noappend", "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "15",
-         "-b", "256K", "-all-time", str(EPOCH), "-mkfs-time", str(EPOCH), without_epoch=True)  # fmt: skip
+    _run("mksquashfs", root, squashfs, "-noappend", "-quiet", "-no-progress",
+         "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K",
+         "-all-time", str(EPOCH), "-mkfs-time", str(EPOCH), without_epoch=True)  # fmt: skip
     return _card(card, kernel)
 
 
@@ -108,7 +126,13 @@ def _root(tar: Path) -> Path:
     _say("root")
     root = _fresh(BUILD / "root")
     _run("tar", "-xf", tar, "-C", root)
-    for left in ("var/cache/apt", "var/lib/apt", "var/lib/dpkg/info", "usr/share/doc-base", "usr/lib/udev/hwdb.d"):
+    for left in (
+        "var/cache/apt",
+        "var/lib/apt",
+        "var/lib/dpkg/info",
+        "usr/share/doc-base",
+        "usr/lib/udev/hwdb.d",
+    ):
         shutil.rmtree(root / left, ignore_errors=True)
     return root
 
@@ -142,13 +166,18 @@ def application(app: Path) -> None:
          "--target", app, "-r", PROJECT / "requirements/run.txt")  # fmt: skip
     shutil.rmtree(app / "bin", ignore_errors=True)
     (app / ".lock").unlink(missing_ok=True)
-    listed = _output("git", "ls-files", "--cached", *PACKAGES, "image/__init__.py", cwd=PROJECT).splitlines()
+    listed = _output(
+        "git", "ls-files", "--cached", *PACKAGES, "image/__init__.py", cwd=PROJECT
+    ).splitlines()
     for name in listed:
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PROJECT / name, app / name)
     for record in app.glob("*.dist-info/RECORD"):
         record.unlink()  # names the bin/ that was dropped, in an order of its own
-    for direct in [*app.glob("*.dist-info/direct_url.json"), *app.glob("*.dist-info/uv_cache.json")]:
+    for direct in [
+        *app.glob("*.dist-info/direct_url.json"),
+        *app.glob("*.dist-info/uv_cache.json"),
+    ]:
         direct.unlink()
     compile_python(app, "/usr/lib/zimbox/app")
 
@@ -166,7 +195,11 @@ def _python() -> str:
     """A Python of this machine that has Debian 13's byte code (3.13), "" if there is none."""
     ask = "import sys; print(*sys.version_info[:2])"
     for name in ("python3.13", "python3", sys.executable):
-        asked = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False) if _which(name) else None
+        asked = (
+            subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False)
+            if _which(name)
+            else None
+        )
         if asked and asked.stdout.split() == ["3", "13"]:
             return name
     return ""
@@ -192,7 +225,9 @@ def _configure(root: Path) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "etc/machine-id").write_text("")
     (root / "etc/shadow-").unlink(missing_ok=True)
-    (root / "etc/zimbox-release").write_text(json.dumps({"version": version(), "built": EPOCH}) + "\n")
+    (root / "etc/zimbox-release").write_text(
+        json.dumps({"version": version(), "built": EPOCH}) + "\n"
+    )
 
 
 MASKED = (
@@ -201,10 +236,12 @@ MASKED = (
     "systemd-update-done.service", "systemd-random-seed.service", "systemd-machine-id-commit.service",
     "systemd-sysusers.service", "systemd-firstboot.service",
     # No screen, no keyboard.
-    "getty@tty1.service", "getty.target", "console-getty.service", "serial-getty@.service", "systemd-ask-password-wall.path",
+    "getty@tty1.service", "getty.target", "console-getty.service", "serial-getty@.service",
+    "systemd-ask-password-wall.path",
     # Of no use here.
-    "dev-hugepages.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "apt-daily.timer", "apt-daily-upgrade.timer",
-    "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "systemd-networkd-wait-online.service",
+    "dev-hugepages.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "apt-daily.timer",
+    "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
+    "fstrim.timer", "systemd-networkd-wait-online.service",
 )  # fmt: skip
 
 
@@ -224,14 +261,21 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
         shutil.copyfile(trees / f"{board}.dtb", boot / f"{board}.dtb")
     overlay(boot / "overlays/zimbox-uart.dtbo")
     # Some firmware looks for overlays only where it finds this file.
-    (boot / "overlays/README").write_text("The overlay of this card; its source is image/boot/zimbox-uart.dtso.\n")
+    (boot / "overlays/README").write_text(
+        "The overlay of this card; its source is image/boot/zimbox-uart.dtso.\n"
+    )
     (boot / "config.txt").write_text((HERE / "boot/config.txt").read_text())
     cmdline = (HERE / "boot/cmdline.txt").read_text().replace("@SIGNATURE@", SIGNATURE)
     (boot / "cmdline.txt").write_text(cmdline)
     shutil.copyfile(HERE / "boot/zimbox.toml.example", boot / "zimbox.toml.example")
     modules = next((root / "usr/lib/modules").iterdir())
     archive = initramfs.cpio(
-        initramfs.contents(modules, loose / "usr/bin/busybox", loose / "usr/sbin/e2fsck.static", HERE / "initramfs/init")
+        initramfs.contents(
+            modules,
+            loose / "usr/bin/busybox",
+            loose / "usr/sbin/e2fsck.static",
+            HERE / "initramfs/init",
+        )
     )
     (BUILD / "initrd.cpio").write_bytes(archive)
     _run("zstd", "-q", "-f", "-19", "-T1", BUILD / "initrd.cpio", "-o", boot / "initrd.img")
@@ -247,7 +291,10 @@ def overlay(target: Path) -> None:
 def _card(card: Path, kernel: str) -> Path:
     _say("card")
     config = (HERE / "genimage.cfg").read_text()
-    config = config.replace("@SIGNATURE@", f"0x{SIGNATURE}").replace("@EPOCH@", str(EPOCH))
+    moment = time.strftime(
+        "%Y%m%d%H%M%S", time.gmtime(EPOCH)
+    )  # mke2fs takes plain seconds for a date
+    config = config.replace("@SIGNATURE@", f"0x{SIGNATURE}").replace("@MOMENT@", moment)
     (BUILD / "genimage.cfg").write_text(config)
     _run("genimage", "--config", BUILD / "genimage.cfg", "--rootpath", card, "--inputpath", BUILD,
          "--outputpath", BUILD, "--tmppath", _fresh(BUILD / "tmp"), "--loglevel", "1")  # fmt: skip
@@ -266,7 +313,7 @@ STARTED = time.monotonic()
 
 
 def _say(step: str) -> None:
-    print(f"[{time.monotonic() - STARTED:6.1f} s] {step}", flush=True)  # noqa: T201
+    print(f"[{time.monotonic() - STARTED:6.1f} s] {step}", flush=True)
 
 
 def _fresh(folder: Path) -> Path:
@@ -281,7 +328,7 @@ def _which(tool: str) -> str | None:
 
 def _run(*command: object, without_epoch: bool = False) -> None:
     """A tool with the image's date. mksquashfs wants its own options instead."""
-    environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "E2FSPROGS_FAKE_TIME": str(EPOCH), "LC_ALL": "C"}
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C", "TZ": "UTC"}
     if without_epoch:
         del environment["SOURCE_DATE_EPOCH"]
     environment["PATH"] += ":/usr/sbin:/sbin"
@@ -289,4 +336,6 @@ def _run(*command: object, without_epoch: bool = False) -> None:
 
 
 def _output(*command: object, cwd: Path | None = None) -> str:
-    return subprocess.run([str(word) for word in command], check=True, cwd=cwd, text=True, capture_output=True).stdout
+    return subprocess.run(
+        [str(word) for word in command], check=True, cwd=cwd, text=True, capture_output=True
+    ).stdout

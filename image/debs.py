@@ -74,7 +74,9 @@ def wanted(text: str) -> list[tuple[Kind, str]]:
             case ["install" | "unpack" as kind, name]:
                 entries.append((kind, name))
             case _:
-                raise LockError(f"{WANTED.name}:{number}: {line!r} is not 'install NAME' or 'unpack NAME'")
+                raise LockError(
+                    f"{WANTED.name}:{number}: {line!r} is not 'install NAME' or 'unpack NAME'"
+                )
     return entries
 
 
@@ -84,9 +86,13 @@ def read_lock(text: str) -> list[Deb]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
             continue
-        found = re.fullmatch(r"(install|unpack) ([a-z0-9][a-z0-9.+-]+)=(\S+) sha256:([0-9a-f]{64})", line)
+        found = re.fullmatch(
+            r"(install|unpack) ([a-z0-9][a-z0-9.+-]+)=(\S+) sha256:([0-9a-f]{64})", line
+        )
         if not found:
-            raise LockError(f"packages.lock:{number}: {line!r} is not 'KIND NAME=VERSION sha256:HASH'")
+            raise LockError(
+                f"packages.lock:{number}: {line!r} is not 'KIND NAME=VERSION sha256:HASH'"
+            )
         kind: Kind = "install" if found[1] == "install" else "unpack"
         debs.append(Deb(kind, found[2], found[3], found[4]))
     return debs
@@ -132,7 +138,12 @@ class Apt:
     def run(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
         environment = os.environ | {"APT_CONFIG": str(self.folder / "etc/apt.conf"), "LC_ALL": "C"}
         done = subprocess.run(
-            [tool, *arguments], env=environment, cwd=cwd, text=True, capture_output=True, check=False
+            [tool, *arguments],
+            env=environment,
+            cwd=cwd,
+            text=True,
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
             raise LockError(f"{tool} {' '.join(arguments[:3])} …: {done.stderr.strip()[:500]}")
@@ -147,7 +158,9 @@ def _mirrors(labels: set[str]) -> dict[str, str]:
     ).stdout  # fmt: skip
     found = dict(line.split("|") for line in shown.splitlines())
     if missing := sorted(labels - found.keys()):
-        raise LockError(f"apt on this machine has no source {', '.join(missing)}; try apt-get update")
+        raise LockError(
+            f"apt on this machine has no source {', '.join(missing)}; try apt-get update"
+        )
     return {label: found[label] for label in labels}
 
 
@@ -166,7 +179,9 @@ def resolve(folder: Path, kernel: str) -> list[Deb]:
 
 def _kernel_of_the_day(apt: Apt, name: str) -> str:
     """linux-image-arm64 and its like only point at the kernel."""
-    found = re.search(r"Depends: (linux-image-\S+)", apt.run("apt-cache", "depends", "--important", name))
+    found = re.search(
+        r"Depends: (linux-image-\S+)", apt.run("apt-cache", "depends", "--important", name)
+    )
     if not found:
         raise LockError(f"{name} depends on no kernel")
     return found[1]
@@ -182,12 +197,16 @@ def _files(shown: str) -> list[tuple[str, str]]:
     """(name, version) of each line `'URI' FILE SIZE HASH`."""
     return [
         (found[1], found[2].replace("%3a", ":"))
-        for found in re.finditer(r"^'[^']+' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb \d+ ", shown, re.MULTILINE)
+        for found in re.finditer(
+            r"^'[^']+' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb \d+ ", shown, re.MULTILINE
+        )
     ]
 
 
 def write_lock(debs: list[Deb]) -> str:
-    head = "# Made by `scripts/image lock` from packages.txt: what a build takes, and nothing else.\n"
+    head = (
+        "# Made by `scripts/image lock` from packages.txt: what a build takes, and nothing else.\n"
+    )
     return head + "".join(f"{deb.line}\n" for deb in debs)
 
 
@@ -205,7 +224,9 @@ def fetch(debs: list[Deb], pool: Path, folder: Path, kernel: str) -> None:
     incoming = apt.folder / "incoming"
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir()
-    apt.run("apt-get", "download", "-qq", *(f"{deb.name}={deb.version}" for deb in absent), cwd=incoming)
+    apt.run(
+        "apt-get", "download", "-qq", *(f"{deb.name}={deb.version}" for deb in absent), cwd=incoming
+    )
     for file in incoming.glob("*.deb"):
         file.rename(pool / f"{_sha256(file)}.deb")
     if lost := [deb.name for deb in absent if not _is(pool / f"{deb.sha256}.deb", deb.sha256)]:
@@ -221,7 +242,9 @@ def repository(debs: list[Deb], pool: Path, folder: Path) -> None:
         source = pool / f"{deb.sha256}.deb"
         target = folder / f"{deb.name}_{deb.sha256[:12]}.deb"
         os.link(source, target)
-        control = subprocess.run(["dpkg-deb", "-f", target], text=True, capture_output=True, check=True).stdout
+        control = subprocess.run(
+            ["dpkg-deb", "-f", target], text=True, capture_output=True, check=True
+        ).stdout
         entries.append(
             f"{control.strip()}\nFilename: ./{target.name}\nSize: {target.stat().st_size}\nSHA256: {deb.sha256}\n"
         )

@@ -34,8 +34,7 @@ def aside(program: str) -> str:
 
 def back(program: str) -> str:
     return (
-        f'rm "$1{program}" && '
-        f'chroot "$1" dpkg-divert --quiet --local --rename --remove {program}'
+        f'rm "$1{program}" && chroot "$1" dpkg-divert --quiet --local --rename --remove {program}'
     )
 
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from appliance.assembly import Assembly, DataInUse
 from appliance.config import Config, ModemSettings
+from appliance.notify import keep_alive, notify
 from web.app import create
 
 log = structlog.get_logger(__name__)
@@ -117,7 +118,13 @@ async def _serve(
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
-        await server._serve(sockets)
+        signs = asyncio.create_task(keep_alive(assembly.alive))
+        notify("READY=1")
+        try:
+            await server._serve(sockets)
+        finally:
+            notify("STOPPING=1")
+            signs.cancel()
     finally:
         await assembly.stop()
 
