@@ -12,15 +12,17 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from modem.simulator.command import simulate
 
 from appliance import __version__, ids
+from appliance import backup as backups
 from appliance import config as settings
 from appliance.config import Config, ConfigError, ModemSettings
 from appliance.interface import Permissions
+from appliance.lock import DataInUse, DataLock
 from appliance.rules import timestamp
 from appliance.store import archive, clients
-from appliance.store.database import beside
+from appliance.store.database import beside, schema_version
+from modem.simulator.command import simulate
 
 T = TypeVar("T")
 DATABASE = "zimbox.db"
@@ -327,6 +329,35 @@ def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
     """Refuse this key from now on."""
     done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
     ended(done, "revoked", f"key {key_id} does not exist or is revoked already")
+
+
+# --- backup ------------------------------------------------------------------------------------------
+
+
+@main.command()
+@data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(data: Path, file: Path) -> None:
+    """Write a backup of the data folder to FILE; the box may run meanwhile."""
+    if not (data / DATABASE).exists():
+        raise click.UsageError(f"there is no box in {data}")
+    size = backups.save(data, file)
+    click.echo(f"{file}: {size} bytes")
+
+
+@main.command()
+@data_option
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def restore(data: Path, file: Path) -> None:
+    """Put a backup in place of what the data folder has; the box must be stopped."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = DataLock(data)
+    try:
+        lock.take()
+        backups.restore(file, data, schema_version())
+    except (DataInUse, backups.BackupError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{file} restored; what was there lies in {data}/before-restore-…")
 
 
 # --- settings ----------------------------------------------------------------------------------------

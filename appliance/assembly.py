@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
 
+from appliance.balance import Balances
 from appliance.box import Box
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, ModemSettings
 from appliance.devices import Attached, Devices
 from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
+from appliance.ids import LONG_SHIFT
 from appliance.inbox import Inbox
 from appliance.intake import Intake
+from appliance.lock import DataLock
 from appliance.outbox import Outbox
-from appliance.store import archive, queue
+from appliance.owner import Owner
+from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
 from appliance.vault import Vault
@@ -29,37 +32,12 @@ log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
 VAULT = "secret.key"
-LOCK = "lock"
-
-
-class DataInUse(Exception):
-    """Another box (or a restore) works on this data folder."""
-
-
-class DataLock:
-    """One box, one data folder: held from `take` until the process ends or `release`."""
-
-    def __init__(self, data: Path) -> None:
-        self._file = data / LOCK
-        self._descriptor = -1
-
-    def take(self) -> None:
-        """Raises DataInUse at once if somebody has it."""
-        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise DataInUse(
-                f"{self._file.parent} is in use by a running box; stop it first"
-            ) from None
-
-    def release(self) -> None:
-        os.close(self._descriptor)
+# A present modem says who it is within a second or two; without one the API should not wait longer.
+FIRST_DEVICE_SECONDS = 3.0
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+    """The running gateway: `gateway` for the web, `owner` for the page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -69,7 +47,9 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
-        self.housekeeping = Housekeeping(box, inbox)
+        self.owner = Owner(box, self.devices, self.gateway)
+        balances = Balances(box.clock, self.devices.attached)
+        self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
@@ -88,7 +68,11 @@ class Assembly:
             raise
         new_ids = await db.read(archive.marks)
         box = Box(
-            config, clock or SystemClock(config.clock.trust), db, new_ids, Vault(data / VAULT)
+            config,
+            clock or SystemClock(config.clock.trust, new_ids.marks[0] >> LONG_SHIFT),
+            db,
+            new_ids,
+            Vault(data / VAULT),
         )
         return cls(box, lock)
 
@@ -101,10 +85,11 @@ class Assembly:
     ) -> None:
         """Settle what a crash left in doubt, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(queue.doubt_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(outcomes.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
@@ -114,7 +99,16 @@ class Assembly:
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
+
+    async def _meet_first_device(self) -> None:
+        """On the very first start no device has a number yet: give a modem a moment to tell its IMEI."""
+        known = await self.box.db.read(lambda db: db.execute("SELECT 1 FROM device").fetchone())
+        if known is None and self.devices.attached:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_DEVICE_SECONDS):
+                    await self.devices.first_known.wait()
 
     def _join(self, attached: Attached) -> None:
         """A modem was attached: its two loops."""

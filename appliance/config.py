@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from modem.timing import Timing
+
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -37,6 +39,13 @@ class Server(Settings, frozen=True):
     certificate: str = ""  # a PEM of one's own, with `private_key`
     private_key: str = ""
     metrics_token: str = ""  # empty: /metrics needs none
+
+
+class Page(Settings, frozen=True):
+    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    claim_window_minutes: NotNegative = 60.0
+    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    setup_code_file: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
@@ -180,6 +189,7 @@ class Config(Settings, frozen=True):
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
+    page: Page = Page()
     clock: ClockSettings = ClockSettings()
     queue: Queue = Queue()
     sending: Sending = Sending()
@@ -192,6 +202,7 @@ class Config(Settings, frozen=True):
     inbox: Inbox = Inbox()
     limits: Limits = Limits()  # for every modem that has none of its own
     simulator: SimulatorSettings = SimulatorSettings()
+    timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
     modem: tuple[ModemSettings, ...] = ()
 
 
@@ -213,6 +224,14 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, file)) from None
+    for wanted in config.modem:
+        try:
+            re.compile(wanted.balance.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"modem.balance.pattern: {wanted.balance.pattern!r} was read; "
+                f"allowed is a regular expression ({error})"
+            ) from None
     for limits in (config.limits, *(m.limits for m in config.modem)):
         for span in limits.quiet_hours:
             if not QUIET_SPAN.fullmatch(span):
@@ -259,7 +278,7 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -292,14 +311,16 @@ def show(config: Config) -> str:
 SECRET = {"pin", "metrics_token"}
 
 
-def _show_section(section: Settings, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, Settings]] = []
+def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, msgspec.Struct]] = []
     for name in section.__struct_fields__:
         value = getattr(section, name)
-        if isinstance(value, Settings):
+        if isinstance(value, msgspec.Struct):
             nested.append((f"{path}{name}", value))
-        elif isinstance(value, tuple) and value and isinstance(value[0], Settings):
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
             nested += [(f"[{path}{name}]", item) for item in value]
+        elif value is None:
+            lines.append(f"# {name} is not set")
         else:
             lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
     for place, item in nested:

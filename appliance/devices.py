@@ -17,7 +17,7 @@ from appliance.clock import Clock
 from appliance.config import Limits, ModemSettings, Power
 from appliance.rules import timestamp
 from appliance.store import devices as table
-from appliance.store import events
+from appliance.store import events, owner
 from modem.device import Device
 from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
@@ -35,7 +35,7 @@ from modem.interface import (
 from modem.pin import FilePinMemory
 from modem.simulator import Settings as SimulatorSettings
 from modem.simulator import Simulator
-from modem.timing import Line
+from modem.timing import Line, Timing
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +70,7 @@ class Attached:
         self.rest_reason: Fault | None = None
         self.held_by = ""  # the limit that holds the queue back just now
         self.balance: float | None = None
+        self.balance_text = ""  # the operator's own words
         self._sending = box.config.sending
         self._rest_until = 0.0
         self._suspects: set[str] = set()
@@ -91,6 +92,10 @@ class Attached:
     @property
     def device_id(self) -> str | None:
         return f"device_{self.number}" if self.number else None
+
+    @property
+    def low_credit(self) -> bool:
+        return self.balance is not None and self.balance < self.settings.balance.low
 
     # --- resting, holding, probing: what a run of refusals means ---------------------------------
 
@@ -115,12 +120,13 @@ class Attached:
 
     def learn(self, outcome: Outcome, recipient: str, clock: Clock) -> None:
         """What the last answer says of the modem and its SIM."""
-        probe_seconds = self._sending.probe_minutes * 60
+        # A test key's refusals are asked for by number: they say nothing of a SIM.
+        probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
         fault = outcome.fault
         if outcome.verdict == Verdict.TAKEN:
             self._suspects.clear()
             self.rest_reason = None
-        elif fault is not None and fault.suspicious:
+        elif fault is not None and fault.suspicious and not self.test:
             self._suspects.add(recipient)
             self._next_probe = clock.monotonic() + probe_seconds
             self.rest_reason = fault
@@ -144,6 +150,7 @@ class Attached:
 Receive = Callable[[Attached, Received], Awaitable[None]]
 
 
+TEST_SILENCE_SECONDS = 3.0
 PROBE_BAUDS = (115200, 9600, 57600, 38400, 19200)
 
 
@@ -176,6 +183,7 @@ class Devices:
         self.joined: Callable[[Attached], None] = lambda _: (
             None
         )  # the assembly starts its legs here
+        self.first_known = asyncio.Event()  # some modem has its number
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
 
@@ -196,6 +204,7 @@ class Devices:
             )
         modem = Device(
             line(path, settings),
+            timing=self._timing(test),
             pin=settings.pin,
             pin_memory=FilePinMemory(self._data / "pin.json"),
             power=power_key(settings.power),
@@ -205,6 +214,15 @@ class Devices:
         self.joined(attached)
         await modem.start()
         return attached
+
+    def _timing(self, test: bool) -> Timing:
+        """A simulated modem that does not answer should not hold up its integrator for minutes."""
+        timing = self._box.config.timing
+        return (
+            msgspec.structs.replace(timing, network_seconds=TEST_SILENCE_SECONDS)
+            if test
+            else timing
+        )
 
     async def _simulate(
         self, index: int, *, test: bool, pin: str, journal: Path | None, control: Path | None
@@ -223,6 +241,8 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
         )
@@ -240,6 +260,9 @@ class Devices:
     async def stop(self) -> None:
         """Close every line (an open send is finished first) and every simulator."""
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
+        for attached in self.attached:
+            if attached.number:
+                await self._box.db.write(self._note, attached, attached.status)
         for simulator in self._simulators:
             await simulator.stop()
 
@@ -295,12 +318,14 @@ class Devices:
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            attached.limits = owner.limits(db, number) or attached.limits
             table.describe(db, number, attached.settings.name, identity.phone_number)
             if clients:
                 table.assign(db, number, clients)
             return number
 
         attached.number = await self._box.db.write(work)
+        self.first_known.set()
 
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""

@@ -122,8 +122,11 @@ class Gateway:
             await self._box.db.write(clients.used, [key_id], now)
 
     def admit(self, caller: Caller, kind: Literal["read", "write"]) -> Allowance | None:
-        if kind == "read" and not caller.permissions.read:
+        may = caller.permissions
+        if kind == "read" and not may.read:
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
+        if kind == "write" and not may.send:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "send"})
         return self._limiter.admit(caller.scope, kind)
 
     async def auth_test(self, caller: Caller) -> AuthTest:
@@ -164,8 +167,6 @@ class Gateway:
     async def resend(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
         self._intake.check_storage()
-        if not caller.permissions.send:
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "send"})
         if not await self._box.db.write(self._resend, caller.scope, number):
             raise Refusal("CANNOT_RESEND_MESSAGE")
         self._box.bells.work()
@@ -272,6 +273,8 @@ class Gateway:
     # --- webhooks ------------------------------------------------------------------------------------
 
     async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView:
+        if not caller.permissions.read:  # a webhook is told all texts
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
         return await self._webhooks.configure(caller.scope, order)
 
     async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]:

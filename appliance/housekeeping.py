@@ -13,10 +13,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from appliance.balance import Balances
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
 from appliance.inbox import Inbox
-from appliance.store import archive, clients, inbound, queue, reports
+from appliance.store import archive, clients, inbound, outcomes, queue, reports
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,9 @@ ROUNDS_MOST = 1000  # steps of one retention run, so that it ends
 class Housekeeping:
     """Jobs in memory; what they look after are rows. Due times of messages are rows too."""
 
-    def __init__(self, box: Box, inbox: Inbox) -> None:
+    def __init__(self, box: Box, inbox: Inbox, balances: Balances) -> None:
         self._box = box
+        self._balances = balances
         self._inbox = inbox
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
@@ -46,13 +48,15 @@ class Housekeeping:
     def start(self) -> None:
         window = self._box.config.sending.uncertain_window_seconds
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
-        self.every("revoked", 5.0, self.cancel_of_revoked)
-        self.every("archive", 10.0, self.archive)
-        self.every("expiry", MINUTE, self.expire)
+        self.every("revoked", 15.0, self.cancel_of_revoked)
+        self.every("archive", 30.0, self.archive)
+        lifetime = self._box.config.queue.lifetime_hours * 3600
+        self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
         self.every("reports", MINUTE, self.close_reports)
         self.every("inbox", MINUTE, self.give_up_waiting)
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
+        self.every("balance", MINUTE, self._balances.look)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -106,7 +110,9 @@ class Housekeeping:
 
     async def end_doubts(self) -> None:
         window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
-        await self._box.db.write(queue.end_doubts, self._box.ids, window_ms, self._box.clock.now())
+        await self._box.db.write(
+            outcomes.end_doubts, self._box.ids, window_ms, self._box.clock.now()
+        )
         self._box.bells.work()
         self._box.bells.changed()
 
@@ -128,14 +134,14 @@ class Housekeeping:
         """Never on an untrusted clock."""
         if not self._box.clock.trusted:
             return
-        if await self._box.db.write(queue.expire, self._box.ids, self._box.clock.now()):
+        if await self._box.db.write(outcomes.expire, self._box.ids, self._box.clock.now()):
             self._box.bells.changed()
 
     async def close_reports(self) -> None:
         settings = self._box.config.reports
         now = self._box.clock.now()
         before = now - round(settings.window_hours * 3_600_000)
-        await self._box.db.write(queue.close_reports, self._box.ids, before, now)
+        await self._box.db.write(outcomes.close_reports, self._box.ids, before, now)
         strays = await self._box.db.write(
             reports.forget_strays, now - round(settings.stray_minutes * 60_000)
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
-from sqlite3 import Connection
+from sqlite3 import Connection, OperationalError
 
 import structlog
 
@@ -12,11 +13,14 @@ from appliance.box import Box
 from appliance.devices import Attached
 from appliance.matching import Heard
 from appliance.store import blocked, inbound, reports
+from appliance.store.database import StorageFull
 from appliance.store.inbound import Part, Whole
 from modem import pdu
 from modem.interface import Received
 
 log = structlog.get_logger(__name__)
+
+RECORD_AGAIN_SECONDS = 2.0  # the store takes nothing (disk full): offered again
 
 
 class Inbox:
@@ -26,27 +30,43 @@ class Inbox:
         self._box = box
 
     async def receive(self, attached: Attached, received: Received) -> None:
-        """Commit what this PDU says, then let the modem forget it. What cannot be read is kept raw."""
-        try:
-            decoded = pdu.decode(received.hex)
-        except pdu.PduError as error:
-            log.warning("pdu_undecodable", device=attached.number, reason=str(error))
-            await self._box.db.write(
-                inbound.undecodable,
-                attached.number,
-                received.hex,
-                str(error),
-                self._box.clock.now(),
-            )
-        else:
-            if isinstance(decoded, pdu.Report):
-                await self._report(attached, received, decoded)
-            else:
-                await self._message(attached, received, decoded)
+        """Commit what this PDU says, then let the modem forget it. What cannot be read is kept raw.
+
+        Nothing is dropped: what came directly (+CDS) is known nowhere else until it is committed.
+        """
+        while True:
+            try:
+                await self._commit(attached, received)
+                break
+            except (StorageFull, OperationalError):
+                log.exception("received_not_recorded", device=attached.number)
+                await asyncio.sleep(RECORD_AGAIN_SECONDS)
         if received.slot is not None:
             await attached.modem.forget(received.slot)
         self._box.bells.work()
         self._box.bells.changed()
+
+    async def _commit(self, attached: Attached, received: Received) -> None:
+        try:
+            decoded = pdu.decode(received.hex)
+            if isinstance(decoded, pdu.Report):
+                await self._report(attached, received, decoded)
+            else:
+                await self._message(attached, received, decoded)
+        except pdu.PduError as error:
+            log.warning("pdu_undecodable", device=attached.number, reason=str(error))
+            await self._keep_raw(attached, received, str(error))
+        except (StorageFull, OperationalError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # Our own fault, with this PDU only: it must not stop those behind it, nor be lost.
+            log.exception("received_not_understood", device=attached.number)
+            await self._keep_raw(attached, received, repr(error))
+
+    async def _keep_raw(self, attached: Attached, received: Received, reason: str) -> None:
+        await self._box.db.write(
+            inbound.undecodable, attached.number, received.hex, reason, self._box.clock.now()
+        )
 
     async def _report(self, attached: Attached, received: Received, report: pdu.Report) -> None:
         now = self._box.clock.now()
@@ -88,12 +108,21 @@ class Inbox:
         # 8- and 16-bit references are counted apart (23.040 9.2.3.24.8).
         reference = together.reference + (1 << 16 if together.wide else 0)
         part = Part(
-            deliver.sender, text, _ms(deliver.sent_at), reference, together.total, together.number
+            sender=deliver.sender,
+            text=text,
+            sent_at=_ms(deliver.sent_at),
+            hex=received.hex,
+            reference=reference,
+            total=together.total,
+            number=together.number,
         )
         rows = inbound.keep_part(db, attached.number, sim, part, now)
         if rows is None:
             return "part"
-        joined = joining.join(((r["number"], r["text"]) for r in rows), part.total)
+        # From the PDUs: a character that the sender cut in two is whole again.
+        joined = pdu.join([r["hex"] for r in rows])
+        if joined is None:
+            joined = joining.join(((r["number"], r["text"]) for r in rows), part.total)
         whole = Whole(part.sender, joined, rows[0]["sent_at"])
         return self._whole(db, attached.number, attached.test, whole, now)
 

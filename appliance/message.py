@@ -120,6 +120,18 @@ def status(parts: Iterable[Part]) -> Status:
     return Status.QUEUED
 
 
+def follow(before: Status, parts: Iterable[Part], *, resent: bool = False) -> Status:
+    """What a message that stood at `before` becomes, now that its parts stand so.
+
+    A failed one stays failed until every part is reported delivered, or it is resent: when the one
+    part that had failed arrives after all, the others may still be out (api.md: no failed → sent).
+    """
+    then = status(parts)
+    if before == Status.FAILED and not resent and then != Status.DELIVERED:
+        return before
+    return then
+
+
 def check(before: Status, then: Status) -> None:
     """Raises ImpossibleStep unless the contract has this transition."""
     if (before, then) not in TRANSITIONS:

@@ -199,7 +199,9 @@ def verify_order(body: VerifyBody) -> VerifyOrder:
     return VerifyOrder(
         otp_id=rules.line(body.otp_id, "otp_id", 64),
         code=rules.line(body.code, "code", 64),
-        phone=None if body.phone is None else rules.phone_number(body.phone, field="phone"),
+        phone=None
+        if body.phone is None
+        else rules.phone_number(body.phone, short_codes=True, field="phone"),
     )
 
 

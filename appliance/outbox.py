@@ -11,7 +11,7 @@ from appliance import ids
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
 from appliance.devices import Attached
-from appliance.store import queue
+from appliance.store import outcomes, queue
 from appliance.store.queue import Job, Nothing, Sender
 from appliance.vault import LostKey
 from modem import alphabet, pdu
@@ -171,5 +171,5 @@ class Outbox:
         self, db: Connection, job: Job, outcome: Outcome, go_on: bool
     ) -> Job | Nothing | None:
         box = self._box
-        queue.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
+        outcomes.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
         return self._claim(db) if go_on else None

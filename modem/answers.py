@@ -137,7 +137,7 @@ def operator(lines: Lines) -> tuple[str, str]:
     return _unquoted(found[2]), technology
 
 
-_OLDEST_YEAR = 2024  # unset clocks show 1970, 1980 or 2004
+_OLDEST_YEAR, _LATEST_YEAR = 2024, 2069  # unset clocks show 1970, 1980 or 2004
 
 
 def clock(lines: Lines) -> float | None:
@@ -159,7 +159,7 @@ def stamp(text: str) -> float | None:
         local = datetime(year % 100 + 2000, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    if not _OLDEST_YEAR <= local.year < 2080 or abs(quarters) > 56:
+    if not _OLDEST_YEAR <= local.year <= _LATEST_YEAR or abs(quarters) > 56:
         return None
     return (local - timedelta(minutes=15 * quarters)).timestamp()
 

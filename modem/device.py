@@ -130,6 +130,10 @@ class Device:
         finally:
             self._service.sending = False
             self._service.sent_at = monotonic()
+        if not port.alive:
+            self._board.show(State.OFFLINE, "the port is gone")
+        elif port.restarted or port.echoed:
+            self._board.show(State.STARTING, "the modem has restarted")
         self._draw_conclusions(outcome)
         return outcome
 

@@ -70,12 +70,12 @@ def words(line: str) -> Fault | None:
         return REFUSED if text.upper() in _BARE_ERRORS else None
     is_cms = answer["kind"].upper() == "CMS"
     said = answer["said"].strip()
+    if not said:
+        return REFUSED
     if number := re.match(r"\d{1,5}(?!\d)", said, re.ASCII):
         return cms(int(number[0])) if is_cms else cme(int(number[0]))
     return _worded(said, is_cms)
 
-
-# -- what the line itself tells, without a number from the modem -----------------------------------
 
 REFUSED: Final = Fault(
     Verdict.AGAIN,
@@ -86,39 +86,6 @@ REFUSED: Final = Fault(
     "Le modem a refusé sans donner de raison.",
     suspicious=True,
 )
-NO_PROMPT: Final = Fault(
-    Verdict.WAIT,
-    "DEVICE_ERROR",
-    "modem",
-    None,
-    "The modem did not ask for the message; nothing was sent.",
-    "Le modem n'a pas demandé le message ; rien n'a été envoyé.",
-)
-NO_ANSWER: Final = Fault(
-    Verdict.UNKNOWN,
-    "SMS_SEND_TIMEOUT",
-    "modem",
-    None,
-    "The modem took the message and did not answer; it may have left.",
-    "Le modem a pris le message et n'a pas répondu ; il est peut-être parti.",
-)
-RESTARTED: Final = Fault(
-    Verdict.UNKNOWN,
-    "SMS_SEND_TIMEOUT",
-    "modem",
-    None,
-    "The modem restarted while it was sending; the message may have left.",
-    "Le modem a redémarré pendant l'envoi ; le message est peut-être parti.",
-)
-LINE_LOST: Final = Fault(
-    Verdict.UNKNOWN,
-    "SMS_SEND_TIMEOUT",
-    "modem",
-    None,
-    "The line to the modem broke while it was sending; the message may have left.",
-    "La liaison avec le modem s'est coupée pendant l'envoi ; le message est peut-être parti.",
-)
-
 _ERROR_LINE: Final = re.compile(r"\+(?P<kind>CM[SE]) ERROR\s*:?(?P<said>.*)", re.IGNORECASE)
 _BARE_ERRORS: Final = frozenset({"ERROR", "COMMAND NOT SUPPORT", "COMMAND NO RESPONSE!"})
 _STILL_TRYING: Final = End(

@@ -25,9 +25,13 @@ class Cursor:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        taken = self._octets[self._at : self._at + count]
+        taken = self.at_most(count)
         if len(taken) < count:
             raise PduError(f"cut short: {count} octets expected, {len(taken)} left")
+        return taken
+
+    def at_most(self, count: int) -> bytes:
+        taken = self._octets[self._at : self._at + count]
         self._at += count
         return taken
 
@@ -47,9 +51,9 @@ _MAX_NAME_SEPTETS: Final = 11  # ten octets
 
 
 def is_number(address: str) -> bool:
-    """Whether it can be written in digits: an optional plus, then `0-9*#abc`."""
+    """Whether it can be written in digits: an optional plus, then `0-9*#abc`, not letters alone."""
     digits = address.removeprefix("+")
-    return bool(digits) and all(each in _DIGITS for each in digits)
+    return all(each in _DIGITS for each in digits) and not set(digits) <= set("abc")
 
 
 def encode_address(address: str) -> bytes:
@@ -186,7 +190,11 @@ def decode_validity(octet: int) -> int:
 class Coding(msgspec.Struct, frozen=True):
     alphabet: Alphabet
     flash: bool = False  # message class 0: shown at once, not stored
-    compressed: bool = False
+    compressed: bool = False  # 23.042; nobody uses it, and we do not expand it
+
+    @property
+    def is_text(self) -> bool:
+        return self.alphabet is not Alphabet.OCTETS and not self.compressed
 
 
 _GENERAL_ALPHABETS: Final = (Alphabet.GSM7, Alphabet.OCTETS, Alphabet.UCS2, Alphabet.GSM7)

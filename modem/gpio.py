@@ -156,30 +156,3 @@ class GpioPower:
 
 def _states() -> Any:
     return importlib.import_module("gpiod.line")
-
-
-def power_key(
-    hat: str = "",
-    *,
-    key: int | None = None,
-    reset: int | None = None,
-    status: int | None = None,
-    active_low: bool | None = None,
-    supply_command: tuple[str, ...] = (),
-    chip: str = "/dev/gpiochip0",
-) -> GpioPower | None:
-    """The keys of a HAT from `WIRINGS`, with the owner's pins in place of the table's.
-
-    None where neither names a pin. ValueError for a HAT that is not in the table.
-    """
-    if hat and hat not in WIRINGS:
-        raise ValueError(f"no HAT {hat!r}: {', '.join(sorted(WIRINGS))}")
-    wiring = WIRINGS[hat] if hat else Wiring()
-    own = {"power_key": key, "reset": reset, "status": status, "active_low": active_low}
-    wiring = msgspec.structs.replace(
-        wiring,
-        **{name: value for name, value in own.items() if value is not None},
-        supply_command=supply_command or wiring.supply_command,
-    )
-    found = GpioPower(wiring, chip=chip)
-    return found if found.means != Means() else None

@@ -200,9 +200,10 @@ class Sorter:
 def pdu_fits(pdu: str, length: int) -> bool:
     """Whether `pdu` (hex, SMSC octets in front) holds a TPDU of `length` octets (27.005 3.1).
 
-    Some modems count the SMSC octets as well: that is allowed, anything else is damage.
+    A modem that counts the SMSC octets as well is believed too, where there are any: they are so
+    many that no damage looks like it.
     """
     if len(pdu) < 2 or len(pdu) % 2:
         return False
-    octets = len(pdu) // 2
-    return length in (octets, octets - 1 - int(pdu[:2], 16))
+    octets, smsc = len(pdu) // 2, int(pdu[:2], 16)
+    return length == octets - 1 - smsc or (smsc > 0 and length == octets)

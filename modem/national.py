@@ -1,6 +1,8 @@
 """The national language tables of 23.038 Annex A that we know: what the shift identifiers mean.
 
-Only the places that differ are listed, except for locking tables, which are whole.
+A single shift table lists what it adds to the extension table; a locking table is whole. The
+languages of India (identifiers 4 to 13) are missing: public transcriptions of their tables differ,
+and phones send these scripts as UCS-2. An unknown table is read as the default one.
 """
 
 from __future__ import annotations

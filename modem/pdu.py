@@ -7,16 +7,14 @@ Everything that cannot be encoded or decoded raises PduError, and nothing else i
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from modem import alphabet as alphabets
-from modem import national
 from modem.alphabet import Alphabet
 from modem.fields import (
-    Coding,
     Cursor,
     PduError,
     decode_address,
@@ -31,6 +29,15 @@ from modem.fields import (
     is_number,
 )
 from modem.interface import Tpdu
+from modem.userdata import (
+    Concatenation,
+    Content,
+    Header,
+    decode_user_data,
+    encode_data,
+    encode_text,
+)
+from modem.userdata import join as join_contents
 
 __all__ = [
     "Concatenation",
@@ -43,16 +50,8 @@ __all__ = [
     "encode_deliver",
     "encode_report",
     "encode_submit",
+    "join",
 ]
-
-
-class Concatenation(msgspec.Struct, frozen=True):
-    """Part `number` (1 to `total`) of a longer text. `wide` has a 16-bit reference."""
-
-    reference: int
-    total: int
-    number: int
-    wide: bool = False
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -121,8 +120,8 @@ def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
     """For AT+CMGS. Without `smsc` the modem uses the SIM's."""
     if not is_number(submit.recipient):
         raise PduError(f"not a recipient: {submit.recipient!r}")
-    header = _encode_header(submit.concatenation, submit.shift, submit.lock)
-    first = _SUBMIT | (_REPORT_REQUESTED if submit.report else 0) | (_HEADER if header else 0)
+    header = Header(submit.concatenation, submit.shift, submit.lock)
+    first = _SUBMIT | _header_bit(header) | (_REPORT_REQUESTED if submit.report else 0)
     validity = b""
     if submit.validity_minutes is not None:
         first |= _RELATIVE_VALIDITY
@@ -133,7 +132,9 @@ def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
         encode_address(submit.recipient),
         bytes([0, encode_coding(submit.alphabet, submit.flash)]),
         validity,
-        _encode_user_data(submit, header, submit.alphabet),
+        encode_data(submit.data, header)
+        if submit.alphabet is Alphabet.OCTETS
+        else encode_text(submit.text, submit.alphabet, header),
     )
 
 
@@ -148,18 +149,20 @@ def decode_submit(hex: str) -> Submit:  # noqa: A002
     cursor.octet()
     coding = decode_coding(cursor.octet())
     validity = _decode_validity_field(cursor, first)
-    content = _decode_user_data(cursor, coding, bool(first & _HEADER))
+    content = decode_user_data(cursor, coding, has_header=bool(first & _HEADER))
+    if coding.compressed:
+        raise PduError("a compressed SMS-SUBMIT")
     return Submit(
         recipient=recipient,
         text=content.text or "",
         alphabet=coding.alphabet,
-        shift=content.shift,
-        concatenation=content.concatenation,
+        shift=content.header.shift,
+        concatenation=content.header.concatenation,
         report=bool(first & _REPORT_REQUESTED),
         validity_minutes=validity,
         flash=coding.flash,
         reference=reference,
-        lock=content.lock,
+        lock=content.header.lock,
         data=content.data,
     )
 
@@ -173,20 +176,42 @@ def decode(hex: str) -> Deliver | Report:  # noqa: A002
         return _decode_report(cursor)
     if kind == _SUBMIT:
         raise PduError("a stored SMS-SUBMIT, not something received")
-    return _decode_deliver(cursor, first)  # 23.040 9.2.3.1: the reserved type counts as DELIVER
+    # 23.040 9.2.3.1: the reserved type counts as DELIVER
+    return _decode_deliver(cursor, first)[0]
+
+
+def join(pdus: Sequence[str]) -> str | None:
+    """The whole text of received parts, given in their order; None if one is no text.
+
+    Better than joining the parts' texts: a pair of UTF-16 units or an escape pair that the sender
+    cut in two is whole again. Raises PduError.
+    """
+    contents: list[Content] = []
+    for each in pdus:
+        cursor = _opened(each)
+        first = cursor.octet()
+        if first & _TYPE in (_SUBMIT, _STATUS_REPORT):
+            raise PduError("not a received message")
+        contents.append(_decode_deliver(cursor, first)[1])
+    return join_contents(contents)
 
 
 def encode_deliver(deliver: Deliver, smsc: str = "") -> Tpdu:
     """As the network would send it; an aware `sent_at` is written in its own zone."""
     dcs = deliver.dcs or encode_coding(deliver.alphabet, deliver.flash)
-    header = _encode_header(deliver.concatenation, deliver.shift, deliver.lock)
+    coding = decode_coding(dcs)
+    header = Header(deliver.concatenation, deliver.shift, deliver.lock)
+    if coding.is_text != (deliver.text is not None):
+        raise PduError(f"text and data coding scheme {dcs:02X} do not go together")
     return _tpdu(
         smsc,
-        bytes([_DELIVER | _NO_MORE_MESSAGES | (_HEADER if header else 0)]),
+        bytes([_DELIVER | _NO_MORE_MESSAGES | _header_bit(header)]),
         encode_address(deliver.sender),
         bytes([_octet("pid", deliver.pid), _octet("dcs", dcs)]),
         encode_time(deliver.sent_at),
-        _encode_user_data(deliver, header, decode_coding(dcs).alphabet),
+        encode_data(deliver.data, header)
+        if deliver.text is None
+        else encode_text(deliver.text, coding.alphabet, header),
     )
 
 
@@ -202,26 +227,27 @@ def encode_report(report: Report, smsc: str = "") -> Tpdu:
     )
 
 
-def _decode_deliver(cursor: Cursor, first: int) -> Deliver:
+def _decode_deliver(cursor: Cursor, first: int) -> tuple[Deliver, Content]:
     sender = decode_address(cursor)
     pid = cursor.octet()
     dcs = cursor.octet()
     coding = decode_coding(dcs)
     sent_at = decode_time(cursor)
-    content = _decode_user_data(cursor, coding, bool(first & _HEADER))
-    return Deliver(
+    content = decode_user_data(cursor, coding, has_header=bool(first & _HEADER))
+    deliver = Deliver(
         sender=sender,
         text=content.text,
         data=content.data,
         sent_at=sent_at,
-        concatenation=content.concatenation,
+        concatenation=content.header.concatenation,
         alphabet=coding.alphabet,
         dcs=dcs,
         pid=pid,
         flash=coding.flash,
-        shift=content.shift,
-        lock=content.lock,
+        shift=content.header.shift,
+        lock=content.header.lock,
     )
+    return deliver, content
 
 
 def _decode_report(cursor: Cursor) -> Report:
@@ -245,6 +271,10 @@ def _opened(hex: str) -> Cursor:  # noqa: A002
     return cursor
 
 
+def _header_bit(header: Header) -> int:
+    return _HEADER if header != Header() else 0
+
+
 def _tpdu(smsc: str, *fields: bytes) -> Tpdu:
     octets = b"".join(fields)
     return Tpdu((encode_smsc(smsc) + octets).hex().upper(), len(octets))
@@ -264,114 +294,3 @@ def _decode_validity_field(cursor: Cursor, first: int) -> int | None:
         return decode_validity(cursor.octet())
     cursor.take(7)  # absolute (9.2.3.12.2) and enhanced (9.2.3.12.3): no minutes from now
     return None
-
-
-# -- user data and its header (23.040 9.2.3.24) ---------------------------------------------------
-
-_CONCATENATED: Final = 0x00
-_CONCATENATED_WIDE: Final = 0x08
-_SINGLE_SHIFT: Final = 0x24
-_LOCKING_SHIFT: Final = 0x25
-
-
-class _Content(msgspec.Struct, frozen=True):
-    text: str | None
-    data: bytes
-    concatenation: Concatenation | None
-    shift: int
-    lock: int
-
-
-def _encode_header(concatenation: Concatenation | None, shift: int, lock: int) -> bytes:
-    elements = b""
-    if concatenation:
-        elements += _encode_concatenation(concatenation)
-    for element, identifier, known in (
-        (_SINGLE_SHIFT, shift, shift in national.SINGLE_SHIFT),
-        (_LOCKING_SHIFT, lock, lock in national.LOCKING_SHIFT),
-    ):
-        if identifier and not known:
-            raise PduError(f"no national table {identifier} for element {element:02X}")
-        if identifier:
-            elements += bytes([element, 1, identifier])
-    return bytes([len(elements)]) + elements if elements else b""
-
-
-def _encode_concatenation(part: Concatenation) -> bytes:
-    if not 1 <= part.number <= part.total <= 0xFF:
-        raise PduError(f"no such part: {part.number} of {part.total}")
-    if not 0 <= part.reference <= (0xFFFF if part.wide else 0xFF):
-        raise PduError(f"reference out of range: {part.reference}")
-    if part.wide:
-        element = bytes([_CONCATENATED_WIDE, 4]) + part.reference.to_bytes(2, "big")
-    else:
-        element = bytes([_CONCATENATED, 3, part.reference])
-    return element + bytes([part.total, part.number])
-
-
-def _encode_user_data(message: Submit | Deliver, header: bytes, alphabet: Alphabet) -> bytes:
-    """With its length in front: septets for GSM-7, octets else."""
-    if alphabet is Alphabet.GSM7 and message.text is not None:
-        try:
-            septets = alphabets.encode_septets(message.text, message.shift, message.lock)
-        except ValueError as error:
-            raise PduError(str(error)) from error
-        length = alphabets.header_septets(len(header)) + len(septets)
-        octets = alphabets.pack(septets, header)
-    else:
-        as_text = alphabet is Alphabet.UCS2 and message.text is not None
-        octets = header + (alphabets.encode_utf16(message.text or "") if as_text else message.data)
-        length = len(octets)
-    if len(octets) > alphabets.USER_DATA_OCTETS:
-        raise PduError(f"too long for one part: {len(octets)} octets")
-    return bytes([length]) + octets
-
-
-def _decode_user_data(cursor: Cursor, coding: Coding, has_header: bool) -> _Content:
-    length = cursor.octet()
-    packed = coding.alphabet is Alphabet.GSM7 and not coding.compressed
-    octets = cursor.take((length * 7 + 7) // 8 if packed else length)
-    header = octets[: octets[0] + 1] if has_header and octets else b""
-    if has_header and len(header) != (octets[0] + 1 if octets else 1):
-        raise PduError("a user data header longer than the user data")
-    concatenation, shift, lock = _decode_header(header[1:])
-    text: str | None = None
-    data = b""
-    if packed:
-        skip = alphabets.header_septets(len(header))
-        septets = alphabets.unpack(octets, max(length - skip, 0), skip)
-        text = alphabets.decode_septets(septets, shift, lock)
-    elif coding.alphabet is Alphabet.UCS2 and not coding.compressed:
-        text = alphabets.decode_utf16(octets[len(header) :])
-    else:
-        data = octets[len(header) :]
-    return _Content(text, data, concatenation, shift, lock)
-
-
-def _decode_header(elements: bytes) -> tuple[Concatenation | None, int, int]:
-    """9.2.3.24: the last of elements that exclude each other counts; if sizes are wrong, none."""
-    concatenation: Concatenation | None = None
-    shift = lock = 0
-    rest = elements
-    while rest:
-        if len(rest) < 2 or len(rest) < 2 + rest[1]:
-            return None, 0, 0
-        element, value, rest = rest[0], rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
-        if element in (_CONCATENATED, _CONCATENATED_WIDE):
-            concatenation = _decode_concatenation(element, value) or concatenation
-        elif element == _SINGLE_SHIFT and len(value) == 1:
-            shift = value[0]
-        elif element == _LOCKING_SHIFT and len(value) == 1:
-            lock = value[0]
-    return concatenation, shift, lock
-
-
-def _decode_concatenation(element: int, value: bytes) -> Concatenation | None:
-    """9.2.3.24.1: an element with an impossible number of parts is ignored."""
-    wide = element == _CONCATENATED_WIDE
-    if len(value) != (4 if wide else 3):
-        return None
-    total, number = value[-2:]
-    if not 1 <= number <= total:
-        return None
-    return Concatenation(int.from_bytes(value[:-2], "big"), total, number, wide)

@@ -365,7 +365,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         self._hear = hear
         self._lost = lost
         self._log = log
-        self.resyncs = 0
+        self.resyncs = 0  # after time-outs; the start-up's own does not count
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
@@ -460,14 +460,15 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
 
     def _clean(self) -> None:
         if self.stale:
+            self.resyncs += 1
             self.resynchronise()
+            self.suspect = True  # a silence may have been a restart
 
     def resynchronise(self) -> None:
         """After a time-out: leaves a possible prompt and finds question and answer together again.
 
         NoAnswer if that does not succeed, PortLost, Restarted.
         """
-        self.resyncs += 1
         fitting = 0
         for command, prefix in _QUESTIONS * _ROUNDS:
             if not fitting:

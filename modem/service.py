@@ -11,6 +11,7 @@ from modem.board import Board
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.lines import Heard
 from modem.port import Restarted
+from modem.recovery import Step
 from modem.settings import Settings
 from modem.stores import Stores
 from modem.talk import Talk
@@ -39,6 +40,7 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
         self._again = ""  # why the start-up must be gone through again
         self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
         self._warned_at = 0.0
@@ -120,6 +122,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
+        self._resyncs = self._talk.port.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -127,6 +130,7 @@ class Service:
             "status": 0.0,
             "clock": 0.0,
             "sim": now + timing.idle_poll_seconds,
+            "settings": now + timing.stored_poll_seconds,
         }
 
     async def serve(self, made: Settings) -> None:
@@ -172,10 +176,10 @@ class Service:
         if port.restarted:
             raise Restarted("the modem has restarted")
         if port.stale:
-            # Resynchronises; what the modem was set to is looked at below.
-            self._board.count("resync")
-            await self._talk.ask("AT")
-            port.suspect = True
+            await self._talk.ask("AT")  # resynchronises before
+        while self._resyncs < port.resyncs:
+            self._resyncs += 1
+            self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:
             port.suspect = False
             if port.echoed or not await settings.holds(self._talk, made):
@@ -229,6 +233,7 @@ class Service:
         timing = self._talk.timing
         looks = (
             ("sim", self._look_at_sim, timing.idle_poll_seconds),
+            ("settings", self._look_at_settings, timing.stored_poll_seconds),
             ("status", self._look_at_network, timing.idle_poll_seconds),
             ("clock", self._look_at_clock, timing.clock_poll_seconds),
             ("other_stores", self._look_everywhere, timing.other_store_seconds),
@@ -247,6 +252,10 @@ class Service:
         found = await sim.iccid(self._talk)
         if identity is not None and found and found != identity.iccid:
             raise Again("another SIM is in the modem")
+
+    async def _look_at_settings(self) -> None:
+        self._talk.port.suspect = True  # some modules forget +CNMI without any restart
+        self.poke()
 
     async def _look_at_network(self) -> None:
         if self._board.status.warning and (

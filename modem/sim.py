@@ -115,13 +115,21 @@ class Sim:
                 "the modem cannot say how many tries are left and no tries are remembered",
                 left,
             )
-        failed = self._memory is not None and await asyncio.to_thread(
-            self._memory.failed, key, self._code
-        )
+        failed = await self._failed_before(key)
         if why := pin.automatic(tries_left=left, failed_before=failed):
             raise Halted(State.PIN_REQUIRED, why, left)
         if why := await self._try(key, self._code):
             raise Halted(State.PIN_REQUIRED, why, await tries_left(self._talk))
+
+    async def _failed_before(self, key: str) -> bool:
+        if self._memory is None:
+            return False
+        try:
+            return await asyncio.to_thread(self._memory.failed, key, self._code)
+        except OSError as error:
+            raise Halted(
+                State.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
+            ) from error
 
     async def enter(self, code: str, imei: str) -> str:
         """Tries the owner's PIN: "" or why not. NoAnswer, PortLost, Restarted."""

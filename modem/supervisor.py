@@ -56,6 +56,16 @@ class Supervisor:
         self._changed.set()
 
     async def live(self) -> None:
+        """For ever; what nobody foresaw is logged, and the modem is begun with anew."""
+        while True:
+            try:
+                await self._live()
+            except Exception as error:  # noqa: BLE001 - this loop is the last to know
+                self._log.exception("unforeseen")
+                self._board.show(State.OFFLINE, "unforeseen", last_error=repr(error))
+                await asyncio.sleep(self._timing.backoff_first_seconds)
+
+    async def _live(self) -> None:
         while True:
             try:
                 await self._reset_if_asked()
@@ -71,7 +81,7 @@ class Supervisor:
             except Restarted as restarted:
                 self._board.count("restart")
                 self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
-            except (PortError, OSError) as error:
+            except PortError as error:
                 await self._recover(error)
 
     def _recovered(self) -> None:

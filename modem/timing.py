@@ -14,7 +14,7 @@ class Line(msgspec.Struct, frozen=True):
     probe_bauds: tuple[int, ...] = ()  # speeds to try when nothing answers at `baud` (UART HATs)
 
 
-class Timing(msgspec.Struct, frozen=True):
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every wait of the driver. A test makes them short; nothing else changes them."""
 
     # One command

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance.refusals import Code, Language, Reason, Refusal, invalid
+from appliance.store.database import StorageFull
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,12 @@ def _allowed(headers: Mapping[str, str]) -> dict[str, str]:
         return {}
     methods = {method.strip() for method in headers["allow"].split(",")}
     return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
+
+
+def storage_full(request: Request[Any, Any, Any], error: StorageFull) -> Response[bytes]:
+    """The disk took no more: nothing was taken, and the box says so instead of a 202."""
+    log.error("storage_full", reason=str(error))
+    return refused(request, Refusal("STORAGE_FULL"))
 
 
 def broken(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

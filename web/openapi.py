@@ -93,7 +93,10 @@ def document(app: Litestar) -> Json:
 def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):
-            for method, (handler, _) in route.route_handler_map.items():
+            # In a fixed order: Litestar keeps the methods of a path in a set.
+            for method, (handler, _) in sorted(
+                route.route_handler_map.items(), key=lambda entry: entry[0]
+            ):
                 if "operation" in handler.opt:
                     yield route.path_format, method.lower(), handler
 
@@ -226,6 +229,10 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
     for schema in told.values():
         _as_answered(schema)
+    asked["BulkBody"]["anyOf"] = [
+        {"required": ["recipients", "message"]},
+        {"required": ["messages"]},
+    ]
     return dict(sorted({**asked, **told}.items()))
 
 

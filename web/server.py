@@ -13,10 +13,12 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from appliance.assembly import Assembly, DataInUse
+from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.lock import DataInUse
 from appliance.notify import keep_alive, notify
 from web.app import create
+from web.page.routes import Page
 
 log = structlog.get_logger(__name__)
 
@@ -96,9 +98,10 @@ async def _serve(
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
+        page = Page(assembly.owner)
         server = _Server(
             uvicorn.Config(
-                create(assembly.gateway),
+                create(assembly.gateway, page.handlers),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -111,6 +114,7 @@ async def _serve(
 
         def stop() -> None:
             server.should_exit = True
+            page.close()
             stopped.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,6 +122,8 @@ async def _serve(
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
+        if assembly.owner.access.setup_code:
+            print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
         signs = asyncio.create_task(keep_alive(assembly.alive))
         notify("READY=1")
         try:

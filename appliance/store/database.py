@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -61,19 +62,35 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the schema up to date, one transaction a step. Returns the version it has now."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def _steps() -> list[Traversable]:
+    """The migrations, in the order of their numbers."""
     scripts = resources.files("appliance.store") / "migrations"
-    steps = sorted(
+    return sorted(
         (s for s in scripts.iterdir() if s.name.endswith(".sql")), key=lambda step: step.name
     )
+
+
+def schema_version() -> int:
+    """The schema this release writes."""
+    return len(_steps())
+
+
+class NewerSchema(Exception):
+    """The data was written by a newer release."""
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the schema up to date, one transaction a step. Returns its version. NewerSchema."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = _steps()
+    if version > len(steps):
+        raise NewerSchema(f"the data has schema {version}, this release knows {len(steps)}")
     for number, step in enumerate(steps, start=1):
         if number > version:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{step.read_text('utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
             )
-    return max(version, len(steps))
+    return len(steps)
 
 
 def group(

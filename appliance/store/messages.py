@@ -128,7 +128,9 @@ def drop_waiting(db: Connection, number: int) -> None:
     )
 
 
-def settle(db: Connection, new_ids: Ids, number: int, now: int, *, event: bool = True) -> Status:
+def settle(
+    db: Connection, new_ids: Ids, number: int, now: int, *, event: bool = True, resent: bool = False
+) -> Status:
     """Bring a message in line with its parts: status, moments, error, counts, event.
 
     Call it after any step of a part. Raises ImpossibleStep if the contract has no such transition.
@@ -137,9 +139,13 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, event: bool =
     assert message is not None, "settle is called for messages in motion"
     parts = parts_of(db, number)
     before = Status(message["status"])
-    then = states.status(Part(p["state"]) for p in parts)
+    then = states.follow(before, (Part(p["state"]) for p in parts), resent=resent)
     uncertain = int(then == Status.QUEUED and any(p["state"] == Part.UNCERTAIN for p in parts))
     if then == before:
+        if then == Status.FAILED and any(p["state"] == Part.WAITING for p in parts):
+            # It failed while this part was on the line, and the modem would not take it.
+            drop_waiting(db, number)
+            parts = parts_of(db, number)
         if uncertain != message["uncertain"]:
             db.execute(
                 "UPDATE message SET uncertain = ?, changed_at = ? WHERE id = ?",
@@ -275,4 +281,4 @@ def resend(
         "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL WHERE id = ?",
         (now, now, expires_at, alphabet, shift, parts, number),
     )
-    settle(db, new_ids, number, now)
+    settle(db, new_ids, number, now, resent=True)

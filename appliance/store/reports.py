@@ -8,7 +8,8 @@ from appliance import matching
 from appliance.ids import Ids
 from appliance.matching import Candidate, Heard
 from appliance.message import Part, Step, possible
-from appliance.store import messages, queue
+from appliance.store import messages
+from appliance.store.causes import fault_cause
 from modem import faults
 
 CANDIDATES = """
@@ -85,7 +86,7 @@ def _apply(
         _deliver(db, part, told)
     elif settled.meaning == "failed" and possible(state, Step.UNDELIVER):
         # Open stays: a later 00 beats an earlier failure of any kind.
-        messages.step_part(db, part, Step.UNDELIVER, error=queue.fault_json(settled.fault), **told)
+        messages.step_part(db, part, Step.UNDELIVER, error=fault_cause(settled.fault), **told)
     else:
         if settled.meaning == "ended":
             told["open"] = 0

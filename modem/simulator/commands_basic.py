@@ -45,13 +45,18 @@ def defaults(modem: Equipment, _command: Command) -> Step:
     return OK
 
 
-@COMMANDS(
-    "&W", "&C", "&D", "&K", "&S", "X", "H", "L", "M", "S0", "S3", "S4", "S5", "S7", "+IFC", "+ICF"
-)
+@COMMANDS("&C", "&D", "&K", "&S", "X", "H", "L", "M", "S0", "S3", "S4", "S5", "S7", "+IFC", "+ICF")
 def accepted(_modem: Equipment, command: Command) -> Step:
     """Nothing that matters to messages."""
     if command.kind is Kind.READ:
         return tell("000" if command.name.startswith("S") else f"{command.name}: 0,0")
+    return OK
+
+
+@COMMANDS("&W")
+def save(modem: Equipment, _command: Command) -> Step:
+    """Of the settings, only the speed outlives a restart here."""
+    modem.saved_speed = modem.speed
     return OK
 
 
@@ -161,8 +166,8 @@ def battery(modem: Equipment, _command: Command) -> Step:
 def speed(modem: Equipment, command: Command) -> Step:
     """The speed of the UART; a pseudo-terminal has none, a paced one keeps its own."""
     if command.kind is Kind.READ:
-        return tell(f"+IPR: {modem.settings.baud}")
-    number(command.text, (0, 9600, 19200, 38400, 57600, 115200))
+        return tell(f"+IPR: {modem.speed}")
+    modem.speed = number(command.text, (0, 9600, 19200, 38400, 57600, 115200))
     return OK
 
 
@@ -237,11 +242,11 @@ def noted(_modem: Equipment, _command: Command) -> Step:
 
 @COMMANDS("+QURCCFG", test='"urcport",("usbat","usbmodem","uart1")')
 def port_of_lines(modem: Equipment, command: Command) -> Step:
-    """Quectel: on which port unsolicited lines come. This simulator has one port, the AT port."""
+    """Quectel: on which port unsolicited lines come. Here is only the AT port (usbat)."""
     if modem.personality.tries != "+QPINC":
         return refuse(ERROR)
     values = command.arguments
     if len(values) == 2:
-        modem.modes.urcport = values[1]
+        modem.urc_port = values[1]
         return OK
-    return tell(f'+QURCCFG: "urcport","{modem.modes.urcport}"')
+    return tell(f'+QURCCFG: "urcport","{modem.urc_port}"')

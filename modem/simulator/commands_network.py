@@ -88,14 +88,8 @@ def ussd(modem: Equipment, command: Command) -> Step:
             modem.say(said.line(modem.modes.cscs))
 
     if said.before_ok:
-        return Wait(said.after, lambda: _now(answer))
+        return Wait(said.after, lambda: Answer(middle=answer))
     return Answer(after=lambda: modem.timers.after(said.after, answer))
-
-
-def _now(answer: object) -> Step:
-    assert callable(answer)
-    answer()
-    return OK
 
 
 def _question(text: str, cscs: str) -> str:

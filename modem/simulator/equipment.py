@@ -30,6 +30,9 @@ from modem.simulator.steps import OK, Answer, Step, refuse, tell
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
+AT_PORT = "usbat"  # the one port that this simulator has
+CHATTINESS = 0.2  # chance of an unasked line before the answer to a command
+
 
 class Modes(msgspec.Struct):
     """What the client told the modem. Gone after a reset."""
@@ -55,7 +58,6 @@ class Modes(msgspec.Struct):
     cusd: int = 0
     cmms: int = 0
     clip: int = 0
-    urcport: str = "usbat"
 
 
 class Equipment:
@@ -76,12 +78,15 @@ class Equipment:
         self.card = card
         self.stores = {"ME": Store(settings.me_slots), "SR": Store(settings.report_slots)}
         self.timers = Timers()
+        self._write = write
         self.terminal = Terminal(self, write)
         self.arrivals = Arrivals(self)
         self.sending = Sending(self)
         self.modes = self._fresh()
         self.cfun = 1
         self.clock_set = False
+        self.urc_port = AT_PORT  # where unsolicited lines go; Quectel keeps it through a restart
+        self.speed = self.saved_speed = 0  # +IPR, and what &W made of it; 0 is auto-baud
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
         self.unplug: Callable[[float | None], None] = lambda _back_after: None
@@ -115,8 +120,10 @@ class Equipment:
         self.timers.after(self.personality.alive_after * scale, self._alive)
 
     def _alive(self) -> None:
-        self.terminal.on()
-        self.terminal.say(*self.personality.greeting)
+        self.terminal.on(speed_known=not self.settings.autobaud or self.saved_speed > 0)
+        if self.personality.noise:
+            self._write(self.personality.noise)
+        self.say(*self.personality.greeting)
         self.timers.after(
             (self.personality.sim_after - self.personality.alive_after) * self.settings.boot,
             self.read_sim,
@@ -161,7 +168,7 @@ class Equipment:
     def restart(self, seconds: float = 0.0, last_words: tuple[str, ...] = ()) -> None:
         """Off and on again."""
         if self.powered:
-            self.terminal.say(*last_words)
+            self.terminal.say(*last_words, at_once=True)
         self.power_off()
         self.power_on(seconds)
 
@@ -171,6 +178,8 @@ class Equipment:
         if level == was:
             return
         if level == 1:
+            if was == 0 and self.card:
+                self.card.power_up()
             self.sim_read = self.attached = False
             self.read_sim()
             return
@@ -220,10 +229,11 @@ class Equipment:
         return None if self.sms_ready else cms(314)
 
     def store(self, name: str) -> Store:
-        """A memory by its +CPMS name; the SIM must be there for "SM"."""
+        """A memory by its +CPMS name. Raises ValueError for "SM" without a SIM."""
         if name != "SM":
             return self.stores[name]
-        assert self.card is not None  # sms_refusal() was asked before
+        if self.card is None:
+            raise ValueError("there is no SIM")
         return self.card.store
 
     # -- the network's side
@@ -286,8 +296,8 @@ class Equipment:
         return asyncio.get_running_loop().time()
 
     def say(self, *lines: str) -> None:
-        """Unsolicited lines."""
-        if self.powered:
+        """Unsolicited lines; on a modem with several ports they may go to another one."""
+        if self.powered and self.urc_port == AT_PORT:
             self.terminal.say(*lines)
 
     def fault(self, command: Command) -> AnswerFault | None:
@@ -296,6 +306,8 @@ class Equipment:
 
     def execute(self, command: Command) -> Step:
         """Do one command."""
+        if not command.name:
+            return OK
         handler = _HANDLERS.get(command.name)
         if handler is None:
             return refuse(ERROR)
@@ -304,12 +316,19 @@ class Equipment:
         refusal = self._needed(handler)
         if refusal is not None:
             return refuse(refusal)
+        self._chatter()
         if command.kind is Kind.TEST:
             return self._spelled(_tested(self, command, handler))
         try:
             return self._spelled(handler.run(self, command))
         except SyntaxFault:
             return refuse(handler.syntax)
+
+    def _chatter(self) -> None:
+        """Some modules cannot hold their tongue, least of all in the middle of an answer."""
+        lines, chance = self.personality.chatter, self.network.chance
+        if lines and chance.random() < CHATTINESS:
+            self.say(chance.choice(lines))
 
     def _needed(self, handler: Handler) -> Refusal | None:
         if handler.needs == "sim":

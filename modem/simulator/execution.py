@@ -72,7 +72,9 @@ def execute(simulator: Simulator, order: orders.AnyOrder) -> dict[str, Any]:
         case orders.Credit():
             network.credit = order.left
         case orders.UssdAnswer():
-            network.ussd.answers.append(ussd.Ussd(**msgspec.structs.asdict(order)))
+            answer = ussd.Ussd(**msgspec.structs.asdict(order))
+            answer.line("IRA")  # ValueError now, for a text that cannot be spelled so
+            network.ussd.answers.append(answer)
         case orders.Time():
             _set_time(simulator, order)
         case orders.Reply():
@@ -167,6 +169,7 @@ def _set_quirks(simulator: Simulator, order: orders.Quirks) -> None:
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
     modem = simulator.equipment
+    modem.urc_port = given.pop("urc_port", modem.urc_port)
     modem.personality = msgspec.structs.replace(modem.personality, **given)
 
 

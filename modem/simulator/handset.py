@@ -28,22 +28,25 @@ class Handsets:
         self, journal: Journal, numbers: Numbers, answer: Callable[[str, Reply, str], None]
     ) -> None:
         self._journal, self._numbers, self._answer = journal, numbers, answer
-        self._open: dict[tuple[str, int, int], dict[int, tuple[Submit, int]]] = {}
+        self._open: dict[tuple[str, str, int, int], dict[int, tuple[Submit, int]]] = {}
         self.replies: list[Reply] = []
         self._answered: dict[int, int] = {}
 
-    def receive(self, submit: Submit, part: int) -> None:
+    def receive(self, submit: Submit, part: int, imsi: str) -> None:
         """A part arrives at its phone."""
         joined = submit.concatenation
         if joined is None:
             self._complete([(submit, part)])
             return
-        key = (submit.recipient, joined.reference, joined.total)
+        key = (imsi, submit.recipient, joined.reference, joined.total)
         parts = self._open.setdefault(key, {})
         if joined.number in parts:
             # A phone shows the same part once only, whichever came first (23.040 9.2.3.24.1).
             self._journal.write(
-                "duplicate part", submit=part, first=parts[joined.number][1], recipient=key[0]
+                "duplicate part",
+                submit=part,
+                first=parts[joined.number][1],
+                recipient=submit.recipient,
             )
             return
         parts[joined.number] = (submit, part)

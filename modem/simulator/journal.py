@@ -20,6 +20,7 @@ class Journal:
         self.counts: Counter[str] = Counter()
         self._file = -1
         if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def write(self, event: str, **values: object) -> None:

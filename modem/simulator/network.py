@@ -134,7 +134,7 @@ class Network:
         )
         if submit.report:
             self._plan_reports(submit, reference, part, imsi)
-        self.handsets.receive(submit, part)
+        self.handsets.receive(submit, part, imsi)
         return part
 
     # -- reports

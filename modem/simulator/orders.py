@@ -175,8 +175,10 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     cmgs: str | None = None
     blank_after_colon: bool | None = None
     tries: str | None = None
+    always_words: bool | None = None
     cnmi: tuple[tuple[int, ...], ...] | None = None
     cmee: int | None = None  # after the next start
+    urc_port: str | None = None  # other than "usbat": unsolicited lines go to a port nobody reads
 
 
 class Network(Order, frozen=True, kw_only=True, tag="network"):

@@ -16,6 +16,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
 
     # start-up
     alive_after: float = 1.5  # the UART answers
+    noise: bytes = b""  # what the UART emits as it comes alive
     greeting: tuple[str, ...] = ("RDY",)
     sim_after: float = 3.0  # the SIM is read: +CPIN answers
     sim_line: bool = True  # and says so unasked
@@ -24,6 +25,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     sms_after: float = 4.0  # message commands work, after the SIM is open
     registers_after: float = 6.0  # after the SIM is open
     cmee: int = 0
+    always_words: bool = False  # errors in words whatever +CMEE says
 
     # messages
     cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
@@ -60,6 +62,7 @@ SIM800 = Personality(
     manufacturer="SIMCOM_Ltd",
     model="SIMCOM_SIM800L",
     revision="Revision:1418B05SIM800L24",
+    noise=b"\x00",
     greeting=("RDY", "+CFUN: 1"),
     ready_lines=_SIMCOM_READY,
     cnmi=((0, 1, 2, 3), (0, 1, 2, 3), (0, 2), (0, 1), (0, 1)),
@@ -168,6 +171,7 @@ CHATTY = Personality(
     model="C9",
     revision="Revision:9.9.9",
     labelled=True,
+    noise=b"\xff\x80\x00\xfe",
     greeting=("^BOOT:0", "RDY", "MODEM:STARTUP", "+CFUN: 1", "+PACSP1"),
     ready_lines=("Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "+QIND: SMS DONE"),
     cmee=2,

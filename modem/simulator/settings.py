@@ -15,6 +15,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # the line
     baud: int = 0  # 0: as fast as it goes; else bytes paced one by one as on a UART of that speed
     fixed_baud: bool = False  # the modem hears only `baud`; a client at another speed reads noise
+    autobaud: bool = False  # silent until the first AT, unless +IPR=<n>;&W was given before
     command_delay: float = 0.0  # before each answer; real modems take 0.005-0.02
 
     # start-up

@@ -42,12 +42,14 @@ class Terminal:
         self._rest: list[at.Command] = []  # of the line in work
         self._ask: Ask | None = None
         self._last = ""
+        self._deaf = False  # auto-baud: the speed is not known before the first AT
 
     # -- power
 
-    def on(self) -> None:
-        """The UART is heard from now on."""
+    def on(self, *, speed_known: bool = True) -> None:
+        """The UART is heard from now on; nothing is said before the speed is known."""
         self._mode = _Mode.COMMAND
+        self._deaf = not speed_known
 
     def off(self) -> None:
         """Nothing is heard or said; a command in work is forgotten."""
@@ -76,17 +78,15 @@ class Terminal:
         self._work()
 
     def say(self, *lines: str, at_once: bool = False) -> None:
-        """Unsolicited lines, each as one write; `+CDS: 26\\r\\n0791…` is one line here."""
-        for line in lines:
-            said = b"\r\n" + line.encode("latin-1", "replace") + b"\r\n"
-            if (
-                self._mode is _Mode.PROMPT
-                and self._modem.personality.holds_at_prompt
-                and not at_once
-            ):
-                self._held.append(said)
-            else:
-                self._write(said)
+        """Unsolicited lines in one burst; `+CDS: 26\\r\\n0791…` is one line here."""
+        said = "".join(f"\r\n{line}\r\n" for line in lines).encode("latin-1", "replace")
+        if not said or self._deaf or self._mode is _Mode.OFF:
+            return
+        holds = self._mode is _Mode.PROMPT and self._modem.personality.holds_at_prompt
+        if holds and not at_once:
+            self._held.append(said)
+        else:
+            self._write(said)
 
     def _work(self) -> None:
         while self._input and self._mode in (_Mode.COMMAND, _Mode.PROMPT):
@@ -139,12 +139,13 @@ class Terminal:
         body = at.body(line)
         if body is None:
             return
+        self._deaf = False
         self._last = line
         self._mode = _Mode.BUSY
         try:
             if len(line) > LONGEST_LINE:
                 raise at.SyntaxFault("too long")
-            self._rest = at.parse(body)
+            self._rest = at.parse(body) or [at.Command("", at.Kind.EXECUTE)]
         except at.SyntaxFault:
             self._rest = []
             self._take(Answer((), errors.ERROR))
@@ -197,6 +198,8 @@ class Terminal:
         while True:
             match step:
                 case Wait():
+                    if not self._modem.personality.keeps_typeahead:
+                        self._input.clear()
                     self._timers.later(step.seconds, partial(self._resume, step))
                     return
                 case Ask():
@@ -263,9 +266,8 @@ class Terminal:
         if self._modem.modes.quiet:
             return said
         final = step.final
-        words = (
-            final.spoken(self._modem.modes.cmee) if isinstance(final, Refusal) else final or "OK"
-        )
+        cmee = 2 if self._modem.personality.always_words else self._modem.modes.cmee
+        words = final.spoken(cmee) if isinstance(final, Refusal) else final or "OK"
         if self._modem.modes.verbose:
             return said + b"\r\n" + words.encode("latin-1", "replace") + b"\r\n"
         return said + {"OK": "0", "ERROR": "4"}.get(words, words).encode() + b"\r"

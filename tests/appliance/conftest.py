@@ -15,7 +15,7 @@ from appliance.config import Limits
 from appliance.ids import Ids
 from appliance.interface import MessageView
 from appliance.matching import Heard
-from appliance.store import archive, clients, messages, queue, reading, reports
+from appliance.store import archive, clients, messages, outcomes, queue, reading, reports
 from appliance.store.database import Database
 from appliance.store.messages import Fresh
 from appliance.store.queue import Job, Nothing, Rules, Sender
@@ -71,7 +71,7 @@ class Stage:
 
     async def record(self, job: Job, outcome: Outcome, sender: Sender | None = None) -> None:
         await self.db.write(
-            queue.record, self.ids, self.rules, sender or self.sender, job, outcome, self.now
+            outcomes.record, self.ids, self.rules, sender or self.sender, job, outcome, self.now
         )
 
     async def sent(self, reference: int, **changes: Any) -> int:
@@ -93,7 +93,7 @@ class Stage:
         )
 
     async def end_doubts(self, window_ms: int = 600_000) -> None:
-        await self.db.write(queue.end_doubts, self.ids, window_ms, self.now)
+        await self.db.write(outcomes.end_doubts, self.ids, window_ms, self.now)
 
     async def archive(self) -> int:
         return await self.db.write(archive.move, 256, self.now)

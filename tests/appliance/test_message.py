@@ -38,6 +38,22 @@ def test_a_message_stands_where_its_parts_stand(parts: str, status: Status) -> N
     assert message.status(Part(p) for p in parts.split()) == status
 
 
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ("delivered taken", Status.FAILED),  # the failed part arrived after all, the other is out
+        ("delivered uncertain", Status.FAILED),
+        ("delivered delivered", Status.DELIVERED),
+    ],
+)
+def test_a_failed_message_stays_failed_until_all_of_it_arrived(parts: str, status: Status) -> None:
+    assert message.follow(Status.FAILED, [Part(p) for p in parts.split()]) == status
+
+
+def test_a_resent_message_is_queued_again() -> None:
+    assert message.follow(Status.FAILED, [Part.WAITING], resent=True) == Status.QUEUED
+
+
 def test_a_step_that_is_not_in_the_table_raises() -> None:
     for part, step in itertools.product(Part, Step):
         if (part, step) not in message.PART_STEPS:

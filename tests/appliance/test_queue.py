@@ -9,7 +9,7 @@ import pytest
 
 from appliance.config import Limits
 from appliance.orders import HistoryFilter, StatsFilter
-from appliance.store import archive, blocked, messages, queue, reading
+from appliance.store import archive, blocked, messages, outcomes, reading
 from appliance.store.queue import Job, Nothing, Sender
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
@@ -74,6 +74,32 @@ async def test_a_message_of_three_parts_is_delivered_only_when_all_are(stage: St
     for reference, status in ((2, "sent"), (1, "sent"), (3, "delivered")):
         await stage.report(reference)
         assert await stage.status(number) == status
+
+
+async def test_a_part_that_failed_and_arrived_after_all_does_not_unfail_the_others(
+    stage: Stage,
+) -> None:
+    number = await stage.take(parts=2)
+    for reference in (1, 2):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, reference))
+    for reference, tp_status, status in (
+        (1, 0x62, "failed"),
+        (1, 0, "failed"),
+        (2, 0, "delivered"),
+    ):
+        await stage.report(reference, tp_status)
+        assert await stage.status(number) == status
+
+
+async def test_a_part_refused_after_its_message_failed_goes_no_more(stage: Stage) -> None:
+    number = await stage.take(parts=2)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 1))
+    second = await stage.must_claim()
+    await stage.report(1, 0x62)
+    await stage.record(second, Outcome(Verdict.AGAIN, fault=REFUSED))
+    stage.now += 60_000
+    assert isinstance(await stage.claim(), Nothing)
+    assert await stage.status(number) == "failed"
 
 
 async def test_a_failed_part_fails_the_message_and_drops_what_waits(stage: Stage) -> None:
@@ -179,7 +205,7 @@ async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> 
 async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> None:
     number = await stage.take()
     await stage.must_claim()
-    assert await stage.db.write(queue.doubt_after_start, stage.ids, stage.now) == 1
+    assert await stage.db.write(outcomes.doubt_after_start, stage.ids, stage.now) == 1
     view = await stage.view(number)
     assert (view.status, view.uncertain) == ("queued", True)
 
@@ -268,7 +294,7 @@ async def test_a_message_that_waited_too_long_fails(stage: Stage) -> None:
 async def test_a_queue_without_a_modem_expires_too(stage: Stage) -> None:
     number = await stage.take()
     stage.now += 86_400_001
-    assert await stage.db.write(queue.expire, stage.ids, stage.now) == 1
+    assert await stage.db.write(outcomes.expire, stage.ids, stage.now) == 1
     assert await stage.status(number) == "failed"
 
 

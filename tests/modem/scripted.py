@@ -100,6 +100,11 @@ class Scripted:
                 os.close(descriptor)
         self._master = self._slave = self._stop_read = self._stop_write = -1
 
+    def stop_reading(self) -> None:
+        """Deaf and without buffer space, as a line whose flow control says stop."""
+        os.write(self._stop_write, b"x")
+        self._thread.join(5)
+
     def say(self, raw: str | bytes) -> None:
         """Writes as it stands, e.g. something unasked."""
         os.write(self._master, raw.encode("latin-1") if isinstance(raw, str) else raw)

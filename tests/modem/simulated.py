@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,11 @@ class Client:
         self._arrived.set()
 
     def close(self) -> None:
+        if self.file < 0:
+            return
         asyncio.get_running_loop().remove_reader(self.file)
         os.close(self.file)
+        self.file = -1
 
     def speed(self, speed: int) -> None:
         attributes = termios.tcgetattr(self.file)
@@ -95,13 +100,10 @@ class Bench:
         self.client = Client(port)
 
     @classmethod
-    async def of(cls, folder: Path, settings: Settings | None = None, **more: Any) -> Bench:
+    async def of(cls, folder: Path, **settings: Any) -> Bench:
         journal = folder / "journal"
         simulator = Simulator(
-            settings or Settings(**more),
-            journal=journal,
-            link=folder / "port",
-            control=folder / "control",
+            Settings(**settings), journal=journal, link=folder / "port", control=folder / "control"
         )
         return cls(simulator, journal, await simulator.start())
 
@@ -109,6 +111,12 @@ class Bench:
         """A client that has set the modem up for sending with reports."""
         for command in ("ATE0", "AT+CMEE=1", "AT+CMGF=0", "AT+CNMI=2,1,0,1,0"):
             assert (await self.client.ask(command))[-1] == "OK"
+        return self.client
+
+    async def reopen(self) -> Client:
+        """Another client after the first has gone."""
+        self.client.close()
+        self.client = Client(self.port)
         return self.client
 
     async def stop(self) -> None:
@@ -123,6 +131,19 @@ class Bench:
     def journal(self, event: str = "") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]
         return [each for each in lines if not event or each["event"] == event]
+
+
+@asynccontextmanager
+async def simulated(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
+    """A simulator that is on, until the end of the block; an error in its callbacks is an error."""
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    bench = await Bench.of(folder, **settings)
+    try:
+        yield bench
+    finally:
+        await bench.stop()
+    assert not errors, errors
 
 
 def submit(text: str = "Hello", to: str = "+4915112340001", **more: Any) -> Submit:

@@ -210,7 +210,9 @@ def test_words_nobody_knows_are_tried_again_and_quoted() -> None:
     assert "frobnication denied" in fault.french
 
 
-@pytest.mark.parametrize("line", ["ERROR", "error\r\n", "COMMAND NOT SUPPORT"])
+@pytest.mark.parametrize(
+    "line", ["ERROR", "error\r\n", "COMMAND NOT SUPPORT", "+CMS ERROR:", "+CME ERROR: "]
+)
 def test_a_bare_error_is_a_refusal_without_a_reason(line: str) -> None:
     assert faults.words(line) == faults.REFUSED
 
@@ -229,7 +231,7 @@ def test_no_line_however_garbled_breaks_it(text: str) -> None:
 
 
 def test_what_may_have_left_is_never_called_failed() -> None:
-    for fault in (faults.NO_ANSWER, faults.RESTARTED, faults.LINE_LOST, faults.cms(332)):
-        assert fault.verdict is Verdict.UNKNOWN
-        assert fault.code == "SMS_SEND_TIMEOUT"
-    assert faults.NO_PROMPT.verdict is Verdict.WAIT
+    for line in ("+CMS ERROR: 332", "+CMS ERROR: 521", "+CMS ERROR: Network timeout"):
+        fault = faults.words(line)
+        assert fault is not None
+        assert (fault.verdict, fault.code) == (Verdict.UNKNOWN, "SMS_SEND_TIMEOUT")

@@ -1,33 +1,233 @@
-"""The simulated modem as a program on its port sees it."""
+"""The simulated modem's port: opened, closed, vanishing, paced, garbled."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import random
+import termios
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.modem.simulated import Bench, send, submit
+from modem.simulator import PERSONALITIES, Settings, Simulator
+from modem.simulator.distortion import Distortion, distort
+from tests.modem.simulated import Client, send, simulated, submit
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = await Bench.of(tmp_path)
-    yield bench
-    await bench.stop()
+async def test_a_message_goes_out_and_its_report_comes_back(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        assert await send(client, submit("Hello")) == ["+CMGS: 0", "OK"]
+        assert (await client.until(b"00\r\n")).startswith("\r\n+CDS: 26\r\n07919471")
+        (line,) = bench.journal("submit")
+        assert (line["text"], line["recipient"], line["reference"]) == (
+            "Hello",
+            "+4915112340001",
+            0,
+        )
 
 
-async def test_a_message_goes_out_and_its_report_comes_back(bench: Bench) -> None:
-    client = await bench.ready()
-    assert await send(client, submit("Hello")) == ["+CMGS: 0", "OK"]
-    report = await client.until(b"00\r\n")
-    assert report.startswith("\r\n+CDS: 26\r\n07919471")
-    (line,) = bench.journal("submit")
-    assert (line["text"], line["recipient"], line["reference"]) == ("Hello", "+4915112340001", 0)
+async def test_a_client_that_closes_and_opens_the_port_finds_the_same_modem(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        await bench.ready()
+        again = await bench.reopen()
+        assert await again.ask("AT+CNMI?") == ["+CNMI: 2,1,0,1,0", "OK"]
 
 
-async def test_a_client_that_closes_and_opens_the_port_finds_the_same_modem(bench: Bench) -> None:
-    client = await bench.ready()
-    client.close()
-    bench.client = again = type(client)(bench.port)
-    assert await again.ask("AT+CNMI?") == ["+CNMI: 2,1,0,1,0", "OK"]
+async def test_what_is_said_while_no_client_listens_is_lost(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        await bench.order("urc", lines=["RING"])
+        client.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await bench.order("urc", lines=['+CMTI: "SM",1'])
+        again = await bench.reopen()
+        assert await again.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
+        assert (await bench.order("status"))["bytes_lost"] > 0
+
+
+async def test_unplugged_the_port_and_its_link_vanish_and_the_client_notices(
+    tmp_path: Path,
+) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        assert (tmp_path / "port").is_symlink()
+        await bench.order("unplug")
+        await client.hung_up()
+        assert not (tmp_path / "port").is_symlink()
+        assert not (await bench.order("status"))["plugged"]
+        await bench.order("plug")
+        again = await bench.reopen()
+        assert "ATE0" in (await again.ask("ATE0"))[0]  # the echo is back, as all else
+        assert await again.ask("AT+CNMI?") == ["+CNMI: 2,1,0,0,0", "OK"]
+
+
+async def test_it_comes_back_by_itself_when_that_was_ordered(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        await bench.order("unplug", back_after=0.02)
+        await bench.client.hung_up()
+        async with asyncio.timeout(2):
+            while not (await bench.order("status"))["powered"]:
+                await asyncio.sleep(0.005)
+        assert (await (await bench.reopen()).ask("AT"))[-1] == "OK"
+
+
+async def test_a_link_never_replaces_a_real_file(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("precious")
+    simulator = Simulator(Settings(), link=tmp_path / "port")
+    with pytest.raises(FileExistsError):
+        await simulator.start()
+    await simulator.stop()
+    assert (tmp_path / "port").read_text() == "precious"
+
+
+def test_a_personality_nobody_knows_is_named() -> None:
+    with pytest.raises(ValueError, match=r"nokia.*sim800"):
+        Simulator(Settings(personality="nokia"))
+
+
+async def test_bytes_are_paced_as_on_a_uart(tmp_path: Path) -> None:
+    async with simulated(tmp_path, baud=115200) as bench:
+        client = await bench.ready()
+        await client.ask("AT")
+        start = time.monotonic()
+        assert await send(client, submit("x" * 160)) == ["+CMGS: 0", "OK"]
+        # 12 characters of command, 310 of PDU, about 30 of answers at 86.8 us each
+        assert 0.030 <= time.monotonic() - start < 0.3
+        pieces: list[int] = []
+        await bench.order("urc", lines=["x" * 200])
+        while sum(pieces) < 204:
+            await asyncio.sleep(0)
+            if client.read:
+                pieces.append(len(client.read))
+                client.read.clear()
+        assert len(pieces) > 20  # not all at once
+
+
+async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> None:
+    async with simulated(tmp_path, baud=115200, fixed_baud=True) as bench:
+        client = bench.client
+        client.speed(termios.B9600)
+        client.write(b"AT\r")
+        await bench.order("urc", lines=["RING"])
+        async with asyncio.timeout(2):
+            while not client.read:
+                await asyncio.sleep(0.001)
+        assert min(client.read) >= 0x80
+        client.speed(termios.B115200)
+        await asyncio.sleep(0.01)
+        client.read.clear()
+        assert (await client.ask("AT"))[-1] == "OK"
+
+
+async def test_in_autobaud_nothing_is_said_before_the_first_at(tmp_path: Path) -> None:
+    async with simulated(tmp_path, personality="sim800", autobaud=True) as bench:
+        await bench.order("restart")
+        await bench.order("urc", lines=["RING"])
+        assert await bench.client.ask("AT") == ["\0AT\r", "OK"]
+        assert (await bench.client.ask("AT+IPR=115200;&W"))[-1] == "OK"
+        await bench.order("restart")
+        assert "RDY" in await bench.client.until(b"RDY")
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+async def test_a_line_that_loses_bytes_spoils_the_dialogue(tmp_path: Path, direction: str) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        await bench.order("line", lose=1.0, direction=direction, spare=[])
+        client.write(b"AT\r")
+        await asyncio.sleep(0.01)
+        assert not client.read
+        await bench.order("reset")
+        assert (await client.ask("AT"))[-1] == "OK"
+
+
+async def test_a_line_that_splits_and_delays_loses_nothing(tmp_path: Path) -> None:
+    async with simulated(tmp_path, seed=3) as bench:
+        client = await bench.ready()
+        await bench.order("line", split=0.3, delay=0.1, delay_seconds=0.001)
+        for n in range(20):
+            assert await send(client, submit(f"Text {n}", report=False)) == [f"+CMGS: {n}", "OK"]
+        assert [line["text"] for line in bench.journal("submit")] == [
+            f"Text {n}" for n in range(20)
+        ]
+
+
+async def test_noise_has_the_high_bit(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        await bench.order("line", noise=1.0, direction="out")
+        client.write(b"AT\r")
+        await client.until(b"K")
+        await bench.order("reset")
+        await bench.order("raw", hex="80ff00")
+        assert "\x80\xff\x00" in await client.until(b"\x80\xff\x00")
+
+
+def test_damage_spares_what_it_is_told_to_spare() -> None:
+    chance = random.Random(1)
+    data = b"\r\n+CDS: 26\r\n0791F00123456789ABCDEF\r\n" * 50
+    hexadecimal = b"0123456789ABCDEF"
+    for kind in ("lose", "double", "garble"):
+        line = Distortion(spare=(kind,), **{kind: 0.5})  # type: ignore[arg-type]
+        ((_, out),) = distort(data, line, chance)
+        assert out != data
+        if kind != "garble":  # garbled bytes may become digits
+            kept = [b for b in out if b in hexadecimal]
+            assert kept == [b for b in data if b in hexadecimal]
+    spoilt = distort(data, Distortion(lose=0.5, spare=()), chance)[0][1]
+    assert sum(b in hexadecimal for b in spoilt) < 0.7 * sum(b in hexadecimal for b in data)
+
+
+def test_garbling_by_default_leaves_hex_digits_alone() -> None:
+    ((_, out),) = distort(b"0123456789ABCDEFabcdef", Distortion(garble=1.0), random.Random(0))
+    assert out == b"0123456789ABCDEFabcdef"
+    ((_, out),) = distort(b"+MGS: \r\n", Distortion(garble=1.0), random.Random(0))
+    assert all(a != b for a, b in zip(out, b"+MGS: \r\n", strict=True))
+
+
+def test_the_same_seed_damages_alike() -> None:
+    line = Distortion(lose=0.1, double=0.1, garble=0.1, split=0.2, delay=0.1, noise=0.1)
+    runs = [distort(b"AT+CMGS=23\r" * 9, line, random.Random(7)) for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+async def test_more_than_a_thousand_messages_a_second(tmp_path: Path) -> None:
+    """A loose bound for a busy machine; the measured figure stands in docs/simulator.md."""
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        start, spent = time.monotonic(), time.process_time()
+        for _ in range(300):
+            await send(client, submit("Hello"))
+        spent = time.process_time() - spent
+        assert time.monotonic() - start < 10
+        assert spent / 300 < 0.002  # client and modem together, in one process
+
+
+@pytest.mark.parametrize("name", PERSONALITIES)
+async def test_each_personality_starts_with_its_own_words(tmp_path: Path, name: str) -> None:
+    async with simulated(tmp_path, personality=name) as bench:
+        client: Client = bench.client
+        await bench.order("restart")
+        kind = PERSONALITIES[name]
+        for line in (*kind.greeting, *kind.ready_lines):
+            await client.until(line.encode() + b"\r\n")
+        assert (await client.ask("AT+CSQ"))[-1] == "OK"
+        assert kind.model in "".join(await client.ask("AT+CGMM"))
+
+
+async def test_start_up_takes_its_time_when_asked_to(tmp_path: Path) -> None:
+    async with simulated(tmp_path, boot=0.005) as bench:  # SIM7600: 8 s to the SIM become 40 ms
+        client = bench.client
+        client.write(b"AT\r")  # not alive yet
+        await client.until(b"RDY\r\n")
+        assert (await client.ask("AT+CMEE=1"))[-1] == "OK"
+        assert (await client.ask("AT+CPIN?"))[-1] == "+CME ERROR: 14"
+        assert (await client.ask("AT+CPMS?"))[-1] == "+CMS ERROR: 314"
+        await client.until(b"+CPIN: READY\r\n")
+        assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "+CMS ERROR: 314"
+        assert (await client.ask("AT+CREG?"))[-2] == "+CREG: 0,2"
+        await client.until(b"PB DONE\r\n")
+        assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "OK"

@@ -331,6 +331,7 @@ CREATE TABLE inbound_part (
   total INTEGER NOT NULL,
   number INTEGER NOT NULL,
   text TEXT NOT NULL,
+  hex TEXT NOT NULL,                  -- as received: a character may be cut between two parts
   sent_at INTEGER,
   arrived_at INTEGER NOT NULL
 );
@@ -358,6 +359,3 @@ CREATE TABLE last_writer (
   at INTEGER NOT NULL,
   PRIMARY KEY (test, recipient, device)
 ) WITHOUT ROWID;
-
--- Errors and warnings worth keeping over a restart; a short ring for the page and the doctor.
-CREATE TABLE incident (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);

@@ -1,0 +1,59 @@
+"""Prepaid credit: asked by USSD on a timetable, read by the owner's pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import structlog
+
+from appliance.clock import Clock
+from appliance.devices import Attached
+from modem.interface import UssdError
+
+log = structlog.get_logger(__name__)
+
+AGAIN_SECONDS = 15 * 60.0  # after an operator that did not answer
+
+
+def amount(text: str, pattern: str) -> float | None:
+    """The amount in an operator's answer: the pattern's first group, with comma or point."""
+    found = re.search(pattern or r"(\d+(?:[.,]\d+)?)", text)
+    if not found:
+        return None
+    digits = found[1] if found.re.groups else found[0]
+    try:
+        return float(digits.replace("\u00a0", "").replace(" ", "").replace(",", "."))
+    except ValueError:
+        return None
+
+
+class Balances:
+    """Asks each modem that has a code, when its hour has come and its line is free."""
+
+    def __init__(self, clock: Clock, attached: Sequence[Attached]) -> None:
+        self._clock = clock
+        self._attached = attached
+        self._next: dict[int, float] = {}
+
+    async def look(self) -> None:
+        """Ask every modem whose time has come."""
+        for modem in self._attached:
+            settings = modem.settings.balance
+            due = self._clock.monotonic() >= self._next.get(id(modem), 0.0)
+            if settings.code and modem.online and due:
+                self._next[id(modem)] = self._clock.monotonic() + settings.every_hours * 3600
+                await self._ask(modem)
+
+    async def _ask(self, modem: Attached) -> None:
+        settings = modem.settings.balance
+        try:
+            text = await modem.modem.ussd(settings.code)
+        except UssdError as error:
+            self._next[id(modem)] = self._clock.monotonic() + AGAIN_SECONDS
+            log.warning("balance_not_told", device=modem.number, reason=str(error))
+            return
+        modem.balance_text = text
+        modem.balance = amount(text, settings.pattern)
+        tell = log.warning if modem.balance is None or modem.low_credit else log.info
+        tell("balance", device=modem.number, amount=modem.balance, low=modem.low_credit)

@@ -1,0 +1,27 @@
+"""Why a part failed, as it is stored with it: JSON with the API's code and both languages."""
+
+from __future__ import annotations
+
+import msgspec
+
+from modem.interface import Fault
+
+
+def cause(code: str, en: str, fr: str) -> str:
+    """A cause of our own."""
+    return msgspec.json.encode({"code": code, "en": en, "fr": fr}).decode()
+
+
+def fault_cause(fault: Fault | None) -> str | None:
+    """A fault as it is stored with a part."""
+    if fault is None:
+        return None
+    return msgspec.json.encode(
+        {
+            "code": fault.code,
+            "en": fault.english,
+            "fr": fault.french,
+            "source": fault.source,
+            "number": fault.number,
+        }
+    ).decode()

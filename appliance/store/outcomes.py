@@ -1,0 +1,213 @@
+"""What became of a part that was handed over, and what time does to those nobody knows about."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+
+from appliance import pacing
+from appliance.ids import Ids
+from appliance.message import Part, Status, Step
+from appliance.store import inbound, messages, reports
+from appliance.store.causes import cause, fault_cause
+from appliance.store.queue import Job, Rules, Sender, count_use, part_of
+from modem.interface import Outcome, Verdict
+
+
+def record(
+    db: Connection,
+    new_ids: Ids,
+    rules: Rules,
+    sender: Sender,
+    job: Job,
+    outcome: Outcome,
+    now: int,
+) -> None:
+    """What became of the part on the line."""
+    part = part_of(db, job.message, job.number)
+    if part["state"] != Part.HANDED:
+        # The report of an earlier try settled it meanwhile; the answer only adds its reference.
+        db.execute(
+            "UPDATE part SET reference = ?, answered_at = ? WHERE message = ? AND number = ?",
+            (outcome.reference, now, job.message, job.number),
+        )
+        return
+    error = fault_cause(outcome.fault)
+    match outcome.verdict:
+        case Verdict.TAKEN:
+            _used(db, rules, sender, job, now)
+            _attempted(db, part)
+            messages.step_part(
+                db, part, Step.TAKE, reference=outcome.reference, answered_at=now, open=1
+            )
+            messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
+            reports.apply_strays(db, new_ids, sender.sim, job.message, job.number, now)
+        case Verdict.UNKNOWN:
+            _used(db, rules, sender, job, now)
+            _attempted(db, part)
+            messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
+            reports.apply_strays(db, new_ids, sender.sim, job.message, job.number, now)
+        case Verdict.NEVER:
+            _attempted(db, part)
+            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
+        case Verdict.AGAIN:
+            _attempted(db, part)
+            _again(db, rules, part, error, now)
+        case Verdict.WAIT | Verdict.OWNER | Verdict.HOUSEKEEP:
+            # Nothing left the modem and nothing is wrong with the message: as if never handed over.
+            messages.step_part(
+                db, part, Step.BACK, ripe=1, device=None, sim=None, handed_at=None, error=error
+            )
+            _unbind(db, job.message)
+            db.execute(
+                "UPDATE message SET touched = attempts > 0 WHERE id = ?",
+                (job.message,),
+            )
+    messages.settle(db, new_ids, job.message, now)
+
+
+def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
+    message = messages.get(db, job.message)
+    if message is not None and job.number == 1:
+        inbound.wrote(db, sender.test, sender.device, job.recipient, message["scope"], now)
+    if not sender.test:
+        count_use(db, sender.sim, job.recipient, sender.limits, now, rules.zone)
+
+
+def _attempted(db: Connection, part: Row) -> None:
+    db.execute(
+        "UPDATE message SET attempts = MAX(attempts, ?) WHERE id = ?",
+        (part["tries"] + 1, part["message"]),
+    )
+
+
+def _again(db: Connection, rules: Rules, part: Row, error: str | None, now: int) -> None:
+    """Back into the queue with a moment, or failed when its tries are used up."""
+    tries = part["tries"] + 1
+    message = messages.get(db, part["message"])
+    assert message is not None
+    if tries >= message["tries"]:
+        messages.step_part(db, part, Step.REFUSE, tries=tries, answered_at=now, error=error)
+        return
+    keep_try(db, part, error=error, answered_at=now)
+    ready_at = now + pacing.backoff_ms(
+        tries, rules.first_backoff_seconds, rules.longest_backoff_seconds
+    )
+    messages.step_part(db, part, Step.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0)
+    _unbind(db, part["message"])
+
+
+def keep_try(db: Connection, part: Row, *, error: str | None, answered_at: int | None) -> None:
+    """Keep a try that no longer counts: for the story, and for a report that may still come."""
+    db.execute(
+        "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
+        "reported_at, open, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (part["message"], part["number"], part["device"], part["sim"], part["handed_at"])
+            + (answered_at, part["reference"], part["tp_status"], part["reported_at"])
+            + (part["open"], error)
+        ),
+    )
+
+
+def _unbind(db: Connection, message: int) -> None:
+    """As long as no part was taken, another SIM may have the message."""
+    db.execute(
+        "UPDATE part SET pin_sim = NULL, pin = (SELECT IIF(pinned, device, 0) FROM message WHERE id = ?1) "
+        "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
+        "AND state NOT IN ('waiting', 'dropped'))",
+        (message,),
+    )
+
+
+def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
+    """What was on a line when the box stopped without a word: nobody knows. Returns how many parts."""
+    rows = db.execute("SELECT * FROM part WHERE state = 'handed'").fetchall()
+    for part in rows:
+        _attempted(db, part)
+        messages.step_part(db, part, Step.LOSE, open=1, answered_at=now)
+        reports.apply_strays(db, new_ids, part["sim"], part["message"], part["number"], now)
+        messages.settle(db, new_ids, part["message"], now)
+    return len(rows)
+
+
+TIMED_OUT = cause(
+    "SMS_SEND_TIMEOUT",
+    "The message was handed over and no answer came; it may or may not have arrived.",
+    "Le message a été transmis mais aucune réponse n'est venue ; il a pu partir ou non.",
+)
+
+
+def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
+    """Settle the uncertain parts whose window is over, as their message asks for (fail or resend).
+
+    The window counts from the last thing that happened to any part of the message; parts that still
+    wait go first. Returns when to look again (ms), None if nothing is in doubt.
+    """
+    rows = db.execute(
+        "SELECT message, MAX(COALESCE(answered_at, handed_at)) AS since FROM part "
+        "WHERE message IN (SELECT message FROM part WHERE state = 'uncertain') GROUP BY message "
+        "HAVING SUM(state IN ('waiting', 'handed')) = 0"
+    ).fetchall()
+    look_at: int | None = None
+    for row in rows:
+        if row["since"] + window_ms > now:
+            look_at = min(look_at or row["since"] + window_ms, row["since"] + window_ms)
+            continue
+        message = messages.get(db, row["message"])
+        assert message is not None
+        for part in messages.parts_of(db, row["message"]):
+            if part["state"] == Part.UNCERTAIN:
+                _end_doubt(db, message, part, now)
+        messages.settle(db, new_ids, row["message"], now)
+    return look_at
+
+
+def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
+    again = (
+        message["on_uncertain"] == "resend"
+        and part["tries"] + 1 < message["tries"]
+        and now < message["expires_at"]
+        and message["status"] == Status.QUEUED
+    )
+    if again:
+        keep_try(db, part, error=part["error"] or TIMED_OUT, answered_at=part["answered_at"])
+        messages.step_part(
+            db,
+            part,
+            Step.REPEAT,
+            tries=part["tries"] + 1,
+            ripe=1,
+            ready_at=now,
+            open=0,
+            scheduled=0,
+        )
+    else:
+        messages.step_part(db, part, Step.EXPIRE, error=TIMED_OUT)
+
+
+def expire(db: Connection, new_ids: Ids, now: int, most: int = 500) -> int:
+    """Fail what has waited longer than its lifetime (a modem that does not come back)."""
+    error = cause(
+        "SMS_SEND_TIMEOUT",
+        "The message waited in the queue for longer than its lifetime.",
+        "Le message a attendu dans la file plus longtemps que sa durée de vie.",
+    )
+    rows = db.execute(
+        "SELECT id FROM message WHERE status = 'queued' AND uncertain = 0 AND expires_at < ? LIMIT ?",
+        (now, most),
+    ).fetchall()
+    return sum(messages.fail(db, new_ids, row["id"], error, now) for row in rows)
+
+
+def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
+    """Stop waiting for reports on what was handed over before that moment; the status stands."""
+    rows = db.execute(
+        "SELECT DISTINCT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ? LIMIT ?",
+        (before, most),
+    ).fetchall()
+    for row in rows:
+        db.execute(
+            "UPDATE part SET open = 0 WHERE message = ? AND handed_at < ?", (row["message"], before)
+        )
+        messages.settle(db, new_ids, row["message"], now)
+    return len(rows)

@@ -1,0 +1,23 @@
+"""What an operator's answer says of the credit."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance import balance
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "amount"),
+    [
+        ("Votre solde est de 12,34 EUR", "", 12.34),
+        ("Credit: EUR 5.00 valid until 31.12.2026", r"EUR (\d+\.\d+)", 5.0),
+        ("Solde 1 234,50 EUR", r"Solde ([\d ,]+) EUR", 1234.5),
+        ("Service indisponible", "", None),
+        ("Credit: ten", r"Credit: (\w+)", None),
+    ],
+)
+def test_the_amount_is_read_by_the_owners_pattern(
+    text: str, pattern: str, amount: float | None
+) -> None:
+    assert balance.amount(text, pattern) == amount

@@ -1,0 +1,248 @@
+"""The box as a user starts it: a process of its own, reached over HTTP and the command line only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import requests
+
+ZIMBOX = Path(sys.executable).parent / "zimbox"
+START_SECONDS = 30.0  # until it takes requests, on a busy machine
+STOP_SECONDS = 30.0  # what is on the line is finished first
+SETTLE_SECONDS = 30.0  # until a message is where a test wants it
+LOOK_SECONDS = 0.02  # between two looks at it
+REQUEST_SECONDS = 30.0
+
+# Quick, without the limits that a test is not about, and without whatever the tester has set.
+SETTINGS = {
+    "ZIMBOX_RATE_LIMIT": "0",
+    "ZIMBOX_CLOCK_TRUST": "always",
+    "ZIMBOX_WEBHOOK_ALLOW_LOOPBACK": "1",
+    "ZIMBOX_LIMITS_PER_MINUTE": "0",
+    "ZIMBOX_SIMULATOR_LATENCY_SECONDS": "0.005",
+    "ZIMBOX_SIMULATOR_REPORT_SECONDS": "0.02",
+    "ZIMBOX_SENDING_FIRST_BACKOFF_SECONDS": "0.1",
+    "ZIMBOX_SENDING_LONGEST_BACKOFF_SECONDS": "0.2",
+}
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_SECONDS) -> T:
+    """What `look` finds, as soon as it finds something. AssertionError after `seconds`."""
+    last = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
+        time.sleep(LOOK_SECONDS)
+
+
+class RunningBox:
+    """One `zimbox serve` on a data folder, with a simulated modem unless told otherwise."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        modems: Sequence[str] = ("sim",),
+    ) -> None:
+        self._modems = modems
+        self.data = folder / "data"
+        self.journal = folder / "journal.jsonl"
+        self.control = folder / "control"
+        self._log = folder / "box.log"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ZIMBOX_")}
+        self._environment = {**kept, **SETTINGS, **(settings or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self, *more: str) -> RunningBox:
+        """Start it and wait until it takes requests."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(ZIMBOX), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"),
+                    *(word for modem in self._modems for word in ("--modem", modem)),
+                    *("--sim-journal", str(self.journal)),
+                    *("--sim-control", str(self.control), *more),
+                ],
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        try:
+            self.url = _address(self._process.stdout, self.log)
+            eventually(self._healthy, "GET /health", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health", timeout=REQUEST_SECONDS).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self) -> None:
+        """SIGTERM, and what is on the line is finished."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power cut, for the process."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        self._process.wait(STOP_SECONDS)
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._process = None
+
+    def log(self) -> str:
+        """All that it said so far."""
+        return self._log.read_text("utf-8")
+
+    def zimbox(self, *words: str) -> Any:
+        """A command beside the running box, its JSON."""
+        done = subprocess.run(
+            [str(ZIMBOX), *words, "--data", str(self.data), "--json"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    def command(self, *words: str) -> None:
+        """A command beside the running box that has nothing to tell."""
+        subprocess.run(
+            [str(ZIMBOX), *words, "--data", str(self.data)],
+            env=self._environment,
+            capture_output=True,
+            timeout=START_SECONDS,
+            check=True,
+        )
+
+    def client(self, *key_options: str, of: str | None = None) -> Client:
+        """A key of a new client, or of an existing one."""
+        client_id = of or self.zimbox("client", "create")["client_id"]
+        made = self.zimbox("key", "create", "--client", client_id, *key_options)
+        return Client(self.url, made["client_id"], made["api_key"], made["key_id"])
+
+    def simulate(self, **order: object) -> dict[str, Any]:
+        """Order something of the running simulator."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(REQUEST_SECONDS)
+            line.connect(str(self.control))
+            line.sendall(json.dumps(order).encode() + b"\n")
+            with line.makefile() as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        assert answer["ok"], answer
+        return answer
+
+    def received(self) -> list[dict[str, Any]]:
+        """What the simulated network took, in order: the truth."""
+        if not self.journal.exists():
+            return []
+        lines = [json.loads(line) for line in self.journal.read_text("utf-8").splitlines()]
+        return [line for line in lines if line.get("event") == "submit"]
+
+
+def _address(out: IO[str], log: Callable[[], str]) -> str:
+    """Where it serves, as it says on its first lines."""
+    found: list[str] = []
+
+    def read() -> None:
+        for line in out:
+            if match := re.search(r"http://127\.0\.0\.1:\d+", line):
+                found.append(match[0])
+                return
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(START_SECONDS)
+    assert found, f"the box did not say where it serves:\n{log()}"
+    return found[0]
+
+
+class Client:
+    """One key at work. Plain requests: what a client of the API sees."""
+
+    def __init__(self, url: str, client_id: str, api_key: str, key_id: int) -> None:
+        self.url, self.client_id, self.api_key, self.key_id = url, client_id, api_key, key_id
+        self.headers = {"X-API-Key": api_key, "X-Client-ID": client_id}
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> requests.Response:
+        """Any request under /v1, with this client's headers. None as a header takes it away."""
+        return requests.request(
+            method,
+            f"{self.url}/v1{path}",
+            headers={**self.headers, **(headers or {})},
+            timeout=REQUEST_SECONDS,
+            **more,
+        )
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return self.request("GET", path, **more)
+
+    def post(self, path: str, body: object = None, **more: Any) -> requests.Response:
+        return self.request("POST", path, json=body, **more)
+
+    def delete(self, path: str, **more: Any) -> requests.Response:
+        return self.request("DELETE", path, **more)
+
+    def send(self, to: str, message: str = "Bonjour", **more: object) -> str:
+        """A message that is taken; its id."""
+        answer = self.post("/sms/send", {"to": to, "message": message, **more})
+        assert answer.status_code == 202, answer.text
+        message_id: str = answer.json()["message_id"]
+        return message_id
+
+    def status(self, message_id: str) -> dict[str, Any]:
+        """All that is known of it."""
+        answer = self.get(f"/sms/status/{message_id}")
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def until(
+        self, message_id: str, *statuses: str, seconds: float = SETTLE_SECONDS
+    ) -> dict[str, Any]:
+        """Its status as soon as it is one of these."""
+
+        def look() -> dict[str, Any] | None:
+            told = self.status(message_id)
+            return told if told["status"] in statuses else None
+
+        return eventually(look, f"{message_id} {' or '.join(statuses)}", seconds)
+
+
+def code(answer: requests.Response, status: int) -> str:
+    """The code of a failure with that status, in a whole envelope."""
+    assert answer.status_code == status, f"{answer.status_code} {answer.text}"
+    body = answer.json()
+    assert body.keys() == {"success", "error"} and body["success"] is False
+    assert body["error"].keys() >= {"code", "message"}
+    told: str = body["error"]["code"]
+    return told

@@ -1,0 +1,414 @@
+"""api.md, "Sending", one SMS: one test a rule, over HTTP, against the box as a user starts it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import requests
+
+from tests.box.running import Client, RunningBox, code, eventually
+from tests.box.when import ago, ahead
+
+TO = "+33612345678"
+
+
+def send(client: Client, **fields: object) -> requests.Response:
+    return client.post("/sms/send", {"to": TO, "message": "Bonjour", **fields})
+
+
+def test_send_is_202_with_every_field_of_the_contract(shared: Client) -> None:
+    answer = send(shared, metadata={"a": 1})
+    assert answer.status_code == 202
+    told = answer.json()
+    assert told.keys() == {
+        *("success", "message_id", "status", "to", "queued_at", "estimated_delivery"),
+        *("scheduled_at", "priority", "device_id", "parts", "encoding"),
+    }
+    assert (told["status"], told["to"], told["priority"]) == ("queued", TO, "normal")
+    assert (told["scheduled_at"], told["device_id"]) == (None, "device_1")
+    assert (told["parts"], told["encoding"]) == (1, "GSM-7")
+
+
+@pytest.mark.parametrize(
+    "written", ["+33 6 12 34 56 78", "+33.6.12.34.56.78", "+33-612-345-678", "+33(6)12345678"]
+)
+def test_separators_between_digits_are_forgiven_and_the_number_is_e164(
+    shared: Client, written: str
+) -> None:
+    told = send(shared, to=written).json()
+    assert told["to"] == TO
+    assert shared.status(told["message_id"])["to"] == TO
+
+
+@pytest.mark.parametrize("to", ["+1234567", "+123456789012345"])
+def test_seven_to_fifteen_digits_are_a_number(shared: Client, to: str) -> None:
+    assert send(shared, to=to).json()["to"] == to
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        *("0612345678", "+123456", "+1234567890123456", "33612345678", "+33x", "", " ", "8080"),
+        *("+٣٣٦١٢٣٤٥٦٧٨", "+33612345678;+33612345679", 33612345678, None, ["+33612345678"], True),
+    ],
+)
+def test_anything_else_is_400_invalid_phone_number(shared: Client, to: object) -> None:
+    assert code(send(shared, to=to), 400) == "INVALID_PHONE_NUMBER"
+
+
+def test_short_codes_only_for_keys_whose_owner_allows_them(box: RunningBox, client: Client) -> None:
+    allowed = box.client("--short-codes", of=client.client_id)
+    assert code(send(client, to="8080"), 400) == "INVALID_PHONE_NUMBER"
+    message_id = allowed.send("8080", "STOP")
+    assert allowed.until(message_id, "delivered")["to"] == "8080"
+    for to in ("12", "123456789"):
+        assert code(send(allowed, to=to), 400) == "INVALID_PHONE_NUMBER"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "encoding"),
+    [
+        ("x", 1, "GSM-7"),
+        ("x" * 160, 1, "GSM-7"),
+        ("x" * 161, 2, "GSM-7"),
+        ("€" * 80, 1, "GSM-7"),
+        ("€" * 81, 2, "GSM-7"),
+        ("x" * 1600, 11, "GSM-7"),
+        ("ж" * 70, 1, "UCS-2"),
+        ("ж" * 71, 2, "UCS-2"),
+        ("😀" * 35, 1, "UCS-2"),
+        ("😀" * 36, 2, "UCS-2"),
+    ],
+)
+def test_a_message_is_one_to_1600_characters_and_long_ones_are_concatenated(
+    shared: Client, text: str, parts: int, encoding: str
+) -> None:
+    told = send(shared, message=text).json()
+    assert (told["parts"], told["encoding"]) == (parts, encoding)
+
+
+def test_1600_characters_are_characters_whatever_they_take(shared: Client) -> None:
+    assert send(shared, message="😀" * 1600, scheduled_at=ahead(days=1)).status_code == 202
+
+
+@pytest.mark.parametrize("text", ["x" * 1601, "😀" * 1601])
+def test_more_is_400_message_too_long(shared: Client, text: str) -> None:
+    assert code(send(shared, message=text), 400) == "MESSAGE_TOO_LONG"
+
+
+def test_the_text_arrives_letter_by_letter(box: RunningBox, shared: Client) -> None:
+    text = "Ligne 1\nLigne 2\r\n\tà l'été €[]{}|~^\\ 😀 " + "ж" * 100
+    message_id = shared.send("+33612340042", text)
+    assert shared.until(message_id, "delivered")["message"] == text
+    parts = [line for line in box.received() if line["recipient"] == "+33612340042"]
+    assert "".join(part["text"] for part in parts) == text
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1a", "\x1b", "\x0b", "\x7f", "\x85"])
+def test_control_characters_are_400_invalid_request(shared: Client, character: str) -> None:
+    assert code(send(shared, message=f"a{character}b"), 400) == "INVALID_REQUEST"
+
+
+def test_an_empty_or_missing_message_is_400_invalid_request(shared: Client) -> None:
+    assert code(send(shared, message=""), 400) == "INVALID_REQUEST"
+    assert code(shared.post("/sms/send", {"to": TO}), 400) == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        *((1, "urgent"), (2, "high"), (3, "normal"), (4, "low"), (5, "bulk"), (None, "normal")),
+        *(("urgent", "urgent"), ("bulk", "bulk")),
+    ],
+)
+def test_a_priority_is_1_to_5_or_a_name_and_answered_as_the_name(
+    shared: Client, given: object, name: str
+) -> None:
+    told = send(shared, priority=given).json()
+    assert told["priority"] == name
+    assert shared.status(told["message_id"])["priority"] == name
+
+
+@pytest.mark.parametrize("given", [0, 6, "3", "Urgent", 1.5, True, [], {}])
+def test_any_other_priority_is_400_invalid_priority(shared: Client, given: object) -> None:
+    assert code(send(shared, priority=given), 400) == "INVALID_PRIORITY"
+
+
+def test_metadata_is_returned_by_status_and_history(client: Client) -> None:
+    metadata = {"order_id": "é😀", "n": [1, 2.5, None, {"deep": True}]}
+    message_id = client.send(TO, metadata=metadata)
+    assert client.status(message_id)["metadata"] == metadata
+    assert client.get("/sms/history").json()["data"][0]["metadata"] == metadata
+
+
+def test_metadata_is_an_object_of_at_most_1024_bytes(shared: Client) -> None:
+    room = 1024 - len('{"k":""}')
+    assert send(shared, metadata={"k": "x" * room}).status_code == 202
+    for metadata in ({"k": "x" * (room + 1)}, {"k": "é" * 600}, [1], "x", 5, True):
+        assert code(send(shared, metadata=metadata), 400) == "INVALID_REQUEST"
+
+
+def test_scheduled_at_without_an_offset_is_utc(shared: Client) -> None:
+    wall = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0, tzinfo=None)
+    told = send(shared, scheduled_at=wall.isoformat()).json()
+    assert told["scheduled_at"] == told["estimated_delivery"][:0] + wall.isoformat() + "Z"
+
+
+def test_scheduled_at_with_an_offset_is_answered_in_utc(shared: Client) -> None:
+    moment = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+    abroad = moment.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    told = send(shared, scheduled_at=abroad.isoformat()).json()
+    assert told["scheduled_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["soon", "", "2025-02-30T10:00:00Z", 1767225600, True],
+)
+def test_scheduled_at_is_an_iso_8601_date(shared: Client, given: object) -> None:
+    assert code(send(shared, scheduled_at=given), 400) == "INVALID_SCHEDULED_DATE"
+
+
+@pytest.mark.parametrize("days", [-1, 0, 31])
+def test_scheduled_at_is_in_the_future_and_at_most_30_days_ahead(shared: Client, days: int) -> None:
+    given = ahead(days=days) if days else ago(seconds=5)
+    assert code(send(shared, scheduled_at=given), 400) == "INVALID_SCHEDULED_DATE"
+
+
+def test_30_days_ahead_may_be_scheduled(shared: Client) -> None:
+    assert send(shared, scheduled_at=ahead(days=30, minutes=-1)).status_code == 202
+
+
+def test_a_scheduled_message_waits_and_then_goes(box: RunningBox, shared: Client) -> None:
+    due = ahead(seconds=2)
+    message_id = shared.send("+33612340077", scheduled_at=due)
+    told = shared.status(message_id)
+    assert (told["status"], told["cancellable"]) == ("queued", True)
+    told = shared.until(message_id, "delivered")
+    assert told["sent_at"] >= due == told["scheduled_at"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"retry_attempts": v} for v in (0, 6, "3", 1.5, True)),
+        *({"validity_minutes": v} for v in (0, -1, "60", 10**9)),
+        *({"on_uncertain": v} for v in ("again", 1, True)),
+        *({"flash": v} for v in (1, "true")),
+    ],
+)
+def test_any_other_fault_of_the_body_names_the_field_and_why(
+    shared: Client, fields: dict[str, Any]
+) -> None:
+    answer = send(shared, **fields)
+    assert code(answer, 400) == "INVALID_REQUEST"
+    details = answer.json()["error"]["details"]
+    assert details["field"] == next(iter(fields)) and details["reason"]
+
+
+def test_the_optional_fields_of_our_own_are_taken(box: RunningBox, shared: Client) -> None:
+    message_id = shared.send(
+        "+33612340055", flash=True, validity_minutes=60, on_uncertain="resend", retry_attempts=5
+    )
+    shared.until(message_id, "delivered")
+    (part,) = [line for line in box.received() if line["recipient"] == "+33612340055"]
+    assert part["flash"] is True
+    assert 55 <= part["validity_minutes"] <= 60
+
+
+# --- the same again ----------------------------------------------------------------------------
+
+
+def test_the_same_idempotency_key_and_body_send_once(box: RunningBox, client: Client) -> None:
+    headers = {"Idempotency-Key": "order-1"}
+    body = {"to": "+33612340099", "message": "einmal"}
+    first = client.post("/sms/send", body, headers=headers)
+    again = client.post("/sms/send", dict(reversed(body.items())), headers=headers)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert client.get("/sms/history").json()["pagination"]["total_items"] == 1
+
+
+def test_the_same_idempotency_key_with_another_body_is_409(client: Client) -> None:
+    headers = {"Idempotency-Key": "order-2"}
+    body = {"to": TO, "message": "x"}
+    client.post("/sms/send", body, headers=headers)
+    other = client.post("/sms/send", {**body, "priority": 1}, headers=headers)
+    assert code(other, 409) == "IDEMPOTENCY_CONFLICT"
+    bulk = client.post("/sms/send-bulk", {"recipients": [TO], "message": "x"}, headers=headers)
+    assert code(bulk, 409) == "IDEMPOTENCY_CONFLICT"
+
+
+def test_an_idempotency_key_is_one_clients_own(shared: Client, client: Client) -> None:
+    headers = {"Idempotency-Key": "order-3"}
+    body = {"to": TO, "message": "x"}
+    ours = client.post("/sms/send", body, headers=headers).json()["message_id"]
+    theirs = shared.post("/sms/send", body, headers=headers).json()["message_id"]
+    assert ours != theirs
+
+
+def test_an_idempotent_answer_is_given_again_after_its_schedule_passed(client: Client) -> None:
+    headers = {"Idempotency-Key": "order-4"}
+    body = {"to": TO, "message": "x", "scheduled_at": ahead(seconds=2)}
+    first = client.post("/sms/send", body, headers=headers).json()
+    client.until(first["message_id"], "delivered")
+    again = client.post("/sms/send", body, headers=headers)
+    assert (again.status_code, again.json()) == (202, first)
+
+
+def test_fifty_equal_requests_at_once_send_once(client: Client) -> None:
+    headers = {"Idempotency-Key": "order-5"}
+    start = threading.Barrier(50)
+
+    def one(_: int) -> str:
+        start.wait()
+        answer = client.post("/sms/send", {"to": TO, "message": "x"}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        message_id: str = answer.json()["message_id"]
+        return message_id
+
+    with ThreadPoolExecutor(50) as pool:
+        assert len(set(pool.map(one, range(50)))) == 1
+    assert client.get("/sms/history").json()["pagination"]["total_items"] == 1
+
+
+def test_an_idempotent_answer_survives_a_restart(own_box: Callable[..., RunningBox]) -> None:
+    box = own_box()
+    client = box.client()
+    headers = {"Idempotency-Key": "order-6"}
+    body = {"to": TO, "message": "x"}
+    first = client.post("/sms/send", body, headers=headers).json()
+    box.kill()
+    client.url = box.start().url
+    assert client.post("/sms/send", body, headers=headers).json() == first
+
+
+# --- refusals before queueing ------------------------------------------------------------------
+
+
+def test_a_blocked_number_is_403(client: Client) -> None:
+    client.post("/blocklist", {"number": "+33612340011"})
+    assert code(send(client, to="+33 6 12 34 00 11"), 403) == "BLOCKED_NUMBER"
+    assert client.delete("/blocklist/+33612340011").status_code == 204
+    assert send(client, to="+33612340011").status_code == 202
+
+
+def test_the_block_list_is_looked_at_again_at_hand_over(client: Client) -> None:
+    message_id = client.send("+33612340012", scheduled_at=ahead(seconds=2))
+    client.post("/blocklist", {"number": "+33612340012"})
+    told = client.until(message_id, "failed", "delivered")
+    assert (told["status"], (told["error"] or {}).get("code")) == ("failed", "BLOCKED_NUMBER")
+
+
+def test_a_full_queue_is_429_queue_full(own_box: Callable[..., RunningBox]) -> None:
+    client = own_box(queue_max_waiting="2").client()
+    for _ in range(2):
+        client.send(TO, scheduled_at=ahead(days=1))
+    answer = send(client)
+    assert code(answer, 429) == "QUEUE_FULL"
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_storage_that_is_nearly_full_is_503(own_box: Callable[..., RunningBox]) -> None:
+    client = own_box(storage_reserve_mib=str(1 << 40)).client()
+    assert code(send(client), 503) == "STORAGE_FULL"
+
+
+def test_with_the_modem_away_messages_wait_and_go_when_it_is_back(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box()
+    client = box.client()
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "online", "online")
+    box.simulate(do="unplug")
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
+    message_id = client.send(TO)
+    assert client.status(message_id)["status"] == "queued"
+    box.simulate(do="plug")
+    assert client.until(message_id, "delivered")
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [(None, "NO_DEVICE_AVAILABLE"), ("device_1", "DEVICE_OFFLINE")]
+)
+def test_a_modem_away_beyond_the_grace_is_503_and_a_scheduled_send_is_taken(
+    own_box: Callable[..., RunningBox], device: str | None, expected: str
+) -> None:
+    box = own_box(sending_offline_grace_minutes="0")
+    client = box.client()
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "online", "online")
+    box.simulate(do="unplug")
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
+    headers = {"X-Device-ID": device} if device else {}
+    now = client.post("/sms/send", {"to": TO, "message": "x"}, headers=headers)
+    assert code(now, 503) == expected
+    later = {"to": TO, "message": "x", "scheduled_at": ahead(days=1)}
+    assert client.post("/sms/send", later, headers=headers).status_code == 202
+
+
+def test_a_quota_that_leaves_no_room_is_429(own_box: Callable[..., RunningBox]) -> None:
+    client = own_box(limits_per_month="2", queue_lifetime_hours="1").client()
+    for _ in range(2):
+        client.until(client.send(TO), "delivered")
+    answer = send(client)
+    assert code(answer, 429) == "QUOTA_EXCEEDED"
+
+
+def test_a_message_waits_for_its_lifetime_and_then_fails(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box(queue_lifetime_hours="0.0003")
+    client = box.client()
+    box.simulate(do="registration", stat=0)
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
+    # The box looks for them once a minute.
+    told = client.until(client.send(TO), "failed", seconds=90)
+    assert told["error"]["code"] == "SMS_SEND_TIMEOUT"
+
+
+def test_a_202_survives_a_power_cut_in_that_same_instant(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box()
+    client = box.client()
+    taken = [client.send(f"+3361234{n:04}", scheduled_at=ahead(days=1)) for n in range(20)]
+    box.kill()
+    client.url = box.start().url
+    assert {client.status(message_id)["status"] for message_id in taken} == {"queued"}
+
+
+# --- errors while sending ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected", "source"),
+    [
+        ("01", "NETWORK_ERROR", "TP-ST 65"),
+        ("02", "SMS_SEND_TIMEOUT", "TP-ST 70"),
+        ("06", "INVALID_NUMBER", "CMS 1"),
+        ("08", "BLOCKED_NUMBER", "CMS 196"),
+        ("15", "NETWORK_ERROR", "CMS 42"),
+    ],
+)
+def test_a_failed_message_says_why_with_the_modems_own_code(
+    shared: Client, ending: str, expected: str, source: str
+) -> None:
+    told = shared.until(shared.send(f"+336955501{ending}"), "failed")
+    assert told["error"]["code"] == expected
+    assert told["error"]["message"] and source in told["error"]["details"]
+    assert told["failed_at"] and told["delivered_at"] is None
+
+
+def test_a_passing_fault_is_tried_again(shared: Client) -> None:
+    told = shared.until(shared.send("+33695550105"), "delivered")
+    assert told["attempts"] == 2
+
+
+def test_retry_attempts_bounds_the_tries(shared: Client) -> None:
+    told = shared.until(shared.send("+33695550115", retry_attempts=2), "failed")
+    assert told["attempts"] == 2

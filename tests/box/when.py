@@ -1,0 +1,13 @@
+"""Moments as clients write them."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def ahead(**delta: float) -> str:
+    """A moment ahead, RFC 3339 in UTC to the second."""
+    return (datetime.now(UTC) + timedelta(**delta)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(**delta: float) -> str:
+    """A moment past, RFC 3339 in UTC to the second."""
+    return (datetime.now(UTC) - timedelta(**delta)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,174 @@
+"""The real driver on a simulated modem, with every wait made short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modem import pdu
+from modem.alphabet import Alphabet
+from modem.device import Device, Line, Timing
+from modem.interface import Changed, Event, Outcome, Received, State, Status, Tpdu
+from modem.pdu import Deliver, Report, Submit
+from modem.simulator import Settings, Simulator
+
+PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
+
+QUICK = Timing(
+    command_seconds=0.4,
+    list_seconds=1.0,
+    slow_command_seconds=0.6,
+    write_seconds=1.0,
+    prompt_seconds=0.25,
+    network_seconds=0.6,
+    reference_seconds=0.1,
+    resync_pause_seconds=0.01,
+    resync_seconds=0.15,
+    boot_seconds=1.5,
+    probe_seconds=0.03,
+    sim_seconds=0.3,
+    sim_poll_seconds=0.02,
+    store_seconds=1.0,
+    registration_seconds=0.5,
+    registration_poll_seconds=0.02,
+    owner_poll_seconds=0.03,
+    idle_after_seconds=0.05,
+    idle_poll_seconds=0.2,
+    stored_poll_seconds=0.3,
+    other_store_seconds=5.0,
+    ussd_seconds=0.5,
+    reset_seconds=0.02,
+    reopen_seconds=0.02,
+    vanished_seconds=0.5,
+    backoff_first_seconds=0.05,
+    backoff_longest_seconds=0.4,
+    stop_seconds=2.0,
+)
+
+
+def quick(**changes: float) -> Timing:
+    """`QUICK` with some waits different."""
+    return msgspec.structs.replace(QUICK, **changes)
+
+
+class Driven:
+    """A device, its simulator, and everything that came from the one or went to the other."""
+
+    def __init__(self, device: Device, simulator: Simulator, journal: Path) -> None:
+        self.device = device
+        self.simulator = simulator
+        self.events: list[Event] = []
+        self._journal = journal
+        self._news = asyncio.Condition()
+
+    async def listen(self) -> None:
+        while True:
+            event = await self.device.next_event()
+            async with self._news:
+                self.events.append(event)
+                self._news.notify_all()
+
+    async def until(self, true: Callable[[], object], patience: float = PATIENCE) -> None:
+        """Until something about the events or the status holds."""
+        async with asyncio.timeout(patience), self._news:
+            await self._news.wait_for(true)
+
+    async def state(self, state: State) -> Status:
+        await self.until(lambda: self.device.status.state is state)
+        return self.device.status
+
+    async def left(self, state: State) -> Status:
+        """Until the modem has been in another state, were it for a moment only."""
+        before = len(self.events)
+
+        def left() -> bool:
+            return self.device.status.state is not state or any(
+                isinstance(event, Changed) and event.status.state is not state
+                for event in self.events[before:]
+            )
+
+        await self.until(left)
+        return self.device.status
+
+    async def ready(self) -> Status:
+        return await self.state(State.READY)
+
+    async def reported(self, count: int) -> None:
+        await self.until(lambda: len(self.reports) >= count)
+
+    async def order(self, do: str, **words: Any) -> dict[str, Any]:
+        answer = await self.simulator.command({"do": do, **words})
+        assert answer["ok"], answer
+        return answer
+
+    async def send(self, text: str = "Hello", to: str = "+4915112340001") -> Outcome:
+        async with asyncio.timeout(PATIENCE):
+            return await self.device.send(part(text, to))
+
+    def journal(self, event: str = "submit") -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self._journal.read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    @property
+    def received(self) -> list[Received]:
+        return [event for event in self.events if isinstance(event, Received)]
+
+    @property
+    def reports(self) -> list[Report]:
+        decoded = (pdu.decode(event.hex) for event in self.received)
+        return [one for one in decoded if isinstance(one, Report)]
+
+    @property
+    def messages(self) -> list[Deliver]:
+        decoded = (pdu.decode(event.hex) for event in self.received)
+        return [one for one in decoded if isinstance(one, Deliver)]
+
+
+def part(text: str = "Hello", to: str = "+4915112340001") -> Tpdu:
+    return pdu.encode_submit(Submit(recipient=to, text=text, alphabet=Alphabet.GSM7))
+
+
+@contextlib.asynccontextmanager
+async def driven(
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    timing: Timing = QUICK,
+    start: bool = True,
+    **device: Any,
+) -> AsyncIterator[Driven]:
+    """A started device on a started simulator."""
+    journal = folder / "journal"
+    simulator = Simulator(settings or Settings(), journal=journal, link=folder / "port")
+    path = await simulator.start()
+    async with attached(path, simulator, journal, timing=timing, start=start, **device) as found:
+        yield found
+    await simulator.stop()
+
+
+@contextlib.asynccontextmanager
+async def attached(
+    path: str,
+    simulator: Simulator,
+    journal: Path,
+    *,
+    timing: Timing = QUICK,
+    start: bool = True,
+    **device: Any,
+) -> AsyncIterator[Driven]:
+    """A device on a simulator that is there already."""
+    found = Driven(Device(Line(path), timing=timing, **device), simulator, journal)
+    listening = asyncio.create_task(found.listen())
+    if start:
+        await found.device.start()
+    try:
+        yield found
+    finally:
+        await found.device.stop()
+        listening.cancel()

@@ -1,0 +1,114 @@
+"""What the owner asks of a modem."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from modem.interface import NetworkTime, State, UssdError, Verdict
+from modem.simulator import Settings
+from tests.modem.driven import driven, quick
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"text": "Solde: 5 EUR"},
+        {"text": "Solde: 5 EUR", "form": "ucs2"},
+        {"text": "Solde: 5 EUR", "form": "packed"},
+        {"text": "Solde: 5 EUR", "form": "no dcs"},
+        {"text": "Solde: 5 EUR", "before_ok": True},
+        {"text": "Solde: 5 EUR", "after": 0.2},
+    ],
+)
+async def test_a_ussd_question_is_answered_in_every_dress(
+    tmp_path: Path, order: dict[str, object]
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", **order)
+        assert await box.device.ussd("*100#") == "Solde: 5 EUR"
+
+
+async def test_a_ussd_text_of_two_lines(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", text="Solde:\r\n5 EUR")
+        assert await box.device.ussd("*100#") == "Solde:\n5 EUR"
+
+
+@pytest.mark.parametrize(
+    "order", [{"status": 4}, {"status": 2}, {"cme": 30}, {"text": "x", "after": 9}]
+)
+async def test_a_ussd_question_without_an_answer_is_an_error_in_words(
+    tmp_path: Path, order: dict[str, object]
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", **order)
+        with pytest.raises(UssdError, match=r"\w+ \w+"):
+            await box.device.ussd("*100#")
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_message_goes_out_while_the_operator_thinks(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", text="Solde", after=0.3)
+        asking = asyncio.create_task(box.device.ussd("*100#"))
+        await asyncio.sleep(0.05)
+        assert (await box.send()).verdict is Verdict.TAKEN
+        assert not asking.done()
+        assert await asking == "Solde"
+
+
+@pytest.mark.parametrize("code", ["", '*100#"\rATD112;', "abc", "*100#\r"])
+async def test_nothing_but_a_code_gets_onto_the_line(tmp_path: Path, code: str) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        with pytest.raises(UssdError):
+            await box.device.ussd(code)
+
+
+async def test_a_ussd_question_to_a_modem_that_is_away(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        with pytest.raises(UssdError):
+            await box.device.ussd("*100#")
+
+
+@pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "quiet"])
+async def test_the_networks_time_is_told_where_there_is_one(
+    tmp_path: Path, personality: str
+) -> None:
+    async with driven(tmp_path, Settings(personality=personality)) as box:
+        await box.ready()
+        await box.order("time", at="2031-05-06T07:08:09Z")
+        expected = 1935817689.0
+
+        def told() -> bool:
+            return any(
+                isinstance(event, NetworkTime) and abs(event.epoch - expected) < 5
+                for event in box.events
+            )
+
+        await box.until(told)
+
+
+async def test_a_clock_that_nobody_set_is_not_told(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(clock_poll_seconds=0.05)) as box:
+        await box.ready()
+        await asyncio.sleep(0.3)
+        assert not [event for event in box.events if isinstance(event, NetworkTime)]
+
+
+async def test_stop_in_every_state(tmp_path: Path) -> None:
+    for order in ({"do": "off"}, {"do": "unplug"}, {"do": "sim", "present": False}, {"do": "hang"}):
+        async with driven(tmp_path) as box:
+            await box.ready()
+            await box.simulator.command(order)
+            await box.left(State.READY)
+            await asyncio.wait_for(box.device.stop(), 2)
+            assert box.device.status.state is State.STOPPED

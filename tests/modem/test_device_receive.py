@@ -1,0 +1,277 @@
+"""Reports and messages reach the box however the modem gives them, once, and are then deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from modem import pdu
+from modem.device import Device, Line
+from modem.interface import Received, Slot, State
+from modem.simulator import Settings
+from modem.stores import HandedOut
+from tests.modem.driven import QUICK, Driven, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
+
+
+async def forget_all(box: Driven) -> None:
+    for received in box.received:
+        if received.slot is not None:
+            await box.device.forget(received.slot)
+
+
+async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("incoming", sender="+4915112345999", text="bonjour à tous")
+        await box.until(lambda: box.messages)
+        (received,) = box.received
+        assert received.slot == Slot("SM", 0)
+        assert received.iccid == "89490200001234567890"
+        assert box.messages[0].text == "bonjour à tous"
+        assert box.simulator.cards[received.iccid].store.places
+        await box.device.forget(received.slot)
+        assert not box.simulator.cards[received.iccid].store.places
+
+
+async def test_a_long_message_in_reverse_order_with_wide_references(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="x" * 400, wide=True, order="reversed")
+        await box.until(lambda: len(box.messages) == 3)
+        joined = [message.concatenation for message in box.messages]
+        assert sorted(one.number for one in joined if one) == [1, 2, 3]
+        assert all(one.wide for one in joined if one)
+
+
+@pytest.mark.parametrize("personality", ["ec25", "sim7600", "sim800", "chatty"])
+async def test_reports_come_directly_where_the_module_can(tmp_path: Path, personality: str) -> None:
+    async with driven(tmp_path, Settings(personality=personality, report_delay=0.01)) as box:
+        assert (await box.ready()).report_mode == "direct"
+        for n in range(5):
+            await box.send(f"{n}")
+        await box.until(lambda: len(box.reports) == 5)
+        assert [report.reference for report in box.reports] == list(range(5))
+        assert all(received.slot is None for received in box.received)
+
+
+async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_path: Path) -> None:
+    """An EC25 announces +CDSI: "SM",0 and stores in SR."""
+    async with driven(
+        tmp_path, Settings(personality="ec25"), timing=quick(stored_poll_seconds=60), start=False
+    ) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "stored"
+        for n in range(3):
+            await box.send(f"{n}")
+            await box.reported(n + 1)
+        assert {received.slot.storage for received in box.received if received.slot} == {"SR"}
+        await forget_all(box)
+        assert not box.simulator.equipment.stores["SR"].places
+        # … and what the module receives goes where it went before.
+        await box.order("incoming", text="still here")
+        await box.until(lambda: box.messages)
+
+
+async def test_a_stored_report_is_found_without_any_announcement(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="ec25"), start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.order("fill", store="SR", count=2)
+        await box.device.start()
+        await box.until(lambda: len(box.received) >= 2)
+
+
+async def test_old_messages_are_handed_out_at_start(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("fill", store="SM")
+        await box.order("fill", store="ME", count=3)
+        await box.device.start()
+        await box.ready()
+        assert len(box.messages) == 23
+        await forget_all(box)
+        assert not box.simulator.cards["89490200001234567890"].store.places
+        assert not box.simulator.equipment.stores["ME"].places
+
+
+async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(sim_slots=5, retry_delay=0.05), start=False) as box:
+        await box.order("fill", store="SM")
+        for n in range(10):
+            await box.order("incoming", text=f"late {n}")
+        await box.device.start()
+        await box.ready()
+        async with asyncio.timeout(15):
+            while len({m.text for m in box.messages if (m.text or "").startswith("late")}) < 10:
+                await forget_all(box)
+                await asyncio.sleep(0.02)
+
+
+async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.02)) as box:
+        await box.ready()
+        await box.order("incoming", text="once")
+        await box.until(lambda: box.messages)
+        await asyncio.sleep(0.2)  # ten looks
+        assert len(box.messages) == 1
+        await forget_all(box)
+        await box.order("incoming", text="twice")  # in the same place
+        await box.until(lambda: len(box.messages) == 2)
+
+
+async def test_a_message_nobody_took_off_our_hands_is_shown_again(tmp_path: Path) -> None:
+    timing = quick(stored_poll_seconds=0.02, handed_out_seconds=0.1)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("incoming", text="again")
+        await box.until(lambda: len(box.messages) >= 3)
+
+
+async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_again(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="first")
+        await box.until(lambda: box.messages)
+        await box.order("answer", command="+CMGD=*", silent=True)
+        await forget_all(box)
+        await box.order("restart")
+        await box.left(State.READY)
+        await box.ready()
+        assert len(box.messages) == 1
+        assert not box.simulator.cards["89490200001234567890"].store.places
+
+
+async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> None:
+    """The library returns the others under wrong indexes, and deletes those."""
+    async with driven(tmp_path, start=False) as box:
+        await box.order("incoming", pdu="00FFFF")
+        await box.order("incoming", text="good")
+        await box.device.start()
+        await box.ready()
+        await box.until(lambda: len(box.received) == 2)
+        raw = next(received for received in box.received if received.hex == "00FFFF")
+        with pytest.raises(pdu.PduError):
+            pdu.decode(raw.hex)
+        assert raw.slot is not None
+        await box.device.forget(raw.slot)
+        places = box.simulator.cards["89490200001234567890"].store.places
+        assert [entry.hex for entry in places.values()] != []
+        assert all(entry.hex != "00FFFF" for entry in places.values())
+
+
+@pytest.mark.parametrize("quirk", [{"empty_slot_error": False}, {"empty_slot_error": True}])
+async def test_an_announcement_that_points_to_an_empty_place_harms_nothing(
+    tmp_path: Path, quirk: dict[str, bool]
+) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("quirks", **quirk)
+        await box.order("urc", lines=['+CMTI: "SM",19', '+CDSI: "SR",8', '+CMTI: "XX",1'])
+        await box.order("incoming", text="real")
+        await box.until(lambda: box.messages)
+        assert box.messages[0].text == "real"
+        await box.ready()
+
+
+async def test_reports_in_one_burst_in_the_middle_of_an_answer_are_all_there(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("report", hold=True, times=None)
+        for n in range(20):
+            await box.send(f"{n}")
+        await box.order("incoming", text="between")
+        await box.order("release")
+        await box.until(lambda: len(box.reports) == 20 and box.messages)
+        assert sorted(report.reference for report in box.reports) == list(range(20))
+
+
+@pytest.mark.parametrize("baud", [9600, 115200])
+async def test_reports_survive_a_slow_uart(tmp_path: Path, baud: int) -> None:
+    """Byte by byte the library loses two reports out of three."""
+    timing = quick(
+        command_seconds=2, list_seconds=3, network_seconds=3, prompt_seconds=1, resync_seconds=0.5
+    )
+    async with driven(tmp_path, Settings(baud=baud, report_delay=0.01), timing=timing) as box:
+        await box.ready()
+        for n in range(20):
+            assert (await box.send(f"{n}")).reference == n
+        await box.until(lambda: len(box.reports) == 20)
+
+
+async def test_a_direct_report_wants_an_acknowledgement_where_the_module_insists(
+    tmp_path: Path,
+) -> None:
+    """A module that keeps CSMS=1 goes silent unless each +CDS is answered by +CNMA (27.005 4.7)."""
+    async with driven(tmp_path, Settings(acknowledge_within=0.5), start=False) as box:
+        await box.simulator.command(
+            {"do": "answer", "command": "+CSMS=0", "final": "ERROR", "times": None}
+        )
+        box.simulator.equipment.modes.csms = 1
+        await box.device.start()
+        await box.ready()
+        for n in range(3):
+            await box.send(f"{n}")
+            await box.reported(n + 1)
+            await asyncio.sleep(0.6)
+        assert box.simulator.equipment.modes.csms == 1
+        assert box.simulator.equipment.modes.cnmi[3] == 1
+
+
+async def test_cell_broadcasts_are_nobodys_messages() -> None:
+    with Scripted(HEALTHY) as modem:
+        device = Device(Line(modem.path), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        modem.say(
+            "\r\n+CBM: 7\r\n00000111223344\r\n\r\n+CDS: 25\r\n0006D60B911326880736F41110117195514011101171957140"
+            "00\r\n"
+        )
+        async with asyncio.timeout(5):
+            while not isinstance(event := await device.next_event(), Received):
+                pass
+        assert event.hex.startswith("0006D6")
+        await device.stop()
+
+
+class TestHandedOut:
+    SLOT = Slot("SM", 3)
+
+    def test_the_same_pdu_in_the_same_place_is_not_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert not handed.fresh("sim", self.SLOT, "AA", 599)
+        assert handed.fresh("sim", self.SLOT, "AA", 601)
+
+    def test_another_pdu_in_the_same_place_is_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert handed.fresh("sim", self.SLOT, "BB", 1)
+
+    def test_the_same_place_of_another_sim_is_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert handed.fresh("other sim", self.SLOT, "AA", 1)
+
+    def test_a_restart_shows_again_what_was_not_confirmed(self) -> None:
+        handed = HandedOut(600)
+        handed.fresh("sim", self.SLOT, "AA", 0)
+        handed.restarted()
+        assert handed.fresh("sim", self.SLOT, "AA", 1)
+
+    def test_what_was_confirmed_is_settled_until_it_is_deleted(self) -> None:
+        handed = HandedOut(600)
+        handed.fresh("sim", self.SLOT, "AA", 0)
+        handed.forget("sim", self.SLOT)
+        handed.restarted()
+        assert handed.settled("sim", self.SLOT, "AA")
+        assert not handed.settled("sim", self.SLOT, "BB")
+        handed.deleted("sim", self.SLOT)
+        assert not handed.settled("sim", self.SLOT, "AA")

@@ -1,0 +1,213 @@
+"""A modem that falls silent is brought back, step by step, and never inside an open send."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from modem.interface import State, Verdict
+from modem.recovery import Means
+from modem.simulator import Settings, Simulator
+from tests.modem.driven import QUICK, attached, driven, quick
+
+IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
+
+
+class Board:
+    """A PWRKEY wired to a simulated modem: it toggles, as the real ones do."""
+
+    off_seconds = 0.02
+
+    def __init__(self, simulator: Simulator, means: Means, *, status: bool = False) -> None:
+        self.means = means
+        self.pressed: list[str] = []
+        self._simulator = simulator
+        self._status = status
+        self._loop = asyncio.get_running_loop()
+
+    def running(self) -> bool | None:
+        return self._simulator.equipment.powered if self._status else None
+
+    def switch_on(self) -> None:
+        self.pressed.append("on")
+        self._loop.call_soon_threadsafe(self._toggle, False)
+
+    def switch_off(self) -> None:
+        self.pressed.append("off")
+        self._loop.call_soon_threadsafe(self._toggle, True)
+
+    def reset(self) -> None:
+        self.pressed.append("reset")
+        self._loop.call_soon_threadsafe(self._simulator.equipment.restart)
+
+    def cut_supply(self) -> None:
+        self.pressed.append("supply")
+        self._loop.call_soon_threadsafe(self._simulator.equipment.restart)
+
+    def _toggle(self, long: bool) -> None:
+        modem = self._simulator.equipment
+        if not modem.powered:
+            modem.power_on()
+        elif long:  # a short press does not switch off a modem that hangs
+            modem.power_off()
+
+
+async def test_one_silent_command_does_not_stop_the_queue(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("answer", command="+CSQ", silent=True)
+        await box.until(lambda: box.device.status.recoveries.get("resync"))
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        assert set(box.device.status.recoveries) == {"resync"}
+
+
+async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=IMPATIENT, start=False) as box:
+        await box.device.start()
+        await box.ready()
+        await box.order("hang")
+        await box.left(State.READY)
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.order("restart")  # what a reset would do, were it heard
+        await box.ready()
+        counted = box.device.status.recoveries
+        assert counted["reopen"] >= 1
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+@pytest.mark.parametrize(
+    ("means", "pressed"),
+    [
+        (Means(reset=True), ["reset"]),
+        (Means(power_key=True), ["on", "off", "on"]),
+        (Means(supply=True), ["supply"]),
+        (Means(reset=True, power_key=True, supply=True), ["reset"]),
+    ],
+)
+async def test_what_the_board_can_do_is_done_in_order(
+    tmp_path: Path, means: Means, pressed: list[str]
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    board = Board(simulator, means)
+    async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
+        await box.ready()
+        await box.order("hang")
+        await box.left(State.READY)
+        await box.ready()
+        assert board.pressed == pressed
+        assert (await box.send()).verdict is Verdict.TAKEN
+    await simulator.stop()
+
+
+@pytest.mark.parametrize("status", [False, True])
+async def test_a_modem_that_is_off_is_switched_on_and_one_that_runs_is_not_switched_off(
+    tmp_path: Path, status: bool
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    await simulator.command({"do": "off"})
+    board = Board(simulator, Means(power_key=True), status=status)
+    async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
+        await box.ready()
+        assert board.pressed == ["on"]
+        assert box.device.status.recoveries == {"power_key": 1}
+        await asyncio.sleep(IMPATIENT.boot_seconds * 2)
+        assert board.pressed == ["on"]
+    await simulator.stop()
+
+
+async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(latency=0.1)) as box:
+        await box.ready()
+        sending = asyncio.create_task(box.send("in doubt"))
+        await asyncio.sleep(0.05)
+        await box.order("unplug", back_after=0.3)
+        assert (await sending).verdict is Verdict.UNKNOWN
+        assert box.device.status.state is not State.READY
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.ready()
+        assert (await box.send("after")).verdict is Verdict.TAKEN
+
+
+async def test_a_modem_that_stays_away_is_looked_for_for_ever(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(vanished_seconds=0.05)) as box:
+        await box.ready()
+        await box.order("unplug")
+        await box.until(lambda: box.device.status.recoveries.get("reopen", 0) > 5)
+        assert box.device.status.state is State.OFFLINE
+        assert box.device.status.last_error
+        await box.order("plug")
+        await box.ready()
+
+
+async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_path: Path) -> None:
+    timing = quick(vanished_seconds=0.05, backoff_first_seconds=60, backoff_longest_seconds=600)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("unplug")
+        await box.until(lambda: box.device.status.recoveries.get("reopen"))
+        await asyncio.sleep(0.3)
+        await box.order("plug")
+        await box.ready()
+
+
+async def test_a_brown_out_is_a_restart_and_a_warning(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="sim800")) as box:
+        await box.ready()
+        await box.order("restart", say=["UNDER-VOLTAGE WARNNING"])
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        assert box.device.status.warning == "undervoltage"
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.until(lambda: box.reports)
+
+
+async def test_a_restart_that_says_nothing_is_noticed_on_an_idle_line(tmp_path: Path) -> None:
+    """The library goes on without echo off, without reports, without an error."""
+    async with driven(tmp_path, Settings(personality="quiet")) as box:
+        await box.ready()
+        await box.order("restart")
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_settings_that_are_gone_without_echo_are_noticed_too(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        box.simulator.equipment.modes.cnmi = [2, 1, 0, 0, 0]
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_the_owner_restarts_the_modem_after_an_open_send(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(latency=0.2)) as box:
+        await box.ready()
+        sending = asyncio.create_task(box.send())
+        await asyncio.sleep(0.05)
+        await box.device.restart()
+        assert (await sending).verdict is Verdict.TAKEN
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.ready()
+        assert box.simulator.equipment.starts == 2
+
+
+async def test_the_page_can_follow_every_step(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=IMPATIENT) as box:
+        await box.ready()
+        await box.order("hang")
+        await box.until(lambda: box.device.status.detail == "recovery: soft_reset")
+        assert "no answer" in box.device.status.last_error
+
+
+def test_the_ladder_of_a_test_is_shorter_than_its_patience() -> None:
+    assert QUICK.boot_seconds < 2

@@ -1,0 +1,225 @@
+"""A modem is brought up, whatever it is and whatever it was left in."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from modem.device import Device, Line
+from modem.interface import State, Verdict
+from modem.simulator import PERSONALITIES, Settings, Simulator
+from tests.modem.driven import QUICK, attached, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
+from tests.modem.simulated import Client
+
+
+@pytest.mark.parametrize("personality", PERSONALITIES)
+async def test_every_module_comes_up_sends_and_reports(tmp_path: Path, personality: str) -> None:
+    async with driven(tmp_path, Settings(personality=personality, boot=0.05)) as box:
+        status = await box.ready()
+        assert status.identity is not None
+        assert status.identity.imei == "860123456789015"
+        assert status.identity.iccid == "89490200001234567890"
+        assert status.identity.smsc == "+491710760000"
+        assert status.report_mode == "direct"
+        outcome = await box.send("Hello")
+        assert (outcome.verdict, outcome.reference) == (Verdict.TAKEN, 0)
+        await box.until(lambda: box.reports)
+        assert box.reports[0].reference == 0
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+        assert status.recoveries == {}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"AT+CMGS=23\r",  # left at the prompt
+        b'AT+CMGF=1\r\nAT+CSCS="UCS2"\r',
+        b"ATE1\rAT+CNMI=0,0,0,0,0\rAT+CMEE=0\r",
+        b"ATV0\r",
+        b"ATQ1\r",
+        b"AT+CFUN=4\r",
+        b"AT+CPMS=",  # half a command
+        b"\x80\xff\x00AT\x1a\x1b",
+    ],
+)
+async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
+    tmp_path: Path, before: bytes
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    other = Client(path)
+    other.write(before)
+    await asyncio.sleep(0.05)
+    other.close()
+    async with attached(path, simulator, journal) as box:
+        await box.ready()
+        assert (await box.send("Hello")).verdict is Verdict.TAKEN
+        await box.until(lambda: box.reports)
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+    await simulator.stop()
+
+
+async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path: Path) -> None:
+    settings = Settings(baud=9600, fixed_baud=True)
+    async with driven(tmp_path, settings, timing=quick(boot_seconds=6, probe_seconds=0.1)) as box:
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_modem_that_is_still_booting_is_waited_for(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="a7670", boot=0.2)) as box:
+        status = await box.ready()
+        assert status.recoveries == {}
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_message_store_that_starts_late_is_waited_for(tmp_path: Path) -> None:
+    """With the library's own start the box would be up and deaf: no report, no message, ever."""
+    async with driven(tmp_path, start=False) as box:
+        await box.order("answer", command="+CPMS*", final="+CMS ERROR: 314", times=4)
+        await box.order("answer", command="+CPIN[?]", final="+CME ERROR: 14", times=3)
+        await box.device.start()
+        status = await box.ready()
+        assert status.report_mode == "direct"
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_a_modem_that_forgets_its_settings_at_once_is_not_called_ready(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("answer", command="+CNMI[?]", lines=["+CNMI: 0,0,0,0,0"], times=3)
+        await box.device.start()
+        await box.until(lambda: "does not keep its settings" in box.device.status.detail)
+        assert box.device.status.state is State.STARTING
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.ready()
+
+
+async def test_a_module_that_refuses_the_first_choice_of_reports_gets_the_second(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="ec25"), start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "stored"
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(smsc="")) as box:
+        status = await box.state(State.NO_SMSC)
+        assert "SMSC" in status.detail
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.order("smsc", number="+491710760000")
+        assert (await box.ready()).identity is not None
+
+
+async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("sim", present=False)
+        await box.device.start()
+        await box.state(State.SIM_MISSING)
+        await box.order("sim", present=True)
+        await box.ready()
+
+
+async def test_another_sim_replaces_the_identity(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("sim", present=False)
+        await box.left(State.READY)
+        await box.order("sim", iccid="89490200009999999999", imsi="262019999999999")
+        status = await box.ready()
+        assert status.identity is not None
+        assert status.identity.iccid == "89490200009999999999"
+        assert status.identity.imsi == "262019999999999"
+        await box.order("incoming", sender="+4915112345999", text="to the new SIM")
+        await box.until(lambda: box.messages)
+        assert box.received[-1].iccid == "89490200009999999999"
+
+
+async def test_registration_lost_for_an_hour_comes_back_by_itself(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("registration", stat=2)
+        await box.state(State.SEARCHING)
+        assert (await box.send()).verdict is Verdict.WAIT
+        # Far beyond `registration_seconds`, after which the modem is asked to choose by itself.
+        await asyncio.sleep(QUICK.registration_seconds * 3)
+        assert box.device.status.state is State.SEARCHING
+        await box.order("registration", stat=5)
+        status = await box.ready()
+        assert status.roaming
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_network_that_refuses_the_sim_is_told_apart_from_no_network(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("registration", stat=3)
+        await box.state(State.DENIED)
+        await box.order("registration", stat=1)
+        await box.ready()
+
+
+@pytest.mark.parametrize("stat", [6, 7])
+async def test_a_registration_for_messages_only_can_send(tmp_path: Path, stat: int) -> None:
+    async with driven(tmp_path, Settings(registration=stat)) as box:
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_signal_operator_and_store_are_known_once_the_line_is_idle(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.until(lambda: box.device.status.operator)
+        status = box.device.status
+        assert (status.operator, status.technology) == ("ZimSim", "LTE")
+        async with asyncio.timeout(5):
+            while not box.device.status.storage:
+                await asyncio.sleep(0.01)
+        assert box.device.status.signal_dbm == -73
+
+
+async def test_a_port_that_another_program_holds_is_not_shared(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        second = Device(Line(str(tmp_path / "port")), timing=QUICK)
+        await second.start()
+        async with asyncio.timeout(5):
+            while "lock" not in second.status.last_error:
+                await second.next_event()
+        await second.stop()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_port_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    async with attached(str(tmp_path / "port"), simulator, journal) as box:
+        await box.until(lambda: "No such file" in box.device.status.detail)
+        await simulator.start()
+        await box.ready()
+    await simulator.stop()
+
+
+async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
+    with Scripted(HEALTHY) as modem:
+        (tmp_path / "usb-Quectel_EC25-if02-port0").symlink_to(modem.path)
+        device = Device(Line(str(tmp_path / "usb-Quectel*-if02-*")), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        await device.stop()

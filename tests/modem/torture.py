@@ -1,0 +1,173 @@
+"""A line that delays, splits, loses, doubles and garbles bytes, and what the driver makes of it.
+
+Every message is offered again after a refusal, as the gateway does, and never after an unknown
+outcome. Then what the driver claimed is compared with what the network received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from modem import pdu
+from modem.interface import Outcome, State, Verdict
+from modem.pdu import Report
+from modem.simulator import Settings
+from tests.modem.driven import Driven, driven, part, quick
+
+# Short, but with room between what a healthy answer takes and its time-out.
+TIMING = quick(
+    command_seconds=0.15,
+    slow_command_seconds=0.15,
+    list_seconds=0.3,
+    prompt_seconds=0.1,
+    network_seconds=0.15,
+    reference_seconds=0.05,
+    resync_seconds=0.08,
+    resync_pause_seconds=0.005,
+    probe_seconds=0.05,
+    boot_seconds=1.0,
+    idle_poll_seconds=0.5,
+    stored_poll_seconds=0.5,
+    backoff_longest_seconds=0.1,
+)
+PATIENCE = 60.0  # for one message, with all its tries: beyond that the driver hangs
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Chances per byte, both ways."""
+
+    lose: float = 0.0
+    double: float = 0.0
+    garble: float = 0.0
+    noise: float = 0.0
+    split: float = 0.05
+    delay: float = 0.002
+    digits: bool = False  # garbles hex digits too: nobody can see that
+
+
+class Tally(msgspec.Struct):
+    """What happened, and what must not."""
+
+    messages: int = 0
+    tries: int = 0
+    verdicts: dict[str, int] = {}
+    recoveries: dict[str, int] = {}
+    wrong_texts: list[str] = []  # the network got something nobody sent
+    duplicates: list[str] = []  # the network got twice what was not in doubt
+    untrue: list[str] = []  # taken and never received, or refused and received
+    wrong_references: int = 0  # taken, with a reference that is not the network's
+    lost_reports: int = 0  # the modem gave them, the line spoilt them
+    wrong_reports: list[str] = []
+    stuck: list[str] = []
+
+    @property
+    def faultless(self) -> bool:
+        return not (
+            self.wrong_texts or self.duplicates or self.untrue or self.wrong_reports or self.stuck
+        )
+
+
+async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tally:
+    """So many messages over a line with so much damage."""
+    chance = random.Random(seed)
+    tally = Tally(messages=messages)
+    settings = Settings(seed=seed, magic=False)
+    outcomes: dict[str, list[Outcome]] = {}
+    async with driven(folder, settings, timing=TIMING) as box:
+        await box.ready()
+        await box.order(
+            "line",
+            lose=damage.lose,
+            double=damage.double,
+            garble=damage.garble,
+            noise=damage.noise,
+            split=damage.split,
+            delay=damage.delay,
+            delay_seconds=0.003,
+            spare=[] if damage.digits else ["garble"],
+        )
+        for number in range(messages):
+            text = f"{number:06d} " + "".join(chance.choices(_LETTERS, k=chance.randrange(0, 140)))
+            outcomes[text] = await _deliver(box, text, number, tally)
+        await box.order("line")  # well again: what is still on its way may come
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await box.ready()
+                await asyncio.sleep(0.5)
+        tally.recoveries = dict(box.device.status.recoveries)
+        _compare(box, outcomes, tally)
+    return tally
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;!?@"
+
+
+async def _deliver(box: Driven, text: str, number: int, tally: Tally) -> list[Outcome]:
+    """Tries as the gateway does: again after a refusal that may pass, never after a doubt."""
+    tried: list[Outcome] = []
+    tpdu = part(text, to=f"+49151{number:07d}")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if box.device.status.state is not State.READY:
+                    await asyncio.sleep(0.01)
+                    continue
+                tally.tries += 1
+                tried.append(await box.device.send(tpdu))
+                if tried[-1].verdict in (Verdict.TAKEN, Verdict.UNKNOWN, Verdict.NEVER):
+                    break
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        tally.stuck.append(f"{text[:6]}: {box.device.status.detail}")
+    return tried
+
+
+def _compare(box: Driven, outcomes: dict[str, list[Outcome]], tally: Tally) -> None:
+    received: dict[str, list[int]] = {}
+    for line in box.journal():
+        text, recipient = line["text"], line["recipient"]
+        received.setdefault(text, []).append(line["reference"])
+        if text not in outcomes or recipient != f"+49151{int(text[:6]):07d}":
+            tally.wrong_texts.append(json.dumps(line))
+    counts: Counter[str] = Counter()
+    for text, tried in outcomes.items():
+        last = tried[-1] if tried else None
+        counts[last.verdict.value if last else "none"] += 1
+        references = received.get(text, [])
+        if len(references) > 1:
+            tally.duplicates.append(f"{text[:6]}: {[o.verdict.value for o in tried]}")
+        if last is None:
+            continue
+        if last.verdict is Verdict.TAKEN and not references:
+            tally.untrue.append(f"{text[:6]}: taken, and not received")
+        if last.verdict is Verdict.NEVER:
+            tally.untrue.append(f"{text[:6]}: {last.fault}")
+        if last.verdict is Verdict.TAKEN and last.reference not in references:
+            tally.wrong_references += 1
+    tally.verdicts = dict(counts)
+    _compare_reports(box, tally)
+
+
+def _compare_reports(box: Driven, tally: Tally) -> None:
+    true: Counter[tuple[int, str]] = Counter(
+        (line["reference"], line["recipient"]) for line in box.journal("report")
+    )
+    heard: Counter[tuple[int, str]] = Counter()
+    for event in box.received:
+        try:
+            report = pdu.decode(event.hex)
+        except pdu.PduError:
+            tally.wrong_reports.append(event.hex)
+            continue
+        assert isinstance(report, Report)
+        heard[report.reference, report.recipient] += 1
+        if (report.reference, report.recipient) not in true or report.status != 0:
+            tally.wrong_reports.append(event.hex)
+    tally.lost_reports = sum((true - heard).values())
