@@ -26,8 +26,6 @@ from image.box.slots import Places, point_at, restore_database, traces_as_owner
 FILE = "zimbox.toml"
 CODE = "zimbox-setup-code.txt"
 MISTAKE = "zimbox-error.txt"
-# Without 0, O, 1, I and L: it is read off a screen and typed on a phone.
-LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,12 @@ class Keep:
 
     @property
     def code(self) -> Path:
-        return self.data / "config/setup-code"
+        """Where the gateway reads the setup code, and removes it once the box is claimed."""
+        return self.data / "zimbox/setup-code"
 
     @property
-    def password_hash(self) -> Path:
-        return self.data / "config/password-hash"
+    def database(self) -> Path:
+        return self.data / "zimbox/zimbox.db"
 
     @property
     def ssh_key(self) -> Path:
@@ -90,8 +89,6 @@ def _keep(wishes: w.Wishes, keep: Keep, group: int | None) -> None:
     """Everything on the disk when this returns. Its own copy holds no password of the page."""
     for file in (keep.wishes, keep.gateway, keep.ssh_key):
         file.parent.mkdir(parents=True, exist_ok=True)
-    if wishes.password_hash:
-        _for_gateway(keep.password_hash, wishes.password_hash + "\n", group)
     if wishes.ssh_key:
         write_durably(keep.ssh_key, (wishes.ssh_key + "\n").encode(), 0o600)
     else:
@@ -129,16 +126,18 @@ def _on_card(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def setup_code(boot: Path, keep: Keep, group: int | None = None) -> str:
-    """The code that lets the owner set a password: made once, and lying on the card until then.
+def setup_code(boot: Path, keep: Keep) -> str:
+    """The code that lets the owner set a password, in the gateway's folder and on the card.
 
-    The gateway empties its file once the box is claimed; then it goes from the card, too.
+    Made at the first start only; where the gateway's file is gone, the box is claimed. "" then.
     """
-    if not keep.code.exists():
-        made = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(2))
-        _for_gateway(keep.code, made + "\n", group)
-    code = keep.code.read_text().strip()
-    if not code or keep.password_hash.exists():
+    if not keep.code.exists() and not keep.database.exists():
+        code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
+        write_durably(keep.code, f"{code}\n".encode(), 0o600)
+        owner = keep.code.parent.stat()
+        os.chown(keep.code, owner.st_uid, owner.st_gid)
+    code = keep.code.read_text().strip() if keep.code.exists() else ""
+    if not code:
         (boot / CODE).unlink(missing_ok=True)
     elif not (boot / CODE).exists() or code not in (boot / CODE).read_text():
         _on_card(boot / CODE, f"ZimBox: {code}\r\n")
@@ -147,9 +146,8 @@ def setup_code(boot: Path, keep: Keep, group: int | None = None) -> str:
 
 def wants_writing(boot: Path, keep: Keep) -> bool:
     """Whether the boot partition, mounted to read, must be written to."""
-    code = keep.code.read_text().strip() if keep.code.exists() else "?"
-    lies = (boot / CODE).exists()
-    return (boot / FILE).exists() or lies != (bool(code) and not keep.password_hash.exists())
+    unclaimed = keep.code.exists() or not keep.database.exists()
+    return (boot / FILE).exists() or (boot / CODE).exists() != unclaimed
 
 
 def network(wishes: w.Wishes, run: Path) -> None:
@@ -215,7 +213,7 @@ def main() -> None:
     try:
         with boot_partition(keep) as boot:
             wishes = take_over(boot, keep, group)
-            setup_code(boot, keep, group)
+            setup_code(boot, keep)
     except (OSError, subprocess.SubprocessError) as error:
         # A boot partition that cannot be read must not keep the box from sending.
         print(f"boot partition: {error}", file=sys.stderr)

@@ -40,7 +40,7 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hostname: Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "zimbox"
     time_zone: str = "Europe/Paris"
     language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
-    password_hash: str = ""  # a secret: argon2id, as `zimbox password-hash` writes it
+    password_hash: str = ""  # of the page; a secret: argon2id, as the tool `argon2` writes it
     ssh_key: str = ""
     ntp: list[str] = []
     cable: Cable = Cable()
@@ -123,6 +123,8 @@ def gateway_config(wishes: Wishes) -> str:
         "[server]",
         'listen = "0.0.0.0:80"',
     ]
+    if wishes.password_hash:
+        lines += ["[page]", f"password_hash = {quoted(wishes.password_hash)}"]
     for modem in wishes.modem:
         lines += ["[[modem]]", f"port = {quoted(modem.port)}", f"baud = {modem.baud}"]
         if modem.pin:
