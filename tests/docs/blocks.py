@@ -49,7 +49,7 @@ def runnable(page: str, language: str) -> list[Block]:
     """The blocks of one language with their outcomes.
 
     What follows a bash block at once is its outcome: `json` that it answers, `text` that it prints.
-    A `text` after programs is what each of them prints, back to the last block that is none.
+    A `text` after programs is what the last of each language prints.
     """
     found = fences(page)
     blocks: list[Block] = []
@@ -63,9 +63,12 @@ def runnable(page: str, language: str) -> list[Block]:
 def _outcome(language: str, after: list[Block]) -> Block | None:
     if language == "bash":
         return after[0] if after and after[0].kind in OUTCOMES else None
-    rest = (block for block in after if block.kind not in ("python", "javascript", "php"))
-    following = next(rest, None)
-    return following if following and following.kind == "text" else None
+    for block in after:
+        if block.kind == "text":
+            return block
+        if block.kind == language or block.kind not in LANGUAGES[1:]:
+            return None
+    return None
 
 
 def check(block: Block, printed: str) -> None:
