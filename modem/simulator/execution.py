@@ -11,7 +11,7 @@ from modem.simulator import handset, orders, ussd
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, ReportFault, SendFault
 from modem.simulator.incoming import Incoming, deliveries
-from modem.simulator.sim_card import Stored
+from modem.simulator.sim_card import SimCard, Stored
 
 if TYPE_CHECKING:
     from modem.simulator.simulator import Simulator
@@ -110,8 +110,6 @@ def _say(simulator: Simulator, order: orders.Say) -> None:
 
 
 def _change_sim(simulator: Simulator, order: orders.Sim) -> None:
-    from modem.simulator.simulator import new_card
-
     modem = simulator.equipment
     if not order.present:
         modem.insert(None)
@@ -121,7 +119,7 @@ def _change_sim(simulator: Simulator, order: orders.Sim) -> None:
         named = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
         del named["present"]
         settings = msgspec.structs.replace(simulator.settings, pin="", reference=0)
-        simulator.cards[chosen] = new_card(msgspec.structs.replace(settings, **named))
+        simulator.cards[chosen] = SimCard(msgspec.structs.replace(settings, **named))
     modem.insert(simulator.cards[chosen])
 
 

@@ -205,6 +205,7 @@ class Terminal:
                 case Ask():
                     self._ask = step
                     self._mode = _Mode.PROMPT
+                    self._input.clear()  # who does not wait for the prompt types in vain
                     self._write(b"\r\n> ")
                     if step.shown:
                         step.shown()

@@ -48,6 +48,22 @@ async def test_what_is_said_while_no_client_listens_is_lost(tmp_path: Path) -> N
         assert (await bench.order("status"))["bytes_lost"] > 0
 
 
+async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        asyncio.get_running_loop().remove_reader(client.file)
+        for _ in range(60):
+            await bench.order("urc", lines=["x" * 4000])
+        assert (await bench.order("status"))["bytes_lost"] > 100_000
+        asyncio.get_running_loop().add_reader(client.file, client._readable)
+        async with asyncio.timeout(2):
+            while len(client.read) < 60_000:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        client.read.clear()
+        assert await client.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
+
+
 async def test_unplugged_the_port_and_its_link_vanish_and_the_client_notices(
     tmp_path: Path,
 ) -> None:
@@ -95,7 +111,8 @@ async def test_bytes_are_paced_as_on_a_uart(tmp_path: Path) -> None:
         start = time.monotonic()
         assert await send(client, submit("x" * 160)) == ["+CMGS: 0", "OK"]
         # 12 characters of command, 310 of PDU, about 30 of answers at 86.8 us each
-        assert 0.030 <= time.monotonic() - start < 0.3
+        assert time.monotonic() - start >= 0.030
+        start = time.monotonic()
         pieces: list[int] = []
         await bench.order("urc", lines=["x" * 200])
         while sum(pieces) < 204:
@@ -103,7 +120,8 @@ async def test_bytes_are_paced_as_on_a_uart(tmp_path: Path) -> None:
             if client.read:
                 pieces.append(len(client.read))
                 client.read.clear()
-        assert len(pieces) > 20  # not all at once
+        assert time.monotonic() - start >= 204 * 86.8e-6 * 0.9
+        assert len(pieces) > 2  # not all at once; how many depends on what else the machine does
 
 
 async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> None:

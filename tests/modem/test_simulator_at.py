@@ -312,6 +312,29 @@ async def test_the_store_keeps_messages_to_be_sent(tmp_path: Path) -> None:
         assert bench.journal("submit")[0]["text"] == "Later"
 
 
+async def test_who_does_not_wait_for_the_prompt_types_in_vain(tmp_path: Path) -> None:
+    tpdu = encode_submit(submit())
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        client.write(b"AT+CMGS=%d\r\n%s\x1a" % (tpdu.length, tpdu.hex.encode()))
+        await client.until(b"> ")
+        client.write(b"\x1b")
+        await client.until(b"OK\r\n")
+        assert await send(client) == ["+CMGS: 0", "OK"]
+        assert len(bench.journal("submit")) == 1
+
+
+async def test_a_full_store_takes_no_message_to_be_sent(tmp_path: Path) -> None:
+    tpdu = encode_submit(submit())
+    async with simulated(tmp_path, sim_slots=1) as bench:
+        client = await bench.ready()
+        for final in ("OK", "+CMS ERROR: 322"):
+            client.write(b"AT+CMGW=%d\r" % tpdu.length)
+            await client.until(b"> ")
+            client.write(tpdu.hex.encode() + b"\x1a")
+            await client.until(f"\r\n{final}\r\n".encode())
+
+
 @pytest.mark.parametrize(
     ("flag", "left"), [(0, {1, 2, 3}), (1, {0, 2, 3}), (2, {0, 2}), (3, {0}), (4, set())]
 )
