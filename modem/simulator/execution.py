@@ -181,6 +181,7 @@ def _status(simulator: Simulator) -> dict[str, Any]:
         "sms_ready": modem.sms_ready,
         "registration": modem.registration,
         "signal": network.signal,
+        "in_the_air": modem.sending.in_the_air,
         "cnmi": list(modem.modes.cnmi),
         "echo": modem.modes.echo,
         "sim": card

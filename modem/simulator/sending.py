@@ -36,6 +36,11 @@ class Sending:
         )
         self._link_closes = 0.0  # +CMMS: the radio link is open until then
 
+    @property
+    def in_the_air(self) -> bool:
+        """A part is on its way to the network."""
+        return self._in_the_air is not None
+
     def ask(self, read: Callable[[str], str]) -> Step:
         """AT+CMGS: prompt for a body that `read` turns into a TPDU in hex (or PduError)."""
         return self._stage(
