@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
-from modem.simulator import handset, orders, ussd
+from modem.simulator import orders
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.handset import Reply
 from modem.simulator.incoming import Incoming, deliveries
 from modem.simulator.sim_card import SimCard, Stored
+from modem.simulator.ussd import Ussd
 
 if TYPE_CHECKING:
     from modem.simulator.simulator import Simulator
@@ -71,14 +73,13 @@ def execute(simulator: Simulator, order: orders.AnyOrder) -> dict[str, Any]:
             return {"stored": _fill(simulator, order)}
         case orders.Credit():
             network.credit = order.left
-        case orders.UssdAnswer():
-            answer = ussd.Ussd(**msgspec.structs.asdict(order))
-            answer.line("IRA")  # ValueError now, for a text that cannot be spelled so
-            network.ussd.answers.append(answer)
+        case Ussd():
+            order.line("IRA")  # ValueError now, for a text that cannot be spelled so
+            network.ussd.answers.append(order)
         case orders.Time():
             _set_time(simulator, order)
-        case orders.Reply():
-            simulator.handsets.replies.append(handset.Reply(**msgspec.structs.asdict(order)))
+        case Reply():
+            simulator.handsets.replies.append(order)
         case orders.Release():
             return {"reports": network.release()}
         case orders.Quirks():

@@ -125,6 +125,8 @@ async def test_it_hangs_for_good_until_restarted(tmp_path: Path, at: str) -> Non
         await attempt(bench)
         unanswered = int(at in ("taken", "answer"))
         await bench.until(lambda: not bench.simulator.equipment.terminal.listening)
+        if at != "command":
+            await client.until(b"+CMGS: 0\r\n" if at == "answer" else b"> ")
         client.read.clear()
         client.write(b"AT\r")
         await asyncio.sleep(0.01)
