@@ -34,6 +34,18 @@ def _told(description: str, example: object, **schema: object) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
 
 
+NATIONAL = r"[1-9](?:[ .\-()]*[0-9]){6,14}"  # what follows the +
+INTERNATIONAL = rf"\+{NATIONAL}"
+SHORT_CODE = r"[0-9](?:[ .\-()]*[0-9]){2,7}"
+# No control characters; in a line no line breaks either.
+TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+LINE_PATTERN = r"^[^\u0000-\u0008\u000a-\u001f\u007f-\u009f]*$"
+
+
+def _line(description: str, example: object, most: int) -> Meta:
+    return _told(description, example, minLength=1, maxLength=most, pattern=LINE_PATTERN)
+
+
 Recipient = Annotated[
     Any,
     _told(
@@ -41,7 +53,7 @@ Recipient = Annotated[
         "between digits are removed.",
         "+33612345678",
         type="string",
-        pattern=r"^\+[1-9](?:[ .\-()]*[0-9]){6,14}$",
+        pattern=f"^{INTERNATIONAL}$",
     ),
 ]
 Text = Annotated[
@@ -51,7 +63,7 @@ Text = Annotated[
         "Bonjour, votre commande est en cours de livraison",
         minLength=1,
         maxLength=rules.MESSAGE_CHARACTERS,
-        pattern=r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+        pattern=TEXT_PATTERN,
     ),
 ]
 Priority = Annotated[
@@ -158,7 +170,16 @@ class BulkBody(msgspec.Struct, frozen=True):
             maxItems=RECIPIENTS,
         ),
     ] = None
-    message: Annotated[str | None, _told("The text for all `recipients`.", "Bonjour")] = None
+    message: Annotated[
+        str | None,
+        _told(
+            "The text for all `recipients`.",
+            "Bonjour",
+            minLength=1,
+            maxLength=rules.MESSAGE_CHARACTERS,
+            pattern=TEXT_PATTERN,
+        ),
+    ] = None
     messages: Annotated[list[Any] | None, Entries] = None
     priority: Priority = None
     webhook_url: Hook = None
@@ -203,11 +224,15 @@ class OtpBody(msgspec.Struct, frozen=True):
     ] = None
     template: Annotated[
         str | None,
-        _told("The text, with {{code}} or {code} where the code goes.", rules.OTP_TEMPLATE),
+        _told(
+            "The text, with {{code}} or {code} where the code goes.",
+            rules.OTP_TEMPLATE,
+            pattern=r"\{code\}",
+        ),
     ] = None
     purpose: Annotated[
         str | None,
-        _told("What the code is for.", "login", minLength=1, maxLength=PURPOSE_CHARACTERS),
+        _line("What the code is for.", "login", PURPOSE_CHARACTERS),
     ] = None
     metadata: Metadata = None
     webhook_url: Hook = None
@@ -216,10 +241,16 @@ class OtpBody(msgspec.Struct, frozen=True):
 class VerifyBody(msgspec.Struct, frozen=True):
     """A one-time code as the person typed it."""
 
-    otp_id: Annotated[str, _told("From send-otp.", "otp_1234567890ab", minLength=1, maxLength=64)]
-    code: Annotated[str, _told("What was typed.", "123456", minLength=1, maxLength=64)]
+    otp_id: Annotated[str, _line("From send-otp.", "otp_1234567890ab", 64)]
+    code: Annotated[str, _line("What was typed.", "123456", 64)]
     phone: Annotated[
-        Any, _told("The number it was sent to.", "+33612345678", type=["string", "null"])
+        Any,
+        _told(
+            "The number it was sent to.",
+            "+33612345678",
+            type=["string", "null"],
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+        ),
     ] = None
 
 
@@ -247,12 +278,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
     ]
     secret: Annotated[
         str | None,
-        _told(
-            "Your own signing secret; by default the box makes one.",
-            None,
-            minLength=1,
-            maxLength=SECRET_CHARACTERS,
-        ),
+        _line("Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS),
     ] = None
 
 
@@ -265,12 +291,12 @@ class BlockBody(msgspec.Struct, frozen=True):
             "International number, or a short code of 3 to 8 digits.",
             "+33612345678",
             type="string",
-            pattern=r"^(?:\+[1-9](?:[ .\-()]*[0-9]){6,14}|[0-9](?:[ .\-()]*[0-9]){2,7})$",
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
         ),
     ]
     reason: Annotated[
         str | None,
-        _told("Why, for yourself.", "opt-out", minLength=1, maxLength=REASON_CHARACTERS),
+        _line("Why, for yourself.", "opt-out", REASON_CHARACTERS),
     ] = None
 
 

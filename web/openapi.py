@@ -229,6 +229,10 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
     for schema in told.values():
         _as_answered(schema)
+    asked["BulkBody"]["anyOf"] = [
+        {"required": ["recipients", "message"]},
+        {"required": ["messages"]},
+    ]
     return dict(sorted({**asked, **told}.items()))
 
 

@@ -85,8 +85,12 @@ class RunningBox:
                 text=True,
             )
         assert self._process.stdout is not None
-        self.url = _address(self._process.stdout, self.log)
-        eventually(self._healthy, "GET /health", START_SECONDS)
+        try:
+            self.url = _address(self._process.stdout, self.log)
+            eventually(self._healthy, "GET /health", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _healthy(self) -> bool:
@@ -111,6 +115,12 @@ class RunningBox:
         if self._process.stdout:
             self._process.stdout.close()
         self._process = None
+
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         """All that it said so far."""
