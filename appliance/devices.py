@@ -353,7 +353,9 @@ class Devices:
                 "reason": REASONS.get(status.state, "UNKNOWN"),
             }
         for client in table.clients_of(db, attached.number):
-            events.emit(db, self._box.ids, client * 2, name, data, now)
+            events.emit(
+                db, self._box.ids, client * 2, name, data, now, stream=f"device_{attached.number}"
+            )
 
 
 def own_address() -> str | None:

@@ -247,7 +247,7 @@ def view(a: Attached, used: Usage, index: int) -> ModemView:
     """A modem as the page shows it; `index` names it while nobody else does."""
     status = a.status
     identity = status.identity
-    model = f"{identity.manufacturer} {identity.model}".strip() if identity else ""
+    model = called(identity.manufacturer, identity.model) if identity else ""
     return ModemView(
         number=a.number,
         name=a.settings.name or model or f"Modem {index}",
@@ -267,6 +267,13 @@ def view(a: Attached, used: Usage, index: int) -> ModemView:
         balance=status.balance,
         balance_code=a.settings.balance.code,
     )
+
+
+def called(manufacturer: str, model: str) -> str:
+    """A model as people call it: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is a SIM7600E-H."""
+    maker = manufacturer.partition(" ")[0]
+    rest = model.removeprefix(maker).lstrip("_ -") if maker else model
+    return rest or model or manufacturer
 
 
 def limit_uses(limits: Limits, used: Usage) -> tuple[LimitUse, ...]:

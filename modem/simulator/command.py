@@ -32,6 +32,7 @@ async def run(simulator: Simulator) -> None:
 @click.option("--link", type=_FILE, help="Symbolic link to the port, the same after each plug.")
 @click.option("--journal", type=_FILE, help="Append what the network received, as JSON lines.")
 @click.option("--control", type=_FILE, help="Unix socket for orders, one JSON object a line.")
+@click.option("--trace", type=_FILE, help="Append every byte of the line with its moment.")
 @click.option("--personality", type=click.Choice(list(EVERY)), default="sim7600", help="Module.")
 @click.option("--pin", default="", help="PIN of the SIM; none if empty.")
 @click.option("--number", default=Settings().number, help="Number of the SIM.")
@@ -61,6 +62,7 @@ def simulate(
     link: Path | None,
     journal: Path | None,
     control: Path | None,
+    trace: Path | None,
     latency: float,
     latency_jitter: float,
     report_delay: float,
@@ -78,7 +80,7 @@ def simulate(
     }
     seconds = {name: value / 1000 for name, value in milliseconds.items()}
     settings = settings_from({**chosen, **seconds, **named})
-    asyncio.run(run(Simulator(settings, journal=journal, link=link, control=control)))
+    asyncio.run(run(Simulator(settings, journal=journal, link=link, control=control, trace=trace)))
 
 
 def settings_from(chosen: dict[str, object]) -> Settings:

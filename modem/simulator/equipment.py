@@ -30,6 +30,7 @@ from modem.simulator.steps import OK, Answer, Step, refuse, tell
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
+AT_PORT = "usbat"  # the one port that this simulator has
 CHATTINESS = 0.2  # chance of an unasked line before the answer to a command
 
 
@@ -57,7 +58,6 @@ class Modes(msgspec.Struct):
     cusd: int = 0
     cmms: int = 0
     clip: int = 0
-    urcport: str = "usbat"
 
 
 class Equipment:
@@ -85,6 +85,7 @@ class Equipment:
         self.modes = self._fresh()
         self.cfun = 1
         self.clock_set = False
+        self.urc_port = AT_PORT  # where unsolicited lines go; Quectel keeps it through a restart
         self.speed = self.saved_speed = 0  # +IPR, and what &W made of it; 0 is auto-baud
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
@@ -122,7 +123,7 @@ class Equipment:
         self.terminal.on(speed_known=not self.settings.autobaud or self.saved_speed > 0)
         if self.personality.noise:
             self._write(self.personality.noise)
-        self.terminal.say(*self.personality.greeting)
+        self.say(*self.personality.greeting)
         self.timers.after(
             (self.personality.sim_after - self.personality.alive_after) * self.settings.boot,
             self.read_sim,
@@ -295,8 +296,8 @@ class Equipment:
         return asyncio.get_running_loop().time()
 
     def say(self, *lines: str) -> None:
-        """Unsolicited lines."""
-        if self.powered:
+        """Unsolicited lines; on a modem with several ports they may go to another one."""
+        if self.powered and self.urc_port == AT_PORT:
             self.terminal.say(*lines)
 
     def fault(self, command: Command) -> AnswerFault | None:

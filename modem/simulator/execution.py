@@ -169,6 +169,7 @@ def _set_quirks(simulator: Simulator, order: orders.Quirks) -> None:
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
     modem = simulator.equipment
+    modem.urc_port = given.pop("urc_port", modem.urc_port)
     modem.personality = msgspec.structs.replace(modem.personality, **given)
 
 

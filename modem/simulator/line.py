@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modem.simulator.distortion import CLEAN, Distortion, distort
+from modem.simulator.trace import Trace
 
 LONGEST_BACKLOG = 65536  # bytes a client may leave unread before more of them are lost
 _CHUNK = 65536
@@ -42,8 +43,10 @@ class Line:
         link: Path | None = None,
         baud: int = 0,
         fixed: bool = False,
+        trace: Trace | None = None,
     ) -> None:
         self._received, self._chance = received, chance
+        self._trace = trace
         self._link, self._baud, self._fixed = link, baud, fixed
         self.distortion: Distortion = CLEAN
         self.lost = 0  # bytes that no client was there to read
@@ -132,6 +135,8 @@ class Line:
         os.close(slave)
 
     def _hear(self, data: bytes) -> None:
+        if self._trace:
+            self._trace.note("in", data)
         if self._fixed and not self._same_speed():
             data = self._noise(data)
         if self._baud:
@@ -146,6 +151,8 @@ class Line:
 
     def write(self, data: bytes) -> None:
         """Say something; nobody may be listening."""
+        if self._trace:
+            self._trace.note("out", data)
         if self._fixed and self._master >= 0 and not self._same_speed():
             data = self._noise(data)
         if self.distortion.clean or self.distortion.direction == "in":

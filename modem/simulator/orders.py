@@ -178,6 +178,7 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     always_words: bool | None = None
     cnmi: tuple[tuple[int, ...], ...] | None = None
     cmee: int | None = None  # after the next start
+    urc_port: str | None = None  # other than "usbat": unsolicited lines go to a port nobody reads
 
 
 class Network(Order, frozen=True, kw_only=True, tag="network"):

@@ -371,7 +371,14 @@ async def test_the_journal_counts_what_it_holds(tmp_path: Path) -> None:
         await send(client)
         await client.until(b"+CDS: 26\r\n")
         counters = (await bench.order("counters"))["counters"]
-        assert counters == {"power": 1, "refused": 1, "submit": 1, "message": 1, "report": 1}
+        assert counters == {
+            "start": 1,
+            "power": 1,
+            "refused": 1,
+            "submit": 1,
+            "message": 1,
+            "report": 1,
+        }
         assert len(bench.journal()) == sum(counters.values())
 
 
@@ -393,3 +400,16 @@ async def test_habits_can_be_changed(tmp_path: Path) -> None:
         await quirk(bench, cnmi=[[0, 1], [0, 1], [0], [0, 2], [0]])
         assert await client.ask("AT+CNMI=?") == ["+CNMI: (0,1),(0,1),(0),(0,2),(0)", "OK"]
         assert (await client.ask("AT+CNMI=1,1,0,1,0"))[-1] == "+CMS ERROR: 303"
+
+
+async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
+    async with simulated(tmp_path, personality="ec25") as bench:
+        client = await bench.ready()
+        await quirk(bench, urc_port="usbmodem")
+        assert await send(client) == ["+CMGS: 0", "OK"]
+        await asyncio.sleep(0.01)
+        assert not client.read
+        assert [line["taken"] for line in bench.journal("report")] == ["direct"]
+        assert await client.ask('AT+QURCCFG="urcport","usbat"') == ["OK"]
+        await send(client)
+        await client.until(b"+CDS: 26\r\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import MediaType, Response
+from litestar import MediaType, Request, Response
 
 from appliance import __version__
 from appliance.refusals import Refusal, Words
@@ -67,23 +67,23 @@ def sentence(request: Seen, refusal: Refusal) -> str:
     return refusal.reason.message(request.visitor.language)
 
 
-def failed(request: Seen, status: int, words: Words) -> Response[str]:
-    """A page that says why not, with the way back."""
-    return page(request, "error.html", status=status, sentence=words.say(request.visitor.language))
+def _seen(request: Request[Any, Any, Any]) -> Seen:
+    # Litestar gives its exception handlers the application's kind of request.
+    return Seen(request.scope, request.receive, request.send)
 
 
-def refused(request: Seen, refusal: Refusal) -> Response[str]:
+def refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[str]:
     """A refusal nobody has caught on its way."""
-    return page(request, "error.html", status=refusal.status, sentence=sentence(request, refusal))
+    seen = _seen(request)
+    return page(seen, "error.html", status=refusal.status, sentence=sentence(seen, refusal))
 
 
-def not_ours(request: Seen, _: NotOurs) -> Response[str]:
+def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
     """A form without its token: nothing was done."""
-    return failed(
-        request,
-        403,
-        Words(
-            "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
-            "This page was too old: nothing was done. Reload it and try again.",
-        ),
+    words = Words(
+        "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
+        "This page was too old: nothing was done. Reload it and try again.",
     )
+    seen = _seen(request)
+    told = words.say(seen.visitor.language)
+    return page(seen, "error.html", status=403, sentence=told)

@@ -19,7 +19,8 @@ from web.page.visitor import LANGUAGE, Host, Seen, cookie
 @get("/welcome")
 async def welcome(request: Seen, owner: Host, live: Watch) -> Response[str]:
     """Where the first run stands: each step opens when the one before it is done."""
-    return await _welcome(request, owner, live, **said(request))
+    sent = request.query_params.get("sent", "")
+    return await _welcome(request, owner, live, sent=sent, **said(request))
 
 
 async def _welcome(
@@ -29,10 +30,10 @@ async def _welcome(
     *,
     made: str = "",
     made_client: int = 0,
+    sent: str = "",
     error: object = "",
     saved: object = False,
 ) -> Response[str]:
-    sent = request.query_params.get("sent", "")
     story = None
     if sent:
         story = await owner.story(sent)
@@ -90,7 +91,8 @@ async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
     client = await owner.first_client()
     name = request.visitor.tongue.pick("Première clé", "First key")
     made = await owner.add_key(client, name, test=False, permissions=Permissions())
-    return await _welcome(request, owner, live, made=made.key, made_client=made.client)
+    sent = (await request.fields()).get("sent", "")
+    return await _welcome(request, owner, live, made=made.key, made_client=made.client, sent=sent)
 
 
 @post("/welcome/done", status_code=SEE_OTHER)

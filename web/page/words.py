@@ -23,7 +23,7 @@ _MONTHS: dict[Language, tuple[str, ...]] = {
 _STATUS = {
     "queued": Words("En file", "Queued"),
     "sent": Words("Envoyé", "Sent"),
-    "delivered": Words("Reçu", "Delivered"),
+    "delivered": Words("Remis", "Delivered"),
     "failed": Words("Échec", "Failed"),
     "cancelled": Words("Annulé", "Cancelled"),
     "uncertain": Words("Incertain", "Uncertain"),
@@ -57,9 +57,9 @@ _LIMIT = {
 }
 _PART = {
     "waiting": Words("en attente", "waiting"),
-    "handed": Words("remise au modem", "handed to the modem"),
+    "handed": Words("confiée au modem", "handed to the modem"),
     "taken": Words("acceptée par le réseau", "taken by the network"),
-    "delivered": Words("reçue", "delivered"),
+    "delivered": Words("remise", "delivered"),
     "failed": Words("échec", "failed"),
     "uncertain": Words("incertaine", "uncertain"),
     "dropped": Words("abandonnée", "dropped"),
@@ -156,6 +156,12 @@ class Tongue(msgspec.Struct, frozen=True):
     def number(self, n: int) -> str:
         """With the thousands set apart: a narrow no-break space in French, a comma in English."""
         return f"{n:,}".replace(",", "\u202f") if self.language == "fr" else f"{n:,}"
+
+    def count(self, n: int, french: tuple[str, str], english: tuple[str, str]) -> str:
+        """`n` things, in the singular or the plural; none is singular in French, plural in English."""
+        if self.language == "fr":
+            return f"{self.number(n)} {french[n > 1]}"
+        return f"{self.number(n)} {english[n != 1]}"
 
     def percent(self, share: float) -> str:
         text = f"{share:.1f}".rstrip("0").rstrip(".")
