@@ -22,6 +22,7 @@ from appliance.lock import DataInUse, DataLock
 from appliance.rules import timestamp
 from appliance.store import archive, clients
 from appliance.store.database import beside, schema_version
+from appliance.update_command import update
 from modem.simulator.command import simulate
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ def main() -> None:
 
 
 main.add_command(simulate)
+main.add_command(update)
 
 
 # --- serve -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,13 +59,22 @@ class Machine:
     memory_mb: int = 1024
     _process: subprocess.Popen[bytes] | None = None
     _probe: socket.socket | None = None
-    _pending: bytes = b""
     started: float = field(default=0.0)
 
     def start(self) -> None:
         boot = BUILD / "card/boot"
-        arguments = ["-kernel", boot / "vmlinuz", "-initrd", boot / "initrd.img", "-append", self._command_line()]
-        drive = self.drive or f"file={self.card},format=raw,if={'sd' if self.board == 'raspi3b' else 'none'},id=card"
+        arguments = [
+            "-kernel",
+            boot / "vmlinuz",
+            "-initrd",
+            boot / "initrd.img",
+            "-append",
+            self._command_line(),
+        ]
+        drive = (
+            self.drive
+            or f"file={self.card},format=raw,if={'sd' if self.board == 'raspi3b' else 'none'},id=card"
+        )
         net = (
             f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.http_port}-:80,"
             "guestfwd=tcp:10.0.2.100:9000-chardev:probe"
@@ -83,7 +93,14 @@ class Machine:
         else:
             tree = self.folder / "board.dtb"
             subprocess.run(
-                ["fdtoverlay", "-i", boot / "bcm2837-rpi-3-b.dtb", "-o", tree, boot / "overlays/zimbox-uart.dtbo"],
+                [
+                    "fdtoverlay",
+                    "-i",
+                    boot / "bcm2837-rpi-3-b.dtb",
+                    "-o",
+                    tree,
+                    boot / "overlays/zimbox-uart.dtbo",
+                ],
                 check=True,
             )
             arguments += ["-M", "raspi3b", "-dtb", tree, "-device", "usb-net,netdev=net"]
@@ -101,7 +118,11 @@ class Machine:
             f"systemd.set_credential_binary=systemd.extra-unit.probe.service:{unit}", "systemd.wants=probe.service",
         ]  # fmt: skip
         # QEMU's model of the Pi's power block restarts a guest whose watchdog is armed.
-        words += ["console=ttyS0"] if self.board == "virt" else ["console=tty1", "module_blacklist=bcm2835_wdt"]
+        words += (
+            ["console=ttyS0"]
+            if self.board == "virt"
+            else ["console=tty1", "module_blacklist=bcm2835_wdt"]
+        )
         return " ".join(words)
 
     def ask(self, command: str, seconds: float = 300) -> str:
@@ -115,12 +136,20 @@ class Machine:
         said = b""
         while b"@@\n" not in said:
             if time.monotonic() > deadline:
-                raise EmulationError(f"{command!r} was not answered in {seconds:.0f} s: {said[-200:]!r}")
+                raise EmulationError(
+                    f"{command!r} was not answered in {seconds:.0f} s: {said[-200:]!r}"
+                )
             with contextlib.suppress(TimeoutError):
                 said += self._probe.recv(65536)
         return said.decode(errors="replace").rpartition("\n@@")[0].strip()
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None, body: object = None, seconds: float = 30) -> Any:
+    def get(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        seconds: float = 30,
+    ) -> Any:
         """JSON over the forwarded port. Raises OSError, ValueError."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}",
@@ -141,7 +170,35 @@ class Machine:
                 time.sleep(0.5)
             else:
                 return time.monotonic() - self.started
-        raise EmulationError(f"no 200 from {path} within {seconds:.0f} s; console: {self.folder}/console.log")
+        raise EmulationError(
+            f"no 200 from {path} within {seconds:.0f} s; console: {self.folder}/console.log"
+        )
+
+    def raw(self, path: str, headers: Mapping[str, str], body: object = None) -> tuple[int, str]:
+        """Status and text of an answer, whatever it is. Raises OSError."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}",
+            headers=dict(headers),
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+    def wait_answer(self, seconds: float = BOOT_SECONDS) -> None:
+        """Until HTTP answers at all. Raises EmulationError."""
+        while time.monotonic() - self.started < seconds:
+            try:
+                self.raw("/", {})
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        raise EmulationError(
+            f"no answer within {seconds:.0f} s; console: {self.folder}/console.log"
+        )
 
     def pull_the_plug(self) -> None:
         """kill -9: what the guest had not handed over is gone."""
@@ -155,7 +212,9 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(board: Board, folder: Path, card: Path, modem: Path | None = None, drive: str = "") -> Iterator[Machine]:
+def machine(
+    board: Board, folder: Path, card: Path, modem: Path | None = None, drive: str = ""
+) -> Iterator[Machine]:
     found = Machine(board, folder, card, free_port(), modem, drive)
     found.start()
     try:
@@ -184,7 +243,9 @@ def boot_file(card: Path, name: str, content: str | None = None) -> str | None:
     """Write a file on the FAT partition, or read it; None where there is none."""
     where = f"{card}@@{8192 * SECTOR}"
     if content is not None:
-        subprocess.run(["mcopy", "-o", "-i", where, "-", f"::{name}"], input=content.encode(), check=True)
+        subprocess.run(
+            ["mcopy", "-o", "-i", where, "-", f"::{name}"], input=content.encode(), check=True
+        )
         return content
     shown = subprocess.run(["mtype", "-i", where, f"::{name}"], capture_output=True, check=False)
     return shown.stdout.decode() if shown.returncode == 0 else None
