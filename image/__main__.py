@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from image import build, debs, trials
+from image import build, checks, debs, trials
 
 
 def main() -> int:
@@ -16,6 +16,8 @@ def main() -> int:
                 print("Building the image needs:", *lacks, sep="\n  ", file=sys.stderr)
                 return 1
             print(build.build())
+        case ["check"]:
+            return checks.main()
         case ["lock"]:
             kernel = os.environ.get("KERNEL", "debian")
             found = debs.resolve(build.BUILD / "apt", kernel)

@@ -67,9 +67,9 @@ TOOLS = {
 
 def missing() -> list[str]:
     """What this machine lacks for a build, in words."""
-    packages = {package for tool, package in TOOLS.items() if not _which(tool)}
+    packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
     lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
-    if not _which("uv"):
+    if not find_tool("uv"):
         lacks.append("uv (pip install uv)")
     if not _python():
         lacks.append(
@@ -240,7 +240,7 @@ def _python() -> str:
     for name in ("python3.13", "python3", sys.executable):
         asked = (
             subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False)
-            if _which(name)
+            if find_tool(name)
             else None
         )
         if asked and asked.stdout.split() == ["3", "13"]:
@@ -365,7 +365,7 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _which(tool: str) -> str | None:
+def find_tool(tool: str) -> str | None:
     return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
