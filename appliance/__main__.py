@@ -26,6 +26,7 @@ from appliance.refusals import Refusal
 from appliance.rules import timestamp
 from appliance.store import archive, clients
 from appliance.store.database import beside, schema_version
+from appliance.update_command import update
 from modem import look
 from modem.pin import FilePinMemory
 from modem.simulator.command import simulate
@@ -90,6 +91,7 @@ def main() -> None:
 
 
 main.add_command(simulate)
+main.add_command(update)
 
 
 # --- serve -----------------------------------------------------------------------------------------
