@@ -123,6 +123,11 @@ class Assembly:
     def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self._legs.append(asyncio.create_task(forever(name, loop), name=name))
 
+    async def alive(self) -> bool:
+        """Whether the store takes work and no leg has ended: what the watchdog asks."""
+        await self.box.db.write(lambda db: db.execute("SELECT 1").fetchone())
+        return not any(task.done() for task in [*self._legs, *self._sending])
+
     async def stop(self) -> None:
         """What is on the line is finished and recorded, then everything closes."""
         self.housekeeping.stop()

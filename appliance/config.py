@@ -46,6 +46,8 @@ class Page(Settings, frozen=True):
     claim_window_minutes: NotNegative = 60.0
     # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
     setup_code_file: str = ""
+    # argon2id, of a box that is prepared before its first start, or whose password was lost: taken once.
+    password_hash: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
@@ -309,7 +311,7 @@ def show(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-SECRET = {"pin", "metrics_token"}
+SECRET = {"pin", "metrics_token", "password_hash"}
 
 
 def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:

@@ -16,6 +16,7 @@ import uvicorn
 from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
 from appliance.lock import DataInUse
+from appliance.notify import keep_alive, notify
 from web.app import create
 from web.page.routes import Page
 
@@ -123,7 +124,13 @@ async def _serve(
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
         if assembly.owner.access.setup_code:
             print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
-        await server._serve(sockets)
+        signs = asyncio.create_task(keep_alive(assembly.alive))
+        notify("READY=1")
+        try:
+            await server._serve(sockets)
+        finally:
+            notify("STOPPING=1")
+            signs.cancel()
     finally:
         await assembly.stop()
 
