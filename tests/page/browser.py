@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
-PATIENCE_SECONDS = 20.0  # a page on a loaded machine
+PATIENCE_SECONDS = 45.0  # a SIM that says nothing may still be starting: the modem gives it 30 s
 
 
 _FIND = """
@@ -140,6 +140,13 @@ class Browser:
             if found["impact"] in ("serious", "critical")
             for node in found["nodes"]
         ]
+
+    def wider_than_the_screen(self) -> bool:
+        """Whether a person has to scroll sideways."""
+        wider: bool = self.driver.execute_script(
+            "return document.documentElement.scrollWidth > innerWidth"
+        )
+        return wider
 
     def picture(self, file: Path) -> None:
         """The whole page, not only what fits into the window."""
