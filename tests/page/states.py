@@ -57,8 +57,8 @@ STATES = (
     ),
     BadState(
         "no-credit",
-        ({"do": "credit", "left": 0},),
-        ({"do": "credit", "left": None}, RESTART),
+        ({"do": "send", "final": "+CMS ERROR: No credit", "times": None},),
+        ({"do": "reset"}, RESTART),
         "Plus de crédit",
         "No credit",
         sends=1,
