@@ -124,7 +124,7 @@ def test_a_lock_is_read_as_it_was_written() -> None:
     "line", ["install libc6 2.41", "install libc6=2.41", "libc6=2.41 sha256:" + "a" * 64]
 )
 def test_a_line_that_pins_nothing_is_named(line: str) -> None:
-    with pytest.raises(debs.LockError, match="packages.lock:1"):
+    with pytest.raises(debs.LockError, match=r"packages\.lock:1"):
         debs.read_lock(line)
 
 
