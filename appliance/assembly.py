@@ -53,6 +53,7 @@ class Assembly:
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
 
     @classmethod
@@ -99,6 +100,7 @@ class Assembly:
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
 
@@ -133,6 +135,10 @@ class Assembly:
             outbox.stop()
         await asyncio.gather(*self._sending)
         await self.devices.stop()
+        self.webhooks.stop()
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=self.webhooks.ending_seconds)
+            self._telling.cancel()
         for leg in self._legs:
             leg.cancel()
         await asyncio.gather(*self._legs, return_exceptions=True)

@@ -106,6 +106,7 @@ class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
+    ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
     log_days: Annotated[int, Meta(ge=1)] = 30
 
 

@@ -125,7 +125,10 @@ class Live:
 
     async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
         if message_id is None:
-            return self.regions(await self.look(), visitor)
+            seen = await self.look()
+            # A form is its visitor's own: it carries his token.
+            codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
+            return self.regions(seen, visitor) | (codes if visitor.owner else {})
         try:
             story = await self._owner.story(message_id)
         except Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time
+from urllib.parse import urlsplit
 
 from litestar import Response, get, post
 from litestar.response import Redirect
@@ -48,7 +49,8 @@ def _digits(text: str, least: int, most: int) -> bool:
 async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     """Try the PIN once; the modem refuses where that would cost the last try."""
     fields = await request.fields()
-    here = "/welcome" if fields.get("from") == "welcome" else HERE
+    came_from = urlsplit(request.headers.get("Referer", "")).path
+    here = "/welcome" if came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
         return back(here, error=_BAD_PIN.say(request.visitor.language))
