@@ -1,5 +1,6 @@
-"""scripts/image build | bundle [root] | lock | check | test [NAME …]; names: sms raspi3b plainboot firstboot destroyed full
-update root powercut. What each is for: docs/image.md."""
+"""scripts/image build | bundle [root] | lock | check | test [NAME …]
+
+Names: sms raspi3b plainboot firstboot destroyed full update root powercut. What each is for: docs/image.md."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +341,7 @@ def root() -> None:
             before = box.ask("cat /proc/sys/kernel/random/boot_id")
             said = box.ask(install + name, 1800)
             check("estart" in said, said)
-            until(f"{name}: restarted, settled", lambda b=before: settled(box, b), 1800)
+            until(f"{name}: restarted, settled", partial(settled, box, before), 1800)
             check(box.ask("cat /run/zimbox/root-slot") == slot, f"{name}: not in slot {slot}")
             state = box.ask("cat /data/system/root-slot")
             check(state == slot, f"{name}: root-slot says {state!r}")
