@@ -225,6 +225,18 @@ def bundle() -> Path:
     return target
 
 
+def root_bundle() -> Path:
+    """The root of the last build as a signed update, for cards with the same kernel."""
+    tree = _fresh(BUILD / "root-bundle")
+    os.link(BUILD / "root.squashfs", tree / "root.squashfs")
+    kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
+    target = BUILD / f"zimbox-{version()}-root.zimbox"
+    write_bundle(
+        tree, version(), load_private_key(update_key()), target, epoch=EPOCH, kernel=kernel
+    )
+    return target
+
+
 def compile_python(tree: Path, shown_as: str) -> None:
     """Byte code beside the sources: root is read-only. It is the same for every processor."""
     subprocess.run(
