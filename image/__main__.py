@@ -1,11 +1,13 @@
-"""`scripts/image VERB`: build, lock, check, test, update."""
+"""scripts/image build | bundle [root] | lock | check | test [NAME …]
+
+Names: sms raspi3b plainboot firstboot destroyed full update root powercut. What each is for: docs/image.md."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from image import build, debs
+from image import build, checks, debs, trials
 
 
 def main() -> int:
@@ -15,11 +17,19 @@ def main() -> int:
                 print("Building the image needs:", *lacks, sep="\n  ", file=sys.stderr)
                 return 1
             print(build.build())
+        case ["check"]:
+            return checks.main()
         case ["lock"]:
             kernel = os.environ.get("KERNEL", "debian")
             found = debs.resolve(build.BUILD / "apt", kernel)
             debs.lock_file(kernel).write_text(debs.write_lock(found))
             print(f"{len(found)} packages locked")
+        case ["bundle"]:
+            print(build.bundle())
+        case ["bundle", "root"]:
+            print(build.root_bundle())
+        case ["test", *names] if set(names) <= set(trials.TRIALS):
+            return trials.run(names)
         case _:
             print(__doc__, file=sys.stderr)
             return 2

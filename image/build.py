@@ -12,6 +12,10 @@ import time
 import tomllib
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.bundle import write_bundle
 from image import debs, initramfs, rootfs
 
 HERE = Path(__file__).resolve().parent
@@ -63,9 +67,9 @@ TOOLS = {
 
 def missing() -> list[str]:
     """What this machine lacks for a build, in words."""
-    packages = {package for tool, package in TOOLS.items() if not _which(tool)}
+    packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
     lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
-    if not _which("uv"):
+    if not find_tool("uv"):
         lacks.append("uv (pip install uv)")
     if not _python():
         lacks.append(
@@ -155,12 +159,17 @@ def _modules(root: Path, loose: Path) -> None:
 def _application(root: Path) -> None:
     """The project and its locked wheels, compiled: what an update bundle holds, too."""
     _say("application")
-    app = root / "usr/lib/zimbox/app"
-    application(app)
+    application(root / "usr/lib/zimbox/app", "/usr/lib/zimbox/app")
+    public = load_private_key(update_key()).public_key()
+    (root / "usr/lib/zimbox/update-key.pem").write_bytes(
+        public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
 
 
-def application(app: Path) -> None:
-    """The application's tree for arm64 and Debian's Python, ready to run from `app`."""
+def application(app: Path, shown_as: str) -> None:
+    """The application's tree for arm64 and Debian's Python, ready to run."""
     _run("uv", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "--no-deps",
          "--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.13", "--link-mode", "copy",
          "--target", app, "-r", PROJECT / "requirements/run.txt")  # fmt: skip
@@ -179,7 +188,53 @@ def application(app: Path) -> None:
         *app.glob("*.dist-info/uv_cache.json"),
     ]:
         direct.unlink()
-    compile_python(app, "/usr/lib/zimbox/app")
+    compile_python(app, shown_as)
+
+
+def update_key() -> Path:
+    """The private key that updates for this image are signed with: UPDATE_KEY, or one for trying things out."""
+    if given := os.environ.get("UPDATE_KEY"):
+        return Path(given)
+    key = BUILD / "development-key.pem"
+    if not key.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        key.touch(mode=0o600)
+        key.write_bytes(
+            Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+    return key
+
+
+def load_private_key(file: Path) -> Ed25519PrivateKey:
+    key = serialization.load_pem_private_key(file.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{file} is no Ed25519 key")
+    return key
+
+
+def bundle() -> Path:
+    """The application as a signed update, for boxes whose image was built with the same key."""
+    tree = _fresh(BUILD / "bundle")
+    application(tree, "/run/zimbox/app")
+    target = BUILD / f"zimbox-{version()}.zimbox"
+    write_bundle(tree, version(), load_private_key(update_key()), target, epoch=EPOCH)
+    return target
+
+
+def root_bundle() -> Path:
+    """The root of the last build as a signed update, for cards with the same kernel."""
+    tree = _fresh(BUILD / "root-bundle")
+    os.link(BUILD / "root.squashfs", tree / "root.squashfs")
+    kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
+    target = BUILD / f"zimbox-{version()}-root.zimbox"
+    write_bundle(
+        tree, version(), load_private_key(update_key()), target, epoch=EPOCH, kernel=kernel
+    )
+    return target
 
 
 def compile_python(tree: Path, shown_as: str) -> None:
@@ -197,7 +252,7 @@ def _python() -> str:
     for name in ("python3.13", "python3", sys.executable):
         asked = (
             subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False)
-            if _which(name)
+            if find_tool(name)
             else None
         )
         if asked and asked.stdout.split() == ["3", "13"]:
@@ -322,7 +377,7 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _which(tool: str) -> str | None:
+def find_tool(tool: str) -> str | None:
     return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,6 @@ class Machine:
     memory_mb: int = 1024
     _process: subprocess.Popen[bytes] | None = None
     _probe: socket.socket | None = None
-    _pending: bytes = b""
     started: float = field(default=0.0)
 
     def start(self) -> None:
@@ -174,15 +174,45 @@ class Machine:
             f"no 200 from {path} within {seconds:.0f} s; console: {self.folder}/console.log"
         )
 
+    def raw(self, path: str, headers: Mapping[str, str], body: object = None) -> tuple[int, str]:
+        """Status and text of an answer, whatever it is. Raises OSError."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}",
+            headers=dict(headers),
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+    def wait_answer(self, seconds: float = BOOT_SECONDS) -> None:
+        """Until HTTP answers at all. Raises EmulationError."""
+        while time.monotonic() - self.started < seconds:
+            try:
+                self.raw("/", {})
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        raise EmulationError(
+            f"no answer within {seconds:.0f} s; console: {self.folder}/console.log"
+        )
+
+    def hang_up(self) -> None:
+        """Forget the line to the probe: a restart inside has ended it."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
     def pull_the_plug(self) -> None:
         """kill -9: what the guest had not handed over is gone."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-        if self._probe is not None:
-            self._probe.close()
-            self._probe = None
+        self.hang_up()
 
 
 @contextlib.contextmanager

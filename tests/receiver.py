@@ -33,7 +33,8 @@ class Told(msgspec.Struct, frozen=True):
         return next(value for key, value in self.headers if key.lower() == name.lower())
 
 
-Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Writer = asyncio.StreamWriter
+Behaviour = Callable[[Writer], Awaitable[None]]
 
 
 def answer(status: int, *headers: str, body: bytes = b"ok") -> Behaviour:
@@ -151,6 +152,7 @@ class Receiver:
             await self.behave.get(told.path, self.otherwise)(writer)
             writer.close()
             await writer.wait_closed()
+        writer.close()
         self._writers.discard(writer)
         self._serving.discard(task)
 

@@ -292,7 +292,7 @@ def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
         "SELECT d.*, e.name, l.id AS log, l.reason, l.response_status, l.at FROM delivery d "
         "JOIN event e ON e.id = d.event "
         "JOIN delivery_log l ON l.id = (SELECT MAX(id) FROM delivery_log WHERE delivery = d.id) "
-        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.scope = ?1) ORDER BY d.id DESC LIMIT ?2",
+        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.scope = ?1) ORDER BY d.created_at DESC, d.id DESC LIMIT ?2",
         (scope, most),
     ).fetchall()
 

@@ -296,7 +296,6 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_due ON delivery (receiver, due_at, id) WHERE state = 'due';
 CREATE INDEX delivery_stream ON delivery (receiver, stream, id) WHERE state IN ('due', 'behind');
-CREATE INDEX delivery_given_up ON delivery (scope, id) WHERE state = 'given_up';
 CREATE INDEX delivery_event ON delivery (event);
 CREATE INDEX delivery_message ON delivery (message) WHERE message IS NOT NULL;
 CREATE TABLE delivery_log (
