@@ -50,7 +50,7 @@ class Reader:
             (r"=client_\d+", f"={self.client.client_id}"),
             (re.escape(EXAMPLE_DAY), tomorrow),
         ):
-            text = re.sub(example, lambda _, own=own: own, text)
+            text = re.sub(example, own.replace("\\", r"\\"), text)
         return text
 
     def wait(self) -> None:
