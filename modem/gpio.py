@@ -156,4 +156,3 @@ class GpioPower:
 
 def _states() -> Any:
     return importlib.import_module("gpiod.line")
-
