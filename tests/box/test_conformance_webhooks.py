@@ -13,9 +13,6 @@ from tests.box.listening import Call, Listener, listening
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
 
-# The leg that tells. Drop this line once it is merged.
-pytest.importorskip("appliance.calling", reason="NOT TESTED: no webhooks in this tree")
-
 TO = "+33612345678"
 ALL = [
     *("sms.sent", "sms.delivered", "sms.failed", "sms.received", "sms.cancelled"),
