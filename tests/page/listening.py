@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 import threading
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import requests
 
-CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0  # longer than the breath of a silent stream
 
 
 class Listener:
-    """One open stream of the status page; counts its events and keeps the last of each region."""
+    """One open stream of the status page; keeps its events' names and the last of each region."""
 
     def __init__(self, url: str, session: requests.Session | None = None) -> None:
         self.events: list[str] = []
         self.last: dict[str, str] = {}
         self.opened = threading.Event()
         self.ended = threading.Event()
-        self._answer = (session or requests.Session()).get(
-            url + "/live", stream=True, timeout=(CONNECT_SECONDS, SILENCE_SECONDS)
-        )
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        self._line = http.client.HTTPConnection(urlsplit(url).netloc, timeout=SILENCE_SECONDS)
+        cookies = (session or requests.Session()).cookies.get_dict()
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        self._line.request("GET", "/live", headers=headers if cookies else {})
+        self._answer = self._line.getresponse()
+        assert self._answer.status == 200
+        threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         name, lines = "", list[str]()
         try:
-            for raw in self._answer.iter_lines():
-                line = raw.decode()
+            while raw := self._answer.readline():
                 self.opened.set()
+                line = raw.decode().rstrip("\n")
                 if line.startswith("event: "):
                     name, lines = line[7:], []
                 elif line.startswith("data: "):
                     lines.append(line[6:])
                 elif not line and name:
-                    self.events.append(name)
                     self.last[name] = "\n".join(lines)
+                    self.events.append(name)
                     name = ""
-        except (requests.RequestException, AttributeError):
+        except (OSError, http.client.HTTPException):
             pass  # closed by us, or by the box when it stops
         self.ended.set()
 
     def close(self) -> None:
-        self._answer.close()
+        if self._line.sock is not None and not self.ended.is_set():
+            self._line.sock.shutdown(socket.SHUT_RDWR)
+        self._line.close()
 
     def __enter__(self) -> Listener:
         return self
