@@ -91,6 +91,8 @@ class Access:
 
     async def start(self) -> None:
         """Learn whether the box is claimed; if not, lay the setup code where the owner can read it."""
+        if self._box.config.page.password_hash:
+            await self._box.db.write(table.given, self._box.config.page.password_hash)
         self.claimed = await self._box.db.read(table.setting, "password", str) is not None
         data = self._box.db.path.parent
         if self.claimed:

@@ -53,6 +53,7 @@ class Assembly:
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
 
     @classmethod
@@ -99,6 +100,7 @@ class Assembly:
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
 
@@ -121,6 +123,11 @@ class Assembly:
     def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self._legs.append(asyncio.create_task(forever(name, loop), name=name))
 
+    async def alive(self) -> bool:
+        """Whether the store takes work and no leg has ended: what the watchdog asks."""
+        await self.box.db.write(lambda db: db.execute("SELECT 1").fetchone())
+        return not any(task.done() for task in [*self._legs, *self._sending])
+
     async def stop(self) -> None:
         """What is on the line is finished and recorded, then everything closes."""
         self.housekeeping.stop()
@@ -128,6 +135,10 @@ class Assembly:
             outbox.stop()
         await asyncio.gather(*self._sending)
         await self.devices.stop()
+        self.webhooks.stop()
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=self.webhooks.ending_seconds)
+            self._telling.cancel()
         for leg in self._legs:
             leg.cancel()
         await asyncio.gather(*self._legs, return_exceptions=True)

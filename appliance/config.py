@@ -46,6 +46,8 @@ class Page(Settings, frozen=True):
     claim_window_minutes: NotNegative = 60.0
     # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
     setup_code_file: str = ""
+    # argon2id, of a box that is prepared before its first start, or whose password was lost: taken once.
+    password_hash: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
@@ -85,7 +87,7 @@ class Reports(Settings, frozen=True):
 
 class Archive(Settings, frozen=True):
     # Finished messages move to the history in batches: whichever of the two comes first.
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 256
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
 
@@ -104,6 +106,7 @@ class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
+    ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
     log_days: Annotated[int, Meta(ge=1)] = 30
 
 
@@ -308,7 +311,7 @@ def show(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-SECRET = {"pin", "metrics_token"}
+SECRET = {"pin", "metrics_token", "password_hash"}
 
 
 def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:

@@ -221,6 +221,7 @@ class WebhookLog(msgspec.Struct, frozen=True):
     success: bool
     attempt: int
     timestamp: int
+    reason: str | None = None  # why it was no success, one English sentence
 
 
 class WebhookLogPage(msgspec.Struct, frozen=True):

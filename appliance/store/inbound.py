@@ -130,7 +130,9 @@ def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, n
         "device_id": f"device_{device}",
         "incomplete": whole.incomplete,
     }
-    events.emit(db, new_ids, scope, "sms.received", data, now)
+    events.emit(
+        db, new_ids, scope, "sms.received", data, now, stream=f"device_{device} {whole.sender}"
+    )
     return number
 
 

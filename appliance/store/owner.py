@@ -37,6 +37,16 @@ def claim(db: Connection, password_hash: str) -> bool:
     return bool(done.rowcount)
 
 
+def given(db: Connection, password_hash: str) -> bool:
+    """The password out of the settings file, once: a change made on the page later stays. True if new."""
+    if setting(db, "password_given", str) == password_hash:
+        return False
+    keep(db, "password_given", password_hash)
+    keep(db, "password", password_hash)
+    db.execute("DELETE FROM owner_session")
+    return True
+
+
 # --- sessions ------------------------------------------------------------------------------------
 
 

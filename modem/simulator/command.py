@@ -21,9 +21,11 @@ async def run(simulator: Simulator) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    click.echo(await simulator.start())
     try:
+        click.echo(await simulator.start())
         await stopped.wait()
+    except OSError as error:  # a link, journal or socket that cannot be made
+        raise click.ClickException(str(error)) from error
     finally:
         await simulator.stop()
 
@@ -80,7 +82,11 @@ def simulate(
     }
     seconds = {name: value / 1000 for name, value in milliseconds.items()}
     settings = settings_from({**chosen, **seconds, **named})
-    asyncio.run(run(Simulator(settings, journal=journal, link=link, control=control, trace=trace)))
+    try:
+        simulator = Simulator(settings, journal=journal, link=link, control=control, trace=trace)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    asyncio.run(run(simulator))
 
 
 def settings_from(chosen: dict[str, object]) -> Settings:

@@ -117,9 +117,10 @@ class Equipment:
         self.forget()
         if self.card:
             self.card.power_up()
-        self.timers.after(self.personality.alive_after * scale, self._alive)
+        self.timers.after(self.personality.alive_after * scale, self.come_alive)
 
-    def _alive(self) -> None:
+    def come_alive(self) -> None:
+        """The UART answers from now on."""
         self.terminal.on(speed_known=not self.settings.autobaud or self.saved_speed > 0)
         if self.personality.noise:
             self._write(self.personality.noise)
@@ -144,14 +145,16 @@ class Equipment:
     def sim_opened(self) -> None:
         """No PIN is wanted any more: messages and registration follow."""
         scale, kind = self.settings.boot, self.personality
-        self.timers.after(kind.sms_after * scale, self._sms_ready)
-        self.timers.after(kind.registers_after * scale, self._attach)
+        self.timers.after(kind.sms_after * scale, self.messages_ready)
+        self.timers.after(kind.registers_after * scale, self.attach)
 
-    def _sms_ready(self) -> None:
+    def messages_ready(self) -> None:
+        """Message commands work from now on."""
         self.sms_ready = True
         self.say(*self.personality.ready_lines)
 
-    def _attach(self) -> None:
+    def attach(self) -> None:
+        """The network is found."""
         self.attached = True
         self.registration_changed()
         self.network.flush()

@@ -36,6 +36,11 @@ class Sending:
         )
         self._link_closes = 0.0  # +CMMS: the radio link is open until then
 
+    @property
+    def in_the_air(self) -> bool:
+        """A part is on its way to the network."""
+        return self._in_the_air is not None
+
     def ask(self, read: Callable[[str], str]) -> Step:
         """AT+CMGS: prompt for a body that `read` turns into a TPDU in hex (or PduError)."""
         return self._stage(
@@ -123,7 +128,8 @@ class Sending:
             return Answer((line,))
         if fault.silent or fault.hang:
             self._equipment.say(line, *fault.urc)
-            return self._silenced(Dead() if fault.hang else Silence())
+            self._never_told()
+            return Dead() if fault.hang else Silence()
 
         def middle() -> None:
             self._equipment.say(*fault.urc)
@@ -153,20 +159,21 @@ class Sending:
         if fault.refusal is not None:
             return self._refused(fault.refusal, recipient, "")
         if fault.final is not None:
-            self._silenced(Silence())
+            self._never_told()
             return Answer((), fault.final)
         if fault.silent or fault.hang:
-            return self._silenced(Dead() if fault.hang else Silence())
+            self._never_told()
+            return Dead() if fault.hang else Silence()
         if fault.restart or fault.unplug:
             self._break(fault)
             return Dead()
         return go_on()
 
-    def _silenced(self, step: Step) -> Step:
+    def _never_told(self) -> None:
+        """What the network has will not be answered for."""
         if self._unanswered:
             self._equipment.journal.write("unanswered", submit=self._unanswered)
             self._unanswered = 0
-        return step
 
     def _break(self, fault: SendFault) -> None:
         if fault.unplug:
@@ -202,4 +209,4 @@ class Sending:
                     text=whole(part.submit.text),
                     tpdu=part.hex,
                 )
-        self._silenced(Silence())
+        self._never_told()

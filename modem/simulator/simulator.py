@@ -60,7 +60,7 @@ class Simulator:
             fixed=settings.fixed_baud,
             trace=self._trace,
         )
-        self.cards = {settings.iccid: new_card(settings)}
+        self.cards = {settings.iccid: SimCard(settings)}
         self.equipment = Equipment(
             settings,
             EVERY[settings.personality],
@@ -145,22 +145,6 @@ class Simulator:
     def bring_reply(self, message: Incoming) -> None:
         """As `bring`, from a timer."""
         self.bring(message)
-
-
-def new_card(settings: Settings) -> SimCard:
-    """The card that the settings describe."""
-    return SimCard(
-        iccid=settings.iccid,
-        imsi=settings.imsi,
-        number=settings.number,
-        smsc=settings.smsc,
-        pin=settings.pin,
-        puk=settings.puk,
-        pin_tries=settings.pin_tries,
-        puk_tries=settings.puk_tries,
-        slots=settings.sim_slots,
-        reference=settings.reference,
-    )
 
 
 async def _a_moment() -> None:

@@ -116,6 +116,12 @@ class RunningBox:
             self._process.stdout.close()
         self._process = None
 
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         """All that it said so far."""
         return self._log.read_text("utf-8")

@@ -110,3 +110,11 @@ async def test_the_journal_survives_a_sudden_end_and_the_next_start_goes_on(tmp_
 def test_a_wrong_option_is_named(options: list[str], said: str) -> None:
     result = CliRunner().invoke(simulate, options)
     assert result.exit_code == 2 and said in result.output
+
+
+def test_a_path_that_is_taken_is_named_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("precious")
+    for option in (["--link", str(tmp_path / "port")], ["--journal", str(tmp_path / "port" / "j")]):
+        result = CliRunner().invoke(simulate, option)
+        assert result.exit_code == 1 and "Error: " in result.output, result.output
+    assert (tmp_path / "port").read_text() == "precious"

@@ -78,20 +78,20 @@ async def test_latency_passes_before_the_network_has_it(tmp_path: Path) -> None:
         client = await bench.ready()
         start = asyncio.get_running_loop().time()
         await send(client)
-        assert 0.04 <= asyncio.get_running_loop().time() - start < 0.5
+        assert asyncio.get_running_loop().time() - start >= 0.04
 
 
 async def test_cmms_keeps_the_radio_link_open(tmp_path: Path) -> None:
-    async with simulated(tmp_path, link_setup=0.05) as bench:
+    async with simulated(tmp_path, link_setup=0.03) as bench:
         client = await bench.ready()
         clock = asyncio.get_running_loop().time
-        durations = []
-        for command in ("AT+CMMS=0", "AT+CMMS=2", "AT+CMMS=2", "AT+CMMS=0"):
+        for command in ("AT+CMMS=0", "AT+CMMS=2"):  # nothing has opened it before
             await client.ask(command)
             start = clock()
             await send(client, submit(report=False))
-            durations.append(clock() - start > 0.045)
-        assert durations == [True, True, False, False]
+            assert clock() - start >= 0.03
+        await bench.order("network", link_setup=1000.0)
+        assert (await send(client, submit(report=False)))[-1] == "OK"  # it is open
 
 
 async def test_parts_are_joined_in_any_order_and_a_part_twice_is_shown_once(tmp_path: Path) -> None:
@@ -141,17 +141,41 @@ async def test_home_roaming_and_sms_only_can_send(tmp_path: Path, stat: int) -> 
 
 
 async def test_registration_comes_back_and_what_waited_arrives(tmp_path: Path) -> None:
-    async with simulated(tmp_path, report_delay=0.02) as bench:
+    async with simulated(tmp_path) as bench:
         client = await bench.ready()
+        await bench.order("report", hold=True)
         await send(client)
-        await bench.order("registration", stat=2, seconds=0.05)
+        await bench.order("registration", stat=2)
         await bench.order("incoming", text="Are you there?")
-        assert (await bench.order("status"))["waiting"] == 1
-        await client.until(b"+CMTI: ", b"+CDS: ")
-        await client.until(b"+CMTI: ", b"+CDS: ")
-        assert (await client.ask("AT+CREG?"))[-2] == "+CREG: 0,1"
+        await bench.order("release")
+        await no_more(bench)
+        assert (await bench.order("status"))["waiting"] == 2
+        await bench.order("registration", stat=1)
+        await client.until(b"+CMTI: ")
+        await client.until(b"+CDS: ")
         taken = [line["taken"] for line in bench.journal("report")]
         assert taken == ["not taken", "direct"]
+
+
+async def test_registration_is_lost_for_a_while(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        await client.ask("AT+CREG=1")
+        await bench.order("registration", stat=2, seconds=0.03)
+        await client.until(b"+CREG: 2\r\n")
+        await client.until(b"+CREG: 1\r\n")
+
+
+async def test_the_network_tries_again_by_itself(tmp_path: Path) -> None:
+    async with simulated(tmp_path, retry_delay=0.02, sim_slots=1) as bench:
+        client = await bench.ready()
+        await bench.order("fill")
+        await bench.order("incoming", text="Waits")
+        await bench.until(lambda: len(bench.journal("incoming")) >= 3)
+        card = bench.simulator.equipment.card
+        assert card is not None
+        card.store.places.clear()
+        await client.until(b"+CMTI: ")
 
 
 async def test_signal_and_operator_can_be_changed(tmp_path: Path) -> None:
@@ -528,11 +552,13 @@ async def test_ussd_before_the_ok_late_refused_and_unknown(tmp_path: Path) -> No
         client = await bench.ready()
         await bench.order("ussd", code="1", text="first", before_ok=True)
         await bench.order("ussd", code="2", text="late", after=0.03)
+        clock = asyncio.get_running_loop().time
         await bench.order("ussd", code="3", cme=30)
         assert await client.ask('AT+CUSD=1,"1",15') == ['+CUSD: 0,"first",15', "OK"]
+        start = clock()
         assert await client.ask('AT+CUSD=1,"2",15') == ["OK"]
-        await no_more(bench)
         await client.until(b'"late",15\r\n')
+        assert clock() - start >= 0.03
         assert await client.ask('AT+CUSD=1,"3",15') == ["+CME ERROR: 30"]
         assert await client.ask('AT+CUSD=1,"9",15') == ["OK"]
         await client.until(b"+CUSD: 4\r\n")
@@ -652,8 +678,9 @@ async def test_the_late_number_and_magic_switched_off(tmp_path: Path) -> None:
     async with simulated(tmp_path, late_report=0.05) as bench:
         client = await bench.ready()
         await send(client, submit(to="+4915155550111"))
-        await no_more(bench)
         assert (await report(client)).status == 0
+        (taken,), (reported,) = bench.journal("submit"), bench.journal("report")
+        assert reported["mono"] - taken["mono"] >= 0.05
     _, statuses, _ = await magic(tmp_path / "off", "01", magic=False)
     assert statuses == [0, 0]
 

@@ -13,4 +13,4 @@ CREATE TABLE owner_session (
 -- Limits set on the page; a device without a row has those of the configuration.
 CREATE TABLE device_limits (device INTEGER PRIMARY KEY REFERENCES device ON DELETE CASCADE, limits TEXT NOT NULL);
 
-CREATE INDEX delivery_given_up ON delivery (created_at) WHERE state = 'given_up';
+CREATE INDEX delivery_given_up_at ON delivery (created_at) WHERE state = 'given_up';
