@@ -27,7 +27,8 @@ class Listener:
         self._line.request("GET", "/live", headers=headers if cookies else {})
         self._answer = self._line.getresponse()
         assert self._answer.status == 200
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         name, lines = "", list[str]()
@@ -50,6 +51,7 @@ class Listener:
     def close(self) -> None:
         if self._line.sock is not None and not self.ended.is_set():
             self._line.sock.shutdown(socket.SHUT_RDWR)
+        self._reader.join(SILENCE_SECONDS)
         self._line.close()
 
     def __enter__(self) -> Listener:
