@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,20 +15,26 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+import structlog
 
-from appliance import __version__, ids
+from appliance import __version__, doctor, ids, rules
 from appliance import backup as backups
 from appliance import config as settings
 from appliance.config import Config, ConfigError, ModemSettings
 from appliance.interface import Permissions
 from appliance.lock import DataInUse, DataLock
+from appliance.refusals import Refusal
 from appliance.rules import timestamp
 from appliance.store import archive, clients
 from appliance.store.database import beside, schema_version
+from appliance.update_command import update
+from modem import look
+from modem.pin import FilePinMemory
 from modem.simulator.command import simulate
 
 T = TypeVar("T")
 DATABASE = "zimbox.db"
+PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")  # of a number in E.164
 ERASE_STEP = 500
 
 
@@ -60,7 +69,9 @@ def load(data: Path, file: Path | None) -> Config:
 
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Work on the store, beside a running box or without one."""
+    """Work on the store, beside a running box or without one. A new data folder is no secret."""
+    if not (data / DATABASE).exists():
+        click.echo(f"There was no box in {data}: a new one is made.", err=True)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return beside(data / DATABASE, work)
 
@@ -84,6 +95,7 @@ def main() -> None:
 
 
 main.add_command(simulate)
+main.add_command(update)
 
 
 # --- serve -----------------------------------------------------------------------------------------
@@ -256,6 +268,11 @@ def key_create(
     """Make a key; it is shown this once."""
     if send_only and read_only:
         raise click.UsageError("--send-only and --read-only exclude each other")
+    for prefix in prefixes:  # one without + would be a key that may write to nobody
+        if not PREFIX.fullmatch(prefix):
+            raise click.BadParameter(
+                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
+            )
     permissions = Permissions(
         send=not read_only,
         read=not send_only,
@@ -358,6 +375,56 @@ def restore(data: Path, file: Path) -> None:
     except (DataInUse, backups.BackupError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{file} restored; what was there lies in {data}/before-restore-…")
+
+
+# --- doctor ------------------------------------------------------------------------------------------
+
+
+@main.command("doctor")
+@data_option
+@config_option
+@click.option("--port", "ports", multiple=True, help="Only this port (DEVICE[@BAUD]); repeatable.")
+@click.option(
+    "--send-to", help="Prove it with a real SMS to this number (+33…); best the SIM's own."
+)
+@click.option("--json", "as_json", is_flag=True)
+def doctor_command(
+    data: Path, file: Path | None, ports: Sequence[str], send_to: str | None, as_json: bool
+) -> None:
+    """Look at modem, SIM and network, change nothing, and say what to do. The box must be stopped."""
+    config = load(data, file)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = DataLock(data)
+    try:
+        lock.take()
+    except DataInUse:
+        click.echo(doctor.running(data))
+        sys.exit(3)
+    configured = [m for m in config.modem if m.port != "sim"]
+    wanted = list(ports) or [m.port for m in configured]
+    # What is said stands in the findings; the driver's own log would only come in between.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    told = asyncio.run(doctor.examine(wanted))
+    if send_to is not None and not any(f.grade == "bad" for f in told):
+        told += asyncio.run(_prove(data, wanted, configured, send_to))
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(f) for f in told]))
+    else:
+        for finding in told:
+            click.echo(f"[{doctor.MARKS[finding.grade]}] {finding.text}")
+    sys.exit(1 if any(f.grade == "bad" for f in told) else 0)
+
+
+async def _prove(
+    data: Path, wanted: list[str], configured: list[ModemSettings], send_to: str
+) -> list[doctor.Finding]:
+    try:
+        number = rules.phone_number(send_to)
+    except Refusal as refusal:
+        raise click.BadParameter(refusal.message("en"), param_hint="--send-to") from None
+    port = (wanted or look.ports())[0].partition("@")[0]
+    pin = next((m.pin for m in configured if m.port == port), "")
+    return await doctor.prove(port, number, pin=pin, pin_memory=FilePinMemory(data / "pin.json"))
 
 
 # --- settings ----------------------------------------------------------------------------------------

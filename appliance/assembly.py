@@ -16,10 +16,12 @@ from appliance.config import Config, ModemSettings
 from appliance.devices import Attached, Devices
 from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
+from appliance.ids import LONG_SHIFT
 from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
 from appliance.outbox import Outbox
+from appliance.owner import Owner
 from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
@@ -35,7 +37,7 @@ FIRST_DEVICE_SECONDS = 3.0
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `devices` and `box` for the page."""
+    """The running gateway: `gateway` for the web, `owner` for the page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -45,11 +47,13 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
+        self.owner = Owner(box, self.devices, self.gateway)
         balances = Balances(box.clock, self.devices.attached)
         self.housekeeping = Housekeeping(box, inbox, balances)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
 
     @classmethod
@@ -65,7 +69,11 @@ class Assembly:
             raise
         new_ids = await db.read(archive.marks)
         box = Box(
-            config, clock or SystemClock(config.clock.trust), db, new_ids, Vault(data / VAULT)
+            config,
+            clock or SystemClock(config.clock.trust, new_ids.marks[0] >> LONG_SHIFT),
+            db,
+            new_ids,
+            Vault(data / VAULT),
         )
         return cls(box, lock)
 
@@ -82,6 +90,7 @@ class Assembly:
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
@@ -91,6 +100,7 @@ class Assembly:
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
 
@@ -113,6 +123,11 @@ class Assembly:
     def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self._legs.append(asyncio.create_task(forever(name, loop), name=name))
 
+    async def alive(self) -> bool:
+        """Whether the store takes work and no leg has ended: what the watchdog asks."""
+        await self.box.db.write(lambda db: db.execute("SELECT 1").fetchone())
+        return not any(task.done() for task in [*self._legs, *self._sending])
+
     async def stop(self) -> None:
         """What is on the line is finished and recorded, then everything closes."""
         self.housekeeping.stop()
@@ -120,6 +135,10 @@ class Assembly:
             outbox.stop()
         await asyncio.gather(*self._sending)
         await self.devices.stop()
+        self.webhooks.stop()
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=self.webhooks.ending_seconds)
+            self._telling.cancel()
         for leg in self._legs:
             leg.cancel()
         await asyncio.gather(*self._legs, return_exceptions=True)

@@ -34,6 +34,18 @@ def _told(description: str, example: object, **schema: object) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
 
 
+NATIONAL = r"[1-9](?:[ .\-()]*[0-9]){6,14}"  # what follows the +
+INTERNATIONAL = rf"\+{NATIONAL}"
+SHORT_CODE = r"[0-9](?:[ .\-()]*[0-9]){2,7}"
+# No control characters; in a line no line breaks either.
+TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+LINE_PATTERN = r"^[^\u0000-\u0008\u000a-\u001f\u007f-\u009f]*$"
+
+
+def _line(description: str, example: object, most: int) -> Meta:
+    return _told(description, example, minLength=1, maxLength=most, pattern=LINE_PATTERN)
+
+
 Recipient = Annotated[
     Any,
     _told(
@@ -41,7 +53,7 @@ Recipient = Annotated[
         "between digits are removed.",
         "+33612345678",
         type="string",
-        pattern=r"^\+[1-9](?:[ .\-()]*[0-9]){6,14}$",
+        pattern=f"^{INTERNATIONAL}$",
     ),
 ]
 Text = Annotated[
@@ -51,7 +63,7 @@ Text = Annotated[
         "Bonjour, votre commande est en cours de livraison",
         minLength=1,
         maxLength=rules.MESSAGE_CHARACTERS,
-        pattern=r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+        pattern=TEXT_PATTERN,
     ),
 ]
 Priority = Annotated[
@@ -112,11 +124,9 @@ Uncertain = Annotated[
 ]
 
 
-class SendBody(msgspec.Struct, frozen=True):
-    """One SMS to send."""
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked of one SMS, and of all of a bulk."""
 
-    to: Recipient
-    message: Text
     priority: Priority = None
     webhook_url: Hook = None
     metadata: Metadata = None
@@ -125,6 +135,13 @@ class SendBody(msgspec.Struct, frozen=True):
     validity_minutes: Validity = None
     flash: Flash = None
     on_uncertain: Uncertain = None
+
+
+class SendBody(Common, frozen=True, kw_only=True):
+    """One SMS to send."""
+
+    to: Recipient
+    message: Text
 
 
 class BulkEntry(msgspec.Struct, frozen=True):
@@ -145,7 +162,7 @@ Entries = _told(
 )
 
 
-class BulkBody(msgspec.Struct, frozen=True):
+class BulkBody(Common, frozen=True, kw_only=True):
     """Many SMS: `recipients` with one `message`, or `messages`."""
 
     recipients: Annotated[
@@ -158,30 +175,23 @@ class BulkBody(msgspec.Struct, frozen=True):
             maxItems=RECIPIENTS,
         ),
     ] = None
-    message: Annotated[str | None, _told("The text for all `recipients`.", "Bonjour")] = None
+    message: Annotated[
+        str | None,
+        _told(
+            "The text for all `recipients`.",
+            "Bonjour",
+            minLength=1,
+            maxLength=rules.MESSAGE_CHARACTERS,
+            pattern=TEXT_PATTERN,
+        ),
+    ] = None
     messages: Annotated[list[Any] | None, Entries] = None
-    priority: Priority = None
-    webhook_url: Hook = None
-    metadata: Metadata = None
-    scheduled_at: Schedule = None
-    retry_attempts: Attempts = None
-    validity_minutes: Validity = None
-    flash: Flash = None
-    on_uncertain: Uncertain = None
 
 
-class PersonalizedBody(msgspec.Struct, frozen=True):
+class PersonalizedBody(Common, frozen=True, kw_only=True):
     """Many SMS, each with a text of its own."""
 
     messages: Annotated[list[Any], Entries]
-    priority: Priority = None
-    webhook_url: Hook = None
-    metadata: Metadata = None
-    scheduled_at: Schedule = None
-    retry_attempts: Attempts = None
-    validity_minutes: Validity = None
-    flash: Flash = None
-    on_uncertain: Uncertain = None
 
 
 class OtpBody(msgspec.Struct, frozen=True):
@@ -203,11 +213,15 @@ class OtpBody(msgspec.Struct, frozen=True):
     ] = None
     template: Annotated[
         str | None,
-        _told("The text, with {{code}} or {code} where the code goes.", rules.OTP_TEMPLATE),
+        _told(
+            "The text, with {{code}} or {code} where the code goes.",
+            rules.OTP_TEMPLATE,
+            pattern=r"\{code\}",
+        ),
     ] = None
     purpose: Annotated[
         str | None,
-        _told("What the code is for.", "login", minLength=1, maxLength=PURPOSE_CHARACTERS),
+        _line("What the code is for.", "login", PURPOSE_CHARACTERS),
     ] = None
     metadata: Metadata = None
     webhook_url: Hook = None
@@ -216,10 +230,16 @@ class OtpBody(msgspec.Struct, frozen=True):
 class VerifyBody(msgspec.Struct, frozen=True):
     """A one-time code as the person typed it."""
 
-    otp_id: Annotated[str, _told("From send-otp.", "otp_1234567890ab", minLength=1, maxLength=64)]
-    code: Annotated[str, _told("What was typed.", "123456", minLength=1, maxLength=64)]
+    otp_id: Annotated[str, _line("From send-otp.", "otp_1234567890ab", 64)]
+    code: Annotated[str, _line("What was typed.", "123456", 64)]
     phone: Annotated[
-        Any, _told("The number it was sent to.", "+33612345678", type=["string", "null"])
+        Any,
+        _told(
+            "The number it was sent to.",
+            "+33612345678",
+            type=["string", "null"],
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+        ),
     ] = None
 
 
@@ -247,12 +267,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
     ]
     secret: Annotated[
         str | None,
-        _told(
-            "Your own signing secret; by default the box makes one.",
-            None,
-            minLength=1,
-            maxLength=SECRET_CHARACTERS,
-        ),
+        _line("Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS),
     ] = None
 
 
@@ -265,12 +280,12 @@ class BlockBody(msgspec.Struct, frozen=True):
             "International number, or a short code of 3 to 8 digits.",
             "+33612345678",
             type="string",
-            pattern=r"^(?:\+[1-9](?:[ .\-()]*[0-9]){6,14}|[0-9](?:[ .\-()]*[0-9]){2,7})$",
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
         ),
     ]
     reason: Annotated[
         str | None,
-        _told("Why, for yourself.", "opt-out", minLength=1, maxLength=REASON_CHARACTERS),
+        _line("Why, for yourself.", "opt-out", REASON_CHARACTERS),
     ] = None
 
 

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import struct
 import time
 from pathlib import Path
 from typing import Protocol
 
 # Set by systemd-timesyncd once the clock was set from a time server (systemd.time-wait-sync).
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+
+
+RTC = Path("/sys/class/rtc/rtc0")
+BOARD = Path("/proc/device-tree/model")  # boards have one; PCs and virtual machines do not
+STA_UNSYNC = 0x40  # timex.h: nobody has set this clock
+STATUS_OFFSET, TIMEX_BYTES = (
+    40,
+    256,
+)  # of `status` in struct timex on 64-bit Linux, and room for all
+
+
+def synchronised() -> bool:
+    """Whether a time server has set the clock, by systemd-timesyncd's mark or the kernel's own."""
+    return SYNCHRONISED.exists() or _kernel_synchronised()
+
+
+def _kernel_synchronised() -> bool:
+    timex = ctypes.create_string_buffer(TIMEX_BYTES)
+    try:
+        if ctypes.CDLL(None).adjtimex(timex) < 0:  # modes 0: only looks
+            return False
+    except (OSError, AttributeError):  # no such call here: no witness
+        return False
+    (status,) = struct.unpack_from("i", timex, STATUS_OFFSET)
+    return not status & STA_UNSYNC
+
+
+def keeps_time() -> bool:
+    """Whether this machine's clock runs on while it is off: it has a clock chip, or is no board."""
+    return RTC.exists() or not BOARD.exists()
 
 
 # Network time has whole seconds and comes with the delay of a serial line; a wrong zone is off by
@@ -37,11 +69,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. With `always` it is believed from the start (a laptop, a board with a RTC)."""
+    """The machine's clock. `always` believes it from the start; `auto` looks for a reason to.
 
-    def __init__(self, trust: str = "always") -> None:
+    Reasons: a time server set it, the mobile network's time agrees, or the machine keeps time while it
+    is off. A board without a clock chip starts somewhere in the past, so it needs one of the others.
+    """
+
+    def __init__(self, trust: str = "always", not_before: int = 0) -> None:
+        """`not_before` (ms): the box has seen this moment; an earlier clock is wrong."""
         self._always = trust == "always"
         self._heard = False
+        self._keeps_time = keeps_time()
+        self._not_before = not_before
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -51,7 +90,9 @@ class SystemClock:
 
     @property
     def trusted(self) -> bool:
-        return self._always or self._heard or SYNCHRONISED.exists()
+        if self._always or self._heard or synchronised():
+            return True
+        return self._keeps_time and self.now() >= self._not_before
 
     def hear_network(self, epoch: float) -> None:
         """Believed as a witness only: if it agrees with our clock, ours is right."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,15 @@ class Server(Settings, frozen=True):
     certificate: str = ""  # a PEM of one's own, with `private_key`
     private_key: str = ""
     metrics_token: str = ""  # empty: /metrics needs none
+
+
+class Page(Settings, frozen=True):
+    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    claim_window_minutes: NotNegative = 60.0
+    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    setup_code_file: str = ""
+    # argon2id, of a box that is prepared before its first start, or whose password was lost: taken once.
+    password_hash: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
@@ -78,7 +88,7 @@ class Reports(Settings, frozen=True):
 
 class Archive(Settings, frozen=True):
     # Finished messages move to the history in batches: whichever of the two comes first.
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 256
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
 
@@ -97,6 +107,7 @@ class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
+    ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
     log_days: Annotated[int, Meta(ge=1)] = 30
 
 
@@ -182,6 +193,7 @@ class Config(Settings, frozen=True):
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
+    page: Page = Page()
     clock: ClockSettings = ClockSettings()
     queue: Queue = Queue()
     sending: Sending = Sending()
@@ -236,7 +248,20 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigError(
             f"time_zone: {config.time_zone!r} is no time zone; allowed are names such as 'Europe/Paris'"
         ) from None
+    _check_authorities(config.webhook.ca_file)
     return config
+
+
+def _check_authorities(file: str) -> None:
+    """Raises ConfigError if whom webhooks shall believe cannot be read."""
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"webhook.ca_file: {file!r} was read; allowed is a PEM of certificates: {error}"
+        ) from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -300,7 +325,7 @@ def show(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-SECRET = {"pin", "metrics_token"}
+SECRET = {"pin", "metrics_token", "password_hash"}
 
 
 def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -17,7 +19,7 @@ from appliance.clock import Clock
 from appliance.config import Limits, ModemSettings, Power
 from appliance.rules import timestamp
 from appliance.store import devices as table
-from appliance.store import events
+from appliance.store import events, owner
 from modem.device import Device
 from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
@@ -66,9 +68,11 @@ class Attached:
         self.number = 0  # until the IMEI is known
         self.limits: Limits = settings.limits if settings.limits != Limits() else box.config.limits
         self.offline_since: float | None = box.clock.monotonic()
+        self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
         self.held_by = ""  # the limit that holds the queue back just now
+        self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
         self.balance: float | None = None
         self.balance_text = ""  # the operator's own words
         self._sending = box.config.sending
@@ -123,6 +127,7 @@ class Attached:
         # A test key's refusals are asked for by number: they say nothing of a SIM.
         probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
         fault = outcome.fault
+        self.verdicts[outcome.verdict] += 1
         if outcome.verdict == Verdict.TAKEN:
             self._suspects.clear()
             self.rest_reason = None
@@ -151,6 +156,7 @@ Receive = Callable[[Attached, Received], Awaitable[None]]
 
 
 TEST_SILENCE_SECONDS = 3.0
+TEST_START_SECONDS = 10.0  # of a simulated modem on a busy board; then its first request goes on
 PROBE_BAUDS = (115200, 9600, 57600, 38400, 19200)
 
 
@@ -241,6 +247,8 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
         )
@@ -248,12 +256,15 @@ class Devices:
         return await simulator.start()
 
     async def test_modem(self) -> Attached:
-        """The simulated modem of the test keys, started on first use."""
+        """The simulated modem of the test keys, started on first use: the first answer knows it."""
         async with self._test_lock:
             for attached in self.attached:
                 if attached.test:
                     return attached
-            return await self.attach(ModemSettings(port="sim", name="Simulateur"), test=True)
+            started = await self.attach(ModemSettings(port="sim", name="Simulateur"), test=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(started.been_online.wait(), TEST_START_SECONDS)
+            return started
 
     async def stop(self) -> None:
         """Close every line (an open send is finished first) and every simulator."""
@@ -292,7 +303,10 @@ class Devices:
         elif attached.offline_since is None:
             attached.offline_since = clock.monotonic()
         if attached.number:
-            await self._box.db.write(self._note, attached, status)
+            # As it stands by now: an event that waited here must not undo what came after it.
+            await self._box.db.write(self._note, attached, attached.status)
+        if attached.number and attached.online:
+            attached.been_online.set()
         log.info(
             "modem_changed",
             device=attached.number,
@@ -316,6 +330,7 @@ class Devices:
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            attached.limits = owner.limits(db, number) or attached.limits
             table.describe(db, number, attached.settings.name, identity.phone_number)
             if clients:
                 table.assign(db, number, clients)
@@ -327,7 +342,8 @@ class Devices:
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""
         now = self._box.clock.now()
-        if not table.set_online(db, attached.number, attached.online, now) or attached.test:
+        online = status.state == State.READY
+        if not table.set_online(db, attached.number, online, now) or attached.test:
             return
         row: Row = db.execute("SELECT * FROM device WHERE id = ?", (attached.number,)).fetchone()
         data: dict[str, object] = {
@@ -335,7 +351,7 @@ class Devices:
             "device_name": row["name"],
             "phone_number": row["phone_number"] or None,
         }
-        if attached.online:
+        if online:
             name = "device.connected"
             data |= {
                 "connected_at": timestamp(now),
@@ -350,7 +366,9 @@ class Devices:
                 "reason": REASONS.get(status.state, "UNKNOWN"),
             }
         for client in table.clients_of(db, attached.number):
-            events.emit(db, self._box.ids, client * 2, name, data, now)
+            events.emit(
+                db, self._box.ids, client * 2, name, data, now, stream=f"device_{attached.number}"
+            )
 
 
 def own_address() -> str | None:

@@ -108,12 +108,21 @@ class Inbox:
         # 8- and 16-bit references are counted apart (23.040 9.2.3.24.8).
         reference = together.reference + (1 << 16 if together.wide else 0)
         part = Part(
-            deliver.sender, text, _ms(deliver.sent_at), reference, together.total, together.number
+            sender=deliver.sender,
+            text=text,
+            sent_at=_ms(deliver.sent_at),
+            hex=received.hex,
+            reference=reference,
+            total=together.total,
+            number=together.number,
         )
         rows = inbound.keep_part(db, attached.number, sim, part, now)
         if rows is None:
             return "part"
-        joined = joining.join(((r["number"], r["text"]) for r in rows), part.total)
+        # From the PDUs: a character that the sender cut in two is whole again.
+        joined = pdu.join([r["hex"] for r in rows])
+        if joined is None:
+            joined = joining.join(((r["number"], r["text"]) for r in rows), part.total)
         whole = Whole(part.sender, joined, rows[0]["sent_at"])
         return self._whole(db, attached.number, attached.test, whole, now)
 

@@ -221,6 +221,7 @@ class WebhookLog(msgspec.Struct, frozen=True):
     success: bool
     attempt: int
     timestamp: int
+    reason: str | None = None  # why it was no success, one English sentence
 
 
 class WebhookLogPage(msgspec.Struct, frozen=True):
@@ -357,6 +358,9 @@ class Gateway(Protocol):
         """NOT_FOUND when it is not on the list."""
 
     async def health(self) -> Health: ...
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered: for the metrics. `route` as it is written, without values."""
 
     async def metrics(self, token: str | None) -> bytes:
         """Prometheus text format. INVALID_API_KEY when a token is set and this is not it."""

@@ -23,6 +23,9 @@ SENDER_CHARACTERS = 40  # an alphanumeric address has 11 (23.040 9.1.2.5)
 DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What can be told as a date again (RFC 3339 has four digits for the year).
+_FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00Z
+_LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 # --- numbers and texts -------------------------------------------------------------------------
 
@@ -203,11 +206,12 @@ def moment(text: str) -> tuple[int, bool] | None:
         wall = datetime(year, month, day, hour, minute, second, tzinfo=_zone(part))
     except ValueError:  # 31 February, 25 o'clock
         return None
-    # By subtraction: the first and last hours of the calendar have no UTC datetime.
+    # By subtraction: with an offset, the ends of the calendar have no UTC datetime.
     seconds = (wall.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
     offset = wall.utcoffset() or timedelta()
     milliseconds = int((part["fraction"] or "0")[:3].ljust(3, "0"))
-    return (seconds - offset // timedelta(seconds=1)) * 1000 + milliseconds, part["hour"] is None
+    instant = (seconds - offset // timedelta(seconds=1)) * 1000 + milliseconds
+    return min(max(instant, _FIRST), _LAST), part["hour"] is None
 
 
 def _zone(part: Mapping[str, str | None]) -> timezone:
@@ -311,7 +315,8 @@ def statistics_period(from_date: str | None, to_date: str | None, now: int) -> t
     end = asked.end if asked.end is not None else now // 1000 * 1000 + 1000
     if asked.start is not None:
         return asked.start, max(end, asked.start)
-    return (end - 1) // DAY_MS * DAY_MS - (STATISTICS_DAYS - 1) * DAY_MS, end
+    start = (end - 1) // DAY_MS * DAY_MS - (STATISTICS_DAYS - 1) * DAY_MS
+    return max(start, _FIRST), end
 
 
 def to_filter(text: str | None, field: str = "to") -> str | None:

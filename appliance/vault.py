@@ -41,12 +41,16 @@ class LostKey(Exception):
 
 
 def _make(file: Path) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Whole or not at all: half a key would keep the box from ever starting again."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, Fernet.generate_key())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    fresh.rename(file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

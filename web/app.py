@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +15,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
 from appliance.interface import Allowance, Gateway
@@ -71,6 +72,8 @@ class Web(Litestar):
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_common_headers(asked)]
+                if method == "OPTIONS":
+                    message["headers"] = self._with_all_methods(asked, message["headers"])
             elif message["type"] == "http.response.body" and method == "HEAD":
                 message["body"] = b""
             await send(message)
@@ -78,7 +81,25 @@ class Web(Litestar):
         try:
             await super().__call__(asked, receive, answer)
         finally:
-            _log(asked, method, status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            route = asked.get("path_template", "-")
+            self.state["gateway"].observe(method, route, status, seconds)
+            _log(asked, method, status, seconds)
+
+    def _with_all_methods(
+        self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """`Allow` of an OPTIONS answer. Litestar's own forgets handlers registered after the first."""
+        template = scope.get("path_template")
+        methods = {
+            str(method)
+            for route in self.routes
+            if isinstance(route, HTTPRoute) and route.path_format == template
+            for method in route.methods
+        }
+        allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        kept = [(name, value) for name, value in headers if name.lower() != b"allow"]
+        return [*kept, (b"allow", allow.encode())] if methods else kept
 
 
 def _common_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -6,8 +6,10 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from appliance.bodies import INTERNATIONAL, LINE_PATTERN, NATIONAL, SHORT_CODE, TEXT_PATTERN
 from appliance.orders import MessageStatus
 from appliance.refusals import Code
+from appliance.rules import MESSAGE_CHARACTERS, SENDER_CHARACTERS
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -54,7 +56,14 @@ def _query(name: str, description: str, example: Any = None, **schema: Any) -> P
 MESSAGE_ID = _path("message_id", "The id that the send answered.", "msg_1234567890abcdef")
 WEBHOOK_ID = _path("webhook_id", "The id that configure answered.", "wh_1")
 LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "1")
-NUMBER = _path("number", "A number of the list, + written as %2B.", "+33612345678")
+NUMBER = Parameter(
+    "number",
+    "path",
+    "A number of the list, + written as %2B.",
+    {"type": "string", "pattern": f"^(?:{INTERNATIONAL}|{SHORT_CODE})$"},
+    required=True,
+    example="+33612345678",
+)
 
 PAGE = _query("page", "From 1.", 1, type="integer", minimum=1, maximum=10**12, default=1)
 LIMIT = _query("limit", "Entries a page.", 20, type="integer", minimum=1, maximum=100, default=50)
@@ -70,12 +79,27 @@ TO = _query(
     "Only to this number; + is written %2B, or arrives as a space and is understood.",
     "+33612345678",
     type="string",
-    pattern=r"^(?:[+ ][1-9](?:[ .\-()]*[0-9]){6,14}|[0-9](?:[ .\-()]*[0-9]){2,7})$",
+    # Empty is absent, in every query value.
+    pattern=rf"^(?:[+ ]{NATIONAL}|{SHORT_CODE})?$",
 )
+_DAY = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,12})?)?)?"
+_ZONE = "(?:[Zz]|[-+ ](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+_MOMENT = rf"^(?:{_DAY}(?:[Tt ]{_TIME}{_ZONE}?)?)?$"
 _DATES = "ISO 8601, a moment (UTC when it has no offset) or a plain day. "
-FROM_DATE = _query("from_date", _DATES + "From then on.", "2025-01-01T00:00:00Z", type="string")
+FROM_DATE = _query(
+    "from_date",
+    _DATES + "From then on.",
+    "2025-01-01T00:00:00Z",
+    type="string",
+    pattern=_MOMENT,
+)
 TO_DATE = _query(
-    "to_date", _DATES + "The whole second, or day, included.", "2025-01-31", type="string"
+    "to_date",
+    _DATES + "The whole second, or day, included.",
+    "2025-01-31",
+    type="string",
+    pattern=_MOMENT,
 )
 DEVICE_ID = _query("device_id", "Only by this device.", "device_1", type="string")
 SEARCH = _query(
@@ -83,9 +107,17 @@ SEARCH = _query(
     "Only with this text in it, whatever the case and the accents.",
     "commande",
     type="string",
-    maxLength=1600,
+    maxLength=MESSAGE_CHARACTERS,
+    pattern=TEXT_PATTERN,
 )
-SENDER = _query("from", "Only from this sender.", "+33612345678", type="string")
+SENDER = _query(
+    "from",
+    "Only from this sender: a number, or a name as the network tells it.",
+    "+33612345678",
+    type="string",
+    maxLength=SENDER_CHARACTERS,
+    pattern=LINE_PATTERN,
+)
 FORMAT = _query(
     "format", "csv or jsonl.", "csv", type="string", enum=["csv", "jsonl"], default="csv"
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 import uvicorn
@@ -16,7 +18,9 @@ import uvicorn
 from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
 from appliance.lock import DataInUse
+from appliance.notify import keep_alive, notify
 from web.app import create
+from web.page.routes import Page
 
 log = structlog.get_logger(__name__)
 
@@ -96,9 +100,10 @@ async def _serve(
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
+        page = Page(assembly.owner)
         server = _Server(
             uvicorn.Config(
-                create(assembly.gateway),
+                create(assembly.gateway, page.handlers),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -111,6 +116,7 @@ async def _serve(
 
         def stop() -> None:
             server.should_exit = True
+            page.close()
             stopped.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,7 +124,15 @@ async def _serve(
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
-        await server._serve(sockets)
+        if assembly.owner.access.setup_code:
+            print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
+        signs = asyncio.create_task(keep_alive(assembly.alive))
+        notify("READY=1")
+        try:
+            await server._serve(sockets)
+        finally:
+            notify("STOPPING=1")
+            signs.cancel()
     finally:
         await assembly.stop()
 
@@ -127,6 +141,19 @@ def _written(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "localhost"
     return f"[{host}]" if ":" in host else host
+
+
+class _Patient:
+    """Standard error that may be on a full disk or gone: a line is lost then, and nothing else."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def _set_up_logging() -> None:
@@ -147,6 +174,6 @@ def _set_up_logging() -> None:
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Patient())),
         cache_logger_on_first_use=True,
     )

@@ -155,13 +155,6 @@ def tidy(db: Connection, now: int, *, log_days: int) -> None:
     db.execute("DELETE FROM seen WHERE at < ?", (now - 30 * DAY_MS,))
     db.execute("DELETE FROM sim_minute WHERE minute < ?", ((now - 2 * HOUR_MS) // 60_000,))
     db.execute("DELETE FROM otp WHERE expires_at < ?", (now - 7 * DAY_MS,))
-    db.execute("DELETE FROM delivery_log WHERE at < ?", (logs,))
-    db.execute("DELETE FROM delivery WHERE state != 'due' AND created_at < ?", (logs,))
-    db.execute(
-        "DELETE FROM event WHERE created_at < ? AND NOT EXISTS "
-        "(SELECT 1 FROM delivery WHERE delivery.event = event.id)",
-        (logs,),
-    )
     db.execute("DELETE FROM undecodable WHERE at < ?", (logs,))
 
 
@@ -183,6 +176,8 @@ def marks(db: Connection) -> Ids:
                 ("event", "id"),
                 ("otp", "id"),
                 ("inbound", "id"),
+                ("delivery", "id"),
+                ("delivery_log", "id"),
                 ("message", "batch"),
             )
         ]

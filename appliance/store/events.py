@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from appliance import ids
+from appliance.refusals import FAILURES
 from appliance.rules import timestamp
+from appliance.store import deliveries
 
 
 def emit(
@@ -19,12 +21,14 @@ def emit(
     data: dict[str, Any],
     now: int,
     *,
+    stream: str,
     message: int | None = None,
     own_url: str | None = None,
 ) -> bool:
     """Store an event for everyone who asked for it; True if there was anyone.
 
-    A message's own `webhook_url` is told instead of the client's webhooks.
+    A message's own `webhook_url` is told instead of the client's webhooks. Events of one `stream`
+    (a message, a device, a sender) reach each receiver in the order of these calls.
     """
     if own_url is not None:
         targets: list[tuple[int | None, str]] = [(None, own_url)]
@@ -35,6 +39,16 @@ def emit(
         targets = [(row["id"], row["url"]) for row in rows if name in row["events"].split(",")]
     if not targets:
         return False
+    event = store(db, new_ids, scope, name, data, now)
+    for webhook, url in targets:
+        deliveries.add(db, new_ids, event, scope, webhook, url, now, stream=stream, message=message)
+    return True
+
+
+def store(
+    db: Connection, new_ids: ids.Ids, scope: int, name: str, data: dict[str, Any], now: int
+) -> int:
+    """Store the body as it will go out in every attempt. Returns the event's number."""
     event = new_ids.other(now)
     body = {
         "event": name,
@@ -43,15 +57,10 @@ def emit(
         "data": data,
     }
     db.execute(
-        "INSERT INTO event (id, scope, message, name, body, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (event, scope, message, name, msgspec.json.encode(body).decode(), now),
+        "INSERT INTO event (id, scope, name, body, created_at) VALUES (?, ?, ?, ?, ?)",
+        (event, scope, name, msgspec.json.encode(body).decode(), now),
     )
-    db.executemany(
-        "INSERT INTO delivery (event, scope, message, webhook, url, state, due_at, created_at) "
-        "VALUES (?, ?, ?, ?, ?, 'due', ?, ?)",
-        [(event, scope, message, webhook, url, now, now) for webhook, url in targets],
-    )
-    return True
+    return event
 
 
 def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: int) -> bool:
@@ -79,18 +88,23 @@ def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: i
         name,
         data,
         now,
+        stream=ids.message_id(message["id"]),
         message=message["id"],
         own_url=message["webhook_url"],
     )
 
 
 def error_of(message: Row) -> dict[str, Any] | None:
-    """The event's `error`; `SMS_SEND_TIMEOUT` is written `TIMEOUT` here, as documented."""
-    if message["error_code"] is None:
-        return None
+    """The event's `error`, in the API's language; `SMS_SEND_TIMEOUT` is written `TIMEOUT` here."""
     code = message["error_code"]
+    if code is None:
+        return None
     detail = msgspec.json.decode(message["error_detail"] or "{}")
+    cause = detail.get("fr") or None
+    if detail.get("source") and detail.get("number") is not None:
+        cause = f"{cause or ''} ({detail['source']} {detail['number']})".strip()
     return {
         "code": "TIMEOUT" if code == "SMS_SEND_TIMEOUT" else code,
-        "message": detail.get("fr", ""),
+        "message": FAILURES[code].french,
+        "details": cause,
     }

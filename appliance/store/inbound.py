@@ -21,6 +21,7 @@ class Part(msgspec.Struct, frozen=True):
     sender: str
     text: str
     sent_at: int | None
+    hex: str
     reference: int = 0
     total: int = 1
     number: int = 1
@@ -46,10 +47,10 @@ def keep_part(db: Connection, device: int, sim: str, part: Part, now: int) -> li
     """Keep a part; all of its text's parts if it was the last that was missing, else None."""
     group = (sim, part.sender, part.reference, part.total)
     db.execute(
-        "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at) "
-        "SELECT ?5, ?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM inbound_part "
+        "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at, hex) "
+        "SELECT ?5, ?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM inbound_part "
         "WHERE sim = ?1 AND sender = ?2 AND reference = ?3 AND total = ?4 AND number = ?6)",
-        (*group, device, part.number, part.text, part.sent_at, now),
+        (*group, device, part.number, part.text, part.sent_at, now, part.hex),
     )
     rows = _group(db, *group)
     if len(rows) < part.total:
@@ -129,7 +130,9 @@ def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, n
         "device_id": f"device_{device}",
         "incomplete": whole.incomplete,
     }
-    events.emit(db, new_ids, scope, "sms.received", data, now)
+    events.emit(
+        db, new_ids, scope, "sms.received", data, now, stream=f"device_{device} {whole.sender}"
+    )
     return number
 
 

@@ -21,9 +21,11 @@ async def run(simulator: Simulator) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    click.echo(await simulator.start())
     try:
+        click.echo(await simulator.start())
         await stopped.wait()
+    except OSError as error:  # a link, journal or socket that cannot be made
+        raise click.ClickException(str(error)) from error
     finally:
         await simulator.stop()
 
@@ -32,6 +34,7 @@ async def run(simulator: Simulator) -> None:
 @click.option("--link", type=_FILE, help="Symbolic link to the port, the same after each plug.")
 @click.option("--journal", type=_FILE, help="Append what the network received, as JSON lines.")
 @click.option("--control", type=_FILE, help="Unix socket for orders, one JSON object a line.")
+@click.option("--trace", type=_FILE, help="Append every byte of the line with its moment.")
 @click.option("--personality", type=click.Choice(list(EVERY)), default="sim7600", help="Module.")
 @click.option("--pin", default="", help="PIN of the SIM; none if empty.")
 @click.option("--number", default=Settings().number, help="Number of the SIM.")
@@ -61,6 +64,7 @@ def simulate(
     link: Path | None,
     journal: Path | None,
     control: Path | None,
+    trace: Path | None,
     latency: float,
     latency_jitter: float,
     report_delay: float,
@@ -78,7 +82,11 @@ def simulate(
     }
     seconds = {name: value / 1000 for name, value in milliseconds.items()}
     settings = settings_from({**chosen, **seconds, **named})
-    asyncio.run(run(Simulator(settings, journal=journal, link=link, control=control)))
+    try:
+        simulator = Simulator(settings, journal=journal, link=link, control=control, trace=trace)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    asyncio.run(run(simulator))
 
 
 def settings_from(chosen: dict[str, object]) -> Settings:

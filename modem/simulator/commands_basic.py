@@ -242,11 +242,11 @@ def noted(_modem: Equipment, _command: Command) -> Step:
 
 @COMMANDS("+QURCCFG", test='"urcport",("usbat","usbmodem","uart1")')
 def port_of_lines(modem: Equipment, command: Command) -> Step:
-    """Quectel: on which port unsolicited lines come. This simulator has one port, the AT port."""
+    """Quectel: on which port unsolicited lines come. Here is only the AT port (usbat)."""
     if modem.personality.tries != "+QPINC":
         return refuse(ERROR)
     values = command.arguments
     if len(values) == 2:
-        modem.modes.urcport = values[1]
+        modem.urc_port = values[1]
         return OK
-    return tell(f'+QURCCFG: "urcport","{modem.modes.urcport}"')
+    return tell(f'+QURCCFG: "urcport","{modem.urc_port}"')

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modem.pdu import PduError, decode_submit
+from modem.pdu import PduError
 from modem.simulator.at import Command, Kind, SyntaxFault, number
 from modem.simulator.errors import ERROR, cms
 from modem.simulator.registry import Commands
-from modem.simulator.sending import LONGEST_TPDU, read_pdu, read_text
 from modem.simulator.sim_card import Stored
 from modem.simulator.steps import OK, Answer, Ask, Silence, Step, refuse, tell
+from modem.simulator.typed import LONGEST_TPDU, read_pdu, read_text, understood
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
@@ -158,7 +158,7 @@ def send_stored(modem: Equipment, command: Command) -> Step:
     if stored is None:
         return refuse(cms(321))
     try:
-        submit = decode_submit(stored.hex)
+        submit = understood(stored.hex)
     except PduError:
         return refuse(cms(304))
     stored.status = 3

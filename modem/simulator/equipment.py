@@ -30,6 +30,7 @@ from modem.simulator.steps import OK, Answer, Step, refuse, tell
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
+AT_PORT = "usbat"  # the one port that this simulator has
 CHATTINESS = 0.2  # chance of an unasked line before the answer to a command
 
 
@@ -57,7 +58,6 @@ class Modes(msgspec.Struct):
     cusd: int = 0
     cmms: int = 0
     clip: int = 0
-    urcport: str = "usbat"
 
 
 class Equipment:
@@ -85,6 +85,7 @@ class Equipment:
         self.modes = self._fresh()
         self.cfun = 1
         self.clock_set = False
+        self.urc_port = AT_PORT  # where unsolicited lines go; Quectel keeps it through a restart
         self.speed = self.saved_speed = 0  # +IPR, and what &W made of it; 0 is auto-baud
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
@@ -116,13 +117,14 @@ class Equipment:
         self.forget()
         if self.card:
             self.card.power_up()
-        self.timers.after(self.personality.alive_after * scale, self._alive)
+        self.timers.after(self.personality.alive_after * scale, self.come_alive)
 
-    def _alive(self) -> None:
+    def come_alive(self) -> None:
+        """The UART answers from now on."""
         self.terminal.on(speed_known=not self.settings.autobaud or self.saved_speed > 0)
         if self.personality.noise:
             self._write(self.personality.noise)
-        self.terminal.say(*self.personality.greeting)
+        self.say(*self.personality.greeting)
         self.timers.after(
             (self.personality.sim_after - self.personality.alive_after) * self.settings.boot,
             self.read_sim,
@@ -143,14 +145,16 @@ class Equipment:
     def sim_opened(self) -> None:
         """No PIN is wanted any more: messages and registration follow."""
         scale, kind = self.settings.boot, self.personality
-        self.timers.after(kind.sms_after * scale, self._sms_ready)
-        self.timers.after(kind.registers_after * scale, self._attach)
+        self.timers.after(kind.sms_after * scale, self.messages_ready)
+        self.timers.after(kind.registers_after * scale, self.attach)
 
-    def _sms_ready(self) -> None:
+    def messages_ready(self) -> None:
+        """Message commands work from now on."""
         self.sms_ready = True
         self.say(*self.personality.ready_lines)
 
-    def _attach(self) -> None:
+    def attach(self) -> None:
+        """The network is found."""
         self.attached = True
         self.registration_changed()
         self.network.flush()
@@ -295,8 +299,8 @@ class Equipment:
         return asyncio.get_running_loop().time()
 
     def say(self, *lines: str) -> None:
-        """Unsolicited lines."""
-        if self.powered:
+        """Unsolicited lines; on a modem with several ports they may go to another one."""
+        if self.powered and self.urc_port == AT_PORT:
             self.terminal.say(*lines)
 
     def fault(self, command: Command) -> AnswerFault | None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
-from modem.simulator import handset, orders, ussd
+from modem.simulator import orders
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.handset import Reply
 from modem.simulator.incoming import Incoming, deliveries
-from modem.simulator.sim_card import Stored
+from modem.simulator.sim_card import SimCard, Stored
+from modem.simulator.ussd import Ussd
 
 if TYPE_CHECKING:
     from modem.simulator.simulator import Simulator
@@ -71,14 +73,13 @@ def execute(simulator: Simulator, order: orders.AnyOrder) -> dict[str, Any]:
             return {"stored": _fill(simulator, order)}
         case orders.Credit():
             network.credit = order.left
-        case orders.UssdAnswer():
-            answer = ussd.Ussd(**msgspec.structs.asdict(order))
-            answer.line("IRA")  # ValueError now, for a text that cannot be spelled so
-            network.ussd.answers.append(answer)
+        case Ussd():
+            order.line("IRA")  # ValueError now, for a text that cannot be spelled so
+            network.ussd.answers.append(order)
         case orders.Time():
             _set_time(simulator, order)
-        case orders.Reply():
-            simulator.handsets.replies.append(handset.Reply(**msgspec.structs.asdict(order)))
+        case Reply():
+            simulator.handsets.replies.append(order)
         case orders.Release():
             return {"reports": network.release()}
         case orders.Quirks():
@@ -110,8 +111,6 @@ def _say(simulator: Simulator, order: orders.Say) -> None:
 
 
 def _change_sim(simulator: Simulator, order: orders.Sim) -> None:
-    from modem.simulator.simulator import new_card
-
     modem = simulator.equipment
     if not order.present:
         modem.insert(None)
@@ -121,7 +120,7 @@ def _change_sim(simulator: Simulator, order: orders.Sim) -> None:
         named = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
         del named["present"]
         settings = msgspec.structs.replace(simulator.settings, pin="", reference=0)
-        simulator.cards[chosen] = new_card(msgspec.structs.replace(settings, **named))
+        simulator.cards[chosen] = SimCard(msgspec.structs.replace(settings, **named))
     modem.insert(simulator.cards[chosen])
 
 
@@ -169,6 +168,7 @@ def _set_quirks(simulator: Simulator, order: orders.Quirks) -> None:
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
     modem = simulator.equipment
+    modem.urc_port = given.pop("urc_port", modem.urc_port)
     modem.personality = msgspec.structs.replace(modem.personality, **given)
 
 
@@ -182,6 +182,7 @@ def _status(simulator: Simulator) -> dict[str, Any]:
         "sms_ready": modem.sms_ready,
         "registration": modem.registration,
         "signal": network.signal,
+        "in_the_air": modem.sending.in_the_air,
         "cnmi": list(modem.modes.cnmi),
         "echo": modem.modes.echo,
         "sim": card

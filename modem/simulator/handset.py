@@ -12,7 +12,7 @@ from modem.simulator.journal import Journal
 from modem.simulator.magic import Numbers
 
 
-class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Reply(msgspec.Struct, frozen=True, tag_field="do", tag="reply", forbid_unknown_fields=True):
     """What a phone answers to each message; "{text}" in it is what it received."""
 
     text: str

@@ -10,7 +10,7 @@ import msgspec
 
 from modem.alphabet import plan
 from modem.interface import Tpdu
-from modem.pdu import Concatenation, Deliver, encode_deliver
+from modem.pdu import Concatenation, Deliver, PduError, encode_deliver
 
 
 class Incoming(
@@ -42,7 +42,10 @@ def deliveries(
     """Its TPDUs in the order of arrival. Raises PduError."""
     if message.pdu:
         octets = bytes.fromhex(message.pdu)
-        return [Tpdu(message.pdu.upper(), len(octets) - 1 - octets[0])]
+        length = len(octets) - 1 - octets[0]
+        if length <= 0:
+            raise PduError("no TPDU behind the SMSC")
+        return [Tpdu(message.pdu.upper(), length)]
     planned = plan(message.text, wide=message.wide)
     total = len(planned.parts)
     reference = message.reference

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import queue
 import random
 import select
 import termios
-import threading
-import time
 import tty
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from modem.simulator.distortion import CLEAN, Distortion, distort
+from modem.simulator.trace import Trace
+from modem.simulator.uart import Pacer
 
 LONGEST_BACKLOG = 65536  # bytes a client may leave unread before more of them are lost
 _CHUNK = 65536
@@ -42,8 +41,10 @@ class Line:
         link: Path | None = None,
         baud: int = 0,
         fixed: bool = False,
+        trace: Trace | None = None,
     ) -> None:
         self._received, self._chance = received, chance
+        self._trace = trace
         self._link, self._baud, self._fixed = link, baud, fixed
         self.distortion: Distortion = CLEAN
         self.lost = 0  # bytes that no client was there to read
@@ -52,7 +53,7 @@ class Line:
         self._client = False  # somebody has the port open, as far as we know
         self._slave = ""
         self._backlog = bytearray()
-        self._pacer: _Pacer | None = None
+        self._pacer: Pacer | None = None
         self._outward = _Delayed(self._transmit)
         self._inward = _Delayed(received)
 
@@ -71,7 +72,7 @@ class Line:
         self._edges.register(self._master, select.EPOLLIN | select.EPOLLET)
         asyncio.get_running_loop().add_reader(self._edges.fileno(), self._readable)
         if self._baud:
-            self._pacer = _Pacer(self._master, self._baud)
+            self._pacer = Pacer(self._master, self._baud)
         if self._link is None:
             return self._slave
         _point(self._link, self._slave)
@@ -132,6 +133,8 @@ class Line:
         os.close(slave)
 
     def _hear(self, data: bytes) -> None:
+        if self._trace:
+            self._trace.note("in", data)
         if self._fixed and not self._same_speed():
             data = self._noise(data)
         if self._baud:
@@ -146,6 +149,8 @@ class Line:
 
     def write(self, data: bytes) -> None:
         """Say something; nobody may be listening."""
+        if self._trace:
+            self._trace.note("out", data)
         if self._fixed and self._master >= 0 and not self._same_speed():
             data = self._noise(data)
         if self.distortion.clean or self.distortion.direction == "in":
@@ -242,47 +247,6 @@ class _Delayed:
             self._timer.cancel()
             self._timer = None
         self._waiting.clear()
-
-
-class _Pacer:
-    """Writes byte by byte at the pace of a UART (8N1). A thread, for the loop's timer is too coarse."""
-
-    def __init__(self, file: int, baud: int) -> None:
-        self._file, self._seconds = file, 10 / baud
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="uart", daemon=True)
-        self._thread.start()
-
-    def put(self, data: bytes) -> None:
-        self._queue.put(data)
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = 0.0
-        while (data := self._queue.get()) is not None:
-            due = max(due, time.monotonic())
-            for place in range(len(data)):
-                if self._stopped:
-                    return
-                due += self._seconds
-                pause = due - time.monotonic()
-                if pause > 0:
-                    time.sleep(pause)
-                self._put(data[place : place + 1])
-
-    def _put(self, byte: bytes) -> None:
-        try:
-            os.write(self._file, byte)
-        except BlockingIOError:
-            return  # a UART has no room to wait in: the byte is lost
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
 
 
 def _point(link: Path, target: str) -> None:

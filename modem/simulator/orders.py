@@ -8,7 +8,9 @@ import msgspec
 
 from modem.simulator.distortion import Distortion
 from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.handset import Reply
 from modem.simulator.incoming import Incoming
+from modem.simulator.ussd import Ussd
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
@@ -127,34 +129,12 @@ class Credit(Order, frozen=True, kw_only=True, tag="credit"):
     left: int | None
 
 
-class UssdAnswer(Order, frozen=True, kw_only=True, tag="ussd"):
-    """What a USSD code is answered from now on."""
-
-    code: str = "*"
-    text: str | None = None
-    status: int = 0
-    form: Literal["text", "ucs2", "packed", "no dcs"] = "text"
-    after: float = 0.0
-    before_ok: bool = False
-    only_if_asked: bool = True
-    cme: int | None = None
-
-
 class Time(Order, frozen=True, kw_only=True, tag="time"):
     """Set the network's clock; with `tell`, the network sends it to the modem."""
 
     at: str | None = None  # RFC 3339; None: as our own clock
     zone_quarters: int | None = None
     tell: bool = True
-
-
-class Reply(Order, frozen=True, kw_only=True, tag="reply"):
-    """The phones answer each message from now on; "{text}" is what they received."""
-
-    text: str
-    to: str = "*"
-    times: int | None = None
-    after: float = 0.0
 
 
 class Release(Order, frozen=True, kw_only=True, tag="release"):
@@ -178,6 +158,7 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     always_words: bool | None = None
     cnmi: tuple[tuple[int, ...], ...] | None = None
     cmee: int | None = None  # after the next start
+    urc_port: str | None = None  # other than "usbat": unsolicited lines go to a port nobody reads
 
 
 class Network(Order, frozen=True, kw_only=True, tag="network"):
@@ -225,7 +206,7 @@ AnyOrder = (
     | Smsc
     | Fill
     | Credit
-    | UssdAnswer
+    | Ussd
     | Time
     | Reply
     | Release

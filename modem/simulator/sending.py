@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modem.alphabet import Alphabet, plan
-from modem.fields import decode_coding
-from modem.pdu import PduError, Submit, decode_submit, encode_submit
+from modem.pdu import PduError, Submit
 from modem.simulator.errors import Refusal, cms
 from modem.simulator.faults import SendFault, Stage
 from modem.simulator.formats import stamp
 from modem.simulator.handset import whole
 from modem.simulator.steps import Answer, Ask, Dead, Silence, Step, Wait, refuse
+from modem.simulator.typed import understood
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
-
-LONGEST_TPDU = 176  # octets: 12 of address, 140 of text and the rest
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -38,6 +35,11 @@ class Sending:
             0  # journal id of a part that the network has and the client not heard of
         )
         self._link_closes = 0.0  # +CMMS: the radio link is open until then
+
+    @property
+    def in_the_air(self) -> bool:
+        """A part is on its way to the network."""
+        return self._in_the_air is not None
 
     def ask(self, read: Callable[[str], str]) -> Step:
         """AT+CMGS: prompt for a body that `read` turns into a TPDU in hex (or PduError)."""
@@ -63,7 +65,7 @@ class Sending:
             return Answer((), says if says != "OK" else None) if says else Silence()
         try:
             tpdu = read(text)
-            submit = decode_submit(tpdu)
+            submit = understood(tpdu)
         except PduError as error:
             return self._refused(cms(304), "", str(error))
         return self.hand_over(submit, tpdu)
@@ -126,7 +128,8 @@ class Sending:
             return Answer((line,))
         if fault.silent or fault.hang:
             self._equipment.say(line, *fault.urc)
-            return self._silenced(Dead() if fault.hang else Silence())
+            self._never_told()
+            return Dead() if fault.hang else Silence()
 
         def middle() -> None:
             self._equipment.say(*fault.urc)
@@ -156,20 +159,21 @@ class Sending:
         if fault.refusal is not None:
             return self._refused(fault.refusal, recipient, "")
         if fault.final is not None:
-            self._silenced(Silence())
+            self._never_told()
             return Answer((), fault.final)
         if fault.silent or fault.hang:
-            return self._silenced(Dead() if fault.hang else Silence())
+            self._never_told()
+            return Dead() if fault.hang else Silence()
         if fault.restart or fault.unplug:
             self._break(fault)
             return Dead()
         return go_on()
 
-    def _silenced(self, step: Step) -> Step:
+    def _never_told(self) -> None:
+        """What the network has will not be answered for."""
         if self._unanswered:
             self._equipment.journal.write("unanswered", submit=self._unanswered)
             self._unanswered = 0
-        return step
 
     def _break(self, fault: SendFault) -> None:
         if fault.unplug:
@@ -205,54 +209,4 @@ class Sending:
                     text=whole(part.submit.text),
                     tpdu=part.hex,
                 )
-        self._silenced(Silence())
-
-
-def read_pdu(length: int) -> Callable[[str], str]:
-    """A reader for PDU mode: hex of `length` octets behind the SMSC, as AT+CMGS said (27.005 4.3)."""
-
-    def read(text: str) -> str:
-        digits = "".join(text.split())
-        try:
-            octets = bytes.fromhex(digits)
-        except ValueError as error:
-            raise PduError(f"not hexadecimal: {digits}") from error
-        if not octets or len(octets) - 1 - octets[0] != length:
-            raise PduError(f"not {length} octets: {digits}")
-        _check_end(octets[1 + octets[0] :])
-        return digits.upper()
-
-    return read
-
-
-def _check_end(tpdu: bytes) -> None:
-    """A real modem sends the octets as they are and the network refuses a TPDU with a wrong end."""
-    if len(tpdu) < 3:
-        raise PduError("too short")
-    digits = tpdu[2]
-    if not digits or digits > 20:
-        raise PduError("no recipient")
-    scheme = 4 + (digits + 1) // 2 + 1
-    validity = {0x00: 0, 0x10: 1}.get(tpdu[0] & 0x18, 7)
-    count = scheme + 1 + validity
-    if count >= len(tpdu):
-        raise PduError("cut short")
-    length = tpdu[count]
-    if decode_coding(tpdu[scheme]).alphabet is Alphabet.GSM7:
-        length = (length * 7 + 7) // 8
-    if len(tpdu) != count + 1 + length:
-        raise PduError("more or fewer octets than TP-UDL says")
-
-
-def read_text(recipient: str, csmp: str) -> Callable[[str], str]:
-    """A reader for text mode: what was typed becomes one SUBMIT with the flags of +CSMP."""
-
-    def read(text: str) -> str:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        planned = plan(text)
-        first = csmp.split(",")[0]
-        asks = first.isdigit() and bool(int(first) & 0x20)
-        submit = Submit(recipient, text, planned.alphabet, report=asks)
-        return encode_submit(submit).hex
-
-    return read
+        self._never_told()

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from modem.simulator.errors import Refusal, cme
+from modem.simulator.settings import Settings
 
 
 class PinState(StrEnum):
@@ -50,27 +51,15 @@ class Store:
 class SimCard:
     """One card. It remembers its tries wherever it is put."""
 
-    def __init__(
-        self,
-        *,
-        iccid: str,
-        imsi: str,
-        number: str,
-        smsc: str,
-        pin: str,
-        puk: str,
-        pin_tries: int,
-        puk_tries: int,
-        slots: int,
-        reference: int,
-    ) -> None:
-        self.iccid, self.imsi, self.number, self.smsc = iccid, imsi, number, smsc
-        self.pin, self.puk = pin or "0000", puk
-        self.locked = bool(pin)  # asks for the PIN at each power-up (+CLCK "SC")
-        self.pin_left, self.pin_most = pin_tries, pin_tries
-        self.puk_left, self.puk_most = puk_tries, puk_tries
-        self.store = Store(slots)
-        self.next_reference = reference  # TP-MR lives on the SIM (EF SMSS)
+    def __init__(self, settings: Settings) -> None:
+        self.iccid, self.imsi = settings.iccid, settings.imsi
+        self.number, self.smsc = settings.number, settings.smsc
+        self.pin, self.puk = settings.pin or "0000", settings.puk
+        self.locked = bool(settings.pin)  # asks for the PIN at each power-up (+CLCK "SC")
+        self.pin_left = self.pin_most = settings.pin_tries
+        self.puk_left = self.puk_most = settings.puk_tries
+        self.store = Store(settings.sim_slots)
+        self.next_reference = settings.reference  # TP-MR lives on the SIM (EF SMSS)
         self.open = False  # since this power-up
 
     @property

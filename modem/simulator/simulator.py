@@ -25,6 +25,7 @@ from modem.simulator.personalities import EVERY
 from modem.simulator.settings import Settings
 from modem.simulator.sim_card import SimCard
 from modem.simulator.timers import Timers
+from modem.simulator.trace import Trace
 
 
 class Simulator:
@@ -37,6 +38,7 @@ class Simulator:
         journal: Path | None = None,
         link: Path | None = None,
         control: Path | None = None,
+        trace: Path | None = None,
     ) -> None:
         self.settings = settings = settings or Settings()
         if settings.personality not in EVERY:
@@ -49,14 +51,16 @@ class Simulator:
         numbers = Numbers(settings)
         self.handsets = Handsets(self.journal, numbers, self._answer)
         self.network = Network(settings, self.journal, self.faults, numbers, self.handsets, chance)
+        self._trace = Trace(trace) if trace else None
         self.line = Line(
             lambda data: self.equipment.terminal.feed(data),
             chance,
             link=link,
             baud=settings.baud,
             fixed=settings.fixed_baud,
+            trace=self._trace,
         )
-        self.cards = {settings.iccid: new_card(settings)}
+        self.cards = {settings.iccid: SimCard(settings)}
         self.equipment = Equipment(
             settings,
             EVERY[settings.personality],
@@ -72,6 +76,8 @@ class Simulator:
     async def start(self) -> str:
         """Make the port and switch the modem on. Returns the port's name (or the link's)."""
         name = self.line.open()
+        chosen = self.settings
+        self.journal.write("start", personality=chosen.personality, imei=chosen.imei, port=name)
         self.equipment.power_on()
         if self._control:
             await self._control.start()
@@ -87,6 +93,8 @@ class Simulator:
         self.equipment.power_off()
         self.line.close()
         self.journal.close()
+        if self._trace:
+            self._trace.close()
 
     async def command(self, words: dict[str, Any]) -> dict[str, Any]:
         """Do an order, {"do": …}. Its answer has "ok", and "error" where that is false."""
@@ -137,22 +145,6 @@ class Simulator:
     def bring_reply(self, message: Incoming) -> None:
         """As `bring`, from a timer."""
         self.bring(message)
-
-
-def new_card(settings: Settings) -> SimCard:
-    """The card that the settings describe."""
-    return SimCard(
-        iccid=settings.iccid,
-        imsi=settings.imsi,
-        number=settings.number,
-        smsc=settings.smsc,
-        pin=settings.pin,
-        puk=settings.puk,
-        pin_tries=settings.pin_tries,
-        puk_tries=settings.puk_tries,
-        slots=settings.sim_slots,
-        reference=settings.reference,
-    )
 
 
 async def _a_moment() -> None:

@@ -62,9 +62,9 @@ class Terminal:
         self._rest.clear()
 
     @property
-    def busy(self) -> bool:
-        """A command is in work, or the prompt stands."""
-        return self._mode in (_Mode.BUSY, _Mode.PROMPT)
+    def listening(self) -> bool:
+        """Neither off nor hung."""
+        return self._mode is not _Mode.OFF
 
     # -- the line
 
@@ -205,6 +205,7 @@ class Terminal:
                 case Ask():
                     self._ask = step
                     self._mode = _Mode.PROMPT
+                    self._input.clear()  # who does not wait for the prompt types in vain
                     self._write(b"\r\n> ")
                     if step.shown:
                         step.shown()

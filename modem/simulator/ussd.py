@@ -11,7 +11,14 @@ from modem.alphabet import encode_septets, pack
 from modem.simulator.formats import hex16
 
 
-class Ussd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Ussd(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="do",
+    tag="ussd",
+    forbid_unknown_fields=True,
+):
     """One answer. `form`: how the text is spelled and which <dcs> goes with it."""
 
     code: str = "*"  # pattern of the question

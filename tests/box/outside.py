@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,10 @@ class Truth(msgspec.Struct, frozen=True):
             match line["event"]:
                 case "submit":
                     submits[line["id"]] = line
-                case "report" if line["taken"] not in ("not taken", "dropped"):
+                case "report" if line["taken"] == "dropped":
+                    # It came when the modem had not been told yet (+CNMI) to hand reports out.
+                    lost.add(line["submit"])
+                case "report" if line["taken"] != "not taken":
                     told[line["submit"]].append(line["status"])
                 case "report lost":
                     lost.add(line["submit"])
@@ -136,6 +139,15 @@ class Truth(msgspec.Struct, frozen=True):
             for part in parts
         ]
         return sorted(single + joined, key=lambda part: part.number)
+
+
+def expected(parts: Sequence[Taken], total: int) -> str:
+    """What the box must say of a message of which the network has these of its parts."""
+    if len(parts) == total and all(part.delivered for part in parts):
+        return "delivered"
+    # A part refused for good is not among them. A message that failed once (62) stays failed until
+    # all of it has arrived: there is no failed → sent.
+    return "failed" if len(parts) < total or any(part.failed for part in parts) else "sent"
 
 
 def _taken(line: dict[str, Any], told: tuple[int, ...], lost: bool) -> Taken:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -84,8 +85,12 @@ class RunningBox:
                 text=True,
             )
         assert self._process.stdout is not None
-        self.url = _address(self._process.stdout, self.log)
-        eventually(self._healthy, "GET /health", START_SECONDS)
+        try:
+            self.url = _address(self._process.stdout, self.log)
+            eventually(self._healthy, "GET /health", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _healthy(self) -> bool:
@@ -110,6 +115,12 @@ class RunningBox:
         if self._process.stdout:
             self._process.stdout.close()
         self._process = None
+
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         """All that it said so far."""
@@ -142,6 +153,17 @@ class RunningBox:
         client_id = of or self.zimbox("client", "create")["client_id"]
         made = self.zimbox("key", "create", "--client", client_id, *key_options)
         return Client(self.url, made["client_id"], made["api_key"], made["key_id"])
+
+    def simulate(self, **order: object) -> dict[str, Any]:
+        """Order something of the running simulator."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(REQUEST_SECONDS)
+            line.connect(str(self.control))
+            line.sendall(json.dumps(order).encode() + b"\n")
+            with line.makefile() as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        assert answer["ok"], answer
+        return answer
 
     def received(self) -> list[dict[str, Any]]:
         """What the simulated network took, in order: the truth."""
@@ -210,14 +232,16 @@ class Client:
         told: dict[str, Any] = answer.json()
         return told
 
-    def until(self, message_id: str, *statuses: str) -> dict[str, Any]:
+    def until(
+        self, message_id: str, *statuses: str, seconds: float = SETTLE_SECONDS
+    ) -> dict[str, Any]:
         """Its status as soon as it is one of these."""
 
         def look() -> dict[str, Any] | None:
             told = self.status(message_id)
             return told if told["status"] in statuses else None
 
-        return eventually(look, f"{message_id} {' or '.join(statuses)}")
+        return eventually(look, f"{message_id} {' or '.join(statuses)}", seconds)
 
 
 def code(answer: requests.Response, status: int) -> str:

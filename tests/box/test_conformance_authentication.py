@@ -132,6 +132,13 @@ def test_test_mode_is_a_partition_of_its_own(box: RunningBox, client: Client) ->
     assert tester.post("/sms/send", body, headers=headers).json() != ours
 
 
+def test_the_very_first_answer_to_a_test_key_knows_the_simulated_modem(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    told = own_box().client("--test").get("/auth/test").json()
+    assert told["device_status"] == "online" and told["device_id"]
+
+
 @pytest.mark.parametrize(("length", "expected"), [(4, "1234"), (6, "123456"), (8, "12345678")])
 def test_a_test_otp_is_always_the_same_cut_to_its_length(
     box: RunningBox, length: int, expected: str

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.box.outside import Taken, Truth, order
+from tests.box.outside import Truth, expected, order
 from tests.box.running import Client, RunningBox, eventually
 
 MESSAGES = 200
@@ -117,15 +117,6 @@ def _settled(box: RunningBox, client: Client, sent: list[Sent]) -> Truth | None:
     order(box.control, "release")  # a swapped report with none behind it
     truth = Truth.read(box.journal)
     return truth if all(part.settled for part in truth.parts) else None
-
-
-def expected(parts: list[Taken], total: int) -> str:
-    """What the box must say of a message of which the network has these parts."""
-    if len(parts) == total and all(part.delivered for part in parts):
-        return "delivered"
-    # A part refused for good is not among them. A message that failed once (62) stays failed until
-    # all of it has arrived: there is no failed → sent.
-    return "failed" if len(parts) < total or any(part.failed for part in parts) else "sent"
 
 
 def test_every_message_is_what_the_network_says_it_is(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from modem.alphabet import Alphabet
 from modem.pdu import Submit, encode_submit
 from modem.simulator import Settings, Simulator
 
-PATIENCE = 5.0  # seconds until a test says that something did not come; never waited in full
+PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
 
 
 class Client:
@@ -127,6 +127,12 @@ class Bench:
         answer = await self.simulator.command({"do": do, **words})
         assert answer["ok"], answer
         return answer
+
+    async def until(self, true: Callable[[], Any]) -> None:
+        """Until something is true of the simulator, which runs in this very loop."""
+        async with asyncio.timeout(PATIENCE):
+            while not true():
+                await asyncio.sleep(0.001)
 
     def journal(self, event: str = "") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]

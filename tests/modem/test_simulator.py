@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import select
 import termios
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from modem.simulator import PERSONALITIES, Settings, Simulator
 from modem.simulator.distortion import Distortion, distort
+from modem.simulator.uart import Pacer
 from tests.modem.simulated import Client, send, simulated, submit
 
 
@@ -40,12 +43,27 @@ async def test_what_is_said_while_no_client_listens_is_lost(tmp_path: Path) -> N
         client = await bench.ready()
         await bench.order("urc", lines=["RING"])
         client.close()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
         await bench.order("urc", lines=['+CMTI: "SM",1'])
         again = await bench.reopen()
         assert await again.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
         assert (await bench.order("status"))["bytes_lost"] > 0
+
+
+async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        asyncio.get_running_loop().remove_reader(client.file)
+        for _ in range(60):
+            await bench.order("urc", lines=["x" * 4000])
+        assert (await bench.order("status"))["bytes_lost"] > 100_000
+        asyncio.get_running_loop().add_reader(client.file, client._readable)
+        async with asyncio.timeout(20):
+            while len(client.read) < 60_000:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        client.read.clear()
+        assert await client.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
 
 
 async def test_unplugged_the_port_and_its_link_vanish_and_the_client_notices(
@@ -68,9 +86,7 @@ async def test_it_comes_back_by_itself_when_that_was_ordered(tmp_path: Path) -> 
     async with simulated(tmp_path) as bench:
         await bench.order("unplug", back_after=0.02)
         await bench.client.hung_up()
-        async with asyncio.timeout(2):
-            while not (await bench.order("status"))["powered"]:
-                await asyncio.sleep(0.005)
+        await bench.until(lambda: bench.simulator.equipment.powered)
         assert (await (await bench.reopen()).ask("AT"))[-1] == "OK"
 
 
@@ -88,22 +104,32 @@ def test_a_personality_nobody_knows_is_named() -> None:
         Simulator(Settings(personality="nokia"))
 
 
-async def test_bytes_are_paced_as_on_a_uart(tmp_path: Path) -> None:
-    async with simulated(tmp_path, baud=115200) as bench:
-        client = await bench.ready()
-        await client.ask("AT")
+async def test_bytes_take_as_long_as_on_a_uart(tmp_path: Path) -> None:
+    async with simulated(tmp_path, baud=9600) as bench:
+        client = bench.client
+        await client.ask("ATE0")
         start = time.monotonic()
-        assert await send(client, submit("x" * 160)) == ["+CMGS: 0", "OK"]
-        # 12 characters of command, 310 of PDU, about 30 of answers at 86.8 us each
-        assert 0.030 <= time.monotonic() - start < 0.3
-        pieces: list[int] = []
-        await bench.order("urc", lines=["x" * 200])
-        while sum(pieces) < 204:
-            await asyncio.sleep(0)
-            if client.read:
-                pieces.append(len(client.read))
-                client.read.clear()
-        assert len(pieces) > 20  # not all at once
+        assert await send(client, submit("x", report=False)) == ["+CMGS: 0", "OK"]
+        # 11 characters of command, 33 of PDU, 27 of answers, at 1.04 ms each
+        assert time.monotonic() - start >= 0.070
+
+
+def test_bytes_are_written_one_by_one() -> None:
+    # In packet mode each write is read as what it was, however late.
+    out, into = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    pacer = Pacer(into, baud=115200)
+    start = time.monotonic()
+    pacer.put(b"+CSQ: 20,0\r\n")
+    pieces: list[bytes] = []
+    while b"".join(pieces) != b"+CSQ: 20,0\r\n":
+        select.select([out], [], [], 20)
+        pieces.append(os.read(out, 100))
+    assert time.monotonic() - start >= 12 * 10 / 115200
+    assert [len(each) for each in pieces] == [1] * 12
+    pacer.put(b"x" * 100_000)  # nine seconds of it
+    pacer.stop()
+    os.close(out)
+    os.close(into)
 
 
 async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> None:
@@ -112,7 +138,7 @@ async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> Non
         client.speed(termios.B9600)
         client.write(b"AT\r")
         await bench.order("urc", lines=["RING"])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             while not client.read:
                 await asyncio.sleep(0.001)
         assert min(client.read) >= 0x80
@@ -218,16 +244,35 @@ async def test_each_personality_starts_with_its_own_words(tmp_path: Path, name: 
         assert kind.model in "".join(await client.ask("AT+CGMM"))
 
 
-async def test_start_up_takes_its_time_when_asked_to(tmp_path: Path) -> None:
-    async with simulated(tmp_path, boot=0.005) as bench:  # SIM7600: 8 s to the SIM become 40 ms
-        client = bench.client
-        client.write(b"AT\r")  # not alive yet
+async def test_start_up_goes_through_its_stages(tmp_path: Path) -> None:
+    async with simulated(tmp_path, boot=1000) as bench:  # so slow that only the test moves it on
+        client, modem = bench.client, bench.simulator.equipment
+        client.write(b"AT\r")
+        await asyncio.sleep(0.01)
+        assert not client.read  # not alive yet
+        modem.come_alive()
         await client.until(b"RDY\r\n")
-        assert (await client.ask("AT+CMEE=1"))[-1] == "OK"
-        assert (await client.ask("AT+CPIN?"))[-1] == "+CME ERROR: 14"
-        assert (await client.ask("AT+CPMS?"))[-1] == "+CMS ERROR: 314"
+        await client.ask("ATE0;+CMEE=1")
+        assert await client.ask("AT+CPIN?") == ["+CME ERROR: 14"]
+        assert await client.ask("AT+CPMS?") == ["+CMS ERROR: 314"]
+        modem.read_sim()
         await client.until(b"+CPIN: READY\r\n")
-        assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "+CMS ERROR: 314"
-        assert (await client.ask("AT+CREG?"))[-2] == "+CREG: 0,2"
+        assert (await client.ask("AT+CIMI"))[-1] == "OK"
+        assert await client.ask("AT+CNMI=2,1,0,1,0") == ["+CMS ERROR: 314"]
+        assert await client.ask("AT+CREG?;+CSQ") == ["+CREG: 0,2", "+CSQ: 99,99", "OK"]
+        modem.messages_ready()
         await client.until(b"PB DONE\r\n")
-        assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "OK"
+        assert await client.ask("AT+CNMI=2,1,0,1,0") == ["OK"]
+        assert (await send(client))[-1] == "+CMS ERROR: 331"
+        modem.attach()
+        assert await client.ask("AT+CREG?;+CSQ") == ["+CREG: 0,1", "+CSQ: 20,0", "OK"]
+        assert await send(client) == ["+CMGS: 0", "OK"]
+
+
+async def test_start_up_takes_its_time_when_asked_to(tmp_path: Path) -> None:
+    start = time.monotonic()
+    async with simulated(tmp_path, boot=0.004) as bench:  # 8 s to the SIM become 32 ms
+        await bench.client.until(b"+CPIN: READY\r\n")
+        assert time.monotonic() - start >= 0.032
+        await bench.client.until(b"PB DONE\r\n")
+        assert time.monotonic() - start >= 0.048

@@ -263,10 +263,8 @@ async def test_what_is_typed_during_a_command_waits_or_is_lost(tmp_path: Path) -
     for name, kept in (("sim7600", True), ("sim800", False)):
         async with simulated(tmp_path, personality=name) as bench:
             client = await bench.ready()
-            await bench.order("answer", command="+CSQ", late=0.02)
-            client.write(b"AT+CSQ\r")
-            await bench.order("status")
-            client.write(b"AT+CGSN\r")
+            await bench.order("answer", command="+CSQ", late=0.01)
+            client.write(b"AT+CSQ\rAT+CGSN\r")
             await client.until(b"+CSQ: 20,0\r\n\r\nOK\r\n")
             said = await client.ask("AT+CREG?")
             assert ("860123456789015" in said) is kept
@@ -310,6 +308,29 @@ async def test_the_store_keeps_messages_to_be_sent(tmp_path: Path) -> None:
         assert await client.ask("AT+CMSS=0") == ["+CMSS: 0", "OK"]
         assert (await client.ask("AT+CMGR=0"))[0].startswith("+CMGR: 3,")
         assert bench.journal("submit")[0]["text"] == "Later"
+
+
+async def test_who_does_not_wait_for_the_prompt_types_in_vain(tmp_path: Path) -> None:
+    tpdu = encode_submit(submit())
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        client.write(b"AT+CMGS=%d\r\n%s\x1a" % (tpdu.length, tpdu.hex.encode()))
+        await client.until(b"> ")
+        client.write(b"\x1b")
+        await client.until(b"OK\r\n")
+        assert await send(client) == ["+CMGS: 0", "OK"]
+        assert len(bench.journal("submit")) == 1
+
+
+async def test_a_full_store_takes_no_message_to_be_sent(tmp_path: Path) -> None:
+    tpdu = encode_submit(submit())
+    async with simulated(tmp_path, sim_slots=1) as bench:
+        client = await bench.ready()
+        for final in ("OK", "+CMS ERROR: 322"):
+            client.write(b"AT+CMGW=%d\r" % tpdu.length)
+            await client.until(b"> ")
+            client.write(tpdu.hex.encode() + b"\x1a")
+            await client.until(f"\r\n{final}\r\n".encode())
 
 
 @pytest.mark.parametrize(
@@ -363,9 +384,11 @@ async def test_forms_differ_from_module_to_module(tmp_path: Path) -> None:
 
 
 async def test_an_a7670_speaks_in_words_until_told_otherwise(tmp_path: Path) -> None:
-    async with simulated(tmp_path, personality="a7670", boot=0.005) as bench:
+    async with simulated(tmp_path, personality="a7670", boot=1000) as bench:
+        bench.simulator.equipment.come_alive()
         await bench.client.until(b"*ATREADY: 1\r\n")
         assert (await bench.client.ask("AT+CPIN?"))[-1] == "+CME ERROR: SIM failure"
+        bench.simulator.equipment.read_sim()
         await bench.client.until(b"+CPIN: READY\r\n")
         assert (await bench.client.ask("AT+CMGR=3"))[-1].startswith("+CMS ERROR: ")
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import time
 from pathlib import Path
 
 import pytest
 
+from modem.pdu import encode_submit
 from modem.simulator.faults import Rules, SendFault
 from tests.modem.simulated import Bench, Client, send, simulated, submit
 
 
 async def begin(client: Client, to: str = "+4915112340001") -> None:
     """A send up to and with Ctrl-Z; the answer is not waited for."""
-    from modem.pdu import encode_submit
-
     tpdu = encode_submit(submit(to=to, report=False))
     client.write(b"AT+CMGS=%d\r" % tpdu.length)
     await client.until(b"> ")
@@ -50,15 +51,13 @@ def test_chance_is_repeatable() -> None:
     assert strikes(fault, 40, seed=1) == strikes(fault, 40, seed=1) != strikes(fault, 40, seed=2)
 
 
-async def test_a_fault_ends_with_its_time(tmp_path: Path) -> None:
-    async with simulated(tmp_path) as bench:
-        client = await bench.ready()
-        await bench.order(
-            "answer", command="+CPMS*", final="+CMS ERROR: 314", times=None, seconds=0.05
-        )
-        assert await client.ask("AT+CPMS?") == ["+CMS ERROR: 314"]
-        await asyncio.sleep(0.06)
-        assert (await client.ask("AT+CPMS?"))[-1] == "OK"
+def test_a_fault_ends_with_its_time() -> None:
+    now = 100.0
+    rules: Rules[SendFault] = Rules(lambda: now, random.Random(0))
+    rules.add(SendFault(times=None, seconds=20))
+    assert rules.strike(lambda _: True)
+    now = 120.0
+    assert not rules.strike(lambda _: True)
 
 
 # -- sends
@@ -123,28 +122,19 @@ async def test_it_hangs_for_good_until_restarted(tmp_path: Path, at: str) -> Non
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at=at, hang=True)
-        client.write(b"AT+CMGS=20\r")
+        await attempt(bench)
+        unanswered = int(at in ("taken", "answer"))
+        await bench.until(lambda: not bench.simulator.equipment.terminal.listening)
         if at != "command":
-            await client.until(b"> ")
-            client.write(b"\x1b")
-            await begin_or_not(client, at)
-        await bench.order("status")
+            await client.until(b"+CMGS: 0\r\n" if at == "answer" else b"> ")
         client.read.clear()
         client.write(b"AT\r")
         await asyncio.sleep(0.01)
         assert not client.read
-        assert len(bench.journal("unanswered")) == (at in ("taken", "answer"))
+        assert len(bench.journal("unanswered")) == unanswered
         await bench.order("restart")
         await client.until(b"PB DONE\r\n")
         assert (await client.ask("AT"))[-1] == "OK"
-
-
-async def begin_or_not(client: Client, at: str) -> None:
-    """A whole send where the modem still listens."""
-    if at != "prompt":
-        await client.until(b"OK\r\n")
-        await begin(client)
-        await asyncio.sleep(0.01)
 
 
 async def test_the_answer_comes_late(tmp_path: Path) -> None:
@@ -152,10 +142,9 @@ async def test_the_answer_comes_late(tmp_path: Path) -> None:
         client = await bench.ready()
         await bench.order("send", at="taken", late=0.05)
         await begin(client)
-        await asyncio.sleep(0.01)
-        assert len(bench.journal("submit")) == 1  # the network has it, the client does not know
-        assert not client.read
         await client.until(b"+CMGS: 0\r\n\r\nOK\r\n")
+        (taken,) = bench.journal("submit")
+        assert time.monotonic() - taken["mono"] >= 0.05  # the network had it all that time
 
 
 @pytest.mark.parametrize("at", ["command", "body", "taken", "answer"])
@@ -185,18 +174,22 @@ async def test_a_line_right_after_the_prompt(tmp_path: Path) -> None:
         assert await client.until(b"RING\r\n") == "\r\n> \r\nRING\r\n"
 
 
-async def test_most_modules_hold_lines_back_while_the_prompt_stands(tmp_path: Path) -> None:
-    for name, order in (("sim7600", ["\r\n> ", "RING"]), ("chatty", ["RING", "\r\n> "])):
-        async with simulated(tmp_path, personality=name, report_delay=0.02) as bench:
-            client = await bench.ready()
-            await bench.order("quirks", holds_at_prompt=name == "sim7600")
-            await send(client)
-            client.write(b"AT+CMGS=20\r")
-            await client.until(b"> ")
-            await asyncio.sleep(0.04)
-            assert (b"+CDS" in client.read) is (name == "chatty"), order
+@pytest.mark.parametrize(("name", "held"), [("sim7600", True), ("chatty", False)])
+async def test_most_modules_hold_lines_back_while_the_prompt_stands(
+    tmp_path: Path, name: str, held: bool
+) -> None:
+    async with simulated(tmp_path, personality=name) as bench:
+        client = await bench.ready()
+        await bench.order("report", hold=True)
+        await send(client)
+        client.write(b"AT+CMGS=20\r")
+        await client.until(b"> ")
+        await bench.order("release")
+        if held:
+            await asyncio.sleep(0.01)
+            assert b"+CDS" not in client.read
             client.write(b"\x1b")
-            await client.until(b"+CDS: 26\r\n")
+        await client.until(b"+CDS: 26\r\n")
 
 
 @pytest.mark.parametrize("at", ["command", "prompt", "body", "taken", "answer"])
@@ -204,7 +197,7 @@ async def test_a_brown_out_in_the_middle_of_a_send(tmp_path: Path, at: str) -> N
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at=at, restart=True, say=["UNDER-VOLTAGE WARNNING"])
-        await attempt(client)
+        await attempt(bench)
         said = await client.until(b"PB DONE\r\n")
         assert said.index("UNDER-VOLTAGE WARNNING") < said.index("RDY")
         assert len(bench.journal("submit")) == (at in ("taken", "answer"))
@@ -217,27 +210,25 @@ async def test_unplugged_in_the_middle_of_a_send(tmp_path: Path, at: str) -> Non
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at=at, unplug=True, back_after=0.02)
-        await attempt(client)
+        await attempt(bench)
         await client.hung_up()
         assert len(bench.journal("submit")) == (at in ("taken", "answer"))
         await bench.order("plug")
         assert (await (await bench.reopen()).ask("AT"))[-1] == "OK"
 
 
-async def attempt(client: Client) -> None:
+async def attempt(bench: Bench) -> None:
     """A send to a modem that may die at any moment of it."""
-    from modem.pdu import encode_submit
-
+    client, modem = bench.client, bench.simulator.equipment
     tpdu = encode_submit(submit(report=False))
     client.write(b"AT+CMGS=%d\r" % tpdu.length)
-    for _ in range(5):
-        await asyncio.sleep(0)
-        if b"> " in client.read and not client.gone:
-            await asyncio.sleep(0)
-            if not client.gone:
-                client.write(tpdu.hex.encode() + b"\x1a")
-            return
-        await asyncio.sleep(0.002)
+    async with asyncio.timeout(20):
+        while not (client.gone or b"> " in client.read or b"RDY" in client.read):
+            if not modem.terminal.listening:
+                return
+            await asyncio.sleep(0.001)
+    with contextlib.suppress(OSError):  # the port may be gone at any moment
+        client.write(tpdu.hex.encode() + b"\x1a")
 
 
 async def test_what_is_in_the_air_when_the_modem_dies_arrives_or_not(tmp_path: Path) -> None:
@@ -245,8 +236,8 @@ async def test_what_is_in_the_air_when_the_modem_dies_arrives_or_not(tmp_path: P
         async with simulated(tmp_path / str(luck), latency=5.0, in_the_air=luck) as bench:
             client = await bench.ready()
             await begin(client)
-            await bench.order("status")
-            await asyncio.sleep(0.01)
+            await bench.until(lambda: bench.simulator.equipment.sending.in_the_air)
+            assert (await bench.order("status"))["in_the_air"]
             await bench.order("restart")
             await client.until(b"PB DONE\r\n")
             assert len(bench.journal("lost")) == (not luck)
@@ -371,7 +362,14 @@ async def test_the_journal_counts_what_it_holds(tmp_path: Path) -> None:
         await send(client)
         await client.until(b"+CDS: 26\r\n")
         counters = (await bench.order("counters"))["counters"]
-        assert counters == {"power": 1, "refused": 1, "submit": 1, "message": 1, "report": 1}
+        assert counters == {
+            "start": 1,
+            "power": 1,
+            "refused": 1,
+            "submit": 1,
+            "message": 1,
+            "report": 1,
+        }
         assert len(bench.journal()) == sum(counters.values())
 
 
@@ -393,3 +391,16 @@ async def test_habits_can_be_changed(tmp_path: Path) -> None:
         await quirk(bench, cnmi=[[0, 1], [0, 1], [0], [0, 2], [0]])
         assert await client.ask("AT+CNMI=?") == ["+CNMI: (0,1),(0,1),(0),(0,2),(0)", "OK"]
         assert (await client.ask("AT+CNMI=1,1,0,1,0"))[-1] == "+CMS ERROR: 303"
+
+
+async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
+    async with simulated(tmp_path, personality="ec25") as bench:
+        client = await bench.ready()
+        await quirk(bench, urc_port="usbmodem")
+        assert await send(client) == ["+CMGS: 0", "OK"]
+        await asyncio.sleep(0.01)
+        assert not client.read
+        assert [line["taken"] for line in bench.journal("report")] == ["direct"]
+        assert await client.ask('AT+QURCCFG="urcport","usbat"') == ["OK"]
+        await send(client)
+        await client.until(b"+CDS: 26\r\n")

@@ -81,6 +81,8 @@ async def test_header_names_are_read_in_any_case(api: httpx.AsyncClient) -> None
 async def test_the_methods_of_a_route_are_told_without_a_key(api: httpx.AsyncClient) -> None:
     answer = await api.options("/v1/sms/send", headers={"X-API-Key": ""})
     assert (answer.status_code, answer.headers["Allow"]) == (204, "OPTIONS, POST")
+    answer = await api.options("/v1/blocklist/")
+    assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
 async def test_health_metrics_and_schema_need_no_key(api: httpx.AsyncClient) -> None:

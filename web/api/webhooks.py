@@ -65,6 +65,7 @@ class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
     success: bool
     attempt: int
     timestamp: Moment
+    reason: Annotated[str | None, Meta(description="Why it was no success, in English.")]
 
 
 class LogsAnswer(Answer, frozen=True, kw_only=True):
@@ -186,6 +187,7 @@ def _log(entry: interface.WebhookLog) -> WebhookLog:
         success=entry.success,
         attempt=entry.attempt,
         timestamp=moment(entry.timestamp),
+        reason=entry.reason,
     )
 
 

@@ -270,10 +270,10 @@ CREATE TABLE webhook (
   created_at INTEGER NOT NULL,
   deleted_at INTEGER
 );
+-- The ids of these three grow with time (like those of inbound and otp), so that old rows are a range.
 CREATE TABLE event (
   id INTEGER PRIMARY KEY,
   scope INTEGER NOT NULL,
-  message INTEGER,                    -- events of one message arrive in order
   name TEXT NOT NULL,
   body TEXT NOT NULL,                 -- the JSON as it goes out, the same in every attempt
   created_at INTEGER NOT NULL
@@ -282,33 +282,35 @@ CREATE TABLE delivery (
   id INTEGER PRIMARY KEY,             -- grows in the order of the events
   event INTEGER NOT NULL,
   scope INTEGER NOT NULL,
-  message INTEGER,
+  message INTEGER,                    -- NULL: it is not of a message
   webhook INTEGER,                    -- NULL: the message's own webhook_url
   url TEXT NOT NULL,
-  state TEXT NOT NULL,                -- 'due' | 'done' | 'given_up'
-  attempt INTEGER NOT NULL DEFAULT 0,
+  receiver TEXT NOT NULL,             -- 'wh_3' or '2 https://host:port': receivers never wait for each other
+  stream TEXT NOT NULL,               -- events of one stream reach a receiver in order
+  state TEXT NOT NULL,                -- 'due' | 'behind' an earlier one of its stream | 'done' | 'given_up'
+                                      -- | 'dropped' with its webhook | 'test' never due by itself
+  attempt INTEGER NOT NULL DEFAULT 0, -- all attempts so far
+  tries INTEGER NOT NULL DEFAULT 0,   -- those since it was stored or replayed: the schedule counts them
   due_at INTEGER NOT NULL,
   created_at INTEGER NOT NULL
 );
-CREATE INDEX delivery_due ON delivery (due_at, id) WHERE state = 'due';
-CREATE INDEX delivery_order ON delivery (url, message, id) WHERE state = 'due';
+CREATE INDEX delivery_due ON delivery (receiver, due_at, id) WHERE state = 'due';
+CREATE INDEX delivery_stream ON delivery (receiver, stream, id) WHERE state IN ('due', 'behind');
 CREATE INDEX delivery_event ON delivery (event);
+CREATE INDEX delivery_message ON delivery (message) WHERE message IS NOT NULL;
 CREATE TABLE delivery_log (
   id INTEGER PRIMARY KEY,
   delivery INTEGER NOT NULL,
   scope INTEGER NOT NULL,
-  webhook INTEGER,
-  event INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  url TEXT NOT NULL,
   response_status INTEGER,
   response_time_ms INTEGER NOT NULL,
   success INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
-  reason TEXT NOT NULL,
+  reason TEXT NOT NULL,               -- why it was no success, one English sentence
   at INTEGER NOT NULL
 );
 CREATE INDEX delivery_log_scope ON delivery_log (scope, id);
+CREATE INDEX delivery_log_delivery ON delivery_log (delivery);
 
 CREATE TABLE inbound (
   id INTEGER PRIMARY KEY,
@@ -331,6 +333,7 @@ CREATE TABLE inbound_part (
   total INTEGER NOT NULL,
   number INTEGER NOT NULL,
   text TEXT NOT NULL,
+  hex TEXT NOT NULL,                  -- as received: a character may be cut between two parts
   sent_at INTEGER,
   arrived_at INTEGER NOT NULL
 );

@@ -1,0 +1,253 @@
+"""`zimbox doctor`: what was found, in plain words, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from modem import alphabet, look, pdu
+from modem.device import Device
+from modem.gpio import PowerKey
+from modem.interface import Changed, PinMemory, Received, State, Verdict
+from modem.look import Findings
+from modem.timing import Line, Timing
+
+Grade = Literal["ok", "note", "bad"]
+MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
+
+WEAK_DBM = -103  # below it sending fails again and again
+CLOCK_OFF_SECONDS = 120
+REPORT_SECONDS = 180.0  # most reports come within seconds, some networks take minutes
+READY_SECONDS = 200.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing found."""
+
+    grade: Grade
+    text: str
+
+
+def advice(found: Findings, now: float) -> list[Finding]:
+    """What the findings mean for the owner, in the order in which to mend it."""
+    if found.error:
+        return [
+            Finding("bad", f"{found.port}: no modem answers ({found.error})"),
+            Finding(
+                "note",
+                "Is it the right port, is the HAT powered and switched on (its PWRKEY), is the login "
+                "console off the UART, does another program (ModemManager) hold the port?",
+            ),
+        ]
+    told = [_modem(found)]
+    told += _sim(found)
+    if found.pin_state in ("READY", "SIM PIN2", "SIM PUK2"):
+        told += [*_network(found), *_messages(found)]
+    told.append(_clock(found.clock, now))
+    return told
+
+
+def _modem(found: Findings) -> Finding:
+    identity = found.identity
+    name = f"{identity.manufacturer} {identity.model}".strip() if identity else ""
+    firmware = f", firmware {identity.revision}" if identity and identity.revision else ""
+    imei = f", IMEI {identity.imei}" if identity and identity.imei else ""
+    return Finding("ok", f"{found.port}: {name or 'a modem'}{firmware}{imei}, at {found.baud} baud")
+
+
+def _sim(found: Findings) -> list[Finding]:
+    tries = f" ({found.pin_tries_left} tries left)" if found.pin_tries_left is not None else ""
+    match found.pin_state:
+        case "READY" | "SIM PIN2" | "SIM PUK2":
+            iccid = found.identity.iccid if found.identity else ""
+            return [Finding("ok", f"SIM: ready{f', card {iccid}' if iccid else ''}")]
+        case "SIM PIN":
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: wants its PIN{tries}. Put it into the settings ([[modem]] pin) or type it on "
+                    "the page; the box tries it once, and only with three tries left.",
+                )
+            ]
+        case "SIM PUK":
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: locked{tries}. Its PUK (on the card's letter) unlocks it on the page.",
+                )
+            ]
+        case other:
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: {other}. Is a card in the holder, the right way round and pushed home?",
+                )
+            ]
+
+
+def _network(found: Findings) -> list[Finding]:
+    told = []
+    if found.can_send:
+        on = f" on {found.technology}" if found.technology else ""
+        told.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
+    elif found.denied:
+        told.append(
+            Finding(
+                "bad", "network: refuses this SIM. Is it activated, paid for, allowed to roam here?"
+            )
+        )
+    else:
+        told.append(
+            Finding(
+                "bad",
+                "network: none found. Is the antenna screwed on, is there coverage for this module?",
+            )
+        )
+    if found.signal_dbm is None:
+        told.append(Finding("note", "signal: the modem cannot say"))
+    elif found.signal_dbm <= WEAK_DBM:
+        told.append(
+            Finding(
+                "bad", f"signal: {found.signal_dbm} dBm is too weak. Move the antenna to a window."
+            )
+        )
+    else:
+        told.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
+    return told
+
+
+def _messages(found: Findings) -> list[Finding]:
+    told = []
+    if found.identity and not found.identity.smsc:
+        told.append(
+            Finding(
+                "bad",
+                "service centre: the SIM has none; ask the operator for its number and set it (AT+CSCA)",
+            )
+        )
+    reports = "directly (+CDS)" if found.offers_direct_reports else "stored (+CDSI), or not at all"
+    told.append(Finding("ok", f"delivery reports: this modem gives them {reports}"))
+    for name, used, total in found.stores[-1:]:
+        full = total and used >= total
+        told.append(
+            Finding(
+                "bad" if full else "ok",
+                f"message store {name}: {used} of {total} places taken"
+                + (
+                    ". It is full: nothing more is received. The box empties it when it runs."
+                    if full
+                    else ""
+                ),
+            )
+        )
+    return told
+
+
+def _clock(clock: float | None, now: float) -> Finding:
+    if clock is None:
+        return Finding("note", "network time: none (many networks send none; NTP serves as well)")
+    off = clock - now
+    if abs(off) > CLOCK_OFF_SECONDS:
+        return Finding("note", f"network time: {abs(off):.0f} s away from this machine's clock")
+    return Finding("ok", "network time: agrees with this machine's clock")
+
+
+async def examine(paths: list[str]) -> list[Finding]:
+    """Look at these ports, or at all there are."""
+    wanted = paths or look.ports()
+    if not wanted:
+        return [
+            Finding("bad", "no serial port on this machine"),
+            Finding(
+                "note", "USB: is the modem plugged in? UART: is it switched on (enable_uart=1)?"
+            ),
+        ]
+    told: list[Finding] = []
+    for path in wanted:
+        port, _, baud = path.rpartition("@") if "@" in path else (path, "", "")
+        line = Line(port, baud=int(baud)) if baud else Line(port)
+        told += advice(await look.look(line, look.quick()), time.time())
+    return told
+
+
+async def prove(
+    path: str, number: str, *, pin: str, pin_memory: PinMemory, power: PowerKey | None = None
+) -> list[Finding]:
+    """Send one real SMS, and wait for its report and, sent to the own number, for itself."""
+    modem = Device(Line(path), timing=Timing(), pin=pin, pin_memory=pin_memory, power=power)
+    await modem.start()
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while modem.status.state != State.READY:
+                event = await modem.next_event()
+                if isinstance(event, Changed) and event.status.state in (
+                    State.PIN_REQUIRED,
+                    State.PUK_REQUIRED,
+                    State.SIM_MISSING,
+                    State.DENIED,
+                ):
+                    return [Finding("bad", f"the modem cannot send: {event.status.detail}")]
+    except TimeoutError:
+        return [Finding("bad", f"not ready within {READY_SECONDS:g} s: {modem.status.detail}")]
+    else:
+        return await _send_and_wait(modem, number)
+    finally:
+        await modem.stop()
+
+
+async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
+    text = f"ZimBox {time.strftime('%H:%M:%S')}"
+    plan = alphabet.plan(text)
+    started = time.monotonic()
+    outcome = await modem.send(pdu.encode_submit(pdu.Submit(number, text, plan.alphabet)))
+    seconds = time.monotonic() - started
+    if outcome.verdict != Verdict.TAKEN:
+        why = outcome.fault.english if outcome.fault else outcome.verdict
+        return [Finding("bad", f"sending failed after {seconds:.1f} s: {why}")]
+    told = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
+    own = modem.status.identity.phone_number if modem.status.identity else ""
+    missing = {"report"} | ({"message"} if own and own == number else set())
+    try:
+        async with asyncio.timeout(REPORT_SECONDS):
+            while missing:
+                event = await modem.next_event()
+                if isinstance(event, Received):
+                    told += _received(event, outcome.reference, text, missing)
+                    # Its own SMS and report go; what else lies there is the box's to read.
+                    if event.slot is not None and told[-1].grade == "ok":
+                        await modem.forget(event.slot)
+    except TimeoutError:
+        told.append(
+            Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
+        )
+    return told
+
+
+def _received(
+    event: Received, reference: int | None, text: str, missing: set[str]
+) -> list[Finding]:
+    try:
+        decoded = pdu.decode(event.hex)
+    except pdu.PduError as error:
+        return [Finding("note", f"something came that cannot be read: {error}")]
+    if isinstance(decoded, pdu.Report) and decoded.reference == reference:
+        missing.discard("report")
+        if decoded.status == 0:
+            return [Finding("ok", "the report came: delivered")]
+        return [Finding("bad", f"a report came: TP-Status {decoded.status:#04x}, not delivered")]
+    if isinstance(decoded, pdu.Deliver) and decoded.text == text:
+        missing.discard("message")
+        return [Finding("ok", "the SMS itself came back: receiving works")]
+    return [Finding("note", "something else came and stays in the modem for the box")]
+
+
+def running(data: Path) -> str:
+    """What to say when the box itself holds the modem."""
+    return (
+        f"The box on {data} is running and holds its modem. Its page and /health say what it sees; "
+        "to look from here, stop it first (systemctl stop zimbox)."
+    )

@@ -1,0 +1,295 @@
+"""The box at a glance: everything the status page shows, gathered in one read and a look at the modems."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from sqlite3 import Connection
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from appliance import pacing
+from appliance.box import Box
+from appliance.config import Limits
+from appliance.devices import Attached, Devices
+from appliance.diagnosis import Facts, ModemFacts, Problem, diagnose
+from appliance.pacing import Usage
+from appliance.store import overview as table
+from appliance.store import queue
+from appliance.store.overview import Figures, Owned, Queue
+from appliance.store.tally import DAY_MS
+
+MIB = 1 << 20
+DAYS = 30
+LATEST = 8
+
+# dBm at which a person sees one to four bars; CSQ 2, 6, 10 and 15 (27.007 8.5)
+_BARS = (-109, -101, -93, -83)
+
+
+class LimitUse(msgspec.Struct, frozen=True):
+    """How much of one limit is used up; `name` is the field of `Limits`."""
+
+    name: str
+    used: int
+    most: int
+
+
+class ModemView(msgspec.Struct, frozen=True):
+    """One modem as the page shows it."""
+
+    number: int
+    name: str
+    state: str
+    operator: str
+    technology: str
+    signal_dbm: int | None
+    bars: int
+    roaming: bool
+    phone_number: str
+    model: str
+    sim: str  # the end of the ICCID, to recognise the card
+    tries_left: int | None
+    simulated: bool
+    limits: tuple[LimitUse, ...]
+    settings: Limits
+    balance: str
+    balance_code: str
+
+
+class DayView(msgspec.Struct, frozen=True):
+    """One local day: `date` is "2025-01-31"."""
+
+    date: str
+    figures: Figures
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The box at one moment."""
+
+    now: int
+    problems: tuple[Problem, ...]
+    modems: tuple[ModemView, ...]
+    queue: Queue
+    empty_at: int | None  # when the queue will be empty; None: it is, or nobody can say
+    today: Figures
+    received_today: int
+    days: tuple[DayView, ...]
+    latest: tuple[Owned, ...]
+    disk_free_mib: int
+    free: bool  # a modem is ready and nothing but limits holds it back
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message handed in now would go out."""
+        return any(modem.state == "ready" for modem in self.modems)
+
+
+def bars(signal_dbm: int | None) -> int:
+    """0 to 4, as a telephone shows it."""
+    return 0 if signal_dbm is None else sum(signal_dbm >= step for step in _BARS)
+
+
+def empties_at(
+    parts: int,
+    pace_seconds: Sequence[float],
+    limits: Sequence[tuple[Limits, Usage]],
+    now: int,
+    zone: ZoneInfo,
+) -> int | None:
+    """When `parts` will have gone, at the measured pace and within the limits of the modems that are
+    ready. None if none is, or a daily or monthly limit ends it before.
+    """
+    if not parts or not pace_seconds:
+        return None
+    rate = 0.0  # parts a millisecond
+    begins = now
+    for pace, (limit, used) in zip(pace_seconds, limits, strict=True):
+        room = pacing.room_today(limit, used)
+        if room is not None and room < parts:
+            return None
+        quiet_until = pacing.quiet(limit.quiet_hours, now, zone)
+        begins = max(begins, quiet_until or now)
+        caps = [
+            1 / (pace * 1000),
+            *([limit.per_minute / 60_000] if limit.per_minute else []),
+            *([limit.per_hour / 3_600_000] if 0 < limit.per_hour < used.hour + parts else []),
+        ]
+        rate += min(caps)
+    return round(begins + parts / rate)
+
+
+def local_days(hours: dict[int, Figures], now: int, zone: ZoneInfo) -> tuple[DayView, ...]:
+    """Hours added up to the last 30 local days, empty ones included."""
+    today = pacing.local(now, zone).date()
+    days = {today - timedelta(days=n): Figures() for n in range(DAYS - 1, -1, -1)}
+    for begins, figures in hours.items():
+        day = datetime.fromtimestamp(begins / 1000, zone).date()
+        if day in days:
+            before = days[day]
+            days[day] = Figures(
+                before.queued + figures.queued,
+                before.sent + figures.sent,
+                before.delivered + figures.delivered,
+                before.failed + figures.failed,
+            )
+    return tuple(DayView(day.isoformat(), figures) for day, figures in days.items())
+
+
+def local_midnight(day: date, zone: ZoneInfo, *, after: bool = False) -> int:
+    """The moment (ms) a local day begins, or ends."""
+    begins = day + timedelta(days=int(after))
+    return int(datetime.combine(begins, time(), zone).timestamp() * 1000)
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    queue: Queue
+    last_sent: int | None
+    hours: dict[int, Figures]
+    received: int
+    given_up: int
+    latest: tuple[Owned, ...]
+    usage: tuple[Usage, ...]
+
+
+class Glance:
+    """Gathers an `Overview`; holds nothing."""
+
+    def __init__(self, box: Box, devices: Devices) -> None:
+        self._box = box
+        self._devices = devices
+
+    async def take(self) -> Overview:
+        """One snapshot of the store and of every modem but the one of the test keys."""
+        box = self._box
+        now = box.clock.now()
+        attached = [a for a in self._devices.attached if not a.test]
+        stored = await box.db.read(self._read, attached, now)
+        disk = shutil.disk_usage(box.db.path.parent).free // MIB
+        days = local_days(stored.hours, now, box.zone)
+        free = [
+            (a, used)
+            for a, used in zip(attached, stored.usage, strict=True)
+            if a.online and not a.resting(box.clock) and not a.bulk_held(box.clock)
+        ]
+        return Overview(
+            now=now,
+            problems=diagnose(self._facts(attached, stored, disk, now)),
+            modems=tuple(
+                view(a, used, index)
+                for index, (a, used) in enumerate(zip(attached, stored.usage, strict=True), 1)
+            ),
+            queue=stored.queue,
+            empty_at=empties_at(
+                stored.queue.parts,
+                [a.pace_seconds for a, _ in free],
+                [(a.limits, used) for a, used in free],
+                now,
+                box.zone,
+            ),
+            today=days[-1].figures,
+            received_today=stored.received,
+            days=days,
+            latest=stored.latest,
+            disk_free_mib=disk,
+            free=bool(free),
+        )
+
+    def _read(self, db: Connection, attached: Sequence[Attached], now: int) -> _Stored:
+        zone = self._box.zone
+        live = table.scopes(db, test=False)
+        midnight = local_midnight(pacing.local(now, zone).date(), zone)
+        return _Stored(
+            queue=table.queue(db, now),
+            last_sent=table.last_sent(db),
+            hours=table.hours(db, live, now - DAYS * DAY_MS),
+            received=table.received(db, live, midnight),
+            given_up=table.given_up(db, now - DAY_MS),
+            latest=tuple(table.latest(db, live, LATEST)),
+            usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
+        )
+
+    def _facts(
+        self, attached: Sequence[Attached], stored: _Stored, free_mib: int, now: int
+    ) -> Facts:
+        still = None
+        if stored.queue.ready_since is not None:
+            moved = max(stored.queue.ready_since, stored.last_sent or 0)
+            still = (now - moved) / 60_000
+        return Facts(
+            modems=tuple(self._modem_facts(a) for a in attached),
+            waiting=stored.queue.parts,
+            scheduled=stored.queue.scheduled,
+            minutes_without_progress=still,
+            disk_free_mib=free_mib,
+            disk_reserve_mib=self._box.config.storage.reserve_mib,
+            clock_trusted=self._box.clock.trusted,
+            webhooks_given_up=stored.given_up,
+        )
+
+    def _modem_facts(self, a: Attached) -> ModemFacts:
+        status = a.status
+        since = a.offline_since
+        return ModemFacts(
+            name=a.settings.name,
+            state=status.state,
+            tries_left=status.pin_tries_left,
+            registration=status.registration,
+            signal_dbm=status.signal_dbm,
+            refused=a.refused,
+            # One refusal is that message's; it is the SIM's when the box rests or holds back for it.
+            fault=a.rest_reason if a.refused or a.resting(self._box.clock) else None,
+            held_by=a.held_by,
+            warning=status.warning,
+            balance=a.balance,
+            balance_low=a.settings.balance.low,
+            offline_seconds=0.0 if since is None else self._box.clock.monotonic() - since,
+            store_full=bool(status.storage) and status.stored >= status.storage,
+        )
+
+
+def view(a: Attached, used: Usage, index: int) -> ModemView:
+    """A modem as the page shows it; `index` names it while nobody else does."""
+    status = a.status
+    identity = status.identity
+    model = called(identity.manufacturer, identity.model) if identity else ""
+    return ModemView(
+        number=a.number,
+        name=a.settings.name or model or f"Modem {index}",
+        state=status.state.value,
+        operator=status.operator,
+        technology=status.technology,
+        signal_dbm=status.signal_dbm,
+        bars=bars(status.signal_dbm),
+        roaming=status.roaming,
+        phone_number=identity.phone_number if identity else "",
+        model=model,
+        sim=a.iccid[-4:],
+        tries_left=status.pin_tries_left,
+        simulated=a.settings.port == "sim",
+        limits=limit_uses(a.limits, used),
+        settings=a.limits,
+        balance=status.balance,
+        balance_code=a.settings.balance.code,
+    )
+
+
+def called(manufacturer: str, model: str) -> str:
+    """A model as people call it: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is a SIM7600E-H."""
+    maker = manufacturer.partition(" ")[0]
+    rest = model.removeprefix(maker).lstrip("_ -") if maker else model
+    return rest or model or manufacturer
+
+
+def limit_uses(limits: Limits, used: Usage) -> tuple[LimitUse, ...]:
+    """The limits that are set, with what is used of each."""
+    found = (
+        LimitUse("per_minute", used.minute, limits.per_minute),
+        LimitUse("per_hour", used.hour, limits.per_hour),
+        LimitUse("per_day", used.day, limits.per_day),
+        LimitUse("per_month", used.month, limits.per_month),
+        LimitUse("recipients_per_month", used.recipients, limits.recipients_per_month),
+    )
+    return tuple(use for use in found if use.most)

@@ -1,0 +1,392 @@
+"""What the status page asks of the box, typed; no HTTP here. Raises Refusal and what it names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from sqlite3 import Connection, Row
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+
+from appliance import backup, ids, rules
+from appliance.access import Access
+from appliance.box import Box
+from appliance.config import Limits
+from appliance.devices import Attached, Devices
+from appliance.gateway import Gateway
+from appliance.interface import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
+from appliance.orders import (
+    HistoryFilter,
+    InboxFilter,
+    PageFilter,
+    SendOrder,
+    WebhookOrder,
+)
+from appliance.overview import Glance, Overview
+from appliance.refusals import Language, Refusal, invalid
+from appliance.store import blocked, clients, owner, reading
+from appliance.store import overview as table
+from appliance.store.clients import NewClient, NewKey
+from appliance.store.overview import InboxRows, MessagePage
+from modem import alphabet
+from modem.interface import UssdError
+
+BACKUP_FILE = "backup.tar.gz"
+FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
+
+
+class NoAnswer(Exception):
+    """The operator did not answer, with the reason in words."""
+
+
+class Preferences(msgspec.Struct, frozen=True):
+    """What the owner chose on the page; None: as configured."""
+
+    language: Language | None = None
+    time_zone: str | None = None
+    own_number: str = ""
+    welcomed: bool = False  # the guided first run is over
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """How a text will go out."""
+
+    characters: int
+    parts: int
+    alphabet: str
+    units: int
+    per_part: int  # units that fit into each part of a text this long
+    forcing: tuple[str, ...]  # the characters that force the longer alphabet
+
+
+class PartStory(msgspec.Struct, frozen=True):
+    """One part of a message, or an earlier try of it, as far as it has come. Moments in ms."""
+
+    number: int
+    state: str = "tried"
+    device: int | None = None
+    handed_at: int | None = None
+    answered_at: int | None = None
+    reference: int | None = None
+    tp_status: int | None = None
+    reported_at: int | None = None
+    tries: int = 0
+    error: dict[str, object] | None = None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One notification of a message to its client's server."""
+
+    name: str
+    url: str
+    state: str
+    attempt: int
+    due_at: int
+    created_at: int
+
+
+class Story(msgspec.Struct, frozen=True):
+    """Everything that happened to one message."""
+
+    message: MessageView
+    scope: int
+    client: str
+    parts: tuple[PartStory, ...]
+    tries: tuple[PartStory, ...]
+    told: tuple[Told, ...]
+
+    @property
+    def test(self) -> bool:
+        return bool(self.scope & 1)
+
+
+class Owner:
+    """The owner's side of the gateway. `access` says who that is."""
+
+    def __init__(self, box: Box, devices: Devices, gateway: Gateway) -> None:
+        self.box = box
+        self.access = Access(box)
+        self.preferences = Preferences()
+        self._devices = devices
+        self._gateway = gateway
+        self._glance = Glance(box, devices)
+
+    async def start(self) -> None:
+        """Take up what was set on the page, before the modems start."""
+        await self.access.start()
+        kept = await self.box.db.read(owner.setting, "preferences", Preferences)
+        self._apply(kept or Preferences())
+
+    def _apply(self, wanted: Preferences) -> None:
+        self.preferences = wanted
+        if wanted.time_zone is not None:
+            self.box.zone = ZoneInfo(wanted.time_zone)
+            self.box.rules = msgspec.structs.replace(self.box.rules, zone=self.box.zone)
+
+    async def prefer(self, **changes: object) -> None:
+        """Change preferences, in force at once. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
+        zone = changes.get("time_zone")
+        if zone is not None and zone not in available_timezones():
+            raise invalid("time_zone", "n'est pas un fuseau horaire", "is no time zone")
+        if changes.get("own_number"):
+            changes["own_number"] = rules.phone_number(changes["own_number"], field="own_number")
+        wanted = msgspec.structs.replace(self.preferences, **changes)
+        await self.box.db.write(owner.keep, "preferences", wanted)
+        self._apply(wanted)
+        self.box.bells.changed()
+
+    async def overview(self) -> Overview:
+        """The box at this moment."""
+        return await self._glance.take()
+
+    async def backup(self) -> Path:
+        """A consistent copy of everything, as a file beside the data. OSError, sqlite3.Error."""
+        data = self.box.db.path.parent
+        target = data / BACKUP_FILE
+        await asyncio.to_thread(backup.save, data, target)
+        return target
+
+    # --- messages ------------------------------------------------------------------------------------
+
+    async def messages(
+        self, wanted: HistoryFilter, *, test: bool, client: int | None
+    ) -> MessagePage:
+        """One page of all clients' messages, or of one's."""
+
+        def work(db: Connection) -> MessagePage:
+            return table.messages(db, table.scopes(db, test=test, client=client), wanted)
+
+        return await self.box.db.read(work)
+
+    async def export(
+        self, wanted: HistoryFilter, *, test: bool, client: int | None
+    ) -> AsyncIterator[tuple[MessageView, ...]]:
+        """All messages of the filter, client by client, newest first."""
+        found = await self.box.db.read(table.scopes, test=test, client=client)
+        for scope in found:
+            async for batch in self._gateway.export(self._as_client(scope), wanted):
+                yield batch
+
+    async def story(self, message_id: str) -> Story:
+        """Everything that happened to one message. MESSAGE_NOT_FOUND."""
+        number = ids.parse("msg", message_id)
+
+        def work(db: Connection) -> Story | None:
+            scope = None if number is None else table.scope_of(db, number)
+            if number is None or scope is None:
+                return None
+            row = reading.one(db, scope, number)
+            client = clients.client(db, scope // 2)
+            assert row is not None
+            told = reading.story(db, number)
+            return Story(
+                message=reading.view(row),
+                scope=scope,
+                client=client["name"] if client else "",
+                parts=tuple(msgspec.convert(p, PartStory) for p in told["parts"]),
+                tries=tuple(msgspec.convert(p, PartStory) for p in told["tries"]),
+                told=tuple(msgspec.convert(d, Told) for d in told["deliveries"]),
+            )
+
+        found = await self.box.db.read(work)
+        if found is None:
+            raise Refusal("MESSAGE_NOT_FOUND")
+        return found
+
+    def _as_client(self, scope: int) -> Caller:
+        """The owner acting for a client; its keys' narrowings do not bind the owner."""
+        client = scope // 2
+        mode: Literal["live", "test"] = "test" if scope & 1 else "live"
+        may = Permissions(short_codes=True)
+        return Caller(0, client, f"client_{client}", mode, scope, None, may)
+
+    async def _caller_for(self, message_id: str) -> Caller:
+        number = ids.parse("msg", message_id)
+        scope = None if number is None else await self.box.db.read(table.scope_of, number)
+        if scope is None:
+            raise Refusal("MESSAGE_NOT_FOUND")
+        return self._as_client(scope)
+
+    async def resend(self, message_id: str) -> None:
+        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE, BLOCKED_NUMBER."""
+        await self._gateway.resend(await self._caller_for(message_id), message_id)
+
+    async def cancel(self, message_id: str) -> None:
+        """MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""
+        await self._gateway.cancel(await self._caller_for(message_id), message_id)
+
+    def measure(self, text: str) -> Measured:
+        """How long a text is for the network."""
+        plan = alphabet.plan(text, shifts=self.box.config.sending.national_shifts)
+        gsm = plan.alphabet == alphabet.Alphabet.GSM7
+        many = len(plan.parts) > 1
+        # 23.038: 160 septets or 70 UTF-16 units in one SMS, less with the header of several.
+        per_part = (153 if many else 160) if gsm else (67 if many else 70)
+        return Measured(
+            characters=len(text),
+            parts=len(plan.parts) if text else 0,
+            alphabet=plan.alphabet.value,
+            units=plan.units,
+            per_part=per_part,
+            forcing=alphabet.forcing(text),
+        )
+
+    async def send(
+        self, to: str, text: str, *, priority: int = 3, client: int | None = None
+    ) -> str:
+        """Send by hand, as a client (the first one when none is named). Returns the message's id."""
+        order = SendOrder(
+            to=rules.phone_number(to, short_codes=True),
+            message=rules.message(text),
+            priority=rules.priority(priority),
+        )
+        number = client if client is not None else await self.first_client()
+        accepted = await self._gateway.send(self._as_client(number * 2), order, None)
+        self.box.bells.changed()
+        return accepted.message_id
+
+    async def inbox(self, wanted: InboxFilter) -> InboxRows:
+        """One page of everything received."""
+
+        def work(db: Connection) -> InboxRows:
+            return table.inbox(db, table.scopes(db, test=False), wanted)
+
+        return await self.box.db.read(work)
+
+    # --- clients and keys ----------------------------------------------------------------------------
+
+    async def clients(self) -> list[Row]:
+        return await self.box.db.read(clients.clients)
+
+    async def keys(self) -> list[Row]:
+        return await self.box.db.read(clients.keys)
+
+    async def first_client(self) -> int:
+        """The first client; made if there is none."""
+
+        def work(db: Connection) -> int:
+            found = clients.clients(db)
+            if found:
+                number: int = found[0]["id"]
+                return number
+            name = FIRST_CLIENT[self.preferences.language or self.box.config.language]
+            return clients.add_client(db, name, self.box.clock.now()).id
+
+        return await self.box.db.write(work)
+
+    async def add_client(self, name: str) -> NewClient:
+        name = rules.line(name.strip(), "name", 80)
+        return await self.box.db.write(clients.add_client, name, self.box.clock.now())
+
+    async def add_key(
+        self, client: int, name: str, *, test: bool, permissions: Permissions
+    ) -> NewKey:
+        """A new key, readable this once. INVALID_CLIENT_ID."""
+        label = rules.line(name.strip(), "name", 80) if name.strip() else ""
+        for prefix in permissions.prefixes:
+            if not (prefix.startswith("+") and prefix[1:].isdigit() and len(prefix) <= 16):
+                raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
+
+        def work(db: Connection) -> NewKey:
+            if clients.client(db, client) is None:
+                raise Refusal("INVALID_CLIENT_ID")
+            return clients.add_key(
+                db, client, self.box.clock.now(), test=test, name=label, permissions=permissions
+            )
+
+        return await self.box.db.write(work)
+
+    async def revoke(self, key: int, *, cancel_queued: bool) -> None:
+        """From now on this key is refused. NOT_FOUND."""
+        done = await self.box.db.write(
+            clients.revoke, key, self.box.clock.now(), cancel_queued=cancel_queued
+        )
+        if not done:
+            raise Refusal("NOT_FOUND")
+
+    # --- webhooks ------------------------------------------------------------------------------------
+
+    async def webhooks(self) -> list[tuple[int, WebhookView]]:
+        """Every client's webhooks, each with its scope."""
+        found = await self.box.db.read(table.scopes, test=False)
+        return [
+            (scope, hook)
+            for scope in found
+            for hook in await self._gateway.webhooks(self._as_client(scope))
+        ]
+
+    async def add_webhook(self, scope: int, order: WebhookOrder) -> WebhookView:
+        return await self._gateway.webhook_configure(self._as_client(scope), order)
+
+    async def remove_webhook(self, scope: int, webhook_id: str) -> None:
+        await self._gateway.webhook_delete(self._as_client(scope), webhook_id)
+
+    async def test_webhook(self, scope: int, webhook_id: str) -> int | None:
+        """The HTTP status the receiver answered; None when it did not."""
+        return (
+            await self._gateway.webhook_test(self._as_client(scope), webhook_id)
+        ).response_status
+
+    async def webhook_log(self, scope: int, wanted: PageFilter) -> WebhookLogPage:
+        return await self._gateway.webhook_logs(self._as_client(scope), wanted)
+
+    async def replay(self, scope: int, log_id: str) -> None:
+        await self._gateway.webhook_replay(self._as_client(scope), log_id)
+
+    # --- block list ----------------------------------------------------------------------------------
+
+    async def blocked(self) -> list[Row]:
+        return await self.box.db.read(table.blocked)
+
+    async def block(self, number: str, reason: str) -> None:
+        """For every client. INVALID_PHONE_NUMBER."""
+        number = rules.phone_number(number, short_codes=True, field="number")
+        label = rules.line(reason.strip(), "reason", 200) if reason.strip() else ""
+        await self.box.db.write(blocked.add, 0, number, label, "page", self.box.clock.now())
+
+    async def unblock(self, scope: int, number: str) -> None:
+        if not await self.box.db.write(blocked.remove, scope, number):
+            raise Refusal("NOT_FOUND")
+
+    # --- modems --------------------------------------------------------------------------------------
+
+    def modem(self, index: int) -> Attached:
+        """A modem by its place on the page (1 first). NOT_FOUND."""
+        found = [a for a in self._devices.attached if not a.test]
+        if not 1 <= index <= len(found):
+            raise Refusal("NOT_FOUND")
+        return found[index - 1]
+
+    async def enter_pin(self, index: int, pin: str) -> str:
+        """Try the SIM's PIN. "" or why not, in English words of the modem."""
+        return await self.modem(index).modem.enter_pin(pin)
+
+    async def unlock(self, index: int, puk: str, pin: str) -> str:
+        """Try the PUK and set a new PIN. "" or why not."""
+        return await self.modem(index).modem.unlock(puk, pin)
+
+    async def restart_modem(self, index: int) -> None:
+        """Reset the modem, after an open send."""
+        await self.modem(index).modem.restart()
+
+    async def ask_operator(self, index: int, code: str) -> str:
+        """A USSD question and its answer. Raises NoAnswer, Refusal."""
+        if not code or len(code) > 40 or not set(code) <= set("0123456789*#+"):
+            raise invalid("code", "ressemble à *100#", "looks like *100#")
+        try:
+            return await self.modem(index).modem.ussd(code)
+        except UssdError as error:
+            raise NoAnswer(str(error)) from error
+
+    async def set_limits(self, index: int, wanted: Limits) -> None:
+        """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""
+        attached = self.modem(index)
+        if not attached.number:
+            raise invalid("limits", "attendent le modem", "wait for the modem")
+        await self.box.db.write(owner.set_limits, attached.number, wanted)
+        attached.limits = wanted
+        self.box.bells.work()
+        self.box.bells.changed()

@@ -1,0 +1,325 @@
+"""Deliveries: an event for one receiver, its attempts, and their log. The row is the job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from sqlite3 import Connection, Row
+from urllib.parse import urlsplit
+
+import msgspec
+
+from appliance.ids import SHORT_SHIFT, Ids
+from appliance.orders import PageFilter
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    DUE = "due"
+    BEHIND = "behind"  # an earlier event of its stream has not reached this receiver yet
+    DONE = "done"
+    GIVEN_UP = "given_up"
+    DROPPED = "dropped"  # its webhook was deleted
+    TEST = "test"  # of a test call: never due by itself
+
+
+OPEN = "state IN ('due', 'behind')"
+
+
+def receiver(scope: int, webhook: int | None, url: str) -> str:
+    """Who is told: a webhook, or the server behind a message's own URL."""
+    if webhook is not None:
+        return f"wh_{webhook}"
+    parts = urlsplit(url)
+    return f"{scope} {parts.scheme.lower()}://{parts.netloc.lower()}"
+
+
+def add(
+    db: Connection,
+    new_ids: Ids,
+    event: int,
+    scope: int,
+    webhook: int | None,
+    url: str,
+    now: int,
+    *,
+    stream: str,
+    message: int | None = None,
+    state: State | None = None,
+) -> int:
+    """Store that this receiver is to be told of this event. Returns the delivery's number."""
+    number = new_ids.other(now)
+    who = receiver(scope, webhook, url)
+    if state is None:
+        state = State.BEHIND if _has_open(db, who, stream) else State.DUE
+    db.execute(
+        "INSERT INTO delivery (id, event, scope, message, webhook, url, receiver, stream, state, "
+        "due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, event, scope, message, webhook, url, who, stream, state, now, now),
+    )
+    return number
+
+
+def _has_open(db: Connection, who: str, stream: str) -> bool:
+    found = db.execute(
+        f"SELECT 1 FROM delivery WHERE receiver = ? AND stream = ? AND {OPEN} LIMIT 1",
+        (who, stream),
+    )
+    return found.fetchone() is not None
+
+
+# --- whose turn it is ------------------------------------------------------------------------------
+
+
+class Due(msgspec.Struct, frozen=True):
+    """The oldest deliveries of one receiver that may go now: number and host."""
+
+    receiver: str
+    calls: tuple[tuple[int, str], ...]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What is due, and when the next one will be (None: nothing waits for a moment)."""
+
+    due: tuple[Due, ...]
+    next_at: int | None
+    beyond: bool  # something waits for a moment that no schedule gives: the clock stepped back
+
+
+RECEIVERS = """
+WITH RECURSIVE found(name) AS (
+  SELECT MIN(receiver) FROM delivery WHERE state = 'due'
+  UNION ALL
+  SELECT (SELECT MIN(receiver) FROM delivery WHERE state = 'due' AND receiver > name)
+  FROM found WHERE name IS NOT NULL)
+SELECT name FROM found WHERE name IS NOT NULL
+"""
+
+
+def look(db: Connection, now: int, horizon: int, each: int) -> Look:
+    """Up to `each` due deliveries of each receiver, oldest first; a hop an index entry, no scan."""
+    due: list[Due] = []
+    moments: list[int] = []
+    beyond = False
+    for (name,) in db.execute(RECEIVERS).fetchall():
+        rows = db.execute(
+            "SELECT id, url, due_at FROM delivery WHERE state = 'due' AND receiver = ? "
+            "ORDER BY due_at, id LIMIT ?",
+            (name, each),
+        ).fetchall()
+        ready = tuple((r["id"], urlsplit(r["url"]).netloc) for r in rows if r["due_at"] <= now)
+        moments += [r["due_at"] for r in rows if r["due_at"] > now]
+        if ready:
+            due.append(Due(name, ready))
+        last = db.execute(
+            "SELECT MAX(due_at) FROM delivery WHERE state = 'due' AND receiver = ?", (name,)
+        ).fetchone()[0]
+        beyond = beyond or last > horizon
+    return Look(tuple(due), min(moments, default=None), beyond)
+
+
+def pull_back(db: Connection, now: int, horizon: int) -> int:
+    """What waits for a moment beyond every schedule is due now. Returns how many."""
+    done = db.execute(
+        "UPDATE delivery SET due_at = ? WHERE state = 'due' AND due_at > ?", (now, horizon)
+    )
+    return done.rowcount
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call to make: body and secret as they are now."""
+
+    url: str
+    body: bytes
+    secret: str
+    event: str
+
+
+def call(db: Connection, number: int, states: Sequence[State] = (State.DUE,)) -> Call | None:
+    """What to call for this delivery; None if it is not to be told any more."""
+    row = db.execute(
+        "SELECT d.state, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
+        "FROM delivery d JOIN event e ON e.id = d.event JOIN client c ON c.id = d.scope / 2 "
+        "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ?",
+        (number,),
+    ).fetchone()
+    if row is None or row["state"] not in states:
+        return None
+    return Call(row["url"], row["body"].encode(), row["secret"], row["name"])
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of one attempt."""
+
+    status: int | None
+    milliseconds: int
+    success: bool
+    reason: str
+
+
+def record(
+    db: Connection,
+    new_ids: Ids,
+    number: int,
+    outcome: Outcome,
+    retry_seconds: Sequence[float],
+    now: int,
+) -> State | None:
+    """Log an attempt and decide what follows. None if the delivery is gone (its client was erased)."""
+    row = db.execute("SELECT * FROM delivery WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        return None
+    attempt, tries = row["attempt"] + 1, row["tries"] + 1
+    db.execute(
+        "INSERT INTO delivery_log (id, delivery, scope, response_status, response_time_ms, success, "
+        "attempt, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (new_ids.other(now), number, row["scope"], outcome.status, outcome.milliseconds)
+        + (int(outcome.success), attempt, outcome.reason, now),
+    )
+    state, due_at = State(row["state"]), row["due_at"]
+    if state is State.DUE:
+        state, due_at = after(outcome.success, tries, retry_seconds, now)
+    db.execute(
+        "UPDATE delivery SET state = ?, attempt = ?, tries = ?, due_at = ? WHERE id = ?",
+        (state, attempt, tries, due_at, number),
+    )
+    if state in (State.DONE, State.GIVEN_UP):
+        _next_of_stream(db, row["receiver"], row["stream"], now)
+    return state
+
+
+def after(success: bool, tries: int, retry_seconds: Sequence[float], now: int) -> tuple[State, int]:
+    """What becomes of a delivery after its try number `tries`, and when it is due again."""
+    if success:
+        return State.DONE, now
+    if tries <= len(retry_seconds):
+        return State.DUE, now + round(retry_seconds[tries - 1] * 1000)
+    return State.GIVEN_UP, now
+
+
+def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
+    """The oldest event that waited behind is due, unless one of the stream is due already."""
+    db.execute(
+        "UPDATE delivery SET state = 'due', due_at = ?1 WHERE id = (SELECT MIN(id) FROM delivery "
+        f"WHERE receiver = ?2 AND stream = ?3 AND {OPEN}) AND NOT EXISTS (SELECT 1 FROM delivery "
+        "WHERE receiver = ?2 AND stream = ?3 AND state = 'due')",
+        (now, who, stream),
+    )
+
+
+# --- webhooks and what their owner sees ------------------------------------------------------------
+
+
+def add_webhook(
+    db: Connection, scope: int, url: str, events: Sequence[str], secret: str, now: int
+) -> Row:
+    cursor = db.execute(
+        "INSERT INTO webhook (scope, url, events, secret, created_at) VALUES (?, ?, ?, ?, ?)",
+        (scope, url, ",".join(events), secret, now),
+    )
+    row: Row = db.execute("SELECT * FROM webhook WHERE id = ?", (cursor.lastrowid,)).fetchone()
+    return row
+
+
+def webhooks(db: Connection, scope: int) -> list[Row]:
+    return db.execute(
+        "SELECT * FROM webhook WHERE scope = ? AND deleted_at IS NULL ORDER BY id", (scope,)
+    ).fetchall()
+
+
+def webhook(db: Connection, scope: int, number: int) -> Row | None:
+    row: Row | None = db.execute(
+        "SELECT * FROM webhook WHERE id = ? AND scope = ? AND deleted_at IS NULL", (number, scope)
+    ).fetchone()
+    return row
+
+
+def delete_webhook(db: Connection, scope: int, number: int, now: int) -> bool:
+    """Forget it, its secret, and what it was still to be told; its log stays. False if there is none."""
+    done = db.execute(
+        "UPDATE webhook SET deleted_at = ?, secret = '' WHERE id = ? AND scope = ? "
+        "AND deleted_at IS NULL",
+        (now, number, scope),
+    )
+    if done.rowcount:
+        db.execute(
+            f"UPDATE delivery SET state = 'dropped' WHERE receiver = ? AND {OPEN}",
+            (receiver(scope, number, ""),),
+        )
+    return bool(done.rowcount)
+
+
+def log_page(db: Connection, scope: int, wanted: PageFilter) -> tuple[list[Row], int]:
+    """One page of a client's attempts, newest first, with the total."""
+    total: int = db.execute(
+        "SELECT COUNT(*) FROM delivery_log WHERE scope = ?", (scope,)
+    ).fetchone()[0]
+    rows = db.execute(
+        "SELECT l.*, d.webhook, d.url, d.event, e.name FROM (SELECT * FROM delivery_log "
+        "WHERE scope = ? ORDER BY id DESC LIMIT ? OFFSET ?) l JOIN delivery d ON d.id = l.delivery "
+        "JOIN event e ON e.id = d.event ORDER BY l.id DESC",
+        (scope, wanted.limit, (wanted.page - 1) * wanted.limit),
+    ).fetchall()
+    return rows, total
+
+
+def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
+    """Tell the event of this attempt again. None if it is not this client's, or its webhook is gone."""
+    row: Row | None = db.execute(
+        "SELECT d.* FROM delivery_log l JOIN delivery d ON d.id = l.delivery "
+        "LEFT JOIN webhook w ON w.id = d.webhook WHERE l.id = ? AND l.scope = ? "
+        "AND (d.webhook IS NULL OR w.deleted_at IS NULL)",
+        (log, scope),
+    ).fetchone()
+    if row is None or row["state"] == State.BEHIND:
+        return row
+    if row["state"] == State.DUE or not _has_open(db, row["receiver"], row["stream"]):
+        state = State.DUE
+    else:
+        state = State.BEHIND
+    tries = row["tries"] if row["state"] == State.DUE else 0
+    db.execute(
+        "UPDATE delivery SET state = ?, tries = ?, due_at = ? WHERE id = ?",
+        (state, tries, now, row["id"]),
+    )
+    return row
+
+
+def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
+    """The newest deliveries that were given up, of all clients or of one, with their last attempt."""
+    return db.execute(
+        "SELECT d.*, e.name, l.id AS log, l.reason, l.response_status, l.at FROM delivery d "
+        "JOIN event e ON e.id = d.event "
+        "JOIN delivery_log l ON l.id = (SELECT MAX(id) FROM delivery_log WHERE delivery = d.id) "
+        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.scope = ?1) ORDER BY d.created_at DESC, d.id DESC LIMIT ?2",
+        (scope, most),
+    ).fetchall()
+
+
+def pending(db: Connection) -> int:
+    """How many events still wait to be told."""
+    n: int = db.execute(
+        f"SELECT COUNT(*) FROM delivery INDEXED BY delivery_stream WHERE {OPEN}"
+    ).fetchone()[0]
+    return n
+
+
+def tidy(db: Connection, before: int, most: int) -> int:
+    """Remove what is older than that moment and finished, a bounded number. Returns how many rows."""
+    first = before << SHORT_SHIFT  # ids grow with time
+    done = 0
+    for table, finished in (
+        ("delivery_log", "1"),
+        (
+            "delivery",
+            f"NOT ({OPEN}) AND NOT EXISTS (SELECT 1 FROM delivery_log l WHERE l.delivery = delivery.id)",
+        ),
+        ("event", "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = event.id)"),
+    ):
+        done += db.execute(
+            f"DELETE FROM {table} WHERE id IN "
+            f"(SELECT id FROM {table} WHERE id < ? AND {finished} ORDER BY id LIMIT ?)",
+            (first, most),
+        ).rowcount
+    return done

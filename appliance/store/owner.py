@@ -1,0 +1,105 @@
+"""What the page keeps of its owner: settings made there, sessions, limits of a modem."""
+
+from __future__ import annotations
+
+import hashlib
+from sqlite3 import Connection
+from typing import TypeVar
+
+import msgspec
+
+from appliance.config import Limits
+
+T = TypeVar("T")
+
+
+def setting(db: Connection, name: str, kind: type[T]) -> T | None:
+    """A setting as it was kept; None where there is none."""
+    row = db.execute("SELECT value FROM owner_setting WHERE name = ?", (name,)).fetchone()
+    return msgspec.json.decode(row[0], type=kind) if row else None
+
+
+def keep(db: Connection, name: str, value: object) -> None:
+    """Keep a setting in place of what stood there."""
+    db.execute(
+        "INSERT INTO owner_setting (name, value) VALUES (?, ?) "
+        "ON CONFLICT DO UPDATE SET value = excluded.value",
+        (name, msgspec.json.encode(value).decode()),
+    )
+
+
+def claim(db: Connection, password_hash: str) -> bool:
+    """Set the first password; False if the box has one already."""
+    done = db.execute(
+        "INSERT INTO owner_setting (name, value) VALUES ('password', ?) ON CONFLICT DO NOTHING",
+        (msgspec.json.encode(password_hash).decode(),),
+    )
+    return bool(done.rowcount)
+
+
+def given(db: Connection, password_hash: str) -> bool:
+    """The password out of the settings file, once: a change made on the page later stays. True if new."""
+    if setting(db, "password_given", str) == password_hash:
+        return False
+    keep(db, "password_given", password_hash)
+    keep(db, "password", password_hash)
+    db.execute("DELETE FROM owner_session")
+    return True
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def open_session(db: Connection, token: str, agent: str, now: int, most: int) -> None:
+    """A new session; beyond `most` the longest unused ones end."""
+    db.execute(
+        "INSERT INTO owner_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
+        (_hash(token), now, now, agent),
+    )
+    db.execute(
+        "DELETE FROM owner_session WHERE hash NOT IN "
+        "(SELECT hash FROM owner_session ORDER BY seen_at DESC LIMIT ?)",
+        (most,),
+    )
+
+
+def session_seen(db: Connection, token: str) -> tuple[int, int] | None:
+    """When this session began and when it was last seen; None if there is none."""
+    row = db.execute(
+        "SELECT created_at, seen_at FROM owner_session WHERE hash = ?", (_hash(token),)
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def see_session(db: Connection, token: str, now: int) -> None:
+    db.execute("UPDATE owner_session SET seen_at = ? WHERE hash = ?", (now, _hash(token)))
+
+
+def end_session(db: Connection, token: str) -> None:
+    db.execute("DELETE FROM owner_session WHERE hash = ?", (_hash(token),))
+
+
+def end_other_sessions(db: Connection, token: str) -> None:
+    """Everybody else is logged out."""
+    db.execute("DELETE FROM owner_session WHERE hash != ?", (_hash(token),))
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def limits(db: Connection, device: int) -> Limits | None:
+    """What the page set for this modem; None: as configured."""
+    row = db.execute("SELECT limits FROM device_limits WHERE device = ?", (device,)).fetchone()
+    return msgspec.json.decode(row[0], type=Limits) if row else None
+
+
+def set_limits(db: Connection, device: int, wanted: Limits) -> None:
+    db.execute(
+        "INSERT INTO device_limits (device, limits) VALUES (?, ?) "
+        "ON CONFLICT DO UPDATE SET limits = excluded.limits",
+        (device, msgspec.json.encode(wanted).decode()),
+    )

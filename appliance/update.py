@@ -1,0 +1,133 @@
+"""Which of two slots runs, how an update is tried and judged, and what becomes of the data. See `bundle`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Slot = Literal["built-in", "a", "b"]
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which slot runs, which one did before, and which one is being tried."""
+
+    current: Slot = "built-in"
+    previous: Slot = "built-in"
+    trial: Slot | None = None
+
+
+def idle_slot(state: State) -> Slot:
+    """Where an update may be unpacked: never the slot that runs."""
+    return "b" if state.current == "a" else "a"
+
+
+def try_slot(state: State, slot: Slot) -> State:
+    return msgspec.structs.replace(state, trial=slot)
+
+
+def confirm(state: State) -> State:
+    """The trial is good: it runs from now on."""
+    if state.trial is None:
+        return state
+    return State(current=state.trial, previous=state.current)
+
+
+def give_up(state: State) -> State:
+    """The trial failed or was cut off: as if it had never been."""
+    return msgspec.structs.replace(state, trial=None)
+
+
+def fall_back(state: State) -> State | None:
+    """The release before this one; None when what runs is what the card came with."""
+    if state.current == "built-in":
+        return None
+    back: Slot = state.previous if state.previous != state.current else "built-in"
+    return State(current=back, previous="built-in")
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What /health said, as far as an update asks: None where it did not answer."""
+
+    version: str
+    online: int  # modems that can send
+
+
+def judge(shown: Shown | None, version: str, online_before: int) -> str:
+    """ "" if the new release does its work; else what is still missing."""
+    if shown is None:
+        return "it does not answer"
+    if shown.version != version:
+        return f"it answers as {shown.version}, not {version}"
+    if shown.online < online_before:
+        return f"{online_before} modems were online before, {shown.online} are now"
+    return ""
+
+
+# --- the state on the disk -------------------------------------------------------------------------
+
+
+def read_state(file: Path) -> State:
+    """What was written last. A file that cannot be read counts as none: the card's own release runs."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError):
+        return State()
+
+
+def write_state(file: Path, state: State) -> None:
+    write_durably(file, msgspec.json.encode(state))
+
+
+def write_durably(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """All of it or what was there before, also over a power cut."""
+    fresh = file.with_name(file.name + ".new")
+    with fresh.open("wb") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.rename(file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- the database across an update -----------------------------------------------------------------
+
+# What a release takes or sends leaves a trace in one of these.
+TRACES = (
+    "SELECT max(id) FROM message", "SELECT max(id) FROM history", "SELECT max(id) FROM inbound",
+    "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",
+    "SELECT max(handed_at) FROM part", "SELECT max(answered_at) FROM part", "SELECT max(reported_at) FROM part",
+    "SELECT max(changed_at) FROM message",
+)  # fmt: skip
+
+
+def traces(database: Path) -> str | None:
+    """A word that is another once something was taken or sent; None if that cannot be told.
+
+    Open it as the user that owns it, with the box stopped: SQLite leaves files beside it.
+    """
+    try:
+        connection = sqlite3.connect(database)
+        try:
+            return repr([connection.execute(statement).fetchone()[0] for statement in TRACES])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return None
+
+
+def may_roll_back(before: str | None, after: str | None) -> bool:
+    """Data goes back only if the new release surely has neither taken nor sent anything."""
+    return before is not None and before == after

@@ -1,0 +1,51 @@
+"""`zimbox update FILE`: a signed bundle, from a file on this box, without the internet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from appliance.steward import NoSteward, ask
+
+INCOMING = Path("/data/zimbox/incoming")
+STEPS = {
+    "checking": "Checking the signature …",
+    "unpacking": "Unpacking …",
+    "stopping": "Stopping the gateway (what is on the line is finished first) …",
+    "starting": "Starting the new release …",
+    "watching": "Watching whether it does its work …",
+    "confirmed": "It does.",
+    "going back": "It does not: back to the release before …",
+}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def update(file: Path) -> None:
+    """Install a signed update on this box (the appliance's image only)."""
+    if not INCOMING.is_dir():
+        raise click.ClickException("this is not the appliance; update a checkout with git")
+    waiting = INCOMING / f"{os.getpid()}.zimbox"
+    try:
+        shutil.copyfile(file, waiting)
+        sys.exit(asyncio.run(_follow(waiting.name)))
+    except NoSteward as error:
+        raise click.ClickException(f"no answer from the steward: {error}") from None
+    finally:
+        waiting.unlink(missing_ok=True)
+
+
+async def _follow(name: str) -> int:
+    async for line in ask("update", file=name):
+        if line.get("done"):
+            if not line["ok"]:
+                click.echo(f"Not updated: {line['words']} ({line['code']})", err=True)
+            return 0 if line["ok"] else 1
+        click.echo(STEPS.get(line.get("step", ""), line.get("step", "")))
+    click.echo("The steward hung up; /data/app/last-update.json says what became of it.", err=True)
+    return 1

@@ -1,0 +1,43 @@
+"""scripts/image build | bundle [root] | lock | check | test [NAME …]
+
+Names: sms raspi3b plainboot firstboot destroyed full update root powercut. What each is for: docs/image.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from image import build, checks, debs, trials
+
+
+def main() -> int:
+    match sys.argv[1:]:
+        case ["build"]:
+            if lacks := build.missing():
+                print("Building the image needs:", *lacks, sep="\n  ", file=sys.stderr)
+                return 1
+            print(build.build())
+        case ["check"]:
+            return checks.main()
+        case ["lock"]:
+            kernel = os.environ.get("KERNEL", "debian")
+            found = debs.resolve(build.BUILD / "apt", kernel)
+            debs.lock_file(kernel).write_text(debs.write_lock(found))
+            print(f"{len(found)} packages locked")
+        case ["bundle"]:
+            print(build.bundle())
+        case ["bundle", "root"]:
+            print(build.root_bundle())
+        case ["test", *names] if set(names) <= set(trials.TRIALS):
+            return trials.run(names)
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except debs.LockError as error:
+        sys.exit(f"image: {error}")

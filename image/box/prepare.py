@@ -1,0 +1,236 @@
+"""Before anything else of ours runs: zimbox.toml taken over, the setup code, the slot to run.
+
+The order holds over a power cut: what is taken is first safe on the data partition, then removed
+from the boot partition. Cut in between, the next start takes the same once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from appliance.update import State, give_up, may_roll_back, read_state, write_durably, write_state
+from image.box import wishes as w
+from image.box.slots import Places, point_at, restore_database, traces_as_owner
+
+FILE = "zimbox.toml"
+CODE = "zimbox-setup-code.txt"
+MISTAKE = "zimbox-error.txt"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where on the data partition things are kept."""
+
+    data: Path
+
+    @property
+    def wishes(self) -> Path:
+        return self.data / "system/wishes.json"
+
+    @property
+    def gateway(self) -> Path:
+        return self.data / "config/zimbox.toml"
+
+    @property
+    def code(self) -> Path:
+        """Where the gateway reads the setup code, and removes it once the box is claimed."""
+        return self.data / "zimbox/setup-code"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "zimbox/zimbox.db"
+
+    @property
+    def ssh_key(self) -> Path:
+        return self.data / "system/ssh/authorized_keys"
+
+
+def take_over(boot: Path, keep: Keep, group: int | None = None) -> w.Wishes:
+    """The wishes in force: those of a new zimbox.toml, else the ones kept, else the defaults.
+
+    `boot` must be writable if it holds a zimbox.toml. A mistake in it leaves everything as it was
+    and a file on the boot partition that says what is wrong.
+    """
+    file = boot / FILE
+    if file.exists():
+        try:
+            text = file.read_text("utf-8")
+            taken = w.read(text)
+        except (w.WishError, UnicodeDecodeError) as error:
+            _on_card(boot / MISTAKE, f"{FILE}: {error}\r\n")
+        else:
+            _keep(taken, keep, group)
+            _clean(boot, text)
+    wishes = _kept(keep)
+    if not keep.gateway.exists():
+        _keep(wishes, keep, group)
+    return wishes
+
+
+def _kept(keep: Keep) -> w.Wishes:
+    try:
+        return msgspec.json.decode(keep.wishes.read_bytes(), type=w.Wishes)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return w.Wishes()
+
+
+def _keep(wishes: w.Wishes, keep: Keep, group: int | None) -> None:
+    """Everything on the disk when this returns. Its own copy holds no password of the page."""
+    for file in (keep.wishes, keep.gateway, keep.ssh_key):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    if wishes.ssh_key:
+        write_durably(keep.ssh_key, (wishes.ssh_key + "\n").encode(), 0o600)
+    else:
+        keep.ssh_key.unlink(missing_ok=True)
+    _for_gateway(keep.gateway, w.gateway_config(wishes), group)
+    own = msgspec.structs.replace(wishes, password_hash="")
+    write_durably(keep.wishes, msgspec.json.encode(own), 0o600)
+
+
+def _for_gateway(file: Path, text: str, group: int | None) -> None:
+    write_durably(file, text.encode(), 0o640)
+    if group is not None:
+        os.chown(file, 0, group)
+
+
+def _clean(boot: Path, text: str) -> None:
+    """The secrets off the card: a copy without them stays, the original is overwritten, then gone."""
+    _on_card(boot / f"{FILE}.taken-over", w.without_secrets(text))
+    original = boot / FILE
+    with original.open("r+b") as stream:
+        stream.write(b" " * original.stat().st_size)
+        stream.flush()
+        os.fsync(stream.fileno())
+    original.unlink()
+    (boot / MISTAKE).unlink(missing_ok=True)
+
+
+def _on_card(file: Path, text: str) -> None:
+    """FAT knows no owners and hardly any modes: plain writing, but all or nothing."""
+    fresh = file.with_name(file.name + ".new")
+    with fresh.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+
+
+def setup_code(boot: Path, keep: Keep) -> str:
+    """The code that lets the owner set a password, in the gateway's folder and on the card.
+
+    Made at the first start only; where the gateway's file is gone, the box is claimed. "" then.
+    """
+    if not keep.code.exists() and not keep.database.exists():
+        code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
+        write_durably(keep.code, f"{code}\n".encode(), 0o600)
+        owner = keep.code.parent.stat()
+        os.chown(keep.code, owner.st_uid, owner.st_gid)
+    code = keep.code.read_text().strip() if keep.code.exists() else ""
+    if not code:
+        (boot / CODE).unlink(missing_ok=True)
+    elif not (boot / CODE).exists() or code not in (boot / CODE).read_text():
+        _on_card(boot / CODE, f"ZimBox: {code}\r\n")
+    return code
+
+
+def wants_writing(boot: Path, keep: Keep) -> bool:
+    """Whether the boot partition, mounted to read, must be written to."""
+    unclaimed = keep.code.exists() or not keep.database.exists()
+    return (boot / FILE).exists() or (boot / CODE).exists() != unclaimed
+
+
+def network(wishes: w.Wishes, run: Path) -> None:
+    """What systemd-networkd, wpa_supplicant and timesyncd read, in memory only."""
+    folder = run / "systemd/network"
+    folder.mkdir(parents=True, exist_ok=True)
+    if cable := w.cable_network(wishes.cable):
+        (folder / "10-zimbox-cable.network").write_text(cable)
+    if wifi := w.wpa_supplicant(wishes.wifi):
+        file = run / "zimbox/wpa_supplicant.conf"
+        file.touch(mode=0o600)
+        file.write_text(wifi)
+        (folder / "20-zimbox-wifi.network").write_text(w.WIFI_NETWORK)
+    if wishes.ntp:
+        drop_in = run / "systemd/timesyncd.conf.d/zimbox.conf"
+        drop_in.parent.mkdir(parents=True, exist_ok=True)
+        drop_in.write_text(f"[Time]\nNTP={' '.join(wishes.ntp)}\n")
+
+
+def choose_slot(places: Places) -> State:
+    """The slot to run. A trial that is found here was cut off by a power cut: undone."""
+    state = read_state(places.state)
+    if state.trial is not None:
+        print(
+            f"the update in slot {state.trial} was cut off: back to {state.current}",
+            file=sys.stderr,
+        )
+        if may_roll_back(places.traces_before(), traces_as_owner(places)):
+            restore_database(places)
+        state = give_up(state)
+        write_state(places.state, state)
+    if places.root_trial.exists():
+        # A new root is judged by the release it came with; that becomes `state` when it is confirmed.
+        point_at(places, "built-in")
+        return State()
+    if not places.app(state.current).is_dir():
+        state = State()
+        write_state(places.state, state)
+    point_at(places, state.current)
+    return state
+
+
+@contextlib.contextmanager
+def boot_partition(keep: Keep) -> Iterator[Path]:
+    """Partition 1 of the disk that /data is on; writable only if something is to be written."""
+    device = next(
+        line.split()[0]
+        for line in Path("/proc/mounts").read_text().splitlines()
+        if line.split()[1] == "/data"
+    )
+    target = Path("/boot/firmware")
+    subprocess.run(
+        ["mount", "-t", "vfat", "-o", "ro,umask=077", device[:-1] + "1", target], check=True
+    )
+    try:
+        if wants_writing(target, keep):
+            subprocess.run(["mount", "-o", "remount,rw", target], check=True)
+        yield target
+    finally:
+        os.sync()
+        subprocess.run(["umount", target], check=True)
+
+
+def main() -> None:
+    keep, places = Keep(Path("/data")), Places(Path("/data"), Path("/run/zimbox"))
+    group = grp.getgrnam("zimbox").gr_gid
+    try:
+        with boot_partition(keep) as boot:
+            wishes = take_over(boot, keep, group)
+            setup_code(boot, keep)
+    except (OSError, subprocess.SubprocessError) as error:
+        # A boot partition that cannot be read must not keep the box from sending.
+        print(f"boot partition: {error}", file=sys.stderr)
+        wishes = take_over(Path("/nonexistent"), keep, group)
+    socket.sethostname(wishes.hostname)
+    network(wishes, Path("/run"))
+    for unit in (
+        *(["wpa_supplicant@wlan0.service"] if wishes.wifi.ssid else []),
+        *(["ssh.service"] if wishes.ssh_key else []),
+    ):
+        subprocess.run(["systemctl", "start", "--no-block", unit], check=True)
+    choose_slot(places)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""An update from the file to the confirmed release, or back: every step leaves a state a power cut may meet.
+
+unpacked → trial written → gateway stopped, database saved → new release started → watched →
+confirmed, or everything as before. A start that finds a trial undoes it (`prepare.choose_slot`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from appliance.bundle import BundleRefused, check, load_public_key, unpack
+from appliance.update import (
+    Shown,
+    Slot,
+    confirm,
+    give_up,
+    idle_slot,
+    judge,
+    may_roll_back,
+    read_state,
+    try_slot,
+    write_state,
+)
+from image.box.roots import Result, Roots
+from image.box.slots import Places, point_at, restore_database, save_database, traces_as_owner
+
+# Start, migration and a modem that finds its network: modules take up to three minutes for that.
+PROBATION_SECONDS = 300.0
+LOOK_SECONDS = 2.0
+# The gateway's own time-out for a stop, and then some.
+SYSTEMCTL_SECONDS = 300.0
+
+
+class Gateway(Protocol):
+    """The running gateway, as an update sees it."""
+
+    def stop(self) -> None: ...
+    def start(self) -> None:
+        """Returns when it says that it is ready, or has failed."""
+
+    def shown(self) -> Shown | None: ...
+
+
+class SystemdGateway:
+    """zimbox.service on this box."""
+
+    def __init__(self, url: str = "http://127.0.0.1:80/health") -> None:
+        self._url = url
+
+    def stop(self) -> None:
+        subprocess.run(
+            ["systemctl", "stop", "zimbox.service"], check=True, timeout=SYSTEMCTL_SECONDS
+        )
+
+    def start(self) -> None:
+        subprocess.run(
+            ["systemctl", "reset-failed", "zimbox.service"], check=False, timeout=SYSTEMCTL_SECONDS
+        )
+        # Failing to start is an answer that /health gives, too.
+        subprocess.run(
+            ["systemctl", "start", "zimbox.service"], check=False, timeout=SYSTEMCTL_SECONDS
+        )
+
+    def shown(self) -> Shown | None:
+        try:
+            with urllib.request.urlopen(self._url, timeout=5) as answer:
+                told = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        return read_health(told)
+
+
+def read_health(told: object) -> Shown | None:
+    """/health as an update sees it, with or without the API's envelope around it."""
+    if not isinstance(told, dict):
+        return None
+    body = told.get("data", told)
+    devices = body.get("devices", [])
+    return Shown(
+        str(body.get("version", "")), sum(device.get("status") == "online" for device in devices)
+    )
+
+
+@dataclass(frozen=True)
+class Updater:
+    places: Places
+    gateway: Gateway
+    public_key: Path
+    roots: Roots
+    probation_seconds: float = PROBATION_SECONDS
+    machine: str = platform.machine()
+    python: str = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+    def update(self, file: Path, tell: Callable[[str], None]) -> Result:
+        """All of it; the result is kept for the page. Raises OSError, subprocess.SubprocessError."""
+        result = self._update(file, tell)
+        result.keep(self.places.result)
+        return result
+
+    def _update(self, file: Path, tell: Callable[[str], None]) -> Result:
+        places = self.places
+        places.slots.mkdir(parents=True, exist_ok=True)
+        # A copy that only root can write: what was checked is what is unpacked.
+        own = places.slots / "incoming.zimbox"
+        try:
+            _copy(file, own)
+            tell("checking")
+            manifest = check(
+                own, load_public_key(self.public_key), machine=self.machine, python=self.python
+            )
+            if manifest.content == "root":
+                return self.roots.install(own, manifest, self.gateway.shown(), tell)
+            state = read_state(places.state)
+            slot = idle_slot(state)
+            tell("unpacking")
+            unpack(own, manifest, places.slots, slot)
+        except BundleRefused as refused:
+            return Result(False, refused.code, str(refused))
+        finally:
+            own.unlink(missing_ok=True)
+        return self._try(slot, manifest.version, tell)
+
+    def _try(self, slot: Slot, version: str, tell: Callable[[str], None]) -> Result:
+        places, before = self.places, self.gateway.shown()
+        tell("stopping")
+        self.gateway.stop()
+        state = read_state(places.state)
+        try:
+            save_database(places)
+            write_state(places.state, try_slot(state, slot))
+        except OSError as error:
+            shutil.rmtree(places.saved, ignore_errors=True)
+            self.gateway.start()
+            return Result(
+                False, "NO_SPACE", f"the database could not be saved first: {error}", version
+            )
+        tell("starting")
+        point_at(places, slot)
+        self.gateway.start()
+        missing = self._watch(version, before.online if before else 0, tell)
+        if not missing:
+            write_state(places.state, confirm(try_slot(state, slot)))
+            tell("confirmed")
+            return Result(True, "UPDATED", "", version)
+        return self._back(version, missing, tell)
+
+    def _watch(self, version: str, online_before: int, tell: Callable[[str], None]) -> str:
+        """What is missing at the end of the probation; "" as soon as nothing is."""
+        tell("watching")
+        deadline = time.monotonic() + self.probation_seconds
+        while missing := judge(self.gateway.shown(), version, online_before):
+            if time.monotonic() > deadline:
+                return missing
+            time.sleep(min(LOOK_SECONDS, self.probation_seconds / 10))
+        return ""
+
+    def _back(self, version: str, missing: str, tell: Callable[[str], None]) -> Result:
+        places = self.places
+        tell("going back")
+        self.gateway.stop()
+        data = "kept"
+        if may_roll_back(places.traces_before(), traces_as_owner(places)):
+            restore_database(places)
+            data = "restored"
+        state = give_up(read_state(places.state))
+        write_state(places.state, state)
+        point_at(places, state.current)
+        self.gateway.start()
+        return Result(
+            False, "ROLLED_BACK", f"the new release did not do its work: {missing}", version, data
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Raises BundleRefused where it does not fit. Follows no link: who asks is not root."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as stream, target.open("wb") as copy:  # noqa: PTH123 - a descriptor
+            shutil.copyfileobj(stream, copy)
+    except OSError as error:
+        raise BundleRefused(
+            "NO_SPACE" if error.errno == 28 else "NOT_A_BUNDLE", str(error)
+        ) from None

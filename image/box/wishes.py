@@ -1,0 +1,180 @@
+"""zimbox.toml on the boot partition: what the owner wants of the box, checked, and what follows from it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class WishError(Exception):
+    """zimbox.toml cannot be taken over: what was read, and what is allowed."""
+
+
+class Cable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ethernet. Without an address: DHCP."""
+
+    address: str = ""  # "192.168.1.20/24"
+    gateway: str = ""
+    dns: list[str] = []
+
+
+class Wifi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    ssid: Annotated[str, Meta(max_length=32)] = ""
+    password: str = ""  # a secret
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "FR"
+
+
+class ModemWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    port: str = "/dev/modem"
+    baud: Annotated[int, Meta(ge=0)] = 0
+    pin: Annotated[str, Meta(pattern="^([0-9]{4,8})?$")] = ""  # a secret
+    hat: str = ""
+
+
+class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    hostname: Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "zimbox"
+    time_zone: str = "Europe/Paris"
+    language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
+    password_hash: str = ""  # of the page; a secret: argon2id, as the tool `argon2` writes it
+    ssh_key: str = ""
+    ntp: list[str] = []
+    cable: Cable = Cable()
+    wifi: Wifi = Wifi()
+    modem: list[ModemWish] = msgspec.field(default_factory=lambda: [ModemWish()])
+
+
+SECRETS = ("password", "password_hash", "pin")
+HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
+
+
+def read(text: str) -> Wishes:
+    """Raises WishError."""
+    try:
+        wishes = msgspec.convert(tomllib.loads(text), Wishes)
+    except tomllib.TOMLDecodeError as error:
+        raise WishError(f"not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise WishError(str(error)) from None
+    _check_network(wishes)
+    if wishes.ssh_key and not re.fullmatch(
+        r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?", wishes.ssh_key
+    ):
+        raise WishError("ssh_key: not a public key in one line, such as 'ssh-ed25519 AAAA… name'")
+    if wishes.password_hash and not wishes.password_hash.startswith("$argon2id$"):
+        raise WishError("password_hash: not an argon2id hash ('$argon2id$…')")
+    for modem in wishes.modem:
+        if modem.hat.upper() not in HATS:
+            raise WishError(f"modem.hat: {modem.hat!r} was read; known are {', '.join(HATS[1:])}")
+        if not re.fullmatch(r"/dev/[A-Za-z0-9/_.:+-]+", modem.port):
+            raise WishError(
+                f"modem.port: {modem.port!r} was read; allowed is a device such as /dev/modem"
+            )
+    return wishes
+
+
+def _check_network(wishes: Wishes) -> None:
+    cable, wifi = wishes.cable, wishes.wifi
+    try:
+        if cable.address:
+            if "/" not in cable.address:
+                raise ValueError(f"{cable.address!r} lacks its prefix length, such as /24")
+            ipaddress.ip_interface(cable.address)
+        for address in [*([cable.gateway] if cable.gateway else []), *cable.dns]:
+            ipaddress.ip_address(address)
+    except ValueError as error:
+        raise WishError(f"cable: {error}") from None
+    if cable.gateway and not cable.address:
+        raise WishError("cable: a gateway without an address; leave both out for DHCP")
+    for name in wishes.ntp:
+        if not re.fullmatch(r"[A-Za-z0-9.:-]+", name):
+            raise WishError(f"ntp: {name!r} is not a host name")
+    # The file they go into knows no way to write these.
+    for what, text in (("ssid", wifi.ssid), ("password", wifi.password)):
+        if any(ord(c) < 32 for c in text):
+            raise WishError(f"wifi.{what}: control characters are not allowed")
+    if wifi.password and not 8 <= len(wifi.password.encode()) <= 63:
+        raise WishError("wifi.password: 8 to 63 characters")
+    if wifi.password and not wifi.ssid:
+        raise WishError("wifi: a password without an ssid")
+
+
+def without_secrets(text: str) -> str:
+    """The file as it goes back to the card: every secret is replaced, line by line."""
+    names = "|".join(SECRETS)
+    pattern = rf"^(\s*(?:{names})\s*=\s*)(?!\"\"\s*(?:#|$)).+$"
+    return re.sub(pattern, r'\1"" # taken over, and removed from here', text, flags=re.MULTILINE)
+
+
+# --- what follows from it ---------------------------------------------------------------------------
+
+
+def gateway_config(wishes: Wishes) -> str:
+    """The gateway's own settings (appliance.config)."""
+    quoted = _quoted
+    lines = [
+        "# Made from zimbox.toml on the boot partition; put a new one there to change it.",
+        f"time_zone = {quoted(wishes.time_zone)}",
+        f"language = {quoted(wishes.language)}",
+        "[server]",
+        'listen = "0.0.0.0:80"',
+    ]
+    if wishes.password_hash:
+        lines += ["[page]", f"password_hash = {quoted(wishes.password_hash)}"]
+    for modem in wishes.modem:
+        lines += ["[[modem]]", f"port = {quoted(modem.port)}", f"baud = {modem.baud}"]
+        if modem.pin:
+            lines.append(f"pin = {quoted(modem.pin)}")
+        lines += ["[modem.power]", 'chip = "/dev/gpiochip-header"']
+        if modem.hat:
+            # The 7070 and 7080 are wired and switched as the 7000.
+            hat = modem.hat.upper()
+            lines.append(f"hat = {quoted('SIM7000' if hat in ('SIM7070', 'SIM7080') else hat)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def cable_network(cable: Cable) -> str | None:
+    """systemd.network(5) for a fixed address; None leaves DHCP, which the image has."""
+    if not cable.address:
+        return None
+    lines = [
+        "[Match]",
+        "Type=ether",
+        "[Link]",
+        "RequiredForOnline=no",
+        "[Network]",
+        f"Address={cable.address}",
+    ]
+    lines += [f"Gateway={cable.gateway}"] if cable.gateway else []
+    lines += [f"DNS={address}" for address in cable.dns]
+    return "\n".join(lines) + "\n"
+
+
+def wpa_supplicant(wifi: Wifi) -> str | None:
+    """wpa_supplicant.conf(5); names and passwords in hexadecimal or as P"…" would be, so nothing is lost."""
+    if not wifi.ssid:
+        return None
+    key = f'psk="{wifi.password}"' if wifi.password else "key_mgmt=NONE"
+    kinds = "key_mgmt=WPA-PSK SAE\n\tieee80211w=1" if wifi.password else ""
+    return (
+        f"country={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
+        + (f"\t{kinds}\n" if kinds else "")
+        + "}\n"
+    )
+
+
+WIFI_NETWORK = """[Match]
+Type=wlan
+[Link]
+RequiredForOnline=no
+[Network]
+DHCP=yes
+"""

@@ -1,0 +1,208 @@
+"""`scripts/image check`: what can be known of the card in seconds, without building it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+from image import build, debs
+
+ROOT = build.HERE / "root"
+UNITS = ROOT / "etc/systemd/system"
+
+
+class Wrong(Exception):
+    """A check does not hold; says what is wrong."""
+
+
+class Missing(Exception):
+    """A check that cannot be done on this machine; says what it needs."""
+
+
+def tool(name: str, package: str) -> str:
+    """Where a program is. Raises Missing."""
+    if found := build.find_tool(name):
+        return found
+    raise Missing(f"{name} (apt-get install {package})")
+
+
+def run(*command: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        list(map(str, command)), input=text, text=True, capture_output=True, check=False
+    )
+
+
+def locks() -> str:
+    """The list of packages and its lock fit; every wheel has a hash."""
+    entries, locked = (
+        debs.wanted(debs.WANTED.read_text()),
+        debs.read_lock(debs.lock_file("debian").read_text()),
+    )
+    if missing := debs.missing_from_lock(entries, locked):
+        raise Wrong(f"not locked: {', '.join(missing)}; run scripts/image lock")
+    if len({(deb.kind, deb.name) for deb in locked}) != len(locked):
+        raise Wrong("a package is locked twice")
+    requirements = (build.PROJECT / "requirements/run.txt").read_text()
+    pinned = re.findall(r"^([a-z0-9-]+)==", requirements, re.MULTILINE)
+    for name, block in zip(
+        pinned, re.split(r"^[a-z0-9-]+==", requirements, flags=re.MULTILINE)[1:], strict=True
+    ):
+        if "--hash=sha256:" not in block:
+            raise Wrong(f"requirements/run.txt: {name} has no hash")
+    return f"{len(locked)} packages, {len(pinned)} wheels"
+
+
+def no_addresses() -> str:
+    """No mirror or registry stands in the recipe: both are the build machine's own."""
+    listed = run("git", "-C", build.PROJECT, "ls-files", "image", "scripts/image").stdout.split()
+    for name in listed:
+        for found in re.findall(
+            r"https?://([A-Za-z0-9.-]+)", (build.PROJECT / name).read_text(errors="replace")
+        ):
+            if found not in ("127.0.0.1", "zimbox.local"):
+                raise Wrong(f"{name} names the host {found}")
+    return f"{len(listed)} files"
+
+
+def scripts() -> str:
+    """What the shell runs on the box is at least shell."""
+    files = [build.HERE / "initramfs/init", *sorted((ROOT / "usr/lib/zimbox").iterdir())]
+    for file in files:
+        if (checked := run("sh", "-n", file)).returncode:
+            raise Wrong(checked.stderr)
+    return f"{len(files)} scripts"
+
+
+def units() -> str:
+    """systemd reads every unit without a complaint, with the programs they start in their places."""
+    analyze = tool("systemd-analyze", "systemd")
+    system = Path("/usr/lib/systemd/system")
+    if not (system / "basic.target").exists():
+        raise Missing("systemd's own units (apt-get install systemd)")
+    with tempfile.TemporaryDirectory() as folder:
+        staged = Path(folder)
+        shutil.copytree(system, staged / "usr/lib/systemd/system", symlinks=True)
+        (staged / "lib").symlink_to("usr/lib")
+        shutil.copytree(ROOT, staged, dirs_exist_ok=True)
+        for unit in ("avahi-daemon.service", "wpa_supplicant@.service", "ssh.service"):
+            own = staged / "usr/lib/systemd/system" / unit
+            if not own.exists():
+                own.write_text("[Service]\nExecStart=/bin/sh\n")
+        for program in ("bin/sh", "usr/bin/python3", "usr/sbin/sshd", "usr/sbin/nft"):
+            (staged / program).parent.mkdir(parents=True, exist_ok=True)
+            (staged / program).write_text("#!/bin/sh\n")
+            (staged / program).chmod(0o755)
+        ours = sorted(unit.name for unit in UNITS.iterdir() if unit.is_file())
+        checked = run(analyze, "verify", f"--root={staged}", "--man=no", "--generators=no", *ours)
+    complaints = [
+        line
+        for line in checked.stderr.splitlines()
+        if any(name in line for name in (*ours, "zimbox"))
+    ]
+    if complaints:
+        raise Wrong("\n".join(complaints))
+    return f"{len(ours)} units"
+
+
+def firewall() -> str:
+    """nftables takes the rules."""
+    nft = tool("nft", "nftables")
+    checked = run(nft, "-c", "-f", ROOT / "etc/nftables.conf")
+    if "Operation not permitted" in checked.stderr or "not supported" in checked.stderr:
+        raise Missing(
+            f"nftables in this kernel, and the right to use it: {checked.stderr.splitlines()[0]}"
+        )
+    if checked.returncode:
+        raise Wrong(checked.stderr)
+    return "loaded without a complaint"
+
+
+def overlay() -> str:
+    """The UART overlay fits every board's device tree and does there what it is for."""
+    tool("dtc", "device-tree-compiler")
+    trees = next((build.BUILD / "loose/usr/lib").glob("linux-image-*/broadcom"), None)
+    if trees is None:
+        raise Missing("the kernel's device trees (scripts/image build unpacks them)")
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder) / "zimbox-uart.dtbo"
+        build.overlay(compiled)
+        for board in build.BOARDS:
+            merged = Path(folder) / f"{board}.dtb"
+            applied = run("fdtoverlay", "-i", trees / f"{board}.dtb", "-o", merged, compiled)
+            if applied.returncode:
+                raise Wrong(f"{board}: {applied.stderr}")
+            _uart_is_free(board, merged)
+    return f"{len(build.BOARDS)} boards"
+
+
+def _uart_is_free(board: str, tree: Path) -> None:
+    """PL011 on, on GPIO14/15 alone; mini-UART and Bluetooth off."""
+
+    def value(path: str, name: str, kind: str = "s") -> str:
+        return run("fdtget", "-t", kind, tree, path, name).stdout.strip()
+
+    uart0, uart1, pins = (
+        value("/__symbols__", label) for label in ("uart0", "uart1", "uart0_gpio14")
+    )
+    seen = {
+        "uart0": (value(uart0, "status"), "okay"),
+        "uart1": (value(uart1, "status"), "disabled"),
+        "pins of uart0": (value(uart0, "pinctrl-0", "x"), value(pins, "phandle", "x")),
+    }
+    if "bluetooth" in run("fdtget", "-l", tree, uart0).stdout.split():
+        seen["bluetooth"] = (value(f"{uart0}/bluetooth", "status"), "disabled")
+    for what, (is_, should) in seen.items():
+        if is_ != should:
+            raise Wrong(f"{board}: {what} is {is_!r}, not {should!r}")
+
+
+def card() -> str:
+    """The partitions leave no gap in what the files say of each other."""
+    config = (build.HERE / "genimage.cfg").read_text()
+    cmdline = (build.HERE / "boot/cmdline.txt").read_text()
+    for name, text in (("genimage.cfg", config), ("cmdline.txt", cmdline)):
+        if "@SIGNATURE@" not in text:
+            raise Wrong(f"{name} does not take the disk's signature")
+    if re.findall(r"partition ([a-z-]+) \{", config) != ["boot", "root-a", "root-b", "data"]:
+        raise Wrong("the initramfs counts on boot, root-a, root-b, data in this order")
+    if len(cmdline.splitlines()) != 1:
+        raise Wrong("cmdline.txt: the firmware reads one line")
+    if "serial0" in cmdline or "ttyAMA0" in cmdline:
+        raise Wrong("cmdline.txt puts a console on the modem's line")
+    for name in re.findall(r"dtoverlay=(\S+)", (build.HERE / "boot/config.txt").read_text()):
+        if not (build.HERE / f"boot/{name}.dtso").exists():
+            raise Wrong(f"config.txt loads {name}, which is not there")
+    ElementTree.parse(ROOT / "etc/avahi/services/zimbox.service")
+    return "4 partitions"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "locks": locks,
+    "no addresses": no_addresses,
+    "scripts": scripts,
+    "units": units,
+    "firewall": firewall,
+    "overlay": overlay,
+    "card": card,
+}
+
+
+def main() -> int:
+    """Every check, a line each. 1 if one does not hold; what could not be looked at is said loudly."""
+    wrong = skipped = 0
+    for name, look in CHECKS.items():
+        try:
+            print(f"{name}: {look()}")
+        except Missing as error:
+            skipped += 1
+            print(f"{name}: NOT CHECKED, this machine lacks {error}")
+        except Wrong as error:
+            wrong += 1
+            print(f"{name}: WRONG\n{error}")
+    print(f"{len(CHECKS) - wrong - skipped} passed, {wrong} failed, {skipped} skipped")
+    return 1 if wrong else 0

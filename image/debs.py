@@ -1,0 +1,266 @@
+"""Debian's packages for the card: resolved once into packages.lock, fetched by hash ever after.
+
+The mirror is the one this machine's apt is configured with; no address stands in the project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HERE = Path(__file__).resolve().parent
+WANTED = HERE / "packages.txt"
+# Label of the source in apt's configuration, suite, components.
+DEBIAN = (
+    ("Debian", "trixie", "main non-free-firmware"),
+    ("Debian", "trixie-updates", "main non-free-firmware"),
+    ("Debian-Security", "trixie-security", "main non-free-firmware"),
+)
+# Raspberry Pi's own kernel, firmware and overlays, for the Pi 5; needs their archive in apt's sources.
+SOURCES = {
+    "debian": DEBIAN,
+    "rpi": (*DEBIAN, ("Raspberry Pi Foundation", "trixie", "main")),
+}
+KERNELS = {"debian": "linux-image-arm64", "rpi": "linux-image-rpi-v8"}
+# What dpkg needs to set anything up. apt counts itself in, but a read-only root has no use for it.
+ESSENTIAL = "?and(?essential,?not(?name(^apt$)))"
+
+Kind = Literal["install", "unpack"]
+
+
+KEYRINGS = {
+    "Debian": "debian-archive-keyring.gpg",
+    "Debian-Security": "debian-archive-keyring.gpg",
+    "Raspberry Pi Foundation": "raspberrypi-archive-keyring.gpg",
+}
+
+
+def lock_file(kernel: str) -> Path:
+    """packages.lock, or its sister for another kernel. Raises LockError for one there is not."""
+    if kernel not in SOURCES:
+        raise LockError(f"KERNEL={kernel}: there are {', '.join(SOURCES)}")
+    return HERE / ("packages.lock" if kernel == "debian" else f"packages-{kernel}.lock")
+
+
+class LockError(Exception):
+    """The lock, the list and what Debian offers do not fit; says which package."""
+
+
+@dataclass(frozen=True)
+class Deb:
+    kind: Kind
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def line(self) -> str:
+        return f"{self.kind} {self.name}={self.version} sha256:{self.sha256}"
+
+
+def wanted(text: str) -> list[tuple[Kind, str]]:
+    """The list as (kind, package). Raises LockError on a line that is neither."""
+    entries: list[tuple[Kind, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match line.split("#")[0].split():
+            case []:
+                continue
+            case ["install" | "unpack" as kind, name]:
+                entries.append((kind, name))
+            case _:
+                raise LockError(
+                    f"{WANTED.name}:{number}: {line!r} is not 'install NAME' or 'unpack NAME'"
+                )
+    return entries
+
+
+def read_lock(text: str) -> list[Deb]:
+    """Every line of packages.lock. Raises LockError on one that is not NAME=VERSION with a hash."""
+    debs = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        found = re.fullmatch(
+            r"(install|unpack) ([a-z0-9][a-z0-9.+-]+)=(\S+) sha256:([0-9a-f]{64})", line
+        )
+        if not found:
+            raise LockError(
+                f"packages.lock:{number}: {line!r} is not 'KIND NAME=VERSION sha256:HASH'"
+            )
+        kind: Kind = "install" if found[1] == "install" else "unpack"
+        debs.append(Deb(kind, found[2], found[3], found[4]))
+    return debs
+
+
+def missing_from_lock(entries: list[tuple[Kind, str]], debs: list[Deb]) -> list[str]:
+    """Names on the list that the lock does not hold. The kernel's name carries its version."""
+    held = {(deb.kind, deb.name) for deb in debs}
+    kernels = [deb for deb in debs if deb.kind == "unpack" and deb.name.startswith("linux-image-")]
+    return [
+        name
+        for kind, name in entries
+        if (kind, name) not in held and not (name in KERNELS.values() and len(kernels) == 1)
+    ]
+
+
+class Apt:
+    """apt for arm64 trixie in a folder of its own; the machine's own packages are never touched."""
+
+    def __init__(self, folder: Path, kernel: str) -> None:
+        self.folder = folder = folder.resolve()
+        for name in ("lists/partial", "archives/partial", "etc"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
+        sources = SOURCES[kernel]
+        mirrors = _mirrors({label for label, _, _ in sources})
+        lines = [
+            f"deb [signed-by=/usr/share/keyrings/{KEYRINGS[label]}] {mirrors[label]} {suite} {components}"
+            for label, suite, components in sources
+        ]
+        (folder / "etc/sources.list").write_text("\n".join(lines) + "\n")
+        (folder / "etc/apt.conf").write_text(
+            f"""
+            Dir::State::Lists "{folder}/lists"; Dir::State::status "{folder}/status";
+            Dir::Cache "{folder}"; Dir::Cache::archives "{folder}/archives";
+            Dir::Etc::SourceList "{folder}/etc/sources.list"; Dir::Etc::SourceParts "/dev/null";
+            Dir::Etc::Preferences "/dev/null"; Dir::Etc::PreferencesParts "/dev/null";
+            APT::Architecture "arm64"; APT::Architectures {{ "arm64"; }};
+            APT::Install-Recommends "false"; APT::Sandbox::User "root"; Acquire::Languages "none";
+            """
+        )
+
+    def run(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
+        environment = os.environ | {"APT_CONFIG": str(self.folder / "etc/apt.conf"), "LC_ALL": "C"}
+        done = subprocess.run(
+            [tool, *arguments],
+            env=environment,
+            cwd=cwd,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise LockError(f"{tool} {' '.join(arguments[:3])} …: {done.stderr.strip()[:500]}")
+        return done.stdout
+
+
+def _mirrors(labels: set[str]) -> dict[str, str]:
+    """Where this machine's apt takes each source from. Raises LockError for one it does not know."""
+    shown = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"],
+        text=True, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    found = dict(line.split("|") for line in shown.splitlines())
+    if missing := sorted(labels - found.keys()):
+        raise LockError(
+            f"apt on this machine has no source {', '.join(missing)}; try apt-get update"
+        )
+    return {label: found[label] for label in labels}
+
+
+def resolve(folder: Path, kernel: str) -> list[Deb]:
+    """What the list comes to today, dependencies and essential packages included."""
+    apt = Apt(folder, kernel)
+    apt.run("apt-get", "update")
+    entries = wanted(WANTED.read_text())
+    install = [name for kind, name in entries if kind == "install"]
+    planned = apt.run("apt-get", "install", "--print-uris", "-qq", "-y", ESSENTIAL, *install)
+    unpack = [name for kind, name in entries if kind == "unpack" and name not in KERNELS.values()]
+    unpack.append(_kernel_of_the_day(apt, KERNELS[kernel]))
+    debs = _hashed(apt, "install", [f"{name}={version}" for name, version in _files(planned)])
+    return sorted(debs + _hashed(apt, "unpack", unpack), key=lambda deb: (deb.kind, deb.name))
+
+
+def _kernel_of_the_day(apt: Apt, name: str) -> str:
+    """linux-image-arm64 and its like only point at the kernel."""
+    found = re.search(
+        r"Depends: (linux-image-\S+)", apt.run("apt-cache", "depends", "--important", name)
+    )
+    if not found:
+        raise LockError(f"{name} depends on no kernel")
+    return found[1]
+
+
+def _hashed(apt: Apt, kind: Kind, names: list[str]) -> list[Deb]:
+    shown = apt.run("apt-get", "download", "--print-uris", "-qq", *names)
+    hashes = re.findall(r" SHA256:([0-9a-f]{64})$", shown, re.MULTILINE)
+    return [Deb(kind, *file, sha256) for file, sha256 in zip(_files(shown), hashes, strict=True)]
+
+
+def _files(shown: str) -> list[tuple[str, str]]:
+    """(name, version) of each line `'URI' FILE SIZE HASH`."""
+    return [
+        (found[1], found[2].replace("%3a", ":"))
+        for found in re.finditer(
+            r"^'[^']+' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb \d+ ", shown, re.MULTILINE
+        )
+    ]
+
+
+def write_lock(debs: list[Deb]) -> str:
+    head = (
+        "# Made by `scripts/image lock` from packages.txt: what a build takes, and nothing else.\n"
+    )
+    return head + "".join(f"{deb.line}\n" for deb in debs)
+
+
+def fetch(debs: list[Deb], pool: Path, folder: Path, kernel: str) -> None:
+    """Every locked .deb into `pool`, by hash; asks the mirror only for what is not there yet.
+
+    Keep the pool with a release: Debian drops old versions. Raises LockError for one it no longer has.
+    """
+    pool.mkdir(parents=True, exist_ok=True)
+    absent = [deb for deb in debs if not _is(pool / f"{deb.sha256}.deb", deb.sha256)]
+    if not absent:
+        return
+    apt = Apt(folder, kernel)
+    apt.run("apt-get", "update")
+    incoming = apt.folder / "incoming"
+    shutil.rmtree(incoming, ignore_errors=True)
+    incoming.mkdir()
+    apt.run(
+        "apt-get", "download", "-qq", *(f"{deb.name}={deb.version}" for deb in absent), cwd=incoming
+    )
+    for file in incoming.glob("*.deb"):
+        file.rename(pool / f"{_sha256(file)}.deb")
+    if lost := [deb.name for deb in absent if not _is(pool / f"{deb.sha256}.deb", deb.sha256)]:
+        raise LockError(f"fetched, but not with the locked hash: {', '.join(lost)}")
+
+
+def repository(debs: list[Deb], pool: Path, folder: Path) -> None:
+    """A flat apt repository of exactly these files, for mmdebstrap: no other version can get in."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    entries = []
+    for deb in debs:
+        source = pool / f"{deb.sha256}.deb"
+        target = folder / f"{deb.name}_{deb.sha256[:12]}.deb"
+        os.link(source, target)
+        control = subprocess.run(
+            ["dpkg-deb", "-f", target], text=True, capture_output=True, check=True
+        ).stdout
+        entries.append(
+            f"{control.strip()}\nFilename: ./{target.name}\nSize: {target.stat().st_size}\nSHA256: {deb.sha256}\n"
+        )
+    packages = folder / "Packages"
+    packages.write_text("\n".join(entries))
+    # mmdebstrap takes as essential only what says that it comes from the suite.
+    (folder / "Release").write_text(
+        "Suite: trixie\nCodename: trixie\n"
+        f"SHA256:\n {_sha256(packages)} {packages.stat().st_size} Packages\n"
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is(file: Path, sha256: str) -> bool:
+    return file.exists() and _sha256(file) == sha256

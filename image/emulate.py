@@ -1,0 +1,282 @@
+"""The card in QEMU: a machine with a modem on its serial line, and a way to ask what goes on inside.
+
+Kernel, initramfs and device tree are given to QEMU as the Pi's firmware would load them; that
+firmware itself (start.elf, config.txt, overlays) is not part of any emulation.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from image.build import BUILD, SIGNATURE
+
+Board = Literal["virt", "raspi3b"]
+# Decided by health, not by the clock: a busy build machine is ten times slower than an idle one.
+BOOT_SECONDS = 900
+SECTOR = 512
+
+# A unit that only the tests add (systemd.system-credentials(7), by the kernel's command line): it
+# connects out to the test and runs what comes over the line. The image has no such door.
+PROBE = """[Unit]
+After=basic.target network.target
+StartLimitIntervalSec=0
+[Service]
+Restart=always
+RestartSec=1
+ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/10.0.2.100/9000;while IFS= read -r l<&3;do \
+eval "$l" >&3 2>&1 </dev/null;printf "\\n@@%%s@@\\n" $? >&3;done'
+"""
+
+
+class EmulationError(Exception):
+    """The box did not do in time what was waited for; the folder has its console."""
+
+
+@dataclass
+class Machine:
+    """One running QEMU. `folder` holds the card, the sockets and the console's log."""
+
+    board: Board
+    folder: Path
+    card: Path
+    http_port: int
+    modem: Path | None = None  # the simulated modem's serial port
+    drive: str = ""  # QEMU's own words for the card, where it is not a plain file
+    memory_mb: int = 1024
+    _process: subprocess.Popen[bytes] | None = None
+    _probe: socket.socket | None = None
+    started: float = field(default=0.0)
+
+    def start(self) -> None:
+        boot = BUILD / "card/boot"
+        arguments = [
+            "-kernel",
+            boot / "vmlinuz",
+            "-initrd",
+            boot / "initrd.img",
+            "-append",
+            self._command_line(),
+        ]
+        drive = (
+            self.drive
+            or f"file={self.card},format=raw,if={'sd' if self.board == 'raspi3b' else 'none'},id=card"
+        )
+        net = (
+            f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.http_port}-:80,"
+            "guestfwd=tcp:10.0.2.100:9000-chardev:probe"
+        )
+        serial = f"serial,id=modem,path={self.modem}" if self.modem else "null,id=modem"
+        arguments += [
+            "-chardev", serial, "-chardev", f"socket,id=probe,path={self.folder}/probe,server=on,wait=off",
+            "-serial", "chardev:modem", "-drive", drive, "-netdev", net,
+        ]  # fmt: skip
+        if self.board == "virt":
+            arguments += [
+                "-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", str(self.memory_mb),
+                "-device", "virtio-blk-pci,drive=card", "-device", "virtio-net-pci,netdev=net",
+                "-chardev", f"file,id=console,path={self.folder}/console.log", "-device", "pci-serial,chardev=console",
+            ]  # fmt: skip
+        else:
+            tree = self.folder / "board.dtb"
+            subprocess.run(
+                [
+                    "fdtoverlay",
+                    "-i",
+                    boot / "bcm2837-rpi-3-b.dtb",
+                    "-o",
+                    tree,
+                    boot / "overlays/zimbox-uart.dtbo",
+                ],
+                check=True,
+            )
+            arguments += ["-M", "raspi3b", "-dtb", tree, "-device", "usb-net,netdev=net"]
+        with (self.folder / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["qemu-system-aarch64", "-display", "none", "-monitor", "none", *map(str, arguments)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+        self.started = time.monotonic()
+
+    def _command_line(self) -> str:
+        unit = base64.b64encode(PROBE.encode()).decode()
+        words = [
+            f"zimbox.disk={SIGNATURE}", "panic=10", "systemd.show_status=no", "systemd.ssh_auto=no",
+            f"systemd.set_credential_binary=systemd.extra-unit.probe.service:{unit}", "systemd.wants=probe.service",
+        ]  # fmt: skip
+        # QEMU's model of the Pi's power block restarts a guest whose watchdog is armed.
+        words += (
+            ["console=ttyS0"]
+            if self.board == "virt"
+            else ["console=tty1", "module_blacklist=bcm2835_wdt"]
+        )
+        return " ".join(words)
+
+    def ask(self, command: str, seconds: float = 300) -> str:
+        """Run a shell line inside as root; its output. Raises EmulationError when nothing answers."""
+        deadline = time.monotonic() + seconds
+        if self._probe is None:
+            self._probe = socket.socket(socket.AF_UNIX)
+            self._probe.connect(str(self.folder / "probe"))
+        self._probe.settimeout(1)
+        self._probe.sendall(command.encode() + b"\n")
+        said = b""
+        while b"@@\n" not in said:
+            if time.monotonic() > deadline:
+                raise EmulationError(
+                    f"{command!r} was not answered in {seconds:.0f} s: {said[-200:]!r}"
+                )
+            with contextlib.suppress(TimeoutError):
+                said += self._probe.recv(65536)
+        return said.decode(errors="replace").rpartition("\n@@")[0].strip()
+
+    def get(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        seconds: float = 30,
+    ) -> Any:
+        """JSON over the forwarded port. Raises OSError, ValueError."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}",
+            headers={"Content-Type": "application/json", **(headers or {})},
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return json.load(answer)
+
+    def wait_http(self, path: str = "/health", seconds: float = BOOT_SECONDS) -> float:
+        """Seconds from switching on to the first answer of 200. Raises EmulationError."""
+        while time.monotonic() - self.started < seconds:
+            if self._process is None or self._process.poll() is not None:
+                raise EmulationError(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-500:]}")
+            try:
+                self.get(path)
+            except (OSError, ValueError):
+                time.sleep(0.5)
+            else:
+                return time.monotonic() - self.started
+        raise EmulationError(
+            f"no 200 from {path} within {seconds:.0f} s; console: {self.folder}/console.log"
+        )
+
+    def raw(self, path: str, headers: Mapping[str, str], body: object = None) -> tuple[int, str]:
+        """Status and text of an answer, whatever it is. Raises OSError."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}",
+            headers=dict(headers),
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+    def wait_answer(self, seconds: float = BOOT_SECONDS) -> None:
+        """Until HTTP answers at all. Raises EmulationError."""
+        while time.monotonic() - self.started < seconds:
+            try:
+                self.raw("/", {})
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        raise EmulationError(
+            f"no answer within {seconds:.0f} s; console: {self.folder}/console.log"
+        )
+
+    def hang_up(self) -> None:
+        """Forget the line to the probe: a restart inside has ended it."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    def pull_the_plug(self) -> None:
+        """kill -9: what the guest had not handed over is gone."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        self.hang_up()
+
+
+@contextlib.contextmanager
+def machine(
+    board: Board, folder: Path, card: Path, modem: Path | None = None, drive: str = ""
+) -> Iterator[Machine]:
+    found = Machine(board, folder, card, free_port(), modem, drive)
+    found.start()
+    try:
+        yield found
+    finally:
+        found.pull_the_plug()
+
+
+def fresh_card(folder: Path, size_mb: int = 2048) -> Path:
+    """A copy of the image on a "card" of this size; QEMU wants powers of two for SD."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = folder / "card.img"
+    shutil.copyfile(BUILD / "zimbox.img", card)
+    os.truncate(card, size_mb << 20)
+    return card
+
+
+def data_offset(card: Path) -> int:
+    """Where partition 4 begins, in bytes (the MBR's fourth entry)."""
+    with card.open("rb") as stream:
+        stream.seek(446 + 3 * 16 + 8)
+        return int.from_bytes(stream.read(4), "little") * SECTOR
+
+
+def boot_file(card: Path, name: str, content: str | None = None) -> str | None:
+    """Write a file on the FAT partition, or read it; None where there is none."""
+    where = f"{card}@@{8192 * SECTOR}"
+    if content is not None:
+        subprocess.run(
+            ["mcopy", "-o", "-i", where, "-", f"::{name}"], input=content.encode(), check=True
+        )
+        return content
+    shown = subprocess.run(["mtype", "-i", where, f"::{name}"], capture_output=True, check=False)
+    return shown.stdout.decode() if shown.returncode == 0 else None
+
+
+@contextlib.contextmanager
+def simulated_modem(folder: Path, *options: str) -> Iterator[tuple[Path, Path]]:
+    """`zimbox simulate` beside QEMU: its serial port and the journal of its network."""
+    link, journal = folder / "modem", folder / "journal"
+    with (folder / "simulator.log").open("ab") as log:
+        process = subprocess.Popen(
+            [".venv/bin/zimbox", "simulate", "--link", link, "--journal", journal, *options],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not link.exists():
+            if time.monotonic() > deadline:
+                raise EmulationError("the simulated modem did not start")
+            time.sleep(0.2)
+        yield link, journal
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,178 @@
+"""Received texts: joined in any order, kept once, obeyed when they say STOP."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+import pytest
+
+from appliance.box import Box
+from appliance.clock import ManualClock
+from appliance.config import Config, ModemSettings
+from appliance.devices import Attached
+from appliance.inbox import Inbox
+from appliance.orders import InboxFilter
+from appliance.store import archive, blocked, clients, inbound
+from appliance.store import devices as device_table
+from appliance.store.database import Database
+from appliance.vault import Vault
+from modem import pdu
+from modem.alphabet import Alphabet
+from modem.device import Device
+from modem.interface import Received
+from modem.pdu import Concatenation, Deliver
+from modem.timing import Line
+
+SIM = "8933010000000001"
+SENDER = "+33698765432"
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Receiver:
+    """An inbox over a real store; PDUs are handed to it as a modem would."""
+
+    def __init__(self, box: Box, attached: Attached) -> None:
+        self.box = box
+        self.attached = attached
+        self.inbox = Inbox(box)
+
+    async def receive(
+        self, text: str, together: Concatenation | None = None, sender: str = SENDER
+    ) -> None:
+        alphabet = Alphabet.GSM7 if text.isascii() else Alphabet.UCS2
+        deliver = Deliver(
+            sender=sender,
+            text=text,
+            data=b"",
+            sent_at=AT,
+            concatenation=together,
+            alphabet=alphabet,
+            dcs=0,
+            pid=0,
+            flash=False,
+        )
+        await self.hear(pdu.encode_deliver(deliver).hex)
+
+    async def hear(self, hex_digits: str) -> None:
+        await self.inbox.receive(self.attached, Received(hex_digits, None, SIM))
+
+    async def texts(self, scope: int = 2) -> list[Row]:
+        rows, _, _ = await self.box.db.read(inbound.page, scope, InboxFilter())
+        return rows
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    db = await Database.open(tmp_path / "zimbox.db")
+    clock = ManualClock()
+    for name in ("one", "two"):
+        await db.write(clients.add_client, name, clock.now())
+    device = await db.write(device_table.known, "860123456789012", "modem", False, clock.now())
+    box = Box(Config(), clock, db, await db.read(archive.marks), Vault(tmp_path / "secret.key"))
+    attached = Attached(box, ModemSettings(), Device(Line("/nowhere")), test=False)
+    attached.number = device["id"]
+    yield Receiver(box, attached)
+    await attached.modem.stop()
+    await db.close()
+
+
+async def test_parts_in_any_order_become_one_text(receiver: Receiver) -> None:
+    words = [f"part {k} of a long text; " for k in range(1, 7)]
+    order = list(range(6))
+    random.Random(4).shuffle(order)
+    for k in order:
+        await receiver.receive(words[k], Concatenation(7, 6, k + 1))
+    (row,) = await receiver.texts()
+    assert row["body"] == "".join(words)
+    assert not row["incomplete"]
+
+
+async def test_a_character_cut_between_two_parts_is_whole_again(receiver: Receiver) -> None:
+    def part(number: int, units: bytes) -> str:
+        deliver = Deliver(
+            sender=SENDER,
+            text=None,
+            data=units,
+            sent_at=AT,
+            concatenation=Concatenation(9, 2, number),
+            alphabet=Alphabet.OCTETS,
+            dcs=0,
+            pid=0,
+            flash=False,
+        )
+        # 8-bit data with the coding octet turned to UCS-2: as a sender that cuts through a pair.
+        return pdu.encode_deliver(deliver).hex.replace("0004", "0008", 1)
+
+    units = "ok 😀".encode("utf-16-be")
+    for number, piece in ((1, units[:8]), (2, units[8:])):
+        await receiver.hear(part(number, piece))
+    (row,) = await receiver.texts()
+    assert row["body"] == "ok 😀"
+
+
+async def test_the_same_pdu_twice_is_one_message(receiver: Receiver) -> None:
+    await receiver.receive("bonjour")
+    await receiver.receive("bonjour")
+    assert len(await receiver.texts()) == 1
+
+
+async def test_a_missing_part_is_given_up_and_marked(receiver: Receiver) -> None:
+    await receiver.receive("begin ", Concatenation(7, 3, 1))
+    await receiver.receive(" end", Concatenation(7, 3, 3))
+    assert await receiver.texts() == []
+    before = receiver.box.clock.now() + 1
+    await receiver.box.db.write(receiver.inbox.give_up_waiting, before)
+    (row,) = await receiver.texts()
+    assert (row["body"], row["incomplete"]) == ("begin […] end", 1)
+
+
+@pytest.mark.parametrize("word", ["STOP", "stop.", " Stop ! ", "ARRÊT", "arret", "unsubscribe"])
+async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word: str) -> None:
+    await receiver.receive(word)
+    for scope in (2, 4):
+        assert await receiver.box.db.read(blocked.is_blocked, scope, SENDER)
+    assert not await receiver.box.db.read(blocked.is_blocked, 3, SENDER), "test mode is apart"
+    assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
+
+
+async def test_start_takes_the_opt_out_back_but_no_clients_own_block(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(blocked.add, 4, SENDER, "", "api", now)
+    await receiver.receive("STOP")
+    await receiver.receive("start")
+    assert not await db.read(blocked.is_blocked, 2, SENDER)
+    assert await db.read(blocked.is_blocked, 4, SENDER)
+
+
+async def test_stop_within_a_sentence_is_a_sentence(receiver: Receiver) -> None:
+    await receiver.receive("please stop by tomorrow")
+    assert not await receiver.box.db.read(blocked.is_blocked, 2, SENDER)
+
+
+async def test_an_answer_belongs_to_who_wrote_last(receiver: Receiver) -> None:
+    db, clock = receiver.box.db, receiver.box.clock
+    for client, scope in ((1, 2), (2, 4)):
+        await db.write(inbound.wrote, False, receiver.attached.number, SENDER, scope, clock.now())
+        await receiver.receive(f"to {client}")
+    assert [r["body"] for r in await receiver.texts(2)] == ["to 1"]
+    assert [r["body"] for r in await receiver.texts(4)] == ["to 2"]
+
+
+async def test_what_cannot_be_decoded_is_kept_raw_and_stops_nothing(receiver: Receiver) -> None:
+    await receiver.hear("00FF")
+    await receiver.receive("after")
+
+    def raw(db: Connection) -> list[str]:
+        return [row["hex"] for row in db.execute("SELECT hex FROM undecodable")]
+
+    assert await receiver.box.db.read(raw) == ["00FF"]
+    assert [r["body"] for r in await receiver.texts()] == ["after"]
+
+
+async def test_an_alphanumeric_sender_is_kept_as_it_is(receiver: Receiver) -> None:
+    await receiver.receive("solde 3 EUR", sender="Operator")
+    assert [r["sender"] for r in await receiver.texts()] == ["Operator"]

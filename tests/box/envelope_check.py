@@ -1,0 +1,24 @@
+"""A check of ours for schemathesis: whatever it asks, the answer is in the envelope."""
+
+import json
+from typing import Any
+
+import schemathesis
+
+
+@schemathesis.check
+def in_the_envelope(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
+    """Failures are `{"success": false, "error": {…}}`, and successes under /v1 say so."""
+    if response.status_code in (200, 202) and not case.path.startswith("/v1"):
+        return
+    if response.status_code == 204 or case.method == "HEAD" or case.path == "/v1/sms/export":
+        return
+    body = json.loads(response.content)
+    if response.status_code < 400:
+        assert body["success"] is True, body
+        return
+    assert body.keys() == {"success", "error"} and body["success"] is False, body
+    assert {"code", "message"} <= body["error"].keys() <= {"code", "message", "details"}, body
+    assert body["error"]["message"], body

@@ -1,0 +1,194 @@
+"""api.md, bulk and resend: one test a rule, over HTTP, against the box as a user starts it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.box.running import Client, RunningBox, code
+from tests.box.when import ahead
+
+ONE, TWO = "+33612345678", "+33698765432"
+BULK, PERSONALIZED = "/sms/send-bulk", "/sms/send-bulk-personalized"
+AT_ONCE = 2.0  # seconds for a batch of 1,000, on a machine that does other things as well
+
+
+def test_recipients_with_one_message_are_202_with_every_field(client: Client) -> None:
+    answer = client.post(BULK, {"recipients": [ONE, TWO], "message": "x", "metadata": {"a": 1}})
+    assert answer.status_code == 202
+    told = answer.json()
+    assert told.keys() >= {
+        *("success", "batch_id", "total_recipients", "total_messages", "queued_messages"),
+        *("failed_messages", "message_ids", "messages", "queued_at"),
+    }
+    assert (told["total_recipients"], told["total_messages"]) == (2, 2)
+    assert (told["queued_messages"], told["failed_messages"]) == (2, 0)
+    first, second = told["message_ids"]
+    assert told["messages"] == [
+        {"message_id": first, "to": ONE, "status": "queued"},
+        {"message_id": second, "to": TWO, "status": "queued"},
+    ]
+    status = client.status(second)
+    assert (status["batch_id"], status["metadata"]) == (told["batch_id"], {"a": 1})
+
+
+@pytest.mark.parametrize("path", [BULK, PERSONALIZED])
+def test_messages_with_their_own_texts_priorities_and_metadata(client: Client, path: str) -> None:
+    told = client.post(
+        path,
+        {
+            "messages": [
+                {"to": ONE, "message": "a", "priority": "urgent", "metadata": {"n": 1}},
+                {"to": TWO, "message": "b"},
+            ],
+            "priority": 5,
+            "metadata": {"common": True},
+        },
+    ).json()
+    first, second = (client.status(message_id) for message_id in told["message_ids"])
+    assert (first["message"], first["priority"], first["metadata"]) == ("a", "urgent", {"n": 1})
+    assert (second["message"], second["priority"]) == ("b", "bulk")
+    assert second["metadata"] == {"common": True}
+
+
+def test_a_bulk_may_be_scheduled(client: Client) -> None:
+    due = ahead(days=1)
+    told = client.post(BULK, {"recipients": [ONE], "message": "x", "scheduled_at": due}).json()
+    assert client.status(told["message_ids"][0])["scheduled_at"] == due
+
+
+def test_more_than_100_recipients_are_400_too_many_recipients(shared: Client) -> None:
+    numbers = [f"+3361200{n:04}" for n in range(101)]
+    answer = shared.post(BULK, {"recipients": numbers, "message": "x"})
+    assert code(answer, 400) == "TOO_MANY_RECIPIENTS"
+
+
+@pytest.mark.parametrize("path", [BULK, PERSONALIZED])
+def test_more_than_1000_messages_are_400_too_many_recipients(shared: Client, path: str) -> None:
+    entry = {"to": ONE, "message": "x"}
+    answer = shared.post(path, {"messages": [entry] * 1001})
+    assert code(answer, 400) == "TOO_MANY_RECIPIENTS"
+
+
+def test_a_batch_of_1000_is_answered_in_well_under_two_seconds(client: Client) -> None:
+    entries = [{"to": f"+3361201{n:04}", "message": f"Nr {n}"} for n in range(1000)]
+    begun = time.monotonic()
+    told = client.post(BULK, {"messages": entries, "scheduled_at": ahead(days=1)}).json()
+    assert time.monotonic() - begun < AT_ONCE
+    assert told["queued_messages"] == len(set(told["message_ids"])) == 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({}, {"message": "x"}, {"recipients": [], "message": "x"}, {"messages": []}),
+        *({"recipients": [ONE]}, {"recipients": ONE, "message": "x"}, {"messages": {}}),
+        {"recipients": [ONE], "message": "x", "messages": [{"to": ONE, "message": "x"}]},
+    ],
+)
+def test_a_bulk_of_neither_form_is_400_invalid_request(
+    shared: Client, body: dict[str, object]
+) -> None:
+    assert code(shared.post(BULK, body), 400) == "INVALID_REQUEST"
+
+
+def test_a_refused_entry_is_failed_in_its_place_and_the_others_go(client: Client) -> None:
+    client.post("/blocklist", {"number": TWO})
+    entries: list[object] = [
+        {"to": "0612", "message": "x"},
+        {"to": ONE, "message": "x"},
+        {"to": TWO, "message": "x"},
+        {"to": ONE, "message": "x" * 1601},
+        {"to": ONE},
+        "nonsense",
+    ]
+    answer = client.post(BULK, {"messages": entries})
+    assert answer.status_code == 202
+    told = answer.json()
+    assert [entry["status"] for entry in told["messages"]] == ["failed", "queued", *["failed"] * 4]
+    assert [entry.get("error", {}).get("code") for entry in told["messages"]] == [
+        *("INVALID_PHONE_NUMBER", None, "BLOCKED_NUMBER", "MESSAGE_TOO_LONG"),
+        *("INVALID_REQUEST", "INVALID_REQUEST"),
+    ]
+    assert all(entry["error"]["message"] for entry in told["messages"] if "error" in entry)
+    assert (told["queued_messages"], told["failed_messages"]) == (1, 5)
+
+
+def test_if_none_can_go_the_first_entrys_code_has_its_own_status(client: Client) -> None:
+    client.post("/blocklist", {"number": ONE})
+    bad = [{"to": ONE, "message": "x"}, {"to": "0612", "message": "x"}]
+    assert code(client.post(BULK, {"messages": bad}), 403) == "BLOCKED_NUMBER"
+    assert code(client.post(BULK, {"messages": bad[::-1]}), 400) == "INVALID_PHONE_NUMBER"
+    assert client.get("/sms/history").json()["pagination"]["total_items"] == 0
+
+
+def test_the_same_number_twice_in_recipients_is_sent_once(client: Client) -> None:
+    told = client.post(BULK, {"recipients": [ONE, TWO, "+33 6 12 34 56 78"], "message": "x"}).json()
+    first, _, again = told["messages"]
+    assert first["message_id"] == again["message_id"]
+    assert (told["total_recipients"], told["queued_messages"]) == (3, 2)
+    assert client.get("/sms/history").json()["pagination"]["total_items"] == 2
+
+
+def test_the_same_idempotency_key_makes_one_batch(client: Client) -> None:
+    body = {"recipients": [ONE, "0612"], "message": "x"}
+    first, again = (
+        client.post(BULK, body, headers={"Idempotency-Key": "b"}).json() for _ in range(2)
+    )
+    assert first == again
+    assert client.get("/sms/history").json()["pagination"]["total_items"] == 1
+
+
+def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(limits_per_day="3", queue_lifetime_hours="48").client()
+    client.until(client.send(ONE), "delivered")
+    numbers = [f"+3361202{n:04}" for n in range(4)]
+    told = client.post(BULK, {"recipients": numbers, "message": "x"}).json()
+    assert told["queued_messages"] == 4
+    assert told["sendable_now"] == 2
+    assert told["rest_from"] > told["queued_at"]
+
+
+# --- resend ------------------------------------------------------------------------------------
+
+
+def test_a_failed_message_goes_back_into_the_queue_under_its_own_id(
+    box: RunningBox, client: Client
+) -> None:
+    number = "+33612349901"
+    box.simulate(do="send", to=number, cms=1)
+    message_id = client.send(number, "x" * 200)
+    assert client.until(message_id, "failed")["error"]["code"] == "INVALID_NUMBER"
+    answer = client.post(f"/sms/{message_id}/resend")
+    assert answer.status_code == 202
+    assert answer.json() == {"success": True, "message_id": message_id, "status": "queued"}
+    told = client.until(message_id, "delivered")
+    assert (told["error"], told["failed_at"]) == (None, None)
+    parts = [line for line in box.received() if line["recipient"] == number]
+    assert "".join(part["text"] for part in parts) == "x" * 200
+
+
+def test_anything_but_a_failed_message_is_400_cannot_resend(shared: Client) -> None:
+    waiting = shared.send(ONE, scheduled_at=ahead(days=1))
+    assert code(shared.post(f"/sms/{waiting}/resend"), 400) == "CANNOT_RESEND_MESSAGE"
+    shared.delete(f"/sms/{waiting}")
+    assert code(shared.post(f"/sms/{waiting}/resend"), 400) == "CANNOT_RESEND_MESSAGE"
+    done = shared.send(ONE)
+    shared.until(done, "delivered")
+    assert code(shared.post(f"/sms/{done}/resend"), 400) == "CANNOT_RESEND_MESSAGE"
+
+
+def test_a_one_time_code_is_never_resent(shared: Client) -> None:
+    made = shared.post("/sms/send-otp", {"to": "+33695550106"}).json()
+    shared.until(made["message_id"], "failed")
+    answer = shared.post(f"/sms/{made['message_id']}/resend")
+    assert code(answer, 400) == "CANNOT_RESEND_MESSAGE"
+
+
+def test_an_unknown_message_cannot_be_resent(shared: Client) -> None:
+    answer = shared.post("/sms/msg_0000000000000000/resend")
+    assert code(answer, 404) == "MESSAGE_NOT_FOUND"

@@ -1,0 +1,108 @@
+"""api.md, "Receiving": one test a rule, over HTTP, against the box as a user starts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.box.running import Client, RunningBox, code, eventually
+
+
+def inbox(client: Client, **query: object) -> dict[str, Any]:
+    answer = client.get("/sms/inbox", params=query)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def arrived(client: Client, text: str) -> dict[str, Any]:
+    """The received message with this text, as soon as it is there."""
+
+    def look() -> dict[str, Any] | None:
+        return next((m for m in inbox(client)["data"] if m["message"] == text), None)
+
+    return eventually(look, f"{text!r} in the inbox")
+
+
+def test_an_answer_belongs_to_the_client_that_wrote_last(
+    box: RunningBox, shared: Client, client: Client
+) -> None:
+    number = "+33612340301"
+    shared.until(shared.send(number), "delivered")
+    client.until(client.send(number), "delivered")
+    box.simulate(do="incoming", sender=number, text="Merci à vous")
+    told = arrived(client, "Merci à vous")
+    assert told.keys() == {
+        *("inbox_id", "from", "message", "received_at", "device_id", "incomplete"),
+    }
+    assert (told["from"], told["incomplete"]) == (number, False)
+    assert "Merci à vous" not in str(inbox(shared))
+
+
+def test_parts_are_joined(box: RunningBox, client: Client) -> None:
+    number = "+33612340302"
+    client.until(client.send(number), "delivered")
+    text = "Une longue réponse 😀 " * 20
+    box.simulate(do="incoming", sender=number, text=text)
+    assert arrived(client, text)["incomplete"] is False
+
+
+def test_the_inbox_has_pages_and_filters(box: RunningBox, client: Client) -> None:
+    number = "+33612340303"
+    client.until(client.send(number), "delivered")
+    for n in range(3):
+        box.simulate(do="incoming", sender=number, text=f"Réponse {n}")
+        arrived(client, f"Réponse {n}")
+    page = inbox(client, limit=2)
+    assert [m["message"] for m in page["data"]] == ["Réponse 2", "Réponse 1"]
+    assert page["pagination"]["total_pages"] == 2
+    assert [m["message"] for m in inbox(client, search="REPONSE 0")["data"]] == ["Réponse 0"]
+    assert len(inbox(client, **{"from": number})["data"]) == 3
+    assert inbox(client, **{"from": "+33600000001"})["data"] == []
+    assert inbox(client, to_date="2020-01-01")["data"] == []
+    assert code(client.get("/sms/inbox?limit=0"), 400) == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize("word", ["STOP", "stop", " Arrêt "])
+def test_stop_puts_the_sender_on_the_block_list_and_start_takes_it_off(
+    box: RunningBox, shared: Client, client: Client, word: str
+) -> None:
+    number = f"+3361234031{len(word)}"
+    client.until(client.send(number), "delivered")
+    box.simulate(do="incoming", sender=number, text=word)
+    body = {"to": number, "message": "x"}
+    for anyone in (client, shared):  # for every client of that SIM
+        refused = eventually(
+            lambda anyone=anyone: (
+                answer  # type: ignore[misc]
+                if (answer := anyone.post("/sms/send", body)).status_code != 202
+                else None
+            ),
+            "blocked",
+        )
+        assert code(refused, 403) == "BLOCKED_NUMBER"
+    listed = client.get("/blocklist").json()["blocklist"]
+    assert [entry["source"] for entry in listed if entry["number"] == number] == ["stop"]
+    box.simulate(do="incoming", sender=number, text="START")
+    eventually(lambda: client.post("/sms/send", body).status_code == 202, "unblocked")
+
+
+def test_the_block_list_is_written_and_read(client: Client) -> None:
+    added = client.post("/blocklist", {"number": "+33 6 12 34 03 20", "reason": "sur demande"})
+    assert added.json()["number"] == "+33612340320"
+    (entry,) = [
+        entry
+        for entry in client.get("/blocklist").json()["blocklist"]
+        if entry["number"] == "+33612340320"
+    ]
+    assert entry["reason"] == "sur demande"
+    removed = client.delete("/blocklist/%2B33612340320")
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert code(client.delete("/blocklist/%2B33612340320"), 404) == "NOT_FOUND"
+
+
+def test_what_is_no_number_cannot_be_blocked(shared: Client) -> None:
+    assert code(shared.post("/blocklist", {"number": "x"}), 400) == "INVALID_PHONE_NUMBER"
+    assert code(shared.delete("/blocklist/x"), 400) == "INVALID_PHONE_NUMBER"
+    assert code(shared.post("/blocklist", {}), 400) == "INVALID_REQUEST"

@@ -1,0 +1,147 @@
+"""The cheap checks of the card, and what the units promise."""
+
+import configparser
+
+import pytest
+
+from image import build, checks, debs, initramfs
+from modem import timing
+
+
+@pytest.mark.parametrize("name", checks.CHECKS)
+def test_the_card_holds(name: str) -> None:
+    try:
+        checks.CHECKS[name]()
+    except checks.Missing as lack:
+        pytest.skip(f"NOT CHECKED: {lack}")
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(checks.UNITS / name)
+    return parser
+
+
+def test_a_stop_waits_longer_than_the_longest_send() -> None:
+    stop = int(unit("zimbox.service")["Service"]["TimeoutStopSec"])
+    assert stop > timing.Timing().network_seconds + 15  # and the rest of the stop
+
+
+def test_the_gateway_is_not_root_and_has_no_way_to_become_it() -> None:
+    service = unit("zimbox.service")["Service"]
+    assert service["User"] == "zimbox"
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
+    assert service["DevicePolicy"] == "closed"
+
+
+def test_the_watchdog_is_asked_more_often_than_it_bites() -> None:
+    service = unit("zimbox.service")["Service"]
+    assert service["Type"] == "notify"
+    assert 30 <= int(service["WatchdogSec"]) <= 120
+
+
+def test_only_what_the_preset_names_starts_and_all_of_it_exists() -> None:
+    preset = (checks.ROOT / "etc/systemd/system-preset/00-zimbox.preset").read_text()
+    ours = {line.split()[1] for line in preset.splitlines() if line.startswith("enable zimbox")}
+    there = {file.name for file in checks.UNITS.iterdir()}
+    assert ours <= there
+    wanted = {
+        name for name in there if name.startswith("zimbox") and unit(name).has_section("Install")
+    }
+    assert wanted == ours
+    assert preset.splitlines()[-1] == "disable *"
+
+
+# --- the initramfs -----------------------------------------------------------------------------------
+
+DEP = """kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz kernel/fs/jbd2/jbd2.ko.xz kernel/fs/mbcache.ko.xz
+kernel/fs/jbd2/jbd2.ko.xz:
+kernel/fs/mbcache.ko.xz:
+kernel/lib/crc16.ko.xz:
+kernel/crypto/crc32c_generic.ko.xz:
+kernel/drivers/mmc/host/sdhci-iproc.ko.xz: kernel/drivers/mmc/host/sdhci-pltfm.ko.xz
+kernel/drivers/mmc/host/sdhci-pltfm.ko.xz:
+"""
+SOFTDEP = "# comment\nsoftdep ext4 pre: crc32c_generic nowhere post: mbcache\n"
+
+
+def names(*wanted: str) -> list[str]:
+    return [
+        file.rpartition("/")[2].partition(".")[0]
+        for file in initramfs.load_order(wanted, DEP, SOFTDEP, "kernel/block/virtio_blk.ko\n")
+    ]
+
+
+def test_modules_are_loaded_after_what_they_need() -> None:
+    assert names("ext4") == ["crc32c_generic", "mbcache", "jbd2", "crc16", "ext4"]
+
+
+def test_a_module_is_loaded_once_and_dashes_are_underscores() -> None:
+    assert names("sdhci_iproc", "sdhci-iproc") == ["sdhci-pltfm", "sdhci-iproc"]
+
+
+def test_what_is_built_into_the_kernel_needs_no_file() -> None:
+    assert names("virtio_blk") == []
+
+
+def test_a_module_the_kernel_does_not_have_is_an_error_of_the_build() -> None:
+    with pytest.raises(KeyError):
+        names("bcm2835_wdt")
+
+
+def test_the_archive_is_what_the_kernel_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    archive = initramfs.cpio([initramfs.directory("bin"), initramfs.program("bin/sh", b"#!x\n")])
+    assert archive.startswith(b"070701")
+    assert len(archive) % 4 == 0
+    assert archive == initramfs.cpio(
+        [initramfs.directory("bin"), initramfs.program("bin/sh", b"#!x\n")]
+    )
+    cpio = build.find_tool("cpio")
+    if cpio is None:
+        pytest.skip("NOT CHECKED: cpio (apt-get install cpio)")
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("cpio")
+    subprocess.run([cpio, "-i", "--quiet"], input=archive, cwd=folder, check=True)
+    assert (folder / "bin/sh").read_bytes() == b"#!x\n"
+    assert (folder / "bin/sh").stat().st_mode & 0o111
+
+
+# --- the lock ------------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_read_as_it_was_written() -> None:
+    made = [
+        debs.Deb("install", "libc6", "2.41-12+deb13u5", "a" * 64),
+        debs.Deb("unpack", "e2fsck-static", "1:1~2", "b" * 64),
+    ]
+    assert debs.read_lock(debs.write_lock(made)) == made
+
+
+@pytest.mark.parametrize(
+    "line", ["install libc6 2.41", "install libc6=2.41", "libc6=2.41 sha256:" + "a" * 64]
+)
+def test_a_line_that_pins_nothing_is_named(line: str) -> None:
+    with pytest.raises(debs.LockError, match=r"packages\.lock:1"):
+        debs.read_lock(line)
+
+
+def test_a_package_that_was_added_and_not_locked_is_found() -> None:
+    locked = [
+        debs.Deb("install", "udev", "1", "a" * 64),
+        debs.Deb("unpack", "linux-image-6.12-arm64", "1", "b" * 64),
+    ]
+    entries = debs.wanted("install udev\ninstall nano # to look\nunpack linux-image-arm64\n")
+    assert debs.missing_from_lock(entries, locked) == ["nano"]
+
+
+def test_a_wrong_word_in_the_list_is_named() -> None:
+    with pytest.raises(debs.LockError, match=":2"):
+        debs.wanted("install udev\nremove nano\n")
+
+
+def test_a_kernel_that_there_is_not_is_refused() -> None:
+    with pytest.raises(debs.LockError, match="debian, rpi"):
+        debs.lock_file("mine")

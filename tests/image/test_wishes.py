@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+
+from appliance import config
+from image.box import wishes as w
+
+FULL = """
+hostname = "shop"
+time_zone = "Africa/Abidjan"
+language = "fr"
+ssh_key = "ssh-ed25519 AAAAC3Nz owner@home"
+password_hash = "$argon2id$v=19$m=65536,t=3,p=4$abc$def"
+ntp = ["time.example.net"]
+[cable]
+address = "192.168.1.20/24"
+gateway = "192.168.1.1"
+dns = ["192.168.1.1"]
+[wifi]
+ssid = 'Chez "Léa"'
+password = "brouette rouge"  # of the router
+country = "CI"
+[[modem]]
+port = "/dev/modem"
+pin = "1234"
+hat = "sim868"
+"""
+
+
+def test_an_empty_file_is_a_box_on_dhcp_with_the_modem_on_the_header() -> None:
+    wishes = w.read("")
+    assert w.cable_network(wishes.cable) is None
+    assert w.wpa_supplicant(wishes.wifi) is None
+    assert [modem.port for modem in wishes.modem] == ["/dev/modem"]
+
+
+def test_what_the_gateway_is_told_is_what_its_own_settings_accept(tmp_path: Path) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text(w.gateway_config(w.read(FULL)))
+    told = config.load(file, {})
+    assert told.time_zone == "Africa/Abidjan"
+    assert told.server.listen == "0.0.0.0:80"
+    assert [(m.port, m.pin, m.power.hat) for m in told.modem] == [("/dev/modem", "1234", "SIM868")]
+
+
+@pytest.mark.parametrize("hat", w.HATS)
+def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
+    from modem.gpio import WIRINGS
+
+    told = w.gateway_config(w.Wishes(modem=[w.ModemWish(hat=hat)]))
+    named = [line.split('"')[1] for line in told.splitlines() if line.startswith("hat =")]
+    assert len(named) == (1 if hat else 0)
+    assert set(named) <= set(WIRINGS)
+
+
+def test_a_fixed_address_becomes_a_network_of_systemds() -> None:
+    text = w.cable_network(w.read(FULL).cable)
+    assert text is not None
+    assert {"Address=192.168.1.20/24", "Gateway=192.168.1.1", "DNS=192.168.1.1"} <= set(
+        text.splitlines()
+    )
+
+
+def test_a_wifi_name_may_hold_any_letter() -> None:
+    text = w.wpa_supplicant(w.read(FULL).wifi)
+    assert text is not None
+    assert 'Chez "Léa"'.encode().hex() in text
+    assert 'psk="brouette rouge"' in text
+    assert "country=CI" in text
+
+
+def test_no_secret_goes_back_to_the_card_and_the_rest_stays() -> None:
+    clean = w.without_secrets(FULL)
+    for secret in ("brouette", "argon2id", "1234"):
+        assert secret not in clean
+    again = w.read(clean.replace("ssid = 'Chez \"Léa\"'", 'ssid = "x"'))
+    assert again.hostname == "shop"
+    assert again.cable.address == "192.168.1.20/24"
+    assert again.modem[0].pin == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("hostnam = 'x'", "hostnam"),
+        ("hostname = 'My Box'", "hostname"),
+        ("hostname = ", "TOML"),
+        ("[cable]\naddress = '192.168.1.20'", "prefix"),
+        ("[cable]\naddress = '192.168.1.300/24'", "192.168.1.300"),
+        ("[cable]\ngateway = '192.168.1.1'", "gateway"),
+        ("[wifi]\nssid = 'a'\npassword = 'short'", "wifi.password"),
+        ("[wifi]\npassword = 'long enough'", "ssid"),
+        ("[wifi]\nssid = 'a'\npassword = '''1234567\n8'''", "control"),
+        ("[[modem]]\npin = '12a4'", "pin"),
+        ("[[modem]]\nhat = 'SIM9999'", "SIM9999"),
+        ("[[modem]]\nport = '/etc/passwd; rm'", "modem.port"),
+        ("ssh_key = 'my key'", "ssh_key"),
+        ("password_hash = 'secret'", "argon2id"),
+        ("ntp = ['a b']", "a b"),
+    ],
+)
+def test_a_mistake_is_named(text: str, named: str) -> None:
+    with pytest.raises(w.WishError, match=named):
+        w.read(text)
+
+
+def test_the_example_on_the_card_is_right_once_its_signs_are_taken_away() -> None:
+    from image.build import HERE
+
+    lines = (HERE / "boot/zimbox.toml.example").read_text().splitlines()[3:]
+    text = "\n".join(line.removeprefix("# ") for line in lines)
+    text = (
+        text.replace("$argon2id$…", "$argon2id$x")
+        .replace("AAAA…", "AAAA")
+        .replace('"…"', '"abcdefgh"')
+    )
+    assert w.read(text).modem[0].hat == "SIM868"

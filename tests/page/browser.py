@@ -1,0 +1,205 @@
+"""A person's browser: Debian's Chromium, at the size of a phone or a desk, in one language."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+Size = Literal["phone", "desktop"]
+SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
+PATIENCE_SECONDS = 45.0  # a SIM that says nothing may still be starting: the modem gives it 30 s
+
+
+_FIND = """
+const label = arguments[0];
+return [...document.querySelectorAll('button, a, summary')].find(
+  (e) => e.checkVisibility() && e.innerText.includes(label)) ?? null;
+"""
+
+
+class Browser:
+    """Reads and presses what a person reads and presses; keeps what was asked of the network."""
+
+    def __init__(self, driver: webdriver.Chrome, base: str, size: Size) -> None:
+        self.driver = driver
+        self.size: Size = size
+        self.base = base
+        self.asked: list[str] = []
+        self.console: list[str] = []
+        self._resize()
+
+    def _resize(self) -> None:
+        width, height = SIZES[self.size]
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": 1,
+                "mobile": self.size == "phone",
+            },
+        )
+
+    def go(self, path: str) -> None:
+        self.driver.get(self.base + path)
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.driver.current_url).path
+
+    @property
+    def text(self) -> str:
+        """What can be read on the page."""
+        read: str = self.driver.execute_script("return document.body?.innerText ?? ''")
+        return read
+
+    def find(self, css: str) -> WebElement:
+        found: WebElement = self.driver.find_element(By.CSS_SELECTOR, css)
+        return found
+
+    def all(self, css: str) -> list[WebElement]:
+        found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found
+
+    def fill(self, name: str, text: str) -> None:
+        """Type into the field of this name, in place of what stood there."""
+        field = self.find(f'[name="{name}"]')
+        field.clear()
+        field.send_keys(text)
+
+    def press(self, label: str) -> None:
+        """The button or link that reads so."""
+
+        def pressed(driver: webdriver.Chrome) -> bool:
+            element = driver.execute_script(_FIND, label)
+            if element is None:
+                return False
+            driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+            element.click()
+            return True
+
+        # What is live may be replaced by its like between being found and being pressed.
+        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, [StaleElementReferenceException]).until(
+            pressed, f"nothing to press reads {label!r}"
+        )
+
+    def tab(self) -> None:
+        """On to the next thing that can be used."""
+        ActionChains(self.driver).send_keys(Keys.TAB).perform()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Until this holds."""
+        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, [StaleElementReferenceException]).until(
+            lambda _: condition(), f"not yet: {what}"
+        )
+
+    def wait_for(self, text: str) -> None:
+        """Until this can be read; nothing is reloaded for it."""
+        try:
+            self.wait_until(lambda: text in self.text, f"{text!r} can be read")
+        except TimeoutException as error:
+            raise AssertionError(f"never read {text!r} at {self.path}:\n{self.text}") from error
+
+    def wait_for_badge(self, label: str) -> None:
+        """Until the message on this page has come so far."""
+        self.wait_until(
+            lambda: label in [badge.text for badge in self.all(".badge")], f"the badge {label}"
+        )
+
+    def collect(self) -> None:
+        """Take up what the browser asked the network for and what its console said."""
+        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                self.asked.append(message["params"]["request"]["url"])
+        self.console += [
+            entry["message"]
+            for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+            if entry["level"] in ("SEVERE", "WARNING")
+        ]
+
+    def strangers(self) -> list[str]:
+        """Requests that left the box."""
+        self.collect()
+        own = ("data:", "about:", "blob:", "chrome:", self.base + "/")
+        return [url for url in self.asked if not url.startswith(own)]
+
+    def faults(self, axe: str) -> list[str]:
+        """What axe-core (its script) finds serious or worse on this page."""
+        self.driver.execute_script(axe)
+        result: dict[str, Any] = self.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa',"
+            " 'best-practice']}).then(done)"
+        )
+        return [
+            f"{found['impact']} {found['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+            for found in result["violations"]
+            if found["impact"] in ("serious", "critical")
+            for node in found["nodes"]
+        ]
+
+    def wider_than_the_screen(self) -> bool:
+        """Whether a person has to scroll sideways."""
+        wider: bool = self.driver.execute_script(
+            "return document.documentElement.scrollWidth > innerWidth"
+        )
+        return wider
+
+    def picture(self, file: Path) -> None:
+        """The whole page, not only what fits into the window."""
+        width, height = self.driver.execute_script(
+            "return [innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]"
+        )
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(file))
+        self._resize()
+
+
+@contextmanager
+def browser(
+    base: str, profile: Path, *, size: Size = "desktop", language: str = "fr", dark: bool = False
+) -> Iterator[Browser]:
+    """A fresh browser, closed at the end."""
+    options = Options()
+    options.binary_location = "/usr/bin/chromium"
+    width, height = SIZES[size]
+    for flag in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}"),
+        *(f"--window-size={width},{height}", f"--lang={language}"),
+    ):
+        options.add_argument(flag)
+    tag = "fr-FR,fr" if language == "fr" else "en-GB,en"
+    options.add_experimental_option("prefs", {"intl.accept_languages": tag})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    try:
+        driver.set_script_timeout(30)
+        if dark:
+            driver.execute_cdp_cmd(
+                "Emulation.setEmulatedMedia",
+                {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+            )
+        yield Browser(driver, base, size)
+    finally:
+        driver.quit()

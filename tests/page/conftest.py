@@ -1,0 +1,119 @@
+"""A box, its owner, and browsers to look at it with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.box.running import Client, RunningBox, eventually
+from tests.page.browser import Browser, browser
+from tests.page.owner import PASSWORD, Visit
+
+NODE = Path(__file__).parent / "node"
+INSTALL_SECONDS = 120
+
+Open = Callable[..., Browser]
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core as the lock file says."""
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE / name, folder)
+    subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+        cwd=folder,
+        capture_output=True,
+        timeout=INSTALL_SECONDS,
+        check=True,
+    )
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture
+def new_box(tmp_path: Path) -> Iterator[Callable[..., RunningBox]]:
+    """Makes boxes that nobody has claimed; stopped after the test."""
+    made: list[RunningBox] = []
+
+    def make(**settings: str) -> RunningBox:
+        named = {f"ZIMBOX_{name.upper()}": value for name, value in settings.items()}
+        folder = tmp_path / f"box{len(made)}"
+        folder.mkdir()
+        running = RunningBox(folder, named)
+        made.append(running)
+        return running.start()
+
+    yield make
+    for running in made:
+        running.stop()
+
+
+def ready(box: RunningBox) -> None:
+    """Wait for the simulated modem to be on its network."""
+
+    def look() -> bool:
+        told: dict[str, Any] = requests.get(f"{box.url}/health", timeout=10).json()
+        return any(device["state"] == "ready" for device in told["devices"])
+
+    eventually(look, "the modem is ready")
+
+
+@pytest.fixture(scope="session")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
+    """A claimed box with a ready modem, for all tests that leave it as they found it."""
+    running = RunningBox(tmp_path_factory.mktemp("page")).start()
+    Visit(running.url).claim()
+    ready(running)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def owner(owned: RunningBox) -> Visit:
+    """The owner, logged in, without a browser."""
+    visit = Visit(owned.url)
+    visit.login()
+    return visit
+
+
+@pytest.fixture(scope="session")
+def client(owned: RunningBox) -> Client:
+    """A program with a live key."""
+    return owned.client()
+
+
+@pytest.fixture
+def open_browser(tmp_path: Path) -> Iterator[Open]:
+    """Opens browsers; closed after the test."""
+    with ExitStack() as stack:
+        opened = 0
+
+        def make(url: str, **how: Any) -> Browser:
+            nonlocal opened
+            opened += 1
+            return stack.enter_context(browser(url, tmp_path / f"profile{opened}", **how))
+
+        yield make
+
+
+@pytest.fixture
+def log_in(open_browser: Open) -> Open:
+    """Opens browsers in which the owner is logged in."""
+
+    def make(url: str, **how: Any) -> Browser:
+        opened = open_browser(url, **how)
+        opened.go("/login")
+        opened.fill("password", PASSWORD)
+        opened.find("main form button").click()
+        opened.wait_until(lambda: opened.path == "/", "logged in")
+        return opened
+
+    return make

@@ -1,0 +1,177 @@
+"""Who gets to see and do what; all of it without a browser, so without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.box.running import Client, RunningBox
+from tests.page.owner import PASSWORD, Visit
+
+pytestmark = pytest.mark.xdist_group("page")
+
+NewBox = Callable[..., RunningBox]
+OWNED_PAGES = (
+    *("/welcome", "/messages", "/messages/export", "/messages/msg_0000000000000000", "/send"),
+    *("/inbox", "/settings", "/settings/keys", "/settings/webhooks", "/settings/sim"),
+    *("/settings/blocked", "/settings/box"),
+)
+SECRET_TEXT = "le code du coffre est 1234"
+
+
+def test_whoever_comes_first_claims_the_box_and_nobody_after_him(new_box: NewBox) -> None:
+    box = new_box()
+    first, second = Visit(box.url), Visit(box.url)
+    second_form = second.token("/claim")
+    answer = first.claim()
+    assert answer.url.endswith("/welcome") and answer.status_code == 200
+    late = second.session.post(
+        box.url + "/claim",
+        data={"form_token": second_form, "password": "another one", "again": "another one"},
+        timeout=30,
+    )
+    assert late.status_code == 400 and "has a password already" in late.text
+    assert Visit(box.url).login("another one").status_code == 401
+    assert Visit(box.url).login().url == box.url + "/"
+
+
+def test_after_the_claim_window_only_the_setup_code_opens_the_box(new_box: NewBox) -> None:
+    box = new_box(page_claim_window_minutes="0")
+    code = (box.data / "setup-code").read_text("ascii").strip()
+    assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", code)
+    stranger = Visit(box.url)
+    assert "Setup code" in stranger.get("/claim").text
+    assert stranger.claim(code="0000-0000-0000").status_code == 400
+    assert stranger.claim().status_code == 400
+    assert Visit(box.url).claim(code=code.replace("-", " ")).url.endswith("/welcome")
+    assert not (box.data / "setup-code").exists(), "a code that opens nothing does not lie around"
+
+
+def test_a_weak_password_and_two_different_ones_are_refused(new_box: NewBox) -> None:
+    visit = Visit(new_box().url)
+    assert "at least 8" in visit.claim("court").text
+    answer = visit.post(
+        "/claim", {"password": "eight letters", "again": "eight digits"}, page="/claim"
+    )
+    assert answer.status_code == 400 and "not the same" in answer.text
+    assert "/claim" in visit.get("/login").url, "still nobody's"
+
+
+def test_guessing_the_password_takes_longer_and_longer(new_box: NewBox) -> None:
+    box = new_box()
+    Visit(box.url).claim()
+    guesser = Visit(box.url)
+    answers = [guesser.login(f"guess number {n}").status_code for n in range(6)]
+    assert answers == [401] * 5 + [429]
+    assert guesser.login().status_code == 429, "the right one has to wait as well"
+
+
+@pytest.mark.parametrize("path", OWNED_PAGES)
+def test_the_owner_s_pages_ask_a_stranger_to_log_in(owned: RunningBox, path: str) -> None:
+    answer = requests.get(owned.url + path, allow_redirects=False, timeout=30)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login")
+
+
+def test_a_form_from_another_site_does_nothing(owned: RunningBox, owner: Visit) -> None:
+    before = owner.get("/settings/blocked").text
+    fields = {"number": "+33699999999"}
+    for headers, data in (
+        ({}, fields),
+        ({}, {**fields, "form_token": "0" * 64}),
+        ({"Sec-Fetch-Site": "cross-site"}, {**fields, "form_token": owner.token("/send")}),
+    ):
+        answer = owner.session.post(
+            owned.url + "/settings/blocked", data=data, headers=headers, timeout=30
+        )
+        assert answer.status_code == 403 and "Reload" in answer.text
+    assert owner.get("/settings/blocked").text == before
+
+
+def test_a_session_ends_when_it_is_left_and_all_others_when_the_password_changes(
+    new_box: NewBox,
+) -> None:
+    box = new_box()
+    one, other, left = Visit(box.url), Visit(box.url), Visit(box.url)
+    one.claim()
+    other.login()
+    left.login()
+    kept = left.session.cookies["zimbox_session"]
+    left.post("/logout", {}, page="/settings/box")
+    stolen = requests.get(
+        box.url + "/inbox", cookies={"zimbox_session": kept}, allow_redirects=False, timeout=30
+    )
+    assert stolen.status_code == 303
+    new = {"old": PASSWORD, "new": "another long one", "again": "another long one"}
+    assert one.post("/settings/password", new, page="/settings/box").url.endswith("saved=1")
+    assert one.get("/inbox").url.endswith("/inbox")
+    assert "/login" in other.get("/inbox").url
+
+
+def test_a_stranger_sees_the_state_of_the_box_and_neither_numbers_nor_texts(
+    owned: RunningBox, client: Client
+) -> None:
+    client.until(client.send("+33612345678", SECRET_TEXT), "delivered")
+    for path in ("/", "/live"):
+        with requests.get(owned.url + path, stream=True, timeout=30) as answer:
+            told = b""
+            for chunk in answer.iter_content(1024):
+                told += chunk
+                if b"+336****5678" in told:
+                    break
+        assert b"+336****5678" in told and b"ZimSim" in told
+        assert SECRET_TEXT.encode() not in told and b"612345678" not in told
+
+
+def test_the_session_cookie_is_the_page_s_alone(owned: RunningBox) -> None:
+    visit = Visit(owned.url)
+    answer = visit.post("/login", {"password": PASSWORD}, page="/login", follow=False)
+    cookie = answer.headers["Set-Cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
+
+
+def test_every_page_forbids_everything_inline_and_every_other_host(
+    owned: RunningBox, owner: Visit
+) -> None:
+    for path in ("/", "/login", *OWNED_PAGES):
+        answer = owner.get(path)
+        policy = answer.headers.get("Content-Security-Policy", "")
+        if path == "/messages/export":
+            continue
+        assert "default-src 'none'" in policy and "unsafe" not in policy, path
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert " style=" not in answer.text and "<script>" not in answer.text
+        assert " onclick" not in answer.text
+
+
+def test_login_leads_back_to_this_box_only(owned: RunningBox) -> None:
+    for wish in ("https://example.com/", "//example.com/", "/\\example.com", "javascript:1"):
+        visit = Visit(owned.url)
+        fields = {"password": PASSWORD, "next": wish}
+        answer = visit.post("/login", fields, page="/login", follow=False)
+        assert answer.headers["Location"] == "/"
+
+
+def test_the_whole_page_is_small_over_the_wire(owned: RunningBox, owner: Visit) -> None:
+    """Under 100 KB, packed as the server sends it."""
+    page = owner.get("/").text
+    size = len(page.encode())
+    for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        answer = requests.get(
+            owned.url + path, headers={"Accept-Encoding": "gzip"}, stream=True, timeout=30
+        )
+        size += len(answer.raw.read(decode_content=False))
+        assert "immutable" in answer.headers["Cache-Control"]
+    assert size < 100_000, size
+
+
+def test_the_language_is_the_browser_s_until_it_is_switched(owned: RunningBox) -> None:
+    visit = Visit(owned.url, "fr-FR,fr;q=0.9,en;q=0.5")
+    assert '<html lang="fr">' in visit.get("/").text
+    assert '<html lang="en">' in visit.get("/language?to=en&back=/").text
+    assert '<html lang="en">' in visit.get("/").text
+    assert visit.get("/language?to=fr&back=//example.com").url == owned.url + "/"

@@ -1,0 +1,101 @@
+"""From plugged in to the first SMS, as a person walks it: two languages, a phone and a desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.box.running import RunningBox
+from tests.page.conftest import Open, ready
+from tests.page.owner import PASSWORD
+
+pytestmark = pytest.mark.xdist_group("page")
+
+NewBox = Callable[..., RunningBox]
+OWN = "+33612345678"
+OTHER_SIM = "8933019999999999999"
+
+
+@pytest.mark.parametrize(("language", "size"), [("fr", "phone"), ("en", "desktop")])
+def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
+    new_box: NewBox, open_browser: Open, language: str, size: str
+) -> None:
+    box = new_box()
+    french = language == "fr"
+    person = open_browser(box.url, language=language, size=size)
+    person.go("/")
+    person.press("Commencer" if french else "Set it up")
+    person.fill("password", PASSWORD)
+    person.fill("again", PASSWORD)
+    person.press("C’est mon boîtier" if french else "This is my box")
+    person.wait_for("ZimSim")  # the network, found while the person looks on
+    person.fill("own_number", "06 12" if french else "12345")
+    person.press("Enregistrer" if french else "Save")
+    person.wait_for("format international" if french else "international format")
+    person.fill("own_number", OWN)
+    person.fill("time_zone", "Europe/Zurich")
+    person.press("Enregistrer" if french else "Save")
+    person.press(f"Envoyer un SMS à {OWN}" if french else f"Send an SMS to {OWN}")
+    person.wait_for_badge("Remis" if french else "Delivered")
+    assert [sms["recipient"] for sms in box.received()] == [OWN]
+    person.press("Créer la clé" if french else "Make the key")
+    person.wait_for("curl -X POST")
+    key = person.find(".secret").text
+    curl, python, php = (block.text for block in person.all("pre"))
+    for line in (curl, python, php):
+        assert key in line and f"{box.url}/v1/sms/send" in line and "client_1" in line
+    answer = requests.get(
+        box.url + "/v1/auth/test",
+        headers={"X-API-Key": key, "X-Client-ID": "client_1"},
+        timeout=30,
+    )
+    assert answer.status_code == 200
+    person.press("Terminer" if french else "Finish")
+    person.wait_for("Tout va bien." if french else "All is well.")
+    person.go("/settings/keys")
+    assert key not in person.driver.page_source, "shown once"
+    assert person.strangers() == []
+    assert person.console == []
+
+
+def test_a_sim_that_wants_its_pin_is_unlocked_on_the_page(
+    new_box: NewBox, open_browser: Open
+) -> None:
+    box = new_box()
+    ready(box)
+    box.simulate(do="sim", iccid=OTHER_SIM, pin="4321")
+    box.simulate(do="restart")
+    person = open_browser(box.url, language="en", size="phone")
+    person.go("/")
+    person.wait_for("The SIM card asks for its PIN")
+    person.go("/claim")
+    person.fill("password", PASSWORD)
+    person.fill("again", PASSWORD)
+    person.press("This is my box")
+    person.wait_for("Tries left: 3")
+    person.fill("pin", "1111")
+    person.press("Unlock")
+    person.wait_for("The card did not accept it")
+    person.wait_for("Tries left: 2")
+    person.fill("pin", "4321")
+    person.press("Unlock")
+    person.wait_for("ZimSim")
+
+
+def test_the_page_never_spends_the_last_pin_try(new_box: NewBox, open_browser: Open) -> None:
+    box = new_box()
+    ready(box)
+    box.simulate(do="sim", iccid=OTHER_SIM, pin="4321")
+    box.simulate(do="pin", tries=1)
+    box.simulate(do="restart")
+    person = open_browser(box.url, language="fr")
+    person.go("/")
+    person.wait_for("Il ne reste qu’un essai".replace("’", "'"))
+    person.go("/claim")
+    person.fill("password", PASSWORD)
+    person.fill("again", PASSWORD)
+    person.press("C’est mon boîtier")
+    person.wait_for("Il ne reste qu’un essai")
+    assert person.all('[name="pin"]') == []

@@ -1,0 +1,126 @@
+"""Claiming the box, logging in and out, the password."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from appliance.access import PASSWORD_CHARACTERS, Denied
+from appliance.refusals import Words
+from web.page.rendering import page
+from web.page.status import local
+from web.page.visitor import SESSION, Host, Seen, cookie
+
+_DENIED = {
+    "claimed": Words(
+        "Ce boîtier a déjà un mot de passe : connectez-vous.",
+        "This box has a password already: log in.",
+    ),
+    "code": Words(
+        "Ce n'est pas le code d'installation de ce boîtier.",
+        "This is not the setup code of this box.",
+    ),
+    "short": Words(
+        f"Choisissez au moins {PASSWORD_CHARACTERS[0]} caractères.",
+        f"Choose at least {PASSWORD_CHARACTERS[0]} characters.",
+    ),
+    "long": Words(
+        f"Choisissez au plus {PASSWORD_CHARACTERS[1]} caractères.",
+        f"Choose at most {PASSWORD_CHARACTERS[1]} characters.",
+    ),
+    "password": Words("Ce n'est pas le bon mot de passe.", "This is not the right password."),
+    "different": Words(
+        "Les deux mots de passe ne sont pas les mêmes.", "The two passwords are not the same."
+    ),
+}
+
+
+def told(request: Seen, denied: Denied) -> str:
+    """Why somebody was not let in, in their words."""
+    if denied.reason == "wait":
+        wait = denied.seconds
+        return request.visitor.tongue.pick(
+            f"Trop d'essais : attendez {wait} secondes.", f"Too many tries: wait {wait} seconds."
+        )
+    return _DENIED[denied.reason].say(request.visitor.language)
+
+
+@get("/claim")
+async def claim_page(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """The first visit: nobody owns the box yet."""
+    if owner.access.claimed:
+        return Redirect("/login", status_code=303)
+    return page(
+        request, "claim.html", code_needed=owner.access.code_needed(request.address), error=""
+    )
+
+
+@post("/claim", status_code=200)
+async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """Set the first password; who does is logged in and led on."""
+    fields = await request.fields()
+    try:
+        if fields.get("password", "") != fields.get("again", ""):
+            raise Denied("different")
+        await owner.access.claim(
+            fields.get("password", ""), fields.get("code", ""), request.address
+        )
+    except Denied as denied:
+        needed = owner.access.code_needed(request.address)
+        return page(
+            request, "claim.html", status=400, code_needed=needed, error=told(request, denied)
+        )
+    return await _let_in(request, owner, "/welcome")
+
+
+@get("/login")
+async def login_page(request: Seen, owner: Host, next: str = "/") -> Response[str] | Redirect:  # noqa: A002
+    """The password, please."""
+    if not owner.access.claimed:
+        return Redirect("/claim", status_code=303)
+    if request.visitor.owner:
+        return Redirect(local(next), status_code=303)
+    return page(request, "login.html", onward=local(next), error="")
+
+
+@post("/login", status_code=200)
+async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """Right or wrong; wrong ones have to wait longer and longer."""
+    fields = await request.fields()
+    onward = local(fields.get("next", "/"))
+    try:
+        await owner.access.login(fields.get("password", ""), request.address)
+    except Denied as denied:
+        status = 429 if denied.reason == "wait" else 401
+        error = told(request, denied)
+        return page(request, "login.html", status=status, onward=onward, error=error)
+    return await _let_in(request, owner, onward)
+
+
+async def _let_in(request: Seen, owner: Host, onward: str) -> Redirect:
+    token = await owner.access.open_session(request.headers.get("User-Agent", ""))
+    return Redirect(onward, status_code=303, cookies=[cookie(request, SESSION, token)])
+
+
+@post("/logout", status_code=303)
+async def logout(request: Seen, owner: Host) -> Redirect:
+    """This browser's session ends."""
+    await owner.access.end_session(request.visitor.session)
+    return Redirect("/", status_code=303, cookies=[cookie(request, SESSION, "", seconds=0)])
+
+
+@post("/settings/password", status_code=303)
+async def password(request: Seen, owner: Host) -> Redirect:
+    """A new password; every other session ends."""
+    fields = await request.fields()
+    try:
+        if fields.get("new", "") != fields.get("again", ""):
+            raise Denied("different")
+        await owner.access.change_password(
+            fields.get("old", ""), fields.get("new", ""), request.visitor.session, request.address
+        )
+    except Denied as denied:
+        return Redirect("/settings/box?error=" + quote(told(request, denied)), status_code=303)
+    return Redirect("/settings/box?saved=1", status_code=303)

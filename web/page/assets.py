@@ -1,0 +1,57 @@
+"""The page's own files, from the box alone: read once, packed once, named by what is in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import msgspec
+from litestar import Request, Response, get
+
+from appliance.refusals import Refusal
+
+_FOLDER = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+FOREVER = "public, max-age=31536000, immutable"
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One file, plain and packed; `mark` changes when its content does."""
+
+    content: bytes
+    packed: bytes
+    media_type: str
+    mark: str
+
+
+def _load() -> dict[str, Asset]:
+    found: dict[str, Asset] = {}
+    for file in sorted(_FOLDER.iterdir()):
+        if file.suffix in _TYPES:
+            content = file.read_bytes()
+            mark = hashlib.sha256(content).hexdigest()[:10]
+            packed = gzip.compress(content, 9, mtime=0)
+            found[file.name] = Asset(content, packed, _TYPES[file.suffix], mark)
+    return found
+
+
+ASSETS = _load()
+
+
+def address(name: str) -> str:
+    """Where a file is asked for; a new content has a new address."""
+    return f"/static/{name}?v={ASSETS[name].mark}"
+
+
+@get("/static/{name:str}")
+async def static(request: Request, name: str) -> Response[bytes]:  # type: ignore[type-arg]
+    """One of the page's own files. NOT_FOUND."""
+    asset = ASSETS.get(name)
+    if asset is None:
+        raise Refusal("NOT_FOUND")
+    headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(asset.packed, media_type=asset.media_type, headers=headers)
+    return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,146 @@
+"""Live pages: one look at the box for all open streams, however often it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from appliance.overview import Overview
+from appliance.owner import Owner
+from appliance.refusals import Language, Refusal
+from web.page.chart import draw
+from web.page.rendering import fragment
+from web.page.visitor import Visitor
+
+# A thousand changes a minute are one look a second; a look that takes long (a full queue on a small
+# board) is followed by a rest that is twenty times as long, so that sending keeps the machine.
+LOOK_SECONDS = 1.0
+REST_FOR_LOOK = 20
+SAFETY_SECONDS = 10.0  # signal and ages change without a bell
+BREATH_SECONDS = 15.0  # a comment on a silent stream, so that both ends know that it lives
+STREAMS_MOST = 40
+
+REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
+
+
+class Live:
+    """Looks while somebody watches; every stream gets what changed for it."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._bell = asyncio.Event()
+        self._turn = asyncio.Event()  # replaced at each look: who waits for it wakes
+        self._streams = 0
+        self._closed = False
+        self._looking: asyncio.Task[None] | None = None
+        self._seen: Overview | None = None
+        self._seen_at = -LOOK_SECONDS
+        self._regions: dict[tuple[Language, bool], dict[str, str]] = {}
+        self._one_look = asyncio.Lock()
+
+    def close(self) -> None:
+        """Every stream ends: the box stops."""
+        self._closed = True
+        self._turn.set()
+
+    # --- looking -------------------------------------------------------------------------------------
+
+    async def look(self) -> Overview:
+        """The box now, or a second ago: many askers cost one look."""
+        async with self._one_look:
+            if self._seen is None or monotonic() - self._seen_at >= LOOK_SECONDS:
+                self._seen = await self._owner.overview()
+                self._seen_at = monotonic()
+                self._regions.clear()
+            return self._seen
+
+    def stale(self) -> None:
+        """Something was just done by hand: the next look is a new one."""
+        self._seen = None
+
+    async def _watch(self) -> None:
+        watchers = self._owner.box.bells.watchers
+        watchers.add(self._bell)
+        try:
+            while self._streams and not self._closed:
+                begun = monotonic()
+                await self.look()
+                turn, self._turn = self._turn, asyncio.Event()
+                turn.set()
+                took = monotonic() - begun
+                await asyncio.sleep(max(LOOK_SECONDS, REST_FOR_LOOK * took))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SAFETY_SECONDS):
+                        await self._bell.wait()
+                self._bell.clear()
+        finally:
+            watchers.discard(self._bell)
+            self._looking = None
+
+    def regions(self, seen: Overview, visitor: Visitor) -> dict[str, str]:
+        """The regions of the status page as they are for visitors of this kind."""
+        kind = (visitor.language, visitor.owner)
+        if seen is not self._seen or kind not in self._regions:
+            told = {
+                name: fragment(f"live/{name}.html", visitor, seen=seen, chart=draw(seen.days))
+                for name in REGIONS
+            }
+            if seen is not self._seen:
+                return told
+            self._regions[kind] = told
+        return self._regions[kind]
+
+    # --- streaming -----------------------------------------------------------------------------------
+
+    async def stream(self, visitor: Visitor, message_id: str | None) -> AsyncIterator[bytes]:
+        """Server-sent events: each region when it changed; the story of one message, if one is named."""
+        if self._streams >= STREAMS_MOST:
+            return
+        self._streams += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._watch(), name="live page")
+        sent: dict[str, str] = {}
+        checked = monotonic()
+        try:
+            yield b"retry: 3000\n\n"
+            while not self._closed:
+                turn = self._turn
+                for name, text in (await self._told(visitor, message_id)).items():
+                    if sent.get(name) != text:
+                        sent[name] = text
+                        yield event(name, text)
+                try:
+                    async with asyncio.timeout(BREATH_SECONDS):
+                        await turn.wait()
+                except TimeoutError:
+                    yield b": breath\n\n"
+                if visitor.owner and monotonic() - checked > BREATH_SECONDS:
+                    checked = monotonic()
+                    if not await self._owner.access.is_owner(visitor.session):
+                        return
+        finally:
+            self._streams -= 1
+
+    async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
+        if message_id is None:
+            seen = await self.look()
+            # A form is its visitor's own: it carries his token.
+            codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
+            return self.regions(seen, visitor) | (codes if visitor.owner else {})
+        try:
+            story = await self._owner.story(message_id)
+        except Refusal:
+            return {}
+        now = self._owner.box.clock.now()
+        return {
+            name: fragment(f"live/{name}.html", visitor, story=story, now=now)
+            for name in ("progress", "story")
+        }
+
+
+def event(name: str, text: str) -> bytes:
+    """One server-sent event; a line of text is a line of data (WHATWG HTML 9.2.6)."""
+    lines = "".join(f"data: {line}\n" for line in text.splitlines() if line.strip())
+    return f"event: {name}\n{lines}\n".encode()

@@ -1,0 +1,228 @@
+"""Messages: the history with search and filters, one message's story, sending by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import get_args
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response, get, post
+from litestar.response import Redirect, Stream
+from litestar.status_codes import HTTP_303_SEE_OTHER
+
+from appliance import rules
+from appliance.orders import HistoryFilter, MessageStatus, Period
+from appliance.overview import local_midnight
+from appliance.owner import Owner
+from appliance.refusals import Refusal
+from web import export as sheet
+from web.page.rendering import HEADERS, fragment, page, sentence
+from web.page.visitor import Host, Seen
+
+PAGE_ROWS = 50
+PAGES_MOST = 2000
+SHORT_CODE_DIGITS = 8
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The filters as they stand in the address; an empty text is no filter."""
+
+    q: str = ""
+    status: str = ""
+    to: str = ""
+    start: str = ""
+    end: str = ""
+    client: str = ""
+    mode: str = ""
+    page: int = 1
+
+    @property
+    def test(self) -> bool:
+        return self.mode == "test"
+
+    @property
+    def client_number(self) -> int | None:
+        return int(self.client) if self.client.isascii() and self.client.isdigit() else None
+
+    def query(self) -> str:
+        """The address's query without the page, ready for one more parameter."""
+        given = {
+            name: value
+            for name, value in msgspec.to_builtins(self).items()
+            if value and name != "page"
+        }
+        return urlencode(given)
+
+
+def wanted_of(request: Seen) -> Wanted:
+    """The filters of this address. What makes no sense is no filter."""
+    given = {
+        name: value.strip()
+        for name, value in request.query_params.items()
+        if name in Wanted.__struct_fields__ and name != "page"
+    }
+    number = request.query_params.get("page", "1")
+    whole = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 1
+    return Wanted(**given, page=min(max(whole, 1), PAGES_MOST))
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def number_sought(text: str) -> str | None:
+    """A number as it is stored; the + may be missing (in an address it is a space)."""
+    digits = "".join(c for c in text if c in "0123456789")
+    if not digits:
+        return None
+    return "+" + digits if "+" in text or len(digits) > SHORT_CODE_DIGITS else digits
+
+
+def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
+    """The filters as the store understands them; days are days of the box's time zone."""
+    status: MessageStatus | None = None
+    for known in get_args(MessageStatus):
+        if wanted.status == known:
+            status = known
+    start, end = _day(wanted.start), _day(wanted.end)
+    zone = owner.box.zone
+    return HistoryFilter(
+        page=wanted.page,
+        limit=PAGE_ROWS,
+        status=status,
+        to=number_sought(wanted.to),
+        period=Period(
+            local_midnight(start, zone) if start else None,
+            local_midnight(end, zone, after=True) if end else None,
+        ),
+        search=rules.fold(wanted.q) or None,
+    )
+
+
+@get("/messages")
+async def listed(request: Seen, owner: Host) -> Response[str]:
+    """One page of the history; test mode only when it is asked for."""
+    wanted = wanted_of(request)
+    asked = filter_of(wanted, owner)
+    found = await owner.messages(asked, test=wanted.test, client=wanted.client_number)
+    return page(
+        request,
+        "messages.html",
+        found=found,
+        wanted=wanted,
+        asked=asked,
+        clients=await owner.clients(),
+        now=owner.box.clock.now(),
+    )
+
+
+@get("/messages/export")
+async def export(request: Seen, owner: Host) -> Stream:
+    """The messages of the filters as CSV, every page."""
+    wanted = wanted_of(request)
+    asked = msgspec.structs.replace(filter_of(wanted, owner), page=1)
+    batches = owner.export(asked, test=wanted.test, client=wanted.client_number)
+    return await sheet.stream("csv", batches, request.visitor.language)
+
+
+@get("/messages/{message_id:str}")
+async def one(request: Seen, owner: Host, message_id: str) -> Response[str]:
+    """A message's whole story. MESSAGE_NOT_FOUND."""
+    story = await owner.story(message_id)
+    return page(
+        request,
+        "message.html",
+        story=story,
+        now=owner.box.clock.now(),
+        error=request.query_params.get("error", ""),
+    )
+
+
+def _back(message_id: str, error: str = "") -> Redirect:
+    query = "?" + urlencode({"error": error}) if error else ""
+    return Redirect(f"/messages/{message_id}{query}", status_code=HTTP_303_SEE_OTHER)
+
+
+@post("/messages/{message_id:str}/resend", status_code=HTTP_303_SEE_OTHER)
+async def resend(request: Seen, owner: Host, message_id: str) -> Redirect:
+    """A failed message goes back into the queue."""
+    try:
+        await owner.resend(message_id)
+    except Refusal as refusal:
+        return _back(message_id, sentence(request, refusal))
+    return _back(message_id)
+
+
+@post("/messages/{message_id:str}/cancel", status_code=HTTP_303_SEE_OTHER)
+async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
+    """A message that nobody handed over yet goes no more."""
+    try:
+        await owner.cancel(message_id)
+    except Refusal as refusal:
+        return _back(message_id, sentence(request, refusal))
+    return _back(message_id)
+
+
+# --- by hand -------------------------------------------------------------------------------------
+
+
+@get("/send")
+async def compose(request: Seen, owner: Host) -> Response[str]:
+    """A form for one message; a reply has its number already."""
+    to = request.query_params.get("to", "")
+    return page(
+        request,
+        "send.html",
+        to=to,
+        text="",
+        priority=2 if to else 3,
+        measured=owner.measure(""),
+        clients=await owner.clients(),
+        client=None,
+        error="",
+    )
+
+
+@post("/send/measure", status_code=200)
+async def measure(request: Seen, owner: Host) -> Response[str]:
+    """How long the text is for the network, while it is typed."""
+    text = _typed((await request.fields()).get("text", ""))
+    shown = fragment("live/measure.html", request.visitor, measured=owner.measure(text))
+    return Response(shown, media_type="text/html", headers=HEADERS)
+
+
+@post("/send", status_code=200)
+async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """Into the queue, and on to its story."""
+    fields = await request.fields()
+    to, text = fields.get("to", ""), _typed(fields.get("text", ""))
+    level = fields.get("priority", "3")
+    client = fields.get("client", "")
+    number = int(client) if client.isascii() and client.isdigit() else None
+    try:
+        message_id = await owner.send(
+            to.strip(), text, priority=int(level) if level in "12345" else 3, client=number
+        )
+    except Refusal as refusal:
+        return page(
+            request,
+            "send.html",
+            status=refusal.status,
+            to=to,
+            text=text,
+            priority=int(level) if level in "12345" else 3,
+            measured=owner.measure(text),
+            clients=await owner.clients(),
+            client=number,
+            error=sentence(request, refusal),
+        )
+    return _back(message_id)
+
+
+def _typed(text: str) -> str:
+    """A form's text: browsers send every line end as CR LF (WHATWG HTML 4.10.22), an SMS has LF."""
+    return text.replace("\r\n", "\n")

@@ -1,0 +1,89 @@
+"""Templates to answers: one environment, one set of headers, no word of a visitor trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import MediaType, Request, Response
+
+from appliance import __version__
+from appliance.refusals import Refusal, Words
+from web.page import assets
+from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
+from web.page.words import characters, phone
+
+# Everything from the box, nothing inline: a text that got in as markup would still do nothing.
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+    "Vary": "Cookie, Accept-Language",
+}
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals |= {
+    "asset": assets.address,
+    "phone": phone,
+    "characters": characters,
+    "version": __version__,
+}
+
+
+def fragment(name: str, visitor: Visitor, **context: Any) -> str:
+    """A template as text, with what every template knows."""
+    tongue = visitor.tongue
+    return _templates.get_template(name).render(
+        w=tongue.pick, tongue=tongue, visitor=visitor, **context
+    )
+
+
+def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Response[str]:
+    """A template as the answer to this request."""
+    visitor = request.visitor
+    text = fragment(name, visitor, path=request.scope["path"], **context)
+    fresh = [cookie(request, FORM, visitor.form_cookie)] if visitor.fresh else []
+    return Response(
+        text, status_code=status, media_type=MediaType.HTML, headers=HEADERS, cookies=fresh
+    )
+
+
+def sentence(request: Seen, refusal: Refusal) -> str:
+    """A refusal for a person."""
+    return refusal.reason.message(request.visitor.language)
+
+
+def _seen(request: Request[Any, Any, Any]) -> Seen:
+    # Litestar gives its exception handlers the application's kind of request.
+    return Seen(request.scope, request.receive, request.send)
+
+
+def refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[str]:
+    """A refusal nobody has caught on its way."""
+    seen = _seen(request)
+    return page(seen, "error.html", status=refusal.status, sentence=sentence(seen, refusal))
+
+
+def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
+    """A form without its token: nothing was done."""
+    words = Words(
+        "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
+        "This page was too old: nothing was done. Reload it and try again.",
+    )
+    seen = _seen(request)
+    told = words.say(seen.visitor.language)
+    return page(seen, "error.html", status=403, sentence=told)

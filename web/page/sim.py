@@ -1,0 +1,138 @@
+"""The SIM and its modem: PIN and PUK, limits and quiet hours, the balance, a restart."""
+
+from __future__ import annotations
+
+from datetime import time
+from urllib.parse import urlsplit
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
+
+from appliance.config import Limits
+from appliance.owner import NoAnswer
+from appliance.refusals import Refusal, Words
+from web.page.live import Live
+from web.page.rendering import page, sentence
+from web.page.settings import back, said, whole
+from web.page.status import Watch
+from web.page.visitor import Host, Seen
+
+HERE = "/settings/sim"
+COUNTS = ("per_minute", "per_hour", "per_day", "per_month", "recipients_per_month")
+
+_BAD_PIN = Words("Le code PIN a 4 à 8 chiffres.", "The PIN has 4 to 8 digits.")
+_BAD_PUK = Words("Le code PUK a 8 chiffres.", "The PUK has 8 digits.")
+_BAD_HOURS = Words(
+    "Les heures calmes s'écrivent 21:30-07:00.", "Quiet hours are written 21:30-07:00."
+)
+
+
+@get(HERE)
+async def sim(request: Seen, live: Watch) -> Response[str]:
+    """Every modem with what can be done about it."""
+    return page(
+        request,
+        "sim.html",
+        seen=await live.look(),
+        counts=COUNTS,
+        answer=request.query_params.get("answer", "")[:500],
+        **said(request),
+    )
+
+
+def _digits(text: str, least: int, most: int) -> bool:
+    return text.isascii() and text.isdigit() and least <= len(text) <= most
+
+
+@post(HERE + "/{index:int}/pin", status_code=SEE_OTHER)
+async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+    """Try the PIN once; the modem refuses where that would cost the last try."""
+    fields = await request.fields()
+    came_from = urlsplit(request.headers.get("Referer", "")).path
+    here = "/welcome" if came_from == "/welcome" else HERE
+    code = fields.get("pin", "").strip()
+    if not _digits(code, 4, 8):
+        return back(here, error=_BAD_PIN.say(request.visitor.language))
+    return _answered(request, live, here, await owner.enter_pin(index, code))
+
+
+@post(HERE + "/{index:int}/puk", status_code=SEE_OTHER)
+async def puk(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+    """The PUK sets a new PIN; ten wrong ones destroy the SIM, so the form says so."""
+    fields = await request.fields()
+    code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
+    if not _digits(code, 8, 8):
+        return back(HERE, error=_BAD_PUK.say(request.visitor.language))
+    if not _digits(new, 4, 8):
+        return back(HERE, error=_BAD_PIN.say(request.visitor.language))
+    return _answered(request, live, HERE, await owner.unlock(index, code, new))
+
+
+def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
+    live.stale()
+    if not why_not:
+        return back(here, saved="1")
+    words = Words(
+        f"La carte n'a pas accepté ce code ({why_not}).", f"The card did not accept it ({why_not})."
+    )
+    return back(here, error=words.say(request.visitor.language))
+
+
+def quiet_hours(text: str) -> list[str] | None:
+    """`21:30-07:00, 12:00-13:00` as the configuration has it; None for what is no such thing."""
+    spans: list[str] = []
+    for span in text.replace(";", ",").split(","):
+        if not span.strip():
+            continue
+        start, dash, end = (piece.strip() for piece in span.partition("-"))
+        try:
+            begins, ends = time.fromisoformat(start), time.fromisoformat(end)
+        except ValueError:
+            return None
+        if not dash or begins == ends:
+            return None
+        spans.append(f"{begins:%H:%M}-{ends:%H:%M}")
+    return spans
+
+
+@post(HERE + "/{index:int}/limits", status_code=SEE_OTHER)
+async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+    """Limits and quiet hours of this SIM; an empty field is no limit."""
+    fields = await request.fields()
+    hours = quiet_hours(fields.get("quiet_hours", ""))
+    if hours is None:
+        return back(HERE, error=_BAD_HOURS.say(request.visitor.language))
+    wanted = Limits(
+        **{name: whole(fields.get(name, "")) or 0 for name in COUNTS},
+        billing_day=min(max(whole(fields.get("billing_day", "")) or 1, 1), 28),
+        quiet_hours=tuple(hours),
+        urgent_passes="urgent_passes" in fields,
+    )
+    try:
+        await owner.set_limits(index, wanted)
+    except Refusal as refusal:
+        return back(HERE, error=sentence(request, refusal))
+    live.stale()
+    return back(HERE, saved="1")
+
+
+@post(HERE + "/{index:int}/ask", status_code=SEE_OTHER)
+async def ask(request: Seen, owner: Host, index: int) -> Redirect:
+    """A code such as *100# and what the operator answers."""
+    try:
+        answer = await owner.ask_operator(index, (await request.fields()).get("code", "").strip())
+    except Refusal as refusal:
+        return back(HERE, error=sentence(request, refusal))
+    except NoAnswer as error:
+        words = Words(f"L'opérateur n'a pas répondu ({error}).", f"No answer ({error}).")
+        return back(HERE, error=words.say(request.visitor.language))
+    return back(HERE, answer=answer)
+
+
+@post(HERE + "/{index:int}/restart", status_code=SEE_OTHER)
+async def restart(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+    """Reset the modem, after an open send."""
+    await owner.restart_modem(index)
+    live.stale()
+    return back(HERE, saved="1")

@@ -1,0 +1,50 @@
+"""The status page, for everybody on the LAN, and its live stream."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+from litestar.response import Redirect, Stream
+
+from web.page.chart import draw
+from web.page.live import Live
+from web.page.rendering import page
+from web.page.visitor import LANGUAGE, Host, Seen, cookie
+
+Watch = NamedDependency[SkipValidation[Live]]
+
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@get("/")
+async def status(request: Seen, owner: Host, live: Watch) -> Response[str]:
+    """The box at a glance; as long as nobody owns it, with the way to make it one's own."""
+    seen = await live.look()
+    return page(
+        request, "status.html", seen=seen, chart=draw(seen.days), claimed=owner.access.claimed
+    )
+
+
+@get("/live")
+async def stream(request: Seen, live: Watch, message: str | None = None) -> Stream:
+    """Server-sent events of the status page, or of one message (for the owner)."""
+    wanted = message if request.visitor.owner else None
+    return Stream(
+        live.stream(request.visitor, wanted),
+        media_type="text/event-stream",
+        headers=_STREAM_HEADERS,
+    )
+
+
+@get("/language")
+async def language(request: Seen, to: str = "fr", back: str = "/") -> Redirect:
+    """Switch the language and go back to where one was."""
+    chosen = "en" if to == "en" else "fr"
+    return Redirect(local(back), status_code=303, cookies=[cookie(request, LANGUAGE, chosen)])
+
+
+def local(path: str) -> str:
+    """A path of this box; anything else is the status page."""
+    plain = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if plain and path.isprintable() else "/"

@@ -1,0 +1,102 @@
+"""The guided first run: SIM and network, own number, a test SMS watched live, the key."""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
+
+from appliance.interface import Permissions
+from appliance.refusals import Refusal
+from web.page.rendering import page, sentence
+from web.page.settings import back, base, chosen, said
+from web.page.status import Watch
+from web.page.visitor import LANGUAGE, Host, Seen, cookie
+
+
+@get("/welcome")
+async def welcome(request: Seen, owner: Host, live: Watch) -> Response[str]:
+    """Where the first run stands: each step opens when the one before it is done."""
+    sent = request.query_params.get("sent", "")
+    return await _welcome(request, owner, live, sent=sent, **said(request))
+
+
+async def _welcome(
+    request: Seen,
+    owner: Host,
+    live: Watch,
+    *,
+    made: str = "",
+    made_client: int = 0,
+    sent: str = "",
+    error: object = "",
+    saved: object = False,
+) -> Response[str]:
+    story = None
+    if sent:
+        story = await owner.story(sent)
+    seen = await live.look()
+    found = next((modem.phone_number for modem in seen.modems if modem.phone_number), "")
+    return page(
+        request,
+        "welcome.html",
+        seen=seen,
+        story=story,
+        preferences=owner.preferences,
+        suggested=owner.preferences.own_number or found,
+        zone=str(owner.box.zone),
+        zones=sorted(available_timezones()),
+        made=made,
+        made_client=made_client,
+        base=base(request),
+        now=owner.box.clock.now(),
+        error=error,
+        saved=saved,
+    )
+
+
+@post("/welcome/basics", status_code=SEE_OTHER)
+async def basics(request: Seen, owner: Host) -> Redirect:
+    """Own number, time zone, language."""
+    wanted = chosen(await request.fields())
+    try:
+        await owner.prefer(**wanted)
+    except Refusal as refusal:
+        return back("/welcome", error=sentence(request, refusal))
+    answer = back("/welcome")
+    if "language" in wanted:
+        answer.cookies = [cookie(request, LANGUAGE, str(wanted["language"]))]
+    return answer
+
+
+@post("/welcome/test", status_code=SEE_OTHER)
+async def test_message(request: Seen, owner: Host) -> Redirect:
+    """One SMS to the owner's own number."""
+    text = request.visitor.tongue.pick(
+        "ZimBox fonctionne : ce SMS vient de votre boîtier.",
+        "ZimBox works: this SMS comes from your box.",
+    )
+    try:
+        sent = await owner.send(owner.preferences.own_number, text, priority=1)
+    except Refusal as refusal:
+        return back("/welcome", error=sentence(request, refusal))
+    return back("/welcome", sent=sent)
+
+
+@post("/welcome/key", status_code=200)
+async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
+    """The first key, shown in this answer and never again."""
+    client = await owner.first_client()
+    name = request.visitor.tongue.pick("Première clé", "First key")
+    made = await owner.add_key(client, name, test=False, permissions=Permissions())
+    sent = (await request.fields()).get("sent", "")
+    return await _welcome(request, owner, live, made=made.key, made_client=made.client, sent=sent)
+
+
+@post("/welcome/done", status_code=SEE_OTHER)
+async def done(owner: Host) -> Redirect:
+    """The first run is over."""
+    await owner.prefer(welcomed=True)
+    return back("/")
