@@ -159,7 +159,7 @@ def device_trees() -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
-        unpack = ["tar", "-x", "-C", partial, "--wildcards", "*/broadcom/*.dtb"]
+        unpack = ["tar", "-x", "-C", str(partial), "--wildcards", "*/broadcom/*.dtb"]
         subprocess.run(unpack, stdin=packed.stdout, check=True)
         packed.wait()
         partial.rename(folder)
