@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_bundle(
     tree: Path, version: str, private_key: Ed25519PrivateKey, target: Path, *, epoch: int = 0,
-    machine: str = "aarch64", python: str = "3.13", kernel: str = "", preset: int = 6,
+    machine: str = "aarch64", python: str = "3.13", kernel: str = "", preset: Literal[0, 6] = 6,
 ) -> Manifest:  # fmt: skip
     """Pack `tree` as a signed bundle: an application, or with `kernel` a root (root.squashfs alone).
 
