@@ -17,6 +17,7 @@ import uvicorn
 
 from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.diary import DIARY
 from appliance.lock import DataInUse
 from appliance.notify import keep_alive, notify
 from web.app import create
@@ -166,6 +167,7 @@ def _set_up_logging() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
+            DIARY,
             structlog.processors.format_exc_info
             if not terminal
             else structlog.processors.StackInfoRenderer(),
