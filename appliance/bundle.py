@@ -24,11 +24,14 @@ from appliance.update import Slot, sync_folder
 
 FORMAT = 1
 MEMBERS = ("manifest.json", "manifest.sig", "payload.tar.xz")
+ROOT = "root.squashfs"
 # A manifest is a few hundred bytes; anything longer is not one.
 LONGEST_MANIFEST = 64 * 1024
 CHUNK = 1 << 20
 
-Refused = Literal["NOT_A_BUNDLE", "WRONG_SIGNATURE", "DAMAGED", "WRONG_MACHINE", "NO_SPACE"]
+Refused = Literal[
+    "NOT_A_BUNDLE", "WRONG_SIGNATURE", "DAMAGED", "WRONG_MACHINE", "WRONG_KERNEL", "NO_SPACE"
+]  # fmt: skip
 
 
 class BundleRefused(Exception):
@@ -49,15 +52,21 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload_size: int
     payload_sha256: str
     unpacked_size: int
+    content: Literal["application", "root"] = "application"
+    kernel: str = ""  # of a root: the one whose modules it has; the kernel itself lies outside
 
 
 def write_bundle(
     tree: Path, version: str, private_key: Ed25519PrivateKey, target: Path, *, epoch: int = 0,
-    machine: str = "aarch64", python: str = "3.13",
+    machine: str = "aarch64", python: str = "3.13", kernel: str = "",
 ) -> Manifest:  # fmt: skip
-    """Pack `tree` as a signed bundle. The same tree and key give the same bytes."""
+    """Pack `tree` as a signed bundle: an application, or with `kernel` a root (root.squashfs alone).
+
+    The same tree and key give the same bytes.
+    """
     payload = target.with_suffix(".payload")
-    with tarfile.open(payload, "w:xz", preset=6) as tar:
+    # squashfs is compressed already: level 0 costs a second instead of minutes.
+    with tarfile.open(payload, "w:xz", preset=0 if kernel else 6) as tar:
         for path in sorted(tree.rglob("*")):
             tar.add(
                 path,
@@ -73,6 +82,8 @@ def write_bundle(
         payload_size=payload.stat().st_size,
         payload_sha256=_sha256(payload),
         unpacked_size=sum(p.stat().st_size for p in tree.rglob("*") if p.is_file()),
+        content="root" if kernel else "application",
+        kernel=kernel,
     )
     text = msgspec.json.encode(manifest)
     with tarfile.open(target, "w") as tar:
@@ -176,6 +187,37 @@ def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
     partial.rename(target)
     sync_folder(slots)
     return target
+
+
+def copy_root(bundle: Path, manifest: Manifest, target: Path) -> None:
+    """A checked bundle's root.squashfs onto a partition; read back from the medium before this returns.
+
+    Raises BundleRefused (NO_SPACE, DAMAGED), OSError.
+    """
+    written = hashlib.sha256()
+    with tarfile.open(bundle, "r:") as tar:
+        _member(tar, MEMBERS[0]), _member(tar, MEMBERS[1])
+        with (
+            _member(tar, MEMBERS[2]) as stream,
+            tarfile.open(fileobj=stream, mode="r|xz") as payload,
+            _member(payload, ROOT) as source,
+            target.open("r+b", buffering=0) as device,
+        ):
+            if device.seek(0, os.SEEK_END) < manifest.unpacked_size:
+                raise BundleRefused("NO_SPACE", "the root's partition is too small for it")
+            device.seek(0)
+            while chunk := source.read(CHUNK):
+                device.write(chunk)
+                written.update(chunk)
+            os.fsync(device.fileno())
+            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            device.seek(0)
+            left, read = manifest.unpacked_size, hashlib.sha256()
+            while left and (chunk := device.read(min(left, CHUNK))):
+                read.update(chunk)
+                left -= len(chunk)
+    if read.digest() != written.digest():
+        raise BundleRefused("DAMAGED", "the card does not give back what was written to it")
 
 
 def _sha256(file: Path) -> str:

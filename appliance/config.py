@@ -87,7 +87,7 @@ class Reports(Settings, frozen=True):
 
 class Archive(Settings, frozen=True):
     # Finished messages move to the history in batches: whichever of the two comes first.
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 256
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
 

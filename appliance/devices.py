@@ -300,7 +300,8 @@ class Devices:
         elif attached.offline_since is None:
             attached.offline_since = clock.monotonic()
         if attached.number:
-            await self._box.db.write(self._note, attached, status)
+            # As it stands by now: an event that waited here must not undo what came after it.
+            await self._box.db.write(self._note, attached, attached.status)
         if attached.number and attached.online:
             attached.been_online.set()
         log.info(
@@ -338,7 +339,8 @@ class Devices:
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""
         now = self._box.clock.now()
-        if not table.set_online(db, attached.number, attached.online, now) or attached.test:
+        online = status.state == State.READY
+        if not table.set_online(db, attached.number, online, now) or attached.test:
             return
         row: Row = db.execute("SELECT * FROM device WHERE id = ?", (attached.number,)).fetchone()
         data: dict[str, object] = {
@@ -346,7 +348,7 @@ class Devices:
             "device_name": row["name"],
             "phone_number": row["phone_number"] or None,
         }
-        if attached.online:
+        if online:
             name = "device.connected"
             data |= {
                 "connected_at": timestamp(now),

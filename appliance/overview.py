@@ -233,7 +233,8 @@ class Glance:
             registration=status.registration,
             signal_dbm=status.signal_dbm,
             refused=a.refused,
-            fault=a.rest_reason,
+            # One refusal is that message's; it is the SIM's when the box rests or holds back for it.
+            fault=a.rest_reason if a.refused or a.resting(self._box.clock) else None,
             held_by=a.held_by,
             warning=status.warning,
             balance=a.balance,

@@ -1,5 +1,6 @@
-"""scripts/image build | bundle | lock | check | test [NAME …]; names: sms raspi3b plainboot firstboot destroyed full
-update powercut. What each is for: docs/image.md."""
+"""scripts/image build | bundle [root] | lock | check | test [NAME …]
+
+Names: sms raspi3b plainboot firstboot destroyed full update root powercut. What each is for: docs/image.md."""
 
 from __future__ import annotations
 
@@ -25,6 +26,8 @@ def main() -> int:
             print(f"{len(found)} packages locked")
         case ["bundle"]:
             print(build.bundle())
+        case ["bundle", "root"]:
+            print(build.root_bundle())
         case ["test", *names] if set(names) <= set(trials.TRIALS):
             return trials.run(names)
         case _:

@@ -225,6 +225,18 @@ def bundle() -> Path:
     return target
 
 
+def root_bundle() -> Path:
+    """The root of the last build as a signed update, for cards with the same kernel."""
+    tree = _fresh(BUILD / "root-bundle")
+    os.link(BUILD / "root.squashfs", tree / "root.squashfs")
+    kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
+    target = BUILD / f"zimbox-{version()}-root.zimbox"
+    write_bundle(
+        tree, version(), load_private_key(update_key()), target, epoch=EPOCH, kernel=kernel
+    )
+    return target
+
+
 def compile_python(tree: Path, shown_as: str) -> None:
     """Byte code beside the sources: root is read-only. It is the same for every processor."""
     subprocess.run(
@@ -299,15 +311,18 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
         if file.is_file() and not file.stem.endswith(("_x", "_db", "4x", "4db")):
             shutil.copyfile(file, boot / file.name)
     shutil.copyfile(next((loose / "boot").glob("vmlinuz-*")), boot / "vmlinuz")
-    trees = next((loose / "usr/lib").glob("linux-image-*")) / "broadcom"
-    for board in BOARDS:
-        shutil.copyfile(trees / f"{board}.dtb", boot / f"{board}.dtb")
-    overlay(boot / "overlays/zimbox-uart.dtbo")
-    # Some firmware looks for overlays only where it finds this file.
-    (boot / "overlays/README").write_text(
-        "The overlay of this card; its source is image/boot/zimbox-uart.dtso.\n"
-    )
-    (boot / "config.txt").write_text((HERE / "boot/config.txt").read_text())
+    kernel_files = next((loose / "usr/lib").glob("linux-image-*"))
+    if kernel == "debian":
+        for board in BOARDS:
+            shutil.copyfile(kernel_files / f"broadcom/{board}.dtb", boot / f"{board}.dtb")
+        overlay(boot / "overlays/zimbox-uart.dtbo")
+        # Some firmware looks for overlays only where it finds this file.
+        (boot / "overlays/README").write_text("Its source is image/boot/zimbox-uart.dtso.\n")
+    else:  # Raspberry Pi's own: every board's tree, and their overlays
+        shutil.copytree(kernel_files / "broadcom", boot, dirs_exist_ok=True)
+        shutil.copytree(kernel_files / "overlays", boot / "overlays", dirs_exist_ok=True)
+    config = "config.txt" if kernel == "debian" else f"config-{kernel}.txt"
+    shutil.copyfile(HERE / "boot" / config, boot / "config.txt")
     cmdline = (HERE / "boot/cmdline.txt").read_text().replace("@SIGNATURE@", SIGNATURE)
     (boot / "cmdline.txt").write_text(cmdline)
     shutil.copyfile(HERE / "boot/zimbox.toml.example", boot / "zimbox.toml.example")
@@ -318,6 +333,7 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
             loose / "usr/bin/busybox",
             loose / "usr/sbin/e2fsck.static",
             HERE / "initramfs/init",
+            initramfs.MODULES if kernel == "debian" else initramfs.MODULES_RPI,
         )
     )
     (BUILD / "initrd.cpio").write_bytes(archive)

@@ -200,15 +200,19 @@ class Machine:
             f"no answer within {seconds:.0f} s; console: {self.folder}/console.log"
         )
 
+    def hang_up(self) -> None:
+        """Forget the line to the probe: a restart inside has ended it."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
     def pull_the_plug(self) -> None:
         """kill -9: what the guest had not handed over is gone."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-        if self._probe is not None:
-            self._probe.close()
-            self._probe = None
+        self.hang_up()
 
 
 @contextlib.contextmanager

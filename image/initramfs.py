@@ -20,6 +20,10 @@ MODULES = (
 )  # fmt: skip
 
 
+# Raspberry Pi's own kernel has the rest built in, and no virtual machine to run in.
+MODULES_RPI = ("squashfs",)
+
+
 @dataclass(frozen=True)
 class Entry:
     name: str
@@ -103,14 +107,15 @@ def _module(file: str) -> str:
     return Path(file).name.partition(".")[0].replace("-", "_")
 
 
-def contents(modules: Path, busybox: Path, e2fsck: Path, init: Path) -> list[Entry]:
+def contents(
+    modules: Path, busybox: Path, e2fsck: Path, init: Path, wanted: Iterable[str] = MODULES
+) -> list[Entry]:
     """All of the initramfs. `modules` is /lib/modules/VERSION with depmod's tables."""
-    order = load_order(
-        MODULES,
-        (modules / "modules.dep").read_text(),
-        (modules / "modules.softdep").read_text(),
-        (modules / "modules.builtin").read_text(),
+    dep, softdep, builtin = (
+        (modules / name).read_text()
+        for name in ("modules.dep", "modules.softdep", "modules.builtin")
     )
+    order = load_order(wanted, dep, softdep, builtin)
     names = [Path(file).name.removesuffix(".xz") for file in order]
     entries = [directory(name) for name in ("bin", "dev", "proc", "sys", "run", "modules")]
     entries += [

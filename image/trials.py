@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +176,9 @@ def inside(box: Machine, trial: str) -> None:
         == ["active"] * 3,
         "a service is off",
     )
-    grade = (
-        box.ask("systemd-analyze security zimbox.service --no-pager | tail -1")
-        .split(":")[-1]
-        .strip()
-    )
+    grade = box.ask("systemd-analyze security zimbox.service --no-pager | grep -o 'service: .*'")
     boot = box.ask("systemd-analyze time | head -1")
-    note(trial, data_mb=size >> 20, sandbox=grade.split("level")[-1].strip(), boot=boot)
+    note(trial, data_mb=size >> 20, sandbox=grade.removeprefix("service: "), boot=boot)
 
 
 def idle(box: Machine, trial: str) -> None:
@@ -285,19 +282,7 @@ def full() -> None:
 def update() -> None:
     """One that works, a broken application, a wrong signature, one cut off, and a power cut in the middle."""
     card = new_card("update")
-    bundles = make_bundles(card.parent)
-    with running("update", card=card) as (box, _):
-        box.wait_http()
-        until("the modem is online", lambda: online(box))
-        box.ask("sync")
-        box.pull_the_plug()
-    # Onto the data partition, as an upload would be; the file system is whole only after its journal.
-    device = f"{card}?offset={emulate.data_offset(card)}"
-    subprocess.run(["e2fsck", "-p", device], check=False, stdout=subprocess.DEVNULL)
-    for name, file in bundles.items():
-        subprocess.run(
-            ["debugfs", "-w", "-R", f"write {file} {name}", device], check=True, capture_output=True
-        )
+    stage(card, "update", make_bundles(card.parent))
     outcomes = {}
     with running("update", card=card) as (box, _):
         box.wait_http()
@@ -327,6 +312,73 @@ def update() -> None:
         box.wait_http()
         check(box.get("/health")["version"] == "9.9.9", "the update did not stay")
     note("update", **{name: outcome[0] for name, outcome in outcomes.items()})
+
+
+def stage(card: Path, trial: str, files: dict[str, Path]) -> None:
+    """One start, so that data has its size; then files onto it, as an upload would put them there."""
+    with running(trial, card=card) as (box, _):
+        box.wait_http()
+        box.ask("sync")
+        box.pull_the_plug()
+    device = f"{card}?offset={emulate.data_offset(card)}"
+    # debugfs must not write to a file system whose journal has not been replayed.
+    subprocess.run(["e2fsck", "-p", device], check=False, stdout=subprocess.DEVNULL)
+    for name, file in files.items():
+        write = ["debugfs", "-w", "-R", f"write {file} {name}", device]
+        subprocess.run(write, check=True, capture_output=True)
+
+
+def root() -> None:
+    """A whole root to the other partition: one that works, then one whose gateway does not start."""
+    card = new_card("root")
+    stage(card, "root", make_roots(card.parent))
+    install = "PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/"
+    with running("root", card=card) as (box, _):
+        box.wait_http()
+        until("the modem is online", lambda: online(box))
+        for name, slot in (("good", "b"), ("broken", "b")):
+            begun = time.monotonic()
+            before = box.ask("cat /proc/sys/kernel/random/boot_id")
+            said = box.ask(install + name, 1800)
+            check("estart" in said, said)
+            until(f"{name}: restarted, settled", partial(settled, box, before), 1800)
+            check(box.ask("cat /run/zimbox/root-slot") == slot, f"{name}: not in slot {slot}")
+            state = box.ask("cat /data/system/root-slot")
+            check(state == slot, f"{name}: root-slot says {state!r}")
+            until("the modem is online", lambda: online(box))
+            seconds = round(time.monotonic() - begun)
+            note("root", **{f"{name}_seconds": seconds, f"{name}_ends_in_slot": slot})
+
+
+def settled(box: Machine, boot_before: str) -> bool:
+    """Restarted, HTTP answers, and no trial of a root is open."""
+    box.get("/health", seconds=5)
+    box.hang_up()
+    now = box.ask("cat /proc/sys/kernel/random/boot_id; cat /data/system/root-slot", 120).split(
+        "\n"
+    )
+    return now[0] != boot_before and now[1] in ("a", "b")
+
+
+def make_roots(folder: Path) -> dict[str, Path]:
+    """good (the root of this build), broken (the same without the gateway)."""
+    from appliance.bundle import write_bundle
+
+    tree, key = folder / "tree", build.load_private_key(build.update_key())
+    tree.mkdir(exist_ok=True)
+    squashfs = tree / "root.squashfs"
+    kernel = next((build.BUILD / "root/usr/lib/modules").iterdir()).name
+    files = {"good": folder / "good", "broken": folder / "broken"}
+    os.link(build.BUILD / "root.squashfs", squashfs)
+    write_bundle(tree, build.version(), key, files["good"], kernel=kernel)
+    squashfs.unlink()
+    subprocess.run(
+        ["mksquashfs", build.BUILD / "root", squashfs, "-quiet", "-no-progress", "-comp", "zstd",
+         "-Xcompression-level", "1", "-e", "usr/lib/zimbox/app/appliance/assembly.py"],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    write_bundle(tree, build.version(), key, files["broken"], kernel=kernel)
+    return files
 
 
 def make_bundles(folder: Path) -> dict[str, Path]:
@@ -369,6 +421,7 @@ TRIALS: dict[str, Callable[[], None]] = {
     "destroyed": destroyed,
     "full": full,
     "update": update,
+    "root": root,
     "powercut": powercut,
 }
 

@@ -44,6 +44,11 @@ class Places:
     def database(self) -> Path:
         return self.data / "zimbox" / DATABASE
 
+    @property
+    def root_trial(self) -> Path:
+        """There while a new root is on trial: the initramfs says so (image/initramfs/init)."""
+        return self.run / "root-trial"
+
     def app(self, slot: Slot) -> Path:
         return self.built_in if slot == "built-in" else self.slots / slot
 

@@ -111,13 +111,17 @@ def update(request: Mapping[str, Any], tell: Tell) -> None:
     if not PUBLIC_KEY.exists():
         raise Refusal("NO_KEY", "this image was built without a key for updates")
     # Its cryptography takes a second to load on a small board, and the other verbs do without.
+    from image.box.roots import Roots
     from image.box.updating import SystemdGateway, Updater
 
-    updater = Updater(Places(Path("/data"), Path("/run/zimbox")), SystemdGateway(), PUBLIC_KEY)
+    places = Places(Path("/data"), Path("/run/zimbox"))
+    updater = Updater(places, SystemdGateway(), PUBLIC_KEY, Roots.of_this_box(places))
     result = updater.update(INCOMING / name, lambda step: tell({"step": step}))
     (INCOMING / name).unlink(missing_ok=True)
     if not result.ok:
         raise Refusal(result.code, result.words)
+    if result.code == "RESTARTING":
+        _systemctl("reboot")
 
 
 VERBS: Mapping[str, Callable[[Mapping[str, Any], Tell], None]] = {

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from appliance.bundle import BundleRefused, check, load_public_key, unpack
 from appliance.update import (
     Shown,
@@ -32,9 +30,9 @@ from appliance.update import (
     may_roll_back,
     read_state,
     try_slot,
-    write_durably,
     write_state,
 )
+from image.box.roots import Result, Roots
 from image.box.slots import Places, point_at, restore_database, save_database, traces_as_owner
 
 # Start, migration and a modem that finds its network: modules take up to three minutes for that.
@@ -52,17 +50,6 @@ class Gateway(Protocol):
         """Returns when it says that it is ready, or has failed."""
 
     def shown(self) -> Shown | None: ...
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of it. `code` is "UPDATED", a `Refused`, "NO_SPACE", or "ROLLED_BACK"."""
-
-    ok: bool
-    code: str
-    words: str
-    version: str = ""
-    data: str = "kept"  # "kept" | "restored": after a roll-back
-    at: float = 0.0
 
 
 class SystemdGateway:
@@ -110,14 +97,15 @@ class Updater:
     places: Places
     gateway: Gateway
     public_key: Path
+    roots: Roots
     probation_seconds: float = PROBATION_SECONDS
     machine: str = platform.machine()
     python: str = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
     def update(self, file: Path, tell: Callable[[str], None]) -> Result:
         """All of it; the result is kept for the page. Raises OSError, subprocess.SubprocessError."""
-        result = msgspec.structs.replace(self._update(file, tell), at=time.time())
-        write_durably(self.places.result, msgspec.json.encode(result))
+        result = self._update(file, tell)
+        result.keep(self.places.result)
         return result
 
     def _update(self, file: Path, tell: Callable[[str], None]) -> Result:
@@ -131,6 +119,8 @@ class Updater:
             manifest = check(
                 own, load_public_key(self.public_key), machine=self.machine, python=self.python
             )
+            if manifest.content == "root":
+                return self.roots.install(own, manifest, self.gateway.shown(), tell)
             state = read_state(places.state)
             slot = idle_slot(state)
             tell("unpacking")

@@ -13,8 +13,9 @@ from appliance.bundle import write_bundle
 from appliance.store.database import migrate
 from appliance.update import Shown, State, read_state
 from image.box.prepare import choose_slot
+from image.box.roots import Result, Roots
 from image.box.slots import Places
-from image.box.updating import Result, SystemdGateway, Updater, read_health
+from image.box.updating import SystemdGateway, Updater, read_health
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 
@@ -91,7 +92,8 @@ def updater(box: Box) -> Updater:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    return Updater(box.places, box, key, probation_seconds=0.05, machine="here", python="3")
+    roots = Roots(box.places, {"b": box.places.data.parent / "root-b"}, "6.12")
+    return Updater(box.places, box, key, roots, probation_seconds=0.05, machine="here", python="3")
 
 
 def running(box: Box) -> str:
@@ -179,6 +181,66 @@ def test_a_power_cut_at_any_step_leaves_one_whole_release(box: Box, step: str) -
     assert ("of_the_new_release" in box.tables()) == (step == "confirmed")
     assert updater(box).update(bundle(box, "3"), box.said.append).ok
     assert running(box) == "3"
+
+
+# --- the whole root ----------------------------------------------------------------------------------
+
+
+def root_bundle(box: Box, kernel: str) -> Path:
+    (box.places.run / "root-slot").write_text("a\n")
+    (box.places.data / "system").mkdir()
+    (box.places.data.parent / "root-b").write_bytes(b"\0" * 5000)
+    tree = box.places.data.parent / "root-tree"
+    tree.mkdir()
+    (tree / "root.squashfs").write_bytes(b"hsqs" * 1000)
+    file = box.places.data / "zimbox/incoming/root.zimbox"
+    write_bundle(tree, "2", KEY, file, machine="here", python="3", kernel=kernel)
+    return file
+
+
+def test_a_new_root_goes_to_the_idle_partition_and_is_tried_once(box: Box) -> None:
+    result = updater(box).update(root_bundle(box, "6.12"), box.said.append)
+    assert result.code == "RESTARTING"
+    assert (box.places.data.parent / "root-b").read_bytes() == b"hsqs" * 1000 + b"\0" * 1000
+    assert (box.places.data / "system/root-slot").read_text() == "b try\n"
+    assert box.running
+
+
+def test_a_new_root_that_works_is_confirmed_with_the_release_it_came_with(box: Box) -> None:
+    one = updater(box)
+    one.update(root_bundle(box, "6.12"), box.said.append)
+    (box.places.built_in / "version").write_text("2")  # as the restart does
+    assert one.roots.confirm(box.shown, 0.05).code == "UPDATED"
+    assert (box.places.data / "system/root-slot").read_text() == "b\n"
+    assert read_state(box.places.state) == State()
+
+
+def test_a_new_root_without_a_modem_is_never_confirmed(box: Box) -> None:
+    one = updater(box)
+    one.update(root_bundle(box, "6.12"), box.said.append)
+    (box.places.built_in / "version").write_text("2")
+    (box.places.built_in / "deaf").touch()
+    assert one.roots.confirm(box.shown, 0.05).code == "ROLLED_BACK"
+    assert (box.places.data / "system/root-slot").read_text() == "b try\n"
+
+
+def test_a_root_for_another_kernel_is_refused(box: Box) -> None:
+    assert updater(box).update(root_bundle(box, "6.13"), box.said.append).code == "WRONG_KERNEL"
+    assert not (box.places.data / "system/root-slot").exists()
+
+
+def test_a_root_that_does_not_fit_is_refused(box: Box) -> None:
+    file = root_bundle(box, "6.12")
+    (box.places.data.parent / "root-b").write_bytes(b"\0" * 100)
+    assert updater(box).update(file, box.said.append).code == "NO_SPACE"
+
+
+def test_during_the_trial_of_a_root_its_own_release_runs_and_the_state_is_left(box: Box) -> None:
+    updater(box).update(bundle(box, "2"), box.said.append)
+    box.places.root_trial.touch()
+    choose_slot(box.places)
+    assert (box.places.run / "app").resolve() == box.places.built_in
+    assert read_state(box.places.state).current == "a"
 
 
 def test_health_is_read_as_the_box_says_it() -> None:

@@ -1,0 +1,131 @@
+"""The whole root in two partitions: written to the idle one, tried once, confirmed or left.
+
+The initramfs chooses by /data/system/root-slot ("a", "b", "b try", "b tried"): it turns "try" into
+"tried" before it starts that slot, and goes back from a "tried" that nobody confirmed. Neither
+firmware nor kernel is asked, so it works with Debian's; but the kernel and the initramfs lie on the
+boot partition and stay: a root for another kernel is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from appliance.bundle import BundleRefused, Manifest, copy_root
+from appliance.update import Shown, State, judge, write_durably, write_state
+from image.box.slots import Places
+
+# As long as an application is watched: start, migration, a modem that finds its network.
+PROBATION_SECONDS = 300.0
+LOOK_SECONDS = 2.0
+RELEASE = Path("/etc/zimbox-release")
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of an update. `code`: "UPDATED", "RESTARTING", "ROLLED_BACK", or why it was refused."""
+
+    ok: bool
+    code: str
+    words: str
+    version: str = ""
+    data: str = "kept"  # "kept" | "restored": after a roll-back
+    at: float = 0.0
+
+    def keep(self, file: Path) -> None:
+        """For the page, also after the restart that may follow."""
+        write_durably(file, msgspec.json.encode(msgspec.structs.replace(self, at=time.time())))
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What the new root must show, from before the restart."""
+
+    slot: str
+    version: str
+    online: int
+
+
+@dataclass(frozen=True)
+class Roots:
+    places: Places
+    partitions: dict[str, Path]  # "a" and "b"
+    kernel: str
+
+    @classmethod
+    def of_this_box(cls, places: Places) -> Roots:
+        device = next(
+            words[0]
+            for words in map(str.split, Path("/proc/mounts").read_text().splitlines())
+            if words[1] == "/data"
+        )
+        partitions = {"a": Path(f"{device[:-1]}2"), "b": Path(f"{device[:-1]}3")}
+        return cls(places, partitions, platform.release())
+
+    @property
+    def slot_file(self) -> Path:
+        return self.places.data / "system/root-slot"
+
+    @property
+    def trial_file(self) -> Path:
+        return self.places.data / "system/root-trial.json"
+
+    @property
+    def running(self) -> str:
+        return (self.places.run / "root-slot").read_text().strip()
+
+    def install(
+        self, bundle: Path, manifest: Manifest, shown: Shown | None, tell: Callable[[str], None]
+    ) -> Result:
+        """A checked root onto the idle partition; the restart that follows tries it."""
+        if manifest.kernel != self.kernel:
+            raise BundleRefused(
+                "WRONG_KERNEL",
+                f"made for kernel {manifest.kernel}, this card has {self.kernel}: write a new card",
+            )
+        idle = "b" if self.running == "a" else "a"
+        tell("unpacking")
+        copy_root(bundle, manifest, self.partitions[idle])
+        trial = Trial(idle, manifest.version, shown.online if shown else 0)
+        write_durably(self.trial_file, msgspec.json.encode(trial))
+        write_durably(self.slot_file, f"{idle} try\n".encode())
+        tell("restarting")
+        return Result(True, "RESTARTING", "", manifest.version)
+
+    def confirm(
+        self, look: Callable[[], Shown | None], seconds: float = PROBATION_SECONDS
+    ) -> Result:
+        """Watch the new root; "UPDATED", or "ROLLED_BACK" and the caller restarts the box."""
+        trial = msgspec.json.decode(self.trial_file.read_bytes(), type=Trial)
+        deadline = time.monotonic() + seconds
+        while missing := judge(look(), trial.version, trial.online):
+            if time.monotonic() > deadline:
+                words = f"the new root did not do its work: {missing}"
+                return Result(False, "ROLLED_BACK", words, trial.version)
+            time.sleep(min(LOOK_SECONDS, seconds / 10))
+        # The release in this root runs from now on, not an older one in a slot on data.
+        write_state(self.places.state, State())
+        write_durably(self.slot_file, f"{trial.slot}\n".encode())
+        return Result(True, "UPDATED", "", trial.version)
+
+
+def main() -> None:
+    from image.box.updating import SystemdGateway
+
+    places = Places(Path("/data"), Path("/run/zimbox"))
+    result = Roots.of_this_box(places).confirm(SystemdGateway().shown)
+    result.keep(places.result)
+    print(json.dumps(msgspec.to_builtins(result)))
+    if not result.ok:
+        os.sync()
+        subprocess.run(["systemctl", "reboot"], check=True)
+
+
+if __name__ == "__main__":
+    main()
