@@ -31,6 +31,11 @@ positive_data_acceptance.enabled = false
 [[operations]]
 include-path-regex = "^/v1/sms/send-bulk"
 checks.negative_data_rejection.enabled = false
+
+# The same of queries, but "an empty query value means absent".
+[[operations]]
+include-method = "GET"
+checks.negative_data_rejection.enabled = false
 """
 
 
