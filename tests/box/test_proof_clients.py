@@ -166,3 +166,19 @@ def test_another_s_key_with_my_client_id_is_refused_as_any_wrong_pair(
     mixed = owner.get("/sms/stats", headers={"X-Client-ID": stranger.client_id})
     none = owner.get("/sms/stats", headers={"X-Client-ID": "client_999999"})
     assert seen(mixed) == seen(none) and mixed.status_code == 401
+
+
+def test_another_s_webhook_is_like_one_that_does_not_exist(owner: Client, stranger: Client) -> None:
+    made = owner.post(
+        "/webhooks/configure", {"url": "https://example.com/hook", "events": ["sms.sent"]}
+    )
+    assert made.status_code == 200, made.text
+    mine = made.json()["webhook_id"]
+    for ask in (
+        lambda i: stranger.delete(f"/webhooks/{i}"),
+        lambda i: stranger.post(f"/webhooks/{i}/test"),
+    ):
+        assert seen(ask(mine), mine) == seen(ask("wh_999999"), "wh_999999")
+    assert mine not in stranger.get("/webhooks").text
+    assert "example.com" not in stranger.get("/webhooks").text
+    assert mine in owner.get("/webhooks").text
