@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -71,6 +72,7 @@ class Attached:
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
         self.held_by = ""  # the limit that holds the queue back just now
+        self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
         self.balance: float | None = None
         self.balance_text = ""  # the operator's own words
         self._sending = box.config.sending
@@ -125,6 +127,7 @@ class Attached:
         # A test key's refusals are asked for by number: they say nothing of a SIM.
         probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
         fault = outcome.fault
+        self.verdicts[outcome.verdict] += 1
         if outcome.verdict == Verdict.TAKEN:
             self._suspects.clear()
             self.rest_reason = None
