@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,7 @@ class Reports(Settings, frozen=True):
 
 class Archive(Settings, frozen=True):
     # Finished messages move to the history in batches: whichever of the two comes first.
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 256
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
 
@@ -247,7 +248,20 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigError(
             f"time_zone: {config.time_zone!r} is no time zone; allowed are names such as 'Europe/Paris'"
         ) from None
+    _check_authorities(config.webhook.ca_file)
     return config
+
+
+def _check_authorities(file: str) -> None:
+    """Raises ConfigError if whom webhooks shall believe cannot be read."""
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"webhook.ca_file: {file!r} was read; allowed is a PEM of certificates: {error}"
+        ) from None
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -71,6 +72,7 @@ class Attached:
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
         self.held_by = ""  # the limit that holds the queue back just now
+        self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
         self.balance: float | None = None
         self.balance_text = ""  # the operator's own words
         self._sending = box.config.sending
@@ -125,6 +127,7 @@ class Attached:
         # A test key's refusals are asked for by number: they say nothing of a SIM.
         probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
         fault = outcome.fault
+        self.verdicts[outcome.verdict] += 1
         if outcome.verdict == Verdict.TAKEN:
             self._suspects.clear()
             self.rest_reason = None
@@ -300,7 +303,8 @@ class Devices:
         elif attached.offline_since is None:
             attached.offline_since = clock.monotonic()
         if attached.number:
-            await self._box.db.write(self._note, attached, status)
+            # As it stands by now: an event that waited here must not undo what came after it.
+            await self._box.db.write(self._note, attached, attached.status)
         if attached.number and attached.online:
             attached.been_online.set()
         log.info(
@@ -338,7 +342,8 @@ class Devices:
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""
         now = self._box.clock.now()
-        if not table.set_online(db, attached.number, attached.online, now) or attached.test:
+        online = status.state == State.READY
+        if not table.set_online(db, attached.number, online, now) or attached.test:
             return
         row: Row = db.execute("SELECT * FROM device WHERE id = ?", (attached.number,)).fetchone()
         data: dict[str, object] = {
@@ -346,7 +351,7 @@ class Devices:
             "device_name": row["name"],
             "phone_number": row["phone_number"] or None,
         }
-        if attached.online:
+        if online:
             name = "device.connected"
             data |= {
                 "connected_at": timestamp(now),

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from appliance.refusals import Words
-from modem.interface import Fault, State
+from modem.interface import Fault, State, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
@@ -243,10 +243,10 @@ def _sending(modem: ModemFacts) -> list[Problem]:
                 "operator_refuses",
                 "bad",
                 "L'opérateur refuse les SMS de cette carte"
-                + (f" ({modem.fault.french.rstrip('.')})" if modem.fault else "")
+                + (f" ({_inner(modem.fault.french)})" if modem.fault else "")
                 + " : vérifiez crédit et forfait, puis appelez votre opérateur.",
                 "The operator refuses SMS from this SIM"
-                + (f" ({modem.fault.english.rstrip('.')})" if modem.fault else "")
+                + (f" ({_inner(modem.fault.english)})" if modem.fault else "")
                 + ": check credit and plan, then call your operator.",
             )
         )
@@ -254,11 +254,10 @@ def _sending(modem: ModemFacts) -> list[Problem]:
         found.append(
             _problem(
                 "modem_rests",
-                "warning",
-                f"L'envoi est en pause : {modem.fault.french.rstrip('.')} ; "
+                "bad" if modem.fault.verdict == Verdict.OWNER else "warning",
+                f"L'envoi est arrêté : {_inner(modem.fault.french)} ; "
                 "le boîtier réessaie tout seul.",
-                f"Sending is paused: {modem.fault.english.rstrip('.')}; "
-                "the box tries again by itself.",
+                f"Sending has stopped: {_inner(modem.fault.english)}; the box tries again by itself.",
             )
         )
     if modem.balance is not None and modem.balance_low and modem.balance < modem.balance_low:
@@ -284,6 +283,12 @@ def _sending(modem: ModemFacts) -> list[Problem]:
     if modem.held_by:
         found.append(_held(modem.held_by))
     return found
+
+
+def _inner(sentence: str) -> str:
+    """A sentence as a part of another one."""
+    first = sentence[:1] if sentence[1:2].isupper() else sentence[:1].lower()
+    return first + sentence[1:].rstrip(".")
 
 
 _LIMITS: dict[str, tuple[str, str]] = {

@@ -61,6 +61,8 @@ _UNSPECIFIED = ip_network("0.0.0.0/8")  # RFC 1122: "this host"; Linux connects 
 def place(address: Address, is_own: Callable[[Address], bool]) -> Place:
     """What this address is. `is_own` says whether an interface of the box has it."""
     bare = _without_zone(address)
+    if isinstance(bare, IPv6Address) and bare.ipv4_mapped is not None:
+        return Place.NOWHERE  # said first: since Python 3.13 `is_loopback` looks into mapped ones
     if bare.is_loopback:
         return Place.BOX
     if _within(bare, *_METADATA):

@@ -35,6 +35,7 @@ from appliance.interface import (
     WebhookView,
 )
 from appliance.limiter import Limiter
+from appliance.metrics import Metrics
 from appliance.orders import (
     BlockOrder,
     BulkOrder,
@@ -67,6 +68,7 @@ class Gateway:
         self._devices = devices
         self._intake = intake
         self._webhooks = webhooks
+        self._metrics = Metrics(box, devices, webhooks)
         self._otps = OneTimePasswords(box, intake)
         self._limiter = Limiter(box.clock, box.config.rate_limit, box.config.read_limit)
         self._noted: dict[int, float] = {}
@@ -329,7 +331,10 @@ class Gateway:
     # --- the box itself --------------------------------------------------------------------------------
 
     async def metrics(self, token: str | None) -> bytes:
-        raise Refusal("NOT_FOUND")
+        return await self._metrics.text(token)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._metrics.observe(method, route, status, seconds)
 
 
 def _blocked(row: Row) -> BlockedNumber:

@@ -359,5 +359,8 @@ class Gateway(Protocol):
 
     async def health(self) -> Health: ...
 
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered: for the metrics. `route` as it is written, without values."""
+
     async def metrics(self, token: str | None) -> bytes:
         """Prometheus text format. INVALID_API_KEY when a token is set and this is not it."""

@@ -81,6 +81,11 @@ class Webhooks:
         await self.close()
 
     @property
+    def open_calls(self) -> int:
+        """How many calls wait for an answer just now."""
+        return len(self._calls)
+
+    @property
     def ending_seconds(self) -> float:
         """How long it takes to stop at the most: the time-out of the open calls and a little."""
         return self._settings.timeout_seconds + ENDING_SECONDS

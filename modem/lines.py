@@ -105,6 +105,11 @@ class Splitter:
         self._rest.clear()
         return True
 
+    @property
+    def rest(self) -> str:
+        """The line so far."""
+        return self._rest.decode("latin-1")
+
     def clear(self) -> None:
         """Forget the line so far."""
         self._rest.clear()
@@ -164,7 +169,7 @@ class Sorter:
 
     def _joined(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
-        if announced and not pdu_fits(pdu, int(announced[1])):
+        if not announced or not pdu_fits(pdu, int(announced[1])):
             return Sorted(Kind.DAMAGED, f"{head} {pdu}")
         return Sorted(Kind.EVENT, head, Heard(head, pdu))
 

@@ -6,8 +6,9 @@ import time
 from functools import partial
 
 from modem import answers
-from modem.port import ESCAPE, Modem, NoAnswer
+from modem.port import ESCAPE, Modem
 from modem.talk import Talk
+from modem.trouble import NoAnswer
 
 # UART modules come with a fixed speed, or find it out by themselves; these are in use.
 SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
@@ -66,7 +67,7 @@ async def known_state(talk: Talk) -> None:
     """No echo, errors as numbers, radio on, whatever the last program wanted."""
     port = talk.port
     await talk.run(port.resynchronise)
-    await talk.ask("ATE0")
+    await talk.run(port.hush)
     port.settled()
     for command in ("ATQ0V1", "AT+CMEE=1", 'AT+CSCS="GSM"'):
         await talk.try_ask(command)

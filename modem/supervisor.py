@@ -10,12 +10,13 @@ from modem import recovery, settings, sim, startup
 from modem.board import Board
 from modem.gpio import PowerError, PowerKey
 from modem.interface import State
-from modem.port import ESCAPE, PortError, PortLost, Restarted, find
+from modem.port import ESCAPE, find
 from modem.recovery import Means, Step
 from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
+from modem.trouble import PortError, PortLost, Restarted
 
 
 class Supervisor:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
 from modem.lines import Heard
-from modem.port import Log, Modem, PortLost, Refused
+from modem.port import Modem
 from modem.timing import Line, Timing
+from modem.trouble import Log, PortLost, Refused
+from modem.trust import Trust
 
 T = TypeVar("T")
+
+_READINGS = 6
 
 
 class Talk:
@@ -37,6 +41,7 @@ class Talk:
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
         self._port: Modem | None = None
+        self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
 
     @property
     def port(self) -> Modem:
@@ -44,6 +49,11 @@ class Talk:
         if self._port is None or not self._port.alive:
             raise PortLost("the port is closed")
         return self._port
+
+    @property
+    def careful(self) -> bool:
+        """Whether this line has spoilt bytes not long ago."""
+        return self._trust.lost
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +72,7 @@ class Talk:
             hear=self._across(self._hear),
             lost=self._across(self._lost),
             log=self.log,
+            trust=self._trust,
         )
         await self.run(port.connect)
         self._port = port
@@ -91,10 +102,16 @@ class Talk:
         return tell
 
     async def ask(
-        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+        self,
+        command: str,
+        seconds: float | None = None,
+        *,
+        answers: tuple[str, ...] = (),
+        once: bool = False,
     ) -> tuple[str, ...]:
         """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
-        return await self.run(partial(self.port.ask, command, seconds, answers=answers))
+        ask = partial(self.port.ask, command, seconds, answers=answers, once=once)
+        return await self.run(ask)
 
     async def try_ask(
         self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
@@ -106,9 +123,20 @@ class Talk:
             self.log.debug("refused", reason=str(refused))
             return None
 
-    async def slow(self, command: str) -> tuple[str, ...]:
+    async def twice(self, question: Callable[[], Awaitable[str]]) -> str:
+        """The answer that came twice running: a digit lost on the line would be another modem,
+        or another SIM. "" where there is none."""
+        before = None
+        for _ in range(_READINGS):
+            answer = await question()
+            if answer == before:
+                return answer
+            before = answer
+        return ""
+
+    async def slow(self, command: str, *, once: bool = False) -> tuple[str, ...]:
         """A command in which SIM or radio take part."""
-        return await self.ask(command, self.timing.slow_command_seconds)
+        return await self.ask(command, self.timing.slow_command_seconds, once=once)
 
     async def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
         """One question about identity; "" where the modem would not say."""

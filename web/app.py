@@ -81,7 +81,10 @@ class Web(Litestar):
         try:
             await super().__call__(asked, receive, answer)
         finally:
-            _log(asked, method, status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            route = asked.get("path_template", "-")
+            self.state["gateway"].observe(method, route, status, seconds)
+            _log(asked, method, status, seconds)
 
     def _with_all_methods(
         self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from sqlite3 import Connection, Row
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -175,26 +175,55 @@ def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
 
 
 def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tuple[int | None, int]:
-    """Step over whole hours by their counts: an earlier end and what is left of the offset."""
+    """Step over whole days and hours by their counts: an earlier end and what is left of the offset."""
     end = wanted.period.end
     if end is not None:
         edge = _rows_between(db, scope, wanted, end // HOUR_MS * HOUR_MS, end)
         if offset < edge:
             return end, offset
         offset -= edge
-        end = end // HOUR_MS * HOUR_MS
+    last = end // HOUR_MS if end is not None else EVER
+    # The hours of the day that `end` cuts, then whole days, then the hours of the day it stops in.
+    # A day of which the retention has taken a part counts more than is there: by the hour as well.
+    hour, offset, found = _walk(db, scope, wanted, "hour", (last // 24 * 24, last), offset)
+    if not found:
+        whole = (_kept_from(db) // DAY_MS + 1, last // 24)
+        day, offset, _ = _walk(db, scope, wanted, "day", whole, offset)
+        hour, offset, _ = _walk(db, scope, wanted, "hour", (-EVER, day * 24), offset)
+    return hour * HOUR_MS, offset
+
+
+EVER = 1 << 40  # hours: beyond every clock, and its milliseconds still fit SQLite's integers
+
+
+def _walk(
+    db: Connection,
+    scope: int,
+    wanted: HistoryFilter,
+    unit: Literal["hour", "day"],
+    span: tuple[int, int],
+    offset: int,
+) -> tuple[int, int, bool]:
+    """Back from the end of `span` over whole hours or days. Where it stopped (exclusive), what is
+    left of the offset, and whether that lies within the last one looked at."""
     device, arguments = _device(wanted.device_id)
-    hours = db.execute(
-        f"SELECT hour, SUM({_sum_of(wanted.status)}) FROM hour_count WHERE scope = :scope{device} "
-        "AND hour < :last GROUP BY hour ORDER BY hour DESC",
-        arguments | {"scope": scope, "last": end // HOUR_MS if end is not None else 1 << 62},
-    )
-    for hour, n in hours:
+    stopped = span[1]
+    for number, n in db.execute(
+        f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE scope = :scope{device} "
+        f"AND {unit} >= :first AND {unit} < :last GROUP BY {unit} ORDER BY {unit} DESC",
+        arguments | {"scope": scope, "first": span[0], "last": span[1]},
+    ):
         if offset < n:
-            break
+            return number + 1, offset, True
         offset -= n
-        end = hour * HOUR_MS
-    return end, offset
+        stopped = number
+    return stopped, offset, False
+
+
+def _kept_from(db: Connection) -> int:
+    """Before this moment the retention has removed messages, and only their figures are left."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'kept_from'").fetchone()
+    return int(row[0]) if row else 0
 
 
 def phrase(folded: str) -> str:
@@ -348,8 +377,7 @@ def _day(day: int, figures: list[int]) -> Day:
 
 def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:
     """The period widened to whole days at an edge that lies before the kept messages."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'kept_from'").fetchone()
-    kept_from = row[0] if row else 0
+    kept_from = _kept_from(db)
     if start < kept_from:
         start = start // DAY_MS * DAY_MS
     if end < kept_from:

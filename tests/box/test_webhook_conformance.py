@@ -280,6 +280,76 @@ def test_another_clients_webhooks_and_logs_answer_as_not_existing(
     assert len(receiver.at(path)) == 2
 
 
+def test_received_messages_are_told_in_the_order_of_the_inbox(
+    box: RunningBox, client: Client, receiver: Receiver, path: str
+) -> None:
+    number = "+33612340390"
+    configure(client, receiver.url(path), "sms.received")
+    client.until(client.send(number), "delivered")
+    for n in range(5):
+        box.simulate(do="incoming", sender=number, text=f"Réponse {n}")
+    told = told_at(receiver, path, 5)
+    inbox = client.get("/sms/inbox").json()["data"]
+    assert [one.body["data"] for one in told] == list(reversed(inbox))
+    assert told[0].body["data"].keys() == {
+        *("inbox_id", "from", "message", "received_at", "device_id", "incomplete")
+    }
+    assert {message["from"] for message in inbox} == {number}
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure", "reason"),
+    [
+        *(
+            (
+                {"do": "registration", "stat": 2},
+                {"do": "registration", "stat": 1},
+                "NOT_REGISTERED",
+            ),
+            ({"do": "unplug"}, {"do": "plug"}, "CONNECTION_LOST"),
+            (None, None, "SHUTDOWN"),
+        )
+    ],
+    ids=["not registered", "unplugged", "shut down"],
+)
+def test_a_device_that_goes_and_comes_back_is_told(
+    own_box: Callable[..., RunningBox],
+    receiver: Receiver,
+    path: str,
+    fault: dict[str, Any] | None,
+    cure: dict[str, Any] | None,
+    reason: str,
+) -> None:
+    box = own_box()
+    client = box.client()
+
+    def online() -> dict[str, Any] | None:
+        (device,) = client.get("/devices").json()["devices"]
+        found: dict[str, Any] = device
+        return found if found["status"] == "online" else None
+
+    device = eventually(online, "the modem online")
+    configure(client, receiver.url(path), "device.connected", "device.disconnected")
+    if fault is not None and cure is not None:
+        box.simulate(**fault)
+        told_at(receiver, path, 1)
+        box.simulate(**cure)
+    else:
+        box.stop()
+        box.start()
+    gone, back = told_at(receiver, path, 2)
+    assert (gone.body["event"], back.body["event"]) == ("device.disconnected", "device.connected")
+    common = ("device_id", "device_name", "phone_number")
+    assert gone.body["data"].keys() == {*common, "disconnected_at", "last_seen", "reason"}
+    assert gone.body["data"]["reason"] == reason
+    assert back.body["data"].keys() == {*common, "connected_at", "ip_address", "app_version"}
+    for one in (gone, back):
+        assert one.body["data"]["device_name"] == device["name"]
+        assert one.body["data"]["phone_number"] == device["phone_number"]
+    assert MOMENT.fullmatch(gone.body["data"]["disconnected_at"])
+    assert MOMENT.fullmatch(back.body["data"]["connected_at"])
+
+
 # --- test, logs, replay ----------------------------------------------------------------------------
 
 

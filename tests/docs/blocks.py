@@ -25,6 +25,7 @@ _ID = re.compile(
     r"\b(?P<kind>msg|batch|otp|inbox)_[0-9a-f]{12,16}\b|\b(?P<numbered>client|device)_\d+\b"
 )
 ANYTHING = "…"
+NUMBERS = {"key_id"}  # ids that are plain numbers
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -48,25 +49,25 @@ def fences(page: str) -> list[Block]:
 def runnable(page: str, language: str) -> list[Block]:
     """The blocks of one language with their outcomes.
 
-    `json` is what the curl lines before it answer; `text` what every block before it prints, back
-    to the last outcome.
+    What follows a bash block at once is its outcome: `json` that it answers, `text` that it prints.
+    A `text` after programs is what the last of each language prints.
     """
     found = fences(page)
     blocks: list[Block] = []
     for index, block in enumerate(found):
         if block.kind == language:
-            blocks.append(msgspec.structs.replace(block, expected=_outcome(found[index + 1 :])))
+            outcome = _outcome(language, found[index + 1 :])
+            blocks.append(msgspec.structs.replace(block, expected=outcome))
     return blocks
 
 
-def _outcome(after: list[Block]) -> Block | None:
-    """The `json` that follows at once, or the `text` that follows blocks of other languages."""
-    if after and after[0].kind == "json":
-        return after[0]
+def _outcome(language: str, after: list[Block]) -> Block | None:
+    if language == "bash":
+        return after[0] if after and after[0].kind in OUTCOMES else None
     for block in after:
         if block.kind == "text":
             return block
-        if block.kind not in ("python", "javascript", "php"):
+        if block.kind == language or block.kind not in LANGUAGES[1:]:
             return None
     return None
 
@@ -87,6 +88,9 @@ def _agree(told: Any, found: Any, place: str) -> None:
         assert isinstance(found, dict), f"{place}: {found!r}"
         for name, value in told.items():
             assert name in found, f"{place}: no {name} in {found}"
+            if name in NUMBERS:
+                assert isinstance(found[name], int), f"{place}.{name}: {found[name]!r}"
+                continue
             _agree(value, found[name], f"{place}.{name}")
     elif isinstance(told, list):
         assert isinstance(found, list) and len(found) >= len(told), f"{place}: {found!r}"

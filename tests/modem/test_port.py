@@ -18,18 +18,9 @@ import structlog
 from gsmmodem import exceptions as foreign
 
 from modem.lines import Heard
-from modem.port import (
-    Modem,
-    NoAnswer,
-    PortError,
-    PortLost,
-    Refused,
-    Restarted,
-    find,
-    ours,
-    shown,
-)
+from modem.port import Modem, find, ours
 from modem.timing import Line
+from modem.trouble import NoAnswer, PortError, PortLost, Refused, Restarted, shown
 from tests.modem.driven import QUICK, quick
 from tests.modem.scripted import HEALTHY, Script, Scripted
 
@@ -119,7 +110,7 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
             if pause:
                 time.sleep(pause)
         assert ear.until(5) == [Heard("+CDS: 25", REPORT)] * 5
-        assert modem.damaged == 0
+        assert not modem.careful
 
 
 def test_any_byte_may_come_and_the_reader_lives() -> None:

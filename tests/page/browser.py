@@ -13,13 +13,15 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
-PATIENCE_SECONDS = 20.0  # a page on a loaded machine
+PATIENCE_SECONDS = 45.0  # a SIM that says nothing may still be starting: the modem gives it 30 s
 
 
 _FIND = """
@@ -95,9 +97,13 @@ class Browser:
             pressed, f"nothing to press reads {label!r}"
         )
 
+    def tab(self) -> None:
+        """On to the next thing that can be used."""
+        ActionChains(self.driver).send_keys(Keys.TAB).perform()
+
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Until this holds."""
-        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1).until(
+        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, [StaleElementReferenceException]).until(
             lambda _: condition(), f"not yet: {what}"
         )
 
@@ -107,6 +113,12 @@ class Browser:
             self.wait_until(lambda: text in self.text, f"{text!r} can be read")
         except TimeoutException as error:
             raise AssertionError(f"never read {text!r} at {self.path}:\n{self.text}") from error
+
+    def wait_for_badge(self, label: str) -> None:
+        """Until the message on this page has come so far."""
+        self.wait_until(
+            lambda: label in [badge.text for badge in self.all(".badge")], f"the badge {label}"
+        )
 
     def collect(self) -> None:
         """Take up what the browser asked the network for and what its console said."""
@@ -140,6 +152,13 @@ class Browser:
             if found["impact"] in ("serious", "critical")
             for node in found["nodes"]
         ]
+
+    def wider_than_the_screen(self) -> bool:
+        """Whether a person has to scroll sideways."""
+        wider: bool = self.driver.execute_script(
+            "return document.documentElement.scrollWidth > innerWidth"
+        )
+        return wider
 
     def picture(self, file: Path) -> None:
         """The whole page, not only what fits into the window."""

@@ -38,7 +38,7 @@ def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
     person.fill("time_zone", "Europe/Zurich")
     person.press("Enregistrer" if french else "Save")
     person.press(f"Envoyer un SMS à {OWN}" if french else f"Send an SMS to {OWN}")
-    person.wait_for("Remis" if french else "Delivered")
+    person.wait_for_badge("Remis" if french else "Delivered")
     assert [sms["recipient"] for sms in box.received()] == [OWN]
     person.press("Créer la clé" if french else "Make the key")
     person.wait_for("curl -X POST")

@@ -27,6 +27,7 @@ class Shelf(seam.Gateway):
         self.answers: dict[str, tuple[bytes, seam.Accepted]] = {}
         self.allowance: seam.Allowance | None = None
         self.broken: BaseException | None = None
+        self.observed: list[tuple[str, str, int]] = []
 
     def now(self) -> int:
         return NOW
@@ -245,6 +246,9 @@ class Shelf(seam.Gateway):
 
     async def _nobody(self) -> seam.Caller:
         return seam.Caller(0, 0, CLIENT, "live", 0)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.observed.append((method, route, status))
 
     async def metrics(self, token: str | None) -> bytes:
         if token not in (None, "secret"):

@@ -184,3 +184,16 @@ async def test_the_log_tells_of_a_request_without_texts_and_numbers(
     assert "/v1/blocklist/{number}" in logged and "client_1" in logged
     for private in ("33612345678", "secret", "zs_live"):
         assert private not in logged
+
+
+async def test_each_answer_is_observed_by_its_route_without_any_value(
+    api: httpx.AsyncClient, shelf: Shelf
+) -> None:
+    await api.get("/v1/sms/status/msg_0000000000000001?secret=1")
+    await api.get("/v1/nowhere/+33612345678")
+    await api.head("/health")
+    assert shelf.observed == [
+        ("GET", "/v1/sms/status/{message_id}", 404),
+        ("GET", "-", 404),
+        ("HEAD", "/health", 200),
+    ]

@@ -22,6 +22,7 @@ from web.page.visitor import Host, Seen
 
 PAGE_ROWS = 50
 PAGES_MOST = 2000
+SHORT_CODE_DIGITS = 8
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -73,6 +74,14 @@ def _day(text: str) -> date | None:
         return None
 
 
+def number_sought(text: str) -> str | None:
+    """A number as it is stored; the + may be missing (in an address it is a space)."""
+    digits = "".join(c for c in text if c in "0123456789")
+    if not digits:
+        return None
+    return "+" + digits if "+" in text or len(digits) > SHORT_CODE_DIGITS else digits
+
+
 def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
     """The filters as the store understands them; days are days of the box's time zone."""
     status: MessageStatus | None = None
@@ -81,12 +90,11 @@ def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
             status = known
     start, end = _day(wanted.start), _day(wanted.end)
     zone = owner.box.zone
-    digits = wanted.to if not wanted.to or wanted.to.startswith("+") else wanted.to.lstrip(" ")
     return HistoryFilter(
         page=wanted.page,
         limit=PAGE_ROWS,
         status=status,
-        to="".join(c for c in digits if c in "+0123456789") or None,
+        to=number_sought(wanted.to),
         period=Period(
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,

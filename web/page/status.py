@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from litestar import Response, get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from litestar.response import Redirect, Stream
 
 from web.page.chart import draw
@@ -13,7 +12,7 @@ from web.page.live import Live
 from web.page.rendering import page
 from web.page.visitor import LANGUAGE, Host, Seen, cookie
 
-Watch = Annotated[Live, Dependency(skip_validation=True)]
+Watch = NamedDependency[SkipValidation[Live]]
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

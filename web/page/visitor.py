@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie, FormMultiDict
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
@@ -23,7 +24,7 @@ TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
 COOKIE_SECONDS = 400 * 86_400  # the longest a browser keeps one (RFC 6265bis 5.5)
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
-Host = Annotated[Owner, Dependency(skip_validation=True)]
+Host = NamedDependency[SkipValidation[Owner]]
 
 
 class NotOurs(Exception):

@@ -1,0 +1,332 @@
+"""What Prometheus is told: names and units as that ecosystem has them, nothing personal in any label."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from sqlite3 import Connection
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from appliance import __version__
+from appliance.box import Box
+from appliance.devices import Attached, Devices
+from appliance.message import Status
+from appliance.overview import LimitUse, called, limit_uses
+from appliance.refusals import Refusal
+from appliance.store import deliveries, queue
+from appliance.store import overview as table
+from appliance.store.overview import Queue
+from appliance.webhooks import Webhooks
+from modem.interface import State, Verdict
+
+# Nobody scrapes more often; who asks more often gets the same answer, and the store is left alone.
+FRESH_SECONDS = 1.0
+METHODS = {"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"}  # others are a label's flood
+MODES = ("live", "test")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What the store says."""
+
+    messages: Mapping[tuple[str, str], int]  # by mode and status, as they stand now
+    queue: Queue
+    uncertain: int
+    webhooks_pending: int
+    limits: tuple[tuple[LimitUse, ...], ...]  # one for each modem
+
+
+class Modem(msgspec.Struct, frozen=True):
+    """What is known of one modem."""
+
+    device: str
+    name: str
+    model: str
+    operator: str
+    technology: str
+    state: State
+    signal_dbm: int | None
+    roaming: bool
+    pace_seconds: float
+    verdicts: Mapping[str, int]
+    recoveries: Mapping[str, int]
+    balance: float | None
+    stored: int
+    storage: int
+    limits: tuple[LimitUse, ...]
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """The box at one moment."""
+
+    stored: Stored
+    modems: tuple[Modem, ...]
+    clock_trusted: bool
+    calls: Mapping[str, int]  # of webhooks, by result
+    calls_open: int
+    given_up: int
+    disk_free: int
+    disk_size: int
+    database: int
+
+
+class Metrics:
+    """Gathers the facts when asked, at most once a second."""
+
+    def __init__(self, box: Box, devices: Devices, webhooks: Webhooks) -> None:
+        self._box = box
+        self._devices = devices
+        self._webhooks = webhooks
+        self._lock = asyncio.Lock()
+        self._answer = b""
+        self._fresh_until = 0.0
+        self._facts: Facts | None = None
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # not typed there
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "zimbox_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "zimbox_http_request_seconds",
+            "Time from a request to the end of its answer.",
+            ["method", "route"],
+            registry=self._registry,
+        )
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered. `route` as it is written, without any value in it."""
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(known, route).observe(seconds)
+
+    async def text(self, token: str | None) -> bytes:
+        """Prometheus text format. INVALID_API_KEY when a token is set and this is not it."""
+        wanted = self._box.config.server.metrics_token
+        if wanted and not hmac.compare_digest(wanted.encode(), (token or "").encode()):
+            raise Refusal("INVALID_API_KEY")
+        async with self._lock:
+            now = self._box.clock.monotonic()
+            if not self._answer or now >= self._fresh_until:
+                self._facts = await self._gather()
+                self._answer = generate_latest(self._registry)
+                self._fresh_until = now + FRESH_SECONDS
+            return self._answer
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry: nothing before the first look."""
+        return families(self._facts) if self._facts else ()
+
+    async def _gather(self) -> Facts:
+        box = self._box
+        attached = [a for a in self._devices.attached if a.number and not a.test]
+        stored = await box.db.read(self._read, attached, box.clock.now())
+        disk = shutil.disk_usage(box.db.path.parent)
+        counters = self._webhooks.counters
+        return Facts(
+            stored=stored,
+            modems=tuple(_modem(a, use) for a, use in zip(attached, stored.limits, strict=True)),
+            clock_trusted=box.clock.trusted,
+            calls={"ok": counters.succeeded, "failed": counters.failed},
+            calls_open=self._webhooks.open_calls,
+            given_up=counters.given_up,
+            disk_free=disk.free,
+            disk_size=disk.total,
+            database=_size(box.db.path),
+        )
+
+    def _read(self, db: Connection, attached: list[Attached], now: int) -> Stored:
+        zone = self._box.zone
+        uncertain: int = db.execute(
+            "SELECT COUNT(DISTINCT message) FROM part WHERE state = 'uncertain' AND test = 0"
+        ).fetchone()[0]
+        return Stored(
+            messages=_messages(db),
+            queue=table.queue(db, now),
+            uncertain=uncertain,
+            webhooks_pending=deliveries.pending(db),
+            limits=tuple(
+                limit_uses(a.limits, queue.usage(db, a.iccid, a.limits, now, zone))
+                for a in attached
+            ),
+        )
+
+
+def _messages(db: Connection) -> dict[tuple[str, str], int]:
+    """All messages since the beginning by how they stand now: from the counts, not the rows."""
+    columns = ", ".join(f"SUM({status})" for status in Status)
+    found = {(mode, status.value): 0 for mode in MODES for status in Status}
+    for row in db.execute(f"SELECT scope & 1, {columns} FROM day_count GROUP BY scope & 1"):
+        for status, count in zip(Status, row[1:], strict=True):
+            found[MODES[row[0]], status.value] = count
+    return found
+
+
+def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> Modem:
+    status = a.status
+    identity = status.identity
+    return Modem(
+        device=f"device_{a.number}",
+        name=a.settings.name,
+        model=called(identity.manufacturer, identity.model) if identity else "",
+        operator=status.operator,
+        technology=status.technology,
+        state=status.state,
+        signal_dbm=status.signal_dbm,
+        roaming=status.roaming,
+        pace_seconds=a.pace_seconds,
+        verdicts=dict(a.verdicts),
+        recoveries=status.recoveries,
+        balance=a.balance,
+        stored=status.stored,
+        storage=status.storage,
+        limits=limits,
+    )
+
+
+def _size(database: Path) -> int:
+    """Octets of the database and its log."""
+    files = (database, database.with_name(database.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+# --- as Prometheus wants it. Pure. ------------------------------------------------------------------
+
+
+def families(facts: Facts) -> Iterator[Metric]:
+    """All that there is to tell."""
+    yield InfoMetricFamily("zimbox", "The software.", value={"version": __version__})
+    yield gauge("zimbox_clock_trusted", "1: the wall clock is believed.", facts.clock_trusted)
+    yield from _of_messages(facts.stored)
+    yield from _of_modems(facts.modems)
+    calls = CounterMetricFamily(
+        "zimbox_webhook_calls", "Calls of webhooks since the start.", labels=["result"]
+    )
+    for result, count in facts.calls.items():
+        calls.add_metric([result], count)
+    yield calls
+    yield CounterMetricFamily(
+        "zimbox_webhook_given_up",
+        "Events no receiver took, since the start.",
+        value=facts.given_up,
+    )
+    yield gauge("zimbox_webhook_open_calls", "Calls that wait for an answer.", facts.calls_open)
+    yield gauge(
+        "zimbox_webhook_pending_events",
+        "Events that are still to be told.",
+        facts.stored.webhooks_pending,
+    )
+    yield gauge("zimbox_storage_free_bytes", "Free on the data's disk.", facts.disk_free)
+    yield gauge("zimbox_storage_size_bytes", "Size of the data's disk.", facts.disk_size)
+    yield gauge("zimbox_database_bytes", "The database with its log.", facts.database)
+
+
+def gauge(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=float(value))
+
+
+def _of_messages(stored: Stored) -> Iterator[Metric]:
+    accepted = CounterMetricFamily("zimbox_messages_accepted", "Messages taken.", labels=["mode"])
+    for mode in MODES:
+        total = sum(count for (at, _), count in stored.messages.items() if at == mode)
+        accepted.add_metric([mode], total)
+    yield accepted
+    standing = GaugeMetricFamily(
+        "zimbox_messages",
+        "All messages since the beginning, by how they stand now.",
+        labels=["mode", "status"],
+    )
+    for (mode, status), count in stored.messages.items():
+        standing.add_metric([mode, status], count)
+    yield standing
+    messages = GaugeMetricFamily(
+        "zimbox_queue_messages", "Messages that are due and wait.", labels=["priority"]
+    )
+    parts = GaugeMetricFamily("zimbox_queue_parts", "Their parts.", labels=["priority"])
+    levels = {level.priority: level for level in stored.queue.levels}
+    for priority in range(1, 6):
+        level = levels.get(priority)
+        messages.add_metric([str(priority)], level.messages if level else 0)
+        parts.add_metric([str(priority)], level.parts if level else 0)
+    yield messages
+    yield parts
+    yield gauge(
+        "zimbox_queue_scheduled_messages", "Messages for a later moment.", stored.queue.scheduled
+    )
+    yield gauge(
+        "zimbox_uncertain_messages",
+        "Messages of which nobody knows whether they left.",
+        stored.uncertain,
+    )
+
+
+def _of_modems(modems: tuple[Modem, ...]) -> Iterator[Metric]:
+    """Every family, also when there is no modem: what is not told at all raises no alarm."""
+    up = GaugeMetricFamily("zimbox_modem_up", "1: it can send.", labels=["device"])
+    state = GaugeMetricFamily(
+        "zimbox_modem_state", "1 at the state it is in.", labels=["device", "state"]
+    )
+    info = InfoMetricFamily("zimbox_modem", "What it is.", labels=["device"])
+    signal = GaugeMetricFamily(
+        "zimbox_modem_signal_dbm", "Signal strength in dBm.", labels=["device"]
+    )
+    roaming = GaugeMetricFamily("zimbox_modem_roaming", "1: it roams.", labels=["device"])
+    pace = GaugeMetricFamily(
+        "zimbox_modem_part_seconds", "Time for a part, running mean.", labels=["device"]
+    )
+    balance = GaugeMetricFamily(
+        "zimbox_modem_balance", "Credit, in the operator's currency.", labels=["device"]
+    )
+    used = GaugeMetricFamily("zimbox_modem_store_used", "Messages in its store.", labels=["device"])
+    size = GaugeMetricFamily("zimbox_modem_store_size", "Places in its store.", labels=["device"])
+    sent = CounterMetricFamily(
+        "zimbox_parts_sent", "Parts handed over since the start.", labels=["device", "verdict"]
+    )
+    recoveries = CounterMetricFamily(
+        "zimbox_modem_recoveries", "Steps taken to revive it.", labels=["device", "step"]
+    )
+    limit = GaugeMetricFamily("zimbox_sim_limit", "The SIM's limits.", labels=["device", "limit"])
+    in_use = GaugeMetricFamily(
+        "zimbox_sim_limit_used", "How much of them is used up.", labels=["device", "limit"]
+    )
+    for m in modems:
+        of = [m.device]
+        up.add_metric(of, float(m.state is State.READY))
+        for one in State:
+            state.add_metric([*of, one.value], float(m.state is one))
+        names = ("name", "model", "operator", "technology")
+        info.add_metric(of, {name: getattr(m, name) for name in names})
+        if m.signal_dbm is not None:
+            signal.add_metric(of, m.signal_dbm)
+        roaming.add_metric(of, float(m.roaming))
+        pace.add_metric(of, m.pace_seconds)
+        if m.balance is not None:
+            balance.add_metric(of, m.balance)
+        used.add_metric(of, m.stored)
+        size.add_metric(of, m.storage)
+        for verdict in Verdict:
+            sent.add_metric([*of, verdict.value], m.verdicts.get(verdict, 0))
+        for step, count in m.recoveries.items():
+            recoveries.add_metric([*of, step], count)
+        for use in m.limits:
+            limit.add_metric([*of, use.name], use.most)
+            in_use.add_metric([*of, use.name], use.used)
+    yield from (up, state, info, signal, roaming, pace, balance, used, size)
+    yield from (sent, recoveries, limit, in_use)

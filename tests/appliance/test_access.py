@@ -1,0 +1,182 @@
+"""Who may act as the owner: guessing, claiming, sessions; the clock is set, not waited for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.access import (
+    FREE_TRIES,
+    LONGEST_WAIT_SECONDS,
+    SESSION_IDLE_MS,
+    SESSIONS_MOST,
+    TRIES_A_MINUTE,
+    Access,
+    Denied,
+    Throttle,
+    on_the_lan,
+)
+from appliance.box import Box
+from appliance.clock import ManualClock
+from appliance.config import Config, Page
+from appliance.ids import Ids
+from appliance.store import archive
+from appliance.store.database import Database
+from appliance.vault import Vault
+
+LAN, AFAR = "192.168.1.20", "198.41.0.4"
+PASSWORD = "une phrase bien longue"
+
+
+class Stage:
+    """A box that nobody has claimed, with a clock that stands still."""
+
+    def __init__(self, db: Database, ids: Ids, folder: Path) -> None:
+        self.clock = ManualClock()
+        self.folder = folder
+        config = Config(page=Page(setup_code_file=str(folder / "boot" / "code.txt")))
+        self.box = Box(config, self.clock, db, ids, Vault(folder / "secret.key"))
+        self.access = Access(self.box)
+
+    async def restart(self) -> None:
+        """As after a power cut: only what is on the disk is left."""
+        self.access = Access(self.box)
+        await self.access.start()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    (tmp_path / "boot").mkdir()
+    db = await Database.open(tmp_path / "zimbox.db")
+    made = Stage(db, await db.read(archive.marks), tmp_path)
+    await made.access.start()
+    yield made
+    await db.close()
+
+
+async def test_the_setup_code_stays_the_same_until_the_box_is_claimed(stage: Stage) -> None:
+    code = stage.access.setup_code
+    assert (stage.folder / "boot" / "code.txt").read_text("ascii").strip() == code
+    await stage.restart()
+    assert stage.access.setup_code == code
+    await stage.access.claim(PASSWORD, "", LAN)
+    assert stage.access.setup_code == ""
+    assert not (stage.folder / "boot" / "code.txt").exists()
+    assert not (stage.folder / "setup-code").exists()
+
+
+async def test_the_claim_window_is_for_the_lan_and_ends(stage: Stage) -> None:
+    assert not stage.access.code_needed(LAN)
+    assert stage.access.code_needed(AFAR)
+    stage.clock.advance(61 * 60)
+    assert stage.access.code_needed(LAN)
+    with pytest.raises(Denied, match="code"):
+        await stage.access.claim(PASSWORD, "", LAN)
+    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR)
+
+
+async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
+    for _ in range(FREE_TRIES):
+        with pytest.raises(Denied, match="code"):
+            await stage.access.claim(PASSWORD, "000000000000", AFAR)
+    with pytest.raises(Denied, match="wait"):
+        await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR)
+
+
+async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN)
+    with pytest.raises(Denied, match="claimed"):
+        await stage.access.claim("another long one", "", LAN)
+    await stage.access.login(PASSWORD, LAN)
+    with pytest.raises(Denied, match="password"):
+        await stage.access.login("another long one", LAN)
+    await stage.restart()
+    assert stage.access.claimed
+    await stage.access.login(PASSWORD, LAN)
+
+
+async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: Stage) -> None:
+    token = await stage.access.open_session("Firefox")
+    for _ in range(3):
+        stage.clock.advance(SESSION_IDLE_MS / 1000 - 60)
+        assert await stage.access.is_owner(token)
+    stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
+    assert not await stage.access.is_owner(token)
+    assert not await stage.access.is_owner("")
+
+
+async def test_the_cookie_of_a_session_is_not_in_the_store(stage: Stage) -> None:
+    token = await stage.access.open_session("Firefox")
+    await stage.box.db.write(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
+    for file in stage.folder.glob("zimbox.db*"):
+        assert token.encode() not in file.read_bytes()
+
+
+async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> None:
+    first = await stage.access.open_session("1")
+    for n in range(SESSIONS_MOST):
+        stage.clock.advance(1)
+        await stage.access.open_session(str(n))
+    assert not await stage.access.is_owner(first)
+
+
+async def test_a_form_is_ours_only_with_the_token_of_its_own_cookie(stage: Stage) -> None:
+    token = stage.access.form_token("cookie")
+    assert stage.access.form_is_ours("cookie", token)
+    assert not stage.access.form_is_ours("another", token)
+    assert not stage.access.form_is_ours("", stage.access.form_token(""))
+
+
+def test_each_wrong_guess_costs_twice_the_wait_of_the_last() -> None:
+    throttle, now = Throttle(0.0), 0.0
+    waits: list[int] = []
+    for _ in range(12):
+        throttle.admit("a", now)
+        throttle.wrong("a", now)
+        try:
+            throttle.admit("a", now)
+        except Denied as denied:
+            waits.append(denied.seconds)
+            now += denied.seconds
+        now += 60  # the common limit is another test's
+    assert waits == sorted(waits) and len(waits) == 12 - FREE_TRIES + 1
+    assert waits[-1] <= LONGEST_WAIT_SECONDS + 1 and waits[1] > waits[0]
+
+
+def test_one_who_guesses_does_not_keep_others_out() -> None:
+    throttle = Throttle(0.0)
+    for _ in range(FREE_TRIES):
+        throttle.admit("a", 0.0)
+        throttle.wrong("a", 0.0)
+    with pytest.raises(Denied):
+        throttle.admit("a", 1.0)
+    throttle.admit("b", 1.0)
+    throttle.right("b")
+
+
+def test_many_addresses_together_cannot_wear_the_board_out() -> None:
+    throttle = Throttle(0.0)
+    for n in range(TRIES_A_MINUTE):
+        throttle.admit(f"10.0.0.{n}", 1.0)
+    with pytest.raises(Denied, match="wait"):
+        throttle.admit("10.0.1.1", 2.0)
+    throttle.admit("10.0.1.1", 61.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("192.168.1.20", True),
+        ("127.0.0.1", True),
+        ("fe80::1%eth0", True),
+        ("::ffff:10.0.0.5", True),
+        ("::ffff:8.8.8.8", False),
+        ("8.8.8.8", False),
+        ("2a00:1450::1", False),
+        ("", False),
+    ],
+)
+def test_what_is_on_the_lan(address: str, near: bool) -> None:
+    assert on_the_lan(address) is near

@@ -1,0 +1,168 @@
+"""Pictures of every page: `scripts/screenshots [FOLDER]`. A box on a simulated modem sits for them."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.box.running import Client, RunningBox, eventually
+from tests.page.browser import Browser, Size, browser
+from tests.page.conftest import ready
+from tests.page.owner import PASSWORD, Visit
+from tests.page.states import STATES
+
+LOOKS: tuple[tuple[str, Size, bool], ...] = (
+    ("fr", "phone", False),
+    ("en", "desktop", False),
+    ("fr", "desktop", True),
+)
+PAGES = {
+    "status": "/",
+    "messages": "/messages",
+    "send": "/send",
+    "inbox": "/inbox",
+    "settings": "/settings",
+    "keys": "/settings/keys",
+    "webhooks": "/settings/webhooks",
+    "sim": "/settings/sim",
+    "blocked": "/settings/blocked",
+    "box": "/settings/box",
+}
+TEXTS = (
+    "Votre commande n° 4812 est prête. À tout de suite !",
+    "Rappel : rendez-vous mardi à 10 h 30 avec le Dr Martin. Répondez STOP pour ne plus en recevoir.",
+    "Code de retrait : casier 7. Ouvert jusqu’à 19 h.",
+    "Your parcel arrives today between 2 and 4 pm.",
+    "Merci pour votre visite 😊",
+)
+
+
+def sit(box: RunningBox) -> str:
+    """Something to see: messages in every state, answers, a blocked number. Returns one's id."""
+    client = box.client()
+    box.simulate(do="send", to="+33612000003", cms=1, times=None)
+    box.simulate(do="report", to="+33612000004", lost=True, times=None)
+    sent = [client.send(f"+3361200000{n}", TEXTS[n % 5]) for n in range(8)]
+    for n, message_id in enumerate(sent):
+        client.until(message_id, "failed" if n == 3 else "sent" if n == 4 else "delivered")
+    box.simulate(do="incoming", sender="+33612000001", text="Oui, merci, à mardi !")
+    box.simulate(do="incoming", sender="ZimMobile", text="Votre forfait est renouvelé.")
+    _more(client)
+    return sent[1]
+
+
+def _more(client: Client) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    client.send("+33612000009", "Bonjour, c’est demain !", scheduled_at=tomorrow.isoformat())
+    client.post("/blocklist", {"number": "+33612000066", "reason": "ne veut plus de SMS"})
+
+
+def first_visit(box: RunningBox, folder: Path, language: str, size: Size) -> None:
+    """The first visit, step by step."""
+    with _browser(box, language, size, dark=False) as person:
+
+        def keep(name: str) -> None:
+            person.picture(folder / f"{name}-{language}-{size}.png")
+
+        person.go("/")
+        keep("first-1-new")
+        person.go("/claim")
+        keep("first-2-claim")
+        person.fill("password", PASSWORD)
+        person.fill("again", PASSWORD)
+        person.find("main form button").click()
+        person.wait_for("ZimSim")
+        keep("first-3-welcome")
+        person.fill("own_number", "+33612345678")
+        french = language == "fr"
+        person.press("Enregistrer" if french else "Save")
+        person.press("Envoyer un SMS" if french else "Send an SMS to")
+        person.wait_for_badge("Remis" if french else "Delivered")
+        keep("first-4-delivered")
+        person.press("Créer la clé" if french else "Make the key")
+        person.wait_for("curl -X POST")
+        keep("first-5-key")
+        person.press("Terminer" if french else "Finish")
+
+
+def _browser(
+    box: RunningBox, language: str, size: Size, *, dark: bool
+) -> AbstractContextManager[Browser]:
+    profile = Path(tempfile.mkdtemp(prefix="zimbox-look-"))
+    return browser(box.url, profile, size=size, language=language, dark=dark)
+
+
+def log_in(person: Browser) -> None:
+    person.go("/login")
+    person.fill("password", PASSWORD)
+    person.find("main form button").click()
+    person.wait_until(lambda: person.path == "/", "logged in")
+
+
+def every_page(box: RunningBox, folder: Path, story: str) -> None:
+    for language, size, dark in LOOKS:
+        with _browser(box, language, size, dark=dark) as person:
+            tag = f"{language}-{size}{'-dark' if dark else ''}"
+            person.go("/")
+            person.picture(folder / f"public-{tag}.png")
+            log_in(person)
+            for name, path in {**PAGES, "message": f"/messages/{story}"}.items():
+                person.go(path)
+                if name == "send":
+                    person.fill("to", "+33612000001")
+                    person.fill("text", "Bonjour, ça fait 12 € — à bientôt !")
+                    person.wait_for("UCS-2")
+                person.picture(folder / f"{name}-{tag}.png")
+
+
+def bad_states(box: RunningBox, folder: Path) -> None:
+    client = box.client()
+    with (
+        _browser(box, "fr", "phone", dark=False) as french,
+        _browser(box, "en", "desktop", dark=False) as english,
+    ):
+        french.go("/")
+        english.go("/")
+        for state in STATES:
+            french.wait_for("Tout va bien.")
+            for order in state.begin:
+                box.simulate(**order)
+            for n in range(state.sends):
+                client.send(f"+3361234560{n}", "Bonjour")
+            french.wait_for(state.french)
+            english.wait_for(state.english)
+            french.picture(folder / f"bad-{state.name}-fr-phone.png")
+            english.picture(folder / f"bad-{state.name}-en-desktop.png")
+            for order in state.end:
+                box.simulate(**order)
+
+
+def main(folder: Path) -> None:
+    """All pictures into this folder."""
+    made: list[RunningBox] = []
+    try:
+        for language, size, _ in LOOKS[:2]:
+            box = RunningBox(Path(tempfile.mkdtemp(prefix="zimbox-sits-")))
+            made.append(box.start())
+            ready(box)
+            first_visit(box, folder, language, size)
+        story = sit(made[0])
+        eventually(lambda: "ZimMobile" in _inbox(made[0]), "the answers are in the inbox")
+        every_page(made[0], folder, story)
+        bad_states(made[1], folder)
+    finally:
+        for box in made:
+            box.stop()
+
+
+def _inbox(box: RunningBox) -> str:
+    visit = Visit(box.url)
+    visit.login()
+    return visit.get("/inbox").text
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute())

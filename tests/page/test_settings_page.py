@@ -1,0 +1,123 @@
+"""Settings: each does what it says, at once and after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.box.running import RunningBox, code
+from tests.page.conftest import Open, ready
+from tests.page.owner import Visit
+
+pytestmark = pytest.mark.xdist_group("page")
+
+NewBox = Callable[..., RunningBox]
+
+
+def test_a_key_is_made_narrowed_and_revoked(owned: RunningBox, log_in: Open) -> None:
+    person = log_in(owned.url, language="en")
+    person.go("/settings/keys")
+    person.find("#key-name").send_keys("caisse <b>1</b>")
+    person.press("Narrow it")
+    person.fill("prefixes", "+41")
+    person.press("Make the key")
+    person.wait_for("it is shown this once")
+    key = person.find(".secret").text
+    headers = {"X-API-Key": key, "X-Client-ID": "client_1"}
+
+    def send(to: str) -> requests.Response:
+        body = {"to": to, "message": "Bonjour"}
+        return requests.post(f"{owned.url}/v1/sms/send", headers=headers, json=body, timeout=30)
+
+    assert send("+41791234567").status_code == 202
+    assert code(send("+33612345678"), 403) == "KEY_NOT_ALLOWED"
+    person.go("/settings/keys")
+    assert key not in person.driver.page_source
+    assert "caisse <b>1</b>" in person.text
+    rows = [row for row in person.all(".keys li") if key[-4:] in row.text]
+    rows[0].find_element("css selector", "summary").click()
+    rows[0].find_element("css selector", "button.danger").click()
+    person.wait_until(lambda: key[-4:] not in person.text, "the key is gone")
+    assert code(send("+41791234567"), 401) == "INVALID_API_KEY"
+
+
+def test_limits_hold_at_once_and_after_a_restart(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    visit = Visit(box.url)
+    visit.claim()
+    fields = {"per_day": "1", "quiet_hours": "21:30 - 07:00", "billing_day": "5"}
+    answer = visit.post("/settings/sim/1/limits", fields, page="/settings/sim")
+    assert "21:30-07:00" in answer.text
+    fields["quiet_hours"] = ""
+    visit.post("/settings/sim/1/limits", fields, page="/settings/sim")
+    program = box.client()
+    program.until(program.send("+33612345678"), "delivered")
+    box.stop()
+    box.start()
+    ready(box)
+    visit = Visit(box.url)
+    visit.login()
+    shown = visit.get("/settings/sim").text
+    assert 'name="per_day" inputmode="numeric" maxlength="7" value="1"' in shown
+    assert 'name="billing_day" type="number" min="1" max="28" value="5"' in shown
+    assert "1 / 1 per day" in visit.get("/").text
+
+
+@pytest.mark.parametrize("wrong", ["21:30", "25:00-07:00", "a-b", "07:00-07:00"])
+def test_quiet_hours_that_are_none_are_refused_in_words(owner: Visit, wrong: str) -> None:
+    answer = owner.post("/settings/sim/1/limits", {"quiet_hours": wrong}, page="/settings/sim")
+    assert "Quiet hours are written 21:30-07:00." in answer.text
+
+
+def test_a_blocked_number_gets_nothing_until_it_is_unblocked(
+    owned: RunningBox, owner: Visit
+) -> None:
+    program = owned.client()
+    number = "+33677755501"
+    fields = {"number": "+33 6 77 75 55 01", "reason": "=cmd()"}
+    assert number in owner.post("/settings/blocked", fields, page="/settings/blocked").text
+    answer = program.post("/sms/send", {"to": number, "message": "Bonjour"})
+    assert code(answer, 403) == "BLOCKED_NUMBER"
+    owner.post(
+        "/settings/blocked/remove", {"number": number, "scope": "0"}, page="/settings/blocked"
+    )
+    program.until(program.send(number), "delivered")
+
+
+def test_the_operator_is_asked_and_answers(owned: RunningBox, owner: Visit) -> None:
+    owned.simulate(do="ussd", code="*100#", text="Solde : 12,34 EUR <b>")
+    answer = owner.post("/settings/sim/1/ask", {"code": "*100#"}, page="/settings/sim")
+    assert "12,34 EUR &lt;b&gt;" in answer.text
+    assert "looks like *100#" in (
+        owner.post("/settings/sim/1/ask", {"code": "AT+CFUN"}, page="/settings/sim").text
+    )
+
+
+def test_times_are_told_in_the_time_zone_that_was_chosen(new_box: NewBox) -> None:
+    box = new_box()
+    visit = Visit(box.url)
+    visit.claim()
+    wrong = visit.post("/settings/box", {"time_zone": "Mars/Olympus"}, page="/settings/box")
+    assert "is no time zone" in wrong.text
+    visit.post("/settings/box", {"time_zone": "Pacific/Auckland"}, page="/settings/box")
+    assert "Pacific/Auckland" in visit.get("/settings/box").text
+    box.stop()
+    box.start()
+    visit = Visit(box.url)
+    visit.login()
+    assert 'value="Pacific/Auckland"' in visit.get("/settings/box").text
+
+
+def test_a_backup_is_downloaded_and_is_one(owner: Visit) -> None:
+    answer = owner.post("/settings/box/backup", {}, page="/settings/box")
+    assert answer.headers["Content-Type"] == "application/gzip"
+    assert answer.content[:2] == b"\x1f\x8b" and len(answer.content) > 1000
+
+
+def test_a_modem_is_restarted(owned: RunningBox, owner: Visit) -> None:
+    answer = owner.post("/settings/sim/1/restart", {}, page="/settings/sim")
+    assert answer.status_code == 200
+    ready(owned)

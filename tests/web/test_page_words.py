@@ -1,0 +1,215 @@
+"""What the page says and draws, without a box."""
+
+from __future__ import annotations
+
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance.config import Limits
+from appliance.overview import (
+    DayView,
+    bars,
+    called,
+    empties_at,
+    local_days,
+    local_midnight,
+)
+from appliance.pacing import Usage
+from appliance.refusals import Language
+from appliance.store.overview import Figures
+from appliance.store.tally import HOUR_MS
+from web.page.chart import HEIGHT, ceiling, draw
+from web.page.live import event
+from web.page.messages import number_sought
+from web.page.sim import quiet_hours
+from web.page.status import local
+from web.page.words import Tongue, characters
+
+PARIS = ZoneInfo("Europe/Paris")
+NOON = 1_768_474_800_000  # 2026-01-15T12:00:00+01:00
+MINUTE = 60_000
+DAY = 86_400_000
+
+
+def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> Tongue:
+    return Tongue(language, zone)
+
+
+@pytest.mark.parametrize(
+    ("ago", "french", "english"),
+    [
+        (0, "12:00", "12:00"),
+        (DAY, "hier 12:00", "yesterday 12:00"),
+        (3 * DAY, "12 janv. 12:00", "12 Jan 12:00"),
+        (400 * DAY, "11 déc. 2024 12:00", "11 Dec 2024 12:00"),
+    ],
+)
+def test_a_moment_is_told_as_people_tell_it(ago: int, french: str, english: str) -> None:
+    assert tongue("fr").when(NOON - ago, NOON) == french
+    assert tongue("en").when(NOON - ago, NOON) == english
+
+
+def test_a_moment_is_told_in_the_zone_of_the_box() -> None:
+    assert tongue(zone=ZoneInfo("Asia/Tokyo")).clock(NOON) == "20:00"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told"),
+    [
+        (1_000, "1 min"),
+        (59 * MINUTE, "59 min"),
+        (60 * MINUTE, "1 h"),
+        (190 * MINUTE, "3 h 10"),
+        (3 * DAY, "3 jours"),
+    ],
+)
+def test_a_span_is_told_roughly(milliseconds: int, told: str) -> None:
+    assert tongue().lasting(milliseconds) == told
+
+
+def test_numbers_are_written_as_each_language_writes_them() -> None:
+    assert tongue("fr").number(12345) == "12\u202f345"
+    assert tongue("en").number(12345) == "12,345"
+    assert tongue("fr").percent(98.25) == "98,2\u202f%"
+    assert tongue("en").percent(100.0) == "100%"
+
+
+@pytest.mark.parametrize(
+    ("n", "french", "english"),
+    [
+        (0, "0 message", "0 messages"),
+        (1, "1 message", "1 message"),
+        (2, "2 messages", "2 messages"),
+    ],
+)
+def test_none_is_singular_in_french_and_plural_in_english(
+    n: int, french: str, english: str
+) -> None:
+    forms = ("message", "messages")
+    assert tongue("fr").count(n, forms, forms) == french
+    assert tongue("en").count(n, forms, forms) == english
+
+
+def test_what_cannot_be_seen_is_named_by_its_code() -> None:
+    assert characters("é\u202e\n😀") == "é U+202E U+000A 😀"
+
+
+# --- the chart -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("most", "top"), [(1, 1), (5, 5), (6, 10), (11, 20), (201, 500)])
+def test_a_scale_ends_at_a_round_number(most: int, top: int) -> None:
+    assert ceiling(most) == top
+
+
+def test_bars_stand_on_the_ground_and_reach_no_higher_than_the_scale() -> None:
+    days = [
+        DayView("2026-01-01", Figures()),
+        DayView("2026-01-02", Figures(queued=3, sent=2, delivered=90, failed=8)),
+        DayView("2026-01-03", Figures(delivered=1)),
+    ]
+    chart = draw(days)
+    assert chart.most == 100 and chart.total == 101 and chart.failed == 8
+    empty, full, one = chart.bars
+    assert empty.delivered[1] == empty.sent[1] == empty.failed[1] == 0
+    assert full.delivered == (round(HEIGHT * 0.1, 2), round(HEIGHT * 0.9, 2))
+    assert full.failed[0] >= 0
+    assert one.delivered[1] >= 1.5, "one message of many days is seen"
+
+
+def test_hours_are_added_up_to_local_days() -> None:
+    midnight = local_midnight(date(2026, 1, 15), PARIS)
+    hours = {midnight - HOUR_MS: Figures(failed=1), midnight: Figures(sent=2, delivered=3)}
+    days = local_days(hours, NOON, PARIS)
+    assert len(days) == 30
+    assert days[-1] == DayView("2026-01-15", Figures(0, 2, 3, 0))
+    assert days[-2] == DayView("2026-01-14", Figures(0, 0, 0, 1))
+
+
+# --- figures ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dbm", "shown"), [(None, 0), (-113, 0), (-105, 1), (-95, 2), (-85, 3), (-60, 4)]
+)
+def test_a_signal_is_shown_as_a_telephone_shows_it(dbm: int | None, shown: int) -> None:
+    assert bars(dbm) == shown
+
+
+def test_a_model_is_called_as_people_call_it() -> None:
+    assert called("SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H") == "SIM7600E-H"
+    assert called("Quectel", "EC25") == "EC25"
+    assert called("", "") == ""
+
+
+def test_the_queue_empties_at_the_measured_pace() -> None:
+    free = [(Limits(per_minute=0), Usage())]
+    assert empties_at(0, [4.0], free, NOON, PARIS) is None
+    assert empties_at(10, [], [], NOON, PARIS) is None, "no modem is ready"
+    assert empties_at(10, [4.0], free, NOON, PARIS) == NOON + 40_000
+    assert empties_at(10, [4.0, 4.0], free * 2, NOON, PARIS) == NOON + 20_000
+
+
+def test_the_queue_empties_within_the_limits_and_after_the_quiet_hours() -> None:
+    def at(limits: Limits, parts: int = 10) -> int | None:
+        return empties_at(parts, [1.0], [(limits, Usage())], NOON, PARIS)
+
+    assert at(Limits(per_minute=5)) == NOON + 2 * MINUTE
+    assert at(Limits(per_minute=0, per_hour=5)) == NOON + 2 * HOUR_MS
+    assert at(Limits(per_minute=0, per_hour=10)) == NOON + 10_000
+    assert at(Limits(per_minute=0, per_day=9)) is None
+    assert at(Limits(per_minute=0, quiet_hours=("11:00-13:00",))) == NOON + HOUR_MS + 10_000
+
+
+# --- what comes in through addresses and forms -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("+33 6 12 34 56 78", "+33612345678"),
+        (" 33612345678", "+33612345678"),
+        ("8080", "8080"),
+        ("", None),
+        ("abc", None),
+    ],
+)
+def test_a_number_is_looked_for_as_it_is_stored(text: str, found: str | None) -> None:
+    assert number_sought(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("", []),
+        ("21:30-07:00", ["21:30-07:00"]),
+        (" 21:30 - 7:00 ", None),
+        ("12:00-13:00, 22:00-06:30", ["12:00-13:00", "22:00-06:30"]),
+        ("22:00", None),
+        ("22:00-22:00", None),
+    ],
+)
+def test_quiet_hours_are_read_as_they_are_written(text: str, spans: list[str] | None) -> None:
+    assert quiet_hours(text) == spans
+
+
+@pytest.mark.parametrize(
+    ("path", "safe"),
+    [
+        ("/messages?status=failed", "/messages?status=failed"),
+        ("//example.com", "/"),
+        ("https://example.com", "/"),
+        ("/\\example.com", "/"),
+        ("/a\r\nSet-Cookie: x", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_way_back_leads_nowhere_else(path: str, safe: str) -> None:
+    assert local(path) == safe
+
+
+def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
+    told = event("latest", "<p>a\r\n\nevent: bad\ndata: x</p>").decode()
+    assert told == "event: latest\ndata: <p>a\ndata: event: bad\ndata: data: x</p>\n\n"
