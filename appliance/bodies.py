@@ -124,11 +124,9 @@ Uncertain = Annotated[
 ]
 
 
-class SendBody(msgspec.Struct, frozen=True):
-    """One SMS to send."""
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked of one SMS, and of all of a bulk."""
 
-    to: Recipient
-    message: Text
     priority: Priority = None
     webhook_url: Hook = None
     metadata: Metadata = None
@@ -137,6 +135,13 @@ class SendBody(msgspec.Struct, frozen=True):
     validity_minutes: Validity = None
     flash: Flash = None
     on_uncertain: Uncertain = None
+
+
+class SendBody(Common, frozen=True, kw_only=True):
+    """One SMS to send."""
+
+    to: Recipient
+    message: Text
 
 
 class BulkEntry(msgspec.Struct, frozen=True):
@@ -157,7 +162,7 @@ Entries = _told(
 )
 
 
-class BulkBody(msgspec.Struct, frozen=True):
+class BulkBody(Common, frozen=True, kw_only=True):
     """Many SMS: `recipients` with one `message`, or `messages`."""
 
     recipients: Annotated[
@@ -181,28 +186,12 @@ class BulkBody(msgspec.Struct, frozen=True):
         ),
     ] = None
     messages: Annotated[list[Any] | None, Entries] = None
-    priority: Priority = None
-    webhook_url: Hook = None
-    metadata: Metadata = None
-    scheduled_at: Schedule = None
-    retry_attempts: Attempts = None
-    validity_minutes: Validity = None
-    flash: Flash = None
-    on_uncertain: Uncertain = None
 
 
-class PersonalizedBody(msgspec.Struct, frozen=True):
+class PersonalizedBody(Common, frozen=True, kw_only=True):
     """Many SMS, each with a text of its own."""
 
     messages: Annotated[list[Any], Entries]
-    priority: Priority = None
-    webhook_url: Hook = None
-    metadata: Metadata = None
-    scheduled_at: Schedule = None
-    retry_attempts: Attempts = None
-    validity_minutes: Validity = None
-    flash: Flash = None
-    on_uncertain: Uncertain = None
 
 
 class OtpBody(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from appliance.refusals import Words
-from modem.interface import Fault, State
+from modem.interface import Fault, State, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
@@ -254,10 +254,10 @@ def _sending(modem: ModemFacts) -> list[Problem]:
         found.append(
             _problem(
                 "modem_rests",
-                "warning",
-                f"L'envoi est en pause : {_inner(modem.fault.french)} ; "
+                "bad" if modem.fault.verdict == Verdict.OWNER else "warning",
+                f"L'envoi est arrêté : {_inner(modem.fault.french)} ; "
                 "le boîtier réessaie tout seul.",
-                f"Sending is paused: {_inner(modem.fault.english)}; the box tries again by itself.",
+                f"Sending has stopped: {_inner(modem.fault.english)}; the box tries again by itself.",
             )
         )
     if modem.balance is not None and modem.balance_low and modem.balance < modem.balance_low:

@@ -18,6 +18,7 @@ from appliance.bodies import (
     BlockBody,
     BulkBody,
     BulkEntry,
+    Common,
     Json,
     OtpBody,
     PersonalizedBody,
@@ -72,15 +73,13 @@ def bulk_order(body: BulkBody, now: int, *, short_codes: bool = False) -> BulkOr
     return _some([_addressed(to, shared, short_codes) for to in body.recipients], once=True)
 
 
-def _each(
-    body: BulkBody | PersonalizedBody, entries: list[Any], now: int, short_codes: bool
-) -> BulkOrder:
+def _each(body: Common, entries: list[Any], now: int, short_codes: bool) -> BulkOrder:
     _count(entries, "messages", MESSAGES)
     shared = _shared(body, "", now)
     return _some([_entry(entry, shared, short_codes) for entry in entries], once=False)
 
 
-def _shared(body: BulkBody | PersonalizedBody, text: str, now: int) -> SendOrder:
+def _shared(body: Common, text: str, now: int) -> SendOrder:
     """The order that every entry of a bulk begins with."""
     return SendOrder(
         to="",
@@ -91,7 +90,7 @@ def _shared(body: BulkBody | PersonalizedBody, text: str, now: int) -> SendOrder
     )
 
 
-def _common(body: SendBody | BulkBody | PersonalizedBody, now: int) -> Json:
+def _common(body: Common, now: int) -> Json:
     """The fields that one message and a bulk share."""
     order: Json = {}
     if body.webhook_url is not None:

@@ -79,6 +79,7 @@ class Overview(msgspec.Struct, frozen=True):
     days: tuple[DayView, ...]
     latest: tuple[Owned, ...]
     disk_free_mib: int
+    free: bool  # a modem is ready and nothing but limits holds it back
 
     @property
     def ready(self) -> bool:
@@ -166,12 +167,16 @@ class Glance:
         now = box.clock.now()
         attached = [a for a in self._devices.attached if not a.test]
         stored = await box.db.read(self._read, attached, now)
-        free = shutil.disk_usage(box.db.path.parent).free // MIB
+        disk = shutil.disk_usage(box.db.path.parent).free // MIB
         days = local_days(stored.hours, now, box.zone)
-        ready = [(a, used) for a, used in zip(attached, stored.usage, strict=True) if a.online]
+        free = [
+            (a, used)
+            for a, used in zip(attached, stored.usage, strict=True)
+            if a.online and not a.resting(box.clock) and not a.bulk_held(box.clock)
+        ]
         return Overview(
             now=now,
-            problems=diagnose(self._facts(attached, stored, free, now)),
+            problems=diagnose(self._facts(attached, stored, disk, now)),
             modems=tuple(
                 view(a, used, index)
                 for index, (a, used) in enumerate(zip(attached, stored.usage, strict=True), 1)
@@ -179,8 +184,8 @@ class Glance:
             queue=stored.queue,
             empty_at=empties_at(
                 stored.queue.parts,
-                [a.pace_seconds for a, _ in ready],
-                [(a.limits, used) for a, used in ready],
+                [a.pace_seconds for a, _ in free],
+                [(a.limits, used) for a, used in free],
                 now,
                 box.zone,
             ),
@@ -188,7 +193,8 @@ class Glance:
             received_today=stored.received,
             days=days,
             latest=stored.latest,
-            disk_free_mib=free,
+            disk_free_mib=disk,
+            free=bool(free),
         )
 
     def _read(self, db: Connection, attached: Sequence[Attached], now: int) -> _Stored:

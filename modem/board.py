@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from modem.interface import Changed, Event, State, Status
-from modem.port import Log
+from modem.trouble import Log
 
 # These change with every look and are no news; everything else is worth an event.
 _RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}

@@ -26,13 +26,14 @@ from modem.interface import (
     Verdict,
 )
 from modem.lines import Heard
-from modem.port import Log, PortError
+from modem.references import References
 from modem.service import Service
 from modem.sim import Sim
 from modem.stores import Stores
 from modem.supervisor import Supervisor
 from modem.talk import Talk
 from modem.timing import Line, Timing
+from modem.trouble import Log, PortError
 
 __all__ = ["Device", "Line", "Timing"]
 
@@ -74,6 +75,7 @@ class Device:
         )
         self._life: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Task[Outcome]] = set()
+        self._references = References()
         self._stopping = False
 
     @property
@@ -121,15 +123,18 @@ class Device:
 
     async def _send(self, tpdu: Tpdu) -> Outcome:
         try:
-            port = self._talk.port
+            dialogue = self._talk.dialogue
         except PortError:
             return _NOT_READY
         self._service.sending = True
         try:
-            outcome = await self._talk.run(partial(sending.submit, port, tpdu))
+            outcome = await self._talk.run(
+                partial(sending.submit, dialogue, tpdu, self._references)
+            )
         finally:
             self._service.sending = False
             self._service.sent_at = monotonic()
+        port = dialogue.port
         if not port.alive:
             self._board.show(State.OFFLINE, "the port is gone")
         elif port.restarted or port.echoed:
@@ -181,7 +186,7 @@ class Device:
         answer: asyncio.Future[answers.Ussd] = asyncio.get_running_loop().create_future()
         self._service.ussd = answer
         try:
-            await self._talk.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds)
+            await self._talk.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
             async with asyncio.timeout(self._timing.ussd_seconds):
                 found = await answer
         except PortError as error:

@@ -74,6 +74,21 @@ class Sorted(msgspec.Struct, frozen=True):
     heard: Heard | None = None
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """The lines of an answer, and the one that ended it (`>` for a prompt)."""
+
+    lines: tuple[str, ...]
+    final: str
+
+
+class Repeated(Enum):
+    """How the modem repeated what was written."""
+
+    EXACTLY = auto()
+    NOT_AT_ALL = auto()
+    OTHERWISE = auto()
+
+
 class Splitter:
     """Cuts a stream of bytes at CR LF, CR or LF. Any byte is allowed: latin-1 knows them all."""
 
@@ -104,6 +119,11 @@ class Splitter:
             return False
         self._rest.clear()
         return True
+
+    @property
+    def rest(self) -> str:
+        """The line so far."""
+        return self._rest.decode("latin-1")
 
     def clear(self) -> None:
         """Forget the line so far."""
@@ -164,7 +184,7 @@ class Sorter:
 
     def _joined(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
-        if announced and not pdu_fits(pdu, int(announced[1])):
+        if not announced or not pdu_fits(pdu, int(announced[1])):
             return Sorted(Kind.DAMAGED, f"{head} {pdu}")
         return Sorted(Kind.EVENT, head, Heard(head, pdu))
 

@@ -9,9 +9,9 @@ import structlog
 
 from modem import answers, settings, sim, startup
 from modem.interface import Identity
-from modem.port import PortError
 from modem.talk import Talk
 from modem.timing import Line, Timing
+from modem.trouble import PortError
 
 # Where Linux shows serial modems: stable names first, then USB ports, then the header's UARTs.
 PORTS = ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA0", "ttyS0", "serial0")

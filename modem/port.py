@@ -16,13 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-import msgspec
 import serial
-import structlog
 
 from modem.boot import Boot, Meaning
-from modem.lines import Heard, Kind, Sorted, Sorter, Splitter
+from modem.lines import Answer, Heard, Kind, Repeated, Sorted, Sorter, Splitter
 from modem.timing import Line, Timing
+from modem.trouble import Log, NoAnswer, PortError, PortLost, Refused, Restarted, shown
+from modem.trust import Trust, foreign_to, spoilt
 
 with warnings.catch_warnings():
     # Its regular expressions are not raw strings: 28 warnings whenever it is compiled.
@@ -31,69 +31,11 @@ with warnings.catch_warnings():
     from gsmmodem.modem import GsmModem
     from gsmmodem.serial_comms import SerialComms
 
-CTRL_Z = "\x1a"
-ESCAPE = "\x1b"
 _READ_AT_MOST = 4096
 _READ_SECONDS = 1.0  # a reader that nobody wakes looks whether it shall end
 
-# Questions whose answers cannot be taken for one another's; asked after a time-out until two in
-# a row are answered by their own answer (one could be the late answer of the round before).
-_QUESTIONS = (
-    ("AT+CMEE?", "+CMEE:"),
-    ("AT+CSQ", "+CSQ:"),
-    ("AT+CFUN?", "+CFUN:"),
-    ("AT+CREG?", "+CREG:"),
-)
-_ROUNDS = 3
-_IN_A_ROW = 2
-_SHOWN = 60
+ESCAPE = "\x1b"
 _USUAL_BAUD = 115200
-
-Log = structlog.stdlib.BoundLogger
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The lines of an answer, and the one that ended it (`>` for a prompt)."""
-
-    lines: tuple[str, ...]
-    final: str
-
-
-class PortError(Exception):
-    """Something on the line. The subclasses say what may be concluded from it."""
-
-
-def shown(command: str) -> str:
-    """`command` for eyes: without PIN or PUK, and a text only with its beginning."""
-    command = command.strip()
-    if command.upper().startswith("AT+CPIN="):
-        return "AT+CPIN=…"
-    return command if len(command) <= _SHOWN else f"{command[:_SHOWN]}…"
-
-
-class PortLost(PortError):
-    """There is no port, or it died, or it takes no more bytes."""
-
-
-class NoAnswer(PortError):
-    """The time-out of a command. `lines` had come by then. The next command resynchronises."""
-
-    def __init__(self, command: str, lines: tuple[str, ...] = ()) -> None:
-        super().__init__(f"no answer to {shown(command)}")
-        self.lines = lines
-
-
-class Refused(PortError):
-    """The modem's answer is an error: `line` in its own words."""
-
-    def __init__(self, command: str, line: str, lines: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{shown(command)}: {line}")
-        self.line = line
-        self.lines = lines
-
-
-class Restarted(PortError):
-    """The modem restarted while a command was open: no answer will come, all settings are gone."""
 
 
 _OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
@@ -143,21 +85,25 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     _timing: Timing
     _hear: Callable[[Heard], None]
     _lost: Callable[[str], None]
+    _trust: Trust
     _log: Log
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)
         self.serial: serial.Serial | None = None
         self.boot = Boot(time.monotonic(), self._timing.boot_seconds)
-        self.damaged = 0  # lines that the transmission has spoilt
-        self.echoed = False  # the modem repeated our words
+        self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
+        self.echoed = False  # the modem repeated our words although it was told not to
         self.suspect = False  # it may have restarted: look whether its settings are still there
         self.stale = False  # answers that nobody waits for may still come
         self._turn = threading.Condition()  # guards what follows
+        self._splitter = Splitter()
         self._sorter = Sorter()
         self._lines: list[str] = []
         self._ended = ""  # what ended the command: its final line, `>` for the prompt
+        self._spelling = False
         self._restarted = False
+        self._settled = False  # what comes now is no noise of a start
         self._reason = ""  # why the port is dead
         self._heard_at = 0.0
 
@@ -197,26 +143,32 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     # Reading
 
     def _readLoop(self) -> None:  # noqa: N802 - the library's name
-        splitter = Splitter()
         port = self.serial
         try:
-            with ours("read"):
-                while self.alive and port is not None:
+            while self.alive and port is not None:
+                with ours("read"):
                     data = port.read(1)
                     if data and (more := port.in_waiting):
                         data += port.read(min(more, _READ_AT_MOST))
-                    if data:
-                        self._take(splitter, data)
+                if data:
+                    self._take(data)
         except PortError as error:
             self._die(str(error))
+        except Exception as error:  # noqa: BLE001 - or the asker would wait for nobody
+            self._log.exception("the reader failed")
+            self._die(repr(error))
 
-    def _take(self, splitter: Splitter, data: bytes) -> None:
-        self._heard_at = time.monotonic()
-        for line in splitter.feed(data):
+    def _take(self, data: bytes) -> None:
+        with self._turn:
+            self._heard_at = time.monotonic()
+            lines = list(self._splitter.feed(data))
+        for line in lines:
             self._handleLineRead(line)
         with self._turn:
-            if self._sorter.prompting and splitter.prompted():
+            if self._sorter.prompting and self._splitter.prompted():
                 self._end(">")
+            if self._spelling:
+                self._turn.notify_all()
 
     def _handleLineRead(self, line: str, checkForResponseTerm: bool = True) -> None:  # noqa: N802, N803
         with self._turn:
@@ -228,6 +180,10 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 self._hear(one.heard)
 
     def _settle(self, one: Sorted) -> None:
+        if one.kind in (Kind.ANSWER, Kind.EVENT) and (
+            spoilt(one.line) or (self._settled and foreign_to(one.line))
+        ):
+            self.doubt(one.line)
         match one.kind:
             case Kind.ANSWER:
                 self._lines.append(one.line)
@@ -237,20 +193,30 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             case Kind.PROMPT:
                 self._end(">")
             case Kind.ECHO:
-                self.echoed = True
+                self.echoed = self.echoed or not self.echo_wanted
             case Kind.STRAY:
                 self.stale = True
-                self._log.info("an answer to nothing", line=one.line)
+                self._log.debug("an answer to nothing", line=one.line)
             case Kind.DAMAGED:
-                self.damaged += 1
-                self._log.warning("a damaged line", line=one.line)
+                self.doubt(one.line)
             case Kind.EVENT:
                 self._notice_start(one.line)
+
+    @property
+    def careful(self) -> bool:
+        """Whether everything is checked by its echo, because this line has spoilt bytes."""
+        return self._trust.lost
+
+    def doubt(self, why: str) -> None:
+        """The line has spoilt something: from now on everything is checked by its echo."""
+        if self._trust.doubt():
+            self._log.warning("the line spoils bytes; from now on every text is checked", seen=why)
 
     def _notice_start(self, line: str) -> None:
         match self.boot.line(line, time.monotonic()):
             case Meaning.RESTART:
                 self._restarted = True
+                self._settled = False
                 self._turn.notify_all()
             case Meaning.SUSPECT:
                 self.suspect = True
@@ -278,6 +244,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def settled(self) -> None:
         """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
         with self._turn:
+            self._settled = True
             self._restarted = False
             self.suspect = False
             self.echoed = False
@@ -294,35 +261,66 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             self._die(str(error))
             raise
 
+    def spell(self, text: str, seconds: float) -> Repeated:
+        """Writes `text` without its end, and compares what the modem repeats. PortLost."""
+        self._spelling = True
+        silent_since = self._heard_at
+        try:
+            self.put(text)
+            with self._turn:
+                self._turn.wait_for(
+                    lambda: (
+                        (said := self._repeated(text)) == text
+                        or not text.startswith(said)
+                        or not self.alive
+                    ),
+                    seconds,
+                )
+                said = self._repeated(text)
+                if said:
+                    self._splitter.clear()
+        finally:
+            self._spelling = False
+        if said == text:
+            return Repeated.EXACTLY
+        # A single byte proves that it does repeat: only silence counts as a modem that does not.
+        silent = self._heard_at == silent_since
+        return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
+
+    def _repeated(self, text: str) -> str:
+        """What has come back of `text`; an event that is just being said is not that."""
+        said = self._splitter.rest.lstrip("> ")
+        return said if said[:2] == text[:2] else ""
+
     def exchange(
         self,
-        data: str,
+        command: str,
         seconds: float,
         *,
+        data: str = "",
         answers: tuple[str, ...] = (),
         prompt: bool = False,
         text: bool = False,
     ) -> Answer:
-        """Writes `data` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
+        """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
 
-        With `prompt` the end may be `>`; with `text` the data are the text that was prompted for,
-        and the line that names the reference is answer enough if its OK is lost.
+        `data` are written instead, where the rest stands on the line already. With `prompt` the
+        end may be `>`; with `text` the data are the text that was prompted for, and the line that
+        names the reference is answer enough if its OK is lost.
         """
         with self._turn:
             if self._restarted:
-                raise Restarted(f"the modem restarted before {shown(data)}")
+                raise Restarted(f"the modem restarted before {shown(command)}")
             self._lines = []
             self._ended = ""
-            self._sorter.begin(
-                "AT+CMGS" if text else data, answers=answers, prompt=prompt, text=data
-            )
+            self._sorter.begin(command, answers=answers, prompt=prompt, text=data)
         try:
-            self.put(data)
+            self.put(data or command + "\r")
             with self._turn:
                 self._turn.wait_for(lambda: self._over or (text and self._referred), seconds)
                 if not self._over and text and self._referred:
                     self._turn.wait_for(lambda: self._over, self._timing.reference_seconds)
-                return self._result(data)
+                return self._result(command)
         finally:
             with self._turn:
                 self._sorter.end()
@@ -335,7 +333,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def _over(self) -> bool:
         return bool(self._ended) or self._restarted or not self.alive
 
-    def _result(self, data: str) -> Answer:
+    def _result(self, command: str) -> Answer:
         lines = tuple(self._lines)
         if self._ended:
             return Answer(lines, self._ended)
@@ -343,12 +341,36 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         if not self.alive:
             raise PortLost(self._reason)
         if self._restarted:
-            raise Restarted(f"the modem restarted during {shown(data)}")
-        raise NoAnswer(data, lines)
+            raise Restarted(f"the modem restarted during {shown(command)}")
+        raise NoAnswer(command, lines)
+
+    def plain(
+        self, command: str, seconds: float, *, answers: tuple[str, ...] = (), data: str = ""
+    ) -> tuple[str, ...]:
+        """Asks without regard to what came before. As `ask`."""
+        answer = self.exchange(command, seconds, answers=answers, data=data)
+        if answer.final.upper() != "OK":
+            raise Refused(command, answer.final, answer.lines)
+        return answer.lines
+
+    def escape(self) -> None:
+        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
+        self.stale = True
+        self.put(ESCAPE)
+
+    def wait_for_quiet(self) -> None:
+        """Until nothing was heard for a moment, at most ten of them."""
+        pause = self._timing.resync_pause_seconds
+        for _ in range(10):
+            before = self._heard_at
+            with self._turn:
+                self._turn.wait_for(lambda: not self.alive, pause)
+            if self._heard_at == before:
+                return
 
 
 class Modem(GsmModem, Transport):  # type: ignore[misc]
-    """AT commands, asked one at a time. Every error is a `PortError`."""
+    """The library's modem on our transport. Every error is a `PortError`."""
 
     def __init__(
         self,
@@ -358,6 +380,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         hear: Callable[[Heard], None],
         lost: Callable[[str], None],
         log: Log,
+        trust: Trust | None = None,
     ) -> None:
         """`hear` and `lost` are called in the reader's thread."""
         self._line = line
@@ -365,62 +388,14 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         self._hear = hear
         self._lost = lost
         self._log = log
-        self.resyncs = 0  # after time-outs; the start-up's own does not count
+        self._trust = trust or Trust(timing.distrust_seconds)
+        # What the library wants to know is asked as everything else, once there is a dialogue.
+        self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
         """Opens the port, no more: the modem is brought up by `modem.startup`."""
         Transport.connect(self)
-
-    def ask(
-        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
-    ) -> tuple[str, ...]:
-        """The lines of the answer without its OK. Refused, NoAnswer, PortLost, Restarted."""
-        self._clean()
-        return self._plain(command, seconds or self._timing.command_seconds, answers)
-
-    def _plain(
-        self, command: str, seconds: float, answers: tuple[str, ...] = ()
-    ) -> tuple[str, ...]:
-        answer = self.exchange(command + "\r", seconds, answers=answers)
-        if answer.final.upper() != "OK":
-            raise Refused(command, answer.final, answer.lines)
-        return answer.lines
-
-    def prompt(self, command: str) -> None:
-        """Asks for the prompt of `command`. When it raises, the modem is not waiting for a text,
-        or the next command sees to that."""
-        self._clean()
-        try:
-            answer = self.exchange(command + "\r", self._timing.prompt_seconds, prompt=True)
-        except NoAnswer:
-            self.put(ESCAPE)
-            raise
-        if answer.final != ">":
-            raise Refused(command, answer.final, answer.lines)
-        if self.echoed:
-            self.escape()
-            raise Restarted("the modem echoes again")
-
-    def text(self, hex_digits: str) -> tuple[str, ...]:
-        """Gives the text that was prompted for; the answer's lines. From here on it may go out."""
-        answer = self.exchange(hex_digits + CTRL_Z, self._timing.network_seconds, text=True)
-        if answer.final.upper() != "OK":
-            raise Refused("AT+CMGS", answer.final, answer.lines)
-        return answer.lines
-
-    def escape(self) -> None:
-        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
-        self.stale = True
-        self.put(ESCAPE)
-
-    def probe(self, command: str, seconds: float) -> bool:
-        """Whether there is an OK to `command`, asked without regard to what came before."""
-        try:
-            self._plain(command, seconds)
-        except (NoAnswer, Refused, Restarted):
-            return False
-        return True
 
     def write(
         self,
@@ -435,15 +410,15 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         if not waitForResponse:
             self.put(data + writeTerm)
             return None
-        answer = self.exchange(data + writeTerm, timeout, prompt=bool(expectedResponseTermSeq))
-        lines = [*answer.lines, answer.final]
-        if parseError and lines[-1].upper() != "OK":
-            raise foreign.CommandError(f"{data}: {lines[-1]}")
-        return lines
+        try:
+            return [*self.asking(data, timeout), "OK"]
+        except Refused as refused:
+            if not parseError:
+                return [*refused.lines, refused.line]
+            raise foreign.CommandError(str(refused)) from refused
 
     def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
         """One of the library's questions about identity, "" where the modem would not say."""
-        self._clean()
         try:
             with ours(name):
                 found = getattr(self, name)
@@ -457,44 +432,3 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         with ours(f"set {baud} baud"):
             if self.serial is not None:
                 self.serial.baudrate = baud
-
-    def _clean(self) -> None:
-        if self.stale:
-            self.resyncs += 1
-            self.resynchronise()
-            self.suspect = True  # a silence may have been a restart
-
-    def resynchronise(self) -> None:
-        """After a time-out: leaves a possible prompt and finds question and answer together again.
-
-        NoAnswer if that does not succeed, PortLost, Restarted.
-        """
-        fitting = 0
-        for command, prefix in _QUESTIONS * _ROUNDS:
-            if not fitting:
-                self.put(ESCAPE)
-                self._wait_for_quiet()
-            self.stale = False
-            try:
-                lines = self._plain(command, self._timing.resync_seconds)
-                fits = len(lines) == 1 and lines[0].upper().startswith(prefix)
-            except Refused:
-                continue  # a question that this modem does not know proves nothing
-            except NoAnswer:
-                fits = False
-            fitting = fitting + 1 if fits and not self.stale else 0
-            if fitting == _IN_A_ROW:
-                self._log.info("in step with the modem again")
-                return
-        self.stale = True
-        raise NoAnswer("every question of the resynchronisation")
-
-    def _wait_for_quiet(self) -> None:
-        """Until nothing was heard for a moment, at most ten of them."""
-        pause = self._timing.resync_pause_seconds
-        for _ in range(10):
-            before = self._heard_at
-            with self._turn:
-                self._turn.wait_for(lambda: not self.alive, pause)
-            if self._heard_at == before:
-                return

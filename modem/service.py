@@ -6,22 +6,35 @@ from __future__ import annotations
 import asyncio
 import time
 
-from modem import answers, settings, sim
+from modem import answers, pdu, settings, sim
 from modem.board import Board
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.lines import Heard
-from modem.port import Restarted
 from modem.recovery import Step
 from modem.settings import Settings
 from modem.stores import Stores
 from modem.talk import Talk
+from modem.trouble import Restarted
 
 # So many looks in a row must say "denied": some seconds of it are normal after a start.
 _DENIALS = 3
+_LOOKS = 3
 _WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
 _SIM_LINES = ("+CPIN:", "+SIMCARD:", "+QSIMSTAT:", "+CSMINS:", "+QUSIM:")
 _REGISTRATION_LINES = ("+CREG:", "+CGREG:", "+CEREG:")
 _TIME_LINES = ("*PSUTTZ", "+PSUTTZ", "+CTZE")
+
+
+def _plausible(direct: str) -> bool:
+    """Whether a direct PDU of the right length is one: a lost digit and a doubled one make up for
+    each other, and leave times and addresses that do not exist."""
+    try:
+        found = pdu.decode(direct)
+    except pdu.PduError:
+        return False
+    if isinstance(found, pdu.Report):
+        return found.submitted_at is not None and found.discharged_at is not None
+    return found.sent_at is not None
 
 
 class Again(Exception):
@@ -81,6 +94,9 @@ class Service:
     def _direct(self, name: str, heard: Heard) -> None:
         if name == "+CBM":
             return  # cell broadcasts are nobody's messages
+        if self._talk.careful and not _plausible(heard.pdu):
+            self._board.log.warning("spoilt on the line", line=heard.line, pdu=heard.pdu)
+            return
         identity = self._board.status.identity
         self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
         self._acknowledge += 1
@@ -122,7 +138,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
-        self._resyncs = self._talk.port.resyncs
+        self._resyncs = self._talk.dialogue.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -177,13 +193,20 @@ class Service:
             raise Restarted("the modem has restarted")
         if port.stale:
             await self._talk.ask("AT")  # resynchronises before
-        while self._resyncs < port.resyncs:
+        while self._resyncs < self._talk.dialogue.resyncs:
             self._resyncs += 1
             self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:
             port.suspect = False
-            if port.echoed or not await settings.holds(self._talk, made):
+            if port.echoed or not await self._holds(made):
                 raise Restarted("the modem has lost its settings")
+
+    async def _holds(self, made: Settings) -> bool:
+        # Over a line that spoils answers one of them proves nothing.
+        for _ in range(_LOOKS if self._talk.port.careful else 1):
+            if await settings.holds(self._talk, made):
+                return True
+        return False
 
     async def _read_what_came(self, made: Settings) -> None:
         if made.acknowledges:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from modem import answers, sim
 from modem.interface import Identity, State
-from modem.port import Refused
 from modem.sim import Halted
 from modem.talk import Talk
+from modem.trouble import Refused
 
 # What lies on a SIM is surely that SIM's. The modem's own store is larger, but everything is read
 # and deleted at once, so that places hardly matter.
@@ -105,7 +106,15 @@ async def holds(talk: Talk, settings: Settings) -> bool:
 
 async def imei(talk: Talk) -> str:
     """The modem's serial number; it needs no SIM."""
+    return await talk.twice(partial(_imei, talk))
+
+
+async def _imei(talk: Talk) -> str:
     return answers.imei([await talk.word("imei")])
+
+
+async def _imsi(talk: Talk) -> str:
+    return answers.imsi([await talk.word("imsi")])
 
 
 async def identity(talk: Talk) -> Identity:
@@ -115,7 +124,7 @@ async def identity(talk: Talk) -> Identity:
         manufacturer=_plain(await talk.word("manufacturer"), "+CGMI"),
         model=_plain(await talk.word("model"), "+CGMM"),
         revision=_plain(await talk.word("revision"), "+CGMR").removeprefix("Revision:").strip(),
-        imsi=answers.imsi([await talk.word("imsi")]),
+        imsi=await talk.twice(partial(_imsi, talk)),
         iccid=await sim.iccid(talk),
         smsc=await smsc(talk),
         phone_number=answers.own_number(await talk.try_ask("AT+CNUM") or ()),

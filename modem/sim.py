@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from functools import partial
 
 from modem import answers, pin
 from modem.interface import PinMemory, State
-from modem.port import Refused
 from modem.talk import Talk
+from modem.trouble import Refused
 
 _ICCID = (
     ("AT+CCID", "+CCID:"),
@@ -66,6 +67,10 @@ async def settled_state(talk: Talk) -> str:
 
 async def iccid(talk: Talk) -> str:
     """The number of the SIM card, "" where it cannot be read (yet)."""
+    return await talk.twice(partial(_iccid, talk))
+
+
+async def _iccid(talk: Talk) -> str:
     for command, prefix in _ICCID:
         lines = await talk.try_ask(command, answers=(prefix,))
         if lines and (found := answers.iccid(lines)):
@@ -89,6 +94,7 @@ class Sim:
         self._talk = talk
         self._code = code
         self._memory = memory
+        self._untold = ""  # the card on which a try was made whose answer was lost
 
     async def unlocked(self, imei: str) -> None:
         """Until the SIM can be used. `Halted` with the state that needs someone.
@@ -96,6 +102,9 @@ class Sim:
         `imei` stands for the SIM where its own number cannot be read before its PIN.
         """
         found = await settled_state(self._talk)
+        if usable(found) and self._untold:
+            await self._succeeded(self._untold, self._code)  # that try was the right one
+        self._untold = ""
         if found == _WANTS_PIN:
             await self._by_itself(imei)
             found = await settled_state(self._talk)
@@ -156,12 +165,11 @@ class Sim:
         if await state(self._talk) != _WANTS_PUK:
             return "the SIM does not want its PUK"
         try:
-            await self._talk.slow(f'AT+CPIN="{puk}","{new_code}"')
+            await self._talk.slow(f'AT+CPIN="{puk}","{new_code}"', once=True)
         except Refused as refused:
             return f"the SIM did not take the PUK: {refused.line}"
         self._code = new_code
-        if self._memory is not None:
-            await asyncio.to_thread(self._memory.succeeded, await self._key(imei), new_code)
+        await self._succeeded(await self._key(imei), new_code)
         return ""
 
     async def _key(self, imei: str) -> str:
@@ -178,17 +186,27 @@ class Sim:
             except OSError as error:
                 return f"the PIN was not tried, since the try could not be remembered: {error}"
         self._talk.log.info("entering the PIN")
+        self._untold = key if code == self._code else ""
         try:
-            await self._talk.slow(f'AT+CPIN="{code}"')
+            await self._talk.slow(f'AT+CPIN="{code}"', once=True)
         except Refused as refused:
+            self._untold = ""
             return f"the SIM did not take the PIN: {refused.line}"
         # Some answer OK before the SIM has looked: only its state tells.
         found = await self._after_try()
+        self._untold = ""
         if found not in _USABLE:
             return f"the SIM did not take the PIN: {found}"
-        if self._memory is not None:
-            await asyncio.to_thread(self._memory.succeeded, key, code)
+        await self._succeeded(key, code)
         return ""
+
+    async def _succeeded(self, key: str, code: str) -> None:
+        if self._memory is None:
+            return
+        try:
+            await asyncio.to_thread(self._memory.succeeded, key, code)
+        except OSError as error:
+            self._talk.log.warning("a PIN that was right stays noted as tried", reason=str(error))
 
     async def _after_try(self) -> str:
         until = time.monotonic() + self._talk.timing.sim_seconds

@@ -11,13 +11,13 @@ from modem import answers
 from modem.answers import Stored
 from modem.interface import Received, Slot
 from modem.lines import pdu_fits
-from modem.port import PortError, Refused
 from modem.settings import Settings
 from modem.talk import Talk
+from modem.trouble import PortError, Refused
 
 REPORTS = "SR"
 # A PDU that is not as long as the modem says was spoilt on the line: read again, so often.
-_READS = 3
+_READS = 5
 
 
 class HandedOut:
@@ -141,7 +141,8 @@ class Stores:
 
     async def _show(self, name: str, found: Stored) -> None:
         slot = Slot(name, found.index)
-        if found.length is not None and not pdu_fits(found.hex, found.length):
+        spoilt = found.length is not None and not pdu_fits(found.hex, found.length)
+        if spoilt or self._talk.careful:
             with contextlib.suppress(Refused):
                 async with self._selecting(name):
                     found = await self._again(found)
@@ -152,13 +153,11 @@ class Stores:
             self._hand_out(Received(found.hex, slot, self._iccid))
 
     async def _again(self, found: Stored) -> Stored:
-        """Once more, until it is as long as the modem says; in the end as it came."""
+        """Read until it comes twice running as long as the modem says; in the end as it came."""
         for _ in range(_READS):
-            once_more = await self._read(found.index)
-            if once_more is None or once_more.length is None:
-                break
-            found = once_more
-            if pdu_fits(once_more.hex, once_more.length):
+            before, found = found, await self._read(found.index) or found
+            fits = found.length is None or pdu_fits(found.hex, found.length)
+            if fits and found.hex == before.hex:
                 break
         return found
 

@@ -10,12 +10,13 @@ from modem import recovery, settings, sim, startup
 from modem.board import Board
 from modem.gpio import PowerError, PowerKey
 from modem.interface import State
-from modem.port import ESCAPE, PortError, PortLost, Restarted, find
+from modem.port import ESCAPE, find
 from modem.recovery import Means, Step
 from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
+from modem.trouble import PortError, PortLost, Restarted
 
 
 class Supervisor:
@@ -202,8 +203,7 @@ class Supervisor:
         self._board.show(State.OFFLINE, f"recovery: {step.value}")
         match step:
             case Step.RESYNC:
-                port = self._talk.port
-                await self._talk.run(port.resynchronise)
+                await self._talk.run(self._talk.dialogue.resynchronise)
             case Step.REOPEN:
                 await self._talk.close()
                 await asyncio.sleep(self._timing.reopen_seconds)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
+from modem.dialogue import Dialogue
 from modem.lines import Heard
-from modem.port import Log, Modem, PortLost, Refused
+from modem.port import Modem
 from modem.timing import Line, Timing
+from modem.trouble import Log, PortLost, Refused
+from modem.trust import Trust
 
 T = TypeVar("T")
+
+_READINGS = 6
 
 
 class Talk:
@@ -36,18 +41,29 @@ class Talk:
         self._hear = hear
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
-        self._port: Modem | None = None
+        self._dialogue: Dialogue | None = None
+        self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
+
+    @property
+    def dialogue(self) -> Dialogue:
+        """What is asked on the open port. PortLost where there is none."""
+        if self._dialogue is None or not self._dialogue.port.alive:
+            raise PortLost("the port is closed")
+        return self._dialogue
 
     @property
     def port(self) -> Modem:
         """The open port. PortLost where there is none."""
-        if self._port is None or not self._port.alive:
-            raise PortLost("the port is closed")
-        return self._port
+        return self.dialogue.port
+
+    @property
+    def careful(self) -> bool:
+        """Whether this line has spoilt bytes not long ago."""
+        return self._trust.lost
 
     @property
     def is_open(self) -> bool:
-        return self._port is not None and bool(self._port.alive)
+        return self._dialogue is not None and bool(self._dialogue.port.alive)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Does `work` in the owner thread, after what it was given before."""
@@ -62,21 +78,22 @@ class Talk:
             hear=self._across(self._hear),
             lost=self._across(self._lost),
             log=self.log,
+            trust=self._trust,
         )
         await self.run(port.connect)
-        self._port = port
+        self._dialogue = Dialogue(port, self.timing, self.log)
 
     async def close(self) -> None:
         """Closes the port, after what is being asked; an open send is not cut off."""
-        port, self._port = self._port, None
-        if port is not None:
-            await self.run(port.close)
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            await self.run(dialogue.port.close)
 
     async def abort(self) -> None:
         """Closes the port at once; a command that is open ends with PortLost."""
-        port, self._port = self._port, None
-        if port is not None:
-            await asyncio.to_thread(port.close)
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            await asyncio.to_thread(dialogue.port.close)
 
     def end(self) -> None:
         """After `close`: the owner thread goes home."""
@@ -91,10 +108,16 @@ class Talk:
         return tell
 
     async def ask(
-        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+        self,
+        command: str,
+        seconds: float | None = None,
+        *,
+        answers: tuple[str, ...] = (),
+        once: bool = False,
     ) -> tuple[str, ...]:
         """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
-        return await self.run(partial(self.port.ask, command, seconds, answers=answers))
+        ask = partial(self.dialogue.ask, command, seconds, answers=answers, once=once)
+        return await self.run(ask)
 
     async def try_ask(
         self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
@@ -106,9 +129,20 @@ class Talk:
             self.log.debug("refused", reason=str(refused))
             return None
 
-    async def slow(self, command: str) -> tuple[str, ...]:
+    async def twice(self, question: Callable[[], Awaitable[str]]) -> str:
+        """The answer that came twice running: a digit lost on the line would be another modem,
+        or another SIM. "" where there is none."""
+        before = None
+        for _ in range(_READINGS):
+            answer = await question()
+            if answer == before:
+                return answer
+            before = answer
+        return ""
+
+    async def slow(self, command: str, *, once: bool = False) -> tuple[str, ...]:
         """A command in which SIM or radio take part."""
-        return await self.ask(command, self.timing.slow_command_seconds)
+        return await self.ask(command, self.timing.slow_command_seconds, once=once)
 
     async def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
         """One question about identity; "" where the modem would not say."""

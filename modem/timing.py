@@ -26,9 +26,13 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
     reference_seconds: float = 2  # from +CMGS to its OK: they come together
 
+    echo_seconds: float = 2  # until all of it is repeated, where that is looked at: 9600 baud
+
     # After a time-out
     resync_pause_seconds: float = 0.5  # after an ESC, until the modem has said all it had to say
     resync_seconds: float = 3  # for the answer to each question of a resynchronisation
+
+    distrust_seconds: float = 3600  # a line that spoilt a byte is looked at so much longer
 
     # Start
     boot_seconds: float = 30  # until a starting modem answers AT (SIM7600: over 10 s seen)

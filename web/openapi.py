@@ -143,6 +143,8 @@ def _parameter(parameter: Parameter) -> Json:
         "required": parameter.required,
         "schema": parameter.schema,
     }
+    if parameter.place == "query":
+        told["allowEmptyValue"] = True  # it means absent
     if parameter.example is not None:
         told["example"] = parameter.example
     return told
@@ -229,6 +231,10 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
     for schema in told.values():
         _as_answered(schema)
+    for schema in asked.values():  # what must be given is read first
+        required = schema.get("required", [])
+        fields = schema["properties"].items()
+        schema["properties"] = dict(sorted(fields, key=lambda f: f[0] not in required))
     asked["BulkBody"]["anyOf"] = [
         {"required": ["recipients", "message"]},
         {"required": ["messages"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,12 @@ BENCHES: dict[str, Callable[[Path], str]] = {
 }
 
 
+def _machine() -> str:
+    """What else goes on here while it measures: figures of a busy machine are worse."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{os.cpu_count()} processors, load {load}"
+
+
 def main(words: list[str]) -> None:
     unknown = set(words) - set(BENCHES)
     if unknown:
@@ -33,6 +40,7 @@ def main(words: list[str]) -> None:
     for name in words or BENCHES:
         WHERE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=WHERE) as folder:
+            print(_machine())  # noqa: T201
             print(BENCHES[name](Path(folder)), flush=True)  # noqa: T201 - that is what it is for
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class Line(msgspec.Struct, frozen=True):
     to_first_byte: Figures
     gap: Figures
     per_second: float
+    cpu_ms: float  # of the box, per message of the burst, its report included
 
 
 def from_202(client: Client, n: int, pause_seconds: float) -> list[int]:
@@ -129,6 +131,12 @@ def burst(client: Client, n: int) -> None:
         assert answer.status_code == 202, answer.text
 
 
+def cpu_ms(pid: int) -> float:
+    """Processor time that a process has used so far, in milliseconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def measure(
     folder: Path, *, singles: int = 200, bursts: int = 1000, latency_ms: float = 20
 ) -> Line:
@@ -142,13 +150,19 @@ def measure(
             (part.asked - moment) / 1e6 for part, moment in zip(bench.sent(), answered, strict=True)
         ]
         disk += syncs(folder, 100)
+        before = cpu_ms(bench.box.pid)
         burst(bench.client, bursts)
         bench.until_taken(singles + bursts)
+        spent = cpu_ms(bench.box.pid) - before
         crowd = bench.sent()[singles:]
         disk += syncs(folder, 100)
         seconds = (crowd[-1].answered - crowd[0].asked) / 1e9
         return Line(
-            Figures.of(disk), Figures.of(first), Figures.of(gaps(crowd)), len(crowd) / seconds
+            Figures.of(disk),
+            Figures.of(first),
+            Figures.of(gaps(crowd)),
+            len(crowd) / seconds,
+            spent / bursts,
         )
     finally:
         bench.stop()
@@ -159,4 +173,5 @@ def tell(line: Line, latency_ms: float) -> str:
   one durable page on this disk        {line.sync}
   202 → first byte of AT+CMGS, idle    {line.to_first_byte}
   OK → first byte of next AT+CMGS      {line.gap}
-  in the burst: {line.per_second:.1f} SMS/s of {1000 / latency_ms:.0f} possible"""
+  in the burst: {line.per_second:.1f} SMS/s of {1000 / latency_ms:.0f} possible
+  processor time of the box per message, report included: {line.cpu_ms:.1f}"""

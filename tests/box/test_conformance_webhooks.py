@@ -91,13 +91,11 @@ def test_a_url_that_may_not_be_called_is_400_invalid_webhook_url(
     assert code(sent, 400) == "INVALID_WEBHOOK_URL"
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/", "https://localhost/", "http://[::1]/", "https://127.1/"]
-)
-def test_the_box_itself_is_never_called(own_box: Callable[..., RunningBox], url: str) -> None:
+def test_the_box_itself_is_never_called(own_box: Callable[..., RunningBox]) -> None:
     client = own_box(webhook_allow_loopback="0").client()
-    answer = client.post("/webhooks/configure", {"url": url, "events": ["sms.sent"]})
-    assert code(answer, 400) == "INVALID_WEBHOOK_URL"
+    for url in ("http://127.0.0.1/", "https://localhost/", "http://[::1]/", "https://127.1/"):
+        answer = client.post("/webhooks/configure", {"url": url, "events": ["sms.sent"]})
+        assert code(answer, 400) == "INVALID_WEBHOOK_URL", url
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ QUICK = Timing(
     write_seconds=1.0,
     prompt_seconds=0.25,
     network_seconds=0.6,
+    echo_seconds=0.2,
     reference_seconds=0.1,
     resync_pause_seconds=0.01,
     resync_seconds=0.15,

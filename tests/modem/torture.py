@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
+import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from modem import pdu
 from modem.interface import Outcome, State, Verdict
@@ -24,6 +28,7 @@ from tests.modem.driven import Driven, driven, part, quick
 # Short, but with room between what a healthy answer takes and its time-out.
 TIMING = quick(
     command_seconds=0.15,
+    echo_seconds=0.1,
     slow_command_seconds=0.15,
     list_seconds=0.3,
     prompt_seconds=0.1,
@@ -50,6 +55,10 @@ class Damage(msgspec.Struct, frozen=True):
     split: float = 0.05
     delay: float = 0.002
     digits: bool = False  # garbles hex digits too: nobody can see that
+
+
+# One message in five is hit by it somewhere.
+BAD_LINE = Damage(lose=0.0004, double=0.0004, garble=0.0004, noise=0.0002)
 
 
 class Tally(msgspec.Struct):
@@ -80,8 +89,7 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
     tally = Tally(messages=messages)
     settings = Settings(seed=seed, magic=False)
     outcomes: dict[str, list[Outcome]] = {}
-    async with driven(folder, settings, timing=TIMING) as box:
-        await box.ready()
+    async with driven(folder, settings, timing=TIMING, start=False) as box:
         await box.order(
             "line",
             lose=damage.lose,
@@ -93,6 +101,7 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
             delay_seconds=0.003,
             spare=[] if damage.digits else ["garble"],
         )
+        await box.device.start()
         for number in range(messages):
             text = f"{number:06d} " + "".join(chance.choices(_LETTERS, k=chance.randrange(0, 140)))
             outcomes[text] = await _deliver(box, text, number, tally)
@@ -171,3 +180,20 @@ def _compare_reports(box: Driven, tally: Tally) -> None:
         if (report.reference, report.recipient) not in true or report.status != 0:
             tally.wrong_reports.append(event.hex)
     tally.lost_reports = sum((true - heard).values())
+
+
+def main(arguments: list[str]) -> int:
+    """Ten thousand messages, or as many as asked for; prints what happened."""
+    digits = "--digits" in arguments
+    numbers = [int(argument) for argument in arguments if argument.isdigit()]
+    messages, seed = (*numbers, *(10_000, 1)[len(numbers) :])
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    damage = msgspec.structs.replace(BAD_LINE, digits=digits)
+    with tempfile.TemporaryDirectory() as folder:
+        tally = asyncio.run(torture(Path(folder), messages, seed, damage))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(tally), indent=2).decode() + "\n")
+    return 0 if tally.faultless or (digits and not tally.stuck) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

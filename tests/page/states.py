@@ -65,7 +65,7 @@ STATES = (
     ),
     BadState(
         "operator-refuses",
-        ({"do": "send", "cms": 8, "times": None},),
+        ({"do": "send", "cms": 21, "times": None},),
         ({"do": "reset"}, RESTART),
         "L'opérateur refuse les SMS",
         "The operator refuses SMS",

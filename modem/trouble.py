@@ -1,0 +1,50 @@
+"""What can go wrong on the line of a modem: each error says what may be concluded from it."""
+
+from __future__ import annotations
+
+import structlog
+
+Log = structlog.stdlib.BoundLogger
+
+_SHOWN = 60
+
+
+class PortError(Exception):
+    """Something on the line. The subclasses say what may be concluded from it."""
+
+
+def shown(command: str) -> str:
+    """`command` for eyes: without PIN or PUK, and a text only with its beginning."""
+    command = command.strip()
+    if command.upper().startswith("AT+CPIN="):
+        return "AT+CPIN=…"
+    return command if len(command) <= _SHOWN else f"{command[:_SHOWN]}…"
+
+
+class PortLost(PortError):
+    """There is no port, or it died, or it takes no more bytes."""
+
+
+class NoAnswer(PortError):
+    """The time-out of a command. `lines` had come by then. The next command resynchronises."""
+
+    def __init__(self, command: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(f"no answer to {shown(command)}")
+        self.lines = lines
+
+
+class Refused(PortError):
+    """The modem's answer is an error: `line` in its own words."""
+
+    def __init__(self, command: str, line: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{shown(command)}: {line}")
+        self.line = line
+        self.lines = lines
+
+
+class Restarted(PortError):
+    """The modem restarted while a command was open: no answer will come, all settings are gone."""
+
+
+class Spoilt(PortError):
+    """The line changed what was written. It was taken back: nothing was carried out or sent."""

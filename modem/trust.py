@@ -1,0 +1,49 @@
+"""Whether a line can be trusted with bytes. AT has no checksum: only what is seen tells."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+# What is left of an OK that lost, doubled or changed a byte.
+_SPOILT_OK = re.compile(r"(?!OK$)(O?O?K?K?|.K|O.|O.K|.OK|OK.)$")
+
+
+class Trust:
+    """One line's. After damage was seen every command and text is checked by its echo."""
+
+    def __init__(
+        self, doubtful_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._doubtful_seconds = doubtful_seconds
+        self._clock = clock
+        self._doubted_at: float | None = None
+        self.damages = 0
+
+    def doubt(self) -> bool:
+        """Damage was seen. True when it is the first for long."""
+        first = not self.lost
+        self.damages += 1
+        self._doubted_at = self._clock()
+        return first
+
+    @property
+    def lost(self) -> bool:
+        """Whether damage was seen not long ago."""
+        since = self._doubted_at
+        return since is not None and self._clock() - since < self._doubtful_seconds
+
+
+# Operators, callers and USSD texts may be written in any alphabet; nothing else is.
+_ANY_ALPHABET = ("+COPS:", "+CUSD:", "+CNUM:", "+CLIP:", "+CPBR:", "+CSPN:", "+QSPN:")
+
+
+def foreign_to(line: str) -> bool:
+    """Whether `line` has characters that no modem says in such a line."""
+    return not (line.isascii() and line.isprintable()) and not line.startswith(_ANY_ALPHABET)
+
+
+def spoilt(line: str) -> bool:
+    """Whether `line` is most likely the rest of an OK."""
+    return bool(_SPOILT_OK.match(line))

@@ -1,0 +1,130 @@
+"""What the tables of docs/ say is what the code has: codes, settings, numbers, links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.config import Config, ModemSettings, Settings
+from appliance.refusals import FAILURES, KINDS
+from modem.simulator.magic import TABLE
+from tests.box.running import RunningBox, eventually
+from tests.docs.blocks import DOCS
+
+# With the other tests of the documentation, so that a worker takes them together.
+pytestmark = pytest.mark.xdist_group("docs")
+
+TEST_SETTLE_SECONDS = 60.0  # two of the numbers hold the modem up for three seconds each
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its head."""
+    text = (DOCS / f"{page}.md").read_text("utf-8")
+    _, found, after = text.partition(f"\n## {heading}\n")
+    assert found, f"{page}.md has no {heading!r}"
+    lines = re.search(r"(?:^\|.*\n)+", after.split("\n## ")[0], re.MULTILINE)
+    assert lines
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[0].splitlines()[2:]]
+    return [[cell.strip() for cell in row] for row in cells]
+
+
+def test_every_code_is_there_with_its_status_and_no_other() -> None:
+    told = {row[0].strip("`"): int(row[1]) for row in rows("errors", "All codes")}
+    assert told == {code: kind.status for code, kind in KINDS.items()}
+    assert all(row[2] for row in rows("errors", "All codes"))
+
+
+def test_every_reason_of_a_failed_message_is_there_and_no_other() -> None:
+    assert [row[0].strip("`") for row in rows("errors", "Why a message failed")] == list(FAILURES)
+
+
+def test_every_number_that_produces_an_outcome_is_there() -> None:
+    told = [row[0].strip("`")[-2:] for row in rows("keys", "Numbers that produce each outcome")]
+    assert told == sorted(TABLE)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RunningBox]:
+    running = RunningBox(tmp_path, {"ZIMBOX_SENDING_WAIT_SECONDS": "0.5"}).start()
+    yield running
+    running.stop()
+
+
+def test_every_number_does_what_the_page_says_of_it(box: RunningBox) -> None:
+    tester = box.client("--test")
+    told = rows("keys", "Numbers that produce each outcome")
+    sent = {
+        row[0]: tester.send(f"+336{re.sub('[^0-9]', '', row[0]).zfill(8)}", f"To {row[0]}")
+        for row in told
+    }
+
+    def as_told() -> bool:
+        return not wrong()
+
+    def wrong() -> list[str]:
+        found = []
+        for number, _, status, error in told:
+            now = tester.status(sent[number])
+            code = (now["error"] or {}).get("code", "")
+            uncertain = now["uncertain"] == (number.strip("`").endswith("0110"))
+            if (now["status"], code) != (status.strip("`"), error.strip("`")) or not uncertain:
+                found.append(f"{number}: {now}")
+        return found
+
+    try:
+        eventually(as_told, "as the page says", TEST_SETTLE_SECONDS)
+    except AssertionError:
+        raise AssertionError("\n".join(wrong())) from None
+
+
+# Where a section's own settings are told: all of one kind in one row, or elsewhere.
+SUMMARISED = {"timing", "modem"}
+
+
+def settings_of(section: Settings, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each setting with its default, as the file would have it."""
+    for name in section.__struct_fields__:
+        value: Any = getattr(section, name)
+        if name in SUMMARISED:
+            continue
+        if isinstance(value, msgspec.Struct):
+            assert isinstance(value, Settings)
+            yield from settings_of(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", "" if value is None else msgspec.json.encode(value).decode()
+
+
+def test_every_setting_is_there_with_its_default_and_no_other() -> None:
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows("operations", "Settings")}
+    there = dict(settings_of(Config()))
+    there |= {f"modem.{name}": value for name, value in settings_of(ModemSettings())}
+    # The limits of one modem are those of all, told once.
+    there = {name: value for name, value in there.items() if not name.startswith("modem.limits.")}
+    assert told == there
+    assert all(row[2] for row in rows("operations", "Settings"))
+
+
+LINK = re.compile(r"\]\((?P<page>[\w\-]*\.md)?(?:#(?P<anchor>[^)]*))?\)")
+# Pages that come with the work they tell of.
+LATER = {"webhooks.md", "performance.md"}
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in DOCS.glob("*.md"):
+        for link in LINK.finditer(page.read_text("utf-8")):
+            target = DOCS / (link["page"] or page.name)
+            if not target.exists():
+                assert target.name in LATER, f"{page.name}: {link[0]}"
+            elif link["anchor"]:
+                assert link["anchor"] in anchors(target), f"{page.name}: {link[0]}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}

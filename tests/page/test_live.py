@@ -1,0 +1,86 @@
+"""Live streams: what changes is told soon and seldom, and costs nothing where nobody looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from tests.box.running import Client, RunningBox, eventually
+from tests.page.conftest import ready
+from tests.page.listening import Listener
+from tests.page.owner import Visit
+
+pytestmark = pytest.mark.xdist_group("page")
+
+NewBox = Callable[..., RunningBox]
+MESSAGES = 200
+STREAMS = 10
+
+
+def bulk(client: Client, n: int, text: str = "Bonjour") -> list[str]:
+    """Messages taken in one request."""
+    entries = [{"to": f"+33612{number:06d}", "message": text} for number in range(n)]
+    answer = client.post("/sms/send-bulk", {"messages": entries})
+    assert answer.status_code == 202, answer.text
+    found: list[str] = answer.json()["message_ids"]
+    return found
+
+
+def test_many_changes_are_few_events_and_the_last_one_is_the_truth(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    client = box.client()
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(Listener(box.url)) for _ in range(STREAMS)]
+        for listener in listeners:
+            assert listener.opened.wait(10)
+        begun = time.monotonic()
+        for message_id in bulk(client, MESSAGES):
+            client.until(message_id, "delivered", seconds=120)
+        took = time.monotonic() - begun
+        for listener in listeners:
+            eventually(
+                lambda told=listener: f"<b>{MESSAGES}</b>" in told.last.get("today", ""),  # type: ignore[misc]
+                "every stream tells the end of it",
+            )
+            told = listener.events.count("today")
+            assert told <= took + 5, "a look a second at the most, whatever happens"
+
+
+def test_a_change_is_told_within_moments(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    client = box.client()
+    visit = Visit(box.url)
+    visit.claim()
+    with Listener(box.url, visit.session) as listener:
+        assert listener.opened.wait(10)
+        client.send("+33612345678", "tout de suite")
+        begun = time.monotonic()
+        eventually(lambda: "tout de suite" in listener.last.get("latest", ""), "it is told")
+        assert time.monotonic() - begun < 5
+
+
+def test_open_streams_do_not_keep_the_box_from_stopping(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    with Listener(box.url) as listener:
+        assert listener.opened.wait(10)
+        begun = time.monotonic()
+        box.stop()
+        assert time.monotonic() - begun < 5, "the streams ended at once"
+        assert listener.ended.wait(5)
+
+
+def test_a_stream_of_the_owner_ends_with_the_session(owned: RunningBox) -> None:
+    visit = Visit(owned.url)
+    visit.login()
+    with Listener(owned.url, visit.session) as listener:
+        assert listener.opened.wait(10)
+        other = Visit(owned.url)
+        other.session.cookies.update(visit.session.cookies)
+        other.post("/logout", {}, page="/settings/box")
+        assert listener.ended.wait(45)
