@@ -18,6 +18,7 @@ CTRL_Z = "\x1a"
 _TRIES = 2  # of a question that may be asked again
 _CAREFUL_TRIES = 8  # … over a line that spoils bytes
 _BARE_ERROR = "ERROR"  # no code: a command that was not understood
+_DUMB = 5  # commands of which nothing is repeated, and the modem has no echo
 _SILENCES = 2  # … that a second try has answered, and the line is doubted
 _NONSENSE = "?#!?#!\r"  # what makes an error of any command that it is appended to
 
@@ -30,6 +31,8 @@ class Dialogue:
         self._timing = timing
         self._log = log
         self._mute = False  # texts are not repeated by this modem, though commands are
+        self._dumb = 0  # commands in a row of which it repeated nothing
+        self._known: set[str] = set()  # commands that it has carried out
         self._silences = 0
         self.resyncs = 0  # after time-outs; the start-up's own does not count
         port.asking = self.ask
@@ -40,6 +43,7 @@ class Dialogue:
         seconds: float | None = None,
         *,
         answers: tuple[str, ...] = (),
+        closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
         """The lines of the answer without its OK. Refused, NoAnswer, PortLost, Restarted.
@@ -52,14 +56,18 @@ class Dialogue:
                 self._clean()
                 data = self._begun(command)
                 lines = self.port.plain(
-                    command, seconds or self._timing.command_seconds, answers=answers, data=data
+                    command,
+                    seconds or self._timing.command_seconds,
+                    answers=answers,
+                    data=data,
+                    closing=closing,
                 )
             except (Refused, NoAnswer, Spoilt) as error:
                 failures.append(error)
                 if not self._worth_another(failures, once=once):
                     raise self._final(command, failures) from None
             else:
-                self._learn(failures)
+                self._learn(command, failures)
                 return lines
 
     def _worth_another(self, failures: list[PortError], *, once: bool) -> bool:
@@ -76,20 +84,22 @@ class Dialogue:
         last = failures[-1]
         return NoAnswer(command) if isinstance(last, Spoilt) else last
 
-    def _learn(self, failures: list[PortError]) -> None:
+    def _learn(self, command: str, failures: list[PortError]) -> None:
         """A command was carried out after all: then its failures were the line's, or a sloth's."""
         for failure in failures:
-            if isinstance(failure, Refused):
+            # A module that is still starting refuses what it takes a moment later.
+            if isinstance(failure, Refused) and command in self._known:
                 self.port.doubt(str(failure))
             elif isinstance(failure, NoAnswer):
                 self._silences += 1
         if self._silences >= _SILENCES:
             self._silences = 0
             self.port.doubt("commands are answered at the second try only")
+        self._known.add(command)
 
     def _begun(self, command: str) -> str:
         """Puts `command` on a line that is not trusted; what is left to be written. Spoilt."""
-        if not self.port.careful:
+        if not self.port.careful or self._dumb >= _DUMB:
             return ""
         if not self.port.echo_wanted:
             self.port.echo_wanted = True
@@ -97,9 +107,13 @@ class Dialogue:
                 self.port.plain("ATE1", self._timing.command_seconds)
         match self.port.spell(command, self._timing.echo_seconds):
             case Repeated.EXACTLY:
+                self._dumb = 0
                 return "\r"
             case Repeated.NOT_AT_ALL:
                 self.port.echo_wanted = False  # it was restarted meanwhile, or did not hear of it
+                self._dumb += 1
+                if self._dumb == _DUMB:
+                    self._log.warning("this modem has no echo: what is said goes unchecked")
         # Whatever stands there now must not be carried out.
         self.port.put(_NONSENSE)
         self.port.stale = True
@@ -116,7 +130,7 @@ class Dialogue:
             if self.port.careful or refused.line.upper() != _BARE_ERROR:
                 raise
             self._prompt(command)
-            self._learn([refused])
+            self.port.doubt(str(refused))
 
     def _prompt(self, command: str) -> None:
         self._clean()
@@ -140,10 +154,10 @@ class Dialogue:
         Spoilt means that it was taken back. Otherwise it may be on its way from here on.
         """
         data = hex_digits + CTRL_Z
-        if self.port.careful and not self.port.echo_wanted:
+        if self.port.careful and not self.port.echo_wanted and self._dumb < _DUMB:
             self.port.escape()  # the damage was seen since the prompt was asked for
             raise Spoilt("nothing is repeated yet")
-        if self.port.careful and not self._mute:
+        if self.port.echo_wanted and not self._mute:
             match self.port.spell(hex_digits, self._timing.echo_seconds):
                 case Repeated.EXACTLY:
                     data = CTRL_Z
@@ -154,7 +168,9 @@ class Dialogue:
                 case Repeated.OTHERWISE:
                     self.port.escape()
                     raise Spoilt("the text was not repeated as it was written")
-        answer = self.port.exchange("AT+CMGS", self._timing.network_seconds, data=data, text=True)
+        answer = self.port.exchange(
+            "AT+CMGS", self._timing.network_seconds, data=data, closing="+CMGS:"
+        )
         if answer.final.upper() != "OK":
             raise Refused("AT+CMGS", answer.final, answer.lines)
         return answer.lines
