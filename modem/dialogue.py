@@ -30,7 +30,7 @@ class Dialogue:
         self.port = port
         self._timing = timing
         self._log = log
-        self._mute = False  # texts are not repeated by this modem, though commands are
+        self._mute = 0  # texts in a row of which it repeated nothing
         self._dumb = 0  # commands in a row of which it repeated nothing
         self._known: set[str] = set()  # commands that it has carried out
         self._silences = 0
@@ -153,27 +153,31 @@ class Dialogue:
 
         Spoilt means that it was taken back. Otherwise it may be on its way from here on.
         """
-        data = hex_digits + CTRL_Z
-        if self.port.careful and not self.port.echo_wanted and self._dumb < _DUMB:
-            self.port.escape()  # the damage was seen since the prompt was asked for
-            raise Spoilt("nothing is repeated yet")
-        if self.port.echo_wanted and not self._mute:
-            match self.port.spell(hex_digits, self._timing.echo_seconds):
-                case Repeated.EXACTLY:
-                    data = CTRL_Z
-                case Repeated.NOT_AT_ALL:
-                    self._mute = True
-                    data = CTRL_Z
-                    self._log.warning("this modem does not repeat texts: they go unchecked")
-                case Repeated.OTHERWISE:
-                    self.port.escape()
-                    raise Spoilt("the text was not repeated as it was written")
+        checked = self._text_checked(hex_digits)
+        data = CTRL_Z if checked else hex_digits + CTRL_Z
         answer = self.port.exchange(
             "AT+CMGS", self._timing.network_seconds, data=data, closing="+CMGS:"
         )
         if answer.final.upper() != "OK":
             raise Refused("AT+CMGS", answer.final, answer.lines)
         return answer.lines
+
+    def _text_checked(self, hex_digits: str) -> bool:
+        """Whether the text stands at the prompt already, exactly as it should. Spoilt."""
+        if not self.port.careful or self._dumb >= _DUMB or self._mute >= _DUMB:
+            return False
+        if self.port.echo_wanted:
+            match self.port.spell(hex_digits, self._timing.echo_seconds):
+                case Repeated.EXACTLY:
+                    self._mute = 0
+                    return True
+                case Repeated.NOT_AT_ALL:
+                    self._mute += 1
+                    if self._mute == _DUMB:
+                        self._log.warning("this modem repeats no texts: they go unchecked")
+        # Where no echo was asked for yet, the damage was seen after the prompt was.
+        self.port.escape()
+        raise Spoilt("the text was not repeated as it was written")
 
     def probe(self, command: str, seconds: float) -> bool:
         """Whether there is an OK to `command`, asked without regard to what came before."""
