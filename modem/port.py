@@ -300,13 +300,12 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         data: str = "",
         answers: tuple[str, ...] = (),
         prompt: bool = False,
-        text: bool = False,
+        closing: str = "",
     ) -> Answer:
         """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
 
-        `data` are written instead, where the rest stands on the line already. With `prompt` the
-        end may be `>`; with `text` the data are the text that was prompted for, and the line that
-        names the reference is answer enough if its OK is lost.
+        `data` are written instead, where the command stands on the line already. With `prompt` the
+        end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
         """
         with self._turn:
             if self._restarted:
@@ -317,17 +316,17 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         try:
             self.put(data or command + "\r")
             with self._turn:
-                self._turn.wait_for(lambda: self._over or (text and self._referred), seconds)
-                if not self._over and text and self._referred:
-                    self._turn.wait_for(lambda: self._over, self._timing.reference_seconds)
+                self._turn.wait_for(lambda: self._over or self._closed(closing), seconds)
+                if not self._over and self._closed(closing):
+                    self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+                    self._ended = self._ended or "OK"
                 return self._result(command)
         finally:
             with self._turn:
                 self._sorter.end()
 
-    @property
-    def _referred(self) -> bool:
-        return any(line.upper().startswith("+CMGS:") for line in self._lines)
+    def _closed(self, by: str) -> bool:
+        return bool(by) and any(line.upper().startswith(by) for line in self._lines)
 
     @property
     def _over(self) -> bool:
@@ -345,10 +344,16 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         raise NoAnswer(command, lines)
 
     def plain(
-        self, command: str, seconds: float, *, answers: tuple[str, ...] = (), data: str = ""
+        self,
+        command: str,
+        seconds: float,
+        *,
+        answers: tuple[str, ...] = (),
+        data: str = "",
+        closing: str = "",
     ) -> tuple[str, ...]:
-        """Asks without regard to what came before. As `ask`."""
-        answer = self.exchange(command, seconds, answers=answers, data=data)
+        """The lines of an answer that ends with OK; otherwise Refused. As `exchange`."""
+        answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
         if answer.final.upper() != "OK":
             raise Refused(command, answer.final, answer.lines)
         return answer.lines

@@ -16,7 +16,7 @@ from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import PortError, PortLost, Restarted
+from modem.trouble import PortError, PortLost, Refused, Restarted
 
 
 class Supervisor:
@@ -82,6 +82,8 @@ class Supervisor:
             except Restarted as restarted:
                 self._board.count("restart")
                 self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
+            except Refused as refused:
+                await self._halt(Halted(State.STARTING, str(refused), passing=True))
             except PortError as error:
                 await self._recover(error)
 

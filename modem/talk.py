@@ -113,10 +113,13 @@ class Talk:
         seconds: float | None = None,
         *,
         answers: tuple[str, ...] = (),
+        closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
-        ask = partial(self.dialogue.ask, command, seconds, answers=answers, once=once)
+        """The answer's lines (see `Dialogue.ask`). Refused, NoAnswer, PortLost, Restarted."""
+        ask = partial(
+            self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
+        )
         return await self.run(ask)
 
     async def try_ask(
