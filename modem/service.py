@@ -138,7 +138,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
-        self._resyncs = self._talk.port.resyncs
+        self._resyncs = self._talk.dialogue.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -193,7 +193,7 @@ class Service:
             raise Restarted("the modem has restarted")
         if port.stale:
             await self._talk.ask("AT")  # resynchronises before
-        while self._resyncs < port.resyncs:
+        while self._resyncs < self._talk.dialogue.resyncs:
             self._resyncs += 1
             self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:

@@ -203,8 +203,7 @@ class Supervisor:
         self._board.show(State.OFFLINE, f"recovery: {step.value}")
         match step:
             case Step.RESYNC:
-                port = self._talk.port
-                await self._talk.run(port.resynchronise)
+                await self._talk.run(self._talk.dialogue.resynchronise)
             case Step.REOPEN:
                 await self._talk.close()
                 await asyncio.sleep(self._timing.reopen_seconds)

@@ -78,8 +78,9 @@ class Scripted:
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
         self._stop_read, self._stop_write = os.pipe()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._serve_until_unplugged, daemon=True)
         self._text = False
+        self._unplugged = False
         self._news = threading.Condition()
 
     def __enter__(self) -> Scripted:
@@ -91,6 +92,7 @@ class Scripted:
 
     def unplug(self) -> None:
         """The port is gone, as when a USB modem is pulled."""
+        self._unplugged = True
         with contextlib.suppress(OSError):
             os.write(self._stop_write, b"x")
         if self._thread.is_alive():
@@ -118,6 +120,13 @@ class Scripted:
         with self._news:
             enough = self._news.wait_for(lambda: self.heard.count(command) >= count, seconds)
         assert enough, f"{command} not heard {count} times but: {self.heard}"
+
+    def _serve_until_unplugged(self) -> None:
+        try:
+            self._serve()
+        except OSError:
+            if self._master >= 0 and not self._unplugged:
+                raise
 
     def _serve(self) -> None:
         if self._boot:
