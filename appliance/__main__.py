@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from modem.simulator.command import simulate
 
 T = TypeVar("T")
 DATABASE = "zimbox.db"
+PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")  # of a number in E.164
 ERASE_STEP = 500
 
 
@@ -67,7 +69,9 @@ def load(data: Path, file: Path | None) -> Config:
 
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Work on the store, beside a running box or without one."""
+    """Work on the store, beside a running box or without one. A new data folder is no secret."""
+    if not (data / DATABASE).exists():
+        click.echo(f"There was no box in {data}: a new one is made.", err=True)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return beside(data / DATABASE, work)
 
@@ -264,6 +268,11 @@ def key_create(
     """Make a key; it is shown this once."""
     if send_only and read_only:
         raise click.UsageError("--send-only and --read-only exclude each other")
+    for prefix in prefixes:  # one without + would be a key that may write to nobody
+        if not PREFIX.fullmatch(prefix):
+            raise click.BadParameter(
+                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
+            )
     permissions = Permissions(
         send=not read_only,
         read=not send_only,

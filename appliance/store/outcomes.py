@@ -46,6 +46,11 @@ def record(
             _attempted(db, part)
             messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
             reports.apply_strays(db, new_ids, sender.sim, job.message, job.number, now)
+        case Verdict.OWNER if sender.test:
+            # A documented number asked for this: its integrator wants to see the failure, and no
+            # owner will ever mend a simulated SIM.
+            _attempted(db, part)
+            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:
             _attempted(db, part)
             messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
