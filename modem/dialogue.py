@@ -12,7 +12,7 @@ from modem.lines import Repeated
 from modem.port import Modem
 from modem.resync import resynchronise
 from modem.timing import Timing
-from modem.trouble import Log, NoAnswer, PortError, Refused, Restarted, Spoilt, shown
+from modem.trouble import Log, NoAnswer, OutOfStep, PortError, Refused, Restarted, Spoilt, shown
 
 CTRL_Z = "\x1a"
 _TRIES = 2  # of a question that may be asked again
@@ -62,6 +62,8 @@ class Dialogue:
                     data=data,
                     closing=closing,
                 )
+            except OutOfStep:
+                raise
             except (Refused, NoAnswer, Spoilt) as error:
                 failures.append(error)
                 if not self._worth_another(failures, once=once):

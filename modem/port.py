@@ -95,6 +95,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
         self.echoed = False  # the modem repeated our words although it was told not to
         self.suspect = False  # it may have restarted: look whether its settings are still there
+        self.heard_at = 0.0  # when the last byte came, monotonic
         self.stale = False  # answers that nobody waits for may still come
         self._turn = threading.Condition()  # guards what follows
         self._splitter = Splitter()
@@ -105,7 +106,6 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self._restarted = False
         self._settled = False  # what comes now is no noise of a start
         self._reason = ""  # why the port is dead
-        self._heard_at = 0.0
 
     def connect(self) -> None:
         """Opens the port and starts to read. PortLost if that is not possible."""
@@ -160,7 +160,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     def _take(self, data: bytes) -> None:
         with self._turn:
-            self._heard_at = time.monotonic()
+            self.heard_at = time.monotonic()
             lines = list(self._splitter.feed(data))
         for line in lines:
             self._handleLineRead(line)
@@ -264,7 +264,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def spell(self, text: str, seconds: float) -> Repeated:
         """Writes `text` without its end, and compares what the modem repeats. PortLost."""
         self._spelling = True
-        silent_since = self._heard_at
+        silent_since = self.heard_at
         try:
             self.put(text)
             with self._turn:
@@ -284,7 +284,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         if said == text:
             return Repeated.EXACTLY
         # A single byte proves that it does repeat: only silence counts as a modem that does not.
-        silent = self._heard_at == silent_since
+        silent = self.heard_at == silent_since
         return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
 
     def _repeated(self, text: str) -> str:
@@ -367,10 +367,10 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         """Until nothing was heard for a moment, at most ten of them."""
         pause = self._timing.resync_pause_seconds
         for _ in range(10):
-            before = self._heard_at
+            before = self.heard_at
             with self._turn:
                 self._turn.wait_for(lambda: not self.alive, pause)
-            if self._heard_at == before:
+            if self.heard_at == before:
                 return
 
 

@@ -16,7 +16,7 @@ from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import PortError, PortLost, Refused, Restarted
+from modem.trouble import OutOfStep, PortError, PortLost, Refused, Restarted
 
 
 class Supervisor:
@@ -172,6 +172,9 @@ class Supervisor:
         if self._climb is None:
             port = self._talk.is_open or self._exists()
             self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
+            if isinstance(error, OutOfStep) and Step.RESYNC in self._climb:
+                self._climb.remove(Step.RESYNC)  # that is what has just failed
+                self._board.count(Step.RESYNC.value)
         if not self._climb:
             await self._rest()
             port = self._exists()

@@ -13,7 +13,7 @@ import pytest
 
 from modem.device import Device, Line
 from modem.interface import Received, State, Verdict
-from tests.modem.driven import QUICK, part, quick
+from tests.modem.driven import part, quick
 from tests.modem.scripted import TRANSCRIPTS, Scripted, transcript
 
 REPORT = "07919471016700000606780B911326880736F4111011719551401110117195714000"
@@ -93,7 +93,3 @@ async def test_a_report_that_an_ec25_announces_in_the_wrong_place_is_found() -> 
         assert (event.slot.storage, event.slot.index) == ("SR", 3)
         await device.forget(event.slot)
         assert modem.heard[-3:] == ['AT+CPMS="SR"', "AT+CMGD=3", 'AT+CPMS="SM"']
-
-
-def test_the_waits_of_these_tests_are_short() -> None:
-    assert QUICK.slow_command_seconds < 1
