@@ -330,7 +330,7 @@ def stage(card: Path, trial: str, files: dict[str, Path]) -> None:
         "e2fsck",
     )
     for name, file in files.items():
-        write = ["debugfs", "-w", "-R", f"write {file} {name}", data]
+        write: list[str | Path] = ["debugfs", "-w", "-R", f"write {file} {name}", data]
         subprocess.run(write, check=True, capture_output=True)
     subprocess.run([*copy, f"if={data}", f"of={card}", f"seek={offset}"], check=True)
     data.unlink()
