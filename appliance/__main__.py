@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from appliance.interface import Permissions
 from appliance.lock import DataInUse, DataLock
 from appliance.refusals import Refusal
 from appliance.rules import timestamp
-from appliance.store import archive, clients
+from appliance.store import archive, clients, owner
 from appliance.store.database import beside, schema_version
 from appliance.update_command import update
 from modem import look
@@ -33,6 +34,7 @@ from modem.simulator.command import simulate
 
 T = TypeVar("T")
 DATABASE = "zimbox.db"
+PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")  # of a number in E.164
 ERASE_STEP = 500
 
 
@@ -67,7 +69,9 @@ def load(data: Path, file: Path | None) -> Config:
 
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Work on the store, beside a running box or without one."""
+    """Work on the store, beside a running box or without one. A new data folder is no secret."""
+    if not (data / DATABASE).exists():
+        click.echo(f"There was no box in {data}: a new one is made.", err=True)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return beside(data / DATABASE, work)
 
@@ -264,6 +268,11 @@ def key_create(
     """Make a key; it is shown this once."""
     if send_only and read_only:
         raise click.UsageError("--send-only and --read-only exclude each other")
+    for prefix in prefixes:  # one without + would be a key that may write to nobody
+        if not PREFIX.fullmatch(prefix):
+            raise click.BadParameter(
+                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
+            )
     permissions = Permissions(
         send=not read_only,
         read=not send_only,
@@ -416,6 +425,21 @@ async def _prove(
     port = (wanted or look.ports())[0].partition("@")[0]
     pin = next((m.pin for m in configured if m.port == port), "")
     return await doctor.prove(port, number, pin=pin, pin_memory=FilePinMemory(data / "pin.json"))
+
+
+# --- the owner of the page ---------------------------------------------------------------------------
+
+
+@main.group("owner")
+def owner_group() -> None:
+    """The owner of the status page."""
+
+
+@owner_group.command("forget")
+@data_option
+def owner_forget(data: Path) -> None:
+    """Nobody owns the box any more: the next start asks for a password. Messages and keys stay."""
+    ended(store(data, owner.forget), "forgotten; restart the box", "nobody owns this box")
 
 
 # --- settings ----------------------------------------------------------------------------------------

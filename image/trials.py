@@ -370,14 +370,14 @@ def make_roots(folder: Path) -> dict[str, Path]:
     kernel = next((build.BUILD / "root/usr/lib/modules").iterdir()).name
     files = {"good": folder / "good", "broken": folder / "broken"}
     os.link(build.BUILD / "root.squashfs", squashfs)
-    write_bundle(tree, build.version(), key, files["good"], kernel=kernel)
+    write_bundle(tree, build.version(), key, files["good"], kernel=kernel, preset=0)
     squashfs.unlink()
     subprocess.run(
         ["mksquashfs", build.BUILD / "root", squashfs, "-quiet", "-no-progress", "-comp", "zstd",
          "-Xcompression-level", "1", "-e", "usr/lib/zimbox/app/appliance/assembly.py"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    write_bundle(tree, build.version(), key, files["broken"], kernel=kernel)
+    write_bundle(tree, build.version(), key, files["broken"], kernel=kernel, preset=0)
     return files
 
 
@@ -395,14 +395,14 @@ def make_bundles(folder: Path) -> dict[str, Path]:
     shutil.rmtree(tree / "appliance/__pycache__")
     build.compile_python(tree / "appliance", "/run/zimbox/app/appliance")
     files = {name: folder / name for name in ("good", "broken", "wrong", "cut")}
-    write_bundle(tree, "9.9.9", key, files["good"])
-    write_bundle(tree, "9.9.9", Ed25519PrivateKey.generate(), files["wrong"])
+    write_bundle(tree, "9.9.9", key, files["good"], preset=0)
+    write_bundle(tree, "9.9.9", Ed25519PrivateKey.generate(), files["wrong"], preset=0)
     whole = files["good"].read_bytes()
     files["cut"].write_bytes(whole[: len(whole) // 2])
     (tree / "appliance/assembly.py").write_text("raise RuntimeError('broken on purpose')\n")
     for left in (tree / "appliance/__pycache__").glob("assembly.*"):
         left.unlink()
-    write_bundle(tree, "9.9.9", key, files["broken"])
+    write_bundle(tree, "9.9.9", key, files["broken"], preset=0)
     return files
 
 

@@ -123,15 +123,18 @@ class Device:
 
     async def _send(self, tpdu: Tpdu) -> Outcome:
         try:
-            port = self._talk.port
+            dialogue = self._talk.dialogue
         except PortError:
             return _NOT_READY
         self._service.sending = True
         try:
-            outcome = await self._talk.run(partial(sending.submit, port, tpdu, self._references))
+            outcome = await self._talk.run(
+                partial(sending.submit, dialogue, tpdu, self._references)
+            )
         finally:
             self._service.sending = False
             self._service.sent_at = monotonic()
+        port = dialogue.port
         if not port.alive:
             self._board.show(State.OFFLINE, "the port is gone")
         elif port.restarted or port.echoed:

@@ -74,6 +74,21 @@ class Sorted(msgspec.Struct, frozen=True):
     heard: Heard | None = None
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """The lines of an answer, and the one that ended it (`>` for a prompt)."""
+
+    lines: tuple[str, ...]
+    final: str
+
+
+class Repeated(Enum):
+    """How the modem repeated what was written."""
+
+    EXACTLY = auto()
+    NOT_AT_ALL = auto()
+    OTHERWISE = auto()
+
+
 class Splitter:
     """Cuts a stream of bytes at CR LF, CR or LF. Any byte is allowed: latin-1 knows them all."""
 

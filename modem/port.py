@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import itertools
 import termios
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from enum import Enum, auto
 from typing import Literal
 
-import msgspec
 import serial
 
 from modem.boot import Boot, Meaning
-from modem.lines import Heard, Kind, Sorted, Sorter, Splitter
-from modem.resync import resynchronise
+from modem.lines import Answer, Heard, Kind, Repeated, Sorted, Sorter, Splitter
 from modem.timing import Line, Timing
-from modem.trouble import Log, NoAnswer, PortError, PortLost, Refused, Restarted, Spoilt, shown
-from modem.trust import Trust, spoilt
+from modem.trouble import Log, NoAnswer, PortError, PortLost, Refused, Restarted, shown
+from modem.trust import Trust, foreign_to, spoilt
 
 with warnings.catch_warnings():
     # Its regular expressions are not raw strings: 28 warnings whenever it is compiled.
@@ -35,15 +31,11 @@ with warnings.catch_warnings():
     from gsmmodem.modem import GsmModem
     from gsmmodem.serial_comms import SerialComms
 
-CTRL_Z = "\x1a"
-ESCAPE = "\x1b"
 _READ_AT_MOST = 4096
 _READ_SECONDS = 1.0  # a reader that nobody wakes looks whether it shall end
 
+ESCAPE = "\x1b"
 _USUAL_BAUD = 115200
-_TRIES = 2  # of a question that may be asked again
-_CAREFUL_TRIES = 8  # … over a line that spoils bytes
-_NONSENSE = "?#!?#!\r"  # what makes an error of any command that it is appended to
 
 
 _OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
@@ -85,21 +77,6 @@ def find(path: str) -> str:
     return found[0]
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The lines of an answer, and the one that ended it (`>` for a prompt)."""
-
-    lines: tuple[str, ...]
-    final: str
-
-
-class Repeated(Enum):
-    """How the modem repeated what was written."""
-
-    EXACTLY = auto()
-    NOT_AT_ALL = auto()
-    OTHERWISE = auto()
-
-
 class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     """One reader thread that sorts lines; one command at a time, asked by whoever owns the modem."""
 
@@ -126,6 +103,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self._ended = ""  # what ended the command: its final line, `>` for the prompt
         self._spelling = False
         self._restarted = False
+        self._settled = False  # what comes now is no noise of a start
         self._reason = ""  # why the port is dead
         self._heard_at = 0.0
 
@@ -202,7 +180,9 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 self._hear(one.heard)
 
     def _settle(self, one: Sorted) -> None:
-        if spoilt(one.line):
+        if one.kind in (Kind.ANSWER, Kind.EVENT) and (
+            spoilt(one.line) or (self._settled and foreign_to(one.line))
+        ):
             self.doubt(one.line)
         match one.kind:
             case Kind.ANSWER:
@@ -222,6 +202,11 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             case Kind.EVENT:
                 self._notice_start(one.line)
 
+    @property
+    def careful(self) -> bool:
+        """Whether everything is checked by its echo, because this line has spoilt bytes."""
+        return self._trust.lost
+
     def doubt(self, why: str) -> None:
         """The line has spoilt something: from now on everything is checked by its echo."""
         if self._trust.doubt():
@@ -231,6 +216,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         match self.boot.line(line, time.monotonic()):
             case Meaning.RESTART:
                 self._restarted = True
+                self._settled = False
                 self._turn.notify_all()
             case Meaning.SUSPECT:
                 self.suspect = True
@@ -258,6 +244,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def settled(self) -> None:
         """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
         with self._turn:
+            self._settled = True
             self._restarted = False
             self.suspect = False
             self.echoed = False
@@ -313,13 +300,12 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         data: str = "",
         answers: tuple[str, ...] = (),
         prompt: bool = False,
-        text: bool = False,
+        closing: str = "",
     ) -> Answer:
         """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
 
-        `data` are written instead, where the rest stands on the line already. With `prompt` the
-        end may be `>`; with `text` the data are the text that was prompted for, and the line that
-        names the reference is answer enough if its OK is lost.
+        `data` are written instead, where the command stands on the line already. With `prompt` the
+        end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
         """
         with self._turn:
             if self._restarted:
@@ -330,17 +316,17 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         try:
             self.put(data or command + "\r")
             with self._turn:
-                self._turn.wait_for(lambda: self._over or (text and self._referred), seconds)
-                if not self._over and text and self._referred:
-                    self._turn.wait_for(lambda: self._over, self._timing.reference_seconds)
+                self._turn.wait_for(lambda: self._over or self._closed(closing), seconds)
+                if not self._over and self._closed(closing):
+                    self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+                    self._ended = self._ended or "OK"
                 return self._result(command)
         finally:
             with self._turn:
                 self._sorter.end()
 
-    @property
-    def _referred(self) -> bool:
-        return any(line.upper().startswith("+CMGS:") for line in self._lines)
+    def _closed(self, by: str) -> bool:
+        return bool(by) and any(line.upper().startswith(by) for line in self._lines)
 
     @property
     def _over(self) -> bool:
@@ -357,6 +343,26 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             raise Restarted(f"the modem restarted during {shown(command)}")
         raise NoAnswer(command, lines)
 
+    def plain(
+        self,
+        command: str,
+        seconds: float,
+        *,
+        answers: tuple[str, ...] = (),
+        data: str = "",
+        closing: str = "",
+    ) -> tuple[str, ...]:
+        """The lines of an answer that ends with OK; otherwise Refused. As `exchange`."""
+        answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
+        if answer.final.upper() != "OK":
+            raise Refused(command, answer.final, answer.lines)
+        return answer.lines
+
+    def escape(self) -> None:
+        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
+        self.stale = True
+        self.put(ESCAPE)
+
     def wait_for_quiet(self) -> None:
         """Until nothing was heard for a moment, at most ten of them."""
         pause = self._timing.resync_pause_seconds
@@ -369,7 +375,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
 
 class Modem(GsmModem, Transport):  # type: ignore[misc]
-    """AT commands, asked one at a time. Every error is a `PortError`."""
+    """The library's modem on our transport. Every error is a `PortError`."""
 
     def __init__(
         self,
@@ -388,131 +394,13 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         self._lost = lost
         self._log = log
         self._trust = trust or Trust(timing.distrust_seconds)
-        self._mute = False  # texts are not repeated by this modem, though commands are
-        self.resyncs = 0  # after time-outs; the start-up's own does not count
+        # What the library wants to know is asked as everything else, once there is a dialogue.
+        self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
         """Opens the port, no more: the modem is brought up by `modem.startup`."""
         Transport.connect(self)
-
-    @property
-    def careful(self) -> bool:
-        """Whether everything is checked by its echo, because this line has spoilt bytes."""
-        return self._trust.lost
-
-    def ask(
-        self,
-        command: str,
-        seconds: float | None = None,
-        *,
-        answers: tuple[str, ...] = (),
-        once: bool = False,
-    ) -> tuple[str, ...]:
-        """The lines of the answer without its OK. Refused, NoAnswer, PortLost, Restarted.
-
-        A silence is followed by a second try, unless the command must be given `once` only.
-        """
-        for attempt in itertools.count(1):
-            try:
-                self._clean()
-                data = self._begun(command)
-                return self.plain(
-                    command, seconds or self._timing.command_seconds, answers=answers, data=data
-                )
-            except (NoAnswer, Spoilt) as error:
-                given_once = once and isinstance(error, NoAnswer)
-                if given_once or attempt >= (_CAREFUL_TRIES if self.careful else _TRIES):
-                    raise NoAnswer(command) from error
-        raise AssertionError("the count has no end")
-
-    def plain(
-        self, command: str, seconds: float, *, answers: tuple[str, ...] = (), data: str = ""
-    ) -> tuple[str, ...]:
-        """Asks without regard to what came before. As `ask`."""
-        answer = self.exchange(command, seconds, answers=answers, data=data)
-        if answer.final.upper() != "OK":
-            raise Refused(command, answer.final, answer.lines)
-        return answer.lines
-
-    def _begun(self, command: str) -> str:
-        """Puts `command` on a line that is not trusted; what is left to be written. Spoilt."""
-        if not self.careful:
-            return ""
-        if not self.echo_wanted:
-            self.echo_wanted = True
-            with contextlib.suppress(Refused):
-                self.plain("ATE1", self._timing.command_seconds)
-        match self.spell(command, self._timing.echo_seconds):
-            case Repeated.EXACTLY:
-                return "\r"
-            case Repeated.NOT_AT_ALL:
-                self.echo_wanted = False  # it was restarted meanwhile, or did not hear of it
-        # Whatever stands there now must not be carried out.
-        self.put(_NONSENSE)
-        self.stale = True
-        raise Spoilt(f"{shown(command)} was not repeated as it was written")
-
-    def prompt(self, command: str) -> None:
-        """Asks for the prompt of `command`. Refused, NoAnswer, Spoilt, PortLost, Restarted.
-
-        When it raises, the modem is not waiting for a text, or the next command sees to that.
-        """
-        self._clean()
-        data = self._begun(command)
-        try:
-            answer = self.exchange(command, self._timing.prompt_seconds, prompt=True, data=data)
-        except NoAnswer:
-            self.escape()
-            raise
-        if answer.final != ">":
-            raise Refused(command, answer.final, answer.lines)
-        if self.echoed:
-            self.escape()
-            raise Restarted("the modem echoes again")
-
-    def text(self, hex_digits: str) -> tuple[str, ...]:
-        """Gives the text that was prompted for; the answer's lines. As `prompt`.
-
-        Spoilt means that it was taken back. Otherwise it may be on its way from here on.
-        """
-        data = hex_digits + CTRL_Z
-        if self.careful and not self.echo_wanted:
-            self.escape()  # the damage was seen since the prompt was asked for
-            raise Spoilt("nothing is repeated yet")
-        if self.careful and not self._mute:
-            match self.spell(hex_digits, self._timing.echo_seconds):
-                case Repeated.EXACTLY:
-                    data = CTRL_Z
-                case Repeated.NOT_AT_ALL:
-                    self._mute = True
-                    data = CTRL_Z
-                    self._log.warning("this modem does not repeat texts: they go unchecked")
-                case Repeated.OTHERWISE:
-                    self.escape()
-                    raise Spoilt("the text was not repeated as it was written")
-        answer = self.exchange("AT+CMGS", self._timing.network_seconds, data=data, text=True)
-        if answer.final.upper() != "OK":
-            raise Refused("AT+CMGS", answer.final, answer.lines)
-        return answer.lines
-
-    def escape(self) -> None:
-        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
-        self.stale = True
-        self.put(ESCAPE)
-
-    def probe(self, command: str, seconds: float) -> bool:
-        """Whether there is an OK to `command`, asked without regard to what came before."""
-        try:
-            self.plain(command, seconds)
-        except (NoAnswer, Refused, Restarted):
-            return False
-        return True
-
-    def hush(self) -> None:
-        """Echo off, as long as the line is trusted. As `ask`."""
-        self.echo_wanted = self.careful
-        self.ask("ATE1" if self.careful else "ATE0")
 
     def write(
         self,
@@ -528,7 +416,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
             self.put(data + writeTerm)
             return None
         try:
-            return [*self.ask(data, timeout), "OK"]
+            return [*self.asking(data, timeout), "OK"]
         except Refused as refused:
             if not parseError:
                 return [*refused.lines, refused.line]
@@ -549,14 +437,3 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]
         with ours(f"set {baud} baud"):
             if self.serial is not None:
                 self.serial.baudrate = baud
-
-    def _clean(self) -> None:
-        if self.stale:
-            self.resyncs += 1
-            self.resynchronise()
-            self.suspect = True  # a silence may have been a restart
-
-    def resynchronise(self) -> None:
-        """Finds question and answer together again. NoAnswer, PortLost, Restarted."""
-        resynchronise(self, self._timing.resync_seconds)
-        self._log.debug("in step with the modem again")

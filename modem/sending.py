@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from modem import answers, faults
+from modem.dialogue import Dialogue
 from modem.interface import Fault, Outcome, Tpdu, Verdict
-from modem.port import Modem
 from modem.references import References
 from modem.trouble import NoAnswer, PortError, Refused, Spoilt
 
@@ -48,18 +48,18 @@ _TRIES = 2  # where nothing has gone out, and something may have been spoilt
 _CAREFUL_TRIES = 8  # … over a line that does so often
 
 
-def submit(port: Modem, tpdu: Tpdu, references: References) -> Outcome:
+def submit(dialogue: Dialogue, tpdu: Tpdu, references: References) -> Outcome:
     """One AT+CMGS, or several where the line has spoilt it. Blocking, never raises a `PortError`.
 
     Until the text is written nothing can have gone out, so that every trouble means WAIT; from
     then on only an answer tells, and everything else means UNKNOWN.
     """
     for attempt in itertools.count(1):
-        checked = port.careful
-        outcome = _once(port, tpdu)
+        checked = dialogue.port.careful
+        outcome = _once(dialogue, tpdu)
         limit = _CAREFUL_TRIES if checked else _TRIES
-        if attempt >= limit or not _perhaps_spoilt(outcome, port, checked=checked):
-            return _counted(outcome, references, careful=port.careful)
+        if attempt >= limit or not _perhaps_spoilt(outcome, dialogue, checked=checked):
+            return _counted(outcome, references, careful=dialogue.port.careful)
     raise AssertionError("the count has no end")
 
 
@@ -71,7 +71,7 @@ def _counted(outcome: Outcome, references: References, *, careful: bool) -> Outc
     return Outcome(Verdict.TAKEN, references.taken(outcome.reference, careful=careful))
 
 
-def _perhaps_spoilt(outcome: Outcome, port: Modem, *, checked: bool) -> bool:
+def _perhaps_spoilt(outcome: Outcome, dialogue: Dialogue, *, checked: bool) -> bool:
     """Whether it was the line, and is worth another try. Only where nothing has gone out."""
     if outcome is _SPOILT:
         return True
@@ -81,13 +81,13 @@ def _perhaps_spoilt(outcome: Outcome, port: Modem, *, checked: bool) -> bool:
         return False
     ill_formed = outcome.fault.source == "CMS" and outcome.fault.number in _ILL_FORMED
     if ill_formed:
-        port.doubt(f"CMS {outcome.fault.number}")
+        dialogue.port.doubt(f"CMS {outcome.fault.number}")
     return ill_formed
 
 
-def _once(port: Modem, tpdu: Tpdu) -> Outcome:
+def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
     try:
-        port.prompt(f"AT+CMGS={tpdu.length}")
+        dialogue.prompt(f"AT+CMGS={tpdu.length}")
     except Refused as refused:
         return _refused_at_once(refused.line)
     except Spoilt:
@@ -97,15 +97,13 @@ def _once(port: Modem, tpdu: Tpdu) -> Outcome:
     except PortError:
         return _GONE
     try:
-        return _taken(port.text(tpdu.hex))
+        return _taken(dialogue.text(tpdu.hex))
     except Refused as refused:
         if answers.reference(refused.lines) is not None:
             return _taken(refused.lines)
         return _of(faults.words(refused.line)) or _UNKNOWN
     except Spoilt:
         return _SPOILT
-    except NoAnswer as silence:
-        return _taken(silence.lines)
     except PortError:
         return _UNKNOWN
 

@@ -138,7 +138,7 @@ class Service:
         self._denials = 0
         self._acknowledge = 0
         self._registered_at = now
-        self._resyncs = self._talk.port.resyncs
+        self._resyncs = self._talk.dialogue.resyncs
         self._due = {
             "standing": 0.0,
             "stores": now + timing.stored_poll_seconds,
@@ -193,7 +193,7 @@ class Service:
             raise Restarted("the modem has restarted")
         if port.stale:
             await self._talk.ask("AT")  # resynchronises before
-        while self._resyncs < port.resyncs:
+        while self._resyncs < self._talk.dialogue.resyncs:
             self._resyncs += 1
             self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:
@@ -228,8 +228,8 @@ class Service:
         self._board.show(registration=found.stat, roaming=found.roaming)
         if found.can_send:
             self._registered_at = time.monotonic()
-            await self._ready()
-            self._next("standing", timing.idle_poll_seconds)
+            ready = await self._ready()
+            self._next("standing", timing.idle_poll_seconds if ready else timing.owner_poll_seconds)
             return
         if self._denials >= _DENIALS:
             self._board.show(State.DENIED, "the network refuses this SIM")
@@ -241,15 +241,17 @@ class Service:
             self._board.log.warning("no network for long: asking for an automatic choice")
             await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
 
-    async def _ready(self) -> None:
+    async def _ready(self) -> bool:
+        """Whether there is a service centre too; with it, nothing is in the way of sending."""
         identity = self._board.status.identity
         if identity is not None and not identity.smsc:
             found = await settings.smsc(self._talk)
             if not found:
                 self._board.show(State.NO_SMSC, "the SIM names no service centre (SMSC)")
-                return
+                return False
             self._board.show(identity=settings.with_smsc(identity, found))
         self._board.show(State.READY)
+        return True
 
     async def _look_around(self) -> None:
         """What only an idle line is asked; one question at a time, until somebody sends."""

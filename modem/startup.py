@@ -6,7 +6,8 @@ import time
 from functools import partial
 
 from modem import answers
-from modem.port import ESCAPE, Modem
+from modem.dialogue import Dialogue
+from modem.port import ESCAPE
 from modem.talk import Talk
 from modem.trouble import NoAnswer
 
@@ -27,7 +28,9 @@ async def wake(talk: Talk) -> None:
         patient = time.monotonic() - began < timing.boot_seconds / 3
         turn = attempt // _TRIES_PER_SPEED % (len(speeds) + 1)
         speed = usual if patient or not turn else speeds[turn - 1]
-        if await talk.run(partial(_answers_at, port, speed, attempt, timing.probe_seconds)):
+        if await talk.run(
+            partial(_answers_at, talk.dialogue, speed, attempt, timing.probe_seconds)
+        ):
             port.settled()
             await _agree_on_speed(talk, speed)
             return
@@ -36,7 +39,8 @@ async def wake(talk: Talk) -> None:
     raise NoAnswer(f"AT in {timing.boot_seconds:g} s")
 
 
-def _answers_at(port: Modem, speed: int, attempt: int, seconds: float) -> bool:
+def _answers_at(dialogue: Dialogue, speed: int, attempt: int, seconds: float) -> bool:
+    port = dialogue.port
     if port.baudrate != speed:
         port.speed(speed)
     port.settled()
@@ -45,7 +49,7 @@ def _answers_at(port: Modem, speed: int, attempt: int, seconds: float) -> bool:
         port.put(ESCAPE)  # whoever left it at the prompt of a message
     # Every other time also out of a mode in which answers are numbers, or none (V0, Q1).
     began = time.monotonic()
-    if port.probe("ATQ0V1E0" if attempt % 2 else "AT", seconds):
+    if dialogue.probe("ATQ0V1E0" if attempt % 2 else "AT", seconds):
         return True
     time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     return False
@@ -59,15 +63,15 @@ async def _agree_on_speed(talk: Talk, speed: int) -> None:
     if await talk.try_ask(f"AT+IPR={wanted}") is None:
         return
     await talk.run(partial(talk.port.speed, wanted))
-    if not await talk.run(partial(talk.port.probe, "AT", talk.timing.command_seconds)):
+    if not await talk.run(partial(talk.dialogue.probe, "AT", talk.timing.command_seconds)):
         await talk.run(partial(talk.port.speed, speed))
 
 
 async def known_state(talk: Talk) -> None:
     """No echo, errors as numbers, radio on, whatever the last program wanted."""
     port = talk.port
-    await talk.run(port.resynchronise)
-    await talk.run(port.hush)
+    await talk.run(talk.dialogue.resynchronise)
+    await talk.run(talk.dialogue.hush)
     port.settled()
     for command in ("ATQ0V1", "AT+CMEE=1", 'AT+CSCS="GSM"'):
         await talk.try_ask(command)

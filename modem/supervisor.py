@@ -16,7 +16,7 @@ from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import PortError, PortLost, Restarted
+from modem.trouble import PortError, PortLost, Refused, Restarted
 
 
 class Supervisor:
@@ -82,6 +82,8 @@ class Supervisor:
             except Restarted as restarted:
                 self._board.count("restart")
                 self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
+            except Refused as refused:
+                await self._halt(Halted(State.STARTING, str(refused), passing=True))
             except PortError as error:
                 await self._recover(error)
 
@@ -203,8 +205,7 @@ class Supervisor:
         self._board.show(State.OFFLINE, f"recovery: {step.value}")
         match step:
             case Step.RESYNC:
-                port = self._talk.port
-                await self._talk.run(port.resynchronise)
+                await self._talk.run(self._talk.dialogue.resynchronise)
             case Step.REOPEN:
                 await self._talk.close()
                 await asyncio.sleep(self._timing.reopen_seconds)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
+from modem.dialogue import Dialogue
 from modem.lines import Heard
 from modem.port import Modem
 from modem.timing import Line, Timing
@@ -40,15 +41,20 @@ class Talk:
         self._hear = hear
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
-        self._port: Modem | None = None
+        self._dialogue: Dialogue | None = None
         self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
+
+    @property
+    def dialogue(self) -> Dialogue:
+        """What is asked on the open port. PortLost where there is none."""
+        if self._dialogue is None or not self._dialogue.port.alive:
+            raise PortLost("the port is closed")
+        return self._dialogue
 
     @property
     def port(self) -> Modem:
         """The open port. PortLost where there is none."""
-        if self._port is None or not self._port.alive:
-            raise PortLost("the port is closed")
-        return self._port
+        return self.dialogue.port
 
     @property
     def careful(self) -> bool:
@@ -57,7 +63,7 @@ class Talk:
 
     @property
     def is_open(self) -> bool:
-        return self._port is not None and bool(self._port.alive)
+        return self._dialogue is not None and bool(self._dialogue.port.alive)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Does `work` in the owner thread, after what it was given before."""
@@ -75,19 +81,19 @@ class Talk:
             trust=self._trust,
         )
         await self.run(port.connect)
-        self._port = port
+        self._dialogue = Dialogue(port, self.timing, self.log)
 
     async def close(self) -> None:
         """Closes the port, after what is being asked; an open send is not cut off."""
-        port, self._port = self._port, None
-        if port is not None:
-            await self.run(port.close)
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            await self.run(dialogue.port.close)
 
     async def abort(self) -> None:
         """Closes the port at once; a command that is open ends with PortLost."""
-        port, self._port = self._port, None
-        if port is not None:
-            await asyncio.to_thread(port.close)
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            await asyncio.to_thread(dialogue.port.close)
 
     def end(self) -> None:
         """After `close`: the owner thread goes home."""
@@ -107,10 +113,13 @@ class Talk:
         seconds: float | None = None,
         *,
         answers: tuple[str, ...] = (),
+        closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
-        ask = partial(self.port.ask, command, seconds, answers=answers, once=once)
+        """The answer's lines (see `Dialogue.ask`). Refused, NoAnswer, PortLost, Restarted."""
+        ask = partial(
+            self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
+        )
         return await self.run(ask)
 
     async def try_ask(

@@ -43,6 +43,11 @@ def record(
             _used(db, rules, sender, job, now)
             _attempted(db, part)
             messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
+        case Verdict.OWNER if sender.test:
+            # A documented number asked for this: its integrator wants to see the failure, and no
+            # owner will ever mend a simulated SIM.
+            _attempted(db, part)
+            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:
             _attempted(db, part)
             messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)

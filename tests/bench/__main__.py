@@ -11,7 +11,9 @@ from pathlib import Path
 from tests.bench import line, million, peers
 
 LATENCY_MS = 20.0
-WHERE = Path(".bench")  # on the disk that the checkout is on; /tmp is memory on some machines
+WHERE = Path(
+    ".bench"
+).resolve()  # on the disk that the checkout is on; /tmp is memory on some machines
 
 
 def bench_line(folder: Path) -> Iterator[str]:

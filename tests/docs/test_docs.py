@@ -19,7 +19,7 @@ from tests.docs.readers import ProgramReader, Reader, ShellReader
 pytestmark = pytest.mark.xdist_group("docs")
 
 # Of others, with tests of their own; and the list of all pages.
-OTHERS = {"simulator", "performance", "image", "webhooks", "index"}
+OTHERS = {"simulator", "performance", "image", "webhooks", "page", "index"}
 
 
 def needed(program: str) -> None:
@@ -105,3 +105,18 @@ def test_the_index_names_every_page_and_no_other() -> None:
     assert there <= {*PAGES, *OTHERS}
     for page in there - {"index"}:
         assert f"({page}.md)" in index
+
+
+def test_the_log_tells_of_messages_without_numbers_texts_and_keys(
+    box: RunningBox, readers: Callable[[str], Reader]
+) -> None:
+    reader = readers("bash")
+    secret = "Un texte que personne ne lit"
+    for number in ("+33612345678", "+33655550106", "+33655550119"):
+        reader.client.send(number, secret)
+    reader.client.post("/sms/send-otp", {"to": "+33612345678"})
+    reader.wait()
+    log = box.log()
+    assert "request" in log
+    for hidden in ("33612345678", "612345678", "5550106", secret, reader.client.api_key):
+        assert hidden not in log

@@ -17,6 +17,7 @@ import serial
 import structlog
 from gsmmodem import exceptions as foreign
 
+from modem.dialogue import Dialogue
 from modem.lines import Heard
 from modem.port import Modem, find, ours
 from modem.timing import Line
@@ -59,7 +60,7 @@ class Ear:
 @contextmanager
 def opened(
     script: Script = HEALTHY, timing: object = None, **more: object
-) -> Iterator[tuple[Modem, Scripted, Ear]]:
+) -> Iterator[tuple[Dialogue, Scripted, Ear]]:
     ear = Ear()
     with Scripted(script, **more) as scripted:  # type: ignore[arg-type]
         modem = Modem(
@@ -71,7 +72,7 @@ def opened(
         )
         modem.connect()
         try:
-            yield modem, scripted, ear
+            yield Dialogue(modem, timing or QUICK, modem._log), scripted, ear  # type: ignore[arg-type]
         finally:
             modem.close()
 
@@ -110,7 +111,7 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
             if pause:
                 time.sleep(pause)
         assert ear.until(5) == [Heard("+CDS: 25", REPORT)] * 5
-        assert not modem.careful
+        assert not modem.port.careful
 
 
 def test_any_byte_may_come_and_the_reader_lives() -> None:
@@ -125,9 +126,9 @@ def test_a_silence_ends_after_its_own_time_and_the_next_answer_is_the_right_one(
     with opened(script) as (modem, _, _):
         began = time.monotonic()
         with pytest.raises(NoAnswer):
-            modem.ask("AT+SLOW", 0.2)
+            modem.ask("AT+SLOW", 0.2, once=True)
         assert time.monotonic() - began < 0.35
-        assert modem.stale
+        assert modem.port.stale
         assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
         assert modem.ask("AT+CGSN") == ("867322030000017",)
         assert modem.resyncs == 1
@@ -140,10 +141,10 @@ def test_a_modem_that_is_always_one_answer_late_is_not_believed() -> None:
     script = [(q, f"{a}\n\nOK") for q, a in zip(questions, answers, strict=True)]
     with opened([("AT+HANG", "<silence>"), *script]) as (modem, _, _):
         with pytest.raises(NoAnswer):
-            modem.ask("AT+HANG", 0.05)
+            modem.ask("AT+HANG", 0.05, once=True)
         with pytest.raises(NoAnswer):
             modem.ask("AT+COPS?")
-        assert modem.stale
+        assert modem.port.stale
 
 
 def test_a_prompt_and_its_text() -> None:
@@ -191,8 +192,8 @@ def test_a_restart_ends_an_open_command_at_once() -> None:
         assert time.monotonic() - began < QUICK.network_seconds / 2
         with pytest.raises(Restarted):
             modem.ask("AT")
-        modem.settled()
-        assert not modem.restarted
+        modem.port.settled()
+        assert not modem.port.restarted
 
 
 def test_a_port_that_is_pulled_ends_an_open_command_at_once() -> None:
@@ -216,10 +217,10 @@ def test_a_port_that_is_pulled_ends_an_open_command_at_once() -> None:
 
 def test_close_ends_an_open_command_and_may_be_repeated() -> None:
     with opened([("AT+X", "<silence>")]) as (modem, _, ear):
-        threading.Timer(0.05, modem.close).start()
+        threading.Timer(0.05, modem.port.close).start()
         with pytest.raises(PortLost, match="closed"):
             modem.ask("AT+X", 20)
-        modem.close()
+        modem.port.close()
         assert ear.lost == []  # that was us
 
 
@@ -244,29 +245,29 @@ def test_a_line_that_takes_no_bytes_is_given_up() -> None:
 
 def test_hardware_flow_control_is_used_only_where_it_is_wanted() -> None:
     with opened() as (modem, _, _):
-        assert modem.serial is not None
-        assert (modem.serial.rtscts, modem.serial.dsrdtr) == (False, False)
-        assert modem.serial.exclusive
+        assert modem.port.serial is not None
+        assert (modem.port.serial.rtscts, modem.port.serial.dsrdtr) == (False, False)
+        assert modem.port.serial.exclusive
 
 
 def test_the_librarys_own_questions_go_through_our_transport() -> None:
     with opened() as (modem, scripted, _):
         scripted.say("\r\nRING\r\n")
-        assert modem.word("imei") == "867322030000017"
-        assert modem.word("manufacturer") == "SIMCOM_Ltd"
-        assert modem.word("model") == "SIMCOM_SIM800L"
-        assert modem.word("revision") == "Revision:1418B05SIM800L24"
-        assert modem.word("imsi") == "262019876543210"
-        assert modem.networkName == "Telekom"
+        assert modem.port.word("imei") == "867322030000017"
+        assert modem.port.word("manufacturer") == "SIMCOM_Ltd"
+        assert modem.port.word("model") == "SIMCOM_SIM800L"
+        assert modem.port.word("revision") == "Revision:1418B05SIM800L24"
+        assert modem.port.word("imsi") == "262019876543210"
+        assert modem.port.networkName == "Telekom"
         scripted.answer("AT+CGMR", "ERROR")
-        assert modem.word("revision") == ""
+        assert modem.port.word("revision") == ""
         scripted.answer("AT+CIMI", "OK")
-        assert modem.word("imsi") == ""
+        assert modem.port.word("imsi") == ""
 
 
 def test_the_librarys_endless_retry_on_sim_busy_is_not_ours() -> None:
     with opened([("AT+CIMI", "+CME ERROR: 14")]) as (modem, scripted, _):
-        assert modem.word("imsi") == ""
+        assert modem.port.word("imsi") == ""
         assert scripted.heard == ["AT+CIMI"]
 
 

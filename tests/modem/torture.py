@@ -33,7 +33,7 @@ TIMING = quick(
     list_seconds=0.3,
     prompt_seconds=0.1,
     network_seconds=0.15,
-    reference_seconds=0.05,
+    closing_seconds=0.05,
     resync_seconds=0.08,
     resync_pause_seconds=0.005,
     probe_seconds=0.05,
@@ -89,8 +89,7 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
     tally = Tally(messages=messages)
     settings = Settings(seed=seed, magic=False)
     outcomes: dict[str, list[Outcome]] = {}
-    async with driven(folder, settings, timing=TIMING) as box:
-        await box.ready()
+    async with driven(folder, settings, timing=TIMING, start=False) as box:
         await box.order(
             "line",
             lose=damage.lose,
@@ -102,6 +101,7 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
             delay_seconds=0.003,
             spare=[] if damage.digits else ["garble"],
         )
+        await box.device.start()
         for number in range(messages):
             text = f"{number:06d} " + "".join(chance.choices(_LETTERS, k=chance.randrange(0, 140)))
             outcomes[text] = await _deliver(box, text, number, tally)
