@@ -25,7 +25,7 @@ from appliance.interface import Permissions
 from appliance.lock import DataInUse, DataLock
 from appliance.refusals import Refusal
 from appliance.rules import timestamp
-from appliance.store import archive, clients
+from appliance.store import archive, clients, owner
 from appliance.store.database import beside, schema_version
 from appliance.update_command import update
 from modem import look
@@ -425,6 +425,21 @@ async def _prove(
     port = (wanted or look.ports())[0].partition("@")[0]
     pin = next((m.pin for m in configured if m.port == port), "")
     return await doctor.prove(port, number, pin=pin, pin_memory=FilePinMemory(data / "pin.json"))
+
+
+# --- the owner of the page ---------------------------------------------------------------------------
+
+
+@main.group("owner")
+def owner_group() -> None:
+    """The owner of the status page."""
+
+
+@owner_group.command("forget")
+@data_option
+def owner_forget(data: Path) -> None:
+    """Nobody owns the box any more: the next start asks for a password. Messages and keys stay."""
+    ended(store(data, owner.forget), "forgotten; restart the box", "nobody owns this box")
 
 
 # --- settings ----------------------------------------------------------------------------------------

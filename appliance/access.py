@@ -132,16 +132,20 @@ class Access:
 
     # --- claiming and logging in ---------------------------------------------------------------------
 
-    def code_needed(self, address: str) -> bool:
-        """Within the claim window anybody on the LAN may claim; later, or from afar, with the code."""
-        window = self._box.config.page.claim_window_minutes * 60
-        return self._box.clock.monotonic() - self._started > window or not on_the_lan(address)
+    def code_needed(self, address: str, host: str) -> bool:
+        """Within the claim window anybody on the LAN may claim; later, or from afar, with the code.
 
-    async def claim(self, password: str, code: str, address: str) -> None:
+        `host` is how the browser calls the box: a foreign name may be a trap that points here.
+        """
+        window = self._box.config.page.claim_window_minutes * 60
+        late = self._box.clock.monotonic() - self._started > window
+        return late or not on_the_lan(address) or not is_a_name_of_the_lan(host)
+
+    async def claim(self, password: str, code: str, address: str, host: str) -> None:
         """Set the first password. Raises Denied."""
         if self.claimed:
             raise Denied("claimed")
-        if self.code_needed(address):
+        if self.code_needed(address, host):
             now = self._box.clock.monotonic()
             self._throttle.admit(address, now)
             digits = "".join(c for c in code if c.isdigit())
@@ -230,6 +234,20 @@ class Access:
 
     def form_is_ours(self, cookie: str, token: str) -> bool:
         return bool(cookie) and hmac.compare_digest(self.form_token(cookie), token)
+
+
+LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".box")
+
+
+def is_a_name_of_the_lan(host: str) -> bool:
+    """Whether a Host header is an address, a single name or a name that only a LAN has."""
+    name = host.strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(LOCAL_ENDINGS)
+    return True
 
 
 def on_the_lan(address: str) -> bool:

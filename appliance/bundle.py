@@ -58,15 +58,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_bundle(
     tree: Path, version: str, private_key: Ed25519PrivateKey, target: Path, *, epoch: int = 0,
-    machine: str = "aarch64", python: str = "3.13", kernel: str = "",
+    machine: str = "aarch64", python: str = "3.13", kernel: str = "", preset: Literal[0, 6] = 6,
 ) -> Manifest:  # fmt: skip
     """Pack `tree` as a signed bundle: an application, or with `kernel` a root (root.squashfs alone).
 
-    The same tree and key give the same bytes.
+    The same tree, key and xz `preset` give the same bytes.
     """
     payload = target.with_suffix(".payload")
-    # squashfs is compressed already: level 0 costs a second instead of minutes.
-    with tarfile.open(payload, "w:xz", preset=0 if kernel else 6) as tar:
+    with tarfile.open(payload, "w:xz", preset=preset) as tar:
         for path in sorted(tree.rglob("*")):
             tar.add(
                 path,

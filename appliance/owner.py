@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -10,12 +11,14 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
+import structlog
 
-from appliance import backup, ids, rules
+from appliance import __version__, backup, config, ids, rules, steward
 from appliance.access import Access
 from appliance.box import Box
 from appliance.config import Limits
 from appliance.devices import Attached, Devices
+from appliance.diary import DIARY
 from appliance.gateway import Gateway
 from appliance.interface import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
 from appliance.orders import (
@@ -26,6 +29,7 @@ from appliance.orders import (
     WebhookOrder,
 )
 from appliance.overview import Glance, Overview
+from appliance.pins import Pins
 from appliance.refusals import Language, Refusal, invalid
 from appliance.store import blocked, clients, owner, reading
 from appliance.store import overview as table
@@ -33,6 +37,8 @@ from appliance.store.clients import NewClient, NewKey
 from appliance.store.overview import InboxRows, MessagePage
 from modem import alphabet
 from modem.interface import UssdError
+
+log = structlog.get_logger(__name__)
 
 BACKUP_FILE = "backup.tar.gz"
 FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
@@ -109,6 +115,7 @@ class Owner:
     def __init__(self, box: Box, devices: Devices, gateway: Gateway) -> None:
         self.box = box
         self.access = Access(box)
+        self.pins = Pins(box)
         self.preferences = Preferences()
         self._devices = devices
         self._gateway = gateway
@@ -148,6 +155,39 @@ class Owner:
         target = data / BACKUP_FILE
         await asyncio.to_thread(backup.save, data, target)
         return target
+
+    async def support(self) -> str:
+        """What somebody who helps needs to see: no numbers, no texts, no keys."""
+        seen = await self.overview()
+        modems = [
+            f"modem {n}: {a.status.identity.model if a.status.identity else '?'} "
+            f"{a.status.identity.revision if a.status.identity else ''} state={a.status.state} "
+            f"operator={a.status.operator!r} technology={a.status.technology} "
+            f"signal={a.status.signal_dbm} registration={a.status.registration} "
+            f"reports={a.status.report_mode} stored={a.status.stored}/{a.status.storage} "
+            f"warning={a.status.warning!r} recoveries={dict(a.status.recoveries)}"
+            for n, a in enumerate((a for a in self._devices.attached if not a.test), 1)
+        ]
+        problems = [f"problem: {p.code} {p.words.english}" for p in seen.problems]
+        figures = [
+            f"waiting={seen.queue.messages} scheduled={seen.queue.scheduled} "
+            f"today={seen.today} disk_free_mib={seen.disk_free_mib} "
+            f"clock_trusted={self.box.clock.trusted} time_zone={self.box.zone}"
+        ]
+        parts = (
+            [f"ZimBox {__version__}, Python {platform.python_version()}, {platform.platform()}"],
+            *(modems, problems, figures, ["", config.show(self.box.config), DIARY.text(), ""]),
+        )
+        return "\n".join(line for part in parts for line in part)
+
+    async def steward(self, verb: Literal["restart-box", "power-off"]) -> None:
+        """Restart the box or switch it off. Raises NoSteward on what is not the appliance's image."""
+        async for line in steward.ask(verb):
+            log.info("steward_answered", step=verb, outcome=line.get("code", "ok"))
+
+    @property
+    def has_steward(self) -> bool:
+        return steward.SOCKET.exists()
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -361,12 +401,20 @@ class Owner:
         return found[index - 1]
 
     async def enter_pin(self, index: int, pin: str) -> str:
-        """Try the SIM's PIN. "" or why not, in English words of the modem."""
-        return await self.modem(index).modem.enter_pin(pin)
+        """Try the SIM's PIN; kept if it is right. "" or why not, in English words of the modem."""
+        attached = self.modem(index)
+        why_not = await attached.modem.enter_pin(pin)
+        if not why_not:
+            await self.pins.remember(attached.settings.port, pin)
+        return why_not
 
     async def unlock(self, index: int, puk: str, pin: str) -> str:
-        """Try the PUK and set a new PIN. "" or why not."""
-        return await self.modem(index).modem.unlock(puk, pin)
+        """Try the PUK and set a new PIN, kept as well. "" or why not."""
+        attached = self.modem(index)
+        why_not = await attached.modem.unlock(puk, pin)
+        if not why_not:
+            await self.pins.remember(attached.settings.port, pin)
+        return why_not
 
     async def restart_modem(self, index: int) -> None:
         """Reset the modem, after an open send."""

@@ -231,9 +231,9 @@ def root_bundle() -> Path:
     os.link(BUILD / "root.squashfs", tree / "root.squashfs")
     kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
     target = BUILD / f"zimbox-{version()}-root.zimbox"
-    write_bundle(
-        tree, version(), load_private_key(update_key()), target, epoch=EPOCH, kernel=kernel
-    )
+    # squashfs is compressed already: level 0 costs seconds instead of minutes.
+    key = load_private_key(update_key())
+    write_bundle(tree, version(), key, target, epoch=EPOCH, kernel=kernel, preset=0)
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -125,9 +126,7 @@ def firewall() -> str:
 def overlay() -> str:
     """The UART overlay fits every board's device tree and does there what it is for."""
     tool("dtc", "device-tree-compiler")
-    trees = next((build.BUILD / "loose/usr/lib").glob("linux-image-*/broadcom"), None)
-    if trees is None:
-        raise Missing("the kernel's device trees (scripts/image build unpacks them)")
+    trees = device_trees()
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "zimbox-uart.dtbo"
         build.overlay(compiled)
@@ -138,6 +137,33 @@ def overlay() -> str:
                 raise Wrong(f"{board}: {applied.stderr}")
             _uart_is_free(board, merged)
     return f"{len(build.BOARDS)} boards"
+
+
+def device_trees() -> Path:
+    """The locked kernel's trees: from the last build, else out of its package, fetched in CI. Raises Missing."""
+    wanted = [
+        deb
+        for deb in debs.read_lock(debs.lock_file("debian").read_text())
+        if "linux-image" in deb.name
+    ]
+    folder = build.BUILD / f"trees-{wanted[0].sha256[:12]}"
+    if not folder.exists():
+        deb = build.BUILD / "pool" / f"{wanted[0].sha256}.deb"
+        if not deb.exists() and not os.environ.get("CI"):
+            raise Missing("the kernel's device trees; scripts/image build fetches them")
+        try:
+            debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", "debian")
+        except debs.LockError as error:
+            raise Missing(f"the locked kernel's package: {error}") from None
+        partial = build.BUILD / "trees.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
+        unpack = ["tar", "-x", "-C", str(partial), "--wildcards", "*/broadcom/*.dtb"]
+        subprocess.run(unpack, stdin=packed.stdout, check=True)
+        packed.wait()
+        partial.rename(folder)
+    return next(folder.glob("usr/lib/linux-image-*/broadcom"))
 
 
 def _uart_is_free(board: str, tree: Path) -> None:

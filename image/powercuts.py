@@ -122,6 +122,8 @@ def examine(data: Path, promises: Sequence[Promise], folder: Path) -> int:
         if promises:
             statement = "SELECT id FROM message UNION SELECT id FROM history"
             found = {row[0] for row in connection.execute(statement)}
+    except sqlite3.DatabaseError as error:
+        raise Broken(f"the database is not whole: {error}") from None
     finally:
         connection.close()
         for left in folder.glob("zimbox.db*"):

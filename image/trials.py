@@ -320,16 +320,24 @@ def stage(card: Path, trial: str, files: dict[str, Path]) -> None:
         box.wait_http()
         box.ask("sync")
         box.pull_the_plug()
-    device = f"{card}?offset={emulate.data_offset(card)}"
-    # debugfs must not write to a file system whose journal has not been replayed.
-    subprocess.run(["e2fsck", "-p", device], check=False, stdout=subprocess.DEVNULL)
+    # debugfs must not write to a file system whose journal has not been replayed, and e2fsck wants it alone.
+    offset, data = emulate.data_offset(card) >> 20, card.parent / "data.ext4"
+    copy: list[str | Path] = ["dd", "bs=1M", "conv=notrunc", "status=none"]
+    subprocess.run([*copy, f"if={card}", f"skip={offset}", f"of={data}"], check=True)
+    check(
+        subprocess.run(["e2fsck", "-p", data], stdout=subprocess.DEVNULL, check=False).returncode
+        < 4,
+        "e2fsck",
+    )
     for name, file in files.items():
-        write = ["debugfs", "-w", "-R", f"write {file} {name}", device]
+        write: list[str | Path] = ["debugfs", "-w", "-R", f"write {file} {name}", data]
         subprocess.run(write, check=True, capture_output=True)
+    subprocess.run([*copy, f"if={data}", f"of={card}", f"seek={offset}"], check=True)
+    data.unlink()
 
 
 def root() -> None:
-    """A whole root to the other partition: one that works, then one whose gateway does not start."""
+    """A whole root to the other partition: one that works, then one without gateway and judge."""
     card = new_card("root")
     stage(card, "root", make_roots(card.parent))
     install = "PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/"
@@ -361,7 +369,7 @@ def settled(box: Machine, boot_before: str) -> bool:
 
 
 def make_roots(folder: Path) -> dict[str, Path]:
-    """good (the root of this build), broken (the same without the gateway)."""
+    """good (the root of this build), broken (the same without the gateway and what would confirm it)."""
     from appliance.bundle import write_bundle
 
     tree, key = folder / "tree", build.load_private_key(build.update_key())
@@ -370,14 +378,15 @@ def make_roots(folder: Path) -> dict[str, Path]:
     kernel = next((build.BUILD / "root/usr/lib/modules").iterdir()).name
     files = {"good": folder / "good", "broken": folder / "broken"}
     os.link(build.BUILD / "root.squashfs", squashfs)
-    write_bundle(tree, build.version(), key, files["good"], kernel=kernel)
+    write_bundle(tree, build.version(), key, files["good"], kernel=kernel, preset=0)
     squashfs.unlink()
     subprocess.run(
         ["mksquashfs", build.BUILD / "root", squashfs, "-quiet", "-no-progress", "-comp", "zstd",
-         "-Xcompression-level", "1", "-e", "usr/lib/zimbox/app/appliance/assembly.py"],
+         "-Xcompression-level", "1", "-e", "usr/lib/zimbox/app/appliance/assembly.py",
+         "usr/lib/zimbox/app/image/box/roots.py", "usr/lib/zimbox/app/image/box/__pycache__/roots.cpython-313.pyc"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    write_bundle(tree, build.version(), key, files["broken"], kernel=kernel)
+    write_bundle(tree, build.version(), key, files["broken"], kernel=kernel, preset=0)
     return files
 
 
@@ -395,14 +404,14 @@ def make_bundles(folder: Path) -> dict[str, Path]:
     shutil.rmtree(tree / "appliance/__pycache__")
     build.compile_python(tree / "appliance", "/run/zimbox/app/appliance")
     files = {name: folder / name for name in ("good", "broken", "wrong", "cut")}
-    write_bundle(tree, "9.9.9", key, files["good"])
-    write_bundle(tree, "9.9.9", Ed25519PrivateKey.generate(), files["wrong"])
+    write_bundle(tree, "9.9.9", key, files["good"], preset=0)
+    write_bundle(tree, "9.9.9", Ed25519PrivateKey.generate(), files["wrong"], preset=0)
     whole = files["good"].read_bytes()
     files["cut"].write_bytes(whole[: len(whole) // 2])
     (tree / "appliance/assembly.py").write_text("raise RuntimeError('broken on purpose')\n")
     for left in (tree / "appliance/__pycache__").glob("assembly.*"):
         left.unlink()
-    write_bundle(tree, "9.9.9", key, files["broken"])
+    write_bundle(tree, "9.9.9", key, files["broken"], preset=0)
     return files
 
 

@@ -143,6 +143,8 @@ def _parameter(parameter: Parameter) -> Json:
         "required": parameter.required,
         "schema": parameter.schema,
     }
+    if parameter.place == "query":
+        told["allowEmptyValue"] = True  # it means absent
     if parameter.example is not None:
         told["example"] = parameter.example
     return told

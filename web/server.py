@@ -7,18 +7,23 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO, cast
+from typing import NoReturn, TextIO, cast
 
 import structlog
 import uvicorn
+from litestar import Litestar
 
 from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
+from appliance.diary import DIARY
 from appliance.lock import DataInUse
 from appliance.notify import keep_alive, notify
+from appliance.store.database import NewerSchema
+from web import certificate
 from web.app import create
 from web.page.routes import Page
 
@@ -47,11 +52,13 @@ def run(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
-    except DataInUse as error:
+    except (DataInUse, NewerSchema) as error:
         _give_up(str(error))
+    except sqlite3.DatabaseError as error:
+        _give_up(f"the database in {data} cannot be used: {error}")
 
 
-def _give_up(why: str) -> None:
+def _give_up(why: str) -> NoReturn:
     print(f"zimbox: {why}", file=sys.stderr)  # noqa: T201 - for whoever started it
     raise SystemExit(1)
 
@@ -89,6 +96,33 @@ class _Server(uvicorn.Server):
         pass
 
 
+def _server(app: Litestar) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            lifespan="off",  # the assembly starts and stops what lives longer than a request
+        )
+    )
+
+
+def _https(app: Litestar, data: Path, config: Config) -> tuple[_Server, list[socket.socket]]:
+    """The same application over TLS, next to HTTP. Ends the start with a word if it cannot be."""
+    wanted = config.server
+    server = _server(app)
+    try:
+        bound = [_bind(address) for address in wanted.https_listen.split(",")]
+        tls = certificate.context(data, wanted.certificate, wanted.private_key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        _give_up(f"no HTTPS on {wanted.https_listen}: {error}")
+    server.config.load()
+    server.config.ssl = tls
+    return server, bound
+
+
 async def _serve(
     data: Path,
     config: Config,
@@ -101,21 +135,16 @@ async def _serve(
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
         page = Page(assembly.owner)
-        server = _Server(
-            uvicorn.Config(
-                create(assembly.gateway, page.handlers),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-                lifespan="on",
-            )
-        )
+        app = create(assembly.gateway, page.handlers)
+        servers = [(_server(app), sockets)]
+        if config.server.https_listen:
+            servers.append(_https(app, data, config))
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
 
         def stop() -> None:
-            server.should_exit = True
+            for server, _ in servers:
+                server.should_exit = True
             page.close()
             stopped.set()
 
@@ -129,7 +158,7 @@ async def _serve(
         signs = asyncio.create_task(keep_alive(assembly.alive))
         notify("READY=1")
         try:
-            await server._serve(sockets)
+            await asyncio.gather(*(server._serve(bound) for server, bound in servers))
         finally:
             notify("STOPPING=1")
             signs.cancel()
@@ -166,10 +195,13 @@ def _set_up_logging() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
+            DIARY,
             structlog.processors.format_exc_info
             if not terminal
             else structlog.processors.StackInfoRenderer(),
-            structlog.dev.ConsoleRenderer(colors=terminal)
+            structlog.dev.ConsoleRenderer(
+                colors=terminal, exception_formatter=structlog.dev.plain_traceback
+            )
             if terminal
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],

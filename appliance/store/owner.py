@@ -47,6 +47,13 @@ def given(db: Connection, password_hash: str) -> bool:
     return True
 
 
+def forget(db: Connection) -> bool:
+    """No password and no session any more; False if there was none."""
+    done = db.execute("DELETE FROM owner_setting WHERE name = 'password'")
+    db.execute("DELETE FROM owner_session")
+    return bool(done.rowcount)
+
+
 # --- sessions ------------------------------------------------------------------------------------
 
 

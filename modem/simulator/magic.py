@@ -73,6 +73,11 @@ TABLE = {
     "18": Magic(meaning="delivered; the phone answers STOP", replies="STOP"),
     "19": Magic(meaning="delivered; the phone answers with the same text", replies="{text}"),
     "20": Magic(meaning="CMS 500 (unknown error) at every try", send=SendFault(cms=500)),
+    "21": Magic(
+        meaning="no credit, said in words by the modem",
+        send=SendFault(final="+CMS ERROR: no credit"),
+    ),
+    "22": Magic(meaning="CMS 304: the modem does not take the PDU", send=SendFault(cms=304)),
 }
 
 

@@ -16,6 +16,7 @@ from appliance.access import (
     Access,
     Denied,
     Throttle,
+    is_a_name_of_the_lan,
     on_the_lan,
 )
 from appliance.box import Box
@@ -27,6 +28,7 @@ from appliance.store.database import Database
 from appliance.vault import Vault
 
 LAN, AFAR = "192.168.1.20", "198.41.0.4"
+HOST = "zimbox.local"
 PASSWORD = "une phrase bien longue"
 
 
@@ -61,34 +63,34 @@ async def test_the_setup_code_stays_the_same_until_the_box_is_claimed(stage: Sta
     assert (stage.folder / "boot" / "code.txt").read_text("ascii").strip() == code
     await stage.restart()
     assert stage.access.setup_code == code
-    await stage.access.claim(PASSWORD, "", LAN)
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
     assert stage.access.setup_code == ""
     assert not (stage.folder / "boot" / "code.txt").exists()
     assert not (stage.folder / "setup-code").exists()
 
 
 async def test_the_claim_window_is_for_the_lan_and_ends(stage: Stage) -> None:
-    assert not stage.access.code_needed(LAN)
-    assert stage.access.code_needed(AFAR)
+    assert not stage.access.code_needed(LAN, HOST)
+    assert stage.access.code_needed(AFAR, HOST)
     stage.clock.advance(61 * 60)
-    assert stage.access.code_needed(LAN)
+    assert stage.access.code_needed(LAN, HOST)
     with pytest.raises(Denied, match="code"):
-        await stage.access.claim(PASSWORD, "", LAN)
-    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR)
+        await stage.access.claim(PASSWORD, "", LAN, HOST)
+    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
 
 
 async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
     for _ in range(FREE_TRIES):
         with pytest.raises(Denied, match="code"):
-            await stage.access.claim(PASSWORD, "000000000000", AFAR)
+            await stage.access.claim(PASSWORD, "000000000000", AFAR, HOST)
     with pytest.raises(Denied, match="wait"):
-        await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR)
+        await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
 
 
 async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage: Stage) -> None:
-    await stage.access.claim(PASSWORD, "", LAN)
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
     with pytest.raises(Denied, match="claimed"):
-        await stage.access.claim("another long one", "", LAN)
+        await stage.access.claim("another long one", "", LAN, HOST)
     await stage.access.login(PASSWORD, LAN)
     with pytest.raises(Denied, match="password"):
         await stage.access.login("another long one", LAN)
@@ -180,3 +182,20 @@ def test_many_addresses_together_cannot_wear_the_board_out() -> None:
 )
 def test_what_is_on_the_lan(address: str, near: bool) -> None:
     assert on_the_lan(address) is near
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("192.168.1.20:8080", True),
+        ("[fe80::1]:80", True),
+        ("localhost:8080", True),
+        ("zimbox", True),
+        ("zimbox.local", True),
+        ("zimbox.fritz.box", True),
+        ("rebound.example.com", False),
+        ("192.168.1.20.example.com", False),
+    ],
+)
+def test_a_foreign_name_that_points_here_is_not_ours(host: str, ours: bool) -> None:
+    assert is_a_name_of_the_lan(host) is ours

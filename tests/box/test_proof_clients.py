@@ -166,3 +166,17 @@ def test_another_s_key_with_my_client_id_is_refused_as_any_wrong_pair(
     mixed = owner.get("/sms/stats", headers={"X-Client-ID": stranger.client_id})
     none = owner.get("/sms/stats", headers={"X-Client-ID": "client_999999"})
     assert seen(mixed) == seen(none) and mixed.status_code == 401
+
+
+def test_another_s_webhook_is_like_one_that_does_not_exist(owner: Client, stranger: Client) -> None:
+    made = owner.post(
+        "/webhooks/configure", {"url": "https://example.com/hook", "events": ["sms.sent"]}
+    )
+    assert made.status_code == 200, made.text
+    mine = made.json()["webhook_id"]
+    for method, end in (("DELETE", ""), ("POST", "/test")):
+        real, none = (stranger.request(method, f"/webhooks/{i}{end}") for i in (mine, "wh_999999"))
+        assert seen(real, mine) == seen(none, "wh_999999") and real.status_code == 404
+    assert mine not in stranger.get("/webhooks").text
+    assert "example.com" not in stranger.get("/webhooks").text
+    assert mine in owner.get("/webhooks").text

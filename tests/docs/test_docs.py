@@ -19,7 +19,7 @@ from tests.docs.readers import ProgramReader, Reader, ShellReader
 pytestmark = pytest.mark.xdist_group("docs")
 
 # Of others, with tests of their own; and the list of all pages.
-OTHERS = {"simulator", "performance", "image", "webhooks", "index"}
+OTHERS = {"simulator", "performance", "image", "webhooks", "page", "index"}
 
 
 def needed(program: str) -> None:

@@ -1,11 +1,14 @@
 """Reading a log of writes and playing it back, on a log made by hand."""
 
+import sqlite3
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from image.powercuts import FLUSH, MAGIC, entries, groups, play
+from image import build
+from image.powercuts import FLUSH, MAGIC, Broken, Promise, entries, examine, groups, play
 
 SIZE = 512
 
@@ -64,3 +67,55 @@ def test_any_other_file_is_no_log(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\1" * 600)
     with pytest.raises(ValueError, match="no log"):
         list(entries(tmp_path / "x"))
+
+
+# --- what counts as harm -----------------------------------------------------------------------------
+
+
+def partition(tmp_path: Path, *messages: int, spoil: bool = False) -> Path:
+    """A data partition with a database that holds these messages."""
+    if build.find_tool("mke2fs") is None or build.find_tool("debugfs") is None:
+        pytest.skip("NOT CHECKED: mke2fs, debugfs (apt-get install e2fsprogs)")
+    folder = tmp_path / "tree/zimbox"
+    folder.mkdir(parents=True)
+    connection = sqlite3.connect(folder / "zimbox.db", isolation_level=None)
+    connection.execute("CREATE TABLE message (id INTEGER PRIMARY KEY, filler TEXT)")
+    connection.execute("CREATE TABLE history (id INTEGER PRIMARY KEY)")
+    for message in messages:
+        connection.execute("INSERT INTO message VALUES (?, ?)", (message, "x" * 3000))
+    connection.close()
+    if spoil:
+        with (folder / "zimbox.db").open("r+b") as stream:
+            stream.seek(4096 * 3)
+            stream.write(b"\xa5" * 4096)
+    image = tmp_path / "data.ext4"
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-d", tmp_path / "tree", image, "16m"],
+        check=True,
+        capture_output=True,
+    )
+    return image
+
+
+def test_a_card_with_every_promised_message_is_whole(tmp_path: Path) -> None:
+    assert (
+        examine(partition(tmp_path, 1, 2, 3), [Promise("msg_0000000000000002", 0)], tmp_path) == 3
+    )
+
+
+def test_a_promised_message_that_is_not_there_is_harm(tmp_path: Path) -> None:
+    with pytest.raises(Broken, match="answered 202"):
+        examine(partition(tmp_path, 1, 2), [Promise("msg_0000000000000003", 0)], tmp_path)
+
+
+def test_a_database_that_is_not_whole_is_harm(tmp_path: Path) -> None:
+    with pytest.raises(Broken, match="database"):
+        examine(partition(tmp_path, *range(1, 40), spoil=True), [], tmp_path)
+
+
+def test_a_file_system_beyond_repair_is_harm(tmp_path: Path) -> None:
+    image = partition(tmp_path, 1)
+    with image.open("r+b") as stream:
+        stream.write(b"\xa5" * (1 << 20))
+    with pytest.raises(Broken, match="file system"):
+        examine(image, [], tmp_path)

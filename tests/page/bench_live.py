@@ -16,7 +16,8 @@ from tests.page.conftest import ready
 from tests.page.listening import Listener
 from tests.page.test_live import bulk
 
-MESSAGES = 1000
+MESSAGES = 200
+LATENCY_SECONDS = 0.05  # of the simulated network: about a thousand messages a minute
 STREAMS = 10
 ROUNDS = 3
 
@@ -53,7 +54,8 @@ def run(box: RunningBox, streams: int) -> dict[str, float]:
 
 def main() -> None:
     """Without and with pages, in turn, on one box."""
-    box = RunningBox(Path(tempfile.mkdtemp(prefix="zimbox-bench-"))).start()
+    latency = {"ZIMBOX_SIMULATOR_LATENCY_SECONDS": str(LATENCY_SECONDS)}
+    box = RunningBox(Path(tempfile.mkdtemp(prefix="zimbox-bench-")), latency).start()
     try:
         ready(box)
         run(box, 0)  # what is slow only the first time

@@ -156,7 +156,7 @@ class Browser:
     def wider_than_the_screen(self) -> bool:
         """Whether a person has to scroll sideways."""
         wider: bool = self.driver.execute_script(
-            "return document.documentElement.scrollWidth > innerWidth"
+            "return document.documentElement.scrollWidth > arguments[0]", SIZES[self.size][0]
         )
         return wider
 

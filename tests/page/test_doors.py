@@ -11,7 +11,7 @@ import requests
 from tests.box.running import Client, RunningBox
 from tests.page.owner import PASSWORD, Visit
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 OWNED_PAGES = (
@@ -175,3 +175,27 @@ def test_the_language_is_the_browser_s_until_it_is_switched(owned: RunningBox) -
     assert '<html lang="en">' in visit.get("/language?to=en&back=/").text
     assert '<html lang="en">' in visit.get("/").text
     assert visit.get("/language?to=fr&back=//example.com").url == owned.url + "/"
+
+
+def test_an_owner_who_forgot_the_password_begins_again_with_hands_on_the_box(
+    new_box: NewBox,
+) -> None:
+    box = new_box()
+    visit = Visit(box.url)
+    visit.claim()
+    box.command("owner", "forget")
+    box.stop()
+    box.start()
+    again = Visit(box.url)
+    again.session.cookies.update(visit.session.cookies)
+    assert "/claim" in again.get("/inbox").url, "the old session is gone too"
+    assert again.claim("another long one").url.endswith("/welcome")
+
+
+def test_a_page_elsewhere_that_points_its_name_at_the_box_cannot_claim_it(
+    new_box: NewBox,
+) -> None:
+    visit = Visit(new_box().url)
+    visit.session.headers["Host"] = "trap.example.com"
+    assert "Setup code" in visit.get("/claim").text
+    assert visit.claim().status_code == 400

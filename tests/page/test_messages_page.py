@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.box.running import Client, RunningBox, eventually
-from tests.page.conftest import Open
+from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 SCRIPT = "<script>document.title='taken over'</script>"
 HTML = '"><img src=x onerror="document.title=1"><b>gras</b>&amp;{{ 7*7 }}'
@@ -160,3 +160,23 @@ def test_a_number_that_is_none_keeps_the_text_that_was_typed(owner: Visit) -> No
     )
     assert answer.status_code == 400
     assert "international format" in answer.text and "déjà écrit" in answer.text
+
+
+def test_what_nobody_knows_is_told_as_such_until_a_report_settles_it(
+    owned: RunningBox, client: Client, log_in: Open
+) -> None:
+    number = "+33677788805"
+    owned.simulate(do="report", to=number, hold=True)
+    owned.simulate(do="send", to=number, at="taken", restart=True)
+    person = log_in(owned.url, language="en", size="phone")
+    doubtful = client.send(number, "Est-il parti ?")
+    person.go(f"/messages/{doubtful}")
+    person.wait_for_badge("Uncertain")
+    person.wait_for("nobody knows yet whether it left")
+    person.go("/")
+    person.wait_for_badge("Uncertain")
+    ready(owned)
+    owned.simulate(do="release")
+    client.until(doubtful, "delivered")
+    person.go(f"/messages/{doubtful}")
+    person.wait_for_badge("Delivered")

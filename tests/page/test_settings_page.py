@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
 
-from tests.box.running import RunningBox, code
+from tests.box.running import RunningBox, code, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 
@@ -121,3 +123,91 @@ def test_a_modem_is_restarted(owned: RunningBox, owner: Visit) -> None:
     answer = owner.post("/settings/sim/1/restart", {}, page="/settings/sim")
     assert answer.status_code == 200
     ready(owned)
+
+
+def test_the_support_file_has_no_numbers_and_no_texts(owned: RunningBox, owner: Visit) -> None:
+    program = owned.client()
+    program.until(program.send("+33655443322", "le mot de passe est tulipe"), "delivered")
+    told = owner.get("/settings/box/support").text
+    assert "SIM7600" in told and "event=part_sent" in told and "[sending]" in told
+    for secret in ("655443322", "tulipe", program.api_key, "600000000", "8933010"):
+        assert secret not in told, secret
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Somebody's server: takes everything."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not on the test's output."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/sms"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_is_made_tried_read_up_and_told_again(
+    owned: RunningBox, log_in: Open, receiver: str
+) -> None:
+    person = log_in(owned.url, language="en")
+    person.go("/settings/webhooks")
+    person.fill("url", "http://169.254.169.254/latest")
+    person.find("main form button.primary").click()
+    person.wait_for("webhook URL is invalid or not allowed")
+    person.fill("url", receiver)
+    person.find("main form button.primary").click()
+    person.wait_for("it is shown this once")
+    assert person.find(".secret").text.startswith("whsec_")
+    person.press("Test")
+    person.wait_for("Your server answered 204.")
+    client = owned.client(of="client_1")
+    client.until(client.send("+33655443311", "Bonjour"), "delivered")
+
+    def logged() -> bool:
+        person.go("/settings/webhooks")
+        person.press("Log")
+        return "sms.delivered" in person.text
+
+    eventually(logged, "the call is in the log")
+    person.press("Send again")
+    person.wait_for("The notification goes out again.")
+    person.go("/settings/webhooks")
+    person.press("Remove")
+    person.wait_for("No webhook.")
+    assert person.console == []
+
+
+def test_a_pin_typed_once_is_enough_after_a_power_cut(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    visit = Visit(box.url)
+    visit.claim()
+    box.simulate(do="sim", iccid="8933019999999999999", pin="4321")
+    box.simulate(do="restart")
+    eventually(lambda: 'name="pin"' in visit.get("/settings/sim").text, "the PIN is asked for")
+    answer = visit.post("/settings/sim/1/pin", {"pin": "4321"}, page="/settings/sim")
+    assert "saved=1" in answer.url
+    for file in box.data.iterdir():
+        assert b"4321" not in file.read_bytes() or file.name == "secret.key", file
+    box.kill()
+    box.start()  # the simulated card of a new start has the PIN that the box would enter
+    ready(box)
+    box.simulate(do="pin", wanted=True)  # a card without the PIN that was kept stays locked now
+    box.simulate(do="restart")
+    eventually(
+        lambda: (
+            box.simulate(do="status")["sim"]["state"] == "READY"
+            and box.simulate(do="status")["starts"] > 1
+        ),
+        "the box has opened the SIM by itself",
+    )
+    ready(box)

@@ -53,7 +53,10 @@ async def claim_page(request: Seen, owner: Host) -> Response[str] | Redirect:
     if owner.access.claimed:
         return Redirect("/login", status_code=303)
     return page(
-        request, "claim.html", code_needed=owner.access.code_needed(request.address), error=""
+        request,
+        "claim.html",
+        code_needed=owner.access.code_needed(request.address, request.host),
+        error="",
     )
 
 
@@ -65,10 +68,10 @@ async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
         if fields.get("password", "") != fields.get("again", ""):
             raise Denied("different")
         await owner.access.claim(
-            fields.get("password", ""), fields.get("code", ""), request.address
+            fields.get("password", ""), fields.get("code", ""), request.address, request.host
         )
     except Denied as denied:
-        needed = owner.access.code_needed(request.address)
+        needed = owner.access.code_needed(request.address, request.host)
         return page(
             request, "claim.html", status=400, code_needed=needed, error=told(request, denied)
         )

@@ -28,7 +28,8 @@ OWNED: list[ControllerRouterHandler] = [
     *(settings.overview, settings.keys, settings.add_key, settings.revoke, settings.add_client),
     *(settings.webhooks, settings.add_webhook, settings.change_webhook, settings.webhook_log),
     *(settings.replay, settings.block_list, settings.block, settings.unblock),
-    *(settings.box, settings.prefer, settings.backup),
+    *(settings.box, settings.prefer, settings.backup, settings.support),
+    settings.power,
     *(sim.sim, sim.pin, sim.puk, sim.limits, sim.ask, sim.restart),
 ]
 

@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 from appliance.interface import Permissions
 from appliance.orders import PageFilter, WebhookEvent, WebhookOrder
 from appliance.refusals import Refusal, Words
+from appliance.steward import NoSteward
 from web.page.rendering import page, sentence
 from web.page.visitor import Host, Seen
 
@@ -244,6 +245,7 @@ async def box(request: Seen, owner: Host) -> Response[str]:
         languages=_LANGUAGES,
         language=owner.preferences.language or owner.box.config.language,
         now=owner.box.clock.now(),
+        has_steward=owner.has_steward,
         **said(request),
     )
 
@@ -287,3 +289,28 @@ async def backup(request: Seen, owner: Host) -> File | Redirect:
         media_type="application/gzip",
         headers={"Cache-Control": "no-store"},
     )
+
+
+@get("/settings/box/support")
+async def support(owner: Host) -> Response[str]:
+    """What somebody who helps needs to see, as a text file."""
+    return Response(
+        await owner.support(),
+        media_type="text/plain",
+        headers={
+            "Content-Disposition": 'attachment; filename="zimbox-support.txt"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@post("/settings/box/power", status_code=SEE_OTHER)
+async def power(request: Seen, owner: Host) -> Redirect:
+    """Restart the box, or switch it off; what is on the line is finished first."""
+    wanted = (await request.fields()).get("do", "")
+    try:
+        await owner.steward("power-off" if wanted == "off" else "restart-box")
+    except (NoSteward, TimeoutError):
+        words = Words("Le boîtier n'a pas obéi.", "The box did not obey.")
+        return back("/settings/box", error=words.say(request.visitor.language))
+    return back("/settings/box", saved="1")

@@ -58,6 +58,10 @@ class Seen(HTMXRequest):
     def address(self) -> str:
         return self.client.host if self.client else ""
 
+    @property
+    def host(self) -> str:
+        return self.headers.get("Host", "")
+
     async def fields(self) -> dict[str, str]:
         """A form's text fields, the last value of each name."""
         form: FormMultiDict = await self.form()

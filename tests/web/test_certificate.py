@@ -1,0 +1,40 @@
+"""HTTPS next to HTTP: the box's own certificate, kept over restarts, or the owner's."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.box.running import RunningBox
+from web import certificate
+
+
+def test_the_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
+    certificate.context(tmp_path, "", "")
+    made = (tmp_path / certificate.CERTIFICATE).read_bytes()
+    certificate.context(tmp_path, "", "")
+    assert (tmp_path / certificate.CERTIFICATE).read_bytes() == made
+    assert (tmp_path / certificate.PRIVATE_KEY).stat().st_mode & 0o077 == 0
+
+
+def test_a_certificate_of_ones_own_that_is_none_is_said(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        certificate.context(tmp_path, str(wrong), "")
+
+
+def test_the_box_answers_over_https_under_its_own_certificate(tmp_path: Path) -> None:
+    box = RunningBox(tmp_path, {"ZIMBOX_SERVER_HTTPS_LISTEN": "127.0.0.1:18443"})
+    box.start()
+    try:
+        known = ssl.create_default_context(cafile=str(box.data / certificate.CERTIFICATE))
+        answer = httpx.get("https://127.0.0.1:18443/health", verify=known, timeout=10)
+        assert answer.json()["success"] is True
+        with pytest.raises(httpx.ConnectError):
+            httpx.get("https://127.0.0.1:18443/health", timeout=10)
+    finally:
+        box.stop()
