@@ -66,16 +66,19 @@ class Dialogue:
                 raise
             except (Refused, NoAnswer, Spoilt) as error:
                 failures.append(error)
-                if not self._worth_another(failures, once=once):
+                if not self._worth_another(command, failures, once=once):
                     raise self._final(command, failures) from None
             else:
                 self._learn(command, failures)
                 return lines
 
-    def _worth_another(self, failures: list[PortError], *, once: bool) -> bool:
+    def _worth_another(self, command: str, failures: list[PortError], *, once: bool) -> bool:
         """Whether the line may be to blame. A command that was not carried out may be repeated."""
         last = failures[-1]
-        if isinstance(last, Refused) and (self.port.careful or last.line.upper() != _BARE_ERROR):
+        if isinstance(last, Refused) and (
+            # It took the command before, and now does not understand it.
+            self.port.careful or command not in self._known or last.line.upper() != _BARE_ERROR
+        ):
             return False
         if once and not isinstance(last, Spoilt):
             return False
@@ -89,8 +92,7 @@ class Dialogue:
     def _learn(self, command: str, failures: list[PortError]) -> None:
         """A command was carried out after all: then its failures were the line's, or a sloth's."""
         for failure in failures:
-            # A module that is still starting refuses what it takes a moment later.
-            if isinstance(failure, Refused) and command in self._known:
+            if isinstance(failure, Refused):
                 self.port.doubt(str(failure))
             elif isinstance(failure, NoAnswer):
                 self._silences += 1

@@ -74,8 +74,11 @@ async def iccid(talk: Talk) -> str:
 
 async def _iccid(talk: Talk) -> str:
     for command, prefix in _ICCID:
+        if talk.iccid_command not in ("", command):
+            continue
         lines = await talk.try_ask(command, answers=(prefix,))
         if lines and (found := answers.iccid(lines)):
+            talk.iccid_command = command
             return found
     return ""
 

@@ -42,6 +42,7 @@ class Talk:
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
         self._dialogue: Dialogue | None = None
+        self.iccid_command = ""  # the one of many that this module knows, once it is found
         self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
 
     @property
