@@ -214,7 +214,8 @@ class Service:
                 self._acknowledge -= 1
                 await self._talk.try_ask("AT+CNMA")
         while self._announced:
-            slot, report = self._announced.popitem()
+            slot = next(iter(self._announced))  # in the order in which they came
+            report = self._announced.pop(slot)
             await self._stores.announced(slot, report=report)
         if self._is_due("stores"):
             await self._stores.look()

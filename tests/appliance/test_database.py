@@ -70,7 +70,9 @@ async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path, sp
         connection.close()
     else:
         path.write_bytes(b"this is no database" * 1000)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises((NewerSchema, sqlite3.DatabaseError)):
         await Database.open(path)
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)  # it was told to end
+        assert not thread.is_alive()
