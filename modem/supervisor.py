@@ -69,23 +69,28 @@ class Supervisor:
     async def _live(self) -> None:
         while True:
             try:
-                await self._reset_if_asked()
-                made = await self._up()
-                self._recovered()
-                await self._service.serve(made)
+                await self._life()
             except Again as again:
                 self._log.info("starting the modem up again", reason=str(again))
                 self._board.show(State.STARTING, str(again))
-            except Halted as halted:
-                self._recovered()
-                await self._halt(halted)
             except Restarted as restarted:
                 self._board.count("restart")
                 self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
-            except Refused as refused:
-                await self._halt(Halted(State.STARTING, str(refused), passing=True))
             except PortError as error:
                 await self._recover(error)
+
+    async def _life(self) -> None:
+        """Up, and in service until something ends that. `Again`, `PortError`."""
+        await self._reset_if_asked()
+        try:
+            made = await self._up()
+            self._recovered()
+            await self._service.serve(made)
+        except Halted as halted:
+            self._recovered()
+            await self._halt(halted)
+        except Refused as refused:
+            await self._halt(Halted(State.STARTING, str(refused), passing=True))
 
     def _recovered(self) -> None:
         self._climb = None

@@ -42,7 +42,6 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim_seconds: float = 30  # a SIM that says "busy" or nothing may still be starting
     sim_poll_seconds: float = 1  # … asked this often, and …
     store_seconds: float = 30  # … its message store may start even later (CMS 310, 314)
-    sms_ready_seconds: float = 15  # from boot chatter to its "SMS Ready", where the module has one
     registration_seconds: float = (
         180  # then we go on searching, but look for what else may be wrong
     )

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from modem.references import References, spoilt_from
-from modem.trust import Trust, spoilt
+from modem.trust import Trust, foreign_to, spoilt
 from tests.modem.torture import BAD_LINE, Damage, torture
 
 
@@ -59,6 +59,15 @@ def test_trust_comes_back_after_a_time_without_damage() -> None:
 )  # fmt: skip
 def test_the_rest_of_an_ok_gives_the_line_away(line: str, bad: bool) -> None:
     assert spoilt(line) is bad
+
+
+@pytest.mark.parametrize(
+    ("line", "strange"),
+    [("+CSQ: 2\x80,0", True), ("+CS\x11Q: 20,0", True), ('+CIEV: 10,"Téléphonie"', False), ("+CSQ: 20,0", False),
+     ('+CUSD: 0,"Crédit épuisé', False), ("+COPS: 0,0,Télécom", False)],
+)  # fmt: skip
+def test_characters_that_no_modem_says_give_the_line_away(line: str, strange: bool) -> None:
+    assert foreign_to(line) is strange
 
 
 @pytest.mark.parametrize(
