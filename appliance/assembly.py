@@ -94,7 +94,7 @@ class Assembly:
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
-                settings,
+                await self.owner.pins.completed(settings),
                 journal=sim_journal if simulated else None,
                 control=sim_control if simulated else None,
             )

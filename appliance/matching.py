@@ -49,14 +49,19 @@ def near(submitted_at: int | None, handed_at: int) -> bool:
     """Whether TP-SCTS can be the time of this hand-over, give or take whole hours."""
     if submitted_at is None:
         return True
-    off = (submitted_at - handed_at + HOUR_MS // 2) % HOUR_MS - HOUR_MS // 2
-    return abs(off) <= TOLERANCE_MS
+    return _off(submitted_at, handed_at) <= TOLERANCE_MS
+
+
+def _off(submitted_at: int, handed_at: int) -> int:
+    """How far apart the two are, whole hours aside."""
+    return abs((submitted_at - handed_at + HOUR_MS // 2) % HOUR_MS - HOUR_MS // 2)
 
 
 def match(heard: Heard, candidates: Iterable[Candidate]) -> Candidate | None:
     """The hand-over this report speaks of: by its reference, else one that was never answered.
 
-    Of several the newest: an older one with the same reference has had its report, or never will.
+    Of several with this reference the newest: an older one has had its report, or never will. Of
+    several never answered the one whose hand-over is nearest to TP-SCTS: each may have left.
     """
     fitting = [
         c
@@ -65,8 +70,11 @@ def match(heard: Heard, candidates: Iterable[Candidate]) -> Candidate | None:
         and near(heard.submitted_at, c.handed_at)
         and c.handed_at <= heard.arrived_at + TOLERANCE_MS
     ]
-    for wanted in (heard.reference, None):
-        found = [c for c in fitting if c.reference == wanted]
-        if found:
-            return max(found, key=lambda c: c.handed_at)
-    return None
+    named = [c for c in fitting if c.reference == heard.reference]
+    if named:
+        return max(named, key=lambda c: c.handed_at)
+    doubtful = [c for c in fitting if c.reference is None]
+    moment = heard.submitted_at
+    if moment is None:
+        return max(doubtful, key=lambda c: c.handed_at, default=None)
+    return min(doubtful, key=lambda c: (_off(moment, c.handed_at), -c.handed_at), default=None)

@@ -29,6 +29,7 @@ from appliance.orders import (
     WebhookOrder,
 )
 from appliance.overview import Glance, Overview
+from appliance.pins import Pins
 from appliance.refusals import Language, Refusal, invalid
 from appliance.store import blocked, clients, owner, reading
 from appliance.store import overview as table
@@ -114,6 +115,7 @@ class Owner:
     def __init__(self, box: Box, devices: Devices, gateway: Gateway) -> None:
         self.box = box
         self.access = Access(box)
+        self.pins = Pins(box)
         self.preferences = Preferences()
         self._devices = devices
         self._gateway = gateway
@@ -399,12 +401,20 @@ class Owner:
         return found[index - 1]
 
     async def enter_pin(self, index: int, pin: str) -> str:
-        """Try the SIM's PIN. "" or why not, in English words of the modem."""
-        return await self.modem(index).modem.enter_pin(pin)
+        """Try the SIM's PIN; kept if it is right. "" or why not, in English words of the modem."""
+        attached = self.modem(index)
+        why_not = await attached.modem.enter_pin(pin)
+        if not why_not:
+            await self.pins.remember(attached.settings.port, pin)
+        return why_not
 
     async def unlock(self, index: int, puk: str, pin: str) -> str:
-        """Try the PUK and set a new PIN. "" or why not."""
-        return await self.modem(index).modem.unlock(puk, pin)
+        """Try the PUK and set a new PIN, kept as well. "" or why not."""
+        attached = self.modem(index)
+        why_not = await attached.modem.unlock(puk, pin)
+        if not why_not:
+            await self.pins.remember(attached.settings.port, pin)
+        return why_not
 
     async def restart_modem(self, index: int) -> None:
         """Reset the modem, after an open send."""

@@ -83,8 +83,9 @@ def registration(lines: Lines, name: str) -> int | None:
     return None
 
 
-_SENDING = frozenset({1, 5, 6, 7})  # home, roaming, and both for SMS only
-_ROAMING = frozenset({5, 7})
+# Home and roaming; both for SMS only (6, 7); both on LTE where calls would not fall back (9, 10).
+_SENDING = frozenset({1, 5, 6, 7, 9, 10})
+_ROAMING = frozenset({5, 7, 10})
 _DENIED = 3
 
 

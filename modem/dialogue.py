@@ -12,12 +12,13 @@ from modem.lines import Repeated
 from modem.port import Modem
 from modem.resync import resynchronise
 from modem.timing import Timing
-from modem.trouble import Log, NoAnswer, PortError, Refused, Restarted, Spoilt, shown
+from modem.trouble import Log, NoAnswer, OutOfStep, PortError, Refused, Restarted, Spoilt, shown
 
 CTRL_Z = "\x1a"
 _TRIES = 2  # of a question that may be asked again
 _CAREFUL_TRIES = 8  # … over a line that spoils bytes
 _BARE_ERROR = "ERROR"  # no code: a command that was not understood
+_DUMB = 5  # commands of which nothing is repeated, and the modem has no echo
 _SILENCES = 2  # … that a second try has answered, and the line is doubted
 _NONSENSE = "?#!?#!\r"  # what makes an error of any command that it is appended to
 
@@ -29,7 +30,9 @@ class Dialogue:
         self.port = port
         self._timing = timing
         self._log = log
-        self._mute = False  # texts are not repeated by this modem, though commands are
+        self._mute = 0  # texts in a row of which it repeated nothing
+        self._dumb = 0  # commands in a row of which it repeated nothing
+        self._known: set[str] = set()  # commands that it has carried out
         self._silences = 0
         self.resyncs = 0  # after time-outs; the start-up's own does not count
         port.asking = self.ask
@@ -40,6 +43,7 @@ class Dialogue:
         seconds: float | None = None,
         *,
         answers: tuple[str, ...] = (),
+        closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
         """The lines of the answer without its OK. Refused, NoAnswer, PortLost, Restarted.
@@ -52,20 +56,29 @@ class Dialogue:
                 self._clean()
                 data = self._begun(command)
                 lines = self.port.plain(
-                    command, seconds or self._timing.command_seconds, answers=answers, data=data
+                    command,
+                    seconds or self._timing.command_seconds,
+                    answers=answers,
+                    data=data,
+                    closing=closing,
                 )
+            except OutOfStep:
+                raise
             except (Refused, NoAnswer, Spoilt) as error:
                 failures.append(error)
-                if not self._worth_another(failures, once=once):
+                if not self._worth_another(command, failures, once=once):
                     raise self._final(command, failures) from None
             else:
-                self._learn(failures)
+                self._learn(command, failures)
                 return lines
 
-    def _worth_another(self, failures: list[PortError], *, once: bool) -> bool:
+    def _worth_another(self, command: str, failures: list[PortError], *, once: bool) -> bool:
         """Whether the line may be to blame. A command that was not carried out may be repeated."""
         last = failures[-1]
-        if isinstance(last, Refused) and (self.port.careful or last.line.upper() != _BARE_ERROR):
+        if isinstance(last, Refused) and (
+            # It took the command before, and now does not understand it.
+            self.port.careful or command not in self._known or last.line.upper() != _BARE_ERROR
+        ):
             return False
         if once and not isinstance(last, Spoilt):
             return False
@@ -76,7 +89,7 @@ class Dialogue:
         last = failures[-1]
         return NoAnswer(command) if isinstance(last, Spoilt) else last
 
-    def _learn(self, failures: list[PortError]) -> None:
+    def _learn(self, command: str, failures: list[PortError]) -> None:
         """A command was carried out after all: then its failures were the line's, or a sloth's."""
         for failure in failures:
             if isinstance(failure, Refused):
@@ -86,10 +99,11 @@ class Dialogue:
         if self._silences >= _SILENCES:
             self._silences = 0
             self.port.doubt("commands are answered at the second try only")
+        self._known.add(command)
 
     def _begun(self, command: str) -> str:
         """Puts `command` on a line that is not trusted; what is left to be written. Spoilt."""
-        if not self.port.careful:
+        if not self.port.careful or self._dumb >= _DUMB:
             return ""
         if not self.port.echo_wanted:
             self.port.echo_wanted = True
@@ -97,9 +111,13 @@ class Dialogue:
                 self.port.plain("ATE1", self._timing.command_seconds)
         match self.port.spell(command, self._timing.echo_seconds):
             case Repeated.EXACTLY:
+                self._dumb = 0
                 return "\r"
             case Repeated.NOT_AT_ALL:
                 self.port.echo_wanted = False  # it was restarted meanwhile, or did not hear of it
+                self._dumb += 1
+                if self._dumb == _DUMB:
+                    self._log.warning("this modem has no echo: what is said goes unchecked")
         # Whatever stands there now must not be carried out.
         self.port.put(_NONSENSE)
         self.port.stale = True
@@ -116,7 +134,7 @@ class Dialogue:
             if self.port.careful or refused.line.upper() != _BARE_ERROR:
                 raise
             self._prompt(command)
-            self._learn([refused])
+            self.port.doubt(str(refused))
 
     def _prompt(self, command: str) -> None:
         self._clean()
@@ -139,25 +157,31 @@ class Dialogue:
 
         Spoilt means that it was taken back. Otherwise it may be on its way from here on.
         """
-        data = hex_digits + CTRL_Z
-        if self.port.careful and not self.port.echo_wanted:
-            self.port.escape()  # the damage was seen since the prompt was asked for
-            raise Spoilt("nothing is repeated yet")
-        if self.port.careful and not self._mute:
-            match self.port.spell(hex_digits, self._timing.echo_seconds):
-                case Repeated.EXACTLY:
-                    data = CTRL_Z
-                case Repeated.NOT_AT_ALL:
-                    self._mute = True
-                    data = CTRL_Z
-                    self._log.warning("this modem does not repeat texts: they go unchecked")
-                case Repeated.OTHERWISE:
-                    self.port.escape()
-                    raise Spoilt("the text was not repeated as it was written")
-        answer = self.port.exchange("AT+CMGS", self._timing.network_seconds, data=data, text=True)
+        checked = self._text_checked(hex_digits)
+        data = CTRL_Z if checked else hex_digits + CTRL_Z
+        answer = self.port.exchange(
+            "AT+CMGS", self._timing.network_seconds, data=data, closing="+CMGS:"
+        )
         if answer.final.upper() != "OK":
             raise Refused("AT+CMGS", answer.final, answer.lines)
         return answer.lines
+
+    def _text_checked(self, hex_digits: str) -> bool:
+        """Whether the text stands at the prompt already, exactly as it should. Spoilt."""
+        if not self.port.careful or self._dumb >= _DUMB or self._mute >= _DUMB:
+            return False
+        if self.port.echo_wanted:
+            match self.port.spell(hex_digits, self._timing.echo_seconds):
+                case Repeated.EXACTLY:
+                    self._mute = 0
+                    return True
+                case Repeated.NOT_AT_ALL:
+                    self._mute += 1
+                    if self._mute == _DUMB:
+                        self._log.warning("this modem repeats no texts: they go unchecked")
+        # Where no echo was asked for yet, the damage was seen after the prompt was.
+        self.port.escape()
+        raise Spoilt("the text was not repeated as it was written")
 
     def probe(self, command: str, seconds: float) -> bool:
         """Whether there is an OK to `command`, asked without regard to what came before."""

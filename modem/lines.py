@@ -46,7 +46,6 @@ BOOT_LINES = re.compile(
     r"RDY$|\*ATREADY\b|\+CFUN: 1$|Call Ready$|SMS Ready$|SMS DONE$|PB DONE$|\+QIND: (SMS|PB) DONE",
     re.IGNORECASE,
 )
-SMS_READY_LINES = re.compile(r"SMS Ready$|SMS DONE$|\+QIND: SMS DONE", re.IGNORECASE)
 
 
 class Heard(msgspec.Struct, frozen=True):

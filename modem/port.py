@@ -95,6 +95,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
         self.echoed = False  # the modem repeated our words although it was told not to
         self.suspect = False  # it may have restarted: look whether its settings are still there
+        self.heard_at = 0.0  # when the last byte came, monotonic
         self.stale = False  # answers that nobody waits for may still come
         self._turn = threading.Condition()  # guards what follows
         self._splitter = Splitter()
@@ -105,7 +106,6 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self._restarted = False
         self._settled = False  # what comes now is no noise of a start
         self._reason = ""  # why the port is dead
-        self._heard_at = 0.0
 
     def connect(self) -> None:
         """Opens the port and starts to read. PortLost if that is not possible."""
@@ -160,7 +160,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     def _take(self, data: bytes) -> None:
         with self._turn:
-            self._heard_at = time.monotonic()
+            self.heard_at = time.monotonic()
             lines = list(self._splitter.feed(data))
         for line in lines:
             self._handleLineRead(line)
@@ -264,7 +264,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def spell(self, text: str, seconds: float) -> Repeated:
         """Writes `text` without its end, and compares what the modem repeats. PortLost."""
         self._spelling = True
-        silent_since = self._heard_at
+        silent_since = self.heard_at
         try:
             self.put(text)
             with self._turn:
@@ -284,7 +284,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         if said == text:
             return Repeated.EXACTLY
         # A single byte proves that it does repeat: only silence counts as a modem that does not.
-        silent = self._heard_at == silent_since
+        silent = self.heard_at == silent_since
         return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
 
     def _repeated(self, text: str) -> str:
@@ -300,13 +300,12 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         data: str = "",
         answers: tuple[str, ...] = (),
         prompt: bool = False,
-        text: bool = False,
+        closing: str = "",
     ) -> Answer:
         """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
 
-        `data` are written instead, where the rest stands on the line already. With `prompt` the
-        end may be `>`; with `text` the data are the text that was prompted for, and the line that
-        names the reference is answer enough if its OK is lost.
+        `data` are written instead, where the command stands on the line already. With `prompt` the
+        end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
         """
         with self._turn:
             if self._restarted:
@@ -317,17 +316,17 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         try:
             self.put(data or command + "\r")
             with self._turn:
-                self._turn.wait_for(lambda: self._over or (text and self._referred), seconds)
-                if not self._over and text and self._referred:
-                    self._turn.wait_for(lambda: self._over, self._timing.reference_seconds)
+                self._turn.wait_for(lambda: self._over or self._closed(closing), seconds)
+                if not self._over and self._closed(closing):
+                    self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+                    self._ended = self._ended or "OK"
                 return self._result(command)
         finally:
             with self._turn:
                 self._sorter.end()
 
-    @property
-    def _referred(self) -> bool:
-        return any(line.upper().startswith("+CMGS:") for line in self._lines)
+    def _closed(self, by: str) -> bool:
+        return bool(by) and any(line.upper().startswith(by) for line in self._lines)
 
     @property
     def _over(self) -> bool:
@@ -345,10 +344,16 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         raise NoAnswer(command, lines)
 
     def plain(
-        self, command: str, seconds: float, *, answers: tuple[str, ...] = (), data: str = ""
+        self,
+        command: str,
+        seconds: float,
+        *,
+        answers: tuple[str, ...] = (),
+        data: str = "",
+        closing: str = "",
     ) -> tuple[str, ...]:
-        """Asks without regard to what came before. As `ask`."""
-        answer = self.exchange(command, seconds, answers=answers, data=data)
+        """The lines of an answer that ends with OK; otherwise Refused. As `exchange`."""
+        answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
         if answer.final.upper() != "OK":
             raise Refused(command, answer.final, answer.lines)
         return answer.lines
@@ -362,10 +367,10 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         """Until nothing was heard for a moment, at most ten of them."""
         pause = self._timing.resync_pause_seconds
         for _ in range(10):
-            before = self._heard_at
+            before = self.heard_at
             with self._turn:
                 self._turn.wait_for(lambda: not self.alive, pause)
-            if self._heard_at == before:
+            if self.heard_at == before:
                 return
 
 

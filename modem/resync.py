@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modem.trouble import NoAnswer, Refused
+from modem.trouble import NoAnswer, OutOfStep, Refused
 
 # Questions whose answers cannot be taken for one another's; asked after a time-out until two in
 # a row are answered by their own answer (one could be the late answer of the round before).
@@ -22,6 +22,7 @@ class Asked(Protocol):
     """A port, as far as it is needed here."""
 
     stale: bool
+    heard_at: float  # when the last byte came
 
     def escape(self) -> None: ...
     def wait_for_quiet(self) -> None: ...
@@ -31,10 +32,14 @@ class Asked(Protocol):
 def resynchronise(port: Asked, seconds: float) -> None:
     """Leaves a possible prompt and asks until the answers are those of the questions.
 
-    NoAnswer if that does not succeed; PortLost, Restarted.
+    OutOfStep if that does not succeed, after one round where there is silence all the time;
+    PortLost, Restarted.
     """
     fitting = 0
-    for command, prefix in _QUESTIONS * _ROUNDS:
+    before = port.heard_at
+    for number, (command, prefix) in enumerate(_QUESTIONS * _ROUNDS):
+        if number >= len(_QUESTIONS) and port.heard_at == before:
+            break
         if not fitting:
             port.escape()
             port.wait_for_quiet()
@@ -50,4 +55,4 @@ def resynchronise(port: Asked, seconds: float) -> None:
         if fitting == _IN_A_ROW:
             return
     port.stale = True
-    raise NoAnswer("every question of the resynchronisation")
+    raise OutOfStep("every question of the resynchronisation")

@@ -104,8 +104,6 @@ def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
         return _of(faults.words(refused.line)) or _UNKNOWN
     except Spoilt:
         return _SPOILT
-    except NoAnswer as silence:
-        return _taken(silence.lines)
     except PortError:
         return _UNKNOWN
 

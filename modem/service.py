@@ -214,7 +214,8 @@ class Service:
                 self._acknowledge -= 1
                 await self._talk.try_ask("AT+CNMA")
         while self._announced:
-            slot, report = self._announced.popitem()
+            slot = next(iter(self._announced))  # in the order in which they came
+            report = self._announced.pop(slot)
             await self._stores.announced(slot, report=report)
         if self._is_due("stores"):
             await self._stores.look()
@@ -228,8 +229,8 @@ class Service:
         self._board.show(registration=found.stat, roaming=found.roaming)
         if found.can_send:
             self._registered_at = time.monotonic()
-            await self._ready()
-            self._next("standing", timing.idle_poll_seconds)
+            ready = await self._ready()
+            self._next("standing", timing.idle_poll_seconds if ready else timing.owner_poll_seconds)
             return
         if self._denials >= _DENIALS:
             self._board.show(State.DENIED, "the network refuses this SIM")
@@ -241,15 +242,17 @@ class Service:
             self._board.log.warning("no network for long: asking for an automatic choice")
             await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
 
-    async def _ready(self) -> None:
+    async def _ready(self) -> bool:
+        """Whether there is a service centre too; with it, nothing is in the way of sending."""
         identity = self._board.status.identity
         if identity is not None and not identity.smsc:
             found = await settings.smsc(self._talk)
             if not found:
                 self._board.show(State.NO_SMSC, "the SIM names no service centre (SMSC)")
-                return
+                return False
             self._board.show(identity=settings.with_smsc(identity, found))
         self._board.show(State.READY)
+        return True
 
     async def _look_around(self) -> None:
         """What only an idle line is asked; one question at a time, until somebody sends."""

@@ -43,15 +43,16 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 async def message_store(talk: Talk) -> tuple[str, tuple[str, ...]]:
-    """Chooses the stores as soon as the modem can read them: where messages arrive, and all."""
+    """Chooses the stores as soon as the modem knows messages: where they arrive, and all."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
         try:
+            await talk.ask("AT+CMGF=0")  # PDU mode
             offered = answers.stores_offered(await talk.slow("AT+CPMS=?"))
             chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
             await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in chosen))
         except Refused as refused:
-            # CMS 310, 314: the SIM is known and its messages are not, for up to 20 s.
+            # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
             if time.monotonic() >= until:
                 raise Halted(
                     State.SIM_FAILURE, f"no message store: {refused.line}", passing=True
@@ -67,7 +68,6 @@ def _choose(group: Sequence[str]) -> str:
 
 async def make(talk: Talk) -> Settings:
     """Sets what sending and receiving need, and reads it back. `Halted` where it does not hold."""
-    await talk.ask("AT+CMGF=0")
     receives, readable = await message_store(talk)
     await talk.try_ask("AT+CSMS=0")
     service = answers.fields(answers.value(await talk.try_ask("AT+CSMS?") or (), "+CSMS") or "0")

@@ -45,7 +45,9 @@ class Halted(Exception):
 async def state(talk: Talk) -> str:
     """`READY`, `SIM PIN`, … (27.007 8.3), or the modem's error in its own words."""
     try:
-        return answers.pin_state(await talk.slow("AT+CPIN?")) or "no answer"
+        # Some old modules say no OK after it.
+        lines = await talk.ask("AT+CPIN?", talk.timing.slow_command_seconds, closing="+CPIN:")
+        return answers.pin_state(lines) or "no answer"
     except Refused as refused:
         return refused.line
 
@@ -72,8 +74,11 @@ async def iccid(talk: Talk) -> str:
 
 async def _iccid(talk: Talk) -> str:
     for command, prefix in _ICCID:
+        if talk.iccid_command not in ("", command):
+            continue
         lines = await talk.try_ask(command, answers=(prefix,))
         if lines and (found := answers.iccid(lines)):
+            talk.iccid_command = command
             return found
     return ""
 

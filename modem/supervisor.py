@@ -16,7 +16,7 @@ from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import PortError, PortLost, Restarted
+from modem.trouble import OutOfStep, PortError, PortLost, Refused, Restarted
 
 
 class Supervisor:
@@ -69,21 +69,28 @@ class Supervisor:
     async def _live(self) -> None:
         while True:
             try:
-                await self._reset_if_asked()
-                made = await self._up()
-                self._recovered()
-                await self._service.serve(made)
+                await self._life()
             except Again as again:
                 self._log.info("starting the modem up again", reason=str(again))
                 self._board.show(State.STARTING, str(again))
-            except Halted as halted:
-                self._recovered()
-                await self._halt(halted)
             except Restarted as restarted:
                 self._board.count("restart")
                 self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
             except PortError as error:
                 await self._recover(error)
+
+    async def _life(self) -> None:
+        """Up, and in service until something ends that. `Again`, `PortError`."""
+        await self._reset_if_asked()
+        try:
+            made = await self._up()
+            self._recovered()
+            await self._service.serve(made)
+        except Halted as halted:
+            self._recovered()
+            await self._halt(halted)
+        except Refused as refused:
+            await self._halt(Halted(State.STARTING, str(refused), passing=True))
 
     def _recovered(self) -> None:
         self._climb = None
@@ -170,6 +177,9 @@ class Supervisor:
         if self._climb is None:
             port = self._talk.is_open or self._exists()
             self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
+            if isinstance(error, OutOfStep) and Step.RESYNC in self._climb:
+                self._climb.remove(Step.RESYNC)  # that is what has just failed
+                self._board.count(Step.RESYNC.value)
         if not self._climb:
             await self._rest()
             port = self._exists()

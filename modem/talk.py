@@ -42,6 +42,7 @@ class Talk:
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
         self._dialogue: Dialogue | None = None
+        self.iccid_command = ""  # the one of many that this module knows, once it is found
         self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
 
     @property
@@ -113,10 +114,13 @@ class Talk:
         seconds: float | None = None,
         *,
         answers: tuple[str, ...] = (),
+        closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """The answer's lines. Refused, NoAnswer, PortLost, Restarted."""
-        ask = partial(self.dialogue.ask, command, seconds, answers=answers, once=once)
+        """The answer's lines (see `Dialogue.ask`). Refused, NoAnswer, PortLost, Restarted."""
+        ask = partial(
+            self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
+        )
         return await self.run(ask)
 
     async def try_ask(

@@ -24,7 +24,9 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_seconds: float = 5  # the port takes no more bytes (flow control, a dead USB device)
     prompt_seconds: float = 10  # from AT+CMGS to `>`: at once, or not at all
     network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
-    reference_seconds: float = 2  # from +CMGS to its OK: they come together
+    closing_seconds: float = (
+        2  # from the line that says it all (+CMGS) to its OK: they come together
+    )
 
     echo_seconds: float = 2  # until all of it is repeated, where that is looked at: 9600 baud
 
@@ -40,7 +42,6 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim_seconds: float = 30  # a SIM that says "busy" or nothing may still be starting
     sim_poll_seconds: float = 1  # … asked this often, and …
     store_seconds: float = 30  # … its message store may start even later (CMS 310, 314)
-    sms_ready_seconds: float = 15  # from boot chatter to its "SMS Ready", where the module has one
     registration_seconds: float = (
         180  # then we go on searching, but look for what else may be wrong
     )

@@ -33,6 +33,10 @@ class NoAnswer(PortError):
         self.lines = lines
 
 
+class OutOfStep(NoAnswer):
+    """Not even a resynchronisation brings an answer that fits its question."""
+
+
 class Refused(PortError):
     """The modem's answer is an error: `line` in its own words."""
 

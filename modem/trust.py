@@ -35,13 +35,15 @@ class Trust:
         return since is not None and self._clock() - since < self._doubtful_seconds
 
 
-# Operators, callers and USSD texts may be written in any alphabet; nothing else is.
-_ANY_ALPHABET = ("+COPS:", "+CUSD:", "+CNUM:", "+CLIP:", "+CPBR:", "+CSPN:", "+QSPN:")
+# Names and USSD texts may be written in any alphabet, mostly between quotes; nothing else is.
+_ANY_ALPHABET = ("+COPS:", "+CUSD:")
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def foreign_to(line: str) -> bool:
     """Whether `line` has characters that no modem says in such a line."""
-    return not (line.isascii() and line.isprintable()) and not line.startswith(_ANY_ALPHABET)
+    bare = _QUOTED.sub("", line)
+    return not (bare.isascii() and bare.isprintable()) and not line.startswith(_ANY_ALPHABET)
 
 
 def spoilt(line: str) -> bool:

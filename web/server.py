@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from appliance.config import Config, ModemSettings
 from appliance.diary import DIARY
 from appliance.lock import DataInUse
 from appliance.notify import keep_alive, notify
+from appliance.store.database import NewerSchema
 from web import certificate
 from web.app import create
 from web.page.routes import Page
@@ -50,8 +52,10 @@ def run(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
-    except DataInUse as error:
+    except (DataInUse, NewerSchema) as error:
         _give_up(str(error))
+    except sqlite3.DatabaseError as error:
+        _give_up(f"the database in {data} cannot be used: {error}")
 
 
 def _give_up(why: str) -> NoReturn:
@@ -195,7 +199,9 @@ def _set_up_logging() -> None:
             structlog.processors.format_exc_info
             if not terminal
             else structlog.processors.StackInfoRenderer(),
-            structlog.dev.ConsoleRenderer(colors=terminal)
+            structlog.dev.ConsoleRenderer(
+                colors=terminal, exception_formatter=structlog.dev.plain_traceback
+            )
             if terminal
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -42,6 +42,11 @@ class Line(aiosqlite.Connection):
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # not typed there
         return result
+
+    async def end(self) -> None:
+        """Close it if it was opened; one that could not be ends its thread by itself."""
+        if self._connection is not None:
+            await self.close()
 
 
 def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
@@ -81,16 +86,42 @@ class NewerSchema(Exception):
 
 def migrate(connection: sqlite3.Connection) -> int:
     """Bring the schema up to date, one transaction a step. Returns its version. NewerSchema."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     steps = _steps()
+    version = _version(connection)
+    while version < len(steps):
+        # Looked at again under the lock: a command may migrate beside a box that starts.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _version(connection)
+            if version < len(steps):
+                for statement in _statements(steps[version].read_text("utf-8")):
+                    connection.execute(statement)
+                version += 1
+                connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
     if version > len(steps):
-        raise NewerSchema(f"the data has schema {version}, this release knows {len(steps)}")
-    for number, step in enumerate(steps, start=1):
-        if number > version:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{step.read_text('utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
-    return len(steps)
+        raise NewerSchema(
+            f"the data was written by a newer release (schema {version}, this one knows {len(steps)})"
+        )
+    return version
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a migration, one by one: `executescript` would commit in between."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def group(
@@ -155,11 +186,17 @@ class Database:
     async def open(cls, path: Path) -> Database:
         """Open, migrate and start. Raises sqlite3.Error if the file is no database of ours."""
         database = cls(path)
-        await database._writer
-        await database._writer.run(migrate)
-        for reader in database._readers:
-            await reader
-            database._free.put_nowait(reader)
+        try:
+            await database._writer
+            await database._writer.run(migrate)
+            for reader in database._readers:
+                await reader
+                database._free.put_nowait(reader)
+        except BaseException:
+            # A connection's thread that nobody ends keeps the process alive for ever.
+            for line in (database._writer, *database._readers):
+                await line.end()
+            raise
         database._task = asyncio.create_task(database._write_groups(), name="store writer")
         return database
 

@@ -39,13 +39,10 @@ def record(
             messages.step_part(
                 db, part, Step.TAKE, reference=outcome.reference, answered_at=now, open=1
             )
-            messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
-            reports.apply_strays(db, new_ids, sender.sim, job.message, job.number, now)
         case Verdict.UNKNOWN:
             _used(db, rules, sender, job, now)
             _attempted(db, part)
             messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
-            reports.apply_strays(db, new_ids, sender.sim, job.message, job.number, now)
         case Verdict.OWNER if sender.test:
             # A documented number asked for this: its integrator wants to see the failure, and no
             # owner will ever mend a simulated SIM.
@@ -67,7 +64,8 @@ def record(
                 "UPDATE message SET touched = attempts > 0 WHERE id = ?",
                 (job.message,),
             )
-    messages.settle(db, new_ids, job.message, now)
+    messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
+    reports.apply_strays(db, new_ids, sender.sim, now)
 
 
 def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
@@ -130,8 +128,9 @@ def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     for part in rows:
         _attempted(db, part)
         messages.step_part(db, part, Step.LOSE, open=1, answered_at=now)
-        reports.apply_strays(db, new_ids, part["sim"], part["message"], part["number"], now)
         messages.settle(db, new_ids, part["message"], now)
+    for sim in {part["sim"] for part in rows}:
+        reports.apply_strays(db, new_ids, sim, now)
     return len(rows)
 
 

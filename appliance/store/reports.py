@@ -46,9 +46,16 @@ def arrived(
     return _apply(db, new_ids, found, heard.reference, tp_status, discharged_at, now)
 
 
+ANOTHER_S = """
+SELECT m.recipient, p.handed_at FROM part p JOIN message m ON m.id = p.message
+  WHERE p.sim = :sim AND (p.state = 'handed' OR (p.open = 0 AND p.reference = :reference))
+"""
+
+
 def _find(db: Connection, sim: str, heard: Heard) -> Candidate | None:
+    """The hand-over that the report speaks of, if that can be said now."""
     rows = db.execute(CANDIDATES, {"sim": sim, "reference": heard.reference})
-    return matching.match(
+    found = matching.match(
         heard,
         [
             Candidate(
@@ -61,6 +68,17 @@ def _find(db: Connection, sim: str, heard: Heard) -> Candidate | None:
             for r in rows
         ],
     )
+    if found is None or found.reference is not None:
+        return found
+    # A doubt is settled only by a report that cannot be another's: of the part that is on the air
+    # just now (its answer, with its reference, is still to come), or one that comes a second time.
+    others = db.execute(ANOTHER_S, {"sim": sim, "reference": heard.reference}).fetchall()
+    mistakable = any(
+        matching.same_number(r["recipient"], heard.recipient)
+        and matching.near(heard.submitted_at, r["handed_at"])
+        for r in others
+    )
+    return None if mistakable else found
 
 
 def _apply(
@@ -126,27 +144,19 @@ def _apply_to_try(db: Connection, new_ids: Ids, key: int, tp_status: int, now: i
     return message
 
 
-def apply_strays(
-    db: Connection, new_ids: Ids, sim: str, message: int, number: int, now: int
-) -> None:
-    """Reports that came before the answer they belong to. The caller settles the message."""
+def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
+    """After an answer: the reports that came before it find their part, or the doubt they settle."""
     strays = db.execute("SELECT * FROM stray_report WHERE sim = ? ORDER BY id", (sim,)).fetchall()
     for stray in strays:
         heard = Heard(
             stray["reference"], stray["recipient"], stray["submitted_at"], stray["arrived_at"]
         )
         found = _find(db, sim, heard)
-        if found is not None and found.kind == "part" and found.key == (message, number):
-            db.execute("DELETE FROM stray_report WHERE id = ?", (stray["id"],))
-            _apply(
-                db,
-                new_ids,
-                found,
-                stray["reference"],
-                stray["tp_status"],
-                stray["discharged_at"],
-                now,
-            )
+        if found is None:
+            continue
+        db.execute("DELETE FROM stray_report WHERE id = ?", (stray["id"],))
+        told = (stray["reference"], stray["tp_status"], stray["discharged_at"], now)
+        _apply(db, new_ids, found, *told)
 
 
 def forget_strays(db: Connection, before: int) -> list[Row]:

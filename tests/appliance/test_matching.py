@@ -52,6 +52,12 @@ def test_a_part_that_was_never_answered_takes_a_report_that_nobody_else_does() -
     assert match(heard(7), [doubtful, answered]) == answered
 
 
+def test_of_two_doubts_the_one_handed_over_at_that_moment_is_meant() -> None:
+    first, second = part(1, None, T - 10_000), part(2, None, T)
+    assert match(heard(8, T - 9000), [first, second]) == first
+    assert match(heard(8, T + 1000), [first, second]) == second
+
+
 def test_a_report_from_another_time_settles_no_doubt() -> None:
     assert match(heard(8, T + 30 * 60_000), [part(1, None)]) is None
 

@@ -76,6 +76,40 @@ async def test_a_message_of_three_parts_is_delivered_only_when_all_are(stage: St
         assert await stage.status(number) == status
 
 
+async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Stage) -> None:
+    doubtful = await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    sent = await stage.take()
+    job = await stage.must_claim()
+    await stage.report(7, submitted_at=stage.now)  # before the answer that names reference 7
+    assert await stage.status(doubtful) == "queued"
+    await stage.record(job, TAKEN)
+    assert await stage.status(sent) == "delivered"
+    assert (await stage.view(doubtful)).uncertain
+
+
+async def test_a_report_that_comes_twice_settles_no_doubt(stage: Stage) -> None:
+    sent = await stage.take()
+    await stage.record(await stage.must_claim(), TAKEN)
+    await stage.report(7, submitted_at=stage.now)
+    assert await stage.status(sent) == "delivered"
+    doubtful = await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    await stage.report(7, submitted_at=stage.now)
+    assert (await stage.view(doubtful)).uncertain
+
+
+async def test_a_report_kept_during_a_send_settles_the_doubt_it_was_for(stage: Stage) -> None:
+    doubtful = await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    refused = await stage.take()
+    job = await stage.must_claim()
+    await stage.report(200, submitted_at=stage.now)
+    await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))
+    assert await stage.status(doubtful) == "delivered"
+    assert await stage.status(refused) == "failed"
+
+
 async def test_a_part_that_failed_and_arrived_after_all_does_not_unfail_the_others(
     stage: Stage,
 ) -> None:

@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -336,38 +338,51 @@ def available() -> list[type[Gateway]]:
     return [k for k in KINDS if not issubclass(k, Daemon) or shutil.which(k.program)]
 
 
-def measure(folder: Path) -> str:
-    """All of them, one after the other, on the same disk and network."""
-    lines = [
-        "Beside others, as Debian ships them, on the same simulated modem; line idle in milliseconds",
-        "a message (from OK to the next AT+CMGS, and from the prompt to Ctrl-Z)",
-        f"  {'':12} {'ms/part':>8} {'n':>5} {'SMS/s':>8} {'idle p50':>9} {'idle mean':>10}",
-    ]
+def measure(folder: Path) -> Iterator[str]:
+    """All of them, one after the other, on the same disk and network; each line as it is known."""
+    yield "Beside others, as Debian ships them, on the same simulated modem; line idle in milliseconds"
+    yield "a message (from OK to the next AT+CMGS, and from the prompt to Ctrl-Z)"
+    yield f"  {'':12} {'ms/part':>8} {'n':>5} {'SMS/s':>8} {'idle p50':>9} {'idle mean':>10}"
     for latency in LATENCIES_MS:
         for kind in available():
-            quick = kind is Box
-            n = {0: 300 if quick else 15, 50: 200 if quick else 15, 2000: 6}[latency]
-            try:
-                found = pace(kind, folder / f"{kind.name}-{latency}", latency, n)
-            except AssertionError as why:  # the others' figures are worth having all the same
-                lines.append(f"  {kind.name:12} {latency:8} did not finish: {why}")
-                continue
-            lines.append(
-                f"  {found.name:12} {latency:8} {found.n:5} {found.per_second:8.2f} "
-                f"{found.idle:9.2f} {found.idle_mean:10.2f}"
-                + (f"   {found.possible:5.1f} % of the network" if latency else "")
-            )
-    lines.append("From hand-over to AT+CMGS on an idle line, seconds, each sample")
+            yield _tolerant(kind, partial(_pace_line, kind, folder, latency))
+    yield "From hand-over to AT+CMGS on an idle line, seconds, each sample"
     for kind in available():
-        samples = reaction(kind, folder / f"{kind.name}-reaction", 10 if kind is Box else 3)
-        told = " ".join(f"{s:.4f}" if s < 1 else f"{s:.1f}" for s in samples)
-        lines.append(f"  {kind.name:12} {told}")
-    lines.append("Per message, without the start-up, reports included")
+        yield _tolerant(kind, partial(_reaction_line, kind, folder))
+    yield "Per message, without the start-up, reports included"
     for kind in available():
-        spent = cost(kind, folder / f"{kind.name}-cost")
-        syncs = "-" if spent.syncs is None else f"{spent.syncs:.1f}"
-        lines.append(
-            f"  {kind.name:12} {spent.kib:7.1f} KiB to the device, {syncs} syncs, "
-            f"{spent.commands:.1f} AT commands"
-        )
-    return "\n".join(lines)
+        yield _tolerant(kind, partial(_cost_line, kind, folder))
+
+
+def _tolerant(kind: type[Gateway], line_of: Callable[[], str]) -> str:
+    """The others' figures are worth having when one of them does not finish."""
+    try:
+        return line_of()
+    except AssertionError as why:
+        return f"  {kind.name:12} did not finish: {why}"
+
+
+def _pace_line(kind: type[Gateway], folder: Path, latency: int) -> str:
+    quick = kind is Box
+    n = {0: 300 if quick else 15, 50: 200 if quick else 15, 2000: 6}[latency]
+    found = pace(kind, folder / f"{kind.name}-{latency}", latency, n)
+    share = f"   {found.possible:5.1f} % of the network" if latency else ""
+    return (
+        f"  {found.name:12} {latency:8} {found.n:5} {found.per_second:8.2f} "
+        f"{found.idle:9.2f} {found.idle_mean:10.2f}{share}"
+    )
+
+
+def _reaction_line(kind: type[Gateway], folder: Path) -> str:
+    samples = reaction(kind, folder / f"{kind.name}-reaction", 10 if kind is Box else 3)
+    told = " ".join(f"{s:.4f}" if s < 1 else f"{s:.1f}" for s in samples)
+    return f"  {kind.name:12} {told}"
+
+
+def _cost_line(kind: type[Gateway], folder: Path) -> str:
+    spent = cost(kind, folder / f"{kind.name}-cost")
+    syncs = "-" if spent.syncs is None else f"{spent.syncs:.1f}"
+    return (
+        f"  {kind.name:12} {spent.kib:7.1f} KiB to the device, {syncs} syncs, "
+        f"{spent.commands:.1f} AT commands"
+    )

@@ -87,11 +87,13 @@ def _trouble(box: RunningBox) -> None:
         {"probability": 0.04, "status": [0x62, 0x00], "apart": 0.2},
         {"probability": 0.05, "status": [0x30, 0x00], "apart": 0.2},
         {"probability": 0.05, "early": True},
-        {"probability": 0.05, "copies": 2},
+        # Only while TP-MR has not wrapped: it does so after 256 parts, here within seconds and in
+        # life within a quarter of an hour; a second copy could then be an older part's first.
+        {"every": 12, "times": 12, "copies": 2},
         {"probability": 0.03, "status": [0x01]},
         {"probability": 0.05, "recipient": "national", "zero_times": True},
     ):
-        order(box.control, "report", times=None, **words)
+        order(box.control, "report", **{"times": None, **words})
 
 
 def _send(client: Client) -> list[Sent]:

@@ -64,6 +64,9 @@ HEALTHY: tuple[tuple[str, str], ...] = (
 )
 
 
+SENDING = (("AT+CMGS=*", "<prompt>"), ("<text>", "+CMGS: 12\n\nOK"), ("AT+CMGD=*", "OK"))
+
+
 class Scripted:
     """Open it with `with`; give its `path` to whoever wants a modem."""
 
@@ -192,7 +195,7 @@ class Scripted:
 
 
 def transcript(name: str) -> Scripted:
-    """The modem recorded in tests/transcripts/`name`.txt.
+    """The modem recorded in tests/transcripts/`name`.txt; what it lacks is answered in good health.
 
     `> command` begins an exchange and what follows is its answer; what stands before the first
     is what the modem says when it is switched on; `#` begins a comment.
@@ -206,7 +209,14 @@ def transcript(name: str) -> Scripted:
             script.append((line[2:], []))
         else:
             (script[-1][1] if script else boot).append(line)
+    recorded = [(command, "\n".join(answer).strip("\n")) for command, answer in script]
+    known = {command for command, _ in recorded}
+    healthy = [
+        (command, answer)
+        for command, answer in (*HEALTHY, *SENDING)
+        if command not in known and f"{command.partition('=')[0]}=*" not in known
+    ]
     return Scripted(
-        [(command, "\n".join(answer).strip("\n")) for command, answer in script],
+        [*recorded, *healthy],
         boot="\n".join(boot).strip("\n"),
     )

@@ -82,7 +82,10 @@ def test_registration_with_any_number_of_fields(line: str, stat: int | None) -> 
         ((7, None, None), Standing(7, can_send=True, roaming=True)),
         ((3, 3, 3), Standing(3, denied=True)),
         ((2, 0, 4), Standing(2)),
+        ((9, None, None), Standing(9, can_send=True)),
+        ((10, None, None), Standing(10, can_send=True, roaming=True)),
         ((8, None, None), Standing(8)),  # emergency calls only
+        ((11, 11, 11), Standing(11)),  # the same on LTE: seen on an A7670E
         ((None, None, None), Standing(None)),
     ],
 )

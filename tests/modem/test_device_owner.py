@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modem.interface import NetworkTime, State, UssdError, Verdict
+from modem.device import Device
+from modem.interface import Modem, NetworkTime, State, UssdError, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import driven, quick
 
@@ -112,3 +113,8 @@ async def test_stop_in_every_state(tmp_path: Path) -> None:
             await box.left(State.READY)
             await asyncio.wait_for(box.device.stop(), 2)
             assert box.device.status.state is State.STOPPED
+
+
+def test_a_device_is_a_modem_to_the_rest_of_the_box() -> None:
+    implemented: type[Modem] = Device
+    assert implemented is Device

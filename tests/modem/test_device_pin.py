@@ -86,6 +86,17 @@ async def test_a_modem_that_cannot_say_gets_no_pin_from_a_box_that_cannot_rememb
         assert tries(box) == 3
 
 
+async def test_a_modem_that_is_pulled_while_it_waits_for_its_pin(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(pin="4071")) as box:
+        await box.state(State.PIN_REQUIRED)
+        await box.order("unplug", back_after=0.2)
+        await box.state(State.OFFLINE)
+        status = await box.state(State.PIN_REQUIRED)
+        assert "unforeseen" not in status.last_error
+        assert await box.device.enter_pin("4071") == ""
+        await box.ready()
+
+
 async def test_without_a_pin_the_owner_is_asked(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
         status = await box.state(State.PIN_REQUIRED)

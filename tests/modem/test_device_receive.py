@@ -9,7 +9,7 @@ import pytest
 
 from modem import pdu
 from modem.device import Device, Line
-from modem.interface import Received, Slot, State
+from modem.interface import Received, Slot, State, Verdict
 from modem.simulator import Settings
 from modem.stores import HandedOut
 from tests.modem.driven import QUICK, Driven, driven, quick
@@ -74,6 +74,19 @@ async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_pa
         # … and what the module receives goes where it went before.
         await box.order("incoming", text="still here")
         await box.until(lambda: box.messages)
+
+
+async def test_stored_reports_are_looked_for_even_within_a_burst(tmp_path: Path) -> None:
+    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    settings = Settings(personality="ec25", latency=0.002)
+    async with driven(tmp_path, settings, timing=timing, start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        await box.ready()
+        await box.order("fill", store="SR", count=1)  # of which nothing is said
+        async with asyncio.timeout(10):
+            while not box.received:
+                assert (await box.send()).verdict is Verdict.TAKEN
 
 
 async def test_a_stored_report_is_found_without_any_announcement(tmp_path: Path) -> None:

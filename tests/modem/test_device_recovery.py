@@ -10,7 +10,7 @@ import pytest
 from modem.interface import State, Verdict
 from modem.recovery import Means
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import QUICK, attached, driven, quick
+from tests.modem.driven import attached, driven, quick
 
 IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
 
@@ -207,7 +207,3 @@ async def test_the_page_can_follow_every_step(tmp_path: Path) -> None:
         await box.order("hang")
         await box.until(lambda: box.device.status.detail == "recovery: soft_reset")
         assert "no answer" in box.device.status.last_error
-
-
-def test_the_ladder_of_a_test_is_shorter_than_its_patience() -> None:
-    assert QUICK.boot_seconds < 2

@@ -13,9 +13,7 @@ from modem.device import Device, Line
 from modem.interface import State, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import QUICK, driven, part, quick
-from tests.modem.scripted import HEALTHY, Scripted
-
-SENDING = (("AT+CMGS=*", "<prompt>"), ("<text>", "+CMGS: 12\n\nOK"))
+from tests.modem.scripted import HEALTHY, SENDING, Scripted
 
 
 async def up(device: Device) -> None:

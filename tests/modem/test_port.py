@@ -156,7 +156,7 @@ def test_a_prompt_and_its_text() -> None:
 
 def test_a_prompt_that_does_not_come_leaves_nothing_behind() -> None:
     script = [*HEALTHY, ("AT+CMGS=*", "<wait 0.35><prompt>")]
-    with opened(script) as (modem, scripted, _):
+    with opened(script, quick(prompt_seconds=0.2)) as (modem, scripted, _):
         with pytest.raises(NoAnswer):
             modem.prompt("AT+CMGS=19")
         assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from modem.references import References, spoilt_from
-from modem.trust import Trust, spoilt
+from modem.trust import Trust, foreign_to, spoilt
 from tests.modem.torture import BAD_LINE, Damage, torture
 
 
@@ -36,7 +36,7 @@ async def test_garbled_digits_cannot_be_seen_by_anyone_and_harm_no_driver(tmp_pa
 async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) -> None:
     tally = await torture(tmp_path, 200, 5, Damage(split=0.2, delay=0.01))
     assert tally.verdicts == {"taken": 200}
-    assert (tally.lost_reports, tally.wrong_references, tally.tries) == (0, 0, 200)
+    assert (tally.lost_reports, tally.wrong_references) == (0, 0)
     assert tally.faultless
 
 
@@ -59,6 +59,15 @@ def test_trust_comes_back_after_a_time_without_damage() -> None:
 )  # fmt: skip
 def test_the_rest_of_an_ok_gives_the_line_away(line: str, bad: bool) -> None:
     assert spoilt(line) is bad
+
+
+@pytest.mark.parametrize(
+    ("line", "strange"),
+    [("+CSQ: 2\x80,0", True), ("+CS\x11Q: 20,0", True), ('+CIEV: 10,"Téléphonie"', False), ("+CSQ: 20,0", False),
+     ('+CUSD: 0,"Crédit épuisé', False), ("+COPS: 0,0,Télécom", False)],
+)  # fmt: skip
+def test_characters_that_no_modem_says_give_the_line_away(line: str, strange: bool) -> None:
+    assert foreign_to(line) is strange
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 from tests.page.states import STATES, BadState
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 

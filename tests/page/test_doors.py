@@ -11,7 +11,7 @@ import requests
 from tests.box.running import Client, RunningBox
 from tests.page.owner import PASSWORD, Visit
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 OWNED_PAGES = (

@@ -7,7 +7,7 @@ import pytest
 from tests.box.running import Client, RunningBox
 from tests.page.conftest import Open
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 OPEN_PAGES = ("/", "/login")
 OWNED_PAGES = (

@@ -11,7 +11,7 @@ from tests.box.running import RunningBox
 from tests.page.conftest import Open, ready
 from tests.page.owner import PASSWORD
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 OWN = "+33612345678"

@@ -12,8 +12,9 @@ from tests.box.running import Client, RunningBox, eventually
 from tests.page.conftest import ready
 from tests.page.listening import Listener
 from tests.page.owner import Visit
+from web.page.live import STREAMS_MOST
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 MESSAGES = 200
@@ -73,6 +74,12 @@ def test_open_streams_do_not_keep_the_box_from_stopping(new_box: NewBox) -> None
         box.stop()
         assert time.monotonic() - begun < 5, "the streams ended at once"
         assert listener.ended.wait(5)
+
+
+def test_pages_that_were_closed_take_no_place(owned: RunningBox) -> None:
+    for _ in range(STREAMS_MOST + 5):
+        with Listener(owned.url) as listener:
+            assert listener.opened.wait(10)
 
 
 def test_a_stream_of_the_owner_ends_with_the_session(owned: RunningBox) -> None:

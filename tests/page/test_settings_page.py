@@ -13,7 +13,7 @@ from tests.box.running import RunningBox, code, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 NewBox = Callable[..., RunningBox]
 
@@ -184,3 +184,30 @@ def test_a_webhook_is_made_tried_read_up_and_told_again(
     person.press("Remove")
     person.wait_for("No webhook.")
     assert person.console == []
+
+
+def test_a_pin_typed_once_is_enough_after_a_power_cut(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    visit = Visit(box.url)
+    visit.claim()
+    box.simulate(do="sim", iccid="8933019999999999999", pin="4321")
+    box.simulate(do="restart")
+    eventually(lambda: 'name="pin"' in visit.get("/settings/sim").text, "the PIN is asked for")
+    answer = visit.post("/settings/sim/1/pin", {"pin": "4321"}, page="/settings/sim")
+    assert "saved=1" in answer.url
+    for file in box.data.iterdir():
+        assert b"4321" not in file.read_bytes() or file.name == "secret.key", file
+    box.kill()
+    box.start()  # the simulated card of a new start has the PIN that the box would enter
+    ready(box)
+    box.simulate(do="pin", wanted=True)  # a card without the PIN that was kept stays locked now
+    box.simulate(do="restart")
+    eventually(
+        lambda: (
+            box.simulate(do="status")["sim"]["state"] == "READY"
+            and box.simulate(do="status")["starts"] > 1
+        ),
+        "the box has opened the SIM by itself",
+    )
+    ready(box)

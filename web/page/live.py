@@ -44,6 +44,8 @@ class Live:
         """Every stream ends: the box stops."""
         self._closed = True
         self._turn.set()
+        if self._looking is not None:
+            self._looking.cancel()
 
     # --- looking -------------------------------------------------------------------------------------
 

@@ -1,0 +1,37 @@
+"""PINs typed on the page, kept so that the box comes back by itself after a power cut."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from appliance.box import Box
+from appliance.config import ModemSettings
+from appliance.store import owner as table
+from appliance.vault import LostKey
+
+log = structlog.get_logger(__name__)
+
+
+class Pins:
+    """By port, encrypted under the key that no backup holds. The modem's own guard decides on trying."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    async def remember(self, port: str, pin: str) -> None:
+        """This PIN has just opened the SIM."""
+        await self._box.db.write(table.keep, f"pin {port}", self._box.vault.encrypt(pin))
+
+    async def completed(self, modem: ModemSettings) -> ModemSettings:
+        """A modem's settings with the PIN typed on the page, where the configuration has none."""
+        if modem.pin:
+            return modem
+        kept = await self._box.db.read(table.setting, f"pin {modem.port}", bytes)
+        if kept is None:
+            return modem
+        try:
+            return msgspec.structs.replace(modem, pin=self._box.vault.decrypt(kept))
+        except LostKey:  # a restored backup: the owner types it again
+            log.warning("kept_pin_unreadable", port=modem.port)
+            return modem

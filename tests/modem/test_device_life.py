@@ -1,0 +1,127 @@
+"""A long life: restarts, hangs and absences at random moments, and what became of every message."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from modem.interface import Outcome, State, Verdict
+from modem.simulator import Settings
+from tests.modem.driven import Driven, driven, part, quick
+
+RESTARTS = 200
+TIMING = quick(
+    boot_seconds=2.0,
+    probe_seconds=0.02,
+    network_seconds=0.4,
+    prompt_seconds=0.3,
+    command_seconds=0.4,
+    slow_command_seconds=0.4,
+    resync_seconds=0.1,
+    resync_pause_seconds=0.003,
+    backoff_longest_seconds=0.05,
+)
+
+
+async def keep_sending(box: Driven, outcomes: dict[str, Outcome], done: asyncio.Event) -> None:
+    """Message after message; again after a refusal, never after a doubt, as the gateway does."""
+    number = 0
+    while not done.is_set():
+        number += 1
+        text = f"message {number}"
+        while True:
+            if box.device.status.state is not State.READY:
+                await asyncio.sleep(0.002)
+                continue
+            outcome = await box.device.send(part(text))
+            if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
+                outcomes[text] = outcome
+                break
+            await asyncio.sleep(0.002)
+
+
+def compare(box: Driven, outcomes: dict[str, Outcome]) -> None:
+    """The journal is the truth: what was claimed of each message must agree with it."""
+    received: dict[str, list[int]] = {}
+    for line in box.journal():
+        received.setdefault(line["text"], []).append(line["reference"])
+    assert set(received) <= set(outcomes)
+    for text, outcome in outcomes.items():
+        references = received.get(text, [])
+        assert len(references) <= 1, f"{text} went out twice: {outcome}"
+        if outcome.verdict is Verdict.TAKEN:
+            assert references == [outcome.reference], text
+        else:
+            assert outcome.verdict is Verdict.UNKNOWN, (text, outcome)
+
+
+@pytest.mark.parametrize("personality", ["sim7600", "quiet"])
+async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personality: str) -> None:
+    """One module says RDY when it starts, the other says nothing at all."""
+    chance = random.Random(200)
+    outcomes: dict[str, Outcome] = {}
+    done = asyncio.Event()
+    restarts = RESTARTS if personality == "sim7600" else RESTARTS // 4
+    settings = Settings(personality=personality, latency=0.005, latency_jitter=0.005)
+    async with driven(tmp_path, settings, timing=TIMING) as box:
+        await box.ready()
+        sending = asyncio.create_task(keep_sending(box, outcomes, done))
+        for _ in range(restarts):
+            await asyncio.sleep(chance.uniform(0, 0.25))
+            await box.order("restart", seconds=chance.choice([0, 0, 0.02]))
+        await asyncio.sleep(0.1)
+        await box.left(State.READY) if box.device.status.state is not State.READY else None
+        await box.ready()
+        done.set()
+        async with asyncio.timeout(20):
+            await sending
+        # One or the other came while it was without power anyway.
+        assert box.simulator.equipment.starts > restarts * 0.9
+        compare(box, outcomes)
+        counts = [outcome.verdict for outcome in outcomes.values()]
+        assert counts.count(Verdict.TAKEN) > restarts
+        # The last one shows that everything is set up again: its report comes.
+        before = len(box.reports)
+        assert (await box.send("the end")).verdict is Verdict.TAKEN
+        await box.reported(before + 1)
+
+
+async def test_a_day_of_everything(tmp_path: Path) -> None:
+    """Unplugged, hung, silent, without network, without a SIM: in any order, while sending."""
+    chance = random.Random(24)
+    outcomes: dict[str, Outcome] = {}
+    done = asyncio.Event()
+    settings = Settings(latency=0.005, latency_jitter=0.005)
+    async with driven(tmp_path, settings, timing=TIMING) as box:
+        await box.ready()
+        sending = asyncio.create_task(keep_sending(box, outcomes, done))
+        for _ in range(40):
+            await asyncio.sleep(chance.uniform(0, 0.3))
+            match chance.randrange(6):
+                case 0:
+                    await box.order("unplug", back_after=0.1)
+                case 1:
+                    await box.order("hang")
+                    await asyncio.sleep(0.3)
+                    await box.order("restart")
+                case 2:
+                    await box.order("registration", stat=2)
+                    await asyncio.sleep(0.2)
+                    await box.order("registration", stat=1)
+                case 3:
+                    await box.order("answer", command="*", silent=True, times=2)
+                case 4:
+                    await box.order("sim", present=False)
+                    await asyncio.sleep(0.2)
+                    await box.order("sim", present=True)
+                case 5:
+                    await box.order("send", at="taken", silent=True)
+        async with asyncio.timeout(60):
+            while len(outcomes) < 100 or box.device.status.state is not State.READY:
+                await asyncio.sleep(0.01)
+            done.set()
+            await sending
+        compare(box, outcomes)
