@@ -29,7 +29,7 @@ from tests.receiver import Receiver, Told
 
 START = 1_800_000_000_000
 SCOPE, TEST_SCOPE, OTHER_SCOPE = 2, 3, 4
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 ALL: tuple[WebhookEvent, ...] = ("sms.sent", "sms.delivered", "sms.failed", "sms.received")
 
 

@@ -89,7 +89,9 @@ class Lives:
             body = {"to": to, "message": text, "on_uncertain": "resend" if resend else "fail"}
             try:
                 answer = client.post("/sms/send", body)
-            except requests.ConnectionError:
+            except (
+                requests.RequestException
+            ):  # refused, cut off, or cut off in the middle of the answer
                 self.posted[number] = Posted(text, to, resend, None)
                 return
             assert answer.status_code == 202, answer.text
