@@ -158,10 +158,11 @@ def device_trees() -> Path:
         partial = build.BUILD / "trees.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
         unpack = ["tar", "-x", "-C", str(partial), "--wildcards", "*/broadcom/*.dtb"]
-        subprocess.run(unpack, stdin=packed.stdout, check=True)
-        packed.wait()
+        with subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE
+        ) as packed:
+            subprocess.run(unpack, stdin=packed.stdout, check=True)
         partial.rename(folder)
     return next(folder.glob("usr/lib/linux-image-*/broadcom"))
 

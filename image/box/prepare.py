@@ -10,6 +10,7 @@ import contextlib
 import grp
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -167,6 +168,19 @@ def network(wishes: w.Wishes, run: Path) -> None:
         drop_in.write_text(f"[Time]\nNTP={' '.join(wishes.ntp)}\n")
 
 
+def ballast(file: Path, *, size: int = 16 << 20, room: int | None = None) -> None:
+    """Space kept back for a card that is full: SQLite cannot even open a database without some.
+
+    Thrown off at a start with less than 4 MiB to spare, taken aboard again when there is plenty.
+    """
+    free = shutil.disk_usage(file.parent).free if room is None else room
+    if free < 4 << 20:
+        file.unlink(missing_ok=True)
+    elif free > 4 * size and not file.exists():
+        with file.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+
+
 def choose_slot(places: Places) -> State:
     """The slot to run. A trial that is found here was cut off by a power cut: undone."""
     state = read_state(places.state)
@@ -230,6 +244,7 @@ def main() -> None:
     ):
         subprocess.run(["systemctl", "start", "--no-block", unit], check=True)
     choose_slot(places)
+    ballast(keep.data / "system/ballast")
 
 
 if __name__ == "__main__":

@@ -157,3 +157,13 @@ def test_a_slot_that_is_gone_leaves_what_the_card_came_with(places: Places) -> N
     write_state(places.state, State(current="b"))
     prepare.choose_slot(places)
     assert (places.run / "app").resolve() == places.built_in
+
+
+def test_a_full_card_throws_its_ballast_off_and_takes_it_aboard_again(tmp_path: Path) -> None:
+    file = tmp_path / "ballast"
+    prepare.ballast(file, size=4096, room=64 << 20)
+    assert file.stat().st_blocks * 512 >= 4096
+    prepare.ballast(file, size=4096, room=1 << 20)
+    assert not file.exists()
+    prepare.ballast(file, size=16 << 20, room=20 << 20)
+    assert not file.exists()
