@@ -308,6 +308,19 @@ def reference(lines: Lines) -> int | None:
     return number if number is not None and number < 256 else None
 
 
+def urc_port(lines: Lines, device: str) -> str:
+    """Where a Quectel module should say what nobody asked (`AT+QURCCFG="urcport"`): it does so on
+    one port only. "" where that is the one we have open, or cannot be told."""
+    found = fields(value(lines, "+QURCCFG") or "")
+    current = _unquoted(found[1]) if len(found) > 1 else ""
+    name = device.rpartition("/")[2]
+    if name.startswith(("ttyAMA", "ttyS", "serial")) and current not in ("", "uart1", "all"):
+        return "uart1"
+    if name.startswith(("ttyUSB", "ttyACM")) and current == "uart1":
+        return "usbat"
+    return ""
+
+
 # Who is who (27.007 5, 8)
 
 

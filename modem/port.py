@@ -67,14 +67,17 @@ def ours(what: str) -> Iterator[None]:
         raise NoAnswer(what) from error
 
 
-def find(path: str) -> str:
-    """The port that `path` (a name, or a pattern) stands for now, or PortLost."""
+def find(path: str, turn: int = 0) -> str:
+    """The port that `path` (a name, or a pattern) stands for now, or PortLost.
+
+    One USB modem has several ports, of which one or two answer AT: another `turn`, another port.
+    """
     if not glob.has_magic(path):
         return path
     found = sorted(glob.glob(path))  # noqa: PTH207 - patterns are absolute, pathlib refuses those
     if not found:
         raise PortLost(f"no port like {path}")
-    return found[0]
+    return found[turn % len(found)]
 
 
 class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -72,6 +73,7 @@ async def make(talk: Talk) -> Settings:
     await talk.try_ask("AT+CSMS=0")
     service = answers.fields(answers.value(await talk.try_ask("AT+CSMS?") or (), "+CSMS") or "0")
     reports = await _indications(talk)
+    await _hear_everything(talk)
     for wish in _WISHES:
         await talk.try_ask(wish)
     if (mode := answers.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
@@ -79,6 +81,14 @@ async def make(talk: Talk) -> Settings:
             State.STARTING, f"the modem does not stay in PDU mode (+CMGF: {mode})", passing=True
         )
     return Settings(receives, readable, reports, acknowledges=service[0] == "1")
+
+
+async def _hear_everything(talk: Talk) -> None:
+    """A Quectel module says what nobody asked on one of its ports: let it be ours."""
+    lines = await talk.try_ask('AT+QURCCFG="urcport"') or ()
+    if wanted := answers.urc_port(lines, str(Path(talk.port.port).resolve())):
+        talk.log.info("what the modem says by itself was sent to another port", now=wanted)
+        await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
 
 
 async def _indications(talk: Talk) -> str:

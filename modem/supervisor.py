@@ -16,7 +16,7 @@ from modem.service import Again, Service
 from modem.sim import Halted, Sim
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import OutOfStep, PortError, PortLost, Refused, Restarted
+from modem.trouble import NoAnswer, OutOfStep, PortError, PortLost, Refused, Restarted
 
 
 class Supervisor:
@@ -103,7 +103,12 @@ class Supervisor:
             await self._open()
         if self._board.status.state is State.OFFLINE:
             self._board.show(State.STARTING, "waiting for the modem to answer")
-        await startup.wake(self._talk)
+        try:
+            await startup.wake(self._talk)
+        except NoAnswer:
+            if not self._heard:
+                self._talk.try_another()
+            raise
         self._heard = True
         self._board.show(State.STARTING, "the modem answers")
         await startup.known_state(self._talk)

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
+import msgspec
+
 from modem.dialogue import Dialogue
 from modem.lines import Heard
-from modem.port import Modem
+from modem.port import Modem, find
 from modem.timing import Line, Timing
 from modem.trouble import Log, PortLost, Refused
 from modem.trust import Trust
@@ -42,6 +44,7 @@ class Talk:
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
         self._dialogue: Dialogue | None = None
+        self._turn = 0  # which of the ports that fit a pattern
         self.iccid_command = ""  # the one of many that this module knows, once it is found
         self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
 
@@ -73,8 +76,9 @@ class Talk:
     async def open(self) -> None:
         """Opens the port anew. PortLost."""
         await self.close()
+        path = find(self.line.path, self._turn)
         port = Modem(
-            self.line,
+            msgspec.structs.replace(self.line, path=path),
             self.timing,
             hear=self._across(self._hear),
             lost=self._across(self._lost),
@@ -83,6 +87,10 @@ class Talk:
         )
         await self.run(port.connect)
         self._dialogue = Dialogue(port, self.timing, self.log)
+
+    def try_another(self) -> None:
+        """This port does not answer AT: next time the next one that fits the pattern."""
+        self._turn += 1
 
     async def close(self) -> None:
         """Closes the port, after what is being asked; an open send is not cut off."""

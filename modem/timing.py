@@ -24,9 +24,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_seconds: float = 5  # the port takes no more bytes (flow control, a dead USB device)
     prompt_seconds: float = 10  # from AT+CMGS to `>`: at once, or not at all
     network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
-    closing_seconds: float = (
-        2  # from the line that says it all (+CMGS) to its OK: they come together
-    )
+    closing_seconds: float = 2  # from the line that says it all (+CMGS) to its OK
 
     echo_seconds: float = 2  # until all of it is repeated, where that is looked at: 9600 baud
 

@@ -197,6 +197,24 @@ def test_the_reference_of_a_sent_part(line: str, reference: int | None) -> None:
     assert answers.reference([line]) == reference
 
 
+@pytest.mark.parametrize(
+    ("line", "device", "wanted"),
+    [
+        ('+QURCCFG: "urcport","usbat"', "/dev/ttyAMA0", "uart1"),
+        ('+QURCCFG: "urcport","uart1"', "/dev/ttyAMA0", ""),
+        ('+QURCCFG: "urcport","uart1"', "/dev/ttyUSB2", "usbat"),
+        ('+QURCCFG: "urcport","usbmodem"', "/dev/ttyUSB3", ""),  # which of the two, nobody knows
+        ('+QURCCFG: "urcport","all"', "/dev/ttyS0", ""),
+        ('+QURCCFG: "urcport","usbat"', "/dev/pts/3", ""),
+        ("", "/dev/ttyAMA0", ""),
+    ],
+)
+def test_what_a_module_says_by_itself_must_come_on_the_port_we_have(
+    line: str, device: str, wanted: str
+) -> None:
+    assert answers.urc_port([line], device) == wanted
+
+
 def test_identity() -> None:
     assert answers.imei(["+CGSN: 867322030000017"]) == "867322030000017"
     assert answers.imei(["AT+CGSN"]) == ""

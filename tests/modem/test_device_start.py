@@ -214,6 +214,19 @@ async def test_a_port_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> Non
     await simulator.stop()
 
 
+async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_path: Path) -> None:
+    deaf: list[tuple[str, str]] = [("*", "<silence>")]
+    with Scripted(deaf) as diagnostics, Scripted(HEALTHY) as modem:
+        (tmp_path / "usb-EC25-if01").symlink_to(diagnostics.path)
+        (tmp_path / "usb-EC25-if02").symlink_to(modem.path)
+        device = Device(Line(str(tmp_path / "usb-EC25-*")), timing=quick(boot_seconds=0.4))
+        await device.start()
+        async with asyncio.timeout(20):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        await device.stop()
+
+
 async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
     with Scripted(HEALTHY) as modem:
         (tmp_path / "usb-Quectel_EC25-if02-port0").symlink_to(modem.path)
