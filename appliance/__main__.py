@@ -5,48 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
+import os
+import sqlite3
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 import structlog
 
-from appliance import __version__, doctor, ids, rules
+from appliance import __version__, doctor, rules
 from appliance import backup as backups
 from appliance import config as settings
+from appliance.client_command import client, key
+from appliance.command import DATABASE, data_option, ended, store
 from appliance.config import Config, ConfigError, ModemSettings
-from appliance.interface import Permissions
+from appliance.device_command import device
 from appliance.lock import DataInUse, DataLock
 from appliance.refusals import Refusal
-from appliance.rules import timestamp
-from appliance.store import archive, clients, owner
-from appliance.store.database import beside, schema_version
+from appliance.store import owner
+from appliance.store.database import NewerSchema, StorageFull, schema_version
 from appliance.update_command import update
 from modem import look
 from modem.pin import FilePinMemory
 from modem.simulator.command import simulate
-
-T = TypeVar("T")
-DATABASE = "zimbox.db"
-PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")  # of a number in E.164
-ERASE_STEP = 500
-
-
-def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        default=Path("zimbox-data"),
-        envvar="ZIMBOX_DATA",
-        show_default=True,
-        help="Folder with everything the box keeps.",
-    )(command)
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,27 +52,24 @@ def load(data: Path, file: Path | None) -> Config:
         raise click.UsageError(str(error)) from None
 
 
-def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Work on the store, beside a running box or without one. A new data folder is no secret."""
-    if not (data / DATABASE).exists():
-        click.echo(f"There was no box in {data}: a new one is made.", err=True)
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return beside(data / DATABASE, work)
+class Plainly(click.Group):
+    """Says in one line what the machine or the data refused, where Python would show its stack."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from None
+        except (sqlite3.Error, StorageFull) as error:
+            raise click.ClickException(f"the database cannot be used: {error}") from None
+        except NewerSchema as error:
+            raise click.ClickException(str(error)) from None
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def number(kind: str, text: str) -> int:
-    """The number in `client_1`, or plain `1`. A usage error for anything else."""
-    found = ids.parse_decimal(kind, text if text.startswith(kind) else f"{kind}_{text}")
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no {kind}; write {kind}_1 or 1")
-    return found
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Plainly, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zimbox")
 def main() -> None:
     """ZimBox: an SMS gateway in a box."""
@@ -96,6 +77,9 @@ def main() -> None:
 
 main.add_command(simulate)
 main.add_command(update)
+main.add_command(client)
+main.add_command(device)
+main.add_command(key)
 
 
 # --- serve -----------------------------------------------------------------------------------------
@@ -125,227 +109,33 @@ def serve(
     """Serve the API and drive the modems, until SIGTERM or Ctrl-C."""
     from web.server import run
 
-    config = load(data, file)
-    attached = [modem(text, config) for text in modems] or config.modem
-    run(
-        data,
-        config,
-        listen or config.server.listen,
-        attached,
-        sim_journal=sim_journal,
-        sim_control=sim_control,
-    )
+    try:
+        with backups.on_trial(data):
+            config = load(data, file)
+            attached = [modem(text, config) for text in modems] or config.modem
+            again = run(
+                data,
+                config,
+                listen or config.server.listen,
+                attached,
+                sim_journal=sim_journal,
+                sim_control=sim_control,
+            )
+    except DataInUse as error:
+        raise click.ClickException(str(error)) from None
+    if again:  # as it was started, in the same process: whoever watches it sees no end
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def modem(text: str, config: Config) -> ModemSettings:
     """`DEVICE[@BAUD]` with the settings the configuration has for that port."""
     port, _, baud = text.rpartition("@") if "@" in text else (text, "", "0")
+    if not port:
+        raise click.BadParameter(f"{text!r}: give sim or a DEVICE[@BAUD]", param_hint="--modem")
     if not baud.isascii() or not baud.isdigit():
         raise click.BadParameter(f"{text!r}: after @ comes a speed such as 115200, or nothing")
     known = next((m for m in config.modem if m.port == port), ModemSettings(port=port))
     return msgspec.structs.replace(known, baud=int(baud)) if int(baud) else known
-
-
-# --- clients and keys --------------------------------------------------------------------------------
-
-
-@main.group()
-def client() -> None:
-    """Clients of the API: create, list, disable, enable, delete."""
-
-
-@client.command("create")
-@data_option
-@click.option("--name", default="", help="For people.")
-@click.option("--json", "as_json", is_flag=True)
-def client_create(data: Path, name: str, as_json: bool) -> None:
-    """Make a client; its signing secret is shown this once."""
-    made = store(data, lambda db: clients.add_client(db, name, now_ms()))
-    told = {
-        "client_id": f"client_{made.id}",
-        "name": made.name,
-        "signing_secret": made.signing_secret,
-    }
-    tell(told, as_json)
-
-
-@client.command("list")
-@data_option
-@click.option("--json", "as_json", is_flag=True)
-def client_list(data: Path, as_json: bool) -> None:
-    """All clients."""
-    rows = store(data, clients.clients)
-    table = [
-        {
-            "client_id": f"client_{r['id']}",
-            "name": r["name"],
-            "created_at": when(r["created_at"]),
-            "disabled_at": when(r["disabled_at"]),
-        }
-        for r in rows
-    ]
-    tell(table, as_json)
-
-
-@client.command("disable")
-@data_option
-@click.argument("client_id")
-def client_disable(data: Path, client_id: str) -> None:
-    """Refuse its keys and hold back what it queued."""
-    done = store(data, lambda db: clients.disable(db, number("client", client_id), now_ms()))
-    ended(done, "disabled", f"{client_id} does not exist or is disabled already")
-
-
-@client.command("enable")
-@data_option
-@click.argument("client_id")
-def client_enable(data: Path, client_id: str) -> None:
-    """Take a disabled client back; what waited goes on."""
-    done = store(data, lambda db: clients.enable(db, number("client", client_id)))
-    ended(done, "enabled", f"{client_id} does not exist or is not disabled")
-
-
-@client.command("delete")
-@data_option
-@click.argument("client_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def client_delete(data: Path, client_id: str, yes: bool) -> None:
-    """Erase its texts and numbers and revoke its keys; its counts stay."""
-    key = number("client", client_id)
-    if not yes:
-        click.confirm(f"Erase all messages of {client_id}? This cannot be undone", abort=True)
-    done = store(data, lambda db: clients.erase(db, key, now_ms()))
-    while done and store(data, lambda db: archive.erase_step(db, key, ERASE_STEP)):
-        pass
-    ended(done, "deleted", f"{client_id} does not exist")
-
-
-@client.command("secret")
-@data_option
-@click.argument("client_id")
-def client_secret(data: Path, client_id: str) -> None:
-    """Replace its signing secret; the new one is shown this once."""
-    secret = store(data, lambda db: clients.replace_signing_secret(db, number("client", client_id)))
-    ended(secret is not None, secret or "", f"{client_id} does not exist")
-
-
-@main.group()
-def key() -> None:
-    """API keys: create, list, revoke. Works beside a running box."""
-
-
-@key.command("create")
-@data_option
-@click.option(
-    "--client", "client_id", help="Whose; default: the first client, made if there is none."
-)
-@click.option(
-    "--test", is_flag=True, help="A zs_test_ key: ends at a simulated modem, never on the air."
-)
-@click.option("--name", default="", help="For people.")
-@click.option("--expires-days", type=click.IntRange(1), help="Days until it expires.")
-@click.option("--send-only", is_flag=True)
-@click.option("--read-only", is_flag=True)
-@click.option(
-    "--prefix", "prefixes", multiple=True, help="Only numbers that begin so (+33); repeatable."
-)
-@click.option("--short-codes", is_flag=True, help="Also short codes (3 to 8 digits).")
-@click.option("--daily-cap", type=click.IntRange(1), help="Messages a day at the most.")
-@click.option("--json", "as_json", is_flag=True)
-def key_create(
-    data: Path,
-    client_id: str | None,
-    test: bool,
-    name: str,
-    expires_days: int | None,
-    send_only: bool,
-    read_only: bool,
-    prefixes: Sequence[str],
-    short_codes: bool,
-    daily_cap: int | None,
-    as_json: bool,
-) -> None:
-    """Make a key; it is shown this once."""
-    if send_only and read_only:
-        raise click.UsageError("--send-only and --read-only exclude each other")
-    for prefix in prefixes:  # one without + would be a key that may write to nobody
-        if not PREFIX.fullmatch(prefix):
-            raise click.BadParameter(
-                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
-            )
-    permissions = Permissions(
-        send=not read_only,
-        read=not send_only,
-        short_codes=short_codes,
-        prefixes=tuple(prefixes),
-        daily_cap=daily_cap,
-    )
-    wanted = number("client", client_id) if client_id else None
-    now = now_ms()
-    expires_at = now + expires_days * 86_400_000 if expires_days else None
-
-    def work(db: Connection) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        existing = clients.clients(db)
-        if wanted is not None:
-            owner = wanted if clients.client(db, wanted) else None
-        elif existing:
-            owner = existing[0]["id"]
-        else:
-            made = clients.add_client(db, "default", now)
-            owner, told["signing_secret"] = made.id, made.signing_secret
-        if owner is None:
-            raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
-        new = clients.add_key(
-            db, owner, now, test=test, name=name, expires_at=expires_at, permissions=permissions
-        )
-        return {
-            "client_id": f"client_{owner}",
-            "api_key": new.key,
-            "key_id": new.id,
-            "mode": "test" if test else "live",
-            **told,
-        }
-
-    tell(store(data, work), as_json)
-
-
-@key.command("list")
-@data_option
-@click.option("--client", "client_id")
-@click.option("--json", "as_json", is_flag=True)
-def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
-    """All keys, by their last four characters."""
-    wanted = number("client", client_id) if client_id else None
-    rows = store(data, lambda db: clients.keys(db, wanted))
-    table = [
-        {
-            "key_id": r["id"],
-            "client_id": f"client_{r['client']}",
-            "mode": "test" if r["test"] else "live",
-            "key": f"…{r['hint']}",
-            "name": r["name"],
-            "created_at": when(r["created_at"]),
-            "last_used_at": when(r["last_used_at"]),
-            "expires_at": when(r["expires_at"]),
-            "revoked_at": when(r["revoked_at"]),
-            "narrowing": json.loads(r["narrowing"]),
-        }
-        for r in rows
-    ]
-    tell(table, as_json)
-
-
-@key.command("revoke")
-@data_option
-@click.argument("key_id", type=int)
-@click.option(
-    "--cancel-queued", is_flag=True, help="Cancel what it queued and nobody handed over yet."
-)
-def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
-    """Refuse this key from now on."""
-    done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
-    ended(done, "revoked", f"key {key_id} does not exist or is revoked already")
 
 
 # --- backup ------------------------------------------------------------------------------------------
@@ -371,10 +161,10 @@ def restore(data: Path, file: Path) -> None:
     lock = DataLock(data)
     try:
         lock.take()
-        backups.restore(file, data, schema_version())
+        aside = backups.restore(file, data, schema_version())
     except (DataInUse, backups.BackupError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{file} restored; what was there lies in {data}/before-restore-…")
+    click.echo(f"{file} restored; what was there lies in {aside}")
 
 
 # --- doctor ------------------------------------------------------------------------------------------
@@ -456,30 +246,6 @@ def config_group() -> None:
 def config_show(data: Path, file: Path | None) -> None:
     """The settings in force, as TOML."""
     click.echo(settings.show(load(data, file)), nl=False)
-
-
-# --- telling -----------------------------------------------------------------------------------------
-
-
-def when(milliseconds: int | None) -> str | None:
-    return timestamp(milliseconds)
-
-
-def tell(what: Any, as_json: bool) -> None:
-    """JSON for programs, lines for people."""
-    if as_json:
-        click.echo(json.dumps(what))
-        return
-    for row in what if isinstance(what, list) else [what]:
-        click.echo(
-            "  ".join(f"{name}: {value}" for name, value in row.items() if value not in (None, ""))
-        )
-
-
-def ended(done: bool, good: str, bad: str) -> None:
-    click.echo(good if done else bad, err=not done)
-    if not done:
-        sys.exit(1)
 
 
 if __name__ == "__main__":

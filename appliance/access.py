@@ -85,7 +85,6 @@ class Access:
         self._throttle = Throttle(box.clock.monotonic())
         self._one_hash = asyncio.Lock()  # two at once would take a small board's memory
         self._started = box.clock.monotonic()
-        self._secret = secrets.token_bytes(32)
         self.claimed = False
         self.setup_code = ""  # while nobody has claimed the box
 
@@ -139,7 +138,7 @@ class Access:
         """
         window = self._box.config.page.claim_window_minutes * 60
         late = self._box.clock.monotonic() - self._started > window
-        return late or not on_the_lan(address) or not is_a_name_of_the_lan(host)
+        return late or not near(address, host)
 
     async def claim(self, password: str, code: str, address: str, host: str) -> None:
         """Set the first password. Raises Denied."""
@@ -219,24 +218,30 @@ class Access:
             return False
         now = self._box.clock.now()
         if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
-            await self._box.db.write(table.end_session, token)
+            await self._box.db.note(table.end_session, token)
             return False
         if abs(now - seen[1]) > SESSION_SEEN_EVERY_MS:
-            await self._box.db.write(table.see_session, token, now)
+            await self._box.db.note(table.see_session, token, now)
         return True
 
     async def end_session(self, token: str) -> None:
         await self._box.db.write(table.end_session, token)
 
     def form_token(self, cookie: str) -> str:
-        """What a form of whoever has this cookie must carry: another site cannot know it."""
-        return hmac.new(self._secret, cookie.encode(), "sha256").hexdigest()
+        """What a form of whoever has this cookie must carry: another site cannot know it.
+
+        The cookie is the secret, so a page left open over a restart of the box is not too old.
+        """
+        return hmac.new(cookie.encode(), b"form", "sha256").hexdigest()
 
     def form_is_ours(self, cookie: str, token: str) -> bool:
-        return bool(cookie) and hmac.compare_digest(self.form_token(cookie), token)
+        return bool(cookie) and hmac.compare_digest(
+            self.form_token(cookie).encode(), token.encode()
+        )
 
 
-LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".box")
+# Names that nobody can register. `.box` is a public domain; of it only the Fritz!Box's own is a LAN's.
+LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 
 
 def is_a_name_of_the_lan(host: str) -> bool:
@@ -248,6 +253,11 @@ def is_a_name_of_the_lan(host: str) -> bool:
     except ValueError:
         return "." not in name or name.endswith(LOCAL_ENDINGS)
     return True
+
+
+def near(address: str, host: str) -> bool:
+    """Whether somebody on the LAN asks, and for this box: not a page elsewhere that points its name here."""
+    return on_the_lan(address) and is_a_name_of_the_lan(host)
 
 
 def on_the_lan(address: str) -> bool:

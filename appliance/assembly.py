@@ -9,14 +9,14 @@ from pathlib import Path
 
 import structlog
 
+from appliance.attached import Attached
 from appliance.balance import Balances
 from appliance.box import Box
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, ModemSettings
-from appliance.devices import Attached, Devices
+from appliance.devices import Devices
 from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
-from appliance.ids import LONG_SHIFT
 from appliance.inbox import Inbox
 from appliance.intake import Intake
 from appliance.lock import DataLock
@@ -25,6 +25,7 @@ from appliance.owner import Owner
 from appliance.store import archive, outcomes
 from appliance.store.database import Database
 from appliance.supervision import forever
+from appliance.timekeeping import Timekeeper
 from appliance.vault import Vault
 from appliance.webhooks import Webhooks
 
@@ -55,27 +56,25 @@ class Assembly:
         self._legs: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
+        self._timekeeper = Timekeeper(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
+        self.devices.told_time = self._timekeeper.hear
 
     @classmethod
     async def build(cls, data: Path, config: Config, clock: Clock | None = None) -> Assembly:
-        """Open the data folder. Raises DataInUse, sqlite3.Error."""
+        """Open the data folder. Raises DataInUse, BadKey, sqlite3.Error, OSError."""
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = DataLock(data)
         lock.take()
-        try:
+        async with contextlib.AsyncExitStack() as opened:
+            opened.callback(lock.release)
+            vault = Vault(data / VAULT)
             db = await Database.open(data / DATABASE)
-        except BaseException:
-            lock.release()
-            raise
-        new_ids = await db.read(archive.marks)
-        box = Box(
-            config,
-            clock or SystemClock(config.clock.trust, new_ids.marks[0] >> LONG_SHIFT),
-            db,
-            new_ids,
-            Vault(data / VAULT),
-        )
-        return cls(box, lock)
+            opened.push_async_callback(db.close)  # its threads would keep the process alive
+            new_ids = await db.read(archive.marks)
+            clock = clock or SystemClock(config.clock.trust, new_ids.latest_ms)
+            assembly = cls(Box(config, clock, db, new_ids, vault), lock)
+            opened.pop_all()
+            return assembly
 
     async def start(
         self,
@@ -89,17 +88,18 @@ class Assembly:
         doubtful = await box.db.write(outcomes.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
-        await box.db.write(lambda db: db.execute("UPDATE device SET online = 0").rowcount)
+        await box.db.write(self.devices.note_after_start)
         await self.owner.start()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
-                await self.owner.pins.completed(settings),
+                await self.owner.completed(settings),
                 journal=sim_journal if simulated else None,
                 control=sim_control if simulated else None,
             )
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
+        self._leg("time", self._timekeeper.run)
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
@@ -129,7 +129,15 @@ class Assembly:
         return not any(task.done() for task in [*self._legs, *self._sending])
 
     async def stop(self) -> None:
-        """What is on the line is finished and recorded, then everything closes."""
+        """What is on the line is finished and recorded, then everything closes, whatever breaks."""
+        try:
+            await self._stop_legs()
+        finally:
+            await self.box.db.close()
+            self._lock.release()
+            log.info("box_stopped")
+
+    async def _stop_legs(self) -> None:
         self.housekeeping.stop()
         for outbox in self._outboxes:
             outbox.stop()
@@ -142,6 +150,3 @@ class Assembly:
         for leg in self._legs:
             leg.cancel()
         await asyncio.gather(*self._legs, return_exceptions=True)
-        await self.box.db.close()
-        self._lock.release()
-        log.info("box_stopped")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from appliance.attached import Attached
 from appliance.clock import Clock
-from appliance.devices import Attached
 from modem.interface import UssdError
 
 log = structlog.get_logger(__name__)
@@ -26,6 +26,14 @@ def amount(text: str, pattern: str) -> float | None:
         return float(digits.replace("\u00a0", "").replace(" ", "").replace(",", "."))
     except ValueError:
         return None
+
+
+def told(modem: Attached, text: str) -> None:
+    """The operator's answer to the modem's balance code, whoever asked."""
+    modem.balance_text = text
+    modem.balance = amount(text, modem.settings.balance.pattern)
+    tell = log.warning if modem.balance is None or modem.low_credit else log.info
+    tell("balance", device=modem.number, amount=modem.balance, low=modem.low_credit)
 
 
 class Balances:
@@ -53,7 +61,4 @@ class Balances:
             self._next[id(modem)] = self._clock.monotonic() + AGAIN_SECONDS
             log.warning("balance_not_told", device=modem.number, reason=str(error))
             return
-        modem.balance_text = text
-        modem.balance = amount(text, settings.pattern)
-        tell = log.warning if modem.balance is None or modem.low_credit else log.info
-        tell("balance", device=modem.number, amount=modem.balance, low=modem.low_credit)
+        told(modem, text)

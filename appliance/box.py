@@ -8,8 +8,10 @@ from appliance.bells import Bells
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.ids import Ids
+from appliance.steps import Steps
 from appliance.store.database import Database
 from appliance.store.queue import Rules
+from appliance.supply import Supply
 from appliance.vault import Vault
 
 
@@ -25,6 +27,8 @@ class Box:
         self.ids = new_ids
         self.vault = vault
         self.bells = Bells()
+        self.steps = Steps(clock, db)
+        self.supply = Supply(clock)
         self.zone = ZoneInfo(config.time_zone)
         self.rules = Rules(
             zone=self.zone,
@@ -32,4 +36,5 @@ class Box:
             longest_backoff_seconds=config.sending.longest_backoff_seconds,
             late_grace_ms=round(config.clock.late_grace_minutes * 60_000),
             late_fails=config.clock.late_rule == "fail",
+            behind_ms=round(config.sending.probe_minutes * 90_000),  # longer than the modem rests
         )

@@ -20,7 +20,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from appliance.update import Slot, sync_folder
+from appliance.durable import sync
+from appliance.update import Slot
 
 FORMAT = 1
 MEMBERS = ("manifest.json", "manifest.sig", "payload.tar.xz")
@@ -122,7 +123,8 @@ def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: s
                     digest.update(chunk)
                     size += len(chunk)
     except (tarfile.TarError, EOFError) as error:
-        raise BundleRefused("DAMAGED", f"the file is damaged or cut off: {error}") from None
+        code: Refused = "DAMAGED" if tarfile.is_tarfile(bundle) else "NOT_A_BUNDLE"
+        raise BundleRefused(code, f"the file is damaged or cut off: {error}") from None
     if (size, digest.hexdigest()) != (manifest.payload_size, manifest.payload_sha256):
         raise BundleRefused(
             "DAMAGED", f"{size} of {manifest.payload_size} bytes are as they were signed"
@@ -180,11 +182,13 @@ def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
             _member(tar, MEMBERS[2]) as stream,
             tarfile.open(fileobj=stream, mode="r|xz") as payload,
         ):
-            payload.extractall(partial, filter="data")
+            if hasattr(tarfile, "data_filter"):  # before 3.11.4 (Debian 12) the signature has to do
+                payload.extraction_filter = tarfile.data_filter
+            payload.extractall(partial)
     (partial / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     os.sync()
     partial.rename(target)
-    sync_folder(slots)
+    sync(slots)
     return target
 
 

@@ -14,7 +14,8 @@ SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 
 
 RTC = Path("/sys/class/rtc/rtc0")
-BOARD = Path("/proc/device-tree/model")  # boards have one; PCs and virtual machines do not
+# Boards have one; PCs do not. Not by /proc/device-tree: the unit's ProcSubset=pid hides that.
+BOARD = Path("/sys/firmware/devicetree/base/model")
 STA_UNSYNC = 0x40  # timex.h: nobody has set this clock
 STATUS_OFFSET, TIMEX_BYTES = (
     40,
@@ -61,6 +62,10 @@ class Clock(Protocol):
     def trusted(self) -> bool:
         """Whether the wall time may be believed: scheduled sends, expiry and retention ask."""
 
+    @property
+    def kept(self) -> bool:
+        """Whether something better than the mobile network keeps it: then that only listens."""
+
     def hear_network(self, epoch: float) -> None:
         """The mobile network told the time (seconds since the epoch)."""
 
@@ -90,7 +95,11 @@ class SystemClock:
 
     @property
     def trusted(self) -> bool:
-        if self._always or self._heard or synchronised():
+        return self._heard or self.kept
+
+    @property
+    def kept(self) -> bool:
+        if self._always or synchronised():
             return True
         return self._keeps_time and self.now() >= self._not_before
 
@@ -116,6 +125,7 @@ class ManualClock:
         self._now = start_ms
         self._monotonic = 0.0
         self.trusted = trusted
+        self.kept = trusted
         self.heard: list[float] = []
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 

@@ -24,6 +24,7 @@ from modem.timing import Timing
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
+ClientId = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}$")]
 
 
 class ConfigError(Exception):
@@ -63,6 +64,8 @@ class Queue(Settings, frozen=True):
     lifetime_hours: Positive = 24.0
     # How much older a message must be to go before one of the next higher priority.
     aging_minutes: Positive = 10.0
+    # A modem is ready and something may go, and yet nothing moved for so long: the page says so.
+    stuck_minutes: Positive = 15.0
 
 
 class Sending(Settings, frozen=True):
@@ -83,7 +86,7 @@ class Sending(Settings, frozen=True):
 
 class Reports(Settings, frozen=True):
     window_hours: Positive = 72.0  # how long a message is kept open for a report
-    stray_minutes: Positive = 10.0  # how long a report is kept that fits no part yet
+    stray_minutes: Positive = 60.0  # how long a report is kept that fits no part (yet), or two
 
 
 class Archive(Settings, frozen=True):
@@ -165,6 +168,13 @@ class Power(Settings, frozen=True):
     chip: str = "/dev/gpiochip0"
 
 
+class StewardSettings(Settings, frozen=True):
+    """Where the appliance's steward and its releases are; elsewhere there is none."""
+
+    socket: str = "/run/zimbox/steward.sock"
+    releases: str = "/data/app"
+
+
 class SimulatorSettings(Settings, frozen=True):
     """The simulated modem of `--modem sim` and of the test keys."""
 
@@ -179,7 +189,8 @@ class ModemSettings(Settings, frozen=True):
     name: str = ""
     pin: str = ""
     rtscts: bool = False
-    clients: tuple[str, ...] = ()  # empty: every client's
+    reports: Literal["direct", "stored"] = "direct"
+    clients: tuple[ClientId, ...] = ()  # empty: every client's
     limits: Limits = Limits()
     balance: Balance = Balance()
     power: Power = Power()
@@ -205,6 +216,7 @@ class Config(Settings, frozen=True):
     otp: Otp = Otp()
     inbox: Inbox = Inbox()
     limits: Limits = Limits()  # for every modem that has none of its own
+    steward: StewardSettings = StewardSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
     modem: tuple[ModemSettings, ...] = ()

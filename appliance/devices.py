@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -14,9 +13,9 @@ import msgspec
 import structlog
 
 from appliance import __version__
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.clock import Clock
-from appliance.config import Limits, ModemSettings, Power
+from appliance.config import ModemSettings, Power
 from appliance.rules import timestamp
 from appliance.store import devices as table
 from appliance.store import events, owner
@@ -25,14 +24,10 @@ from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
     Changed,
     Event,
-    Fault,
-    Modem,
     NetworkTime,
-    Outcome,
     Received,
     State,
     Status,
-    Verdict,
 )
 from modem.pin import FilePinMemory
 from modem.simulator import Settings as SimulatorSettings
@@ -40,10 +35,6 @@ from modem.simulator import Simulator
 from modem.timing import Line, Timing
 
 log = structlog.get_logger(__name__)
-
-HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read and hand out what fills its store
-PACE_WEIGHT = 0.2  # of the newest measurement in the running mean
-FIRST_PACE_SECONDS = 4.0  # a part on GSM, until measured
 
 # Why a device went offline, in the words of the documented event and ours.
 REASONS = {
@@ -56,100 +47,6 @@ REASONS = {
     State.DENIED: "NOT_REGISTERED",
     State.STOPPED: "SHUTDOWN",
 }
-
-
-class Attached:
-    """One modem with what the box has learnt of it since it started. The store has the rest."""
-
-    def __init__(self, box: Box, settings: ModemSettings, modem: Modem, *, test: bool) -> None:
-        self.settings = settings
-        self.modem = modem
-        self.test = test
-        self.number = 0  # until the IMEI is known
-        self.limits: Limits = settings.limits if settings.limits != Limits() else box.config.limits
-        self.offline_since: float | None = box.clock.monotonic()
-        self.been_online = asyncio.Event()
-        self.pace_seconds = FIRST_PACE_SECONDS
-        self.rest_reason: Fault | None = None
-        self.held_by = ""  # the limit that holds the queue back just now
-        self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
-        self.balance: float | None = None
-        self.balance_text = ""  # the operator's own words
-        self._sending = box.config.sending
-        self._rest_until = 0.0
-        self._suspects: set[str] = set()
-        self._next_probe = 0.0
-
-    @property
-    def status(self) -> Status:
-        return self.modem.status
-
-    @property
-    def online(self) -> bool:
-        return self.status.state == State.READY
-
-    @property
-    def iccid(self) -> str:
-        identity = self.status.identity
-        return identity.iccid or identity.imsi if identity else ""
-
-    @property
-    def device_id(self) -> str | None:
-        return f"device_{self.number}" if self.number else None
-
-    @property
-    def low_credit(self) -> bool:
-        return self.balance is not None and self.balance < self.settings.balance.low
-
-    # --- resting, holding, probing: what a run of refusals means ---------------------------------
-
-    def resting(self, clock: Clock) -> bool:
-        return clock.monotonic() < self._rest_until
-
-    def rest_seconds(self, clock: Clock) -> float:
-        return max(0.0, self._rest_until - clock.monotonic())
-
-    @property
-    def refused(self) -> bool:
-        """Several different recipients in a row: it is not them, it is this SIM."""
-        return len(self._suspects) >= self._sending.suspicious_recipients
-
-    def bulk_held(self, clock: Clock) -> bool:
-        """Only priority 1 goes: the operator refuses, or the credit is down to its reserve."""
-        reserve = self.settings.balance.reserve
-        return self.refused or (self.balance is not None and self.balance < reserve)
-
-    def may_probe(self, clock: Clock) -> bool:
-        return self.refused and clock.monotonic() >= self._next_probe
-
-    def learn(self, outcome: Outcome, recipient: str, clock: Clock) -> None:
-        """What the last answer says of the modem and its SIM."""
-        # A test key's refusals are asked for by number: they say nothing of a SIM.
-        probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
-        fault = outcome.fault
-        self.verdicts[outcome.verdict] += 1
-        if outcome.verdict == Verdict.TAKEN:
-            self._suspects.clear()
-            self.rest_reason = None
-        elif fault is not None and fault.suspicious and not self.test:
-            self._suspects.add(recipient)
-            self._next_probe = clock.monotonic() + probe_seconds
-            self.rest_reason = fault
-        if outcome.verdict == Verdict.OWNER:
-            self._rest_until = clock.monotonic() + probe_seconds
-            self.rest_reason = fault
-        elif outcome.verdict == Verdict.WAIT:
-            self._rest_until = clock.monotonic() + self._sending.wait_seconds
-        elif outcome.verdict == Verdict.HOUSEKEEP:
-            self._rest_until = clock.monotonic() + HOUSEKEEP_REST_SECONDS
-
-    def awake(self) -> None:
-        """Its state changed: what it rested for may be over."""
-        self._rest_until = 0.0
-        self._suspects.clear()
-
-    def paced(self, seconds: float) -> None:
-        self.pace_seconds += PACE_WEIGHT * (seconds - self.pace_seconds)
 
 
 Receive = Callable[[Attached, Received], Awaitable[None]]
@@ -189,6 +86,9 @@ class Devices:
         self.joined: Callable[[Attached], None] = lambda _: (
             None
         )  # the assembly starts its legs here
+        self.told_time: Callable[[float], None] = (
+            box.clock.hear_network
+        )  # … and here its timekeeper
         self.first_known = asyncio.Event()  # some modem has its number
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
@@ -214,6 +114,7 @@ class Devices:
             pin=settings.pin,
             pin_memory=FilePinMemory(self._data / "pin.json"),
             power=power_key(settings.power),
+            stored_reports=settings.reports == "stored",
         )
         attached = Attached(self._box, settings, modem, test=test)
         self.attached.append(attached)
@@ -271,7 +172,7 @@ class Devices:
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
         for attached in self.attached:
             if attached.number:
-                await self._box.db.write(self._note, attached, attached.status)
+                await self._box.db.note(self._note, attached, attached.status)
         for simulator in self._simulators:
             await simulator.stop()
 
@@ -290,21 +191,16 @@ class Devices:
             await self._receive(attached, event)
         elif isinstance(event, Changed):
             await self._changed(attached, event.status)
-        elif isinstance(event, NetworkTime):
-            self._box.clock.hear_network(event.epoch)
+        elif isinstance(event, NetworkTime) and not attached.test:  # its time is our own
+            self.told_time(event.epoch)
 
     async def _changed(self, attached: Attached, status: Status) -> None:
-        clock = self._box.clock
         if status.identity and status.identity.imei:
             await self._identify(attached, status)
-        if attached.online:
-            attached.offline_since = None
-            attached.awake()
-        elif attached.offline_since is None:
-            attached.offline_since = clock.monotonic()
+        attached.changed(status.state, self._box.clock)
         if attached.number:
             # As it stands by now: an event that waited here must not undo what came after it.
-            await self._box.db.write(self._note, attached, attached.status)
+            await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
         if attached.number and attached.online:
             attached.been_online.set()
         log.info(
@@ -325,29 +221,43 @@ class Devices:
         name = (
             attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
         )
-        clients = [int(c.removeprefix("client_")) for c in attached.settings.clients]
 
         def work(db: Connection) -> int:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
+            table.describe(db, number, attached.settings.name, identity)
             attached.limits = owner.limits(db, number) or attached.limits
-            table.describe(db, number, attached.settings.name, identity.phone_number)
-            if clients:
-                table.assign(db, number, clients)
+            # The settings are the only place that says so.
+            for client in table.assign(db, number, attached.clients):
+                log.error("modem_of_no_client", device=number, client=f"client_{client}")
             return number
 
-        attached.number = await self._box.db.write(work)
+        attached.number = await self._box.db.insist(work)
         self.first_known.set()
+
+    def note_after_start(self, db: Connection) -> None:
+        """What was online when the box died without a word is not any more: nobody told of that yet."""
+        for row in db.execute("SELECT id, since FROM device WHERE online = 1").fetchall():
+            # The latest id shows until when the box was there, and the row that the modem was.
+            seen = max(row["since"], self._box.ids.latest_ms)
+            self._stands(db, row["id"], False, "UNKNOWN", seen)
 
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
         """Online or offline: on the disk, with the events that tell of it."""
+        reason = REASONS.get(status.state, "UNKNOWN")
+        self._stands(db, attached.number, status.state == State.READY, reason)
+
+    def _stands(
+        self, db: Connection, number: int, online: bool, reason: str, seen: int | None = None
+    ) -> None:
         now = self._box.clock.now()
-        online = status.state == State.READY
-        if not table.set_online(db, attached.number, online, now) or attached.test:
+        if not table.set_online(db, number, online, now):
             return
-        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (attached.number,)).fetchone()
+        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (number,)).fetchone()
+        if row["test"]:
+            return
         data: dict[str, object] = {
-            "device_id": attached.device_id,
+            "device_id": f"device_{number}",
             "device_name": row["name"],
             "phone_number": row["phone_number"] or None,
         }
@@ -362,12 +272,18 @@ class Devices:
             name = "device.disconnected"
             data |= {
                 "disconnected_at": timestamp(now),
-                "last_seen": timestamp(now),
-                "reason": REASONS.get(status.state, "UNKNOWN"),
+                "last_seen": timestamp(seen or now),
+                "reason": reason,
             }
-        for client in table.clients_of(db, attached.number):
+        for client in table.clients_of(db, number):
             events.emit(
-                db, self._box.ids, client * 2, name, data, now, stream=f"device_{attached.number}"
+                db,
+                self._box.ids,
+                client * 2,
+                name,
+                lambda: data,
+                now,
+                stream=f"device_{number}",
             )
 
 

@@ -11,7 +11,6 @@ from modem.interface import Fault, State, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
-STUCK_MINUTES = 15  # something may go, a modem is ready, and yet nothing has moved for this long
 LOW_DISK_MIB = 200  # above the reserve: time to act before the box has to refuse
 WEBHOOK_FAILURES = 3  # given up within a day before the owner is told
 
@@ -30,7 +29,6 @@ class ModemFacts(msgspec.Struct, frozen=True):
     warning: str = ""
     balance: float | None = None
     balance_low: float = 0.0
-    offline_seconds: float = 0.0
     store_full: bool = False
 
 
@@ -41,9 +39,11 @@ class Facts(msgspec.Struct, frozen=True):
     waiting: int = 0  # parts that may go now
     scheduled: int = 0  # messages for a later moment
     minutes_without_progress: float | None = None  # since a part last moved; None: nothing waits
+    stuck_minutes: float = 15.0  # something may go, a modem is ready: so long without is too long
     disk_free_mib: int = 1 << 20
     disk_reserve_mib: int = 32
     clock_trusted: bool = True
+    supply_low: bool = False  # the board's own, within the last minutes
     webhooks_given_up: int = 0  # in the last 24 h
 
 
@@ -67,7 +67,7 @@ ORDER: dict[Severity, int] = {"bad": 0, "warning": 1, "note": 2}
 
 def diagnose(facts: Facts) -> tuple[Problem, ...]:
     """Everything that is wrong, the worst first; empty when all is well."""
-    found = [problem for modem in facts.modems for problem in _modem(modem)]
+    found = _of_modems(facts.modems)
     if not facts.modems:
         found.append(
             _problem(
@@ -78,9 +78,30 @@ def diagnose(facts: Facts) -> tuple[Problem, ...]:
             )
         )
     found += _box(facts)
-    # The same problem of two modems is two problems only if their names tell them apart.
-    unique = {(p.code, p.words.french): p for p in found}
-    return tuple(sorted(unique.values(), key=lambda p: ORDER[p.severity]))
+    once = dict.fromkeys(found)  # a low supply is told by the board and by its modem
+    return tuple(sorted(once, key=lambda p: ORDER[p.severity]))
+
+
+def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
+    """Each problem once; where not all modems have it, with the names of those that do."""
+    having: dict[Problem, list[str]] = {}
+    for modem in modems:
+        for problem in _modem(modem):
+            having.setdefault(problem, []).append(modem.name)
+    return [
+        problem if len(names) == len(modems) else _named(problem, ", ".join(names))
+        for problem, names in having.items()
+    ]
+
+
+def _named(problem: Problem, names: str) -> Problem:
+    french, english = problem.words.french, problem.words.english
+    return _problem(
+        problem.code,
+        problem.severity,
+        french.replace(" :", f" ({names}) :", 1),
+        english.replace(":", f" ({names}):", 1),
+    )
 
 
 # --- one modem ---------------------------------------------------------------------------------
@@ -204,16 +225,18 @@ def _no_network(modem: ModemFacts) -> Problem:
 def _power(modem: ModemFacts) -> list[Problem]:
     if not modem.warning:
         return []
-    if "voltage" in modem.warning.lower():
+    if modem.warning == "overvoltage":
         return [
             _problem(
-                "undervoltage",
+                "overvoltage",
                 "warning",
-                "La tension d'alimentation est trop basse : utilisez le bloc d'alimentation "
-                "d'origine et un câble court.",
-                "The supply voltage is too low: use the original power supply and a short cable.",
+                "La tension d'alimentation est trop haute : débranchez le boîtier "
+                "et utilisez le bloc d'alimentation d'origine.",
+                "The supply voltage is too high: unplug the box and use the original power supply.",
             )
         ]
+    if modem.warning == "undervoltage":
+        return [_undervoltage()]
     return [
         _problem(
             "modem_warning",
@@ -222,6 +245,16 @@ def _power(modem: ModemFacts) -> list[Problem]:
             f"The modem reports: {modem.warning}.",
         )
     ]
+
+
+def _undervoltage() -> Problem:
+    return _problem(
+        "undervoltage",
+        "warning",
+        "La tension d'alimentation est trop basse : utilisez le bloc d'alimentation d'origine "
+        "et un câble court.",
+        "The supply voltage is too low: use the original power supply and a short cable.",
+    )
 
 
 def _sending(modem: ModemFacts) -> list[Problem]:
@@ -329,13 +362,14 @@ def _held(limit: str) -> Problem:
 def _box(facts: Facts) -> list[Problem]:
     found: list[Problem] = []
     if _stuck(facts):
+        minutes = f"{facts.stuck_minutes:g}"
         found.append(
             _problem(
                 "queue_stuck",
                 "bad",
-                f"La file n'avance plus depuis {STUCK_MINUTES} minutes alors que le modem est prêt : "
+                f"La file n'avance plus depuis plus de {minutes} minutes alors que le modem est prêt : "
                 "redémarrez le modem dans Réglages › SIM.",
-                f"The queue has not moved for {STUCK_MINUTES} minutes although the modem is ready: "
+                f"The queue has not moved for more than {minutes} minutes although the modem is ready: "
                 "restart the modem in Settings › SIM.",
             )
         )
@@ -345,9 +379,10 @@ def _box(facts: Facts) -> list[Problem]:
                 "disk_full",
                 "bad",
                 "La carte mémoire est pleine, le boîtier n'accepte plus de messages : "
-                "libérez de la place ou mettez une carte plus grande.",
+                "mettez une carte plus grande, ou gardez les messages moins longtemps "
+                "(réglage retention.days).",
                 "The memory card is full and the box takes no more messages: "
-                "free some space or use a larger card.",
+                "use a larger card, or keep messages for less time (setting retention.days).",
             )
         )
     elif facts.disk_free_mib < facts.disk_reserve_mib + LOW_DISK_MIB:
@@ -356,20 +391,23 @@ def _box(facts: Facts) -> list[Problem]:
                 "disk_low",
                 "warning",
                 f"La carte mémoire est presque pleine ({facts.disk_free_mib} Mio libres) : "
-                "libérez de la place bientôt.",
-                f"The memory card is nearly full ({facts.disk_free_mib} MiB free): "
-                "free some space soon.",
+                "faites une sauvegarde et mettez une carte plus grande, ou gardez les messages "
+                "moins longtemps (réglage retention.days).",
+                f"The memory card is nearly full ({facts.disk_free_mib} MiB free): make a backup and "
+                "use a larger card, or keep messages for less time (setting retention.days).",
             )
         )
+    if facts.supply_low:
+        found.append(_undervoltage())
     if not facts.clock_trusted:
         found.append(
             _problem(
                 "clock_unknown",
                 "warning" if facts.scheduled else "note",
-                "Le boîtier ne connaît pas encore l'heure : reliez-le à Internet ; "
-                "les envois programmés attendent.",
-                "The box does not know the time yet: connect it to the internet; "
-                "scheduled messages wait.",
+                "Le boîtier ne connaît pas encore l'heure : le réseau mobile peut la lui donner, "
+                "sinon reliez-le à Internet ; les envois programmés attendent.",
+                "The box does not know the time yet: the mobile network may tell it, "
+                "else connect it to the internet; scheduled messages wait.",
             )
         )
     if facts.webhooks_given_up >= WEBHOOK_FAILURES:
@@ -390,4 +428,4 @@ def _stuck(facts: Facts) -> bool:
     still = facts.minutes_without_progress
     moving = [m for m in facts.modems if m.state == State.READY]
     free = [m for m in moving if not (m.held_by or m.refused or m.fault)]
-    return bool(free) and facts.waiting > 0 and still is not None and still >= STUCK_MINUTES
+    return bool(free) and facts.waiting > 0 and still is not None and still >= facts.stuck_minutes

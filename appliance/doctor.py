@@ -22,6 +22,8 @@ MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
 WEAK_DBM = -103  # below it sending fails again and again
 CLOCK_OFF_SECONDS = 120
 REPORT_SECONDS = 180.0  # most reports come within seconds, some networks take minutes
+CAME_BACK = "the SMS itself came back: receiving works"
+OWN_SECONDS = 15.0  # after the report the SMS itself is there, if NUMBER is this SIM's own
 READY_SECONDS = 200.0
 
 
@@ -91,7 +93,11 @@ def _sim(found: Findings) -> list[Finding]:
 
 def _network(found: Findings) -> list[Finding]:
     told = []
-    if found.can_send:
+    if not found.radio_on:
+        told.append(
+            Finding("note", "radio: switched off (AT+CFUN). The box switches it on when it starts.")
+        )
+    elif found.can_send:
         on = f" on {found.technology}" if found.technology else ""
         told.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
     elif found.denied:
@@ -210,20 +216,39 @@ async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
         return [Finding("bad", f"sending failed after {seconds:.1f} s: {why}")]
     told = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
     own = modem.status.identity.phone_number if modem.status.identity else ""
-    missing = {"report"} | ({"message"} if own and own == number else set())
+    comes_back = bool(own) and number.endswith(
+        own.lstrip("+0")
+    )  # a SIM may know it without country
+    missing = {"report"} | ({"message"} if comes_back else set())
+    told += await _wait_for(modem, missing, outcome.reference, text, REPORT_SECONDS)
+    if missing:
+        told.append(
+            Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
+        )
+    elif not own:
+        # Most SIMs do not know their number: it may be this one.
+        told += await _wait_for(modem, {"message"}, outcome.reference, text, OWN_SECONDS)
+    if not comes_back and not any(f.text == CAME_BACK for f in told):
+        told.append(Finding("note", "receiving was not tried: that takes this SIM's own number"))
+    return told
+
+
+async def _wait_for(
+    modem: Device, missing: set[str], reference: int | None, text: str, seconds: float
+) -> list[Finding]:
+    """What comes until nothing is missing any more (it is taken out of the set), or time is up."""
+    told: list[Finding] = []
     try:
-        async with asyncio.timeout(REPORT_SECONDS):
+        async with asyncio.timeout(seconds):
             while missing:
                 event = await modem.next_event()
                 if isinstance(event, Received):
-                    told += _received(event, outcome.reference, text, missing)
+                    told += _received(event, reference, text, missing)
                     # Its own SMS and report go; what else lies there is the box's to read.
                     if event.slot is not None and told[-1].grade == "ok":
                         await modem.forget(event.slot)
     except TimeoutError:
-        told.append(
-            Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
-        )
+        pass
     return told
 
 
@@ -241,7 +266,7 @@ def _received(
         return [Finding("bad", f"a report came: TP-Status {decoded.status:#04x}, not delivered")]
     if isinstance(decoded, pdu.Deliver) and decoded.text == text:
         missing.discard("message")
-        return [Finding("ok", "the SMS itself came back: receiving works")]
+        return [Finding("ok", CAME_BACK)]
     return [Finding("note", "something else came and stays in the modem for the box")]
 
 

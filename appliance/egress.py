@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from httpx import URL, InvalidURL  # the parser that the call itself uses: the two cannot disagree
 
@@ -84,8 +84,8 @@ def place(address: Address, is_own: Callable[[Address], bool]) -> Place:
     return Place.PUBLIC if bare.is_global else Place.NOWHERE
 
 
-def _within(address: Address, *networks: object) -> bool:
-    return any(address in network for network in networks)  # type: ignore[operator]
+def _within(address: Address, *networks: IPv4Network | IPv6Network) -> bool:
+    return any(address in network for network in networks)
 
 
 def _without_zone(address: Address) -> Address:

@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from appliance import __version__, ids, pacing
+from appliance import __version__, ids
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.devices import Attached, Devices
-from appliance.intake import Intake
+from appliance.devices import Devices
+from appliance.intake import Intake, resendable
 from appliance.interface import (
     Accepted,
     Allowance,
@@ -50,11 +51,10 @@ from appliance.orders import (
     WebhookOrder,
 )
 from appliance.otp import OneTimePasswords
-from appliance.refusals import Refusal
-from appliance.store import answers, archive, blocked, clients, inbound, messages, queue, reading
+from appliance.refusals import Refusal, invalid
+from appliance.store import answers, blocked, clients, inbound, messages, queue, reading
 from appliance.store import devices as device_table
 from appliance.webhooks import Webhooks
-from modem import alphabet
 
 EXPORT_BATCH = 500
 KEY_NOTED_EVERY_SECONDS = 60.0  # last_used_at is for people; a write for each request is not
@@ -121,7 +121,7 @@ class Gateway:
         monotonic = self._box.clock.monotonic()
         if monotonic - self._noted.get(key_id, -KEY_NOTED_EVERY_SECONDS) >= KEY_NOTED_EVERY_SECONDS:
             self._noted[key_id] = monotonic
-            await self._box.db.write(clients.used, [key_id], now)
+            await self._box.db.note(clients.used, key_id, now)
 
     def admit(self, caller: Caller, kind: Literal["read", "write"]) -> Allowance | None:
         may = caller.permissions
@@ -132,7 +132,9 @@ class Gateway:
         return self._limiter.admit(caller.scope, kind)
 
     async def auth_test(self, caller: Caller) -> AuthTest:
-        found = [d for d in await self.devices(caller) if caller.device_id in (None, d.device_id)]
+        found = list(await self.devices(caller))
+        if caller.device_id and caller.mode == "live":  # a test key ends at the simulated one
+            found = [d for d in found if d.device_id == caller.device_id]
         best = min(found, key=lambda d: d.status != "online", default=None)
         return AuthTest(
             client=caller.client,
@@ -145,7 +147,7 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        return await self._box.db.read(answers.earlier, caller.scope, idempotency)
+        return await self._box.db.read(answers.earlier, caller.scope, idempotency, self.now())
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -168,37 +170,10 @@ class Gateway:
 
     async def resend(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
-        self._intake.check_storage()
-        if not await self._box.db.write(self._resend, caller.scope, number):
+        row = await self._box.db.read(reading.one, caller.scope, number)
+        if row is None or not resendable(row) or not await self._intake.resend(caller, number):
             raise Refusal("CANNOT_RESEND_MESSAGE")
-        self._box.bells.work()
         self._box.bells.changed()
-
-    def _resend(self, db: Connection, scope: int, number: int) -> bool:
-        row = reading.one(db, scope, number)
-        if row is None or row["status"] != "failed" or row["kind"] != "sms":
-            return False
-        if blocked.is_blocked(db, scope, row["recipient"]):
-            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
-        config = self._box.config
-        now = self.now()
-        plan = alphabet.plan(row["body"], shifts=config.sending.national_shifts)
-        rank = pacing.rank(row["priority"], now, config.queue.aging_minutes)
-        end = now + round(config.queue.lifetime_hours * 3_600_000)
-        if messages.get(db, number) is None:
-            archive.take_back(db, number, now, end, rank)
-        messages.resend(
-            db,
-            self._box.ids,
-            number,
-            now,
-            end,
-            rank,
-            plan.alphabet.value,
-            plan.shift,
-            len(plan.parts),
-        )
-        return True
 
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
@@ -325,8 +300,13 @@ class Gateway:
         return _blocked(row)
 
     async def unblock(self, caller: Caller, number: str) -> None:
-        if not await self._box.db.write(blocked.remove, caller.scope, number):
-            raise Refusal("NOT_FOUND")
+        if await self._box.db.write(blocked.remove, caller.scope, number, self.now()):
+            return
+        if await self._box.db.read(blocked.is_blocked, caller.scope, number):
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "owner"})
+        raise invalid(
+            "number", "n'est pas sur la liste de blocage", "is not on the block list", "NOT_FOUND"
+        )
 
     # --- the box itself --------------------------------------------------------------------------------
 

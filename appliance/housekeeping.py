@@ -13,18 +13,30 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from appliance import matching, pacing
 from appliance.balance import Balances
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
 from appliance.inbox import Inbox
-from appliance.store import archive, clients, deliveries, inbound, outcomes, queue, reports
+from appliance.store import (
+    archive,
+    clients,
+    deliveries,
+    handovers,
+    inbound,
+    outcomes,
+    queue,
+    reports,
+)
+from appliance.store.tally import DAY_MS, HOUR_MS
+from appliance.supply import LOOK_SECONDS
 
 log = structlog.get_logger(__name__)
 
 # A job that could not run at its moment (the box was busy) runs once, however late.
 MISFIRE_GRACE_SECONDS = 3600
 MINUTE = 60.0
-CANCEL_STEP = 200
+CANCEL_STEP = EXPIRE_STEP = 200  # messages in one transaction
 TIDY_MOST = 2000  # rows of each table in one run; more than a busy quarter of an hour adds
 ROUNDS_MOST = 1000  # steps of one retention run, so that it ends
 
@@ -50,6 +62,7 @@ class Housekeeping:
         window = self._box.config.sending.uncertain_window_seconds
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
         self.every("revoked", 15.0, self.cancel_of_revoked)
+        self.every("removed", 15.0, self.fail_for_removed)
         self.every("archive", 30.0, self.archive)
         lifetime = self._box.config.queue.lifetime_hours * 3600
         self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
@@ -58,6 +71,8 @@ class Housekeeping:
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
         self.every("balance", MINUTE, self._balances.look)
+        if self._box.supply.told_of:
+            self.every("supply", LOOK_SECONDS, self._box.supply.look)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -76,6 +91,8 @@ class Housekeeping:
         async def run() -> None:
             try:
                 await job()
+            except asyncio.CancelledError:
+                log.debug("job_cut_short", job=name)  # the box stops; the store undid its half
             except Exception:
                 log.exception("job_failed", job=name)
 
@@ -131,18 +148,32 @@ class Housekeeping:
         ):
             self._box.bells.changed()
 
+    async def fail_for_removed(self) -> None:
+        """Modems removed, perhaps beside the running box, with what waits for them."""
+        while await self._box.db.write(
+            outcomes.fail_for_removed, self._box.ids, self._box.clock.now(), EXPIRE_STEP
+        ):
+            self._box.bells.changed()
+            await asyncio.sleep(0.05)
+
     async def expire(self) -> None:
         """Never on an untrusted clock."""
         if not self._box.clock.trusted:
             return
-        if await self._box.db.write(outcomes.expire, self._box.ids, self._box.clock.now()):
+        await self._box.steps.mind()
+        while await self._box.db.write(
+            outcomes.expire, self._box.ids, self._box.clock.now(), EXPIRE_STEP
+        ):
             self._box.bells.changed()
+            await asyncio.sleep(0.05)
 
     async def close_reports(self) -> None:
         settings = self._box.config.reports
         now = self._box.clock.now()
-        before = now - round(settings.window_hours * 3_600_000)
+        await self._box.steps.mind()
+        before = now - round(settings.window_hours * 3_600_000) - self._box.steps.forward_ms
         await self._box.db.write(outcomes.close_reports, self._box.ids, before, now)
+        await self._box.db.write(handovers.forget, before - matching.FURTHEST_MS)
         strays = await self._box.db.write(
             reports.forget_strays, now - round(settings.stray_minutes * 60_000)
         )
@@ -165,8 +196,16 @@ class Housekeeping:
             return
         now, log_days = self._box.clock.now(), self._box.config.webhook.log_days
         await self._box.db.write(archive.tidy, now, log_days=log_days)
+        await self._box.db.write(self._forget_numbers, now)
         await self._box.db.write(self._keep_marks)
-        await self._box.db.write(deliveries.tidy, now - log_days * 86_400_000, TIDY_MOST)
+        await self._box.db.write(deliveries.tidy, now - log_days * DAY_MS, TIDY_MOST)
+
+    def _forget_numbers(self, db: Connection, now: int) -> None:
+        """Numbers are kept as long as the messages to them, or as an answer to one may come."""
+        days = max(self._box.config.retention.days, self._box.config.inbox.reply_days)
+        inbound.forget_writers(db, now - round(days * DAY_MS))
+        # Billing months begin on different days: the last one may still run for another SIM.
+        queue.forget_recipients(db, pacing.month_number(now, self._box.zone, 1) - 1)
 
     async def retire(self) -> None:
         """Remove what is older than the retention: in small steps, a few days' worth a run."""
@@ -174,18 +213,21 @@ class Housekeeping:
             return
         settings = self._box.config.retention
         now = self._box.clock.now()
-        oldest = await self._box.db.read(archive.oldest)
-        cut = now - settings.days * 86_400_000
-        if oldest is not None:
-            # A clock that jumped years ahead must not empty the history in one go.
-            cut = min(cut, oldest + settings.days_per_run * 86_400_000)
-        cut = cut // 3_600_000 * 3_600_000  # hour counts go with whole hours
+        cut = self._kept_from(await self._box.db.read(archive.oldest), now)
+        cut = cut // HOUR_MS * HOUR_MS  # hour counts go with whole hours
         await self._box.db.write(self._keep_marks)
         for _ in range(ROUNDS_MOST):
             if not await self._box.db.write(archive.retire, cut, settings.step):
                 break
             await asyncio.sleep(0.05)
-        await self._box.db.write(inbound.retire, settings.days, now)
+        received = self._kept_from(await self._box.db.read(inbound.oldest), now)
+        await self._box.db.write(inbound.retire, received)
+
+    def _kept_from(self, oldest: int | None, now: int) -> int:
+        """What is older goes. A clock that jumped years ahead must not empty everything in one go."""
+        settings = self._box.config.retention
+        cut = now - settings.days * DAY_MS
+        return cut if oldest is None else min(cut, oldest + settings.days_per_run * DAY_MS)
 
     def _keep_marks(self, db: Connection) -> None:
         archive.keep_marks(db, self._box.ids)

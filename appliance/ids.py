@@ -12,6 +12,9 @@ SHORT_SHIFT = 6
 _WRITTEN = re.compile(r"(msg|batch|otp|evt|log|inbox)_([0-9a-f]{1,16})", re.ASCII)
 
 
+_DECIMAL = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+
+
 class Ids:
     """Gives ids out. `mark` is the highest ever given (from the store); the clock only pushes it up."""
 
@@ -27,6 +30,11 @@ class Ids:
         """For batches, one-time passwords, events and their like."""
         self._short = max(self._short + 1, now_ms << SHORT_SHIFT)
         return self._short
+
+    @property
+    def latest_ms(self) -> int:
+        """The latest moment at which a message was taken, by the clock as it was then."""
+        return self._long >> LONG_SHIFT
 
     @property
     def marks(self) -> tuple[int, int]:
@@ -54,6 +62,6 @@ def parse(kind: str, text: str) -> int | None:
 def parse_decimal(kind: str, text: str) -> int | None:
     """The number behind `client_1`, `device_2`, `wh_3`; None for anything else."""
     head, _, digits = text.partition("_")
-    if head != kind or not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+    if head != kind or not _DECIMAL.fullmatch(digits):
         return None
     return int(digits)

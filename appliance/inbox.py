@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
-from sqlite3 import Connection, OperationalError
+from sqlite3 import Connection
 
+import msgspec
 import structlog
 
 from appliance import ids, joining
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.devices import Attached
 from appliance.matching import Heard
 from appliance.store import blocked, inbound, reports
-from appliance.store.database import StorageFull
 from appliance.store.inbound import Part, Whole
 from modem import pdu
 from modem.interface import Received
 
 log = structlog.get_logger(__name__)
-
-RECORD_AGAIN_SECONDS = 2.0  # the store takes nothing (disk full): offered again
 
 
 class Inbox:
@@ -28,19 +25,14 @@ class Inbox:
 
     def __init__(self, box: Box) -> None:
         self._box = box
+        self._since = box.clock.now()
 
     async def receive(self, attached: Attached, received: Received) -> None:
         """Commit what this PDU says, then let the modem forget it. What cannot be read is kept raw.
 
         Nothing is dropped: what came directly (+CDS) is known nowhere else until it is committed.
         """
-        while True:
-            try:
-                await self._commit(attached, received)
-                break
-            except (StorageFull, OperationalError):
-                log.exception("received_not_recorded", device=attached.number)
-                await asyncio.sleep(RECORD_AGAIN_SECONDS)
+        await self._commit(attached, received)
         if received.slot is not None:
             await attached.modem.forget(received.slot)
         self._box.bells.work()
@@ -56,22 +48,26 @@ class Inbox:
         except pdu.PduError as error:
             log.warning("pdu_undecodable", device=attached.number, reason=str(error))
             await self._keep_raw(attached, received, str(error))
-        except (StorageFull, OperationalError, asyncio.CancelledError):
-            raise
         except Exception as error:
             # Our own fault, with this PDU only: it must not stop those behind it, nor be lost.
             log.exception("received_not_understood", device=attached.number)
             await self._keep_raw(attached, received, repr(error))
 
     async def _keep_raw(self, attached: Attached, received: Received, reason: str) -> None:
-        await self._box.db.write(
+        await self._box.db.insist(
             inbound.undecodable, attached.number, received.hex, reason, self._box.clock.now()
         )
 
     async def _report(self, attached: Attached, received: Received, report: pdu.Report) -> None:
         now = self._box.clock.now()
-        heard = Heard(report.reference, report.recipient, _ms(report.submitted_at), now)
-        message = await self._box.db.write(
+        heard = Heard(
+            report.reference,
+            report.recipient,
+            _ms(report.submitted_at),
+            now,
+            believed=self._box.clock.trusted,
+        )
+        found = await self._box.db.insist(
             reports.arrived,
             self._box.ids,
             attached.number,
@@ -86,11 +82,16 @@ class Inbox:
             device=attached.number,
             reference=report.reference,
             tp_status=report.status,
-            message=ids.message_id(message) if message else None,
+            message=ids.message_id(found.key[0]) if found else None,
         )
+        if found is not None and heard.submitted_at and found.handed_at >= self._since:
+            # When the service centre took what this box handed over since it started: it knows the
+            # time. (Stamps of other messages may be as old as a clock that stood still with the box.)
+            epoch = now + heard.submitted_at - found.handed_at
+            self._box.clock.hear_network(epoch / 1000)
 
     async def _message(self, attached: Attached, received: Received, deliver: pdu.Deliver) -> None:
-        found = await self._box.db.write(self._keep, attached, received, deliver)
+        found = await self._box.db.insist(self._keep, attached, received, deliver)
         log.info("message_received", device=attached.number, outcome=found)
 
     def _keep(
@@ -103,7 +104,7 @@ class Inbox:
         text = deliver.text if deliver.text is not None else deliver.data.hex()
         together = deliver.concatenation
         if together is None or together.total <= 1:
-            whole = Whole(deliver.sender, text, _ms(deliver.sent_at))
+            whole = Whole(deliver.sender, text, _ms(deliver.sent_at), received.hex)
             return self._whole(db, attached.number, attached.test, whole, now)
         # 8- and 16-bit references are counted apart (23.040 9.2.3.24.8).
         reference = together.reference + (1 << 16 if together.wide else 0)
@@ -120,24 +121,22 @@ class Inbox:
         if rows is None:
             return "part"
         # From the PDUs: a character that the sender cut in two is whole again.
-        joined = pdu.join([r["hex"] for r in rows])
+        digits = [r["hex"] for r in rows]
+        joined = pdu.join(digits)
         if joined is None:
             joined = joining.join(((r["number"], r["text"]) for r in rows), part.total)
-        whole = Whole(part.sender, joined, rows[0]["sent_at"])
+        whole = Whole(part.sender, joined, rows[0]["sent_at"], " ".join(digits))
         return self._whole(db, attached.number, attached.test, whole, now)
 
     def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
         """A whole text: STOP and START are obeyed, and everything goes to its client's inbox."""
         settings = self._box.config.inbox
         wish = joining.wish(whole.text, settings.stop_words, settings.start_words)
-        everyone = int(test)  # the scope of opt-outs: every client of this SIM
+        whole = msgspec.structs.replace(whole, sender=inbound.known_as(db, test, whole.sender))
         if wish == "stop":
-            blocked.add(db, everyone, whole.sender, "STOP", "stop", now, device)
+            blocked.opt_out(db, device, test, whole.sender, now)
         elif wish == "start":
-            db.execute(
-                "DELETE FROM blocked WHERE scope = ? AND number = ? AND source = 'stop'",
-                (everyone, whole.sender),
-            )
+            blocked.opt_in(db, device, test, whole.sender, now)
         scope = inbound.owner(
             db,
             device,
@@ -147,7 +146,7 @@ class Inbox:
             now,
         )
         if scope is None:
-            inbound.undecodable(db, device, "", "no client to give it to", now)
+            inbound.undecodable(db, device, whole.hex, "no client to give it to", now)
             return "unowned"
         inbound.store(db, self._box.ids, device, scope, whole, now)
         return wish or "stored"
@@ -159,7 +158,8 @@ class Inbox:
             device = rows[0]["device"]
             test = db.execute("SELECT test FROM device WHERE id = ?", (device,)).fetchone()
             text = joining.join(((r["number"], r["text"]) for r in rows), rows[0]["total"])
-            whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], incomplete=True)
+            digits = " ".join(r["hex"] for r in rows)
+            whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], digits, incomplete=True)
             self._whole(db, device, bool(test and test[0]), whole, self._box.clock.now())
         return len(late)
 

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from sqlite3 import Connection
+from collections.abc import Callable
+from sqlite3 import Connection, Row
+from typing import TypeVar
 
-import msgspec
-
-from appliance import ids, pacing
+from appliance import ids, pacing, prospect
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.devices import Attached, Devices
-from appliance.interface import Accepted, BulkAccepted, BulkMessage, Caller
+from appliance.devices import Devices
+from appliance.interface import Accepted, BulkAccepted, BulkMessage, Caller, OtpAccepted
+from appliance.message import Status
 from appliance.orders import BulkOrder, Idempotency, Refused, SendOrder
+from appliance.prospect import Ahead, Route
 from appliance.refusals import Refusal, later
-from appliance.store import answers, blocked, messages, queue
+from appliance.store import answers, archive, blocked, messages, queue, reading
 from appliance.store import devices as device_table
 from modem import alphabet
 
+T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
 MIB = 1 << 20
 
 
-class Route(msgspec.Struct, frozen=True):
-    """Which modem a message is meant for: the one named, or one the box picks."""
+def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
+    """Whether this modem is the caller's: by the settings, and by its number once it has one.
 
-    device: int  # 0: none is known yet
-    pinned: bool
-    candidates: tuple[Attached, ...]
-
-    @property
-    def pace_ms(self) -> float:
-        """Milliseconds per part with all of them at work."""
-        return (
-            1000 / sum((1 / a.pace_seconds for a in self.candidates), 0.0)
-            if self.candidates
-            else 4000.0
-        )
+    One that is kept for a client that does not exist is nobody's, not everybody's.
+    """
+    return (not a.number or a.number in mine) and (not a.clients or caller.client_id in a.clients)
 
 
 class Intake:
@@ -52,31 +47,34 @@ class Intake:
         if free < self._box.config.storage.reserve_mib * MIB:
             raise Refusal("STORAGE_FULL")
 
-    def check_permission(self, caller: Caller, order: SendOrder) -> None:
+    def check_permission(self, caller: Caller, to: str) -> None:
         """What the owner lets this key do. KEY_NOT_ALLOWED, INVALID_PHONE_NUMBER for a short code."""
         may = caller.permissions
-        if not order.to.startswith("+"):
+        if not to.startswith("+"):
             if not may.short_codes:
                 raise Refusal("INVALID_PHONE_NUMBER", {"field": "to"})
-        elif may.prefixes and not order.to.startswith(may.prefixes):
+        elif may.prefixes and not to.startswith(may.prefixes):
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "prefixes", "field": "to"})
 
-    async def route(self, caller: Caller, scheduled: bool) -> Route:
-        """The modem for this caller's message. DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now."""
+    async def route(self, caller: Caller, scheduled: bool, before: int = 0) -> Route:
+        """The modem for this caller's message. DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now.
+
+        `before`: the modem that was named for it earlier; it is the one again if it is still theirs.
+        """
         test = caller.mode == "test"
         if test:
             await self._devices.test_modem()
         rows = await self._box.db.read(device_table.visible, caller.client_id, test)
         mine = {row["id"] for row in rows}
-        named = (
-            ids.parse_decimal("device", caller.device_id) if caller.device_id and not test else None
-        )
+        named = before if before in mine else None
+        if caller.device_id:
+            named = ids.parse_decimal("device", caller.device_id)
+        if test:
+            named = None
         attached = [
             a
             for a in self._devices.attached
-            if a.test == test
-            and (a.number in mine or not a.number)
-            and (named is None or a.number == named)
+            if a.test == test and _may_use(caller, a, mine) and (named is None or a.number == named)
         ]
         if not scheduled and not test and not any(self._expected(a) for a in attached):
             raise Refusal("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
@@ -86,7 +84,7 @@ class Intake:
         device = best[0].number if best and best[0].number else min(mine, default=0)
         # A client that may not use every modem gets its messages pinned to one of its own.
         others = any(
-            a.test == test and a.number and a.number not in mine for a in self._devices.attached
+            a.test == test and not _may_use(caller, a, mine) for a in self._devices.attached
         )
         return Route(device, others and bool(device), tuple(attached))
 
@@ -103,39 +101,34 @@ class Intake:
     ) -> Accepted:
         """One message: on the disk when this returns."""
         self.check_storage()
-        self.check_permission(caller, order)
+        self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
-        accepted = await self._box.db.write(self._send, caller, order, idempotency, route)
-        self._ring(order.scheduled_at)
+        accepted = await self.once(
+            caller, idempotency, lambda db: self._send(db, caller, order, route)
+        )
+        self._ring(scheduled=order.scheduled_at is not None)
         return accepted
 
-    def _ring(self, scheduled_at: int | None) -> None:
-        if scheduled_at is not None:
+    async def once(
+        self, caller: Caller, idempotency: Idempotency | None, take: Callable[[Connection], T]
+    ) -> T:
+        """Take something in one commit; what was taken under this key is answered again."""
+        now = self._box.clock.now()
+        return await self._box.db.write(answers.once, caller.scope, idempotency, now, take)
+
+    def _ring(self, *, scheduled: bool) -> None:
+        if scheduled:
             self._box.bells.housekeeping.set()
         self._box.bells.work()
 
-    def _send(
-        self,
-        db: Connection,
-        caller: Caller,
-        order: SendOrder,
-        idempotency: Idempotency | None,
-        route: Route,
-    ) -> Accepted:
-        now = self._box.clock.now()
-        earlier = answers.again(db, caller.scope, idempotency, Accepted)
-        if earlier is not None:
-            return earlier
-        accepted = self.take(db, caller, order, route, now, ahead=self.waiting(db, caller, 1))
-        answers.keep(db, caller.scope, idempotency, accepted, now)
-        return accepted
+    def _send(self, db: Connection, caller: Caller, order: SendOrder, route: Route) -> Accepted:
+        self.check_room(queue.waiting(db, caller.mode == "test"))
+        return self.take(db, caller, order, route, self._box.clock.now())
 
-    def waiting(self, db: Connection, caller: Caller, more: int) -> int:
-        """Messages waiting in this mode. QUEUE_FULL if `more` do not fit."""
-        waiting = queue.waiting(db, caller.mode == "test")
-        if waiting + more > self._box.config.queue.max_waiting:
+    def check_room(self, waiting: int) -> None:
+        """Whether one more message fits behind so many. QUEUE_FULL."""
+        if waiting >= self._box.config.queue.max_waiting:
             raise later("QUEUE_FULL", 60)
-        return waiting
 
     def _count_against_cap(self, db: Connection, caller: Caller, now: int) -> None:
         """The key's own daily cap. KEY_NOT_ALLOWED."""
@@ -155,7 +148,7 @@ class Intake:
         route: Route,
         now: int,
         *,
-        ahead: int,
+        ahead: Ahead | None = None,
         batch: int | None = None,
         kind: str = "sms",
         expires_at: int | None = None,
@@ -164,19 +157,16 @@ class Intake:
         """Store one message. BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
 
         A one-time password comes with `order.message` masked and its real text in `secret_text`.
+        `ahead`: what waits before it, where it is known already.
         """
-        if blocked.is_blocked(db, caller.scope, order.to):
-            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
-        self._count_against_cap(db, caller, now)
         config = self._box.config
         text = secret_text if secret_text is not None else order.message
         plan = alphabet.plan(text, shifts=config.sending.national_shifts)
-        due_at = order.scheduled_at if order.scheduled_at is not None else now
-        end = due_at + round(config.queue.lifetime_hours * 3_600_000)
+        due_at, end = self._span(order.scheduled_at, now)
         if expires_at is not None:
             end = min(end, expires_at)
-        if caller.mode == "live":
-            self._check_quota(db, order.to, len(plan.parts), route, ahead, now, end)
+        ahead = ahead or self._ahead(db, caller, route, due_at, end, now)
+        self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end)
         fresh = messages.Fresh(
             scope=caller.scope,
             api_key=caller.key_id,
@@ -203,9 +193,8 @@ class Intake:
             webhook_url=order.webhook_url,
         )
         number = messages.insert(db, self._box.ids, fresh, now)
-        before = 0 if order.priority == pacing.URGENT else ahead
-        estimate = round(
-            max(due_at, now + before * route.pace_ms) + len(plan.parts) * route.pace_ms
+        estimate = prospect.estimate(
+            route, ahead, order.priority, len(plan.parts), due_at, now, self._box.zone
         )
         return Accepted(
             message_id=ids.message_id(number),
@@ -219,51 +208,35 @@ class Intake:
             encoding=plan.alphabet.value,
         )
 
-    def _check_quota(
+    def _span(self, scheduled_at: int | None, now: int) -> tuple[int, int]:
+        """When a message is due, and when its life in the queue ends."""
+        due_at = now if scheduled_at is None else scheduled_at
+        return due_at, due_at + round(self._box.config.queue.lifetime_hours * 3_600_000)
+
+    def _ahead(
+        self, db: Connection, caller: Caller, route: Route, due_at: int, end: int, now: int
+    ) -> Ahead:
+        test = caller.mode == "test"
+        return prospect.ahead(db, test, route, due_at, end, now, self._box.zone)
+
+    def _admit(
         self,
         db: Connection,
+        caller: Caller,
         recipient: str,
         parts: int,
         route: Route,
-        ahead: int,
+        ahead: Ahead,
         now: int,
         until: int,
     ) -> None:
-        """What cannot go within the queue's lifetime by the daily and monthly caps. QUOTA_EXCEEDED."""
-        total = 0
-        for a in route.candidates:
-            limits = a.limits
-            if not (limits.per_day or limits.per_month or limits.recipients_per_month):
-                return
-            used = queue.usage(db, a.iccid, limits, now, self._box.zone)
-            if self._new_recipient_refused(db, a, recipient, used, now, until):
-                continue
-            room = pacing.room(limits, used, now, until, self._box.zone)
-            if room is None:
-                return
-            total += room
-        if route.candidates and ahead + parts > total:
-            raise later("QUOTA_EXCEEDED", 3600)
-
-    def _new_recipient_refused(
-        self, db: Connection, a: Attached, recipient: str, used: pacing.Usage, now: int, until: int
-    ) -> bool:
-        cap = a.limits.recipients_per_month
-        month = pacing.month_number(now, self._box.zone, a.limits.billing_day)
-        if not cap or pacing.next_month(now, self._box.zone, a.limits.billing_day) <= until:
-            return False
-        known = db.execute(
-            "SELECT 1 FROM sim_recipient WHERE sim = ? AND month = ? AND recipient = ?",
-            (a.iccid, month, recipient),
-        ).fetchone()
-        if known:
-            return False
-        waiting: int = db.execute(
-            "SELECT COUNT(DISTINCT recipient) FROM message WHERE status = 'queued' AND scope & 1 = 0 "
-            "AND recipient NOT IN (SELECT recipient FROM sim_recipient WHERE sim = ? AND month = ?)",
-            (a.iccid, month),
-        ).fetchone()[0]
-        return used.recipients + waiting >= cap
+        """The refusals that the store decides. BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED."""
+        if blocked.is_blocked(db, caller.scope, recipient):
+            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
+        if caller.mode == "live":
+            prospect.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
+        # Last: what was refused for another reason costs nothing of the cap.
+        self._count_against_cap(db, caller, now)
 
     # --- many ----------------------------------------------------------------------------------------
 
@@ -276,92 +249,104 @@ class Intake:
             e.scheduled_at is not None for e in order.entries if isinstance(e, SendOrder)
         )
         route = await self.route(caller, scheduled)
-        accepted = await self._box.db.write(self._send_bulk, caller, order, idempotency, route)
-        self._ring(0 if scheduled else None)
+        accepted = await self.once(
+            caller, idempotency, lambda db: self._send_bulk(db, caller, order, route)
+        )
+        self._ring(scheduled=scheduled)
         return accepted
 
     def _send_bulk(
-        self,
-        db: Connection,
-        caller: Caller,
-        order: BulkOrder,
-        idempotency: Idempotency | None,
-        route: Route,
+        self, db: Connection, caller: Caller, order: BulkOrder, route: Route
     ) -> BulkAccepted:
         now = self._box.clock.now()
-        earlier = answers.again(db, caller.scope, idempotency, BulkAccepted)
-        if earlier is not None:
-            return earlier
-        ahead = self.waiting(db, caller, 0)
+        waiting = queue.waiting(db, caller.mode == "test")
         batch = self._box.ids.other(now)
+        ahead = None
         entries: list[BulkMessage] = []
+        taken: list[Accepted] = []
         parts = 0
-        first: Refusal | None = None
+        refused: list[Refusal] = []
         for entry, same in zip(order.entries, order.same_as, strict=True):
             if same is not None:
                 entries.append(entries[same])
                 continue
-            if isinstance(entry, Refused):
-                first = first or Refusal(entry.reason.code, entry.reason.details)
-                entries.append(BulkMessage(None, entry.to, entry.reason))
-                continue
             try:
-                self.check_permission(caller, entry)
-                self.waiting(db, caller, 1)
-                taken = self.take(db, caller, entry, route, now, ahead=ahead + parts, batch=batch)
+                if isinstance(entry, Refused):
+                    raise Refusal(entry.reason.code, entry.reason.details)
+                self.check_permission(caller, entry.to)
+                self.check_room(waiting + len(taken))
+                if ahead is None:  # the same for all of them, but for the entries themselves
+                    due_at, end = self._span(entry.scheduled_at, now)
+                    ahead = self._ahead(db, caller, route, due_at, end, now)
+                behind = ahead.behind(parts)
+                accepted = self.take(db, caller, entry, route, now, ahead=behind, batch=batch)
             except Refusal as refusal:
-                first = first or refusal
+                refused.append(refusal)
                 entries.append(BulkMessage(None, entry.to, refusal.reason))
             else:
-                parts += taken.parts
-                entries.append(BulkMessage(taken.message_id, taken.to))
-        if first is not None and not any(e.message_id for e in entries):
-            raise first
-        now_count, rest_from = self._window(db, route, caller, ahead, entries, parts, now)
-        accepted = BulkAccepted(
+                taken.append(accepted)
+                parts += accepted.parts
+                ahead.note(accepted.to)
+                entries.append(BulkMessage(accepted.message_id, accepted.to))
+        if not taken:
+            raise refused[0]
+        over = any(refusal.code == "QUOTA_EXCEEDED" for refusal in refused)
+        going, rest_from = None, None
+        if ahead is not None and caller.mode == "live":
+            going, rest_from = prospect.window(route, ahead, taken, over, now, self._box.zone)
+        return BulkAccepted(
             batch_id=ids.short_id("batch", batch),
             messages=tuple(entries),
             queued_at=now,
-            sendable_now=now_count,
+            sendable_now=going,
             rest_from=rest_from,
         )
-        answers.keep(db, caller.scope, idempotency, accepted, now)
-        return accepted
 
-    def _window(
-        self,
-        db: Connection,
-        route: Route,
-        caller: Caller,
-        ahead: int,
-        entries: list[BulkMessage],
-        parts: int,
-        now: int,
-    ) -> tuple[int | None, int | None]:
-        """How many of a batch go in the windows that run now, and when the rest will."""
-        going = len({e.message_id for e in entries if e.message_id})
-        if caller.mode == "test" or not going:
-            return None, None
-        rooms: list[int] = []
-        moments: list[int] = []
-        for a in route.candidates:
-            used = queue.usage(db, a.iccid, a.limits, now, self._box.zone)
-            quiet_until = pacing.quiet(a.limits.quiet_hours, now, self._box.zone)
-            room = 0 if quiet_until else pacing.room_today(a.limits, used)
-            if room is None:
-                return None, None
-            rooms.append(room)
-            per_day_full = a.limits.per_day and room >= a.limits.per_day - used.day
-            moments.append(
-                quiet_until
-                or (
-                    pacing.next_day(now, self._box.zone)
-                    if per_day_full
-                    else pacing.next_month(now, self._box.zone, a.limits.billing_day)
-                )
-            )
-        room = sum(rooms)
-        if not rooms or ahead + parts <= room:
-            return None, None
-        share = max(0, room - ahead) * going // max(parts, 1)
-        return min(going, share), min(moments)
+    # --- again ---------------------------------------------------------------------------------------
+
+    async def resend(self, caller: Caller, number: int) -> bool:
+        """A failed message back into the queue, under the rules of any send; False if it is none."""
+        self.check_storage()
+        before = await self._box.db.read(messages.named_device, number)
+        route = await self.route(caller, scheduled=False, before=before)
+        done = await self._box.db.write(self._resend, caller, number, route)
+        if done:
+            self._ring(scheduled=False)
+        return done
+
+    def _resend(self, db: Connection, caller: Caller, number: int, route: Route) -> bool:
+        row = reading.one(db, caller.scope, number)
+        if row is None or not resendable(row):
+            return False
+        now = self._box.clock.now()
+        config = self._box.config
+        recipient = row["recipient"]
+        if not recipient.startswith("+") and not caller.permissions.short_codes:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "short_codes"})
+        self.check_permission(caller, recipient)
+        self.check_room(queue.waiting(db, caller.mode == "test"))
+        plan = alphabet.plan(row["body"], shifts=config.sending.national_shifts)
+        _, end = self._span(None, now)
+        ahead = self._ahead(db, caller, route, now, end, now)
+        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end)
+        rank = pacing.rank(row["priority"], now, config.queue.aging_minutes)
+        if messages.get(db, number) is None:
+            archive.take_back(db, number, now, end, rank)
+        messages.resend(
+            db,
+            self._box.ids,
+            number,
+            now,
+            end,
+            rank,
+            plan.alphabet.value,
+            plan.shift,
+            len(plan.parts),
+            pin=route.device if route.pinned else 0,
+        )
+        return True
+
+
+def resendable(row: Row) -> bool:
+    """Whether this message may go back into the queue: failed, and no one-time code."""
+    return bool(row["status"] == Status.FAILED and row["kind"] == "sms")

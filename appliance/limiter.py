@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Literal
 
@@ -29,7 +30,8 @@ class Limiter:
         seen = self._seen.setdefault((scope, kind), deque())
         while seen and seen[0] <= now - WINDOW_SECONDS:
             seen.popleft()
-        reset = max(1, round(seen[0] + WINDOW_SECONDS - now)) if seen else round(WINDOW_SECONDS)
+        # Rounded up: who comes back when told is let in.
+        reset = math.ceil(seen[0] + WINDOW_SECONDS - now) if seen else round(WINDOW_SECONDS)
         if len(seen) >= limit:
             refusal = later("RATE_LIMIT_EXCEEDED", reset, {"limit": limit})
             refusal.headers |= {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = "lock"
@@ -30,6 +32,15 @@ class DataLock:
             raise DataInUse(
                 f"{self._file.parent} is in use by a running box; stop it first"
             ) from None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """For a moment. Raises DataInUse."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.release()
 
     def release(self) -> None:
         os.close(self._descriptor)

@@ -72,6 +72,7 @@ PART_STEPS: dict[tuple[Part, Step], Part] = {
     (Part.UNCERTAIN, Step.REPEAT): Part.WAITING,
     (Part.FAILED, Step.DELIVER): Part.DELIVERED,  # a later 00 beats an earlier failure of any kind
     (Part.FAILED, Step.RESEND): Part.WAITING,
+    (Part.DROPPED, Step.DELIVER): Part.DELIVERED,  # before the resend that failed, it had arrived
     (Part.DROPPED, Step.RESEND): Part.WAITING,
     (Part.TAKEN, Step.RESEND): Part.WAITING,  # resent whole
     (Part.DELIVERED, Step.RESEND): Part.WAITING,

@@ -22,8 +22,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 
 from appliance import __version__
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.devices import Attached, Devices
+from appliance.devices import Devices
 from appliance.message import Status
 from appliance.overview import LimitUse, called, limit_uses
 from appliance.refusals import Refusal
@@ -154,13 +155,10 @@ class Metrics:
 
     def _read(self, db: Connection, attached: list[Attached], now: int) -> Stored:
         zone = self._box.zone
-        uncertain: int = db.execute(
-            "SELECT COUNT(DISTINCT message) FROM part WHERE state = 'uncertain' AND test = 0"
-        ).fetchone()[0]
         return Stored(
             messages=_messages(db),
             queue=table.queue(db, now),
-            uncertain=uncertain,
+            uncertain=table.uncertain(db),
             webhooks_pending=deliveries.pending(db),
             limits=tuple(
                 limit_uses(a.limits, queue.usage(db, a.iccid, a.limits, now, zone))

@@ -37,7 +37,7 @@ async def keep_alive(
 ) -> None:
     """A sign of life three times per period, as long as `alive` says so; returns if none is wanted.
 
-    A look that is not done in time is none: whoever hangs is restarted by systemd.
+    A look that is not done in time, or breaks, is none: whoever goes on so is restarted by systemd.
     """
     period = watchdog_seconds(environment)
     if period is None:
@@ -47,6 +47,9 @@ async def keep_alive(
             async with asyncio.timeout(period / 3):
                 well = await alive()
         except TimeoutError:
+            well = False
+        except Exception:  # a locked database, say: it may pass before the period is over
+            log.exception("look_at_the_box_broke")
             well = False
         if well:
             notify("WATCHDOG=1", environment)

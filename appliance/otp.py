@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 from sqlite3 import Connection
 
 from appliance import ids, rules
 from appliance.box import Box
-from appliance.intake import Intake, Route
+from appliance.intake import Intake
 from appliance.interface import Caller, OtpAccepted, OtpVerdict
 from appliance.orders import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.prospect import Route
 from appliance.refusals import Refusal, later
-from appliance.store import answers, otps
+from appliance.store import otps, queue
 
 ATTEMPTS = 3
 MASK = "•"
@@ -44,9 +46,11 @@ class OneTimePasswords:
             metadata=order.metadata,
             webhook_url=order.webhook_url,
         )
-        self._intake.check_permission(caller, sms)
+        self._intake.check_permission(caller, sms.to)
         route = await self._intake.route(caller, scheduled=False)
-        accepted = await self._box.db.write(self._send, caller, order, sms, idempotency, route)
+        accepted = await self._intake.once(
+            caller, idempotency, lambda db: self._send(db, caller, order, sms, route)
+        )
         self._box.bells.work()
         return accepted
 
@@ -56,16 +60,13 @@ class OneTimePasswords:
         caller: Caller,
         order: OtpOrder,
         sms: SendOrder,
-        idempotency: Idempotency | None,
         route: Route,
     ) -> OtpAccepted:
         now = self._box.clock.now()
-        earlier = answers.again(db, caller.scope, idempotency, OtpAccepted)
-        if earlier is not None:
-            return earlier
         test = caller.mode == "test"
-        if otps.recent(db, test, order.to, now) >= self._box.config.otp.per_hour:
-            raise later("OTP_RATE_LIMIT", 600)
+        if wait := otps.wait(db, test, order.to, self._box.config.otp.per_hour, now):
+            raise later("OTP_RATE_LIMIT", math.ceil(wait / 1000))
+        self._intake.check_room(queue.waiting(db, test))
         number = self._box.ids.other(now)
         code = new_code(order.length, test=test)
         expires_at = now + order.expiry_seconds * 1000
@@ -75,7 +76,6 @@ class OneTimePasswords:
             sms,
             route,
             now,
-            ahead=self._intake.waiting(db, caller, 1),
             kind="otp",
             expires_at=expires_at,
             secret_text=rules.otp_text(order.template, code),
@@ -95,18 +95,17 @@ class OneTimePasswords:
             order.purpose,
             now,
         )
-        accepted = OtpAccepted(
+        return OtpAccepted(
             otp_id=ids.short_id("otp", number),
             message_id=taken.message_id,
             to=order.to,
             expires_at=expires_at,
             code_length=order.length,
         )
-        answers.keep(db, caller.scope, idempotency, accepted, now)
-        return accepted
 
     async def verify(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
         """Right once; wrong three times at the most. OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
+        await self._box.steps.mind()
         # The spent attempt must be committed, so a refusal comes back as a value and is raised here.
         found = await self._box.db.write(self._verify, caller, order)
         if isinstance(found, Refusal):

@@ -8,9 +8,9 @@ from sqlite3 import Connection
 import structlog
 
 from appliance import ids
+from appliance.attached import Attached
 from appliance.bells import SAFETY_LOOK_SECONDS
 from appliance.box import Box
-from appliance.devices import Attached
 from appliance.store import outcomes, queue
 from appliance.store.queue import Job, Nothing, Sender
 from appliance.vault import LostKey
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 # The store takes nothing (disk full): the outcome is kept in memory and offered again.
 RECORD_AGAIN_SECONDS = 2.0
+# The log and the bells wait until the next part is on the line, which waits for none of them.
+TELL_AFTER_SECONDS = 0.005
 
 
 def encode(job: Job, text: str) -> Tpdu:
@@ -68,6 +70,8 @@ class Outbox:
         self._attached = attached
         self._bell = box.bells.add_outbox()
         self._stopping = False
+        self._loop = asyncio.get_running_loop()
+        self._encoded: tuple[Job, Tpdu | Outcome] | None = None
 
     def stop(self) -> None:
         """Finish what is on the line, record it, claim nothing more."""
@@ -79,6 +83,7 @@ class Outbox:
         while not self._stopping:
             wait = SAFETY_LOOK_SECONDS
             if self._can_send():
+                await self._box.steps.mind()
                 found: Job | Nothing | None = await self._box.db.write(self._claim)
                 while isinstance(found, Job):
                     found = await self._send(found)
@@ -112,6 +117,7 @@ class Outbox:
             a.limits,
             only_urgent=a.bulk_held(self._box.clock),
             probe=a.may_probe(self._box.clock),
+            clients=a.clients,
         )
 
     def _claim(self, db: Connection) -> Job | Nothing:
@@ -120,12 +126,20 @@ class Outbox:
             db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted
         )
         self._attached.held_by = found.held if isinstance(found, Nothing) else ""
+        if isinstance(found, Job):
+            # In the loop's thread, while this one waits for the disk to keep the claim.
+            self._loop.call_soon_threadsafe(self._prepare, found)
         return found
 
     async def _send(self, job: Job) -> Job | Nothing | None:
         """One part over the line; then its result and the next claim in one commit."""
         outcome = await self._hand_over(job)
-        self._attached.learn(outcome, job.recipient, self._box.clock)
+        outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
+        found = await self._record(job, outcome)
+        self._loop.call_later(TELL_AFTER_SECONDS, self._tell, job, outcome)
+        return found
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
         log.info(
             "part_sent" if outcome.verdict == Verdict.TAKEN else "part_not_sent",
             message=ids.message_id(job.message),
@@ -136,35 +150,57 @@ class Outbox:
             reference=outcome.reference,
             fault=outcome.fault.english if outcome.fault else None,
         )
-        found = await self._record(job, outcome)
         self._box.bells.changed()
-        return found
 
-    async def _hand_over(self, job: Job) -> Outcome:
+    def _prepare(self, job: Job) -> None:
+        self._encoded = (job, self._encode(job))
+
+    def _encode(self, job: Job) -> Tpdu | Outcome:
+        """The part as the modem wants it, or what becomes of one that cannot be put so."""
         try:
             text = self._box.vault.decrypt(job.secret) if job.secret else job.body
-            tpdu = encode(job, text)
+            return encode(job, text)
         except LostKey:
-            return Outcome(Verdict.NEVER, fault=KEY_LOST)
-        except (pdu.PduError, IndexError):
+            return Outcome(Verdict.NEVER, fault=KEY_LOST, given=False)
+        except Exception:
             log.exception("part_not_encoded", message=ids.message_id(job.message))
-            return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT)
+            return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT, given=False)
+
+    async def _hand_over(self, job: Job) -> Outcome:
+        ready, self._encoded = self._encoded, None  # not kept: it may be a code
+        tpdu = ready[1] if ready and ready[0] is job else self._encode(job)
+        if isinstance(tpdu, Outcome):
+            return tpdu
         started = self._box.clock.monotonic()
-        outcome = await self._attached.modem.send(tpdu)
+        try:
+            outcome = await self._attached.modem.send(tpdu)
+        except Exception:
+            # A mistake of ours, and perhaps after the text was given. The row says `handed`: whatever
+            # happens it is settled, or its message would be queued for ever.
+            log.exception("hand_over_broke", message=ids.message_id(job.message))
+            return Outcome(Verdict.UNKNOWN)
         if outcome.verdict == Verdict.TAKEN:
             self._attached.paced(self._box.clock.monotonic() - started)
         return outcome
 
     async def _record(self, job: Job, outcome: Outcome) -> Job | Nothing | None:
-        """Put the outcome on the disk, whatever it takes: it is known nowhere else."""
+        """Put the outcome on the disk, whatever it takes: it is known nowhere else.
+
+        By itself, once it did not succeed: what stops the next claim must not keep it out.
+        """
+        alone = self._box.steps.pending
+        if alone:
+            self._bell.set()  # the next claim comes after that
         while True:
-            go_on = not self._stopping and self._can_send()
+            go_on = not alone and not self._stopping and self._can_send()
             try:
                 return await self._box.db.write(self._record_and_claim, job, outcome, go_on)
             except asyncio.CancelledError:
                 raise
             except Exception:
                 log.exception("outcome_not_recorded", message=ids.message_id(job.message))
+                alone = True
+                self._bell.set()  # and then to the next
                 await asyncio.sleep(RECORD_AGAIN_SECONDS)
 
     def _record_and_claim(

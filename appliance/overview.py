@@ -11,15 +11,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from appliance import pacing
+from appliance.attached import Attached
 from appliance.box import Box
 from appliance.config import Limits
-from appliance.devices import Attached, Devices
+from appliance.devices import Devices
 from appliance.diagnosis import Facts, ModemFacts, Problem, diagnose
 from appliance.pacing import Usage
 from appliance.store import overview as table
 from appliance.store import queue
 from appliance.store.overview import Figures, Owned, Queue
 from appliance.store.tally import DAY_MS
+from modem.interface import State
 
 MIB = 1 << 20
 DAYS = 30
@@ -55,8 +57,9 @@ class ModemView(msgspec.Struct, frozen=True):
     simulated: bool
     limits: tuple[LimitUse, ...]
     settings: Limits
-    balance: str
+    balance: str  # the operator's own words
     balance_code: str
+    balance_low: float
 
 
 class DayView(msgspec.Struct, frozen=True):
@@ -178,8 +181,8 @@ class Glance:
             now=now,
             problems=diagnose(self._facts(attached, stored, disk, now)),
             modems=tuple(
-                view(a, used, index)
-                for index, (a, used) in enumerate(zip(attached, stored.usage, strict=True), 1)
+                view(a, used, name)
+                for a, used, name in zip(attached, stored.usage, names_of(attached), strict=True)
             ),
             queue=stored.queue,
             empty_at=empties_at(
@@ -219,45 +222,55 @@ class Glance:
             moved = max(stored.queue.ready_since, stored.last_sent or 0)
             still = (now - moved) / 60_000
         return Facts(
-            modems=tuple(self._modem_facts(a) for a in attached),
+            modems=tuple(
+                self._modem_facts(a, name)
+                for a, name in zip(attached, names_of(attached), strict=True)
+            ),
             waiting=stored.queue.parts,
             scheduled=stored.queue.scheduled,
             minutes_without_progress=still,
+            stuck_minutes=self._box.config.queue.stuck_minutes,
             disk_free_mib=free_mib,
             disk_reserve_mib=self._box.config.storage.reserve_mib,
             clock_trusted=self._box.clock.trusted,
+            supply_low=self._box.supply.low,
             webhooks_given_up=stored.given_up,
         )
 
-    def _modem_facts(self, a: Attached) -> ModemFacts:
+    def _modem_facts(self, a: Attached, name: str) -> ModemFacts:
         status = a.status
-        since = a.offline_since
         return ModemFacts(
-            name=a.settings.name,
+            name=name,
             state=status.state,
             tries_left=status.pin_tries_left,
             registration=status.registration,
             signal_dbm=status.signal_dbm,
             refused=a.refused,
             # One refusal is that message's; it is the SIM's when the box rests or holds back for it.
-            fault=a.rest_reason if a.refused or a.resting(self._box.clock) else None,
+            fault=a.rest_reason if a.refused or a.barred or a.resting(self._box.clock) else None,
             held_by=a.held_by,
             warning=status.warning,
             balance=a.balance,
             balance_low=a.settings.balance.low,
-            offline_seconds=0.0 if since is None else self._box.clock.monotonic() - since,
             store_full=bool(status.storage) and status.stored >= status.storage,
         )
 
 
-def view(a: Attached, used: Usage, index: int) -> ModemView:
-    """A modem as the page shows it; `index` names it while nobody else does."""
+# In these the modem hears the network, or would; in any other what it heard last is no news.
+_HEARING = {State.READY, State.SEARCHING, State.DENIED, State.NO_SMSC}
+
+
+def view(a: Attached, used: Usage, name: str) -> ModemView:
+    """A modem as the page shows it."""
     status = a.status
+    if status.state not in _HEARING:
+        status = msgspec.structs.replace(
+            status, operator="", technology="", signal_dbm=None, registration=None
+        )
     identity = status.identity
-    model = called(identity.manufacturer, identity.model) if identity else ""
     return ModemView(
         number=a.number,
-        name=a.settings.name or model or f"Modem {index}",
+        name=name,
         state=status.state.value,
         operator=status.operator,
         technology=status.technology,
@@ -265,15 +278,29 @@ def view(a: Attached, used: Usage, index: int) -> ModemView:
         bars=bars(status.signal_dbm),
         roaming=status.roaming,
         phone_number=identity.phone_number if identity else "",
-        model=model,
+        model=model_of(a),
         sim=a.iccid[-4:],
         tries_left=status.pin_tries_left,
         simulated=a.settings.port == "sim",
         limits=limit_uses(a.limits, used),
         settings=a.limits,
-        balance=status.balance,
+        balance=a.balance_text,
         balance_code=a.settings.balance.code,
+        balance_low=a.settings.balance.low,
     )
+
+
+def names_of(attached: Sequence[Attached]) -> list[str]:
+    """What each modem is called: as set, else by its model, with its place where two are of one model."""
+    names = [a.settings.name or model_of(a) or "Modem" for a in attached]
+    return [
+        name if names.count(name) == 1 else f"{name} {place}" for place, name in enumerate(names, 1)
+    ]
+
+
+def model_of(a: Attached) -> str:
+    identity = a.status.identity
+    return called(identity.manufacturer, identity.model) if identity else ""
 
 
 def called(manufacturer: str, model: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import platform
 from collections.abc import AsyncIterator
-from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,16 +13,18 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 import structlog
 
-from appliance import __version__, backup, config, ids, rules, steward
+from appliance import __version__, balance, config, ids, rules
 from appliance.access import Access
+from appliance.attached import Attached
 from appliance.box import Box
-from appliance.config import Limits
-from appliance.devices import Attached, Devices
+from appliance.config import Balance, Limits, ModemSettings
+from appliance.devices import Devices
 from appliance.diary import DIARY
 from appliance.gateway import Gateway
 from appliance.interface import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
 from appliance.orders import (
     HistoryFilter,
+    Idempotency,
     InboxFilter,
     PageFilter,
     SendOrder,
@@ -32,15 +34,16 @@ from appliance.overview import Glance, Overview
 from appliance.pins import Pins
 from appliance.refusals import Language, Refusal, invalid
 from appliance.store import blocked, clients, owner, reading
+from appliance.store import devices as device_table
 from appliance.store import overview as table
 from appliance.store.clients import NewClient, NewKey
 from appliance.store.overview import InboxRows, MessagePage
+from appliance.upkeep import Upkeep
 from modem import alphabet
 from modem.interface import UssdError
 
 log = structlog.get_logger(__name__)
 
-BACKUP_FILE = "backup.tar.gz"
 FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
 
 
@@ -63,8 +66,6 @@ class Measured(msgspec.Struct, frozen=True):
     characters: int
     parts: int
     alphabet: str
-    units: int
-    per_part: int  # units that fit into each part of a text this long
     forcing: tuple[str, ...]  # the characters that force the longer alphabet
 
 
@@ -109,6 +110,28 @@ class Story(msgspec.Struct, frozen=True):
         return bool(self.scope & 1)
 
 
+def _check_narrowing(permissions: Permissions) -> None:
+    for prefix in permissions.prefixes:
+        rules.prefix(prefix)
+
+
+def _no_client() -> Refusal:
+    return invalid("client", "est désactivé ou n'existe plus", "is disabled or no longer there")
+
+
+def _check_ussd(code: str) -> None:
+    if not code or len(code) > 40 or not set(code) <= set("0123456789*#+"):
+        raise invalid("code", "ressemble à *100#", "looks like *100#")
+
+
+def _once(form: str, order: SendOrder) -> Idempotency | None:
+    """A form that is sent twice as it is (a double tap) is one message."""
+    if not form:
+        return None
+    mark = hashlib.sha256(msgspec.json.encode((form, order))).digest()
+    return Idempotency(f"page {mark.hex()}", mark)
+
+
 class Owner:
     """The owner's side of the gateway. `access` says who that is."""
 
@@ -116,6 +139,7 @@ class Owner:
         self.box = box
         self.access = Access(box)
         self.pins = Pins(box)
+        self.upkeep = Upkeep(box)
         self.preferences = Preferences()
         self._devices = devices
         self._gateway = gateway
@@ -124,6 +148,7 @@ class Owner:
     async def start(self) -> None:
         """Take up what was set on the page, before the modems start."""
         await self.access.start()
+        await asyncio.to_thread(self.upkeep.start)
         kept = await self.box.db.read(owner.setting, "preferences", Preferences)
         self._apply(kept or Preferences())
 
@@ -149,13 +174,6 @@ class Owner:
         """The box at this moment."""
         return await self._glance.take()
 
-    async def backup(self) -> Path:
-        """A consistent copy of everything, as a file beside the data. OSError, sqlite3.Error."""
-        data = self.box.db.path.parent
-        target = data / BACKUP_FILE
-        await asyncio.to_thread(backup.save, data, target)
-        return target
-
     async def support(self) -> str:
         """What somebody who helps needs to see: no numbers, no texts, no keys."""
         seen = await self.overview()
@@ -179,15 +197,6 @@ class Owner:
             *(modems, problems, figures, ["", config.show(self.box.config), DIARY.text(), ""]),
         )
         return "\n".join(line for part in parts for line in part)
-
-    async def steward(self, verb: Literal["restart-box", "power-off"]) -> None:
-        """Restart the box or switch it off. Raises NoSteward on what is not the appliance's image."""
-        async for line in steward.ask(verb):
-            log.info("steward_answered", step=verb, outcome=line.get("code", "ok"))
-
-    @property
-    def has_steward(self) -> bool:
-        return steward.SOCKET.exists()
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -251,7 +260,7 @@ class Owner:
         return self._as_client(scope)
 
     async def resend(self, message_id: str) -> None:
-        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE, BLOCKED_NUMBER."""
+        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE, and what a send may be refused for."""
         await self._gateway.resend(await self._caller_for(message_id), message_id)
 
     async def cancel(self, message_id: str) -> None:
@@ -261,30 +270,32 @@ class Owner:
     def measure(self, text: str) -> Measured:
         """How long a text is for the network."""
         plan = alphabet.plan(text, shifts=self.box.config.sending.national_shifts)
-        gsm = plan.alphabet == alphabet.Alphabet.GSM7
-        many = len(plan.parts) > 1
-        # 23.038: 160 septets or 70 UTF-16 units in one SMS, less with the header of several.
-        per_part = (153 if many else 160) if gsm else (67 if many else 70)
+        # A national table may have what GSM-7 itself has not.
+        short = plan.alphabet is alphabet.Alphabet.UCS2
         return Measured(
             characters=len(text),
             parts=len(plan.parts) if text else 0,
             alphabet=plan.alphabet.value,
-            units=plan.units,
-            per_part=per_part,
-            forcing=alphabet.forcing(text),
+            forcing=alphabet.forcing(text) if short else (),
         )
 
     async def send(
-        self, to: str, text: str, *, priority: int = 3, client: int | None = None
+        self, to: str, text: str, *, priority: int = 3, client: int | None = None, form: str = ""
     ) -> str:
-        """Send by hand, as a client (the first one when none is named). Returns the message's id."""
+        """Send by hand, as a client (the first one when none is named). Returns the message's id.
+
+        `form` names the form it was typed into: sent again as it is, it is the message it was.
+        """
         order = SendOrder(
             to=rules.phone_number(to, short_codes=True),
             message=rules.message(text),
             priority=rules.priority(priority),
         )
         number = client if client is not None else await self.first_client()
-        accepted = await self._gateway.send(self._as_client(number * 2), order, None)
+        row = await self.box.db.read(clients.client, number)
+        if row is None or row["disabled_at"] is not None:
+            raise _no_client()
+        accepted = await self._gateway.send(self._as_client(number * 2), order, _once(form, order))
         self.box.bells.changed()
         return accepted.message_id
 
@@ -324,20 +335,24 @@ class Owner:
     async def add_key(
         self, client: int, name: str, *, test: bool, permissions: Permissions
     ) -> NewKey:
-        """A new key, readable this once. INVALID_CLIENT_ID."""
+        """A new key, readable this once. INVALID_REQUEST."""
         label = rules.line(name.strip(), "name", 80) if name.strip() else ""
-        for prefix in permissions.prefixes:
-            if not (prefix.startswith("+") and prefix[1:].isdigit() and len(prefix) <= 16):
-                raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
+        _check_narrowing(permissions)
 
         def work(db: Connection) -> NewKey:
             if clients.client(db, client) is None:
-                raise Refusal("INVALID_CLIENT_ID")
+                raise _no_client()
             return clients.add_key(
                 db, client, self.box.clock.now(), test=test, name=label, permissions=permissions
             )
 
         return await self.box.db.write(work)
+
+    async def narrow(self, key: int, permissions: Permissions) -> None:
+        """From now on this key may what these say. NOT_FOUND."""
+        _check_narrowing(permissions)
+        if not await self.box.db.write(clients.narrow, key, permissions):
+            raise Refusal("NOT_FOUND")
 
     async def revoke(self, key: int, *, cancel_queued: bool) -> None:
         """From now on this key is refused. NOT_FOUND."""
@@ -358,8 +373,11 @@ class Owner:
             for hook in await self._gateway.webhooks(self._as_client(scope))
         ]
 
-    async def add_webhook(self, scope: int, order: WebhookOrder) -> WebhookView:
-        return await self._gateway.webhook_configure(self._as_client(scope), order)
+    async def add_webhook(self, client: int, order: WebhookOrder) -> WebhookView:
+        """Its secret is readable this once. INVALID_REQUEST, INVALID_WEBHOOK_URL."""
+        if await self.box.db.read(clients.client, client) is None:
+            raise _no_client()
+        return await self._gateway.webhook_configure(self._as_client(client * 2), order)
 
     async def remove_webhook(self, scope: int, webhook_id: str) -> None:
         await self._gateway.webhook_delete(self._as_client(scope), webhook_id)
@@ -388,7 +406,7 @@ class Owner:
         await self.box.db.write(blocked.add, 0, number, label, "page", self.box.clock.now())
 
     async def unblock(self, scope: int, number: str) -> None:
-        if not await self.box.db.write(blocked.remove, scope, number):
+        if not await self.box.db.write(blocked.take_off, scope, number):
             raise Refusal("NOT_FOUND")
 
     # --- modems --------------------------------------------------------------------------------------
@@ -422,12 +440,47 @@ class Owner:
 
     async def ask_operator(self, index: int, code: str) -> str:
         """A USSD question and its answer. Raises NoAnswer, Refusal."""
-        if not code or len(code) > 40 or not set(code) <= set("0123456789*#+"):
-            raise invalid("code", "ressemble à *100#", "looks like *100#")
+        _check_ussd(code)
+        attached = self.modem(index)
         try:
-            return await self.modem(index).modem.ussd(code)
+            answer = await attached.modem.ussd(code)
         except UssdError as error:
             raise NoAnswer(str(error)) from error
+        if code == attached.settings.balance.code:
+            balance.told(attached, answer)
+            self.box.bells.changed()
+        return answer
+
+    async def set_balance(self, index: int, code: str, low: float) -> None:
+        """How this modem's credit is asked for, and when it is low; at once and after a restart."""
+        if code:
+            _check_ussd(code)
+        attached = self.modem(index)
+        wanted = msgspec.structs.replace(attached.settings.balance, code=code, low=low)
+        await self.box.db.write(owner.keep, f"balance {attached.settings.port}", wanted)
+        attached.settings = msgspec.structs.replace(attached.settings, balance=wanted)
+        attached.balance, attached.balance_text = None, ""
+        self.box.bells.changed()
+
+    async def completed(self, modem: ModemSettings) -> ModemSettings:
+        """A modem's settings with what was set on the page: its PIN, how its credit is asked for."""
+        kept = await self.box.db.read(owner.setting, f"balance {modem.port}", Balance)
+        if kept is not None:
+            modem = msgspec.structs.replace(modem, balance=kept)
+        return await self.pins.completed(modem)
+
+    async def former_modems(self) -> list[Row]:
+        """Modems that were here once, and are not among those that the box looks for."""
+        known = await self.box.db.read(device_table.live)
+        return [row for row in known if self._devices.by_number(row["id"]) is None]
+
+    async def remove_modem(self, number: int) -> None:
+        """Forget a former modem; what waits for it fails. NOT_FOUND."""
+        if number not in {row["id"] for row in await self.former_modems()}:
+            raise Refusal("NOT_FOUND")
+        if not await self.box.db.write(device_table.remove, number):
+            raise Refusal("NOT_FOUND")
+        self.box.bells.changed()
 
     async def set_limits(self, index: int, wanted: Limits) -> None:
         """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""

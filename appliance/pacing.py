@@ -40,6 +40,19 @@ class Usage(msgspec.Struct, frozen=True):
     recipients: int = 0
 
 
+def still_counts(limits: Limits, used: Usage, now: int, then: int, zone: ZoneInfo) -> Usage:
+    """What of it is still held against the SIM at a later moment: each window begins anew."""
+    billing = limits.billing_day
+    month = month_number(then, zone, billing) == month_number(now, zone, billing)
+    return Usage(
+        minute=used.minute * (then // MINUTE_MS == now // MINUTE_MS),
+        hour=used.hour * (then // (60 * MINUTE_MS) == now // (60 * MINUTE_MS)),
+        day=used.day * (day_number(then, zone) == day_number(now, zone)),
+        month=used.month * month,
+        recipients=used.recipients * month,
+    )
+
+
 class Allowance(msgspec.Struct, frozen=True):
     """What may go now. `again_at` (ms) is when more may go, None if nothing holds it back."""
 
@@ -79,6 +92,10 @@ def _ms(moment: datetime) -> int:
 def day_number(now: int, zone: ZoneInfo) -> int:
     """The local day, counted from the ordinal of the calendar."""
     return local(now, zone).date().toordinal()
+
+
+def day_start(now: int, zone: ZoneInfo) -> int:
+    return _ms(datetime.combine(local(now, zone).date(), time(), zone))
 
 
 def next_day(now: int, zone: ZoneInfo) -> int:
@@ -130,13 +147,117 @@ def room(limits: Limits, used: Usage, now: int, until: int, zone: ZoneInfo) -> i
 
 
 def room_today(limits: Limits, used: Usage) -> int | None:
-    """How many parts may still go in the windows that run now; None: any number."""
+    """How many parts may still go in the day and month that run now; None: any number."""
     rooms = [
         max(0, most - count)
-        for most, count in (
-            (limits.per_day, used.day),
-            (limits.per_month, used.month),
-        )
+        for most, count in ((limits.per_day, used.day), (limits.per_month, used.month))
         if most
     ]
     return min(rooms, default=None)
+
+
+def expected(
+    limits: Limits,
+    used: Usage,
+    pace_ms: float,
+    parts: int,
+    start: int,
+    now: int,
+    zone: ZoneInfo,
+    *,
+    urgent: bool = False,
+) -> int:
+    """When a SIM that begins at `start` has sent so many parts, by its pace and its limits."""
+    done = start + parts * pace_ms
+    for most, count, span in (
+        (limits.per_minute, used.minute, MINUTE_MS),
+        (limits.per_hour, used.hour, 60 * MINUTE_MS),
+    ):
+        first = start // span
+        begins, left = _spread(parts, most, count if first == now // span else 0)
+        if begins:
+            done = max(done, (first + begins) * span + left * pace_ms)
+    if limits.per_day:
+        same = day_number(start, zone) == day_number(now, zone)
+        days, left = _spread(parts, limits.per_day, used.day if same else 0)
+        if days:
+            done = max(done, _days_on(start, days, zone) + left * pace_ms)
+    if limits.per_month:
+        month = month_number(start, zone, limits.billing_day)
+        same = month == month_number(now, zone, limits.billing_day)
+        months, left = _spread(parts, limits.per_month, used.month if same else 0)
+        if months:
+            begin = month_start(month + months, limits.billing_day, zone)
+            done = max(done, _ms(begin) + left * pace_ms)
+    if not limits.quiet_hours:
+        return round(done)
+    quiet_until = quiet(limits.quiet_hours, round(done), zone)
+    if quiet_until is not None and not (urgent and limits.urgent_passes):
+        done = max(done, quiet_until + pace_ms)
+    return round(done)
+
+
+def _spread(parts: int, most: int, count: int) -> tuple[int, int]:
+    """Over how many further windows of `most` parts they go, and how many of them in the last one."""
+    over = parts - max(0, most - count)
+    if not most or over <= 0:
+        return 0, 0
+    windows = -(-over // most)
+    return windows, over - (windows - 1) * most
+
+
+def _days_on(start: int, days: int, zone: ZoneInfo) -> int:
+    """The beginning of a later local day."""
+    day = local(start, zone).date() + timedelta(days=days)
+    return _ms(datetime.combine(day, time(), zone))
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What a SIM may still send in the day, month and hours that run now, and when the next begin."""
+
+    ordinary: bool
+    urgent: bool
+    room: int | None  # parts; None: any number
+    fresh: int | None  # recipients that are new in this billing month; None: any number
+    ends_at: int
+
+
+def window(limits: Limits, used: Usage, now: int, zone: ZoneInfo) -> Window:
+    """The windows of this SIM that run now."""
+    quiet_until = quiet(limits.quiet_hours, now, zone)
+    room = room_today(limits, used)
+    most = limits.recipients_per_month
+    if quiet_until is not None:
+        ends_at = quiet_until
+    elif limits.per_day and room == max(0, limits.per_day - used.day):
+        ends_at = next_day(now, zone)
+    else:
+        ends_at = next_month(now, zone, limits.billing_day)
+    return Window(
+        ordinary=quiet_until is None,
+        urgent=quiet_until is None or limits.urgent_passes,
+        room=room,
+        fresh=max(0, most - used.recipients) if most else None,
+        ends_at=ends_at,
+    )
+
+
+def going(windows: Sequence[Window], ahead: int, batch: Sequence[tuple[int, int, bool]]) -> int:
+    """How many of a batch go now: (priority, parts, whether its recipient is new), `ahead` parts first."""
+    ordinary = _together([w.room for w in windows if w.ordinary])
+    urgent = _together([w.room for w in windows if w.urgent])
+    fresh = _together([w.fresh for w in windows])
+    ordinary -= ahead
+    count = 0
+    for priority, parts, new in sorted(batch, key=lambda entry: entry[0]):
+        left = urgent if priority == URGENT else ordinary
+        if parts > left or (new and fresh < 1):
+            continue
+        ordinary, urgent, fresh = ordinary - parts, urgent - parts, fresh - new
+        count += 1
+    return count
+
+
+def _together(rooms: Sequence[int | None]) -> float:
+    """What several windows hold; without end if one of them has none."""
+    return sum((float("inf") if room is None else room for room in rooms), 0.0)

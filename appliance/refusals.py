@@ -85,7 +85,7 @@ def _kind(status: int, french: str, english: str) -> Kind:
 
 KINDS: dict[Code, Kind] = {
     "INVALID_REQUEST": _kind(400, "La requête est invalide.", "The request is invalid."),
-    "NOT_FOUND": _kind(404, "Cette adresse n'existe pas.", "There is nothing at this address."),
+    "NOT_FOUND": _kind(404, "Il n'y a rien à cette adresse.", "There is nothing at this address."),
     "METHOD_NOT_ALLOWED": _kind(
         405,
         "Cette méthode HTTP n'est pas acceptée à cette adresse.",
@@ -108,8 +108,8 @@ KINDS: dict[Code, Kind] = {
     ),
     "STORAGE_FULL": _kind(
         503,
-        "L'espace de stockage du boîtier est plein : le message n'a pas été pris en charge.",
-        "The storage of the box is full: the message was not taken.",
+        "Le stockage du boîtier est plein ou en panne : rien n'a été enregistré.",
+        "The storage of the box is full or failing: nothing was kept.",
     ),
     "MISSING_AUTH_HEADERS": _kind(
         400,

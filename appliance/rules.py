@@ -52,6 +52,16 @@ def phone_number(text: object, *, short_codes: bool = False, field: str = "to") 
     )
 
 
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+
+
+def prefix(text: str) -> str:
+    """How the numbers begin that a key may write to. One without its + would be a key to nobody."""
+    if not _PREFIX.fullmatch(text):
+        raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
+    return text
+
+
 def message(text: str, field: str = "message") -> str:
     """1-1600 characters, no control character but LF, CR and tab. MESSAGE_TOO_LONG."""
     if len(text) > MESSAGE_CHARACTERS:
@@ -188,7 +198,7 @@ _MOMENT = re.compile(
     r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
     r"(?:[Tt ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,12}))?)?)?"
     # A + in a query string arrives as a space.
-    r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<zh>\d\d):?(?P<zm>\d\d)?)?)?",
+    r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<zh>\d\d):?(?P<zm>[0-5]\d)?)?)?",
     re.ASCII,
 )
 
@@ -379,10 +389,11 @@ def one_of_two(first: tuple[str, int | None], second: tuple[str, int | None]) ->
 def webhook_events(names: Sequence[str]) -> tuple[WebhookEvent, ...]:
     """At least one known event; each once, in the order given."""
     known: Sequence[WebhookEvent] = get_args(WebhookEvent)
-    if not names or any(name not in known for name in names):
+    by_name = {str(event): event for event in known}
+    if not names or any(name not in by_name for name in names):
         listed = ", ".join(known)
         raise invalid("events", f"à choisir parmi : {listed}", f"choose from: {listed}")
-    return tuple(event for event in dict.fromkeys(names) if event in known)  # type: ignore[misc]
+    return tuple(by_name[name] for name in dict.fromkeys(names))
 
 
 def webhook_url(text: object, field: str = "webhook_url") -> str:

@@ -1,14 +1,16 @@
 """Asks the appliance's steward for what needs root. Only the image has one; a laptop has not.
 
 One JSON object a line over a Unix socket, verbs fixed: restart-gateway, restart-box, power-off,
-usb-reset {port}, set-time {epoch}, update {file}. The last line of an answer has "done".
+usb-reset {port}, set-time {epoch, at}, update {file}. The last line of an answer has "done".
+As a program: `python -m appliance.steward VERB NAME=VALUE …`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +42,19 @@ async def ask(
             yield json.loads(line)
     finally:
         writer.close()
+
+
+async def order(words: Sequence[str], socket: Path = SOCKET) -> str:
+    """Ask for what the command line says; "" if it was done, else why not."""
+    details = dict(word.partition("=")[::2] for word in words[1:])
+    try:
+        async for line in ask(words[0], socket=socket, **details):
+            if line.get("done"):
+                return "" if line.get("ok") else str(line.get("words"))
+    except (NoSteward, TimeoutError) as error:
+        return str(error) or "no answer in time"
+    return "the steward hung up"
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(order(sys.argv[1:] or [""])) or 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from appliance.durable import write_durably
 
 Slot = Literal["built-in", "a", "b"]
 
@@ -67,6 +69,32 @@ def judge(shown: Shown | None, version: str, online_before: int) -> str:
     return ""
 
 
+# --- what became of it -----------------------------------------------------------------------------
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of an update. `code`: "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", or why it was refused."""
+
+    ok: bool
+    code: str
+    words: str
+    version: str = ""
+    data: str = "kept"  # "kept" | "restored": after a roll-back
+    at: float = 0.0
+
+    def keep(self, file: Path) -> None:
+        """For the page, also after the restart that may follow."""
+        write_durably(file, msgspec.json.encode(msgspec.structs.replace(self, at=time.time())))
+
+
+def read_result(file: Path) -> Result | None:
+    """What was kept last; None if nothing was."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Result)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 # --- the state on the disk -------------------------------------------------------------------------
 
 
@@ -80,26 +108,6 @@ def read_state(file: Path) -> State:
 
 def write_state(file: Path, state: State) -> None:
     write_durably(file, msgspec.json.encode(state))
-
-
-def write_durably(file: Path, content: bytes, mode: int = 0o644) -> None:
-    """All of it or what was there before, also over a power cut."""
-    fresh = file.with_name(file.name + ".new")
-    with fresh.open("wb") as stream:
-        os.fchmod(stream.fileno(), mode)
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.rename(file)
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- the database across an update -----------------------------------------------------------------

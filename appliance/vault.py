@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
+
+from appliance.durable import write_durably
 
 
 class Vault:
     """Encrypts texts that wait to be sent and hashes codes, under a key in a file of its own."""
 
     def __init__(self, file: Path) -> None:
-        """Reads the key file, or makes it (mode 0600, synced) if there is none."""
+        """Reads the key file, or makes it (mode 0600, synced) if there is none. Raises BadKey."""
         if not file.exists():
-            _make(file)
+            # Whole or not at all: half a key would keep the box from ever starting again.
+            write_durably(file, Fernet.generate_key(), 0o600)
         key = file.read_bytes().strip()
-        self._fernet = Fernet(key)
+        try:
+            self._fernet = Fernet(key)
+        except ValueError as error:
+            raise BadKey(f"the key in {file} cannot be used: {error}") from None
         self._mac_key = hashlib.sha256(b"one-time password" + key).digest()
 
     def encrypt(self, text: str) -> bytes:
@@ -36,23 +41,9 @@ class Vault:
         return hmac.digest(self._mac_key, f"{otp_id}:{code}".encode(), "sha256")
 
 
+class BadKey(Exception):
+    """The key file holds no key."""
+
+
 class LostKey(Exception):
     """The key that a text was encrypted under is not the one at hand."""
-
-
-def _make(file: Path) -> None:
-    """Whole or not at all: half a key would keep the box from ever starting again."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, Fernet.generate_key())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -136,7 +136,7 @@ class Webhooks:
         """One attempt, from the row to the row."""
         slow = False
         try:
-            call = await self._box.db.read(deliveries.call, number)
+            call = await self._box.db.read(deliveries.call, number, self._box.clock.now())
             if call is not None:
                 answer = await self._post(call)
                 slow = answer.milliseconds > self._settings.timeout_seconds * 1000 * SLOW_SHARE
@@ -218,7 +218,9 @@ class Webhooks:
             delivery = await self._box.db.write(self._test_event, scope, number)
         if delivery is None:
             raise Refusal("WEBHOOK_NOT_FOUND")
-        call = await self._box.db.read(deliveries.call, delivery, (State.TEST,))
+        call = await self._box.db.read(
+            deliveries.call, delivery, self._box.clock.now(), (State.TEST,)
+        )
         if call is None:
             raise Refusal("WEBHOOK_NOT_FOUND")
         answer = await self._post(call)

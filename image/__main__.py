@@ -1,21 +1,23 @@
-"""scripts/image build | bundle [root] | lock | check | test [NAME …]
+"""scripts/image build | compare | bundle [root] | lock | check | test [NAME …]
 
-Names: sms raspi3b plainboot firstboot destroyed full update root powercut. What each is for: docs/image.md."""
+Names: sms raspi3b plainboot firstboot destroyed full update updatecut root powercut; see docs/image.md."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from image import build, checks, debs, trials
+from image import build, checks, compare, debs, trials
 
 
 def main() -> int:
     match sys.argv[1:]:
-        case ["build"]:
+        case ["build" | "compare" as what]:
             if lacks := build.missing():
                 print("Building the image needs:", *lacks, sep="\n  ", file=sys.stderr)
                 return 1
+            if what == "compare":
+                return compare.compare()
             print(build.build())
         case ["check"]:
             return checks.main()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -20,7 +21,7 @@ from image import debs, initramfs, rootfs
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
-BUILD = PROJECT / "build" / "image"
+BUILD = Path(os.environ.get("IMAGE_BUILD", PROJECT / "build" / "image")).resolve()
 # Of everything in the image, unless the caller says otherwise: the moment of the last commit.
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or int(
     subprocess.run(
@@ -71,7 +72,7 @@ def missing() -> list[str]:
     lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
     if not find_tool("uv"):
         lacks.append("uv (pip install uv)")
-    if not _python():
+    if not python():
         lacks.append(
             "a Python 3.13 for the byte code: Debian 13's python3, or any on the PATH as python3.13"
         )
@@ -82,6 +83,7 @@ def missing() -> list[str]:
 
 def build() -> Path:
     """The finished card, compressed. Raises what the tools and `debs` raise."""
+    os.umask(0o022)  # modes of what is unpacked and written are part of the image
     kernel = os.environ.get("KERNEL", "debian")
     locked = debs.read_lock(debs.lock_file(kernel).read_text())
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -93,13 +95,17 @@ def build() -> Path:
     _modules(root, loose)
     _application(root)
     _configure(root)
-    card = _boot_partition(root, loose, kernel)
+    boot = _boot_partition(root, loose, kernel)
     _say("root.squashfs")
-    squashfs = BUILD / "root.squashfs"
-    _run("mksquashfs", root, squashfs, "-noappend", "-quiet", "-no-progress",
-         "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K",
-         "-all-time", str(EPOCH), "-mkfs-time", str(EPOCH), without_epoch=True)  # fmt: skip
-    return _card(card, kernel)
+    squash(root, BUILD / "root.squashfs")
+    return _card(boot, kernel)
+
+
+def squash(root: Path, target: Path, level: int = 15, *, leave_out: Sequence[str] = ()) -> None:
+    _run("mksquashfs", root, target, "-noappend", "-quiet", "-no-progress",
+         "-comp", "zstd", "-Xcompression-level", level, "-b", "256K",
+         "-all-time", EPOCH, "-mkfs-time", EPOCH, *(["-e", *leave_out] if leave_out else []),
+         without_epoch=True)  # fmt: skip
 
 
 def _debian(locked: list[debs.Deb]) -> Path:
@@ -119,7 +125,7 @@ PACKAGES_EPOCH = 1_767_225_600
 
 
 def _unpack(locked: list[debs.Deb]) -> Path:
-    folder = _fresh(BUILD / "loose")
+    folder = fresh(BUILD / "loose")
     for deb in locked:
         if deb.kind == "unpack":
             _run("dpkg-deb", "-x", BUILD / "pool" / f"{deb.sha256}.deb", folder)
@@ -128,16 +134,12 @@ def _unpack(locked: list[debs.Deb]) -> Path:
 
 def _root(tar: Path) -> Path:
     _say("root")
-    root = _fresh(BUILD / "root")
+    root = fresh(BUILD / "root")
     _run("tar", "-xf", tar, "-C", root)
-    for left in (
-        "var/cache/apt",
-        "var/lib/apt",
-        "var/lib/dpkg/info",
-        "usr/share/doc-base",
-        "usr/lib/udev/hwdb.d",
-    ):
+    # etc/apt names the folder of this build; there is no apt on the box.
+    for left in ("usr/share/doc-base", "usr/lib/udev/hwdb.d", "etc/apt"):
         shutil.rmtree(root / left, ignore_errors=True)
+    fresh(root / "var")  # in memory on the box: what packages put there would never be seen
     return root
 
 
@@ -218,7 +220,7 @@ def load_private_key(file: Path) -> Ed25519PrivateKey:
 
 def bundle() -> Path:
     """The application as a signed update, for boxes whose image was built with the same key."""
-    tree = _fresh(BUILD / "bundle")
+    tree = fresh(BUILD / "bundle")
     application(tree, "/run/zimbox/app")
     target = BUILD / f"zimbox-{version()}.zimbox"
     write_bundle(tree, version(), load_private_key(update_key()), target, epoch=EPOCH)
@@ -227,7 +229,7 @@ def bundle() -> Path:
 
 def root_bundle() -> Path:
     """The root of the last build as a signed update, for cards with the same kernel."""
-    tree = _fresh(BUILD / "root-bundle")
+    tree = fresh(BUILD / "root-bundle")
     os.link(BUILD / "root.squashfs", tree / "root.squashfs")
     kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
     target = BUILD / f"zimbox-{version()}-root.zimbox"
@@ -237,16 +239,16 @@ def root_bundle() -> Path:
     return target
 
 
-def compile_python(tree: Path, shown_as: str) -> None:
+def compile_python(tree: Path, shown_as: str, by: str = "") -> None:
     """Byte code beside the sources: root is read-only. It is the same for every processor."""
     subprocess.run(
-        [_python(), "-B", "-W", "ignore", "-m", "compileall", "-q", "-s", tree, "-p", shown_as,
+        [by or python(), "-B", "-W", "ignore", "-m", "compileall", "-q", "-s", tree, "-p", shown_as,
          "--invalidation-mode", "unchecked-hash", tree],
         check=True, env=os.environ | {"PYTHONHASHSEED": "0"}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def _python() -> str:
+def python() -> str:
     """A Python of this machine that has Debian 13's byte code (3.13), "" if there is none."""
     ask = "import sys; print(*sys.version_info[:2])"
     for name in ("python3.13", "python3", sys.executable):
@@ -301,12 +303,11 @@ MASKED = (
 
 
 def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
-    """The FAT partition's files, and an empty data partition."""
+    """The FAT partition's files."""
     _say("boot partition")
-    card = _fresh(BUILD / "card")
+    card = fresh(BUILD / "card")
     boot = card / "boot"
     (boot / "overlays").mkdir(parents=True)
-    (card / "data").mkdir()
     for file in sorted((loose / "usr/lib/raspi-firmware").iterdir()):
         if file.is_file() and not file.stem.endswith(("_x", "_db", "4x", "4db")):
             shutil.copyfile(file, boot / file.name)
@@ -338,25 +339,53 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
     )
     (BUILD / "initrd.cpio").write_bytes(archive)
     _run("zstd", "-q", "-f", "-19", "-T1", BUILD / "initrd.cpio", "-o", boot / "initrd.img")
-    for path in [card, *card.rglob("*")]:
-        os.utime(path, (EPOCH, EPOCH))
-    return card
+    return boot
 
 
 def overlay(target: Path) -> None:
     _run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, HERE / "boot/zimbox-uart.dtso")
 
 
-def _card(card: Path, kernel: str) -> Path:
+def fat(files: Path, target: Path) -> None:
+    """The boot partition: file after file in the order of their names, with the image's date alone."""
+    _empty(target, FAT_MIB)
+    _run("mkfs.vfat", "--invariant", "-i", SIGNATURE, "-n", "ZIMBOX", target)
+    for path in sorted(files.rglob("*")):
+        os.utime(path, (EPOCH, EPOCH))
+        name = f"::{path.relative_to(files)}"
+        _run(
+            *(["mmd", "-i", target] if path.is_dir() else ["mcopy", "-m", "-i", target, path]), name
+        )
+
+
+def ext4(target: Path) -> None:
+    """The data partition, empty. Its identifiers are fixed: the card is known by its signature alone."""
+    _empty(target, DATA_MIB)
+    _run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "zimbox-data", "-b", 4096, "-i", 65536, "-m", 1,
+         "-J", "size=16", "-U", f"{UUID}1", "-E", f"hash_seed={UUID}2,root_owner=0:0,nodiscard",
+         target)  # fmt: skip
+
+
+FAT_MIB, DATA_MIB = 192, 256
+UUID = "7a696d62-6f78-4000-8000-64617461303"
+
+
+def _empty(target: Path, mib: int) -> None:
+    target.unlink(missing_ok=True)
+    target.touch()
+    os.truncate(target, mib << 20)
+
+
+def _card(boot: Path, kernel: str) -> Path:
     _say("card")
-    config = (HERE / "genimage.cfg").read_text()
-    moment = time.strftime(
-        "%Y%m%d%H%M%S", time.gmtime(EPOCH)
-    )  # mke2fs takes plain seconds for a date
-    config = config.replace("@SIGNATURE@", f"0x{SIGNATURE}").replace("@MOMENT@", moment)
+    fat(boot, BUILD / "boot.vfat")
+    ext4(BUILD / "data.ext4")
+    config = (HERE / "genimage.cfg").read_text().replace("@SIGNATURE@", f"0x{SIGNATURE}")
     (BUILD / "genimage.cfg").write_text(config)
-    _run("genimage", "--config", BUILD / "genimage.cfg", "--rootpath", card, "--inputpath", BUILD,
-         "--outputpath", BUILD, "--tmppath", _fresh(BUILD / "tmp"), "--loglevel", "1")  # fmt: skip
+    # It wants a root of files in any case, and is given none.
+    nothing = fresh(BUILD / "tmp")
+    _run("genimage", "--config", BUILD / "genimage.cfg", "--rootpath", fresh(nothing / "root"),
+         "--inputpath", BUILD, "--outputpath", BUILD, "--tmppath", nothing / "work", "--loglevel", "1")  # fmt: skip
     suffix = "" if kernel == "debian" else f"-{kernel}"
     target = BUILD / f"zimbox-{version()}{suffix}.img.zst"
     _run("zstd", "-q", "-f", "-12", "-T1", BUILD / "zimbox.img", "-o", target)
@@ -375,7 +404,7 @@ def _say(step: str) -> None:
     print(f"[{time.monotonic() - STARTED:6.1f} s] {step}", flush=True)
 
 
-def _fresh(folder: Path) -> Path:
+def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -388,6 +417,7 @@ def find_tool(tool: str) -> str | None:
 def _run(*command: object, without_epoch: bool = False) -> None:
     """A tool with the image's date. mksquashfs wants its own options instead."""
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C", "TZ": "UTC"}
+    environment["E2FSPROGS_FAKE_TIME"] = str(EPOCH)  # mke2fs before 1.47.1 knows no other
     if without_epoch:
         del environment["SOURCE_DATE_EPOCH"]
     environment["PATH"] += ":/usr/sbin:/sbin"

@@ -21,8 +21,11 @@ class Wrong(Exception):
     """A check does not hold; says what is wrong."""
 
 
+BEYOND = "out of our hands"  # no package mends it
+
+
 class Missing(Exception):
-    """A check that cannot be done on this machine; says what it needs."""
+    """A check that cannot be done on this machine; says what it needs, or that it is `BEYOND` us."""
 
 
 def tool(name: str, package: str) -> str:
@@ -60,7 +63,10 @@ def locks() -> str:
 
 def no_addresses() -> str:
     """No mirror or registry stands in the recipe: both are the build machine's own."""
-    listed = run("git", "-C", build.PROJECT, "ls-files", "image", "scripts/image").stdout.split()
+    git = tool("git", "git")
+    listed = run(git, "-C", build.PROJECT, "ls-files", "image", "scripts/image").stdout.split()
+    if not listed:
+        raise Missing("the project's git folder, of this user's own")
     for name in listed:
         for found in re.findall(
             r"https?://([A-Za-z0-9.-]+)", (build.PROJECT / name).read_text(errors="replace")
@@ -116,7 +122,7 @@ def firewall() -> str:
     checked = run(nft, "-c", "-f", ROOT / "etc/nftables.conf")
     if "Operation not permitted" in checked.stderr or "not supported" in checked.stderr:
         raise Missing(
-            f"nftables in this kernel, and the right to use it: {checked.stderr.splitlines()[0]}"
+            f"{BEYOND}: nftables in this kernel, and the right to use it: {checked.stderr.splitlines()[0]}"
         )
     if checked.returncode:
         raise Wrong(checked.stderr)
@@ -154,7 +160,7 @@ def device_trees() -> Path:
         try:
             debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", "debian")
         except debs.LockError as error:
-            raise Missing(f"the locked kernel's package: {error}") from None
+            raise Missing(f"{BEYOND}: the locked kernel's package: {error}") from None
         partial = build.BUILD / "trees.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -48,7 +49,12 @@ def note(trial: str, **figures: object) -> None:
 
 @contextmanager
 def running(
-    trial: str, board: Board = "virt", *, card: Path | None = None, drive: str = ""
+    trial: str,
+    board: Board = "virt",
+    *,
+    card: Path | None = None,
+    drive: str = "",
+    once: bool = False,
 ) -> Iterator[tuple[Machine, Path]]:
     """A box with a modem on its UART, up to its first 200; and the journal of the network."""
     folder = FOLDER / trial
@@ -57,7 +63,7 @@ def running(
         emulate.simulated_modem(
             folder, "--personality", "sim868", "--latency", "300", "--report-delay", "500"
         ) as (link, journal),
-        machine(board, folder, card, link, drive) as box,
+        machine(board, folder, card, link, drive, once=once) as box,
     ):
         yield box, journal
 
@@ -105,6 +111,36 @@ def send(box: Machine, key: dict[str, str], text: str) -> str:
     told = json.loads(answer.stdout)
     check(told.get("success") is True, told)
     return str(told["message_id"])
+
+
+class Owner:
+    """The owner's page by curl, as a browser without JavaScript has it."""
+
+    def __init__(self, box: Machine) -> None:
+        self._box = box
+
+    def get(self, path: str) -> str:
+        """The page's text. Raises OSError where none comes."""
+        return self._curl(path)
+
+    def post(self, page: str, path: str, *fields: str) -> str:
+        """Send the form that stands on `page`; what comes after it. Fields as `name=value`, `name=@file`."""
+        token = re.search(r'name="form_token" value="([0-9a-f]+)"', self.get(page))
+        check(token is not None, f"{page} has no form")
+        assert token
+        form = [word for field in (f"form_token={token[1]}", *fields) for word in ("-F", field)]
+        return self._curl(path, "-L", *form)
+
+    def _curl(self, path: str, *more: str) -> str:
+        cookies = self._box.folder / "cookies"
+        said = subprocess.run(
+            ["curl", "-sS", "-m", "600", "-b", cookies, "-c", cookies, "-H", "Accept-Language: en",
+             "-H", "Accept: text/html", *more, f"http://127.0.0.1:{self._box.http_port}{path}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if said.returncode:
+            raise OSError(said.stderr.strip())
+        return said.stdout
 
 
 def delivered(box: Machine, key: dict[str, str], message: str) -> bool:
@@ -155,6 +191,22 @@ def sms(board: Board = "virt") -> None:
         inside(box, trial)
         if board == "virt":
             idle(box, trial)
+        else:
+            network_time(box, trial)
+
+
+def network_time(box: Machine, trial: str) -> None:
+    """QEMU's Pi has no clock chip and no time server in reach: the mobile network sets its clock."""
+    here = [float(box.ask("date +%s")) - time.time()]
+    check(here[0] < -86_400, f"the clock is not behind: {here[0]:.0f} s")
+    emulate.order(FOLDER / trial, {"do": "time"})
+    until(
+        "the clock is set by the network",
+        lambda: "clock_set_by_network" in box.ask("journalctl -u zimbox -o cat"),
+    )
+    here.append(float(box.ask("date +%s")) - time.time())
+    check(abs(here[1]) < 120, f"the clock is off by {here[1]:.0f} s")
+    note(trial, clock_before_seconds=round(here[0]), clock_after_seconds=round(here[1]))
 
 
 def inside(box: Machine, trial: str) -> None:
@@ -175,6 +227,7 @@ def inside(box: Machine, trial: str) -> None:
         == ["active"] * 3,
         "a service is off",
     )
+    check(box.ask("stat -c %Y /data/system/timesync/clock").isdigit(), "the last time is not kept")
     grade = box.ask("systemd-analyze security zimbox.service --no-pager | grep -o 'service: .*'")
     boot = box.ask("systemd-analyze time | head -1")
     note(trial, data_mb=size >> 20, sandbox=grade.removeprefix("service: "), boot=boot)
@@ -279,19 +332,28 @@ def full() -> None:
 
 
 def update() -> None:
-    """One that works, a broken application, a wrong signature, one cut off, and a power cut in the middle."""
+    """A wrong signature, half a file, a broken application; and through the page one that works and stays."""
     card = new_card("update")
-    stage(card, "update", make_bundles(card.parent))
+    stage(card, make_bundles(card.parent))
     outcomes = {}
     with running("update", card=card) as (box, _):
         box.wait_http()
         until("the modem is online", lambda: online(box))
+        owner = Owner(box)
+        box.ask("sync")
+        code = (emulate.boot_file(card, "zimbox-setup-code.txt") or "").split()[-1]
+        password = "une phrase bien longue"
+        owner.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
         for name in ("wrong", "cut", "broken", "good"):
             begun = time.monotonic()
-            said = box.ask(
-                f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}", 1800
-            )
-            box.wait_http(seconds=10**6)
+            if name == "good":
+                said = by_page(owner, card.parent / name)
+            else:
+                said = box.ask(
+                    f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}",
+                    1800,
+                )
+                box.wait_http(seconds=10**6)
             outcomes[name] = (
                 said.splitlines()[-1],
                 box.get("/health")["version"],
@@ -313,54 +375,119 @@ def update() -> None:
     note("update", **{name: outcome[0] for name, outcome in outcomes.items()})
 
 
-def stage(card: Path, trial: str, files: dict[str, Path]) -> None:
-    """One start, so that data has its size; then files onto it, as an upload would put them there."""
-    with running(trial, card=card) as (box, _):
-        box.wait_http()
-        box.ask("sync")
-        box.pull_the_plug()
-    # debugfs must not write to a file system whose journal has not been replayed, and e2fsck wants it alone.
-    offset, data = emulate.data_offset(card) >> 20, card.parent / "data.ext4"
-    copy: list[str | Path] = ["dd", "bs=1M", "conv=notrunc", "status=none"]
-    subprocess.run([*copy, f"if={card}", f"skip={offset}", f"of={data}"], check=True)
-    check(
-        subprocess.run(["e2fsck", "-p", data], stdout=subprocess.DEVNULL, check=False).returncode
-        < 4,
-        "e2fsck",
+def by_page(owner: Owner, file: Path) -> str:
+    """Upload it, follow it as the page does; what the page says in the end."""
+    owner.post("/settings/upkeep", "/settings/update", f"file=@{file}")
+    until(
+        "the page tells the outcome",
+        lambda: "Updated." in owner.get("/settings/upkeep") or None,
+        1800,
     )
+    return "Updated."
+
+
+UPDATING = "PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{} >/run/said 2>&1 &"
+
+
+def updatecut() -> None:
+    """The plug pulled while an update is unpacked, and while it is watched: the release before runs, data stay."""
+    card = new_card("updatecut")
+    stage(card, make_bundles(card.parent))
+    with running("updatecut", card=card) as (box, _):
+        box.wait_http()
+        box.ask(UPDATING.format("good"))
+        until(
+            "it is being unpacked",
+            lambda: box.ask("ls -d /data/app/*.partial/appliance 2>/dev/null"),
+        )
+        box.pull_the_plug()
+    with running("updatecut", card=card) as (box, _):
+        box.wait_http()
+        as_before(box, "cut while unpacking")
+        key = new_key(box)
+        until("the modem is online", lambda: online(box))
+        # Does its work, but answers as another version than its manifest says: watched to the end.
+        box.ask(UPDATING.format("unproven"))
+        until("the new release runs", lambda: box.get("/health")["version"] == "9.9.9")
+        until("its modem is online", lambda: online(box))
+        message = send(box, key, "pendant l'essai")
+        until("the message is delivered", lambda: delivered(box, key, message))
+        check("watching" in box.ask("cat /run/said").lower(), box.ask("cat /run/said"))
+        check('"trial":"a"' in box.ask("cat /data/app/state.json"), "it is not on trial any more")
+        box.pull_the_plug()
+    with running("updatecut", card=card) as (box, _):
+        box.wait_http()
+        as_before(box, "cut while watched")
+        check(delivered(box, key, message), "what the new release had taken is gone")
+        until("the modem is online", lambda: online(box))
+        said = box.ask(UPDATING.format("good").replace(" >/run/said 2>&1 &", ""), 1800)
+        check(box.get("/health")["version"] == "9.9.9", f"cannot be updated any more: {said}")
+        check(delivered(box, key, message), "the update lost a message")
+    note("updatecut", ends_in_the_release_before=True, data_kept=True, updates_again=True)
+
+
+def as_before(box: Machine, when: str) -> None:
+    """The card's own release runs, nothing is on trial, nothing half-done lies about."""
+    version = box.get("/health")["version"]
+    check(version == build.version(), f"{when}: {version} runs")
+    state = box.ask("cat /data/app/state.json 2>/dev/null")
+    check('"trial":"' not in state, f"{when}: {state}")
+    left = box.ask(
+        "ls -d /data/app/*.partial /data/app/incoming.zimbox /data/zimbox/incoming/* 2>/dev/null"
+    )
+    check(left == "", f"{when}: left {left}")
+    check(box.ask("systemctl --failed --no-legend --plain") == "", f"{when}: failed units")
+
+
+def stage(card: Path, files: dict[str, Path]) -> None:
+    """Files onto data, which fills the card first: from outside, as a first start and an upload would leave it."""
+    offset, data = emulate.data_offset(card), card.parent / "data.ext4"
+    copy: list[str | Path] = ["dd", "bs=1M", "conv=notrunc", "status=none"]
+    subprocess.run([*copy, f"if={card}", f"skip={offset >> 20}", f"of={data}"], check=True)
+    os.truncate(data, card.stat().st_size - offset)
+    for grow in (["e2fsck", "-f", "-p"], ["resize2fs"]):
+        subprocess.run(
+            [build.find_tool(grow[0]) or "", *grow[1:], data], capture_output=True, check=True
+        )
     for name, file in files.items():
         write: list[str | Path] = ["debugfs", "-w", "-R", f"write {file} {name}", data]
         subprocess.run(write, check=True, capture_output=True)
-    subprocess.run([*copy, f"if={data}", f"of={card}", f"seek={offset}"], check=True)
+    subprocess.run([*copy, f"if={data}", f"of={card}", f"seek={offset >> 20}"], check=True)
+    emulate.fill_card(card)
     data.unlink()
 
 
 def root() -> None:
     """A whole root to the other partition: one that works, then one without gateway and judge."""
     card = new_card("root")
-    stage(card, "root", make_roots(card.parent))
-    for name in ("good", "broken"):
-        begun = time.monotonic()
-        with running("root", card=card) as (box, _):
-            box.wait_http()
-            until("the modem is online", lambda: online(box))
-            said = box.ask(
-                f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}", 1800
-            )
-            check("estart" in said, said)
-            box.pull_the_plug()  # the restart by hand: the line to the probe does not outlive one
-        with running("root", card=card) as (box, _):
-            # The broken one never answers: it restarts by itself into the root before.
-            box.wait_http(seconds=2 * emulate.BOOT_SECONDS)
-            if name == "good":
-                until("it is confirmed", lambda: box.ask("cat /data/system/root-slot") == "b")
-                check(box.ask("cat /run/zimbox/root-slot") == "b", "it runs, but not from slot b")
-            box.pull_the_plug()
-        check(root_slot(card) == "b", f"{name}: ends with root-slot {root_slot(card)!r}")
-        note(
-            "root",
-            **{f"{name}_seconds": round(time.monotonic() - begun), f"{name}_ends_in_slot": "b"},
-        )
+    stage(card, make_roots(card.parent))
+    with running("root", card=card, once=True) as (box, _):
+        install_root(box, "good")
+    begun = time.monotonic()
+    with running("root", card=card, once=True) as (box, _):
+        box.wait_http()
+        until("it is confirmed", lambda: box.ask("cat /data/system/root-slot") == "b")
+        check(box.ask("cat /run/zimbox/root-slot") == "b", "it runs, but not from slot b")
+        note("root", good_confirmed_after=round(time.monotonic() - begun))
+        install_root(box, "broken")
+    check(root_slot(card) == "a try", root_slot(card))
+    begun = time.monotonic()
+    with running("root", card=card) as (box, _):
+        # It never answers: it restarts by itself into the root before.
+        box.wait_http(seconds=2 * emulate.BOOT_SECONDS)
+        check(box.ask("cat /run/zimbox/root-slot") == "b", "it does not run from slot b")
+        said = box.ask("dmesg | grep zimbox:")
+        check("root a was not confirmed, back to b" in said, said)
+        note("root", broken_taken_back_after=round(time.monotonic() - begun))
+    check(root_slot(card) == "b", f"ends with root-slot {root_slot(card)!r}")
+
+
+def install_root(box: Machine, name: str) -> None:
+    """Up to the restart that the update asks for: the line to the probe may not outlive its answer."""
+    box.wait_http()
+    until("the modem is online", lambda: online(box))
+    box.ask(UPDATING.format(name))
+    box.wait_for_restart(1800)
 
 
 def root_slot(card: Path) -> str:
@@ -390,22 +517,24 @@ def make_roots(folder: Path) -> dict[str, Path]:
     os.link(build.BUILD / "root.squashfs", squashfs)
     write_bundle(tree, build.version(), key, files["good"], kernel=kernel, preset=0)
     squashfs.unlink()
-    subprocess.run(
-        ["mksquashfs", build.BUILD / "root", squashfs, "-quiet", "-no-progress", "-comp", "zstd",
-         "-Xcompression-level", "1", "-e", "usr/lib/zimbox/app/appliance/assembly.py",
-         "usr/lib/zimbox/app/image/box/roots.py", "usr/lib/zimbox/app/image/box/__pycache__/roots.cpython-313.pyc"],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    app = "usr/lib/zimbox/app"
+    lacking = [
+        f"{app}/appliance/assembly.py",
+        f"{app}/image/box/roots.py",
+        f"{app}/image/box/__pycache__/roots.cpython-313.pyc",
+    ]
+    build.squash(build.BUILD / "root", squashfs, 1, leave_out=lacking)
     write_bundle(tree, build.version(), key, files["broken"], kernel=kernel, preset=0)
     return files
 
 
 def make_bundles(folder: Path) -> dict[str, Path]:
-    """good (9.9.9), broken (does not start), wrong (signed by another), cut (half the file)."""
+    """good (9.9.9), unproven (says it is another), broken (does not start), wrong (another's key), cut (half)."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from appliance.bundle import write_bundle
 
+    check(build.python() != "", "python3.13 must be on the PATH, for the byte code of the bundles")
     key = build.load_private_key(build.update_key())
     tree = folder / "tree"
     build.application(tree, "/run/zimbox/app")
@@ -413,8 +542,9 @@ def make_bundles(folder: Path) -> dict[str, Path]:
     version.write_text(version.read_text().replace(build.version(), "9.9.9"))
     shutil.rmtree(tree / "appliance/__pycache__")
     build.compile_python(tree / "appliance", "/run/zimbox/app/appliance")
-    files = {name: folder / name for name in ("good", "broken", "wrong", "cut")}
+    files = {name: folder / name for name in ("good", "unproven", "broken", "wrong", "cut")}
     write_bundle(tree, "9.9.9", key, files["good"], preset=0)
+    write_bundle(tree, "9.9.10", key, files["unproven"], preset=0)
     write_bundle(tree, "9.9.9", Ed25519PrivateKey.generate(), files["wrong"], preset=0)
     whole = files["good"].read_bytes()
     files["cut"].write_bytes(whole[: len(whole) // 2])
@@ -440,6 +570,7 @@ TRIALS: dict[str, Callable[[], None]] = {
     "destroyed": destroyed,
     "full": full,
     "update": update,
+    "updatecut": updatecut,
     "root": root,
     "powercut": powercut,
 }

@@ -148,6 +148,7 @@ def _codes(shift: int, lock: int) -> Mapping[str, bytes]:
     codes = {character: bytes([_ESCAPE, code]) for code, character in extension.items()}
     codes |= {character: bytes([code]) for code, character in enumerate(basic)}
     del codes["\x1b"]
+    codes.pop(national.NOTHING, None)
     return codes
 
 

@@ -273,14 +273,17 @@ def indications_offered(lines: Lines) -> tuple[frozenset[int], ...]:
     return tuple(_range(field) for field in fields(value(lines, "+CNMI") or ""))
 
 
-def choose_indications(offered: Sequence[frozenset[int]]) -> tuple[Cnmi, ...]:
+def choose_indications(
+    offered: Sequence[frozenset[int]], *, stored: bool = False
+) -> tuple[Cnmi, ...]:
     """The settings of +CNMI to try, best first.
 
     Messages are stored and announced (<mt> 1). Reports come directly (<ds> 1) wherever that is
     offered, because stored ones cannot be found on some modules (EC25, SIM7600); stored ones are
-    the second choice, and polled.
+    the second choice, and polled. With `stored` it is the other way round.
     """
-    wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), (1, 2, 0), (0, 1))
+    reported = (2, 1, 0) if stored else (1, 2, 0)
+    wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), reported, (0, 1))
     known = len(offered) == len(wishes)
 
     def pick(place: int, first: int | None = None) -> int:
@@ -302,7 +305,12 @@ def indications(lines: Lines) -> tuple[int, ...]:
 
 
 def reference(lines: Lines) -> int | None:
-    """TP-MR out of `+CMGS: 12`, `+CMGS:12` or `+CMGS: 12,"26/01/02,…"`."""
+    """TP-MR out of `+CMGS: 12`, `+CMGS:12` or `+CMGS: 12,"26/01/02,…"`.
+
+    None where something came into the middle of it and its last digits stand alone.
+    """
+    if any(line.isdecimal() for line in lines):
+        return None
     found = fields(value(lines, "+CMGS") or "")
     number = _number(found[0]) if found else None
     return number if number is not None and number < 256 else None

@@ -13,6 +13,7 @@ import structlog
 
 from modem import answers, sending
 from modem.board import Board
+from modem.dialogue import Dialogue
 from modem.gpio import PowerKey
 from modem.interface import (
     Event,
@@ -26,7 +27,6 @@ from modem.interface import (
     Verdict,
 )
 from modem.lines import Heard
-from modem.references import References
 from modem.service import Service
 from modem.sim import Sim
 from modem.stores import Stores
@@ -46,6 +46,8 @@ _USSD_STATUS = {
     4: "the operator does not know this code",
     5: "the network did not answer",
 }
+_LOOK_AFTER_SECONDS = 0.005  # at what a send may have told: the next part goes first
+_MOST_LOOKS = 8  # for one part, over a line that makes the modem doubtful again and again
 _REINITIALISE = 302  # CMS: operation not allowed, until the modem is set up again
 
 
@@ -60,6 +62,7 @@ class Device:
         pin: str = "",
         pin_memory: PinMemory | None = None,
         power: PowerKey | None = None,
+        stored_reports: bool = False,
         log: Log | None = None,
     ) -> None:
         self._timing = timing or Timing()
@@ -71,11 +74,16 @@ class Device:
         self._sim = Sim(self._talk, pin, pin_memory)
         self._service = Service(self._talk, self._board, stores)
         self._supervisor = Supervisor(
-            self._talk, self._board, self._service, stores, self._sim, power
+            self._talk,
+            self._board,
+            self._service,
+            stores,
+            self._sim,
+            power,
+            stored_reports=stored_reports,
         )
         self._life: asyncio.Task[None] | None = None
-        self._sends: set[asyncio.Task[Outcome]] = set()
-        self._references = References()
+        self._sends: set[asyncio.Future[Outcome]] = set()
         self._stopping = False
 
     @property
@@ -113,27 +121,16 @@ class Device:
         """
         if self._stopping or self.status.state is not State.READY:
             return _NOT_READY
-        open_send = asyncio.create_task(self._send(tpdu))
-        self._sends.add(open_send)
-        open_send.add_done_callback(self._sends.discard)
-        while not open_send.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(open_send)
-        return open_send.result()
-
-    async def _send(self, tpdu: Tpdu) -> Outcome:
         try:
             dialogue = self._talk.dialogue
         except PortError:
             return _NOT_READY
-        self._service.sending = True
-        try:
-            outcome = await self._talk.run(
-                partial(sending.submit, dialogue, tpdu, self._references)
-            )
-        finally:
-            self._service.sending = False
-            self._service.sent_at = monotonic()
+        for _ in range(_MOST_LOOKS):
+            if not await self._service.is_well() or self.status.state is not State.READY:
+                return _NOT_READY  # also where it was another look that found it ill meanwhile
+            outcome = await self._submit(dialogue, tpdu)
+            if outcome is not sending.DOUBTFUL:
+                break
         port = dialogue.port
         if not port.alive:
             self._board.show(State.OFFLINE, "the port is gone")
@@ -141,6 +138,22 @@ class Device:
             self._board.show(State.STARTING, "the modem has restarted")
         self._draw_conclusions(outcome)
         return outcome
+
+    async def _submit(self, dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
+        self._service.sending = True
+        open_send = self._talk.begin(
+            partial(sending.submit, dialogue, tpdu, self._service.references)
+        )
+        self._sends.add(open_send)
+        open_send.add_done_callback(self._sends.discard)
+        try:
+            while not open_send.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(open_send)
+        finally:
+            self._service.sending = False
+            self._service.sent_at = monotonic()
+        return open_send.result()
 
     def _draw_conclusions(self, outcome: Outcome) -> None:
         """What a refusal says about the modem itself."""
@@ -151,7 +164,7 @@ class Device:
         elif outcome.fault is not None and outcome.fault.number == _REINITIALISE:
             self._service.again("the modem wants to be set up again (CMS 302)")
         else:
-            self._service.poke()
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._service.poke)
 
     # What was received
 

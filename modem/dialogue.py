@@ -12,7 +12,17 @@ from modem.lines import Repeated
 from modem.port import Modem
 from modem.resync import resynchronise
 from modem.timing import Timing
-from modem.trouble import Log, NoAnswer, OutOfStep, PortError, Refused, Restarted, Spoilt, shown
+from modem.trouble import (
+    Doubtful,
+    Log,
+    NoAnswer,
+    OutOfStep,
+    PortError,
+    Refused,
+    Restarted,
+    Spoilt,
+    shown,
+)
 
 CTRL_Z = "\x1a"
 _TRIES = 2  # of a question that may be asked again
@@ -94,7 +104,7 @@ class Dialogue:
         for failure in failures:
             if isinstance(failure, Refused):
                 self.port.doubt(str(failure))
-            elif isinstance(failure, NoAnswer):
+            elif isinstance(failure, NoAnswer) and not self.port.echoed:  # else it has restarted
                 self._silences += 1
         if self._silences >= _SILENCES:
             self._silences = 0
@@ -124,7 +134,7 @@ class Dialogue:
         raise Spoilt(f"{shown(command)} was not repeated as it was written")
 
     def prompt(self, command: str) -> None:
-        """Asks for the prompt of `command`. Refused, NoAnswer, Spoilt, PortLost, Restarted.
+        """Asks for the prompt of `command`. Refused, NoAnswer, Spoilt, Doubtful, PortLost, Restarted.
 
         When it raises, the modem is not waiting for a text, or the next command sees to that.
         """
@@ -138,6 +148,8 @@ class Dialogue:
 
     def _prompt(self, command: str) -> None:
         self._clean()
+        if self.port.suspect:
+            raise Doubtful("a silence may have been a restart")
         data = self._begun(command)
         try:
             answer = self.port.exchange(
@@ -155,8 +167,9 @@ class Dialogue:
     def text(self, hex_digits: str) -> tuple[str, ...]:
         """Gives the text that was prompted for; the answer's lines. As `prompt`.
 
-        Spoilt means that it was taken back. Otherwise it may be on its way from here on.
+        Spoilt means that it was to be taken back (`taken_back`). Otherwise it may be on its way from here on.
         """
+        self.port.sent_unasked = False
         checked = self._text_checked(hex_digits)
         data = CTRL_Z if checked else hex_digits + CTRL_Z
         answer = self.port.exchange(
@@ -183,6 +196,18 @@ class Dialogue:
         self.port.escape()
         raise Spoilt("the text was not repeated as it was written")
 
+    def taken_back(self) -> bool:
+        """Whether the text of a Spoilt is surely gone. PortLost, Restarted.
+
+        ESC and Ctrl-Z are one bit apart: over such a line the one may arrive as the other. Then the modem
+        speaks of a +CMGS, or is silent because it still sends.
+        """
+        try:
+            self._clean()
+        except OutOfStep:
+            return False
+        return not self.port.sent_unasked
+
     def probe(self, command: str, seconds: float) -> bool:
         """Whether there is an OK to `command`, asked without regard to what came before."""
         try:
@@ -195,6 +220,7 @@ class Dialogue:
         """Echo off, as long as the line is trusted. As `ask`."""
         self.port.echo_wanted = self.port.careful
         self.ask("ATE1" if self.port.careful else "ATE0")
+        self._silences = 0  # those before were a modem's that restarted, not the line's
 
     def _clean(self) -> None:
         if self.port.stale:

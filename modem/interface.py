@@ -39,6 +39,11 @@ class Fault(msgspec.Struct, frozen=True):
     french: str
     suspicious: bool = False  # in a row over several recipients: no credit, wrong SMSC, SIM barred
 
+    @property
+    def by_network(self) -> bool:
+        """Whether the network refused, not the modem: CMS below 256 (27.005 3.2.5)."""
+        return self.source == "CMS" and self.number is not None and self.number < 256
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of one part handed to the modem. `reference` is TP-MR (0-255), only when taken."""
@@ -46,6 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
     verdict: Verdict
     reference: int | None = None
     fault: Fault | None = None
+    given: bool = True  # the modem had the text: whatever it says, the network may have it too
 
 
 class Tpdu(msgspec.Struct, frozen=True):
@@ -83,6 +89,11 @@ class Identity(msgspec.Struct, frozen=True):
     smsc: str = ""
     phone_number: str = ""
 
+    @property
+    def sim(self) -> str:
+        """What the SIM is told by: its ICCID, or its IMSI where the modem does not give one."""
+        return self.iccid or self.imsi
+
 
 class Status(msgspec.Struct, frozen=True):
     """A snapshot of one modem, replaced as a whole at each change."""
@@ -102,7 +113,6 @@ class Status(msgspec.Struct, frozen=True):
     warning: str = ""  # "undervoltage" and the like, empty when all is well
     recoveries: Mapping[str, int] = {}  # times each step of the recovery ladder was taken
     last_error: str = ""
-    balance: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True):

@@ -29,7 +29,8 @@ _FINAL = re.compile(
 )
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEX = re.compile(r"[0-9A-Fa-f]+$")
-_DIGITS = re.compile(r"[+*^$#&][A-Z0-9]+:\s*(?:[^,]*,)?\s*(\d+)\s*$", re.IGNORECASE)
+# What stands before the length is a name out of the phone book: it may hold anything.
+_DIGITS = re.compile(r"[+*^$#&][A-Z0-9]+:(?:.*,)?\s*(\d+)\s*$", re.IGNORECASE)
 
 # Longer than any line of a modem in PDU mode (a stored PDU has at most 2 * 176 digits), a USSD
 # answer included: what grows beyond it without an end is noise.
@@ -207,6 +208,7 @@ class Sorter:
             return Sorted(Kind.ECHO, line)
         if self._prompting and line.startswith(">"):
             return Sorted(Kind.PROMPT, line)
+        line = line.removeprefix("> ")  # a prompt repeated: the answer stands behind it
         if _FINAL.match(line):
             return Sorted(Kind.FINAL, line)
         own = line.upper().startswith(self._own)

@@ -24,6 +24,7 @@ class Findings(msgspec.Struct, frozen=True):
     error: str = ""  # why nothing more is known
     baud: int | None = None
     identity: Identity | None = None
+    radio_on: bool = True  # +CFUN; the box switches it on when it starts
     pin_state: str = ""  # 27.007 8.3
     pin_tries_left: int | None = None
     can_send: bool = False
@@ -60,8 +61,8 @@ async def look(line: Line, timing: Timing) -> Findings:
     talk = Talk(line, timing, hear=lambda _: None, lost=lambda _: None, log=log)
     try:
         await talk.open()
-        await startup.wake(talk)
-        await startup.known_state(talk)
+        await startup.wake(talk, agree=False)
+        await startup.plain_speech(talk)
         return await _ask(talk)
     except (PortError, OSError) as error:
         return Findings(port=line.path, error=str(error) or type(error).__name__)
@@ -71,6 +72,7 @@ async def look(line: Line, timing: Timing) -> Findings:
 
 
 async def _ask(talk: Talk) -> Findings:
+    radio_on = await startup.functionality(talk) == "1"
     state = await sim.settled_state(talk)
     wants_code = state in ("SIM PIN", "SIM PUK")
     ready = sim.usable(state)
@@ -85,6 +87,7 @@ async def _ask(talk: Talk) -> Findings:
         port=talk.line.path,
         baud=talk.port.baudrate,
         identity=await settings.identity(talk),
+        radio_on=radio_on,
         pin_state=state,
         pin_tries_left=await sim.tries_left(talk) if wants_code else None,
         can_send=standing.can_send,

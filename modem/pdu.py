@@ -119,7 +119,7 @@ _HEADER: Final = 0x40
 def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
     """For AT+CMGS. Without `smsc` the modem uses the SIM's."""
     if not is_number(submit.recipient):
-        raise PduError(f"not a recipient: {submit.recipient!r}")
+        raise PduError("not a recipient")
     header = Header(submit.concatenation, submit.shift, submit.lock)
     first = _SUBMIT | _header_bit(header) | (_REPORT_REQUESTED if submit.report else 0)
     validity = b""
@@ -266,7 +266,7 @@ def _opened(hex: str) -> Cursor:  # noqa: A002
     try:
         cursor = Cursor(binascii.unhexlify(hex.strip()))
     except ValueError as error:
-        raise PduError(f"not hexadecimal: {hex[:400]!r}") from error
+        raise PduError(f"{len(hex)} characters that are not hexadecimal octets") from error
     cursor.take(cursor.octet())
     return cursor
 

@@ -21,7 +21,7 @@ import serial
 from modem.boot import Boot, Meaning
 from modem.lines import Answer, Heard, Kind, Repeated, Sorted, Sorter, Splitter
 from modem.timing import Line, Timing
-from modem.trouble import Log, NoAnswer, PortError, PortLost, Refused, Restarted, shown
+from modem.trouble import Log, NoAnswer, PortError, PortLost, Refused, Restarted, said, shown
 from modem.trust import Trust, foreign_to, spoilt
 
 with warnings.catch_warnings():
@@ -100,6 +100,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.suspect = False  # it may have restarted: look whether its settings are still there
         self.heard_at = 0.0  # when the last byte came, monotonic
         self.stale = False  # answers that nobody waits for may still come
+        self.sent_unasked = False  # a +CMGS came that nobody waited for
         self._turn = threading.Condition()  # guards what follows
         self._splitter = Splitter()
         self._sorter = Sorter()
@@ -203,6 +204,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             case Kind.DAMAGED:
                 self.doubt(one.line)
             case Kind.EVENT:
+                self.sent_unasked = self.sent_unasked or one.line.upper().startswith("+CMGS:")
                 self._notice_start(one.line)
 
     @property
@@ -213,7 +215,9 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def doubt(self, why: str) -> None:
         """The line has spoilt something: from now on everything is checked by its echo."""
         if self._trust.doubt():
-            self._log.warning("the line spoils bytes; from now on every text is checked", seen=why)
+            self._log.warning(
+                "the line spoils bytes; from now on every text is checked", seen=said(why)
+            )
 
     def _notice_start(self, line: str) -> None:
         match self.boot.line(line, time.monotonic()):
@@ -244,13 +248,18 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         """Whether the modem said since `settled` that it has started anew."""
         return self._restarted
 
-    def settled(self) -> None:
-        """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
+    def looked_for(self) -> None:
+        """What was heard of restarts and echoes does not matter yet; noise may still come of a start."""
         with self._turn:
-            self._settled = True
+            self._settled = False
             self._restarted = False
             self.suspect = False
             self.echoed = False
+
+    def settled(self) -> None:
+        """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
+        self.looked_for()
+        self._settled = True
 
     def put(self, data: str) -> None:
         """Writes without waiting for an answer. PortLost."""
@@ -377,7 +386,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 return
 
 
-class Modem(GsmModem, Transport):  # type: ignore[misc]
+class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
     """The library's modem on our transport. Every error is a `PortError`."""
 
     def __init__(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
+
 from modem import answers, faults
 from modem.dialogue import Dialogue
 from modem.interface import Fault, Outcome, Tpdu, Verdict
 from modem.references import References
-from modem.trouble import NoAnswer, PortError, Refused, Spoilt
+from modem.trouble import Doubtful, NoAnswer, PortError, Refused, Spoilt
 
 
 def waiting(english: str, french: str) -> Outcome:
     """Nothing went out, and the message is not to blame."""
     fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english, french)
-    return Outcome(Verdict.WAIT, fault=fault)
+    return Outcome(Verdict.WAIT, fault=fault, given=False)
 
 
 _NO_PROMPT = waiting(
@@ -38,6 +40,10 @@ _UNKNOWN = Outcome(
 )
 
 
+DOUBTFUL = waiting(
+    "The modem was silent and may have restarted; nothing went out.",
+    "Le modem s'est tu et a peut-être redémarré ; rien n'est parti.",
+)
 _SPOILT = waiting(
     "The line to the modem spoils what is sent over it; nothing went out.",
     "La liaison avec le modem altère ce qui y passe ; rien n'est parti.",
@@ -52,7 +58,8 @@ def submit(dialogue: Dialogue, tpdu: Tpdu, references: References) -> Outcome:
     """One AT+CMGS, or several where the line has spoilt it. Blocking, never raises a `PortError`.
 
     Until the text is written nothing can have gone out, so that every trouble means WAIT; from
-    then on only an answer tells, and everything else means UNKNOWN.
+    then on only an answer tells, and everything else means UNKNOWN. DOUBTFUL where the caller has
+    to look at the modem first.
     """
     for attempt in itertools.count(1):
         checked = dialogue.port.careful
@@ -92,6 +99,8 @@ def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
         return _refused_at_once(refused.line)
     except Spoilt:
         return _SPOILT
+    except Doubtful:
+        return DOUBTFUL
     except NoAnswer:
         return _NO_PROMPT
     except PortError:
@@ -103,9 +112,16 @@ def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
             return _taken(refused.lines)
         return _of(faults.words(refused.line)) or _UNKNOWN
     except Spoilt:
-        return _SPOILT
+        return _SPOILT if _taken_back(dialogue) else _UNKNOWN
     except PortError:
         return _UNKNOWN
+
+
+def _taken_back(dialogue: Dialogue) -> bool:
+    try:
+        return dialogue.taken_back()
+    except PortError:
+        return True  # a modem that was lost or restarted has nothing at its prompt any more
 
 
 def _taken(lines: tuple[str, ...]) -> Outcome:
@@ -126,4 +142,4 @@ def _refused_at_once(line: str) -> Outcome:
     outcome = _of(faults.words(line))
     if outcome is None or outcome.verdict in (Verdict.UNKNOWN, Verdict.TAKEN):
         return _NO_PROMPT
-    return outcome
+    return msgspec.structs.replace(outcome, given=False)

@@ -11,15 +11,17 @@ from modem.board import Board
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.lines import Heard
 from modem.recovery import Step
+from modem.references import References
 from modem.settings import Settings
 from modem.stores import Stores
 from modem.talk import Talk
-from modem.trouble import Restarted
+from modem.trouble import PortError, Restarted, said
 
 # So many looks in a row must say "denied": some seconds of it are normal after a start.
 _DENIALS = 3
 _LOOKS = 3
 _WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
+_NO_TIME = "00" * 7  # 23.040 9.2.3.11
 _SIM_LINES = ("+CPIN:", "+SIMCARD:", "+QSIMSTAT:", "+CSMINS:", "+QUSIM:")
 _REGISTRATION_LINES = ("+CREG:", "+CGREG:", "+CEREG:")
 _TIME_LINES = ("*PSUTTZ", "+PSUTTZ", "+CTZE")
@@ -32,9 +34,13 @@ def _plausible(direct: str) -> bool:
         found = pdu.decode(direct)
     except pdu.PduError:
         return False
-    if isinstance(found, pdu.Report):
-        return found.submitted_at is not None and found.discharged_at is not None
-    return found.sent_at is not None
+    times = (
+        [found.submitted_at, found.discharged_at]
+        if isinstance(found, pdu.Report)
+        else [found.sent_at]
+    )
+    # Networks do send zeros for a time they do not know: those are told from a time that was spoilt.
+    return direct.count(_NO_TIME) >= times.count(None)
 
 
 class Again(Exception):
@@ -53,6 +59,8 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
         self._again = ""  # why the start-up must be gone through again
         self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._made: Settings | None = None
+        self._looking = asyncio.Lock()  # whoever comes second waits for what the first finds
         self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
@@ -60,6 +68,7 @@ class Service:
         self.ussd: asyncio.Future[answers.Ussd] | None = None
         self.sending = False
         self.sent_at = 0.0
+        self.references = References()
 
     # What the modem says by itself
 
@@ -95,7 +104,7 @@ class Service:
         if name == "+CBM":
             return  # cell broadcasts are nobody's messages
         if self._talk.careful and not _plausible(heard.pdu):
-            self._board.log.warning("spoilt on the line", line=heard.line, pdu=heard.pdu)
+            self._board.log.warning("spoilt on the line", line=said(heard.line))
             return
         identity = self._board.status.identity
         self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
@@ -106,7 +115,7 @@ class Service:
         if answer is not None and self.ussd is not None and not self.ussd.done():
             self.ussd.set_result(answer)
         else:
-            self._board.log.info("the operator says", line=line)
+            self._board.log.info("the operator says", line=said(line))
 
     def poke(self) -> None:
         """Something happened: look now."""
@@ -137,6 +146,7 @@ class Service:
         self._announced.clear()
         self._denials = 0
         self._acknowledge = 0
+        self.references = References()  # another SIM counts otherwise, and some modems from 0 again
         self._registered_at = now
         self._resyncs = self._talk.dialogue.resyncs
         self._due = {
@@ -151,12 +161,17 @@ class Service:
 
     async def serve(self, made: Settings) -> None:
         """For as long as nothing is wrong. `Again`, or the `PortError` that ended it."""
+        self._made = made
         while True:
             self._poke.clear()
             await self._line_is_well(made)
             await self._read_what_came(made)
             if self._is_due("standing"):
                 await self._stand()
+            if self._talk.careful and self._is_due("settings"):
+                # An echo that is wanted does not tell of a restart: even within a burst.
+                self._next("settings", self._talk.timing.stored_poll_seconds)
+                await self._look_at_settings()
             if self._idle():
                 await self._look_around()
             await self._wait()
@@ -188,6 +203,10 @@ class Service:
     async def _line_is_well(self, made: Settings) -> None:
         if self._again:
             raise Again(self._again)
+        async with self._looking:
+            await self._looked_at(made)
+
+    async def _looked_at(self, made: Settings) -> None:
         port = self._talk.port
         if port.restarted:
             raise Restarted("the modem has restarted")
@@ -197,9 +216,25 @@ class Service:
             self._resyncs += 1
             self._board.count(Step.RESYNC.value)
         if port.echoed or port.suspect:
-            port.suspect = False
+            port.suspect = False  # what makes it doubtful from here on wants another look
             if port.echoed or not await self._holds(made):
+                port.suspect = True
                 raise Restarted("the modem has lost its settings")
+
+    async def is_well(self) -> bool:
+        """Before a send: whether the modem has its settings, if there is a doubt. A part sent by one
+        that has silently restarted would have no report."""
+        try:
+            port = self._talk.port
+            if port.careful:
+                port.suspect = True  # its echo is wanted: no other sign of a restart is left
+            if not (port.stale or port.suspect or self._looking.locked()) or self._made is None:
+                return True
+            await self._line_is_well(self._made)
+        except (Again, PortError) as error:
+            self.again(str(error))
+            return False
+        return True
 
     async def _holds(self, made: Settings) -> bool:
         # Over a line that spoils answers one of them proves nothing.
@@ -301,9 +336,17 @@ class Service:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)
 
     async def _look_at_clock(self) -> None:
-        epoch = answers.clock(await self._talk.try_ask("AT+CCLK?") or ())
-        if epoch is not None:
+        """Twice: who sets a clock by it must hear the same again, for a line may spoil a digit."""
+        for _ in range(2):
+            epoch = answers.clock(await self._talk.try_ask("AT+CCLK?") or ())
+            if epoch is None:  # the network has not told it yet
+                timing = self._talk.timing
+                if not self._is_due("clock"):  # else it was told while this was asked
+                    self._next("clock", min(timing.clock_poll_seconds, timing.stored_poll_seconds))
+                return
             self._board.publish(NetworkTime(epoch))
+            if not self._idle():
+                return
 
     async def _look_everywhere(self) -> None:
         await self._stores.look(everywhere=True)

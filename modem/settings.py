@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from modem import answers, sim
+from modem import answers, faults, sim
 from modem.interface import Identity, State
 from modem.sim import Halted
 from modem.talk import Talk
@@ -19,6 +19,7 @@ from modem.trouble import Refused
 # What lies on a SIM is surely that SIM's. The modem's own store is larger, but everything is read
 # and deleted at once, so that places hardly matter.
 _PREFERRED = ("SM", "ME", "MT")
+_STARTING = (14, 310, 314, 515)  # CME and CMS of a SIM or a message store that is not up yet
 _REPORT_MODES = {0: "none", 1: "direct", 2: "stored"}
 
 # Nothing depends on these; a modem that does not know them goes without.
@@ -67,12 +68,12 @@ def _choose(group: Sequence[str]) -> str:
     return next((name for name in _PREFERRED if name in group), group[0] if group else "SM")
 
 
-async def make(talk: Talk) -> Settings:
+async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
     """Sets what sending and receiving need, and reads it back. `Halted` where it does not hold."""
     receives, readable = await message_store(talk)
     await talk.try_ask("AT+CSMS=0")
     service = answers.fields(answers.value(await talk.try_ask("AT+CSMS?") or (), "+CSMS") or "0")
-    reports = await _indications(talk)
+    reports = await _indications(talk, stored=stored_reports)
     await _hear_everything(talk)
     for wish in _WISHES:
         await talk.try_ask(wish)
@@ -91,12 +92,14 @@ async def _hear_everything(talk: Talk) -> None:
         await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
 
 
-async def _indications(talk: Talk) -> str:
+async def _indications(talk: Talk, *, stored: bool) -> str:
     """Sets +CNMI; the report mode that results."""
-    offered = answers.indications_offered(await talk.try_ask("AT+CNMI=?") or ())
+    offered = answers.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
     found: tuple[int, ...] = ()
-    for wanted in answers.choose_indications(offered):
-        if await talk.try_ask("AT+CNMI=" + ",".join(map(str, wanted))) is None:
+    for wanted in answers.choose_indications(offered, stored=stored):
+        command = "AT+CNMI=" + ",".join(map(str, wanted))
+        # Twice: a byte spoilt on the line is refused too, and the second choice may be no reports.
+        if await _once_started(talk, command) is None and await talk.try_ask(command) is None:
             continue
         found = answers.indications(await talk.ask("AT+CNMI?"))
         if found[:4] == wanted[:4]:
@@ -104,6 +107,22 @@ async def _indications(talk: Talk) -> str:
     raise Halted(
         State.STARTING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
     )
+
+
+async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
+    """The answer, None where it is refused; "busy" is no refusal but waited for. `Halted`."""
+    until = time.monotonic() + talk.timing.store_seconds
+    while True:
+        try:
+            return await talk.ask(command)
+        except Refused as refused:
+            fault = faults.words(refused.line)
+            if fault is None or fault.number not in _STARTING:
+                talk.log.debug("refused", reason=str(refused))
+                return None
+            if time.monotonic() >= until:
+                raise Halted(State.SIM_FAILURE, str(refused), passing=True) from refused
+        await asyncio.sleep(talk.timing.sim_poll_seconds)
 
 
 async def holds(talk: Talk, settings: Settings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from functools import partial
 
@@ -16,23 +17,24 @@ SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
 _TRIES_PER_SPEED = 2
 
 
-async def wake(talk: Talk) -> None:
-    """Until the modem answers AT, at the configured speed or another. NoAnswer, PortLost."""
+async def wake(talk: Talk, *, agree: bool = True) -> None:
+    """Until the modem answers AT, at the configured speed or another; then that is agreed on, if so
+    wished. NoAnswer, PortLost."""
     timing, port = talk.timing, talk.port
     usual = talk.line.baud or SPEEDS[0]
     speeds = [speed for speed in talk.line.probe_bauds or SPEEDS if speed != usual]
     began = time.monotonic()
+    # A third of the time belongs to the configured speed: noise may confuse auto-bauding.
+    others = (speed for speed in itertools.cycle([*speeds, usual]) for _ in range(_TRIES_PER_SPEED))
     attempt = 0
-    while time.monotonic() - began < timing.boot_seconds:
-        # A third of the time belongs to the configured speed: noise may confuse auto-bauding.
-        patient = time.monotonic() - began < timing.boot_seconds / 3
-        turn = attempt // _TRIES_PER_SPEED % (len(speeds) + 1)
-        speed = usual if patient or not turn else speeds[turn - 1]
+    while (waited := time.monotonic() - began) < timing.boot_seconds:
+        speed = usual if waited < timing.boot_seconds / 3 else next(others)
         if await talk.run(
             partial(_answers_at, talk.dialogue, speed, attempt, timing.probe_seconds)
         ):
             port.settled()
-            await _agree_on_speed(talk, speed)
+            if agree:
+                await _agree_on_speed(talk, speed)
             return
         attempt += 1
     await talk.run(partial(port.speed, usual))
@@ -43,7 +45,7 @@ def _answers_at(dialogue: Dialogue, speed: int, attempt: int, seconds: float) ->
     port = dialogue.port
     if port.baudrate != speed:
         port.speed(speed)
-    port.settled()
+    port.looked_for()
     port.stale = False
     if attempt:
         port.put(ESCAPE)  # whoever left it at the prompt of a message
@@ -69,15 +71,21 @@ async def _agree_on_speed(talk: Talk, speed: int) -> None:
 
 async def known_state(talk: Talk) -> None:
     """No echo, errors as numbers, radio on, whatever the last program wanted."""
-    port = talk.port
+    await plain_speech(talk)
+    if (functioning := await functionality(talk)) != "1":
+        talk.log.info("the radio was switched off", functionality=functioning)
+        await talk.try_ask("AT+CFUN=1", talk.timing.slow_command_seconds)
+
+
+async def plain_speech(talk: Talk) -> None:
+    """No echo, answers in full, errors as numbers."""
     await talk.run(talk.dialogue.resynchronise)
     await talk.run(talk.dialogue.hush)
-    port.settled()
+    talk.port.settled()
     for command in ("ATQ0V1", "AT+CMEE=1", 'AT+CSCS="GSM"'):
         await talk.try_ask(command)
-    functioning = answers.fields(
-        answers.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1"
-    )
-    if functioning[0] != "1":
-        talk.log.info("the radio was switched off", functionality=functioning[0])
-        await talk.try_ask("AT+CFUN=1", talk.timing.slow_command_seconds)
+
+
+async def functionality(talk: Talk) -> str:
+    """27.007 8.2: "1" is all of it, "0" and "4" are without radio."""
+    return answers.fields(answers.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1")[0]

@@ -48,6 +48,11 @@ class HandedOut:
     def known(self, iccid: str, slot: Slot) -> bool:
         return (iccid, slot) in self._slots
 
+    def undeleted(self, iccid: str, slot: Slot) -> bool:
+        """Whether what lies there, as far as is known, may be deleted and was not yet."""
+        known = self._slots.get((iccid, slot))
+        return known is not None and self.settled(iccid, slot, known[0])
+
     def deleted(self, iccid: str, slot: Slot) -> None:
         """The slot is free: whatever lies there next is new."""
         self._slots.pop((iccid, slot), None)
@@ -101,17 +106,15 @@ class Stores:
         if report and REPORTS in self._settings.readable:
             await self._list(REPORTS)
             return
-        found = None
-        if slot.storage in self._settings.readable:
+        readable = slot.storage in self._settings.readable
+        if readable:
             with contextlib.suppress(Refused):
                 async with self._selecting(slot.storage):
                     found = await self._read(slot.index)
-        if found is None:
-            await self._list(
-                slot.storage if slot.storage in self._settings.readable else self._settings.receives
-            )
-            return
-        await self._show(slot.storage, found)
+                    if found is not None:
+                        await self._show(slot.storage, found)
+                        return
+        await self._list(slot.storage if readable else self._settings.receives)
 
     async def forget(self, slot: Slot) -> None:
         """Deletes what the receiver has committed; if not now, then when it is next listed."""
@@ -120,32 +123,35 @@ class Stores:
             return
         self._handed.forget(self._iccid, slot)
         try:
-            await self._delete(slot)
+            async with self._selecting(slot.storage):
+                # A look may have deleted it meanwhile, and another message may lie there now.
+                if self._handed.undeleted(self._iccid, slot):
+                    await self._delete(slot)
         except PortError as error:
             self._talk.log.warning("not deleted yet", storage=slot.storage, reason=str(error))
 
     async def _delete(self, slot: Slot) -> None:
-        async with self._selecting(slot.storage):
-            await self._talk.slow(f"AT+CMGD={slot.index}")
+        """In the store that is selected."""
+        await self._talk.slow(f"AT+CMGD={slot.index}")
         self._handed.deleted(self._iccid, slot)
 
     async def _list(self, name: str) -> None:
         try:
             async with self._selecting(name):
                 lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
+                for found in answers.listed(lines):
+                    await self._show(name, found)
         except Refused as refused:
             self._talk.log.info("cannot be listed", storage=name, reason=refused.line)
-            return
-        for found in answers.listed(lines):
-            await self._show(name, found)
 
     async def _show(self, name: str, found: Stored) -> None:
+        """Hands out what was just read of the selected store. Reading and this belong together: a
+        deletion in between would make it look new, and its place may hold another message by then."""
         slot = Slot(name, found.index)
         spoilt = found.length is not None and not pdu_fits(found.hex, found.length)
         if spoilt or self._talk.careful:
             with contextlib.suppress(Refused):
-                async with self._selecting(name):
-                    found = await self._again(found)
+                found = await self._again(found)
         if self._handed.settled(self._iccid, slot, found.hex):
             with contextlib.suppress(Refused):
                 await self._delete(slot)

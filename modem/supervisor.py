@@ -30,6 +30,8 @@ class Supervisor:
         stores: Stores,
         card: Sim,
         power: PowerKey | None,
+        *,
+        stored_reports: bool = False,
     ) -> None:
         self._talk = talk
         self._board = board
@@ -37,6 +39,7 @@ class Supervisor:
         self._stores = stores
         self._sim = card
         self._power = power
+        self._stored_reports = stored_reports
         self._timing = talk.timing
         self._log = board.log
         self._climb: list[Step] | None = None  # what is left of the ladder; None: all is well
@@ -115,7 +118,7 @@ class Supervisor:
         self.imei = await settings.imei(self._talk)
         await self._sim.unlocked(self.imei)
         self._board.show(State.STARTING, "the SIM is ready", pin_tries_left=None)
-        made = await settings.make(self._talk)
+        made = await settings.make(self._talk, stored_reports=self._stored_reports)
         identity = await settings.identity(self._talk)
         self._board.show(identity=identity, report_mode=made.report_mode)
         self._service.begin()
@@ -129,10 +132,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timing.vanished_seconds
         while True:
+            # Looked at before: one that appears just after the try failed is there for the next one.
+            there = self._exists()
             try:
                 await self._talk.open()
             except PortLost as lost:
-                if loop.time() >= until or self._exists():
+                if loop.time() >= until or there:
                     raise
                 self._board.show(State.OFFLINE, str(lost))
                 await asyncio.sleep(self._timing.reopen_seconds)
@@ -206,10 +211,11 @@ class Supervisor:
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        was_there = self._exists()
+        there = self._exists()
         while (left := until - loop.time()) > 0:
             await asyncio.sleep(min(left, self._timing.reopen_seconds))
-            if self._exists() and not was_there:
+            was_there, there = there, self._exists()
+            if there and not was_there:
                 return  # it was plugged in again
 
     async def _take(self, step: Step) -> None:

@@ -71,7 +71,11 @@ class Talk:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Does `work` in the owner thread, after what it was given before."""
-        return await self._loop.run_in_executor(self._owner, work)
+        return await self.begin(work)
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The same, for whoever goes on meanwhile."""
+        return self._loop.run_in_executor(self._owner, work)
 
     async def open(self) -> None:
         """Opens the port anew. PortLost."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import structlog
 
 Log = structlog.stdlib.BoundLogger
 
 _SHOWN = 60
+_QUOTED = re.compile(r'"[^"]*("|$)')
+_DIGITS = re.compile(r"\+?[0-9A-Fa-f]{6,}")  # of a PDU, of a telephone, of a SIM
 
 
 class PortError(Exception):
@@ -19,6 +23,11 @@ def shown(command: str) -> str:
     if command.upper().startswith("AT+CPIN="):
         return "AT+CPIN=…"
     return command if len(command) <= _SHOWN else f"{command[:_SHOWN]}…"
+
+
+def said(line: str) -> str:
+    """What a modem said, for the log: its kind, without the PDU, number, name or text in it."""
+    return shown(_DIGITS.sub("…", _QUOTED.sub('"…"', line)))
 
 
 class PortLost(PortError):
@@ -48,6 +57,10 @@ class Refused(PortError):
 
 class Restarted(PortError):
     """The modem restarted while a command was open: no answer will come, all settings are gone."""
+
+
+class Doubtful(PortError):
+    """Nobody has looked yet whether the modem kept its settings through a silence. Nothing was said."""
 
 
 class Spoilt(PortError):

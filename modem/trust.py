@@ -19,12 +19,10 @@ class Trust:
         self._doubtful_seconds = doubtful_seconds
         self._clock = clock
         self._doubted_at: float | None = None
-        self.damages = 0
 
     def doubt(self) -> bool:
         """Damage was seen. True when it is the first for long."""
         first = not self.lost
-        self.damages += 1
         self._doubted_at = self._clock()
         return first
 

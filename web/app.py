@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -19,14 +19,12 @@ from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
 from appliance.interface import Allowance, Gateway
-from appliance.refusals import Refusal
-from appliance.store.database import StorageFull
 from web import reference
 from web.answers import Answer
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
 from web.door import BODY_BYTES, Asked
-from web.envelope import broken, refused, refused_by_server, storage_full
+from web.envelope import refused, wants_page
 
 log = structlog.get_logger(__name__)
 
@@ -135,12 +133,46 @@ def _log(scope: Scope, method: str, status: int, seconds: float) -> None:
     )
 
 
-def create(gateway: Gateway, pages: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """The application over this gateway, with the status page's handlers beside the API's."""
+Lost = Callable[[Request[Any, Any, Any], int], Response[Any]]
+
+
+def _lost(request: Request[Any, Any, Any], error: HTTPException) -> bool:
+    """Whether this is a browser that went to an address of ours where nothing is."""
+    path = request.scope["path"]
+    return (
+        error.status_code in (404, 405)
+        and request.method in ("GET", "HEAD")
+        and path != "/v1"
+        and not path.startswith("/v1/")
+        and wants_page(request.headers.get("Accept", ""))
+    )
+
+
+async def note_unread(request: Request[Any, Any, Any]) -> None:
+    """Before a handler that reads no body: what came in one all the same is named in the answer."""
+    assert isinstance(request, Asked)  # `request_class`, below
+    if request.method != "GET" and request.route_handler.parsed_data_field is None:
+        await request.note_unread()
+
+
+def create(
+    gateway: Gateway, pages: Sequence[ControllerRouterHandler] = (), lost: Lost | None = None
+) -> Litestar:
+    """The application over this gateway, with the status page's handlers beside the API's.
+
+    `lost` answers a browser at an address where nothing is; everybody else gets the envelope.
+    """
+
+    def by_server(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        if lost is not None and _lost(request, error):
+            return lost(request, error.status_code)
+        return refused(request, error)
+
     api = Router(
         "/v1",
         route_handlers=API,
         guards=[authenticated],
+        before_request=note_unread,
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         response_class=Told,
     )
@@ -148,10 +180,8 @@ def create(gateway: Gateway, pages: Sequence[ControllerRouterHandler] = ()) -> L
         route_handlers=[api, service.health, service.metrics, *reference.HANDLERS, *pages],
         dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
         exception_handlers={
-            Refusal: refused,
-            StorageFull: storage_full,
-            HTTPException: refused_by_server,
-            Exception: broken,
+            HTTPException: by_server,
+            Exception: refused,
         },
         request_class=Asked,
         request_max_body_size=BODY_BYTES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import socket
 import ssl
 from ipaddress import ip_address
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.devices import own_address
+from appliance.durable import write_durably
 
 CERTIFICATE, PRIVATE_KEY = "https.pem", "https.key"
 # Browsers take a certificate of one's own for 825 days at the most; it is made anew before it ends.
@@ -25,32 +25,45 @@ STARTS = datetime.timedelta(days=90)  # back, so that a board whose clock is beh
 
 def context(data: Path, certificate: str, private_key: str) -> ssl.SSLContext:
     """The owner's certificate if there is one, else the box's own. Raises OSError, ssl.SSLError."""
-    if not certificate:
-        _own(data)
-        certificate, private_key = str(data / CERTIFICATE), str(data / PRIVATE_KEY)
+    if certificate:
+        return _context(certificate, private_key or None)
+    if not _good(data):
+        _make(data)
+    return _context(data / CERTIFICATE, data / PRIVATE_KEY)
+
+
+def _context(certificate: Path | str, private_key: Path | str | None) -> ssl.SSLContext:
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     found.minimum_version = ssl.TLSVersion.TLSv1_2
-    found.load_cert_chain(certificate, private_key or None)
+    found.load_cert_chain(certificate, private_key)
     return found
 
 
-def _own(data: Path) -> None:
-    """Make the box's certificate if there is none, or if it ends soon."""
-    file = data / CERTIFICATE
-    if file.exists() and (data / PRIVATE_KEY).exists():
-        known = x509.load_pem_x509_certificate(file.read_bytes())
-        if known.not_valid_after_utc - datetime.datetime.now(datetime.UTC) > RENEW:
-            return
+def _good(data: Path) -> bool:
+    """Whether the box has a certificate that does not end soon, and the key to it.
+
+    A pair that was cut off while it was made is none: the box must start all the same.
+    """
+    try:
+        _context(data / CERTIFICATE, data / PRIVATE_KEY)
+        known = x509.load_pem_x509_certificate((data / CERTIFICATE).read_bytes())
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        return False
+    return known.not_valid_after_utc - datetime.datetime.now(datetime.UTC) > RENEW
+
+
+def _make(data: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    _write(
+    write_durably(
         data / PRIVATE_KEY,
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
+        0o600,
     )
-    _write(file, _signed(key).public_bytes(serialization.Encoding.PEM))
+    write_durably(data / CERTIFICATE, _signed(key).public_bytes(serialization.Encoding.PEM), 0o600)
 
 
 def _signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -81,12 +94,3 @@ def _names() -> list[x509.GeneralName]:
     ]
     addresses = dict.fromkeys(a for a in (own_address(), "127.0.0.1") if a)
     return names + [x509.IPAddress(ip_address(a)) for a in addresses]
-
-
-def _write(file: Path, content: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import hashlib
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,6 +12,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
 from appliance import rules
@@ -28,6 +31,10 @@ Box = NamedDependency[SkipValidation[Gateway]]
 Asker = NamedDependency[SkipValidation[Caller]]
 
 
+class Nothing(msgspec.Struct):
+    """The body of a request that has none."""
+
+
 class Asked(Request[Caller, str, State]):
     """A request whose JSON body becomes the struct that the handler's `data` names."""
 
@@ -39,6 +46,18 @@ class Asked(Request[Caller, str, State]):
         assert field is not None  # Litestar asks for the JSON only where there is a `data`
         self.state.unknown = unknown_fields(self.state.body, field.annotation)
         return taken(self.state.body, field.annotation)
+
+    async def body(self) -> bytes:
+        """Its octets. INVALID_REQUEST when the connection ends before they are all there."""
+        try:
+            return await super().body()
+        except InternalServerException:  # Litestar's only one here: the client hung up
+            raise invalid("body", "est incomplet", "is incomplete") from None
+
+    async def note_unread(self) -> None:
+        """The fields of a body where none is asked for: all of them mean nothing."""
+        with contextlib.suppress(Refusal):
+            self.state.unknown = unknown_fields(decoded(await self.body()), Nothing)
 
     def _only_json(self) -> None:
         # Without a Content-Type the body is taken at its word (RFC 9110 8.3).
@@ -76,7 +95,8 @@ class Asked(Request[Caller, str, State]):
 def decoded(body: bytes) -> Any:
     """A JSON body as plain values. INVALID_REQUEST."""
     try:
-        return msgspec.json.decode(body)
+        # Some clients write a byte order mark (RFC 8259 8.1: it may be ignored).
+        return msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except UnicodeDecodeError:
         raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
     except RecursionError:
@@ -94,6 +114,8 @@ def unknown_fields(body: Any, kind: type[msgspec.Struct]) -> list[str]:
     names = {f"{name}": None for name in body if name not in _known(kind)}
     entries = body.get("messages")
     if "messages" in _known(kind) and isinstance(entries, list):
+        if body.get("message") is not None:  # the text of `recipients`
+            names["message"] = None
         for entry in entries:
             if isinstance(entry, dict) and len(names) < WARNINGS:
                 names |= {

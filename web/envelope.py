@@ -62,6 +62,16 @@ def preferred(header: str) -> Language:
     return "en" if weights["en"] > weights["fr"] else "fr"
 
 
+def wants_page(accept: str) -> bool:
+    """Whether `Accept` asks for HTML by name, and no less than for JSON: a browser going somewhere."""
+    weights = {"text/html": 0.0, "application/json": 0.0}
+    for item in accept.split(",")[:20]:
+        kind, _, parameter = item.strip().partition(";")
+        if kind.strip().lower() in weights:
+            weights[kind.strip().lower()] = _weight(parameter)
+    return weights["text/html"] > 0 and weights["text/html"] >= weights["application/json"]
+
+
 def _weight(parameter: str) -> float:
     name, _, value = parameter.strip().partition("=")
     if name.strip().lower() != "q":
@@ -70,17 +80,6 @@ def _weight(parameter: str) -> float:
         return min(1.0, max(0.0, float(value)))
     except ValueError:
         return 0.0
-
-
-def refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
-    """A refusal as its answer."""
-    answer = ErrorAnswer(error=error_body(refusal.reason, language(request)))
-    return Response(
-        msgspec.json.encode(answer),
-        status_code=refusal.status,
-        headers=refusal.headers,
-        media_type=MediaType.JSON,
-    )
 
 
 # What Litestar itself refuses. Any other 4xx of its own is the request's fault.
@@ -92,14 +91,38 @@ _CODES: dict[int, Code] = {
 }
 
 
-def refused_by_server(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What Litestar refuses, in our words; only `Allow` is kept of its headers."""
-    if error.status_code >= 500:
-        return broken(request, error)
-    if isinstance(error, ValidationException):  # nothing is left to it but a missing body
-        return refused(request, invalid("body", "est obligatoire", "is required"))
-    code = _CODES.get(error.status_code, "INVALID_REQUEST")
-    return refused(request, Refusal(code, headers=_allowed(error.headers or {})))
+def meant(request: Request[Any, Any, Any], error: Exception) -> Refusal:
+    """What a failure means to whoever asked; what only we should know goes to the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, StorageFull):
+        # The disk took no more: nothing was taken, and the box says so instead of a 202.
+        log.error("storage_full", reason=str(error))
+        return Refusal("STORAGE_FULL")
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        if isinstance(error, ValidationException):  # nothing is left to it but a missing body
+            return invalid("body", "est obligatoire", "is required")
+        code = _CODES.get(error.status_code, "INVALID_REQUEST")
+        return Refusal(code, headers=_allowed(error.headers or {}))
+    log.error(
+        "request failed",
+        method=request.scope["method"],
+        route=request.scope.get("path_template", "-"),
+        exc_info=error,
+    )
+    return Refusal("INTERNAL_ERROR")
+
+
+def refused(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A failure as its answer."""
+    refusal = meant(request, error)
+    answer = ErrorAnswer(error=error_body(refusal.reason, language(request)))
+    return Response(
+        msgspec.json.encode(answer),
+        status_code=refusal.status,
+        headers=refusal.headers,
+        media_type=MediaType.JSON,
+    )
 
 
 def _allowed(headers: Mapping[str, str]) -> dict[str, str]:
@@ -108,20 +131,3 @@ def _allowed(headers: Mapping[str, str]) -> dict[str, str]:
         return {}
     methods = {method.strip() for method in headers["allow"].split(",")}
     return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
-
-
-def storage_full(request: Request[Any, Any, Any], error: StorageFull) -> Response[bytes]:
-    """The disk took no more: nothing was taken, and the box says so instead of a 202."""
-    log.error("storage_full", reason=str(error))
-    return refused(request, Refusal("STORAGE_FULL"))
-
-
-def broken(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """An error nobody expected: the log gets the traceback, the client the envelope."""
-    log.error(
-        "request failed",
-        method=request.scope["method"],
-        route=request.scope.get("path_template", "-"),
-        exc_info=error,
-    )
-    return refused(request, Refusal("INTERNAL_ERROR"))

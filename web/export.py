@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -37,16 +38,23 @@ def format_of(text: str | None) -> Format:
 
 
 async def stream(
-    form: Format, batches: AsyncIterator[tuple[MessageView, ...]], language: Language
+    form: Format,
+    batches: AsyncIterator[tuple[MessageView, ...]],
+    language: Language,
+    *,
+    by_hand: bool = False,
 ) -> Stream:
-    """The answer. A refusal comes before its first byte: the first batch is fetched here."""
+    """The answer. A refusal comes before its first byte: the first batch is fetched here.
+
+    `by_hand`: CSV that a double click opens, accents and columns as they are.
+    """
     # Not anext(batches, ()): CPython 3.11 unpacks a default that is a tuple into its StopIteration.
     try:
         first = await anext(batches)
     except StopAsyncIteration:
         first = ()
     return Stream(
-        _chunks(form, first, batches, language),
+        _chunks(form, first, batches, language, by_hand),
         media_type=_MEDIA[form],
         headers={"Content-Disposition": f'attachment; filename="messages.{form}"'},
     )
@@ -57,19 +65,24 @@ async def _chunks(
     first: tuple[MessageView, ...],
     rest: AsyncIterator[tuple[MessageView, ...]],
     language: Language,
+    by_hand: bool,
 ) -> AsyncIterator[bytes]:
+    # Excel reads UTF-8 only where it is marked, and a French one parts columns at semicolons.
+    comma = ";" if by_hand and language == "fr" else ","
+    if by_hand:
+        yield codecs.BOM_UTF8
     if form == "csv":
-        yield _csv([_COLUMNS])
-    yield _encoded(form, first, language)
+        yield _csv([_COLUMNS], comma)
+    yield _encoded(form, first, language, comma)
     async for batch in rest:
-        yield _encoded(form, batch, language)
+        yield _encoded(form, batch, language, comma)
 
 
-def _encoded(form: Format, batch: tuple[MessageView, ...], language: Language) -> bytes:
+def _encoded(form: Format, batch: tuple[MessageView, ...], language: Language, comma: str) -> bytes:
     told = [message(view, language, Message) for view in batch]
     if form == "jsonl":
         return msgspec.json.Encoder().encode_lines(told)
-    return _csv([_row(entry, view) for entry, view in zip(told, batch, strict=True)])
+    return _csv([_row(entry, view) for entry, view in zip(told, batch, strict=True)], comma)
 
 
 def _row(told: Message, view: MessageView) -> tuple[str, ...]:
@@ -95,7 +108,7 @@ def _text(text: str) -> str:
     return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def _csv(rows: list[tuple[str, ...]]) -> bytes:
+def _csv(rows: list[tuple[str, ...]], comma: str) -> bytes:
     out = io.StringIO(newline="")
-    csv.writer(out).writerows(rows)  # RFC 4180: CRLF, quotes doubled
+    csv.writer(out, delimiter=comma).writerows(rows)  # RFC 4180: CRLF, quotes doubled
     return out.getvalue().encode()

@@ -43,13 +43,14 @@ _DESCRIPTION = (
     "are ignored and named in `warnings`; `null` in an optional field means absent."
 )
 
-# Of every operation under /v1, and of those with a body.
-_ALWAYS: tuple[Code, ...] = ("INVALID_REQUEST", "INTERNAL_ERROR")
+# Of every operation, of those under /v1, of those that write, and of those with a body.
+_ALWAYS: tuple[Code, ...] = ("INTERNAL_ERROR",)
 _KEYED: tuple[Code, ...] = (
     *("MISSING_AUTH_HEADERS", "INVALID_API_KEY", "INVALID_CLIENT_ID", "INVALID_DEVICE_ID"),
     *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED"),
 )
-_BODIED: tuple[Code, ...] = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+_WRITES: tuple[Code, ...] = ("PAYLOAD_TOO_LARGE", "STORAGE_FULL")
+_BODIED: tuple[Code, ...] = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE")
 
 _DEVICE = Parameter(
     "X-Device-ID",
@@ -72,7 +73,7 @@ def document(app: Litestar) -> Json:
     found = list(_operations(app))
     paths: dict[str, Json] = {}
     for path, method, handler in found:
-        paths.setdefault(path, {})[method] = _operation(path, handler)
+        paths.setdefault(path, {})[method] = _operation(path, method, handler)
     return {
         "openapi": "3.1.0",
         "info": {"title": "ZimBox", "version": __version__, "description": _DESCRIPTION},
@@ -101,7 +102,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
                     yield route.path_format, method.lower(), handler
 
 
-def _operation(path: str, handler: HTTPRouteHandler) -> Json:
+def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
     more: Operation = handler.opt["operation"]
     keyed = path.startswith("/v1/")
     body = _body(handler)
@@ -109,6 +110,7 @@ def _operation(path: str, handler: HTTPRouteHandler) -> Json:
     codes = (
         *_ALWAYS,
         *(_KEYED if keyed else ()),
+        *(_WRITES if method != "get" else ()),
         *(_BODIED if body else ()),
         *more.errors,
     )

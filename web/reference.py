@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Litestar, MediaType, Response, get
 
 from web.door import Asked
+from web.envelope import wants_page
 from web.openapi import Json, document
 
 _HERE = Path(__file__).parent / "page"
@@ -22,10 +25,9 @@ _templates = Environment(
 
 
 def publish(app: Litestar) -> None:
-    """Make the document and the page, once: the routes do not change while the box runs."""
-    told = document(app)
-    app.state.openapi = msgspec.json.encode(told)
-    app.state.reference = page(told).encode()
+    """Make the document, once: the routes do not change while the box runs."""
+    app.state.openapi = msgspec.json.encode(document(app))
+    app.state.reference = None  # made when first asked for: no start waits for it, no line either
 
 
 @get(["/schema/openapi.json"])
@@ -37,13 +39,17 @@ async def openapi(request: Asked) -> Response[bytes]:
 @get("/schema")
 async def schema(request: Asked) -> Response[bytes]:
     """The page for a browser, the document for a program."""
-    if "text/html" not in request.headers.get("Accept", ""):
-        return Response(request.app.state.openapi, media_type=MediaType.JSON)
-    return Response(
-        request.app.state.reference,
-        media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": _CSP, "Vary": "Accept"},
-    )
+    state = request.app.state
+    vary = {"Vary": "Accept, Accept-Encoding"}
+    if not wants_page(request.headers.get("Accept", "")):
+        return Response(state.openapi, media_type=MediaType.JSON, headers=vary)
+    if state.reference is None:
+        state.reference = await asyncio.to_thread(_rendered, state.openapi)
+    headers = {"Content-Security-Policy": _CSP, **vary}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(state.reference[1], media_type=MediaType.HTML, headers=headers)
+    return Response(state.reference[0], media_type=MediaType.HTML, headers=headers)
 
 
 @get("/schema/reference.css")
@@ -53,6 +59,12 @@ async def style() -> Response[bytes]:
 
 
 HANDLERS = [openapi, schema, style]
+
+
+def _rendered(openapi: bytes) -> tuple[bytes, bytes]:
+    """The page, plain and packed."""
+    plain = page(msgspec.json.decode(openapi)).encode()
+    return plain, gzip.compress(plain, 9, mtime=0)
 
 
 def page(told: Json) -> str:

@@ -17,12 +17,14 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
+from appliance import backup
 from appliance.assembly import Assembly
 from appliance.config import Config, ModemSettings
 from appliance.diary import DIARY
 from appliance.lock import DataInUse
 from appliance.notify import keep_alive, notify
-from appliance.store.database import NewerSchema
+from appliance.store.database import NewerSchema, StorageFull
+from appliance.vault import BadKey
 from web import certificate
 from web.app import create
 from web.page.routes import Page
@@ -42,19 +44,25 @@ def run(
     *,
     sim_journal: Path | None = None,
     sim_control: Path | None = None,
-) -> None:
-    """Serve until SIGTERM or SIGINT. Exits with 1 and a clear word when it cannot start."""
+) -> bool:
+    """Serve until SIGTERM or SIGINT; True if the page has asked for a new start instead.
+
+    Exits with 1 and a clear word when it cannot start.
+    """
     _set_up_logging()
     try:
         sockets = [_bind(address) for address in listen.split(",")]
     except (OSError, ValueError) as error:
         _give_up(f"cannot listen on {listen}: {error}")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
-    except (DataInUse, NewerSchema) as error:
+        with contextlib.ExitStack() as bound:
+            for one in sockets:
+                bound.enter_context(one)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                return runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
+    except (DataInUse, NewerSchema, BadKey) as error:
         _give_up(str(error))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, StorageFull) as error:
         _give_up(f"the database in {data} cannot be used: {error}")
 
 
@@ -130,26 +138,33 @@ async def _serve(
     modems: Sequence[ModemSettings],
     sim_journal: Path | None,
     sim_control: Path | None,
-) -> None:
+) -> bool:
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
         page = Page(assembly.owner)
-        app = create(assembly.gateway, page.handlers)
+        app = create(assembly.gateway, page.handlers, page.lost)
         servers = [(_server(app), sockets)]
         if config.server.https_listen:
             servers.append(_https(app, data, config))
         loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
+        anew = False
 
         def stop() -> None:
             for server, _ in servers:
                 server.should_exit = True
             page.close()
-            stopped.set()
 
+        def start_anew() -> None:
+            nonlocal anew
+            anew = True
+            stop()
+
+        assembly.owner.upkeep.start_anew = start_anew
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+        if aside := await asyncio.to_thread(backup.settle, data):
+            log.info("backup_restored", before=aside.name)
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
@@ -160,10 +175,12 @@ async def _serve(
         try:
             await asyncio.gather(*(server._serve(bound) for server, bound in servers))
         finally:
-            notify("STOPPING=1")
+            if not anew:
+                notify("STOPPING=1")
             signs.cancel()
     finally:
         await assembly.stop()
+    return anew
 
 
 def _written(host: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from sqlite3 import Connection
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
 from appliance.interface import Accepted, BulkAccepted, OtpAccepted
 from appliance.orders import Idempotency
 from appliance.refusals import Refusal
+from appliance.store.tally import DAY_MS
 
 Answer = Accepted | BulkAccepted | OtpAccepted
 T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
@@ -21,11 +23,14 @@ class _Kept(msgspec.Struct, frozen=True):
     answer: msgspec.Raw
 
 
-def earlier(db: Connection, scope: int, idempotency: Idempotency) -> Answer | None:
-    """The answer this key got before. IDEMPOTENCY_CONFLICT when it came with another body or route."""
+def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> Answer | None:
+    """The answer this key got in the last 24 hours.
+
+    IDEMPOTENCY_CONFLICT when it came with another body or route.
+    """
     row = db.execute(
-        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ?",
-        (scope, idempotency.key),
+        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
+        (scope, idempotency.key, now - DAY_MS),
     ).fetchone()
     if row is None:
         return None
@@ -35,22 +40,27 @@ def earlier(db: Connection, scope: int, idempotency: Idempotency) -> Answer | No
     return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
 
 
-def again(db: Connection, scope: int, idempotency: Idempotency | None, kind: type[T]) -> T | None:
-    """As `earlier`, where only one kind of answer can be: looked at inside the transaction."""
-    found = earlier(db, scope, idempotency) if idempotency else None
-    return found if isinstance(found, kind) else None
-
-
-def keep(
-    db: Connection, scope: int, idempotency: Idempotency | None, answer: Answer, now: int
-) -> None:
-    if idempotency is not None:
-        kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
-        db.execute(
-            "INSERT INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
-            "VALUES (?, ?, ?, 202, ?, ?)",
-            (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
-        )
+def once(
+    db: Connection,
+    scope: int,
+    idempotency: Idempotency | None,
+    now: int,
+    take: Callable[[Connection], T],
+) -> T:
+    """What `take` answers, or what this key was answered before. In one transaction with the answer."""
+    if idempotency is None:
+        return take(db)
+    found = earlier(db, scope, idempotency, now)
+    if found is not None:
+        return cast("T", found)  # the fingerprint has the route in it: of another kind it cannot be
+    answer = take(db)
+    kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
+    db.execute(
+        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
+        "VALUES (?, ?, ?, 202, ?, ?)",
+        (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
+    )
+    return answer
 
 
 def taken_by_key(db: Connection, key_id: int, day: int) -> int:

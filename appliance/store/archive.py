@@ -12,7 +12,7 @@ from appliance.rules import fold
 from appliance.store import reading
 from appliance.store.tally import DAY_MS, HOUR_MS
 
-MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, status, touched,
+MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, pinned, status, touched,
 attempts, tries, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
 cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, metadata, webhook_url"""
 
@@ -72,8 +72,8 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
     if row is None:
         return False
     db.execute(
-        f"INSERT INTO message ({MOVED}, shift, pinned, due_at, expires_at, changed_at) "
-        f"SELECT {MOVED}, 0, 0, ?, ?, ? FROM history WHERE id = ?",
+        f"INSERT INTO message ({MOVED}, shift, due_at, expires_at, changed_at) "
+        f"SELECT {MOVED}, 0, ?, ?, ? FROM history WHERE id = ?",
         (now, expires_at, now, number),
     )
     for part in msgspec.json.decode(row["story"])["parts"]:

@@ -14,7 +14,6 @@ from appliance.message import Status
 from appliance.store import messages, tally
 
 KEY_BYTES = 24
-LAST_USED_EVERY_MS = 60_000  # a key's last use is noted once a minute at the most
 
 
 class NewClient(msgspec.Struct, frozen=True):
@@ -64,6 +63,12 @@ def client(db: Connection, number: int) -> Row | None:
     return row
 
 
+def is_disabled(db: Connection, number: int) -> bool:
+    """Whether this client's messages are held back."""
+    row = db.execute("SELECT disabled_at FROM client WHERE id = ?", (number,)).fetchone()
+    return row is not None and row[0] is not None
+
+
 def hashed(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
@@ -109,8 +114,17 @@ def by_key(db: Connection, key: str) -> Row | None:
     return row
 
 
-def used(db: Connection, key_ids: list[int], now: int) -> None:
-    db.executemany("UPDATE api_key SET last_used_at = ? WHERE id = ?", [(now, k) for k in key_ids])
+def narrow(db: Connection, key_id: int, permissions: Permissions) -> bool:
+    """What this key may from now on; False if there is no such key or it was revoked."""
+    done = db.execute(
+        "UPDATE api_key SET narrowing = ? WHERE id = ? AND revoked_at IS NULL",
+        (msgspec.json.encode(permissions).decode(), key_id),
+    )
+    return bool(done.rowcount)
+
+
+def used(db: Connection, key_id: int, now: int) -> None:
+    db.execute("UPDATE api_key SET last_used_at = ? WHERE id = ?", (now, key_id))
 
 
 def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False) -> bool:
@@ -125,7 +139,7 @@ def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False
     if cancel_queued and done.rowcount:
         db.execute(
             "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
-            "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0)",
+            "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0 AND attempts = 0)",
             (NEVER, key_id),
         )
     return bool(done.rowcount)
@@ -135,7 +149,7 @@ def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     """Cancel what keys queued that were revoked with `cancel_queued`. Returns how many."""
     rows = db.execute(
         "SELECT m.id FROM message m JOIN api_key k ON k.id = m.api_key WHERE k.cancel_queued = 1 "
-        "AND m.status = 'queued' AND m.touched = 0 LIMIT ?",
+        "AND m.status = 'queued' AND m.touched = 0 AND m.attempts = 0 LIMIT ?",
         (most,),
     ).fetchall()
     return sum(messages.cancel(db, new_ids, row["id"], now) for row in rows)
@@ -207,9 +221,8 @@ def erase(db: Connection, client: int, now: int) -> bool:
     )
     blank = "body = '', recipient = '', metadata = NULL, webhook_url = NULL"
     db.execute(f"UPDATE message SET {blank}, secret = NULL WHERE {both}", scopes)
-    for table in ("idempotency", "otp", "inbound", "blocked", "delivery", "delivery_log"):
+    for table in ("idempotency", "otp", "inbound", "delivery", "delivery_log", "blocked", "opt_in"):
         db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
     for table in ("event", "webhook", "last_writer"):
         db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
-    db.execute("DELETE FROM device_client WHERE client = ?", (client,))
     return True

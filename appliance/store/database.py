@@ -8,8 +8,10 @@ together share one commit: each in a savepoint of its own, all answered after th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -29,11 +31,20 @@ T = TypeVar("T")
 BUSY_SECONDS = 10.0
 READERS = 2
 PAGE_CACHE_KIB = 8 * 1024
+CACHED_STATEMENTS = (
+    512  # all that the store says: a statement compiled anew costs as much as it does
+)
+# A disk that takes nothing (full, read-only, locked for long) is asked again after this.
+AGAIN_SECONDS = 2.0
 GROUP_MOST = 200  # works that share one commit at the most, so that none waits for a crowd
 
 
 class StorageFull(Exception):
-    """The disk took no more; nothing of the work was kept."""
+    """The disk took nothing more (it is full, read-only or failing); nothing of the work was kept."""
+
+
+NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")  # and their extended codes
+TAKES_NOTHING = (StorageFull, sqlite3.OperationalError)
 
 
 class Line(aiosqlite.Connection):
@@ -44,26 +55,36 @@ class Line(aiosqlite.Connection):
         return result
 
     async def end(self) -> None:
-        """Close it if it was opened; one that could not be ends its thread by itself."""
+        """Close it if it was opened; the thread of one that could not be is waited for."""
         if self._connection is not None:
             await self.close()
+        elif self._thread.is_alive():
+            self._thread.join()  # it was told to end, and ends without the loop's help
 
 
 def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
     connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        uri,
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=CACHED_STATEMENTS,
     )
-    connection.row_factory = sqlite3.Row
-    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.create_function("fold", 1, fold, deterministic=True)
-    if writer:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a 202 survives a power cut
-        connection.execute("PRAGMA secure_delete = FAST")
-    else:
-        connection.execute("PRAGMA query_only = ON")
+    with contextlib.ExitStack() as opened:
+        opened.callback(connection.close)  # no database: the first PRAGMA says so
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("fold", 1, fold, deterministic=True)
+        if writer:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a 202 survives a power cut
+            connection.execute("PRAGMA secure_delete = FAST")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+        opened.pop_all()
     return connection
 
 
@@ -81,11 +102,21 @@ def schema_version() -> int:
 
 
 class NewerSchema(Exception):
-    """The data was written by a newer release."""
+    """The data was written by a newer release, and this one cannot work on it."""
+
+
+# Migrations only add (tests/appliance/test_database.py holds them to it), so a release that knows this
+# schema works on data of any later one: after an update that is taken back, the data may have stayed.
+# A migration that has to break with that raises this to its own number.
+OLDEST_READER = 1
 
 
 def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the schema up to date, one transaction a step. Returns its version. NewerSchema."""
+    """Bring the schema up to date, one transaction a step. Returns its version.
+
+    Data of a newer release is worked on as it is, if that release has left word that this one can.
+    Raises NewerSchema.
+    """
     steps = _steps()
     version = _version(connection)
     while version < len(steps):
@@ -98,15 +129,29 @@ def migrate(connection: sqlite3.Connection) -> int:
                     connection.execute(statement)
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
+                connection.execute(
+                    "INSERT INTO meta VALUES ('oldest_reader', ?1) "
+                    "ON CONFLICT DO UPDATE SET value = ?1",
+                    (OLDEST_READER,),
+                )
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
-    if version > len(steps):
+    if version > len(steps) and _oldest_reader(connection) > len(steps):
         raise NewerSchema(
             f"the data was written by a newer release (schema {version}, this one knows {len(steps)})"
         )
     return version
+
+
+def _oldest_reader(connection: sqlite3.Connection) -> int:
+    """The schema of the oldest release that can work on this data, as whoever wrote it says."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'oldest_reader'").fetchone()
+    except sqlite3.OperationalError:  # no such table: nothing of ours
+        row = None
+    return int(row[0]) if row else _version(connection)
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -150,9 +195,9 @@ def group(
 
 
 def _ours(error: Exception) -> Exception:
-    """SQLite's way of saying that the disk is full, as ours."""
-    code = getattr(error, "sqlite_errorname", "")
-    full = code == "SQLITE_FULL" or (isinstance(error, OSError) and error.errno == 28)
+    """SQLite's ways of saying that the disk takes nothing more, as ours."""
+    code: str = getattr(error, "sqlite_errorname", "")
+    full = code.startswith(NO_MORE) or (isinstance(error, OSError) and error.errno == 28)
     return StorageFull(str(error)) if full else error
 
 
@@ -227,6 +272,32 @@ class Database:
         self._bell.set()
         return await future
 
+    async def insist(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `write`, until the disk takes it: for what is known nowhere else."""
+        while True:
+            try:
+                return await self.write(work, *args, **kwargs)
+            except TAKES_NOTHING as error:
+                log.error("store_takes_nothing", reason=str(error), again_in_seconds=AGAIN_SECONDS)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def note(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], object],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """As `write`, for what nobody misses: where the disk takes nothing it is left out."""
+        try:
+            await self.write(work, *args, **kwargs)
+        except TAKES_NOTHING as error:
+            log.warning("not_noted", reason=str(error))
+
     async def read(
         self,
         work: Callable[Concatenate[sqlite3.Connection, P], T],
@@ -249,7 +320,7 @@ class Database:
             batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
             works = [work for work, _ in batch]
             try:
-                results = await self._writer.run(lambda c, works=works: group(c, works))  # type: ignore[misc]
+                results = await self._writer.run(partial(group, works=works))
             except Exception as error:
                 log.exception("store_commit_failed", works=len(works))
                 results = [error] * len(batch)

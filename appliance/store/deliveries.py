@@ -136,15 +136,22 @@ class Call(msgspec.Struct, frozen=True):
     event: str
 
 
-def call(db: Connection, number: int, states: Sequence[State] = (State.DUE,)) -> Call | None:
-    """What to call for this delivery; None if it is not to be told any more."""
+def call(
+    db: Connection, number: int, now: int, states: Sequence[State] = (State.DUE,)
+) -> Call | None:
+    """What to call for this delivery; None if it is not to be told (any more, or not yet).
+
+    Whoever saw that it is due may have seen it before the attempt that has just been recorded.
+    """
     row = db.execute(
-        "SELECT d.state, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
+        "SELECT d.state, d.due_at, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
         "FROM delivery d JOIN event e ON e.id = d.event JOIN client c ON c.id = d.scope / 2 "
         "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ?",
         (number,),
     ).fetchone()
     if row is None or row["state"] not in states:
+        return None
+    if row["state"] == State.DUE and row["due_at"] > now:
         return None
     return Call(row["url"], row["body"].encode(), row["secret"], row["name"])
 

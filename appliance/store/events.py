@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from sqlite3 import Connection, Row
 from typing import Any
 
@@ -18,7 +19,7 @@ def emit(
     new_ids: ids.Ids,
     scope: int,
     name: str,
-    data: dict[str, Any],
+    data: Callable[[], dict[str, Any]],
     now: int,
     *,
     stream: str,
@@ -27,6 +28,7 @@ def emit(
 ) -> bool:
     """Store an event for everyone who asked for it; True if there was anyone.
 
+    `data` is made only then: most boxes tell nobody, and every part of every message comes by here.
     A message's own `webhook_url` is told instead of the client's webhooks. Events of one `stream`
     (a message, a device, a sender) reach each receiver in the order of these calls.
     """
@@ -39,7 +41,7 @@ def emit(
         targets = [(row["id"], row["url"]) for row in rows if name in row["events"].split(",")]
     if not targets:
         return False
-    event = store(db, new_ids, scope, name, data, now)
+    event = store(db, new_ids, scope, name, data(), now)
     for webhook, url in targets:
         deliveries.add(db, new_ids, event, scope, webhook, url, now, stream=stream, message=message)
     return True
@@ -64,7 +66,26 @@ def store(
 
 
 def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: int) -> bool:
-    """Store a `sms.*` event of this message (its row as it is after the change)."""
+    """Store a `sms.*` event of this message, as it stands in the store after the change."""
+    number = message["id"]
+
+    def data() -> dict[str, Any]:
+        return _told(db.execute("SELECT * FROM message WHERE id = ?", (number,)).fetchone(), name)
+
+    return emit(
+        db,
+        new_ids,
+        message["scope"],
+        name,
+        data,
+        now,
+        stream=ids.message_id(number),
+        message=number,
+        own_url=message["webhook_url"],
+    )
+
+
+def _told(message: Row, name: str) -> dict[str, Any]:
     data: dict[str, Any] = {
         "message_id": ids.message_id(message["id"]),
         "status": message["status"],
@@ -81,17 +102,7 @@ def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: i
         data["error"] = error_of(message)
     elif name == "sms.cancelled":
         data["cancelled_at"] = timestamp(message["cancelled_at"])
-    return emit(
-        db,
-        new_ids,
-        message["scope"],
-        name,
-        data,
-        now,
-        stream=ids.message_id(message["id"]),
-        message=message["id"],
-        own_url=message["webhook_url"],
-    )
+    return data
 
 
 def error_of(message: Row) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from appliance.ids import Ids
 from appliance.orders import InboxFilter
 from appliance.rules import fold, timestamp
 from appliance.store import devices, events
-from appliance.store.tally import DAY_MS
+
+NATIONAL_DIGITS = 7  # without the trunk 0; fewer are a short code
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -28,11 +29,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A received text, joined."""
+    """A received text, joined. `hex`: the PDUs it came in."""
 
     sender: str
     text: str
     sent_at: int | None
+    hex: str
     incomplete: bool = False
 
 
@@ -100,6 +102,21 @@ def owner(
     return clients[0] * 2 + int(test) if clients else None
 
 
+def known_as(db: Connection, test: bool, sender: str) -> str:
+    """The number we wrote to, of a sender whom the network tells in national form (0612345678).
+
+    As it is where that says nothing, or could mean several.
+    """
+    national = sender.lstrip("0")
+    if not national.isdecimal() or len(national) < NATIONAL_DIGITS:
+        return sender  # international already, a name, or a short code
+    rows = db.execute(
+        "SELECT DISTINCT recipient FROM last_writer WHERE test = ? AND recipient LIKE '+%' || ?",
+        (int(test), national),
+    ).fetchall()
+    return rows[0][0] if len(rows) == 1 else sender
+
+
 def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, now: int) -> None:
     """This client has just written to that number."""
     db.execute(
@@ -110,6 +127,7 @@ def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, n
 
 
 def forget_writers(db: Connection, before: int) -> None:
+    """Whom nobody has written to since is a number like any other."""
     db.execute("DELETE FROM last_writer WHERE at < ?", (before,))
 
 
@@ -131,7 +149,13 @@ def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, n
         "incomplete": whole.incomplete,
     }
     events.emit(
-        db, new_ids, scope, "sms.received", data, now, stream=f"device_{device} {whole.sender}"
+        db,
+        new_ids,
+        scope,
+        "sms.received",
+        lambda: data,
+        now,
+        stream=f"device_{device} {whole.sender}",
     )
     return number
 
@@ -144,8 +168,15 @@ def undecodable(db: Connection, device: int, hex_digits: str, reason: str, now: 
     )
 
 
-def retire(db: Connection, days: int, now: int) -> None:
-    db.execute("DELETE FROM inbound WHERE received_at < ?", (now - days * DAY_MS,))
+def oldest(db: Connection) -> int | None:
+    """When the oldest received text came."""
+    row = db.execute("SELECT received_at FROM inbound ORDER BY id LIMIT 1").fetchone()
+    return row[0] if row else None
+
+
+def retire(db: Connection, before: int) -> None:
+    """Remove what was received before that moment."""
+    db.execute("DELETE FROM inbound WHERE received_at < ?", (before,))
 
 
 COUNT_MOST = 10_000
@@ -153,7 +184,8 @@ COUNT_MOST = 10_000
 
 def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
     """One page of a client's inbox, newest first, with the total."""
-    clauses, arguments = ["scope = ?"], [scope]
+    clauses: list[str] = ["scope = ?"]
+    arguments: list[str | int] = [scope]
     for clause, value in (
         ("sender = ?", wanted.sender),
         ("received_at >= ?", wanted.period.start),
@@ -162,7 +194,7 @@ def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], in
     ):
         if value is not None:
             clauses.append(clause)
-            arguments.append(value)  # type: ignore[arg-type]
+            arguments.append(value)
     where = " AND ".join(clauses)
     total: int = db.execute(
         f"SELECT COUNT(*) FROM (SELECT 1 FROM inbound WHERE {where} LIMIT {COUNT_MOST + 1})",

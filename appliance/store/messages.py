@@ -10,7 +10,7 @@ import msgspec
 from appliance import message as states
 from appliance.ids import Ids
 from appliance.message import Part, Status, Step
-from appliance.store import events, tally
+from appliance.store import events, handovers, tally
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -105,6 +105,16 @@ def get(db: Connection, number: int) -> Row | None:
     return row
 
 
+def named_device(db: Connection, number: int) -> int:
+    """The modem that the message was meant for by name; 0 if the box picked one."""
+    row = db.execute(
+        "SELECT device FROM message WHERE id = ?1 AND pinned = 1 UNION ALL "
+        "SELECT device FROM history WHERE id = ?1 AND pinned = 1",
+        (number,),
+    ).fetchone()
+    return row[0] if row else 0
+
+
 def parts_of(db: Connection, number: int) -> list[Row]:
     return db.execute("SELECT * FROM part WHERE message = ? ORDER BY number", (number,)).fetchall()
 
@@ -128,9 +138,7 @@ def drop_waiting(db: Connection, number: int) -> None:
     )
 
 
-def settle(
-    db: Connection, new_ids: Ids, number: int, now: int, *, event: bool = True, resent: bool = False
-) -> Status:
+def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool = False) -> Status:
     """Bring a message in line with its parts: status, moments, error, counts, event.
 
     Call it after any step of a part. Raises ImpossibleStep if the contract has no such transition.
@@ -151,7 +159,7 @@ def settle(
                 "UPDATE message SET uncertain = ?, changed_at = ? WHERE id = ?",
                 (uncertain, now, number),
             )
-        _close_if_finished(db, number, then, parts, now)
+        _close_if_finished(db, message, then, parts, now)
         return then
     states.check(before, then)
     changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now}
@@ -162,6 +170,7 @@ def settle(
         changes["delivered_at"] = now
     elif then == Status.FAILED:
         drop_waiting(db, number)
+        parts = parts_of(db, number)
         error = next(
             (p["error"] for p in parts if p["state"] == Part.FAILED and p["error"]),
             '{"code": "DEVICE_ERROR"}',
@@ -180,11 +189,9 @@ def settle(
     assignments = ", ".join(f"{name} = ?" for name in changes)
     db.execute(f"UPDATE message SET {assignments} WHERE id = ?", (*changes.values(), number))
     tally.move(db, message["scope"], message["device"], message["created_at"], before, then)
-    if event and then != Status.QUEUED:
-        row = get(db, number)
-        assert row is not None
-        events.of_message(db, new_ids, row, f"sms.{then}", now)
-    _close_if_finished(db, number, then, parts_of(db, number), now)
+    if then != Status.QUEUED:
+        events.of_message(db, new_ids, message, f"sms.{then}", now)
+    _close_if_finished(db, message, then, parts, now)
     return then
 
 
@@ -196,45 +203,68 @@ def _last_hand_over(parts: list[Row], then: Status) -> int | None:
 
 
 def _close_if_finished(
-    db: Connection, number: int, status: Status, parts: list[Row], now: int
+    db: Connection, message: Row, status: Status, parts: list[Row], now: int
 ) -> None:
     """Mark what nothing can change any more: it may move to the history."""
-    open_parts = any(p["open"] for p in parts)
+    number = message["id"]
     final = status in (Status.DELIVERED, Status.CANCELLED) or (
-        status in (Status.SENT, Status.FAILED) and not open_parts
+        status in (Status.SENT, Status.FAILED) and not _report_may_come(db, number, parts)
     )
     if final:
+        handovers.close(db, number)
         db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
         db.execute("UPDATE try SET open = 0 WHERE message = ? AND open = 1", (number,))
-    db.execute(
-        "UPDATE message SET closed_at = ? WHERE id = ? AND (closed_at IS NULL) = ?",
-        (now if final else None, number, int(final)),
-    )
+    if final != (message["closed_at"] is not None):
+        closed_at = now if final else None
+        db.execute("UPDATE message SET closed_at = ? WHERE id = ?", (closed_at, number))
+
+
+def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
+    """Whether a report is awaited for a part or an earlier try of one, or an answer of the modem."""
+    if any(p["open"] or p["state"] == Part.HANDED for p in parts):
+        return True
+    open_try = db.execute("SELECT 1 FROM try WHERE message = ? AND open = 1 LIMIT 1", (number,))
+    return open_try.fetchone() is not None
+
+
+def move_lifetime(db: Connection, since: int, step: int) -> int:
+    """The clock was set by so much: what was taken since then, for now, lives on as long as it would have."""
+    return db.execute(
+        "UPDATE message SET due_at = due_at + ?1, expires_at = expires_at + ?1 "
+        "WHERE status = 'queued' AND scheduled_at IS NULL AND queued_at >= ?2",
+        (step, since),
+    ).rowcount
 
 
 def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
-    """Cancel a message of which no part was ever handed over; False if one was, or it is not queued."""
+    """Cancel a message of which no part was ever handed over; False if one was, or it is not queued.
+
+    Not one that is resent after a try either: that one may arrive yet, and cancelled is final.
+    """
     message = get(db, number)
-    if message is None or message["status"] != Status.QUEUED or message["touched"]:
+    if message is None or message["status"] != Status.QUEUED:
+        return False
+    if message["touched"] or message["attempts"]:
         return False
     drop_waiting(db, number)
     settle(db, new_ids, number, now)
     return True
 
 
-def fail(
-    db: Connection, new_ids: Ids, number: int, error: str, now: int, step: Step = Step.EXPIRE
-) -> bool:
-    """Fail a queued message through its first part that may take this step; False if none can.
-
-    `error` is JSON {"code", "en", "fr", …}.
-    """
-    for part in parts_of(db, number):
-        if states.possible(Part(part["state"]), step):
-            step_part(db, part, step, error=error, answered_at=now)
-            settle(db, new_ids, number, now)
-            return True
-    return False
+def keep_try(
+    db: Connection, part: Row, *, error: str | None, answered_at: int | None, awaited: bool
+) -> None:
+    """Keep a try that no longer counts: for the story, and for a report that may still come."""
+    db.execute(
+        "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
+        "reported_at, open, error, round) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, round FROM message "
+        "WHERE id = ?",
+        (
+            (part["message"], part["number"], part["device"], part["sim"], part["handed_at"])
+            + (answered_at, part["reference"], part["tp_status"], part["reported_at"])
+            + (int(awaited), error, part["message"])
+        ),
+    )
 
 
 def resend(
@@ -247,27 +277,23 @@ def resend(
     alphabet: str,
     shift: int,
     parts: int,
+    *,
+    pin: int = 0,
 ) -> None:
     """A failed message back into the queue, whole, with a new concatenation reference.
 
-    Its earlier tries are kept: a report for one of them still settles it.
+    Its earlier tries are kept: a report for one of them still settles it. `pin`: only this modem.
     """
     message = get(db, number)
     assert message is not None
     states.check(Status(message["status"]), Status.QUEUED)
     for part in parts_of(db, number):
         if part["handed_at"] is not None:
-            db.execute(
-                "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
-                "reported_at, open, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-                tuple(
-                    part[name]
-                    for name in ("message", "number", "device", "sim", "handed_at", "answered_at")
-                    + ("reference", "tp_status", "reported_at", "error")
-                ),
-            )
+            keep_try(db, part, error=part["error"], answered_at=part["answered_at"], awaited=True)
     scope = message["scope"]
-    pin = message["device"] if message["pinned"] else 0
+    if pin and pin != message["device"]:
+        before = message["device"]
+        tally.change_device(db, scope, before, pin, message["created_at"], Status.FAILED)
     db.execute("DELETE FROM part WHERE message = ?", (number,))
     db.executemany(
         INSERT_PART,
@@ -278,7 +304,18 @@ def resend(
     )
     db.execute(
         "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
-        "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL WHERE id = ?",
-        (now, now, expires_at, alphabet, shift, parts, number),
+        "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
+        "pinned = ?, device = ? WHERE id = ?",
+        (
+            now,
+            now,
+            expires_at,
+            alphabet,
+            shift,
+            parts,
+            int(bool(pin)),
+            pin or message["device"],
+            number,
+        ),
     )
     settle(db, new_ids, number, now, resent=True)

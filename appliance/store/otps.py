@@ -7,13 +7,14 @@ from sqlite3 import Connection, Row
 from appliance.store.tally import HOUR_MS
 
 
-def recent(db: Connection, test: bool, recipient: str, now: int) -> int:
-    """How many went to this number within the last hour, of every client of that mode."""
-    n: int = db.execute(
-        "SELECT COUNT(*) FROM otp WHERE recipient = ? AND created_at > ? AND scope & 1 = ?",
-        (recipient, now - HOUR_MS, int(test)),
-    ).fetchone()[0]
-    return n
+def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
+    """Milliseconds until this number may have one more, by `most` an hour of every client of that mode."""
+    row = db.execute(
+        "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? "
+        "ORDER BY created_at DESC LIMIT 1 OFFSET ?",
+        (recipient, int(test), most - 1),
+    ).fetchone()
+    return max(0, row[0] + HOUR_MS - now) if row else 0
 
 
 def add(
@@ -48,3 +49,12 @@ def spend_attempt(db: Connection, number: int) -> None:
 
 def verified(db: Connection, number: int, now: int) -> None:
     db.execute("UPDATE otp SET verified_at = ? WHERE id = ?", (now, number))
+
+
+def move_expiry(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: codes made since then hold on as long as they would have."""
+    db.execute(
+        "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? "
+        "WHERE created_at >= ? AND verified_at IS NULL",
+        (step, step, since),
+    )

@@ -7,9 +7,10 @@ from sqlite3 import Connection, Row
 from appliance import pacing
 from appliance.ids import Ids
 from appliance.message import Part, Status, Step
-from appliance.store import inbound, messages, reports
+from appliance.store import handovers, inbound, messages, reports
 from appliance.store.causes import cause, fault_cause
-from appliance.store.queue import Job, Rules, Sender, count_use, part_of
+from appliance.store.handovers import IN_DOUBT
+from appliance.store.queue import WAITED_TOO_LONG, Job, Rules, Sender, count_use, part_of
 from modem.interface import Outcome, Verdict
 
 
@@ -24,14 +25,22 @@ def record(
 ) -> None:
     """What became of the part on the line."""
     part = part_of(db, job.message, job.number)
+    if part is None or (part["handed_at"], part["device"]) != (job.handed_at, sender.device):
+        _record_before(db, rules, sender, job, outcome, now)
+        reports.apply_strays(db, new_ids, sender.sim, now)
+        return
     if part["state"] != Part.HANDED:
         # The report of an earlier try settled it meanwhile; the answer only adds its reference.
         db.execute(
             "UPDATE part SET reference = ?, answered_at = ? WHERE message = ? AND number = ?",
             (outcome.reference, now, job.message, job.number),
         )
+        handovers.remember(db, part, job.recipient, outcome.reference, answered_at=now)
+        reports.apply_strays(db, new_ids, sender.sim, now)
         return
     error = fault_cause(outcome.fault)
+    if _perhaps_taken(outcome):
+        handovers.remember(db, part, job.recipient, None, answered_at=now)
     match outcome.verdict:
         case Verdict.TAKEN:
             _used(db, rules, sender, job, now)
@@ -56,8 +65,12 @@ def record(
             _again(db, rules, part, error, now)
         case Verdict.WAIT | Verdict.OWNER | Verdict.HOUSEKEEP:
             # Nothing left the modem and nothing is wrong with the message: as if never handed over.
+            # But what the network would not have for this number lets the others go first.
+            turn = {"ripe": 1}
+            if outcome.fault is not None and outcome.fault.by_network:
+                turn = {"ripe": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
             messages.step_part(
-                db, part, Step.BACK, ripe=1, device=None, sim=None, handed_at=None, error=error
+                db, part, Step.BACK, device=None, sim=None, handed_at=None, error=error, **turn
             )
             _unbind(db, job.message)
             db.execute(
@@ -68,10 +81,34 @@ def record(
     reports.apply_strays(db, new_ids, sender.sim, now)
 
 
+def _record_before(
+    db: Connection, rules: Rules, sender: Sender, job: Job, outcome: Outcome, now: int
+) -> None:
+    """What became of a hand-over whose message was resent meanwhile: its try keeps it."""
+    left = outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN)
+    if left:
+        _used(db, rules, sender, job, now)
+    db.execute(
+        "UPDATE try SET reference = ?, answered_at = ?, open = ?, error = ? "
+        "WHERE message = ? AND number = ? AND handed_at = ? AND device = ?",
+        (outcome.reference, now, int(left), fault_cause(outcome.fault))
+        + (job.message, job.number, job.handed_at, sender.device),
+    )
+
+
+def _perhaps_taken(outcome: Outcome) -> bool:
+    """Whether the network may have a part all the same that the modem, not the network, refused.
+
+    A modem says CMS 500 also where the network's word got lost.
+    """
+    fault = outcome.fault
+    refused = outcome.verdict not in (Verdict.TAKEN, Verdict.UNKNOWN)
+    return refused and outcome.given and not (fault is not None and fault.by_network)
+
+
 def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
-    message = messages.get(db, job.message)
-    if message is not None and job.number == 1:
-        inbound.wrote(db, sender.test, sender.device, job.recipient, message["scope"], now)
+    if job.number == 1:
+        inbound.wrote(db, sender.test, sender.device, job.recipient, job.scope, now)
     if not sender.test:
         count_use(db, sender.sim, job.recipient, sender.limits, now, rules.zone)
 
@@ -91,25 +128,12 @@ def _again(db: Connection, rules: Rules, part: Row, error: str | None, now: int)
     if tries >= message["tries"]:
         messages.step_part(db, part, Step.REFUSE, tries=tries, answered_at=now, error=error)
         return
-    keep_try(db, part, error=error, answered_at=now)
+    messages.keep_try(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
     ready_at = now + pacing.backoff_ms(
         tries, rules.first_backoff_seconds, rules.longest_backoff_seconds
     )
     messages.step_part(db, part, Step.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0)
     _unbind(db, part["message"])
-
-
-def keep_try(db: Connection, part: Row, *, error: str | None, answered_at: int | None) -> None:
-    """Keep a try that no longer counts: for the story, and for a report that may still come."""
-    db.execute(
-        "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
-        "reported_at, open, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (part["message"], part["number"], part["device"], part["sim"], part["handed_at"])
-            + (answered_at, part["reference"], part["tp_status"], part["reported_at"])
-            + (part["open"], error)
-        ),
-    )
 
 
 def _unbind(db: Connection, message: int) -> None:
@@ -124,7 +148,7 @@ def _unbind(db: Connection, message: int) -> None:
 
 def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """What was on a line when the box stopped without a word: nobody knows. Returns how many parts."""
-    rows = db.execute("SELECT * FROM part WHERE state = 'handed'").fetchall()
+    rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'handed'").fetchall()
     for part in rows:
         _attempted(db, part)
         messages.step_part(db, part, Step.LOSE, open=1, answered_at=now)
@@ -134,6 +158,11 @@ def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     return len(rows)
 
 
+REMOVED = cause(
+    "DEVICE_ERROR",
+    "The modem it waited for was removed.",
+    "Le modem qu'il attendait a été retiré.",
+)
 TIMED_OUT = cause(
     "SMS_SEND_TIMEOUT",
     "The message was handed over and no answer came; it may or may not have arrived.",
@@ -149,7 +178,8 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
     """
     rows = db.execute(
         "SELECT message, MAX(COALESCE(answered_at, handed_at)) AS since FROM part "
-        "WHERE message IN (SELECT message FROM part WHERE state = 'uncertain') GROUP BY message "
+        f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
+        "GROUP BY message "
         "HAVING SUM(state IN ('waiting', 'handed')) = 0"
     ).fetchall()
     look_at: int | None = None
@@ -174,7 +204,13 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
         and message["status"] == Status.QUEUED
     )
     if again:
-        keep_try(db, part, error=part["error"] or TIMED_OUT, answered_at=part["answered_at"])
+        messages.keep_try(
+            db,
+            part,
+            error=part["error"] or TIMED_OUT,
+            answered_at=part["answered_at"],
+            awaited=bool(part["open"]),
+        )
         messages.step_part(
             db,
             part,
@@ -189,29 +225,57 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
         messages.step_part(db, part, Step.EXPIRE, error=TIMED_OUT)
 
 
-def expire(db: Connection, new_ids: Ids, now: int, most: int = 500) -> int:
-    """Fail what has waited longer than its lifetime (a modem that does not come back)."""
-    error = cause(
-        "SMS_SEND_TIMEOUT",
-        "The message waited in the queue for longer than its lifetime.",
-        "Le message a attendu dans la file plus longtemps que sa durée de vie.",
-    )
+def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
+    """Fail what waits for a modem that was removed. Returns how many messages.
+
+    Numbers of devices grow by one: one that has no row any more was removed.
+    """
     rows = db.execute(
-        "SELECT id FROM message WHERE status = 'queued' AND uncertain = 0 AND expires_at < ? LIMIT ?",
+        "WITH RECURSIVE gone (id) AS (SELECT seq FROM sqlite_sequence WHERE name = 'device' "
+        "UNION ALL SELECT id - 1 FROM gone WHERE id > 1) "
+        "SELECT p.message, MIN(p.number) FROM gone JOIN part p ON p.pin = gone.id "
+        "WHERE gone.id NOT IN (SELECT id FROM device) AND p.state = 'waiting' AND p.pin != 0 "
+        "GROUP BY p.message LIMIT ?",
+        (most,),
+    ).fetchall()
+    for message, number in rows:
+        part = part_of(db, message, number)
+        assert part is not None, "it was read just now"
+        messages.step_part(db, part, Step.REFUSE, error=REMOVED, answered_at=now)
+        messages.settle(db, new_ids, message, now)
+    return len(rows)
+
+
+def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
+    """Fail what has waited longer than its lifetime (a modem that does not come back).
+
+    Also beside a part that nobody knows about, which keeps its window.
+    """
+    rows = db.execute(
+        "SELECT p.* FROM message m JOIN part p ON p.message = m.id AND p.number = "
+        "(SELECT MIN(number) FROM part WHERE message = m.id AND state = 'waiting') "
+        "WHERE m.status = 'queued' AND m.expires_at < ? LIMIT ?",
         (now, most),
     ).fetchall()
-    return sum(messages.fail(db, new_ids, row["id"], error, now) for row in rows)
+    for part in rows:
+        messages.step_part(db, part, Step.EXPIRE, error=WAITED_TOO_LONG, answered_at=now)
+        messages.settle(db, new_ids, part["message"], now)
+    return len(rows)
 
 
 def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
     """Stop waiting for reports on what was handed over before that moment; the status stands."""
     rows = db.execute(
-        "SELECT DISTINCT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ? LIMIT ?",
+        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
+        "UNION SELECT message FROM try WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
         (before, most),
     ).fetchall()
     for row in rows:
-        db.execute(
-            "UPDATE part SET open = 0 WHERE message = ? AND handed_at < ?", (row["message"], before)
-        )
+        handovers.close(db, row["message"])
+        for table in ("part", "try"):
+            db.execute(
+                f"UPDATE {table} SET open = 0 WHERE message = ? AND handed_at < ?",
+                (row["message"], before),
+            )
         messages.settle(db, new_ids, row["message"], now)
     return len(rows)

@@ -10,6 +10,7 @@ import msgspec
 from appliance.interface import MessageView
 from appliance.orders import HistoryFilter, InboxFilter
 from appliance.store import inbound, reading
+from appliance.store.handovers import IN_DOUBT
 from appliance.store.tally import HOUR_MS
 
 
@@ -78,6 +79,14 @@ def queue(db: Connection, now: int) -> Queue:
         "ORDER BY rank LIMIT 1"
     ).fetchone()
     return Queue(tuple(Level(*row) for row in rows), later, first[0] if first else None)
+
+
+def uncertain(db: Connection) -> int:
+    """Messages of which nobody knows whether they left; live mode."""
+    n: int = db.execute(
+        f"SELECT COUNT(DISTINCT message) FROM part WHERE {IN_DOUBT} AND state = 'uncertain' AND test = 0"
+    ).fetchone()[0]
+    return n
 
 
 def last_sent(db: Connection) -> int | None:

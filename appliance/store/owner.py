@@ -99,7 +99,18 @@ def end_other_sessions(db: Connection, token: str) -> None:
 
 
 def limits(db: Connection, device: int) -> Limits | None:
-    """What the page set for this modem; None: as configured."""
+    """What the page set for this modem; None: as configured.
+
+    A modem without any takes over those of the one that its SIM was in before: the operator's cap is
+    the SIM's, and a HAT that was replaced must not lift it.
+    """
+    db.execute(
+        "INSERT INTO device_limits (device, limits) SELECT here.id, l.limits FROM device AS here "
+        "JOIN device AS there ON there.sim = here.sim AND there.id != here.id "
+        "JOIN device_limits l ON l.device = there.id "
+        "WHERE here.id = ? AND here.sim != '' ORDER BY there.since DESC LIMIT 1 ON CONFLICT DO NOTHING",
+        (device,),
+    )
     row = db.execute("SELECT limits FROM device_limits WHERE device = ?", (device,)).fetchone()
     return msgspec.json.decode(row[0], type=Limits) if row else None
 

@@ -12,7 +12,7 @@ from appliance.config import Limits
 from appliance.ids import Ids
 from appliance.message import Status, Step
 from appliance.pacing import Allowance, Usage
-from appliance.store import messages, tally
+from appliance.store import blocked, clients, messages, tally
 from appliance.store.causes import cause
 
 
@@ -24,6 +24,9 @@ class Rules(msgspec.Struct, frozen=True):
     longest_backoff_seconds: float = 600.0
     late_grace_ms: int = 24 * 3_600_000
     late_fails: bool = False
+    behind_ms: int = (
+        15 * 60_000
+    )  # what the network refused waits so long: the next probe is another
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -35,12 +38,14 @@ class Sender(msgspec.Struct, frozen=True):
     limits: Limits
     only_urgent: bool = False  # bulk is held: low credit, an operator that refuses
     probe: bool = False  # one part although bulk is held, to see whether it goes again
+    clients: tuple[int, ...] = ()  # whose the modem is; empty: everybody's
 
 
 class Job(msgspec.Struct, frozen=True):
     """A part claimed for a modem: its row says `handed` on the disk."""
 
     message: int
+    scope: int
     number: int
     parts: int
     recipient: str
@@ -121,7 +126,8 @@ def count_use(
     )
 
 
-def _unlimited(limits: Limits) -> bool:
+def unlimited(limits: Limits) -> bool:
+    """Whether nothing of what a SIM has sent matters."""
     return not (
         limits.per_minute
         or limits.per_hour
@@ -131,6 +137,16 @@ def _unlimited(limits: Limits) -> bool:
         or limits.quiet_hours
     )
 
+
+WAITED_TOO_LONG = cause(
+    "SMS_SEND_TIMEOUT",
+    "The message waited in the queue for longer than its lifetime.",
+    "Le message a attendu dans la file plus longtemps que sa durée de vie.",
+)
+
+# So many that must not go are dealt with in one commit: after days without power there may be a
+# hundred thousand, and every request waits for it.
+PASSED_OVER_MOST = 100
 
 CLAIM = """
 UPDATE part SET state = 'handed', device = :device, sim = :sim, handed_at = :now, answered_at = NULL,
@@ -151,6 +167,9 @@ RETURNING message, number, scheduled, ready_at
 KNOWN_RECIPIENT = """EXISTS (SELECT 1 FROM message m JOIN sim_recipient r ON r.recipient = m.recipient
   WHERE m.id = part.message AND r.sim = :sim AND r.month = :month)"""
 
+OF_CLIENTS = """EXISTS (SELECT 1 FROM message m WHERE m.id = part.message
+  AND m.scope / 2 IN ({clients}))"""
+
 
 def claim(
     db: Connection, new_ids: Ids, rules: Rules, sender: Sender, now: int, trusted: bool
@@ -158,7 +177,7 @@ def claim(
     """Hand the next part over to this modem, on the disk, before its first octet goes out."""
     ripen(db, now, trusted)
     may = Allowance(ordinary=True, urgent=True)
-    if not sender.test and not _unlimited(sender.limits):
+    if not sender.test and not unlimited(sender.limits):
         used = usage(db, sender.sim, sender.limits, now, rules.zone)
         may = pacing.allowance(sender.limits, used, now, rules.zone)
     if not may.urgent:
@@ -168,6 +187,9 @@ def claim(
         conditions.append("urgent = 1")
     if not may.new_recipients:
         conditions.append(KNOWN_RECIPIENT)
+    if sender.clients:
+        # Looked at again here: the message may be older than what the settings say now.
+        conditions.append(OF_CLIENTS.format(clients=", ".join(map(str, sender.clients))))
     statement = CLAIM.format(condition=" AND ".join(conditions))
     arguments = {
         "device": sender.device,
@@ -176,7 +198,7 @@ def claim(
         "now": now,
         "month": pacing.month_number(now, rules.zone, sender.limits.billing_day),
     }
-    while True:
+    for _ in range(PASSED_OVER_MOST):
         row = db.execute(statement, arguments).fetchone()
         if row is None:
             look_at = min(
@@ -185,19 +207,22 @@ def claim(
             return Nothing(look_at, may.reason)
         message = messages.get(db, row["message"])
         assert message is not None, "a waiting part has a message in motion"
+        if clients.is_disabled(db, message["scope"] // 2):
+            part = part_of(db, message["id"], row["number"])
+            assert part is not None, "it was claimed just now"
+            parked = {"ripe": 0, "ready_at": clients.NEVER}
+            messages.step_part(db, part, Step.BACK, device=None, sim=None, handed_at=None, **parked)
+            continue
         error = _too_late(db, rules, message, now, trusted)
         if error is None:
             return _bind(db, sender, message, row["number"], now)
         _refuse(db, new_ids, message["id"], row["number"], error, now)
+    return Nothing(now, may.reason)
 
 
 def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: bool) -> str | None:
     """Why this message must not go any more, looked at again at hand-over; JSON, None if it may."""
-    blocked = db.execute(
-        "SELECT 1 FROM blocked WHERE scope IN (?, ?) AND number = ?",
-        (message["scope"], message["scope"] & 1, message["recipient"]),
-    ).fetchone()
-    if blocked:
+    if blocked.is_blocked(db, message["scope"], message["recipient"]):
         return cause(
             "BLOCKED_NUMBER",
             "The number is on the block list or has opted out.",
@@ -206,11 +231,7 @@ def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: boo
     if not trusted:
         return None
     if now > message["expires_at"]:
-        return cause(
-            "SMS_SEND_TIMEOUT",
-            "The message waited in the queue for longer than its lifetime.",
-            "Le message a attendu dans la file plus longtemps que sa durée de vie.",
-        )
+        return WAITED_TOO_LONG
     late = now - message["due_at"]
     if message["scheduled_at"] is not None and rules.late_fails and late > rules.late_grace_ms:
         return cause(
@@ -229,14 +250,15 @@ def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: boo
 
 def _refuse(db: Connection, new_ids: Ids, message: int, number: int, error: str, now: int) -> None:
     part = part_of(db, message, number)
+    assert part is not None, "it was claimed just now"
     messages.step_part(
         db, part, Step.REFUSE, error=error, answered_at=now, handed_at=None, device=None, sim=None
     )
     messages.settle(db, new_ids, message, now)
 
 
-def part_of(db: Connection, message: int, number: int) -> Row:
-    row: Row = db.execute(
+def part_of(db: Connection, message: int, number: int) -> Row | None:
+    row: Row | None = db.execute(
         "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
     ).fetchone()
     return row
@@ -274,6 +296,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         validity = max(1, validity - max(0, now - message["due_at"]) // 60_000)
     return Job(
         message=message["id"],
+        scope=message["scope"],
         number=number,
         parts=message["parts"],
         recipient=message["recipient"],
@@ -286,6 +309,39 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         flash=bool(message["flash"]),
         handed_at=now,
     )
+
+
+def known_recipients(db: Connection, sim: str, month: int) -> set[str]:
+    """The numbers that this SIM has written to in that billing month."""
+    rows = db.execute(
+        "SELECT recipient FROM sim_recipient WHERE sim = ? AND month = ?", (sim, month)
+    )
+    return {row[0] for row in rows}
+
+
+def forget_recipients(db: Connection, before: int) -> None:
+    """The numbers written to in billing months that are over."""
+    db.execute("DELETE FROM sim_recipient WHERE month < ?", (before,))
+
+
+def waiting_recipients(db: Connection) -> set[str]:
+    """The numbers that messages wait for; live mode."""
+    rows = db.execute(
+        "SELECT DISTINCT recipient FROM message WHERE status = 'queued' AND scope & 1 = 0"
+    )
+    return {row[0] for row in rows}
+
+
+def parts_waiting(db: Connection, test: bool, until: int) -> int:
+    """How many parts that are due by that moment have not gone: what is on the line still is to count."""
+    n: int = db.execute(
+        "SELECT (SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ripe = 1 AND test = ?1) "
+        "+ (SELECT COUNT(*) FROM part WHERE state = 'handed' AND test = ?1) "
+        "+ (SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at <= ?2 "
+        "AND test = ?1)",
+        (int(test), until),
+    ).fetchone()[0]
+    return n
 
 
 def waiting(db: Connection, test: bool) -> int:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from sqlite3 import Connection, Row
+from typing import Any
 
 from appliance import matching
 from appliance.ids import Ids
-from appliance.matching import Candidate, Heard
+from appliance.matching import Candidate, Heard, Offset
 from appliance.message import Part, Step, possible
-from appliance.store import messages
+from appliance.store import handovers, messages
 from appliance.store.causes import fault_cause
 from modem import faults
 
-CANDIDATES = """
-SELECT 'part' AS kind, p.message, p.number, p.reference, p.handed_at, m.recipient
-  FROM part p JOIN message m ON m.id = p.message
-  WHERE p.sim = :sim AND p.open = 1 AND (p.reference = :reference OR p.reference IS NULL)
-UNION ALL
-SELECT 'try', t.id, 0, t.reference, t.handed_at, m.recipient
-  FROM try t JOIN message m ON m.id = t.message
-  WHERE t.sim = :sim AND t.open = 1 AND (t.reference = :reference OR t.reference IS NULL)
-"""
+LOOKED_AT = 200  # strays at the most, the newest, with each answer: a part must not wait for them
 
 
 def arrived(
@@ -32,8 +27,8 @@ def arrived(
     tp_status: int,
     discharged_at: int | None,
     now: int,
-) -> int | None:
-    """Record a report with its part; keep it if it fits none yet. Returns the message it changed."""
+) -> Candidate | None:
+    """Record a report with its part, and return which; keep it if it fits none yet."""
     found = _find(db, sim, heard)
     if found is None:
         db.execute(
@@ -42,63 +37,42 @@ def arrived(
             (device, sim, heard.reference, heard.recipient, tp_status)
             + (heard.submitted_at, discharged_at, now),
         )
+        apply_strays(db, new_ids, sim, now)  # several may say together what none says alone
         return None
-    return _apply(db, new_ids, found, heard.reference, tp_status, discharged_at, now)
+    if found.kind == "past":
+        return None  # a copy, or too late
+    _apply(db, new_ids, found, heard, tp_status, now)
+    apply_strays(db, new_ids, sim, now)  # what is known of this one may tell another
+    return found
 
 
-ANOTHER_S = """
-SELECT m.recipient, p.handed_at FROM part p JOIN message m ON m.id = p.message
-  WHERE p.sim = :sim AND (p.state = 'handed' OR (p.open = 0 AND p.reference = :reference))
-"""
-
-
-def _find(db: Connection, sim: str, heard: Heard) -> Candidate | None:
+def _find(
+    db: Connection, sim: str, heard: Heard, centre: Callable[[], Offset | None] | None = None
+) -> Candidate | None:
     """The hand-over that the report speaks of, if that can be said now."""
-    rows = db.execute(CANDIDATES, {"sim": sim, "reference": heard.reference})
     found = matching.match(
         heard,
-        [
-            Candidate(
-                r["kind"],
-                (r["message"], r["number"]),
-                r["recipient"],
-                r["reference"],
-                r["handed_at"],
-            )
-            for r in rows
-        ],
+        handovers.candidates(db, sim, heard),
+        centre or (lambda: handovers.centre(db, sim)),
     )
-    if found is None or found.reference is not None:
-        return found
-    # A doubt is settled only by a report that cannot be another's: of the part that is on the air
-    # just now (its answer, with its reference, is still to come), or one that comes a second time.
-    others = db.execute(ANOTHER_S, {"sim": sim, "reference": heard.reference}).fetchall()
-    mistakable = any(
-        matching.same_number(r["recipient"], heard.recipient)
-        and matching.near(heard.submitted_at, r["handed_at"])
-        for r in others
-    )
-    return None if mistakable else found
+    # Of the part that is on the air just now: its answer, with its reference, is still to come.
+    return None if found is not None and found.kind == "air" else found
 
 
 def _apply(
-    db: Connection,
-    new_ids: Ids,
-    found: Candidate,
-    reference: int,
-    tp_status: int,
-    discharged_at: int | None,
-    now: int,
-) -> int:
+    db: Connection, new_ids: Ids, found: Candidate, heard: Heard, tp_status: int, now: int
+) -> None:
     """Take the step this report means."""
     if found.kind == "try":
-        return _apply_to_try(db, new_ids, found.key[0], tp_status, now)
+        _apply_to_try(db, new_ids, found, heard, tp_status, now)
+        return
     message, number = found.key
     part: Row = db.execute(
         "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
     ).fetchone()
+    handovers.remember(db, part, found.recipient, heard.reference, heard.submitted_at)
     settled = faults.status(tp_status)
-    told = {"reference": reference, "tp_status": tp_status, "reported_at": now}
+    told = {"reference": heard.reference, "tp_status": tp_status, "reported_at": now}
     state = Part(part["state"])
     if settled.meaning == "delivered":
         _deliver(db, part, told)
@@ -117,46 +91,85 @@ def _apply(
             (*told.values(), message, number),
         )
     messages.settle(db, new_ids, message, now)
-    return message
 
 
-def _deliver(db: Connection, part: Row, told: dict[str, int]) -> None:
+def _deliver(db: Connection, part: Row, told: dict[str, Any]) -> None:
     if possible(Part(part["state"]), Step.DELIVER):
         messages.step_part(db, part, Step.DELIVER, error=None, open=0, **told)
 
 
-def _apply_to_try(db: Connection, new_ids: Ids, key: int, tp_status: int, now: int) -> int:
+def _apply_to_try(
+    db: Connection, new_ids: Ids, found: Candidate, heard: Heard, tp_status: int, now: int
+) -> None:
     """A report for an earlier try: only `delivered` counts, and then the part need not go again."""
-    row: Row = db.execute("SELECT * FROM try WHERE id = ?", (key,)).fetchone()
+    row: Row = db.execute("SELECT * FROM try WHERE id = ?", (found.row,)).fetchone()
+    handovers.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
     kind = faults.status(tp_status).meaning
     db.execute(
-        "UPDATE try SET tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
-        (tp_status, now, int(kind == "trying"), key),
+        "UPDATE try SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
+        (heard.reference, tp_status, now, int(kind == "trying"), found.row),
     )
     message: int = row["message"]
     if kind == "delivered":
-        part: Row = db.execute(
-            "SELECT * FROM part WHERE message = ? AND number = ?", (message, row["number"])
-        ).fetchone()
-        if part["state"] != Part.DELIVERED:
-            _deliver(db, part, {"tp_status": tp_status, "reported_at": now})
-            messages.settle(db, new_ids, message, now)
-    return message
+        handovers.close(db, message)
+        for part in _arrived_with(db, row):
+            # Where nothing was handed over since, that hand-over is the one that counts.
+            of_it = ("device", "sim", "handed_at", "answered_at", "reference")
+            told = {name: row[name] for name in of_it if part["handed_at"] is None}
+            _deliver(db, part, told | {"tp_status": tp_status, "reported_at": now})
+        messages.settle(db, new_ids, message, now)
+
+
+def _arrived_with(db: Connection, row: Row) -> list[Row]:
+    """The parts that need not go (again) now that this try is known to have arrived.
+
+    Its own part; but of an earlier round, before a resend, all or nothing: the recipient puts
+    together what has one reference, and a part of the old text completes no new one.
+    """
+    message = messages.get(db, row["message"])
+    assert message is not None, "a try that is open belongs to a message in motion"
+    parts = messages.parts_of(db, row["message"])
+    if row["round"] == message["round"]:
+        return [part for part in parts if part["number"] == row["number"]]
+    arrived = db.execute(
+        "SELECT COUNT(DISTINCT number) FROM try WHERE message = ? AND round = ? AND tp_status = 0",
+        (row["message"], row["round"]),
+    ).fetchone()[0]
+    return parts if arrived == message["parts"] else []
 
 
 def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
-    """After an answer: the reports that came before it find their part, or the doubt they settle."""
-    strays = db.execute("SELECT * FROM stray_report WHERE sim = ? ORDER BY id", (sim,)).fetchall()
-    for stray in strays:
-        heard = Heard(
-            stray["reference"], stray["recipient"], stray["submitted_at"], stray["arrived_at"]
+    """After an answer or a report: those that came too early find their part, or the doubt they settle."""
+    while _apply_a_stray(db, new_ids, sim, now):
+        pass
+
+
+def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
+    strays = [
+        (row, Heard(row["reference"], row["recipient"], row["submitted_at"], row["arrived_at"]))
+        for row in db.execute(
+            "SELECT * FROM (SELECT * FROM stray_report WHERE sim = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
+            (sim, LOOKED_AT),
         )
-        found = _find(db, sim, heard)
+    ]
+
+    @cache
+    def centre() -> Offset | None:
+        known = handovers.centre(db, sim)
+        if known is not None:
+            return known
+        kept = ((heard, handovers.candidates(db, sim, heard)) for _, heard in strays)
+        return matching.agreement(kept)
+
+    for row, heard in strays:
+        found = _find(db, sim, heard, centre)
         if found is None:
             continue
-        db.execute("DELETE FROM stray_report WHERE id = ?", (stray["id"],))
-        told = (stray["reference"], stray["tp_status"], stray["discharged_at"], now)
-        _apply(db, new_ids, found, *told)
+        db.execute("DELETE FROM stray_report WHERE id = ?", (row["id"],))
+        if found.kind != "past":
+            _apply(db, new_ids, found, heard, row["tp_status"], now)
+            return True
+    return False
 
 
 def forget_strays(db: Connection, before: int) -> list[Row]:

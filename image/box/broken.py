@@ -13,8 +13,9 @@ PAGE = """<!doctype html><html lang="fr"><meta charset="utf-8">
 <style>body{{font:1.1em/1.5 sans-serif;max-width:38em;margin:2em auto;padding:0 1em}}
 pre{{white-space:pre-wrap;background:#eee;padding:1em}}</style>
 <h1>La carte est abîmée</h1>
-<p>La partition des données de cette ZimBox ne peut plus être réparée d'elle-même. Aucun SMS n'est envoyé.
-Rien n'a été effacé : retirez la carte, gardez-la, et démarrez avec une carte neuve et votre sauvegarde.</p>
+<p>La partition des données de ce ZimBox ne se répare plus toute seule. Aucun SMS n'est envoyé. Rien n'a été
+effacé : retirez la carte, gardez-la, et démarrez avec une carte neuve et votre sauvegarde. Pour essayer de la
+réparer sur un ordinateur : chapitre « Recovery » du manuel.</p>
 <h1 lang="en">The card is damaged</h1>
 <p lang="en">The data partition of this ZimBox is beyond automatic repair. No SMS is sent. Nothing was erased:
 take the card out, keep it, and start with a new card and your backup. How to try a repair on a computer:

@@ -20,9 +20,17 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.update import State, give_up, may_roll_back, read_state, write_durably, write_state
+from appliance.durable import write_durably
+from appliance.update import (
+    Result,
+    Slot,
+    State,
+    give_up,
+    read_state,
+    write_state,
+)
 from image.box import wishes as w
-from image.box.slots import Places, point_at, restore_database, traces_as_owner
+from image.box.slots import Places, give_data_back, point_at
 
 FILE = "zimbox.toml"
 CODE = "zimbox-setup-code.txt"
@@ -100,9 +108,7 @@ def _keep(wishes: w.Wishes, keep: Keep, group: int | None) -> None:
 
 
 def _for_gateway(file: Path, text: str, group: int | None) -> None:
-    write_durably(file, text.encode(), 0o640)
-    if group is not None:
-        os.chown(file, 0, group)
+    write_durably(file, text.encode(), 0o640, None if group is None else (0, group))
 
 
 def _clean(boot: Path, text: str) -> None:
@@ -134,9 +140,8 @@ def setup_code(boot: Path, keep: Keep) -> str:
     """
     if not keep.code.exists() and not keep.database.exists():
         code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
-        write_durably(keep.code, f"{code}\n".encode(), 0o600)
-        owner = keep.code.parent.stat()
-        os.chown(keep.code, owner.st_uid, owner.st_gid)
+        folder = keep.code.parent.stat()  # the gateway's: it is to read and remove the code
+        write_durably(keep.code, f"{code}\n".encode(), 0o600, (folder.st_uid, folder.st_gid))
     code = keep.code.read_text().strip() if keep.code.exists() else ""
     if not code:
         (boot / CODE).unlink(missing_ok=True)
@@ -181,6 +186,15 @@ def ballast(file: Path, *, size: int = 16 << 20, room: int | None = None) -> Non
             os.posix_fallocate(stream.fileno(), 0, size)
 
 
+def sweep(places: Places) -> None:
+    """What an update that was cut off left lying about: at a start nobody is uploading or unpacking."""
+    incoming = places.database.parent / "incoming"
+    for file in [*incoming.glob("*"), places.slots / "incoming.zimbox"]:
+        file.unlink(missing_ok=True)
+    for folder in places.slots.glob("*.partial"):
+        shutil.rmtree(folder)
+
+
 def choose_slot(places: Places) -> State:
     """The slot to run. A trial that is found here was cut off by a power cut: undone."""
     state = read_state(places.state)
@@ -189,8 +203,9 @@ def choose_slot(places: Places) -> State:
             f"the update in slot {state.trial} was cut off: back to {state.current}",
             file=sys.stderr,
         )
-        if may_roll_back(places.traces_before(), traces_as_owner(places)):
-            restore_database(places)
+        data = give_data_back(places)
+        words = "power was cut before the new release was confirmed"
+        Result(False, "CUT_OFF", words, _version(places, state.trial), data).keep(places.result)
         state = give_up(state)
         write_state(places.state, state)
     if places.root_trial.exists():
@@ -202,6 +217,15 @@ def choose_slot(places: Places) -> State:
         write_state(places.state, state)
     point_at(places, state.current)
     return state
+
+
+def _version(places: Places, slot: Slot) -> str:
+    """What the release in this slot says of itself; "" if it cannot be read."""
+    try:
+        manifest = msgspec.json.decode((places.app(slot) / "manifest.json").read_bytes())
+        return str(manifest["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 @contextlib.contextmanager
@@ -244,6 +268,7 @@ def main() -> None:
     ):
         subprocess.run(["systemctl", "start", "--no-block", unit], check=True)
     choose_slot(places)
+    sweep(places)
     ballast(keep.data / "system/ballast")
 
 

@@ -20,28 +20,14 @@ from pathlib import Path
 import msgspec
 
 from appliance.bundle import BundleRefused, Manifest, copy_root
-from appliance.update import Shown, State, judge, write_durably, write_state
+from appliance.durable import write_durably
+from appliance.update import Result, Shown, State, judge, write_state
 from image.box.slots import Places
 
 # As long as an application is watched: start, migration, a modem that finds its network.
 PROBATION_SECONDS = 300.0
 LOOK_SECONDS = 2.0
 RELEASE = Path("/etc/zimbox-release")
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of an update. `code`: "UPDATED", "RESTARTING", "ROLLED_BACK", or why it was refused."""
-
-    ok: bool
-    code: str
-    words: str
-    version: str = ""
-    data: str = "kept"  # "kept" | "restored": after a roll-back
-    at: float = 0.0
-
-    def keep(self, file: Path) -> None:
-        """For the page, also after the restart that may follow."""
-        write_durably(file, msgspec.json.encode(msgspec.structs.replace(self, at=time.time())))
 
 
 class Trial(msgspec.Struct, frozen=True):

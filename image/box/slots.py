@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.update import Slot, sync_folder, write_durably
+from appliance.durable import sync, write_durably
+from appliance.update import Slot, may_roll_back
 
 DATABASE = "zimbox.db"
 OWNER = "zimbox"
@@ -78,27 +79,41 @@ def save_database(places: Places) -> None:
         write_durably(places.saved / "traces", traces.encode())
 
 
+def give_data_back(places: Places) -> str:
+    """After an update that failed: "restored", or "kept" where the new release may have worked on it.
+
+    Also kept where it cannot be restored: the release before works on the data as it is.
+    """
+    try:
+        if may_roll_back(places.traces_before(), traces_as_owner(places)):
+            restore_database(places)
+            return "restored"
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"the database stays as it is: {error}", file=sys.stderr)
+    return "kept"
+
+
 def restore_database(places: Places) -> None:
     """The saved copy in place of what the new release made of it; done again, it comes to the same."""
     if not (places.saved / "traces").exists() or not (places.saved / DATABASE).exists():
         return
     folder = places.database.parent
     owner = folder.stat()
+    saved = [n for n in (f"{DATABASE}-wal", DATABASE) if (places.saved / n).exists()]
+    for name in saved:  # all that needs room comes before anything is taken away
+        _copy(places.saved / name, folder / f"{name}.back")
+        os.chown(folder / f"{name}.back", owner.st_uid, owner.st_gid)
     for name in (f"{DATABASE}-wal", f"{DATABASE}-shm"):
         (folder / name).unlink(missing_ok=True)
-    for name in (f"{DATABASE}-wal", DATABASE):
-        if (places.saved / name).exists():
-            _copy(places.saved / name, folder / f"{name}.back")
-            os.chown(folder / f"{name}.back", owner.st_uid, owner.st_gid)
-            (folder / f"{name}.back").rename(folder / name)
-    sync_folder(folder)
+    for name in saved:
+        (folder / f"{name}.back").rename(folder / name)
+    sync(folder)
 
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     target.chmod(0o600)
-    with target.open("rb") as stream:
-        os.fsync(stream.fileno())
+    sync(target)
 
 
 def traces_as_owner(places: Places) -> str | None:

@@ -24,10 +24,13 @@ LONGEST_REQUEST = 4096
 PUBLIC_KEY = Path("/usr/lib/zimbox/update-key.pem")
 INCOMING = Path("/data/zimbox/incoming")
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
-LAST_KNOWN = Path("/var/lib/systemd/timesync/clock")
+# As timesyncd keeps it on data; what it calls /var/lib is so in its own view alone.
+LAST_KNOWN = Path("/data/system/timesync/clock")
 RELEASE = Path("/etc/zimbox-release")
 # A clock that is set further than this past the release is a mistake of the network's.
 LONGEST_LIFE_SECONDS = 30 * 365 * 86400
+# The longest work of the steward is an update, which takes minutes.
+LONGEST_WAIT_SECONDS = 3600.0
 # USB wants to see the device gone before it comes back.
 USB_OFF_SECONDS = 2.0
 
@@ -80,10 +83,18 @@ def usb_switch(port: str, sys_tty: Path = Path("/sys/class/tty"), dev: Path = Pa
 
 
 def set_time(request: Mapping[str, Any], tell: Tell) -> None:
-    """The mobile network's time, where there is no other: see `acceptable_time`."""
-    epoch = request.get("epoch")
+    """The mobile network's time, where there is no other: see `acceptable_time`.
+
+    `at`, if given, is the moment of CLOCK_MONOTONIC at which it was `epoch`: a request may have waited here.
+    """
+    epoch, at = request.get("epoch"), request.get("at")
     if not isinstance(epoch, int | float):
         raise Refusal("BAD_TIME", f"{epoch!r} is not a number of seconds")
+    if at is not None:
+        waited = time.monotonic() - at if isinstance(at, int | float) else -1.0
+        if not 0 <= waited <= LONGEST_WAIT_SECONDS:
+            raise Refusal("BAD_TIME", f"{at!r} is not a moment of the last hour")
+        epoch += waited
     last_known = LAST_KNOWN.stat().st_mtime if LAST_KNOWN.exists() else 0.0
     built = json.loads(RELEASE.read_text())["built"]
     if why_not := acceptable_time(
@@ -143,20 +154,29 @@ def answer(
 ) -> None:
     """Do what one line asks and tell how it went; raises nothing that a request can cause."""
     try:
-        request = json.loads(line)
-        verb = request.get("verb") if isinstance(request, dict) else None
+        request = _parsed(line)
+        verb = request.get("verb")
         if not isinstance(verb, str) or verb not in verbs:
             raise Refusal("BAD_VERB", f"the verbs are {', '.join(verbs)}")
         verbs[verb](request, tell)
-    except ValueError:
-        tell({"done": True, "ok": False, "code": "BAD_REQUEST", "words": "not a JSON object"})
     except Refusal as refusal:
         tell({"done": True, "ok": False, "code": refusal.code, "words": str(refusal)})
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+        # ValueError, LookupError: a file of the image (its key, its release) is not as it should be.
         print(f"{line!r}: {error}", file=sys.stderr)
         tell({"done": True, "ok": False, "code": "FAILED", "words": str(error)})
     else:
         tell({"done": True, "ok": True})
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise Refusal("BAD_REQUEST", "not a JSON object")
+    return request
 
 
 def converse(

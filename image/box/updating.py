@@ -21,19 +21,19 @@ from typing import Protocol
 
 from appliance.bundle import BundleRefused, check, load_public_key, unpack
 from appliance.update import (
+    Result,
     Shown,
     Slot,
     confirm,
     give_up,
     idle_slot,
     judge,
-    may_roll_back,
     read_state,
     try_slot,
     write_state,
 )
-from image.box.roots import Result, Roots
-from image.box.slots import Places, point_at, restore_database, save_database, traces_as_owner
+from image.box.roots import Roots
+from image.box.slots import Places, give_data_back, point_at, save_database
 
 # Start, migration and a modem that finds its network: modules take up to three minutes for that.
 PROBATION_SECONDS = 300.0
@@ -134,17 +134,17 @@ class Updater:
     def _try(self, slot: Slot, version: str, tell: Callable[[str], None]) -> Result:
         places, before = self.places, self.gateway.shown()
         tell("stopping")
-        self.gateway.stop()
         state = read_state(places.state)
         try:
+            self.gateway.stop()
             save_database(places)
             write_state(places.state, try_slot(state, slot))
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             shutil.rmtree(places.saved, ignore_errors=True)
             self.gateway.start()
-            return Result(
-                False, "NO_SPACE", f"the database could not be saved first: {error}", version
-            )
+            words = f"the database could not be saved first: {error}"
+            code = "NO_SPACE" if isinstance(error, OSError) else "FAILED"
+            return Result(False, code, words, version)
         tell("starting")
         point_at(places, slot)
         self.gateway.start()
@@ -169,10 +169,7 @@ class Updater:
         places = self.places
         tell("going back")
         self.gateway.stop()
-        data = "kept"
-        if may_roll_back(places.traces_before(), traces_as_owner(places)):
-            restore_database(places)
-            data = "restored"
+        data = give_data_back(places)
         state = give_up(read_state(places.state))
         write_state(places.state, state)
         point_at(places, state.current)

@@ -29,11 +29,18 @@ class Wifi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "FR"
 
 
+Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
+
+
 class ModemWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: str = "/dev/modem"
     baud: Annotated[int, Meta(ge=0)] = 0
     pin: Annotated[str, Meta(pattern="^([0-9]{4,8})?$")] = ""  # a secret
     hat: str = ""
+    # Of a board whose wiring is another, or that is not on the list.
+    power_key: Pin | None = None
+    reset: Pin | None = None
+    active_low: bool | None = None
 
 
 class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +55,8 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modem: list[ModemWish] = msgspec.field(default_factory=lambda: [ModemWish()])
 
 
+# Ports whose device can be taken off USB and put back: the last resort, and it needs root.
+ON_USB = re.compile(r"/dev/(modem-usb|ttyUSB|ttyACM|serial/by-)")
 SECRETS = ("password", "password_hash", "pin")
 HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
 
@@ -130,10 +139,17 @@ def gateway_config(wishes: Wishes) -> str:
         if modem.pin:
             lines.append(f"pin = {quoted(modem.pin)}")
         lines += ["[modem.power]", 'chip = "/dev/gpiochip-header"']
+        if ON_USB.match(modem.port):
+            reset = ["/usr/bin/python3", "-P", "-s", "-m", "appliance.steward"]
+            reset += ["usb-reset", f"port={modem.port}"]
+            lines.append(f"supply_command = {msgspec.json.encode(reset).decode()}")
         if modem.hat:
             # The 7070 and 7080 are wired and switched as the 7000.
             hat = modem.hat.upper()
             lines.append(f"hat = {quoted('SIM7000' if hat in ('SIM7070', 'SIM7080') else hat)}")
+        for name in ("power_key", "reset", "active_low"):
+            if (wish := getattr(modem, name)) is not None:
+                lines.append(f"{name} = {msgspec.json.encode(wish).decode()}")
     return "\n".join(lines) + "\n"
 
 

@@ -53,7 +53,8 @@ class Arrivals:
 
     def _take_message(self, arriving: Arriving) -> Taken:
         modes = self._equipment.modes
-        if modes.cnmi[1] == 2:
+        flash = arriving.flash and self._equipment.personality.flash_direct
+        if modes.cnmi[1] == 2 or (modes.cnmi[1] and flash):
             return self._direct(arriving, _message_line(arriving, modes.text_mode))
         name = modes.memories[2]
         return self._store(name, arriving, "+CMTI" if modes.cnmi[1] else "", None)

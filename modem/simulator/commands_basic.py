@@ -164,7 +164,7 @@ def battery(modem: Equipment, _command: Command) -> Step:
 
 @COMMANDS("+IPR", test="(0,9600,19200,38400,57600,115200)", syntax=_WRONG)
 def speed(modem: Equipment, command: Command) -> Step:
-    """The speed of the UART; a pseudo-terminal has none, a paced one keeps its own."""
+    """The speed of the UART, from the OK on; without &W the next start has the old one again."""
     if command.kind is Kind.READ:
         return tell(f"+IPR: {modem.speed}")
     modem.speed = number(command.text, (0, 9600, 19200, 38400, 57600, 115200))

@@ -78,6 +78,9 @@ class Equipment:
         self.card = card
         self.stores = {"ME": Store(settings.me_slots), "SR": Store(settings.report_slots)}
         self.timers = Timers()
+        self._sim_timers = (
+            Timers()
+        )  # a SIM that is pulled, or switched off, does not go on starting
         self._write = write
         self.terminal = Terminal(self, write)
         self.arrivals = Arrivals(self)
@@ -90,11 +93,17 @@ class Equipment:
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
         self.unplug: Callable[[float | None], None] = lambda _back_after: None
+        self.line_speed: Callable[[int], None] = lambda _baud: None
         network.subscriber = self
 
     def _fresh(self) -> Modes:
         kind = self.personality
-        return Modes(cnmi=list(kind.cnmi_default), memories=[kind.preferred] * 3, cmee=kind.cmee)
+        return Modes(
+            cnmi=list(kind.cnmi_default),
+            memories=[kind.preferred] * 3,
+            cmee=kind.cmee,
+            text_mode=kind.text_mode,
+        )
 
     def forget(self) -> None:
         """Back to what a reset leaves: echo on, indications off."""
@@ -114,9 +123,13 @@ class Equipment:
         self.powered = True
         self.cfun = 1
         self.clock_set = False
+        self.speed = self.saved_speed
+        self.answered()
         self.forget()
         if self.card:
             self.card.power_up()
+            if self.personality.counts_anew and self.starts > 1:
+                self.card.next_reference = 0
         self.timers.after(self.personality.alive_after * scale, self.come_alive)
 
     def come_alive(self) -> None:
@@ -125,10 +138,13 @@ class Equipment:
         if self.personality.noise:
             self._write(self.personality.noise)
         self.say(*self.personality.greeting)
-        self.timers.after(
-            (self.personality.sim_after - self.personality.alive_after) * self.settings.boot,
-            self.read_sim,
-        )
+        self._look_for_sim()
+
+    def _look_for_sim(self) -> None:
+        kind = self.personality
+        seconds = (kind.sim_after - kind.alive_after) * self.settings.boot
+        self._sim_timers.cancel()
+        self._sim_timers.after(seconds, self.read_sim)
 
     def read_sim(self) -> None:
         """The SIM, or that there is none, is known from now on."""
@@ -145,8 +161,8 @@ class Equipment:
     def sim_opened(self) -> None:
         """No PIN is wanted any more: messages and registration follow."""
         scale, kind = self.settings.boot, self.personality
-        self.timers.after(kind.sms_after * scale, self.messages_ready)
-        self.timers.after(kind.registers_after * scale, self.attach)
+        self._sim_timers.after(kind.sms_after * scale, self.messages_ready)
+        self._sim_timers.after(kind.registers_after * scale, self.attach)
 
     def messages_ready(self) -> None:
         """Message commands work from now on."""
@@ -164,6 +180,7 @@ class Equipment:
         if self.powered:
             self.journal.write("power", on=False, starts=self.starts)
         self.timers.cancel()
+        self._sim_timers.cancel()
         self.sending.interrupted()
         self.terminal.off()
         self.powered = self.sim_read = self.sms_ready = self.attached = False
@@ -175,6 +192,10 @@ class Equipment:
         self.power_off()
         self.power_on(seconds)
 
+    def answered(self) -> None:
+        """A command line was answered to its end: +IPR counts from now on (V.250 6.2.10)."""
+        self.line_speed(self.speed or self.settings.baud)
+
     def set_function(self, level: int) -> None:
         """+CFUN: 0 nothing, 4 no radio, 1 all (27.007 8.2)."""
         was, self.cfun = self.cfun, level
@@ -184,8 +205,9 @@ class Equipment:
             if was == 0 and self.card:
                 self.card.power_up()
             self.sim_read = self.attached = False
-            self.read_sim()
+            self._look_for_sim()
             return
+        self._sim_timers.cancel()
         self.attached = False
         if level == 0:
             self.sim_read = self.sms_ready = False
@@ -200,12 +222,13 @@ class Equipment:
         self.sim_read = self.sms_ready = self.attached = False
         if not self.powered:
             return
+        self._sim_timers.cancel()
         if card is None:
             self.say("+CPIN: NOT READY")
             self.sim_read = True
         else:
             card.power_up()
-            self.read_sim()
+            self._look_for_sim()
         self.registration_changed()
 
     def _iccid(self) -> str:
@@ -252,6 +275,12 @@ class Equipment:
     def can_send(self) -> bool:
         """Registered well enough for a message."""
         return self.registration in CAN_SEND
+
+    def own_number(self, dialled: str) -> str:
+        """The SIM's number if that was dialled, in full or as at home (0 for the country); else ""."""
+        number = self.card.number if self.card else ""
+        at_home = dialled[:1] == "0" and number.endswith(dialled[1:])
+        return number if number and (dialled == number or at_home) else ""
 
     def arrive(self, arriving: Arriving) -> Taken:
         """The network brings something."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
+from modem.fields import encode_time
 from modem.simulator import orders
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, ReportFault, SendFault
@@ -152,13 +153,14 @@ def _fill(simulator: Simulator, order: orders.Fill) -> int:
 
 
 def _set_time(simulator: Simulator, order: orders.Time) -> None:
-    network = simulator.network
-    if order.zone_quarters is not None:
-        network.zone_quarters = order.zone_quarters
-    network.clock_offset = 0.0
+    network, offset = simulator.network, 0.0
     if order.at is not None:
         wanted = datetime.fromisoformat(order.at)
-        network.clock_offset = (wanted - datetime.now(UTC)).total_seconds()
+        encode_time(wanted)  # PduError for a time that no stamp can tell
+        offset = (wanted - datetime.now(UTC)).total_seconds()
+    if order.zone_quarters is not None:
+        network.zone_quarters = order.zone_quarters
+    network.clock_offset = offset
     if order.tell:
         simulator.equipment.time_told()
 
@@ -168,8 +170,19 @@ def _set_quirks(simulator: Simulator, order: orders.Quirks) -> None:
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
     modem = simulator.equipment
+    if order.cnmi is not None and len(order.cnmi) != len(modem.personality.cnmi):
+        raise ValueError("+CNMI has five values")
+    if order.cmgs is not None:
+        _spelled(order.cmgs)
     modem.urc_port = given.pop("urc_port", modem.urc_port)
     modem.personality = msgspec.structs.replace(modem.personality, **given)
+
+
+def _spelled(form: str) -> None:
+    try:
+        form.format(answer="+CMGS", reference=0, stamp="")
+    except (LookupError, AttributeError) as error:
+        raise ValueError(f"not a form of +CMGS: {form!r}") from error
 
 
 def _status(simulator: Simulator) -> dict[str, Any]:

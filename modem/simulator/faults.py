@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from modem.pdu import Report, encode_report
 from modem.simulator.errors import Refusal
 
 Stage = Literal["command", "prompt", "body", "taken", "answer"]
@@ -69,6 +70,11 @@ class ReportFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="report
     zero_times: bool = False  # TP-SCTS and TP-DT all zero
     recipient: str | None = None  # TP-RA: "national", or what is written here
 
+    def __post_init__(self) -> None:
+        """ValueError now, for what no report can say: later it would break a send."""
+        for status in self.status or (0,):
+            encode_report(Report(0, self.recipient or "", None, None, status))
+
 
 class AnswerFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="answer"):
     """Strikes the answer to a command."""
@@ -81,6 +87,7 @@ class AnswerFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="answer
     urc: tuple[str, ...] = ()  # said in the middle of the answer
     before: tuple[str, ...] = ()  # said before it
     cut: int | None = None  # `urc` after so many bytes of the answer, wherever that is
+    restart: bool = False  # brown-out instead of the answer: the modem starts anew
 
 
 F = TypeVar("F", SendFault, ReportFault, AnswerFault)
@@ -108,9 +115,9 @@ class Rules(Generic[F]):
 
     def strike(self, matches: Callable[[F], bool]) -> F | None:
         """The fault that strikes something that `matches`, counted; None mostly."""
+        now = self._clock()
+        self._rules = [each for each in self._rules if each.end is None or now < each.end]
         for rule in self._rules:
-            if rule.end is not None and self._clock() >= rule.end:
-                continue
             if matches(rule.fault) and rule.strikes(self._chance):
                 self._rules = [each for each in self._rules if not each.spent]
                 return rule.fault

@@ -11,6 +11,8 @@ from modem.pdu import Submit
 from modem.simulator.journal import Journal
 from modem.simulator.magic import Numbers
 
+_MOST_INCOMPLETE = 1000  # messages whose missing part is still waited for, at all phones together
+
 
 class Reply(msgspec.Struct, frozen=True, tag_field="do", tag="reply", forbid_unknown_fields=True):
     """What a phone answers to each message; "{text}" in it is what it received."""
@@ -40,6 +42,8 @@ class Handsets:
             return
         key = (imsi, submit.recipient, joined.reference, joined.total)
         parts = self._open.setdefault(key, {})
+        if len(self._open) > _MOST_INCOMPLETE:
+            del self._open[next(iter(self._open))]
         if joined.number in parts:
             # A phone shows the same part once only, whichever came first (23.040 9.2.3.24.1).
             self._journal.write(

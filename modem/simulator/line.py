@@ -204,6 +204,13 @@ class Line:
 
     # -- speed
 
+    def set_speed(self, baud: int) -> None:
+        """From what is said next on; a line that is not paced has no speed."""
+        if self._baud and baud != self._baud:
+            self._baud = baud
+            if self._pacer:
+                self._pacer.set_speed(baud)
+
     def _same_speed(self) -> bool:
         return bool(termios.tcgetattr(self._master)[5] == _SPEEDS.get(self._baud))
 

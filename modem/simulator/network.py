@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from modem.interface import Tpdu
-from modem.pdu import Report, Submit, encode_report
+from modem.pdu import Deliver, Report, Submit, encode_deliver, encode_report
 from modem.simulator.errors import Refusal, cms
 from modem.simulator.faults import Faults, ReportFault
 from modem.simulator.handset import Handsets, whole
@@ -44,11 +44,13 @@ class Arriving(msgspec.Struct, frozen=True, kw_only=True):
     submit: int = 0  # journal id of the part reported on
     sender: str = ""
     text: str = ""
+    flash: bool = False
 
 
 class Subscriber(Protocol):
     """The modem, as the network sees it."""
 
+    def own_number(self, dialled: str) -> str: ...
     def arrive(self, arriving: Arriving) -> Taken: ...
     def registration_changed(self) -> None: ...
     def time_told(self) -> None: ...
@@ -132,10 +134,39 @@ class Network:
             flash=submit.flash,
             report=submit.report,
         )
+        if own := self.subscriber.own_number(submit.recipient) if self.subscriber else "":
+            self._loop_back(submit, own, imsi)
         if submit.report:
             self._plan_reports(submit, reference, part, imsi)
         self.handsets.receive(submit, part, imsi)
         return part
+
+    def _loop_back(self, submit: Submit, own: str, imsi: str) -> None:
+        """A part for the sender's own number: it comes back as any other message would."""
+        deliver = Deliver(
+            sender=own,
+            text=submit.text,
+            data=submit.data,
+            sent_at=self.now(),
+            concatenation=submit.concatenation,
+            alphabet=submit.alphabet,
+            flash=submit.flash,
+            shift=submit.shift,
+            lock=submit.lock,
+        )
+        arriving = Arriving(
+            imsi=imsi,
+            tpdu=encode_deliver(deliver, self.settings.smsc),
+            sender=own,
+            text=whole(submit.text),
+            flash=submit.flash,
+        )
+
+        def come_back() -> None:
+            self.bring(arriving)
+
+        seconds = self._around(self.settings.report_delay, self.settings.report_jitter)
+        self.timers.later(seconds, come_back)
 
     # -- reports
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -133,7 +133,7 @@ class Time(Order, frozen=True, kw_only=True, tag="time"):
     """Set the network's clock; with `tell`, the network sends it to the modem."""
 
     at: str | None = None  # RFC 3339; None: as our own clock
-    zone_quarters: int | None = None
+    zone_quarters: Annotated[int, msgspec.Meta(ge=-56, le=56)] | None = None
     tell: bool = True
 
 
@@ -151,6 +151,9 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     escape_says: str | None = None
     holds_at_prompt: bool | None = None
     keeps_typeahead: bool | None = None
+    flash_direct: bool | None = None
+    counts_anew: bool | None = None
+    text_mode: bool | None = None  # after the next start
     cmms: bool | None = None
     cmgs: str | None = None
     blank_after_colon: bool | None = None

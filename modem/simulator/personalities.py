@@ -26,6 +26,8 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     registers_after: float = 6.0  # after the SIM is open
     cmee: int = 0
     always_words: bool = False  # errors in words whatever +CMEE says
+    text_mode: bool = False  # +CMGF after a start; 27.005 3.2.3 leaves that to the maker
+    counts_anew: bool = False  # TP-MR is counted by the module and begins at 0 with each start
 
     # messages
     cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
@@ -38,6 +40,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     escape_says: str = "OK"  # after ESC at the prompt: "OK", "ERROR" or nothing
     holds_at_prompt: bool = True  # unsolicited lines wait while the prompt stands
     keeps_typeahead: bool = True  # what comes in during a command is read afterwards, else lost
+    flash_direct: bool = False  # class 0 comes as +CMT even at <mt>=1 (23.038 4: not stored)
     cdsi: tuple[str, int] | None = None  # names this place in +CDSI whatever the truth is
     empty_slot_error: bool = True  # +CMGR of an empty slot: CMS 321, else a bare OK
     reports_unreadable: bool = False  # +CMGR of a stored report: CMS 321
@@ -154,6 +157,7 @@ QUIET = Personality(
     greeting=(),
     sim_line=False,
     ready_lines=(),
+    text_mode=True,
     cnmi=((0, 1, 2), (0, 1), (0,), (0, 1), (0, 1)),
     memories=("SM",),
     first_index=1,
@@ -175,6 +179,9 @@ CHATTY = Personality(
     greeting=("^BOOT:0", "RDY", "MODEM:STARTUP", "+CFUN: 1", "+PACSP1"),
     ready_lines=("Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "+QIND: SMS DONE"),
     cmee=2,
+    text_mode=True,
+    counts_anew=True,
+    flash_direct=True,
     cmgs='{answer}: {reference},"{stamp}"',
     escape_says="ERROR",
     holds_at_prompt=False,

@@ -87,10 +87,12 @@ class Sending:
 
     def _link_setup(self) -> float:
         """Seconds until there is a channel; none if +CMMS kept it open."""
-        seconds = self._equipment.settings.link_setup
-        if not seconds or self._equipment.clock() < self._link_closes:
+        if self._equipment.clock() < self._link_closes:
             return 0.0
-        return seconds
+        if self._link_closes and self._equipment.modes.cmms == 1:
+            self._equipment.modes.cmms = 0  # 27.005 3.5.6: 1 is over with the link, 2 stays
+        self._link_closes = 0.0
+        return self._equipment.settings.link_setup
 
     def _reached(self, part: _Part) -> Step:
         """The network has it in its hands."""

@@ -71,6 +71,7 @@ class Simulator:
             self.line.write,
         )
         self.equipment.unplug = self.unplug
+        self.equipment.line_speed = self.line.set_speed
         self._control = ControlSocket(control, self.command) if control else None
 
     async def start(self) -> str:
@@ -101,7 +102,7 @@ class Simulator:
         try:
             order = msgspec.convert(words, AnyOrder)
             answer = {"ok": True, **execute(self, order)}
-        except (msgspec.ValidationError, ValueError) as error:
+        except (msgspec.ValidationError, ValueError, OverflowError) as error:
             return {"ok": False, "error": str(error)}
         await _a_moment()
         return answer
@@ -119,7 +120,7 @@ class Simulator:
         """The port is there again and the modem starts."""
         if not self.line.plugged:
             self.line.open()
-            self.equipment.power_on()
+            self.equipment.restart()  # off first: it may have been started without a port
 
     def bring(self, message: Incoming) -> int:
         """A message from the world. Returns the number of its parts. Raises PduError."""
@@ -133,6 +134,7 @@ class Simulator:
                     tpdu=tpdu,
                     sender=message.sender,
                     text=message.text,
+                    flash=message.flash,
                 )
             )
         return len(tpdus)

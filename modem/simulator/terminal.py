@@ -99,7 +99,7 @@ class Terminal:
         end = self._input.find(b"\r") + 1
         piece = bytes(self._input[: end or None])
         del self._input[: len(piece)]
-        if self._modem.modes.echo:
+        if self._modem.modes.echo and not self._deaf:
             self._write(piece)
         if len(self._line) <= LONGEST_LINE:
             self._line += piece
@@ -139,7 +139,9 @@ class Terminal:
         body = at.body(line)
         if body is None:
             return
-        self._deaf = False
+        if self._deaf:
+            self._deaf = False  # by this AT the speed was found: it is not carried out
+            return
         self._last = line
         self._mode = _Mode.BUSY
         try:
@@ -170,6 +172,9 @@ class Terminal:
 
     def _spoilt(self, fault: AnswerFault, command: at.Command) -> Step:
         """A command's step as a fault leaves it."""
+        if fault.restart:
+            self._modem.restart()
+            return Dead()
         if fault.silent:
             return Silence()
         if fault.final is not None:
@@ -248,6 +253,7 @@ class Terminal:
 
     def _finish(self) -> None:
         self._rest.clear()
+        self._modem.answered()
         if self._mode is not _Mode.OFF:
             self._mode = _Mode.COMMAND
         if self._input:

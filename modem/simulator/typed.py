@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Callable
 
 import msgspec
@@ -10,7 +11,8 @@ from modem.alphabet import Alphabet, plan
 from modem.fields import decode_coding
 from modem.pdu import PduError, Submit, decode_submit, encode_submit
 
-LONGEST_TPDU = 176  # octets: 12 of address, 140 of text and the rest
+LONGEST_TPDU = 164  # octets: 12 of address, 140 of text and 12 of the rest (23.040 9.2.2.2)
+_LONGEST_TEXT = 140  # octets of TP-UD (23.040 9.2.3.24)
 _VALIDITY_OCTETS = {0x00: 0, 0x10: 1, 0x08: 7, 0x18: 7}  # by TP-VPF (23.040 9.2.3.3)
 _HAS_HEADER = 0x40
 
@@ -19,9 +21,9 @@ def read_pdu(length: int) -> Callable[[str], str]:
     """A reader for PDU mode: hex of `length` octets behind the SMSC, as AT+CMGS said (27.005 4.3)."""
 
     def read(text: str) -> str:
-        digits = "".join(text.split())
+        digits = text.strip("\r\n")
         try:
-            octets = bytes.fromhex(digits)
+            octets = binascii.unhexlify(digits)  # unlike fromhex, takes no blanks
         except ValueError as error:
             raise PduError(f"not hexadecimal: {digits}") from error
         if not octets or len(octets) - 1 - octets[0] != length:
@@ -57,6 +59,8 @@ def _text_octets(tpdu: bytes) -> bytes:
     length = tpdu[count]
     if decode_coding(tpdu[scheme]).alphabet is Alphabet.GSM7:
         length = (length * 7 + 7) // 8
+    if length > _LONGEST_TEXT:
+        raise PduError("more text than a message holds")
     if len(tpdu) != count + 1 + length:
         raise PduError("more or fewer octets than TP-UDL says")
     text = tpdu[count + 1 :]
@@ -70,7 +74,7 @@ def read_text(recipient: str, csmp: str) -> Callable[[str], str]:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         planned = plan(text)
         first = csmp.split(",")[0]
-        asks = first.isdigit() and bool(int(first) & 0x20)
+        asks = first.isascii() and first.isdigit() and bool(int(first) & 0x20)
         submit = Submit(recipient, text, planned.alphabet, report=asks)
         return encode_submit(submit).hex
 

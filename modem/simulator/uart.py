@@ -14,7 +14,7 @@ class Pacer:
 
     def __init__(self, file: int, baud: int) -> None:
         self._file, self._seconds = file, 10 / baud
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bytes | int | None] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="uart", daemon=True)
         self._thread.start()
@@ -22,6 +22,10 @@ class Pacer:
     def put(self, data: bytes) -> None:
         """Behind what is still to be written."""
         self._queue.put(data)
+
+    def set_speed(self, baud: int) -> None:
+        """Behind what is still to be written."""
+        self._queue.put(baud)
 
     def stop(self) -> None:
         """At once; what is still to be written is not."""
@@ -32,6 +36,9 @@ class Pacer:
     def _run(self) -> None:
         due = 0.0
         while (data := self._queue.get()) is not None:
+            if isinstance(data, int):
+                self._seconds = 10 / data
+                continue
             due = max(due, time.monotonic())
             for place in range(len(data)):
                 if self._stopped:

@@ -14,7 +14,7 @@ from appliance import pacing
 from appliance.config import Limits
 from appliance.ids import Ids
 from appliance.interface import MessageView
-from appliance.matching import Heard
+from appliance.matching import Candidate, Heard
 from appliance.store import archive, clients, messages, outcomes, queue, reading, reports
 from appliance.store.database import Database
 from appliance.store.messages import Fresh
@@ -86,7 +86,7 @@ class Stage:
         tp_status: int = 0,
         recipient: str = NUMBER,
         submitted_at: int | None = None,
-    ) -> int | None:
+    ) -> Candidate | None:
         heard = Heard(reference, recipient, submitted_at, self.now)
         return await self.db.write(
             reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
@@ -94,6 +94,9 @@ class Stage:
 
     async def end_doubts(self, window_ms: int = 600_000) -> None:
         await self.db.write(outcomes.end_doubts, self.ids, window_ms, self.now)
+
+    async def expire(self) -> int:
+        return await self.db.write(outcomes.expire, self.ids, self.now, 100)
 
     async def archive(self) -> int:
         return await self.db.write(archive.move, 256, self.now)

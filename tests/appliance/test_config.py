@@ -36,6 +36,7 @@ def test_a_list_in_a_variable_is_separated_by_commas() -> None:
         ("[sending]\non_uncertain = 'maybe'", ["sending.on_uncertain", "maybe"]),
         ("rate_limit = ", ["not valid TOML"]),
         ("time_zone = 'Mars/Phobos'", ["time_zone", "Mars/Phobos", "Europe/Paris"]),
+        ("[[modem]]\nclients = ['shop']", ["clients", "client_"]),
         ("[limits]\nquiet_hours = ['late']", ["limits.quiet_hours", "late", "21:30-07:00"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,16 @@ from sqlite3 import Connection
 
 import pytest
 
-from appliance.store import clients
-from appliance.store.database import Database, NewerSchema, beside, schema_version
+from appliance.store import archive, clients
+from appliance.store.database import (
+    Database,
+    NewerSchema,
+    _statements,
+    _steps,
+    beside,
+    schema_version,
+)
+from tests.appliance.conftest import START, Stage
 
 
 def test_many_commands_may_make_the_store_at_once(tmp_path: Path) -> None:
@@ -76,3 +85,68 @@ async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path, sp
     for thread in set(threading.enumerate()) - before:
         thread.join(10)  # it was told to end
         assert not thread.is_alive()
+
+
+# What a later release may do to the data that this one is given back.
+TOMORROW = """
+CREATE TABLE tomorrow (id INTEGER PRIMARY KEY, what TEXT NOT NULL);
+ALTER TABLE message ADD COLUMN mood INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history ADD COLUMN mood INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE part ADD COLUMN mood INTEGER;
+"""
+
+
+async def _written_by_tomorrow(path: Path, oldest_reader: int) -> None:
+    db = await Database.open(path)
+    await db.write(clients.add_client, "one", START)
+    await db.close()
+    with sqlite3.connect(path) as connection:
+        for statement in _statements(TOMORROW):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {schema_version() + 1}")
+        connection.execute(
+            "UPDATE meta SET value = ? WHERE key = 'oldest_reader'", (oldest_reader,)
+        )
+    connection.close()
+
+
+async def test_data_that_stayed_after_an_update_was_taken_back_is_worked_on(tmp_path: Path) -> None:
+    path = tmp_path / "zimbox.db"
+    await _written_by_tomorrow(path, oldest_reader=schema_version())
+    db = await Database.open(path)
+    try:
+        stage = Stage(db, await db.read(archive.marks))
+        number = await stage.sent(7)
+        await stage.report(7)
+        assert await stage.status(number) == "delivered"
+        assert await stage.archive() == 1
+        assert await stage.status(number) == "delivered"
+    finally:
+        await db.close()
+    with sqlite3.connect(path) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    assert version == schema_version() + 1, "the newer release finds its data as it left them"
+
+
+async def test_data_that_this_release_cannot_work_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "zimbox.db"
+    await _written_by_tomorrow(path, oldest_reader=schema_version() + 1)
+    with pytest.raises(NewerSchema):
+        await Database.open(path)
+
+
+def test_migrations_only_add() -> None:
+    """So that the release before can work on the data of the one after it."""
+    allowed = re.compile(
+        r"CREATE (TABLE|INDEX|VIRTUAL TABLE) "
+        r"|ALTER TABLE \w+ ADD COLUMN \w+ \w+(?! NOT NULL(?! DEFAULT))"
+    )
+    for step in _steps()[1:]:
+        new: set[str] = set()
+        for statement in _statements(step.read_text("utf-8")):
+            words = " ".join(re.sub(r"--.*", "", statement).split())
+            if made := re.match(r"CREATE TABLE (\w+)", words):
+                new.add(made[1])
+            filled = re.match(r"INSERT INTO (\w+) SELECT ", words)
+            assert allowed.match(words) or (filled and filled[1] in new), f"{step.name}: {words}"

@@ -44,6 +44,12 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("operator_refuses", box(msgspec.structs.replace(READY, fault=BARRED, refused=True))),
         ("balance_low", box(msgspec.structs.replace(READY, balance=0.4, balance_low=1.0))),
         ("undervoltage", box(msgspec.structs.replace(READY, warning="undervoltage"))),
+        ("undervoltage", box(supply_low=True)),
+        (
+            "undervoltage",
+            box(msgspec.structs.replace(READY, warning="undervoltage"), supply_low=True),
+        ),
+        ("overvoltage", box(msgspec.structs.replace(READY, warning="overvoltage"))),
         ("store_full", box(msgspec.structs.replace(READY, store_full=True))),
         ("limit_per_day", box(msgspec.structs.replace(READY, held_by="per_day"))),
         ("quiet_hours", box(msgspec.structs.replace(READY, held_by="quiet_hours"))),
@@ -86,3 +92,26 @@ def test_what_stops_the_box_is_told_before_what_only_troubles_it() -> None:
 def test_two_modems_with_the_same_trouble_are_told_of_once() -> None:
     away = ModemFacts("a", State.OFFLINE)
     assert codes(Facts(modems=(away, msgspec.structs.replace(away, name="b")))) == ["modem_offline"]
+
+
+def test_of_two_modems_the_one_in_trouble_is_named() -> None:
+    away = ModemFacts("SIM800C", State.OFFLINE)
+    locked = ModemFacts("EC25", State.PIN_REQUIRED, tries_left=2)
+    (problem,) = diagnose(Facts(modems=(READY, away)))
+    assert problem.words.french.startswith("Le modem ne répond pas (SIM800C) : vérifiez")
+    assert problem.words.english.startswith("The modem does not answer (SIM800C): check")
+    both = diagnose(Facts(modems=(away, locked)))
+    assert all(
+        name in p.words.french for p, name in zip(both, ("(SIM800C)", "(EC25)"), strict=True)
+    )
+    assert codes(Facts(modems=(READY, away, msgspec.structs.replace(away, name="b")))) == [
+        "modem_offline"
+    ]
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_problem_of_a_modem_can_carry_its_name(state: State) -> None:
+    troubled = ModemFacts("EC25", state, fault=BARRED, warning="hot", held_by="per_day")
+    for problem in diagnose(Facts(modems=(READY, troubled))):
+        assert problem.words.french.count("(EC25) :") == 1
+        assert problem.words.english.count("(EC25):") == 1

@@ -60,17 +60,56 @@ async def test_a_port_without_a_modem_says_what_to_look_at(tmp_path: Path) -> No
     assert grades == ["bad", "note"]
 
 
-async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
-    simulator = Simulator(Settings())
+async def proven(tmp_path: Path, to: str, **settings: Any) -> list[doctor.Finding]:
+    simulator = Simulator(Settings(**settings), journal=tmp_path / "journal")
     path = await simulator.start()
     try:
-        told = await doctor.prove(
-            path, "+33612345678", pin="", pin_memory=FilePinMemory(tmp_path / "pin.json")
-        )
+        return await doctor.prove(path, to, pin="", pin_memory=FilePinMemory(tmp_path / "pin.json"))
     finally:
         await simulator.stop()
-    assert [f.grade for f in told] == ["ok", "ok"]
-    assert told[-1].text == "the report came: delivered"
+
+
+async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
+    told = await proven(tmp_path, "+33612345678")
+    assert [f.grade for f in told] == ["ok", "ok", "note"]
+    assert told[1].text == "the report came: delivered"
+    assert "receiving was not tried" in told[2].text
+
+
+@pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "chatty"])
+async def test_an_sms_to_the_own_number_proves_receiving_too(
+    tmp_path: Path, personality: str
+) -> None:
+    told = await proven(tmp_path, "+33612345678", number="+33612345678", personality=personality)
+    assert {f.text for f in told[1:]} == {"the report came: delivered", doctor.CAME_BACK}
+    assert all(f.grade == "ok" for f in told)
+
+
+async def test_a_look_leaves_the_radio_as_it_is(tmp_path: Path) -> None:
+    """And everything else: what was set before stands afterwards."""
+    simulator = Simulator(Settings(), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        simulator.equipment.set_function(4)
+        before = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
+        findings = await look.look(Line(path), look.quick())
+        after = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
+        assert (simulator.equipment.cfun, after) == (4, before)
+    finally:
+        await simulator.stop()
+    assert not findings.radio_on
+    assert said(findings)["radio"] == "note"
+
+
+async def test_a_look_leaves_the_speed_as_it_is(tmp_path: Path) -> None:
+    simulator = Simulator(Settings(baud=9600, fixed_baud=True), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        findings = await look.look(Line(path), look.quick())
+        assert simulator.equipment.speed == 0, "nobody has set +IPR"
+    finally:
+        await simulator.stop()
+    assert findings.baud == 9600
 
 
 def test_ports_with_a_stable_name_are_listed_once(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from sqlite3 import Connection, Row
 
 import pytest
 
+from appliance.attached import Attached
 from appliance.box import Box
 from appliance.clock import ManualClock
 from appliance.config import Config, ModemSettings
-from appliance.devices import Attached
 from appliance.inbox import Inbox
 from appliance.orders import InboxFilter
 from appliance.store import archive, blocked, clients, inbound
@@ -26,6 +26,7 @@ from modem.device import Device
 from modem.interface import Received
 from modem.pdu import Concatenation, Deliver
 from modem.timing import Line
+from tests.appliance.conftest import NUMBER, Stage
 
 SIM = "8933010000000001"
 SENDER = "+33698765432"
@@ -115,6 +116,7 @@ async def test_a_character_cut_between_two_parts_is_whole_again(receiver: Receiv
 
 
 async def test_the_same_pdu_twice_is_one_message(receiver: Receiver) -> None:
+    """The same sender, text and second of the service centre: GSM has no other mark of a message."""
     await receiver.receive("bonjour")
     await receiver.receive("bonjour")
     assert len(await receiver.texts()) == 1
@@ -148,6 +150,61 @@ async def test_start_takes_the_opt_out_back_but_no_clients_own_block(receiver: R
     assert await db.read(blocked.is_blocked, 4, SENDER)
 
 
+async def test_stop_counts_for_the_clients_of_that_sim_only(receiver: Receiver) -> None:
+    db = receiver.box.db
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("STOP")
+    assert await db.read(blocked.is_blocked, 4, SENDER)
+    assert not await db.read(blocked.is_blocked, 2, SENDER), "it cannot write from that SIM"
+    await receiver.receive("start")
+    assert not await db.read(blocked.is_blocked, 4, SENDER)
+
+
+async def test_a_client_that_takes_an_opt_out_off_takes_it_off_for_itself(
+    receiver: Receiver,
+) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await receiver.receive("STOP")
+    assert await db.write(blocked.remove, 2, SENDER, now)
+    assert not await db.read(blocked.is_blocked, 2, SENDER)
+    assert await db.read(blocked.is_blocked, 4, SENDER), "who asked the one did not ask the other"
+    assert [row["number"] for row in await db.read(blocked.listed, 2)] == []
+    assert [row["number"] for row in await db.read(blocked.listed, 4)] == [SENDER]
+    assert not await db.write(blocked.remove, 2, SENDER, now), "there is nothing left to take off"
+    await receiver.receive("STOP.")
+    for scope in (2, 4):
+        assert await db.read(blocked.is_blocked, scope, SENDER), "the newest word counts"
+
+
+async def test_start_to_one_s_own_sim_asks_back_its_clients_only(receiver: Receiver) -> None:
+    db = receiver.box.db
+    await receiver.receive("STOP")
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("START")
+    assert not await db.read(blocked.is_blocked, 4, SENDER)
+    assert await db.read(blocked.is_blocked, 2, SENDER)
+
+
+async def test_a_client_s_own_block_outlasts_stop_and_start(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(device_table.assign, receiver.attached.number, [1, 2])
+    await receiver.receive("STOP")
+    await db.write(blocked.add, 2, SENDER, "by letter", "api", now)
+    await receiver.receive("START")
+    assert await db.read(blocked.is_blocked, 2, SENDER)
+    assert not await db.read(blocked.is_blocked, 4, SENDER)
+
+
+async def test_the_owner_s_block_is_the_owner_s_to_lift(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(blocked.add, 0, SENDER, "", "page", now)
+    assert not await db.write(blocked.remove, 2, SENDER, now)
+    await receiver.receive("START")
+    assert await db.read(blocked.is_blocked, 2, SENDER)
+    assert await db.write(blocked.take_off, 0, SENDER)
+    assert not await db.read(blocked.is_blocked, 2, SENDER)
+
+
 async def test_stop_within_a_sentence_is_a_sentence(receiver: Receiver) -> None:
     await receiver.receive("please stop by tomorrow")
     assert not await receiver.box.db.read(blocked.is_blocked, 2, SENDER)
@@ -173,6 +230,61 @@ async def test_what_cannot_be_decoded_is_kept_raw_and_stops_nothing(receiver: Re
     assert [r["body"] for r in await receiver.texts()] == ["after"]
 
 
+async def test_what_no_client_is_there_to_get_is_kept_raw_too(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    for client in (1, 2):
+        await db.write(clients.erase, client, now)
+    await receiver.receive("bonjour")
+    for number in (2, 1):
+        await receiver.receive(f"part {number}", Concatenation(7, 2, number, wide=False))
+
+    def raw(db: Connection) -> list[str]:
+        return [row["hex"] for row in db.execute("SELECT hex FROM undecodable ORDER BY id")]
+
+    kept = [[pdu.decode(digits) for digits in row.split()] for row in await db.read(raw)]
+    texts = [[p.text for p in parts if isinstance(p, Deliver)] for parts in kept]
+    assert texts == [["bonjour"], ["part 1", "part 2"]]
+
+
 async def test_an_alphanumeric_sender_is_kept_as_it_is(receiver: Receiver) -> None:
     await receiver.receive("solde 3 EUR", sender="Operator")
     assert [r["sender"] for r in await receiver.texts()] == ["Operator"]
+
+
+async def test_the_stamp_of_a_report_on_what_was_just_sent_is_a_witness_of_the_time(
+    receiver: Receiver,
+) -> None:
+    """Not that of one from before the start: the clock may have stood still since."""
+    clock = receiver.box.clock
+    assert isinstance(clock, ManualClock)
+    stage = Stage(receiver.box.db, receiver.box.ids)
+    for seconds, witnessed in ((-60, 0), (5, 1)):
+        stage.now = clock.now() + seconds * 1000
+        await stage.sent(7 + witnessed)
+        sent_at = datetime.fromtimestamp(stage.now // 1000 + 3, UTC)
+        report = pdu.Report(7 + witnessed, NUMBER, sent_at, sent_at, 0)
+        clock.advance(max(seconds, 0) + 10)
+        await receiver.hear(pdu.encode_report(report).hex)
+        assert len(clock.heard) == witnessed
+    # Three seconds from the hand-over to the stamp, ten from there to the report.
+    assert abs(clock.heard[0] - clock.now() / 1000 - 3) < 1.5
+
+
+@pytest.mark.parametrize("written", ["0698765432", "698765432"])
+async def test_a_sender_in_national_form_is_who_we_wrote_to(
+    receiver: Receiver, written: str
+) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(inbound.wrote, False, receiver.attached.number, SENDER, 4, now)
+    await receiver.receive("STOP", sender=written)
+    assert [r["sender"] for r in await receiver.texts(4)] == [SENDER]
+    assert await db.read(blocked.is_blocked, 4, SENDER)
+
+
+async def test_a_national_form_that_may_mean_two_is_left_as_it_is(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    for number in (SENDER, "+49698765432"):
+        await db.write(inbound.wrote, False, receiver.attached.number, number, 2, now)
+    for written in ("0698765432", "81234", "Operator"):
+        await receiver.receive("bonjour", sender=written)
+    assert {r["sender"] for r in await receiver.texts()} == {"0698765432", "81234", "Operator"}

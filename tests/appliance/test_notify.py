@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,20 @@ async def test_a_look_that_hangs_is_no_sign_of_life(systemd: socket.socket) -> N
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):
         systemd.recv(100)
+
+
+async def test_a_look_that_breaks_is_none_and_the_next_one_counts(systemd: socket.socket) -> None:
+    looks = 0
+
+    async def breaks_once() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise sqlite3.OperationalError("database is locked")
+        return True
+
+    environment = {"NOTIFY_SOCKET": str(systemd.getsockname()), "WATCHDOG_USEC": "30000"}
+    signs = asyncio.create_task(keep_alive(breaks_once, environment))
+    assert await asyncio.to_thread(systemd.recv, 100) == b"WATCHDOG=1"
+    assert looks == 2
+    signs.cancel()

@@ -92,3 +92,106 @@ def test_the_room_until_a_moment_counts_the_days_in_between() -> None:
     assert pacing.room(limits, Usage(day=30), NOON, ms("2026-03-10T23:59"), PARIS) == 70
     assert pacing.room(limits, Usage(day=30), NOON, ms("2026-03-11T12:00"), PARIS) == 170
     assert pacing.room(Limits(), Usage(), NOON, NOON, PARIS) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "now", "expected"),
+    [
+        (Limits(), Usage(), NOON, (True, True, None, None, ms("2026-04-01T00:00"))),
+        (Limits(per_day=9), Usage(day=4), NOON, (True, True, 5, None, ms("2026-03-11T00:00"))),
+        (Limits(per_month=9), Usage(month=9), NOON, (True, True, 0, None, ms("2026-04-01T00:00"))),
+        (
+            Limits(per_day=9, per_month=9),
+            Usage(day=1, month=8),
+            NOON,
+            (True, True, 1, None, ms("2026-04-01T00:00")),
+        ),
+        (
+            Limits(quiet_hours=("11:00-13:00",), urgent_passes=True),
+            Usage(),
+            NOON,
+            (False, True, None, None, ms("2026-03-10T13:00")),
+        ),
+        (
+            Limits(recipients_per_month=5),
+            Usage(recipients=4),
+            NOON,
+            (True, True, None, 1, ms("2026-04-01T00:00")),
+        ),
+    ],
+)
+def test_the_windows_that_run_now(
+    limits: Limits, used: Usage, now: int, expected: tuple[object, ...]
+) -> None:
+    found = pacing.window(limits, used, now, PARIS)
+    assert (found.ordinary, found.urgent, found.room, found.fresh, found.ends_at) == expected
+
+
+def _window(
+    ordinary: bool = True, urgent: bool = True, room: int | None = None, fresh: int | None = None
+) -> pacing.Window:
+    return pacing.Window(ordinary, urgent, room, fresh, 0)
+
+
+@pytest.mark.parametrize(
+    ("windows", "ahead", "batch", "count"),
+    [
+        ([_window()], 99, [(3, 1, True)] * 4, 4),
+        ([_window(room=3)], 0, [(3, 1, True)] * 4, 3),
+        ([_window(room=3)], 2, [(3, 1, True)] * 4, 1),
+        ([_window(room=3)], 0, [(3, 2, True)] * 4, 1),  # a message goes whole
+        ([_window(room=3), _window(room=2)], 0, [(3, 1, True)] * 9, 5),
+        ([_window(room=3), _window()], 0, [(3, 1, True)] * 9, 9),
+        ([_window(ordinary=False)], 0, [(3, 1, True), (1, 1, True)], 1),  # the urgent one passes
+        ([_window(ordinary=False, urgent=False)], 0, [(1, 1, True)], 0),
+        ([_window(room=2)], 9, [(3, 1, True), (1, 1, True)], 1),  # … before all that waits
+        ([_window(fresh=1)], 0, [(3, 1, True), (3, 1, True), (3, 1, False)], 2),
+    ],
+)
+def test_how_many_of_a_batch_go_in_them(
+    windows: list[pacing.Window], ahead: int, batch: list[tuple[int, int, bool]], count: int
+) -> None:
+    assert pacing.going(windows, ahead, batch) == count
+
+
+@pytest.mark.parametrize(
+    ("then", "left"),
+    [
+        (NOON, Usage(1, 2, 3, 4, 5)),
+        (NOON + 60_000, Usage(0, 2, 3, 4, 5)),
+        (NOON + 3_600_000, Usage(0, 0, 3, 4, 5)),
+        (ms("2026-03-10T23:59"), Usage(0, 0, 3, 4, 5)),
+        (ms("2026-03-11T00:00"), Usage(0, 0, 0, 4, 5)),
+        (ms("2026-04-01T00:00"), Usage()),
+    ],
+)
+def test_what_was_sent_counts_until_its_window_ends(then: int, left: Usage) -> None:
+    assert pacing.still_counts(Limits(), Usage(1, 2, 3, 4, 5), NOON, then, PARIS) == left
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "parts", "start", "done"),
+    [
+        (Limits(), Usage(), 3, NOON, NOON + 12_000),
+        (Limits(per_minute=6), Usage(), 6, NOON, NOON + 24_000),
+        (Limits(per_minute=6), Usage(), 7, NOON, NOON + 60_000 + 4000),
+        (Limits(per_minute=6), Usage(minute=6), 7, NOON, NOON + 120_000 + 4000),
+        (Limits(per_minute=6), Usage(minute=6), 1, NOON + 60_000, NOON + 64_000),
+        (Limits(per_hour=10), Usage(hour=5), 15, NOON, NOON + 3_600_000 + 40_000),
+        (Limits(per_day=10), Usage(day=9), 2, NOON, ms("2026-03-11T00:00") + 4000),
+        (Limits(per_day=10), Usage(day=9), 12, NOON, ms("2026-03-12T00:00") + 4000),
+        (Limits(per_month=10), Usage(month=10), 1, NOON, ms("2026-04-01T00:00") + 4000),
+        (Limits(quiet_hours=("11:00-13:00",)), Usage(), 1, NOON, ms("2026-03-10T13:00") + 4000),
+    ],
+)
+def test_when_so_many_parts_will_have_gone(
+    limits: Limits, used: Usage, parts: int, start: int, done: int
+) -> None:
+    assert pacing.expected(limits, used, 4000, parts, start, NOON, PARIS) == done
+
+
+def test_priority_one_is_not_expected_to_wait_for_the_morning_where_it_may_pass() -> None:
+    for passes, done in ((True, NOON + 4000), (False, ms("2026-03-10T13:00") + 4000)):
+        limits = Limits(quiet_hours=("11:00-13:00",), urgent_passes=passes)
+        told = pacing.expected(limits, Usage(), 4000, 1, NOON, NOON, PARIS, urgent=True)
+        assert told == done

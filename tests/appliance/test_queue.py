@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from sqlite3 import Connection
 
 import msgspec
@@ -9,12 +10,23 @@ import pytest
 
 from appliance.config import Limits
 from appliance.orders import HistoryFilter, StatsFilter
-from appliance.store import archive, blocked, messages, outcomes, reading
+from appliance.store import (
+    archive,
+    blocked,
+    clients,
+    handovers,
+    messages,
+    outcomes,
+    overview,
+    queue,
+    reading,
+)
 from appliance.store.queue import Job, Nothing, Sender
-from modem.interface import Outcome, Verdict
+from modem.interface import Fault, Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
 TAKEN = Outcome(Verdict.TAKEN, 7)
+TAKEN_AS = [Outcome(Verdict.TAKEN, reference) for reference in range(256)]
 
 
 async def test_one_message_goes_from_queued_to_delivered(stage: Stage) -> None:
@@ -36,6 +48,16 @@ async def test_a_part_is_claimed_once(stage: Stage) -> None:
     await stage.take()
     await stage.must_claim()
     assert isinstance(await stage.claim(), Nothing)
+
+
+async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage) -> None:
+    """Whatever was not pinned when it was taken: no modem was known then, or the settings changed."""
+    others = await stage.take(scope=4, rank=0)
+    own = await stage.take(scope=2, rank=1)
+    sender = msgspec.structs.replace(stage.sender, clients=(1, 3))
+    assert (await stage.must_claim(sender)).message == own
+    assert isinstance(await stage.claim(sender), Nothing)
+    assert (await stage.must_claim()).message == others
 
 
 async def test_priority_one_goes_between_two_parts_of_another_message(stage: Stage) -> None:
@@ -76,7 +98,15 @@ async def test_a_message_of_three_parts_is_delivered_only_when_all_are(stage: St
         assert await stage.status(number) == status
 
 
+async def delivered_before(stage: Stage, seconds: int = 300) -> None:
+    """One message of some minutes ago: how the service centre's clock goes is known."""
+    await stage.sent(250)
+    await stage.report(250, submitted_at=stage.now)
+    stage.now += seconds * 1000
+
+
 async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Stage) -> None:
+    await delivered_before(stage)
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     sent = await stage.take()
@@ -97,6 +127,98 @@ async def test_a_report_that_comes_twice_settles_no_doubt(stage: Stage) -> None:
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     await stage.report(7, submitted_at=stage.now)
     assert (await stage.view(doubtful)).uncertain
+
+
+async def test_a_copy_after_the_reference_has_wrapped_settles_nobody_s_part(stage: Stage) -> None:
+    old = await stage.sent(7)
+    sent_at = stage.now
+    await stage.report(7, submitted_at=sent_at)
+    assert await stage.status(old) == "delivered"
+    stage.now += 5 * 60_000
+    new = await stage.sent(7)
+    await stage.archive()  # of the old one only its hand-over is remembered
+    await stage.report(7, submitted_at=sent_at)
+    assert await stage.status(new) == "sent"
+    await stage.report(7, submitted_at=stage.now)
+    assert await stage.status(new) == "delivered"
+
+
+async def test_a_report_that_fits_two_waits_until_more_is_known(stage: Stage) -> None:
+    old = await stage.sent(7)
+    old_at = stage.now
+    stage.now += 4 * 60_000
+    new = await stage.sent(7)
+    await stage.report(7, submitted_at=old_at)
+    assert (await stage.status(old), await stage.status(new)) == ("sent", "sent")
+    another = await stage.sent(8)
+    await stage.report(8, submitted_at=stage.now)  # which tells how the centre's clock goes
+    assert await stage.status(another) == "delivered"
+    assert (await stage.status(old), await stage.status(new)) == ("delivered", "sent")
+
+
+async def test_reports_that_fit_a_doubt_too_are_told_apart_together(stage: Stage) -> None:
+    """A new SIM, one number, and a modem that was pulled in the middle: nothing was known before."""
+    numbers = []
+    for n in range(5):
+        numbers.append(await stage.take())
+        job = await stage.must_claim()
+        stage.now += 2000
+        await stage.record(job, TAKEN_AS[n] if n != 2 else Outcome(Verdict.UNKNOWN))
+        stage.now += 20_000
+    ahead = 47_000
+    await stage.report(4, submitted_at=START + 4 * 22_000 + 1000 + ahead)
+    assert await stage.status(numbers[4]) == "sent", "it may be the doubt's"
+    await stage.report(0, submitted_at=START + 1000 + ahead)
+    assert [await stage.status(n) for n in numbers] == [
+        "delivered",
+        "sent",
+        "queued",
+        "sent",
+        "delivered",
+    ]
+    await stage.report(2, submitted_at=START + 2 * 22_000 + 1000 + ahead)
+    assert await stage.status(numbers[2]) == "delivered"
+
+
+async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stage: Stage) -> None:
+    doubtful = await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 1000
+    unclear = Fault(Verdict.NEVER, "NETWORK_ERROR", "CMS", 500, "Unknown.", "Inconnu.")
+    await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=unclear))
+    await stage.report(9, submitted_at=stage.now)
+    assert (await stage.view(doubtful)).uncertain
+
+
+async def test_the_report_of_a_resent_part_is_not_left_for_another(stage: Stage) -> None:
+    """Its earlier try was reported delivered; the part's own report comes after that."""
+    number = await stage.take(on_uncertain="resend")
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    first_at = stage.now
+    stage.now += 601_000
+    await stage.end_doubts()
+    second_at = stage.now
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 8))
+    await stage.report(7, submitted_at=first_at)
+    assert await stage.status(number) == "delivered"
+    stage.now += 60_000
+    other = await stage.sent(8)
+    await stage.report(8, submitted_at=second_at)
+    assert await stage.status(other) == "sent"
+
+
+async def test_what_was_handed_over_is_forgotten_in_the_end(stage: Stage) -> None:
+    await stage.sent(7)
+    await stage.report(7, submitted_at=stage.now)
+    stage.now += 1
+    await stage.db.write(handovers.forget, stage.now)
+
+    def kept(db: Connection) -> int:
+        count: int = db.execute("SELECT COUNT(*) FROM hand_over").fetchone()[0]
+        return count
+
+    assert await stage.db.read(kept) == 0
 
 
 async def test_a_report_kept_during_a_send_settles_the_doubt_it_was_for(stage: Stage) -> None:
@@ -236,6 +358,23 @@ async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> 
     assert await stage.status(number) == "failed"
 
 
+async def test_who_looks_for_doubts_does_not_look_at_the_whole_queue(stage: Stage) -> None:
+    """Every minute, in the thread that every request waits for; and with each scrape of /metrics."""
+
+    def plans(db: Connection) -> list[str]:
+        said: list[str] = []
+        db.set_trace_callback(said.append)
+        outcomes.end_doubts(db, stage.ids, 600_000, stage.now)
+        outcomes.doubt_after_start(db, stage.ids, stage.now)
+        overview.uncertain(db)
+        db.set_trace_callback(None)
+        assert len(said) == 3
+        return [row[3] for one in said for row in db.execute(f"EXPLAIN QUERY PLAN {one}")]
+
+    found = await stage.db.write(plans)
+    assert not [step for step in found if step.startswith("SCAN part")], found
+
+
 async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> None:
     number = await stage.take()
     await stage.must_claim()
@@ -328,8 +467,40 @@ async def test_a_message_that_waited_too_long_fails(stage: Stage) -> None:
 async def test_a_queue_without_a_modem_expires_too(stage: Stage) -> None:
     number = await stage.take()
     stage.now += 86_400_001
-    assert await stage.db.write(outcomes.expire, stage.ids, stage.now) == 1
+    assert await stage.expire() == 1
     assert await stage.status(number) == "failed"
+
+
+async def test_what_waits_behind_a_doubt_expires_as_well(stage: Stage) -> None:
+    """The modem fell silent in the middle of a long text, and never came back."""
+    number = await stage.take(parts=3)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 86_400_001
+    await stage.end_doubts()
+    assert await stage.status(number) == "queued", "the window of a doubt counts from the last part"
+    assert await stage.expire() == 1
+    assert await stage.status(number) == "failed"
+    assert await stage.expire() == 0
+    await stage.end_doubts()
+    assert await stage.status(number) == "failed"
+
+
+async def test_a_lone_doubt_keeps_its_window_whatever_the_lifetime(stage: Stage) -> None:
+    number = await stage.take(expires_at=stage.now + 60_000)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 61_000
+    assert await stage.expire() == 0
+    assert await stage.status(number) == "queued"
+
+
+async def test_a_queue_that_has_expired_is_cleared_a_step_at_a_time(stage: Stage) -> None:
+    late = [await stage.take() for _ in range(queue.PASSED_OVER_MOST + 5)]
+    stage.now += 86_400_001
+    fresh = await stage.take()
+    found = await stage.claim()
+    assert isinstance(found, Nothing) and found.look_at == stage.now, "look again at once"
+    assert (await stage.must_claim()).message == fresh
+    assert {await stage.status(number) for number in late} == {"failed"}
 
 
 async def test_the_wait_shortens_the_validity(stage: Stage) -> None:
@@ -395,6 +566,21 @@ async def test_known_recipients_go_when_the_month_is_full_of_others(stage: Stage
     assert (await stage.must_claim(sender)).message == known
 
 
+async def test_a_disabled_client_sends_nothing_more_whatever_was_on_the_line(stage: Stage) -> None:
+    """What comes back from the modem after it was disabled waits too, and goes when it is enabled."""
+    number = await stage.take()
+    job = await stage.must_claim()
+    await stage.db.write(clients.disable, 1, stage.now)
+    await stage.record(job, Outcome(Verdict.WAIT))
+    stage.now += 3_600_000
+    assert isinstance(await stage.claim(), Nothing)
+    assert await stage.status(number) == "queued"
+    other = await stage.take(scope=4)
+    assert (await stage.must_claim()).message == other, "nobody waits behind it"
+    await stage.db.write(clients.enable, 1)
+    assert (await stage.must_claim()).message == number
+
+
 async def test_a_failed_message_is_resent_whole_with_a_new_reference(stage: Stage) -> None:
     number = await stage.take(parts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 1))
@@ -415,6 +601,135 @@ async def test_a_report_for_the_earlier_try_settles_a_resent_message(stage: Stag
     await stage.report(7, 0x00)
     assert await stage.status(number) == "delivered"
     assert isinstance(await stage.claim(), Nothing)
+
+
+async def test_a_message_resent_after_a_try_can_no_longer_be_cancelled(stage: Stage) -> None:
+    """Its earlier try may still arrive, and what is cancelled can never be delivered."""
+    tried = await stage.sent(7)
+    await stage.report(7, 0x46)
+    await _resend(stage, tried)
+    assert not (await stage.view(tried)).cancellable
+    assert not await stage.db.write(messages.cancel, stage.ids, tried, stage.now)
+    await stage.report(7, 0x00)
+    assert await stage.status(tried) == "delivered"
+
+
+async def test_a_message_resent_that_was_never_handed_over_can_be_cancelled(stage: Stage) -> None:
+    number = await stage.take()
+    stage.now += 86_400_001
+    assert await stage.expire() == 1
+    await _resend(stage, number)
+    assert (await stage.view(number)).cancellable
+    assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+
+
+async def _failed_in_its_second_part(stage: Stage) -> int:
+    """Two parts taken as 7 and 8; the network reports that the second failed."""
+    number = await stage.take(parts=2)
+    for reference in (7, 8):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, reference))
+    await stage.report(8, 0x46)
+    assert await stage.status(number) == "failed"
+    return number
+
+
+async def test_one_part_of_the_earlier_try_that_arrives_does_not_thin_out_the_new_one(
+    stage: Stage,
+) -> None:
+    """The recipient joins by reference: a new second part alone would complete nothing."""
+    number = await _failed_in_its_second_part(stage)
+    await _resend(stage, number)
+    await stage.report(8, 0x00)
+    assert await stage.status(number) == "queued"
+    jobs = []
+    for reference in (9, 10):
+        jobs.append(await stage.must_claim())
+        await stage.record(jobs[-1], Outcome(Verdict.TAKEN, reference))
+    assert [(job.number, job.concatenation) for job in jobs] == [(1, 1), (2, 1)]
+
+
+async def test_the_whole_earlier_try_that_arrives_drops_the_whole_new_one(stage: Stage) -> None:
+    number = await _failed_in_its_second_part(stage)
+    await stage.report(7, 0x00)
+    handed_at = stage.now
+    stage.now += 5000
+    await _resend(stage, number)
+    await stage.report(8, 0x00)
+    told = await stage.view(number)
+    assert (told.status, told.sent_at) == ("delivered", handed_at)
+    assert isinstance(await stage.claim(), Nothing)
+
+
+async def test_the_whole_earlier_try_arrives_after_the_new_one_failed(stage: Stage) -> None:
+    number = await _failed_in_its_second_part(stage)
+    await stage.report(7, 0x00)
+    await _resend(stage, number)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    assert await stage.status(number) == "failed"
+    await stage.report(8, 0x00)
+    assert await stage.status(number) == "delivered"
+
+
+async def test_an_answer_to_what_was_on_the_line_before_a_resend_is_that_try_s(
+    stage: Stage,
+) -> None:
+    """Its lifetime ended while its second part was on the line; then it was resent."""
+    number = await stage.take(parts=3)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 7))
+    second = await stage.must_claim()
+    stage.now += 86_400_001
+    assert await stage.expire() == 1
+    assert await stage.status(number) == "failed"
+    assert await stage.archive() == 0, "its modem has not answered yet"
+    await _resend(stage, number)
+    stage.now += 1000
+    again = [await stage.must_claim() for _ in range(3)]  # as several modems would
+    await stage.record(second, Outcome(Verdict.TAKEN, 9))
+    parts = await stage.db.read(messages.parts_of, number)
+    assert [part["state"] for part in parts] == ["handed"] * 3
+    for reference, job in enumerate(again, start=10):
+        await stage.record(job, Outcome(Verdict.TAKEN, reference))
+    for reference in (10, 11, 12):
+        await stage.report(reference)
+    assert await stage.status(number) == "delivered"
+
+
+async def test_an_answer_that_comes_after_all_was_settled_and_moved_breaks_nothing(
+    stage: Stage,
+) -> None:
+    number = await stage.sent(7)
+    await stage.report(7, 0x46)
+    await _resend(stage, number)
+    stage.now += 1000
+    job = await stage.must_claim()
+    await stage.report(7)  # the first try did arrive
+    assert await stage.status(number) == "delivered"
+    assert await stage.archive() == 1
+    await stage.record(job, Outcome(Verdict.TAKEN, 9))
+    assert await stage.status(number) == "delivered"
+
+
+async def test_a_report_for_an_earlier_try_is_awaited_as_long_as_any(stage: Stage) -> None:
+    number = await stage.sent(7)
+    await stage.report(7, 0x46)
+    await _resend(stage, number)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    assert await stage.archive() == 0, "the report of the first try may come yet"
+    stage.now += 1000
+    await stage.db.write(outcomes.close_reports, stage.ids, stage.now, stage.now)
+    assert await stage.archive() == 1
+
+
+@pytest.mark.parametrize("archived", [False, True])
+async def test_a_modem_that_was_named_is_still_known_for_a_resend(
+    stage: Stage, archived: bool
+) -> None:
+    number = await stage.take(device=1, pinned=True)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    if archived:
+        assert await stage.archive() == 1
+    assert await stage.db.read(messages.named_device, number) == 1
+    assert await stage.db.read(messages.named_device, await stage.take()) == 0
 
 
 async def test_a_message_is_resent_out_of_the_history(stage: Stage) -> None:
@@ -483,7 +798,11 @@ async def test_the_counts_are_what_counting_finds_after_any_life(stage: Stage) -
 
 
 @pytest.mark.parametrize("archived", [False, True])
-async def test_search_ignores_case_and_accents(stage: Stage, archived: bool) -> None:
+@pytest.mark.parametrize("looked_through", [0, 500])
+async def test_search_ignores_case_and_accents(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, archived: bool, looked_through: int
+) -> None:
+    monkeypatch.setattr(reading, "LOOKED_THROUGH", looked_through)  # 0: always by the index
     number = await stage.take(body='Votre ÉTÉ commence à l\'œuvre 50%_"x"')
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     await stage.take(body="autre chose")
@@ -493,6 +812,12 @@ async def test_search_ignores_case_and_accents(stage: Stage, archived: bool) -> 
         ("ete", True),
         ("ETÉ COMM", True),
         ("50%_", True),
+        ('%_"x', True),
+        ("l'œuv", True),
+        ("été*", False),
+        ("été OR hiver", False),
+        ("(été)", False),
+        ("folded:été", False),
         ('"x"', True),
         ("e", True),
         ("hiver", False),
@@ -502,6 +827,66 @@ async def test_search_ignores_case_and_accents(stage: Stage, archived: bool) -> 
         page = await stage.db.read(reading.page, 2, wanted)
         ids = [m.message_id for m in page.messages]
         assert (f"msg_{number:016x}" in ids) is found, text
+
+
+async def test_a_deep_page_of_a_search_is_walked_to_and_not_held_in_memory(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "COUNT_MOST", 100)  # as of a common word among very many
+    monkeypatch.setattr(reading, "LOOKED_THROUGH", 0)
+    numbers = []
+    for i in range(400):
+        stage.now += 1000
+        numbers.append(await stage.take(body="commande " + "x" * 1500))
+        if i % 3:  # two of three lie in the history
+            await stage.db.write(messages.cancel, stage.ids, numbers[-1], stage.now)
+    while await stage.archive():
+        pass
+    newest = [f"msg_{n:016x}" for n in reversed(numbers)]
+    for page in (1, 2, 7, 8):
+        wanted = HistoryFilter(page=page, limit=50, search="commande")
+        got = await stage.db.read(reading.page, 2, wanted)
+        assert [m.message_id for m in got.messages] == newest[(page - 1) * 50 : page * 50]
+        assert (got.total, got.exact) == (100, False)
+    tracemalloc.start()
+    try:
+        wanted = HistoryFilter(page=10**12, limit=100, search="commande")
+        assert (await stage.db.read(reading.page, 2, wanted)).messages == ()
+        assert tracemalloc.get_traced_memory()[1] < 150_000  # of 600,000 characters
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_search_among_few_messages_costs_nothing_for_what_others_wrote(
+    stage: Stage,
+) -> None:
+    """A client with few messages, or a test key, learns nothing by the time it takes."""
+    for i in range(300):
+        number = await stage.take(scope=4, body=f"commande secrète {i}")
+        await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+    mine = await stage.take(body="commande de pain")
+    await stage.db.write(messages.cancel, stage.ids, mine, stage.now)
+    while await stage.archive():
+        pass
+
+    def steps(db: Connection, word: str) -> tuple[int, int]:
+        taken = 0
+
+        def count() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        db.set_progress_handler(count, 1)
+        try:
+            found = reading.page(db, 2, HistoryFilter(search=word)).total
+        finally:
+            db.set_progress_handler(None, 1)
+        return found, taken
+
+    assert (await stage.db.read(steps, "commande"))[0] == 1
+    theirs, nobodys = [await stage.db.read(steps, word) for word in ("secrete", "inconnu")]
+    assert theirs == nobodys
 
 
 def reading_fold(text: str) -> str:

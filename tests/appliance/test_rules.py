@@ -232,6 +232,7 @@ def test_a_moment_is_iso_8601(text: str, milliseconds: int, plain: bool) -> None
         *("", "now", "2025", "2025-01", "2025-13-01", "2025-02-30", "0000-01-01", "1736937000"),
         *("2025-01-15T", "2025-01-15T25:00", "2025-01-15T10:60", "2025-01-15T10:30:60Z"),
         *("2025-01-15X10:30", "2025-01-15T10:30:00+24:00", "2025-01-15T10:30:00Zulu"),
+        *("2025-01-15T10:30:00+01:60", "2025-01-15T10:30-0199"),
         *("2025-0115", "15/01/2025", "٢٠٢٥-٠١-١٥", "2025-01-15\n", "2025-W03-3", "tomorrow"),
     ],
 )
@@ -443,3 +444,10 @@ def test_a_webhook_url_is_a_complete_http_url(url: str) -> None:
 )
 def test_what_is_no_url_is_refused(url: object) -> None:
     assert code_of(lambda: rules.webhook_url(url)) == "INVALID_WEBHOOK_URL"
+
+
+def test_a_prefix_is_how_international_numbers_begin() -> None:
+    assert rules.prefix("+33") == "+33"
+    for text in ("33", "+", "+0", "+33x", "+³³", "+1234567890123456"):
+        with pytest.raises(Refusal):
+            rules.prefix(text)

@@ -38,12 +38,17 @@ def sync_once(file: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def syncs(folder: Path, n: int) -> list[float]:
-    """What the disk of this folder takes for a durable page, n times."""
+def syncs(folder: Path, n: int, every_seconds: float = 0.0) -> list[float]:
+    """What the disk of this folder takes for a durable page, n times: one after the other, or with a pause
+    before each, in which disk and processor may fall asleep as between two parts of a burst."""
     path = folder / "sync-probe"
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        return [sync_once(file) for _ in range(n)]
+        found = []
+        for _ in range(n):
+            time.sleep(every_seconds)
+            found.append(sync_once(file))
+        return found
     finally:
         os.close(file)
         path.unlink()

@@ -99,7 +99,8 @@ class Bench:
 class Line(msgspec.Struct, frozen=True):
     """What was measured in one run."""
 
-    sync: Figures
+    sync: Figures  # one page after the other
+    paced_sync: Figures  # … and one page every so often, in the rhythm of the burst
     to_first_byte: Figures
     gap: Figures
     per_second: float
@@ -143,22 +144,25 @@ def measure(
     """All of it in one run; the disk is measured before, between and after."""
     bench = Bench(folder, latency_ms)
     try:
-        disk = syncs(folder, 100)
+        disk, paced = syncs(folder, 100), syncs(folder, 50, latency_ms / 1000)
         answered = from_202(bench.client, singles, 0.06)
         bench.until_taken(singles)
         first = [
             (part.asked - moment) / 1e6 for part, moment in zip(bench.sent(), answered, strict=True)
         ]
         disk += syncs(folder, 100)
+        paced += syncs(folder, 50, latency_ms / 1000)
         before = cpu_ms(bench.box.pid)
         burst(bench.client, bursts)
         bench.until_taken(singles + bursts)
         spent = cpu_ms(bench.box.pid) - before
         crowd = bench.sent()[singles:]
         disk += syncs(folder, 100)
+        paced += syncs(folder, 50, latency_ms / 1000)
         seconds = (crowd[-1].answered - crowd[0].asked) / 1e9
         return Line(
             Figures.of(disk),
+            Figures.of(paced),
             Figures.of(first),
             Figures.of(gaps(crowd)),
             len(crowd) / seconds,
@@ -170,7 +174,8 @@ def measure(
 
 def tell(line: Line, latency_ms: float) -> str:
     return f"""The line (network takes {latency_ms:g} ms a part, reports come 200 ms later), in milliseconds
-  one durable page on this disk        {line.sync}
+  durable pages, one after the other   {line.sync}
+  durable pages, one every {latency_ms:3g} ms      {line.paced_sync}
   202 → first byte of AT+CMGS, idle    {line.to_first_byte}
   OK → first byte of next AT+CMGS      {line.gap}
   in the burst: {line.per_second:.1f} SMS/s of {1000 / latency_ms:.0f} possible

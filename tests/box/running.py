@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import requests
+
+from appliance.__main__ import main as command_line
 
 ZIMBOX = Path(sys.executable).parent / "zimbox"
 START_SECONDS = 30.0  # until it takes requests, on a busy machine
@@ -36,7 +40,25 @@ SETTINGS = {
     "ZIMBOX_SENDING_LONGEST_BACKOFF_SECONDS": "0.2",
 }
 
+_PORTS = iter(range(1_000))
+_SPEAKING = threading.Lock()  # a process has one standard output
+
 T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that stays free until somebody listens on it.
+
+    Below the range from which the kernel gives ports away (`ip_local_port_range`): one of those, found free, is
+    some other test's outgoing connection a moment later. Each worker takes them in turn from a range of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in _PORTS:
+        port = 20_000 + 1_000 * (worker % 10) + number
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a worker has asked for a thousand ports")
 
 
 def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_SECONDS) -> T:
@@ -127,16 +149,15 @@ class RunningBox:
         return self._log.read_text("utf-8")
 
     def zimbox(self, *words: str) -> Any:
-        """A command beside the running box, its JSON."""
-        done = subprocess.run(
-            [str(ZIMBOX), *words, "--data", str(self.data), "--json"],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        """A command beside the running box, its JSON.
+
+        The same code as `command` runs, in this process: most tests begin with two of them, and two
+        interpreters take a second to start.
+        """
+        told = io.StringIO()
+        with _SPEAKING, contextlib.redirect_stdout(told):
+            command_line.main([*words, "--data", str(self.data), "--json"], standalone_mode=False)
+        return json.loads(told.getvalue())
 
     def command(self, *words: str) -> None:
         """A command beside the running box that has nothing to tell."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.box.running import Client, RunningBox, code
+from tests.box.running import Client, RunningBox, code, eventually
 
 TO = "+33612345678"
 
@@ -64,12 +65,66 @@ def test_auth_test_says_who_and_which_modem(shared: Client) -> None:
     }
 
 
+@pytest.mark.parametrize("written", ["{}", "client_0{}", "client_{}0", "CLIENT_{}", "client_{}x"])
+def test_a_client_id_is_written_in_one_way_only(shared: Client, written: str) -> None:
+    number = shared.client_id.removeprefix("client_")
+    answer = shared.get("/auth/test", headers={"X-Client-ID": written.format(number)})
+    assert code(answer, 401) == "INVALID_CLIENT_ID"
+    answer = shared.get("/auth/test", headers={"X-Device-ID": "device_01"})
+    assert code(answer, 404) == "INVALID_DEVICE_ID"
+
+
 def test_devices_lists_the_modems(shared: Client) -> None:
     (device,) = shared.get("/devices").json()["devices"]
     assert device.keys() >= {
         *("device_id", "name", "status", "operator", "signal", "phone_number", "since"),
     }
     assert (device["device_id"], device["status"]) == ("device_1", "online")
+
+
+def test_a_device_belongs_to_every_client_unless_it_is_assigned_to_some(tmp_path: Path) -> None:
+    box = RunningBox(tmp_path)
+    settings = box.data / "zimbox.toml"
+    box.data.mkdir()
+    settings.write_text('[[modem]]\nport = "sim"\nclients = ["client_1"]\n')
+    one, two = box.start().client(), box.client()
+    try:
+        eventually(lambda: one.get("/devices").json()["devices"], "its modem")
+        assert two.get("/devices").json()["devices"] == []
+        named = two.get("/auth/test", headers={"X-Device-ID": "device_1"})
+        assert code(named, 404) == "INVALID_DEVICE_ID"
+        refused = two.post("/sms/send", {"to": TO, "message": "x"})
+        assert code(refused, 503) == "NO_DEVICE_AVAILABLE"
+        one.until(one.send("+33695550118"), "delivered")  # its phone answers STOP
+        body = {"to": "+33695550118", "message": "x"}
+        eventually(lambda: one.post("/sms/send", body).status_code == 403, "it opted out")
+        assert two.get("/blocklist").json()["blocklist"] == [], "not of a SIM of this client"
+        box.stop()
+        settings.unlink()
+        two.url = box.start().url
+        eventually(lambda: two.get("/devices").json()["devices"], "everybody's again")
+    finally:
+        box.stop()
+
+
+def test_a_modem_kept_for_a_client_to_come_or_gone_is_nobody_elses(tmp_path: Path) -> None:
+    box = RunningBox(tmp_path)
+    box.data.mkdir()
+    (box.data / "zimbox.toml").write_text('[[modem]]\nport = "sim"\nclients = ["client_2"]\n')
+    try:
+        other = box.start().client()
+        eventually(lambda: "modem_of_no_client" in box.log(), "it is known before its client")
+        assert other.get("/devices").json()["devices"] == []
+        its = box.client()
+        assert [d["device_id"] for d in its.get("/devices").json()["devices"]] == ["device_1"]
+        its.until(its.send(TO), "delivered")
+        assert other.get("/devices").json()["devices"] == []
+        box.command("client", "delete", its.client_id, "--yes")
+        assert other.get("/devices").json()["devices"] == []
+        refused = other.post("/sms/send", {"to": TO, "message": "x"})
+        assert code(refused, 503) == "NO_DEVICE_AVAILABLE"
+    finally:
+        box.stop()
 
 
 def test_a_narrowed_key_is_403_beyond_what_it_may(box: RunningBox, client: Client) -> None:
@@ -83,6 +138,32 @@ def test_a_narrowed_key_is_403_beyond_what_it_may(box: RunningBox, client: Clien
     assert code(sender.get("/sms/history"), 403) == "KEY_NOT_ALLOWED"
     assert code(french.post("/sms/send", body), 403) == "KEY_NOT_ALLOWED"
     assert french.post("/sms/send", {**body, "to": TO}).status_code == 202
+
+
+def test_a_narrowed_key_resends_no_more_than_it_may_send(box: RunningBox, client: Client) -> None:
+    german = client.send("+4915155550106")
+    french = client.send("+33695550106")
+    for message_id in (german, french):
+        client.until(message_id, "failed")
+    narrow = box.client("--prefix", "+33", "--daily-cap", "1", of=client.client_id)
+    refused = narrow.post(f"/sms/{german}/resend")
+    assert code(refused, 403) == "KEY_NOT_ALLOWED"
+    assert refused.json()["error"]["details"]["reason"] == "prefixes"
+    assert narrow.post(f"/sms/{french}/resend").status_code == 202
+    client.until(french, "failed")
+    refused = narrow.post(f"/sms/{french}/resend")  # a resend counts as a send
+    assert code(refused, 403) == "KEY_NOT_ALLOWED"
+    assert refused.json()["error"]["details"] == {"reason": "daily_cap", "cap": 1}
+
+
+def test_in_a_bulk_too_the_cap_counts_only_what_is_taken(box: RunningBox, client: Client) -> None:
+    client.post("/blocklist", {"number": "+33612340009"})
+    capped = box.client("--daily-cap", "2", of=client.client_id)
+    numbers = ["+33612340009", "+33612340010", "+33612340011", "+33612340012"]
+    told = capped.post("/sms/send-bulk", {"recipients": numbers, "message": "x"}).json()
+    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+        *("BLOCKED_NUMBER", None, None, "KEY_NOT_ALLOWED"),
+    ]
 
 
 def test_a_key_with_a_daily_cap_is_403_above_it(box: RunningBox, client: Client) -> None:
@@ -137,6 +218,18 @@ def test_the_very_first_answer_to_a_test_key_knows_the_simulated_modem(
 ) -> None:
     told = own_box().client("--test").get("/auth/test").json()
     assert told["device_status"] == "online" and told["device_id"]
+
+
+def test_a_test_key_that_names_a_modem_of_the_air_is_told_of_the_one_it_ends_at(
+    box: RunningBox, client: Client
+) -> None:
+    tester = box.client("--test", of=client.client_id)
+    on_the_air = client.get("/auth/test").json()["device_id"]
+    headers = {"X-Device-ID": on_the_air}
+    told = tester.get("/auth/test", headers=headers).json()
+    assert (told["device_id"] != on_the_air, told["device_status"]) == (True, "online")
+    sent = tester.post("/sms/send", {"to": TO, "message": "x"}, headers=headers).json()
+    assert sent["device_id"] == told["device_id"]
 
 
 @pytest.mark.parametrize(("length", "expected"), [(4, "1234"), (6, "123456"), (8, "12345678")])

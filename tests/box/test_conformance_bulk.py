@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.box.running import Client, RunningBox, code
+from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
 
 ONE, TWO = "+33612345678", "+33698765432"
@@ -153,6 +154,91 @@ def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
     assert told["rest_from"] > told["queued_at"]
 
 
+def test_what_the_month_has_no_room_for_is_refused_and_the_rest_told(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(limits_per_month="3", queue_lifetime_hours="1").client()
+    two_parts = "x" * 200
+    told = client.post(BULK, {"messages": [{"to": ONE, "message": two_parts}] * 2}).json()
+    assert [m.get("error", {}).get("code") for m in told["messages"]] == [None, "QUOTA_EXCEEDED"]
+    assert told["sendable_now"] == 1
+    assert told["rest_from"] > told["queued_at"]
+
+
+def test_the_cap_on_recipients_counts_numbers_and_not_messages(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(
+        limits_recipients_per_month="1", queue_lifetime_hours="1", limits_quiet_hours="00:00-00:00"
+    ).client()
+    entries = [{"to": to, "message": "x"} for to in (ONE, ONE, TWO)]
+    told = client.post(BULK, {"messages": entries}).json()
+    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+        *(None, None, "QUOTA_EXCEEDED"),
+    ]
+    assert client.post("/sms/send", {"to": ONE, "message": "x"}).status_code == 202
+    assert code(client.post("/sms/send", {"to": TWO, "message": "x"}), 429) == "QUOTA_EXCEEDED"
+
+
+def test_what_waits_for_another_week_takes_no_room_from_today(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(limits_per_day="2").client()
+    for days in (7, 8, 9, 10, 11):
+        client.send(ONE, scheduled_at=ahead(days=days))
+    client.until(client.send(TWO), "delivered")
+
+
+def test_what_is_for_another_day_is_held_to_the_caps_of_that_day(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(limits_per_day="2", time_zone="UTC").client()
+    day = datetime.now(UTC).date() + timedelta(days=10)
+    at = f"{day}T10:00:00Z"
+    entries = [{"to": f"+3361203{n:04}", "message": "x"} for n in range(6)]
+    told = client.post(BULK, {"messages": entries, "scheduled_at": at}).json()
+    # Two on that day, two on the next; the others would not have gone after their 24 hours.
+    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+        *(None, None, None, None, "QUOTA_EXCEEDED", "QUOTA_EXCEEDED"),
+    ]
+    assert (told["sendable_now"], told["rest_from"]) == (2, f"{day + timedelta(days=1)}T00:00:00Z")
+    one_more = {"to": ONE, "message": "x"}
+    answer = client.post("/sms/send", {**one_more, "scheduled_at": at})
+    assert code(answer, 429) == "QUOTA_EXCEEDED"
+    for free in (ahead(days=5), ahead(days=20)):
+        assert client.send(ONE, scheduled_at=free)
+    client.until(client.send(TWO), "delivered")
+
+
+def test_a_batch_for_the_quiet_hours_of_another_day_is_told_when_they_end(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    client = own_box(limits_quiet_hours="10:00-11:00", time_zone="UTC").client()
+    day = datetime.now(UTC).date() + timedelta(days=10)
+    body = {"recipients": [ONE], "message": "x", "scheduled_at": f"{day}T10:30:00Z"}
+    told = client.post(BULK, body).json()
+    assert (told["sendable_now"], told["rest_from"]) == (0, f"{day}T11:00:00Z")
+    told = client.post(BULK, {**body, "scheduled_at": f"{day}T09:30:00Z"}).json()
+    assert "sendable_now" not in told
+
+
+def test_in_quiet_hours_priority_1_goes_now_if_the_owner_allows(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box(limits_quiet_hours="00:00-00:00", limits_urgent_passes="1")
+    client = box.client()
+    entries = [
+        {"to": ONE, "message": "urgent", "priority": 1},
+        {"to": TWO, "message": "normal"},
+    ]
+    told = client.post(BULK, {"messages": entries}).json()
+    assert (told["queued_messages"], told["sendable_now"]) == (2, 1)
+    assert told["rest_from"] > told["queued_at"]
+    urgent, normal = told["message_ids"]
+    client.until(urgent, "delivered")
+    assert client.status(normal)["status"] == "queued"
+
+
 # --- resend ------------------------------------------------------------------------------------
 
 
@@ -170,6 +256,28 @@ def test_a_failed_message_goes_back_into_the_queue_under_its_own_id(
     assert (told["error"], told["failed_at"]) == (None, None)
     parts = [line for line in box.received() if line["recipient"] == number]
     assert "".join(part["text"] for part in parts) == "x" * 200
+
+
+def test_a_resend_is_refused_for_what_a_send_is_refused_for(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box(sending_offline_grace_minutes="0", queue_max_waiting="1")
+    client = box.client()
+    failed = client.send("+33695550106")
+    client.until(failed, "failed")
+    again = f"/sms/{failed}/resend"
+    client.post("/blocklist", {"number": "+33695550106"})
+    assert code(client.post(again), 403) == "BLOCKED_NUMBER"
+    client.delete("/blocklist/%2B33695550106")
+    waiting = client.send(ONE, scheduled_at=ahead(days=1))
+    assert code(client.post(again), 429) == "QUEUE_FULL"
+    client.delete(f"/sms/{waiting}")
+    box.simulate(do="unplug")
+    eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
+    assert code(client.post(again), 503) == "NO_DEVICE_AVAILABLE"
+    named = client.post(again, headers={"X-Device-ID": "device_1"})
+    assert code(named, 503) == "DEVICE_OFFLINE"
+    assert client.status(failed)["status"] == "failed"
 
 
 def test_anything_but_a_failed_message_is_400_cannot_resend(shared: Client) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.box.running import REQUEST_SECONDS, Client, RunningBox, code
+from tests.box.running import REQUEST_SECONDS, Client, RunningBox, code, eventually
 from tests.box.when import ahead
 
 TO = "+33612345678"
@@ -122,6 +122,38 @@ def test_an_empty_query_value_means_absent(shared: Client) -> None:
 def test_unknown_body_fields_are_ignored_and_named_in_warnings(shared: Client) -> None:
     told = shared.post("/sms/send", {"to": TO, "message": "x", "sender_id": "Boutique"}).json()
     assert told["warnings"] == ["sender_id"]
+
+
+def test_so_are_those_of_a_body_where_none_is_asked_for(client: Client) -> None:
+    failed = client.send("+33695550106")
+    client.until(failed, "failed")
+    assert client.post(f"/sms/{failed}/resend", {"a": 1, "b": 2}).json()["warnings"] == ["a", "b"]
+    waiting = client.send(TO, scheduled_at=ahead(days=1))
+    told = client.delete(f"/sms/{waiting}", json={"reason": "x"}).json()
+    assert (told["status"], told["warnings"]) == ("cancelled", ["reason"])
+    again = client.send(TO, scheduled_at=ahead(days=1))
+    for body in (b"", b"{}", b"nonsense", b"[1]"):  # nobody reads it, nobody complains
+        answer = client.request("POST", f"/sms/{again}/resend", data=body)
+        assert code(answer, 400) == "CANNOT_RESEND_MESSAGE"
+
+
+def test_a_body_may_come_without_a_content_type_and_with_a_byte_order_mark(shared: Client) -> None:
+    body = b'\xef\xbb\xbf{"to": "+33612345678", "message": "x"}'
+    answer = shared.request("POST", "/sms/send", data=body, headers={"Content-Type": None})  # type: ignore[dict-item]
+    assert answer.status_code == 202
+
+
+def test_a_client_that_hangs_up_within_its_body_is_no_error_of_the_box(
+    box: RunningBox, shared: Client
+) -> None:
+    place = urlsplit(box.url)
+    with socket.create_connection((place.hostname, place.port), REQUEST_SECONDS) as line:
+        head = "".join(f"{name}: {value}\r\n" for name, value in shared.headers.items())
+        line.sendall(
+            f"POST /v1/sms/send HTTP/1.1\r\nHost: box\r\n{head}Content-Length: 50\r\n\r\n{{".encode()
+        )
+    eventually(lambda: "route=/v1/sms/send status=400" in box.log(), "it is noted")
+    assert "status=500" not in box.log() and "Traceback" not in box.log()
 
 
 def test_a_content_type_on_a_get_or_delete_without_a_body_is_fine(client: Client) -> None:

@@ -64,11 +64,14 @@ def test_the_inbox_has_pages_and_filters(box: RunningBox, client: Client) -> Non
     assert code(client.get("/sms/inbox?limit=0"), 400) == "INVALID_REQUEST"
 
 
-@pytest.mark.parametrize("word", ["STOP", "stop", " Arrêt "])
+# Each its own number: a second START from one sender within a second would be the first one again.
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [("+33612340311", "STOP"), ("+33612340312", "stop"), ("+33612340313", " Arrêt ")],
+)
 def test_stop_puts_the_sender_on_the_block_list_and_start_takes_it_off(
-    box: RunningBox, shared: Client, client: Client, word: str
+    box: RunningBox, shared: Client, client: Client, number: str, word: str
 ) -> None:
-    number = f"+3361234031{len(word)}"
     client.until(client.send(number), "delivered")
     box.simulate(do="incoming", sender=number, text=word)
     body = {"to": number, "message": "x"}
@@ -86,6 +89,25 @@ def test_stop_puts_the_sender_on_the_block_list_and_start_takes_it_off(
     assert [entry["source"] for entry in listed if entry["number"] == number] == ["stop"]
     box.simulate(do="incoming", sender=number, text="START")
     eventually(lambda: client.post("/sms/send", body).status_code == 202, "unblocked")
+
+
+def test_taking_an_opt_out_off_counts_for_the_client_that_does_it(
+    box: RunningBox, shared: Client, client: Client
+) -> None:
+    number = "+33612340330"
+    client.until(client.send(number), "delivered")
+    box.simulate(do="incoming", sender=number, text="STOP")
+
+    def stopped(anyone: Client) -> bool:
+        return number in [e["number"] for e in anyone.get("/blocklist").json()["blocklist"]]
+
+    eventually(lambda: stopped(client) and stopped(shared), "both may not write to it")
+    assert client.delete("/blocklist/%2B33612340330").status_code == 204
+    assert not stopped(client) and stopped(shared)
+    assert client.post("/sms/send", {"to": number, "message": "x"}).status_code == 202
+    refused = shared.post("/sms/send", {"to": number, "message": "x"})
+    assert code(refused, 403) == "BLOCKED_NUMBER"
+    assert code(client.delete("/blocklist/%2B33612340330"), 404) == "NOT_FOUND"
 
 
 def test_the_block_list_is_written_and_read(client: Client) -> None:
@@ -106,3 +128,10 @@ def test_what_is_no_number_cannot_be_blocked(shared: Client) -> None:
     assert code(shared.post("/blocklist", {"number": "x"}), 400) == "INVALID_PHONE_NUMBER"
     assert code(shared.delete("/blocklist/x"), 400) == "INVALID_PHONE_NUMBER"
     assert code(shared.post("/blocklist", {}), 400) == "INVALID_REQUEST"
+
+
+def test_a_number_that_is_not_on_the_list_is_404_and_said_so(client: Client) -> None:
+    answer = client.delete("/blocklist/+33612340399", headers={"Accept-Language": "en"})
+    assert code(answer, 404) == "NOT_FOUND"
+    details = {"field": "number", "reason": "is not on the block list"}
+    assert answer.json()["error"]["details"] == details

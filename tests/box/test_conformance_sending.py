@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -357,6 +358,20 @@ def test_a_quota_that_leaves_no_room_is_429(own_box: Callable[..., RunningBox]) 
         client.until(client.send(TO), "delivered")
     answer = send(client)
     assert code(answer, 429) == "QUOTA_EXCEEDED"
+
+
+def test_estimated_delivery_counts_what_is_ahead_and_the_limits(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box(limits_quiet_hours="00:00-00:00", limits_urgent_passes="1")
+    client = box.client()
+    told = send(client).json()
+    midnight = datetime.fromisoformat(told["estimated_delivery"]).astimezone(
+        ZoneInfo("Europe/Paris")
+    )
+    assert (midnight.hour, midnight.minute) == (0, 0), "when the quiet hours are over"
+    urgent = send(client, priority=1).json()
+    assert urgent["estimated_delivery"] < ahead(minutes=1), "it passes them"
 
 
 def test_a_message_waits_for_its_lifetime_and_then_fails(

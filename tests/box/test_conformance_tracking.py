@@ -358,6 +358,12 @@ def test_statistics_of_all_time_and_of_none_do_no_harm(shared: Client) -> None:
         assert shared.get("/sms/stats", params=query).status_code == 200, query
 
 
+def test_the_first_days_of_the_calendar_are_written_as_all_others(shared: Client) -> None:
+    query = {"from_date": "0001-01-01", "to_date": "0001-01-02"}
+    days = shared.get("/sms/stats", params=query).json()["stats"]["by_day"]
+    assert [day["date"] for day in days] == ["0001-01-01", "0001-01-02"]
+
+
 def test_device_id_filters_statistics_too(kept: Kept) -> None:
     client, _ = kept
     ours = client.get("/sms/stats?device_id=device_1").json()["stats"]

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.box.running import Client, RunningBox
+from tests.needed import needed
 
 PAGE = (Path(__file__).parent.parent / "seed" / "tracking.md").read_text("utf-8")
 BASE, EXAMPLE_ID = "https://api.zimsend.com/v1", "msg_1234567890abcdef"
@@ -28,15 +29,6 @@ INSTALL_SECONDS = 180.0
 def blocks(language: str) -> list[str]:
     """The code blocks of one language, in the order of the page."""
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-def needed(*programs: str) -> None:
-    """Skip, loudly, where a program is missing; in CI it must be there."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"missing: {', '.join(missing)}")
-        pytest.skip(f"NOT TESTED: needs {', '.join(missing)}")
 
 
 class Seed:
@@ -208,17 +200,8 @@ const tracking = new ZimSendTracking(process.env.ZIMSEND_API_KEY, process.env.ZI
     expected(seed, json.loads(seed.run("node", "driven.js", cwd=node)))
 
 
-def php() -> None:
-    needed("php")
-    modules = subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout
-    if "curl" not in modules.split():
-        if os.environ.get("CI") == "true":
-            pytest.fail("php has no curl")
-        pytest.skip("NOT TESTED: php has no curl")
-
-
 def test_the_php_example_runs_as_it_stands(seed: Seed, tmp_path: Path) -> None:
-    php()
+    needed("php")
     (code,) = blocks("php")
     (tmp_path / "example.php").write_text(seed.prepared(code, seed.delivered))
     out = seed.run("php", "example.php", cwd=tmp_path)
@@ -226,7 +209,7 @@ def test_the_php_example_runs_as_it_stands(seed: Seed, tmp_path: Path) -> None:
 
 
 def test_the_php_class_gets_what_the_page_promises(seed: Seed, tmp_path: Path) -> None:
-    php()
+    needed("php")
     (code,) = blocks("php")
     start, end = around_now()
     driver = f"""

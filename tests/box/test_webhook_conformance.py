@@ -308,9 +308,10 @@ def test_received_messages_are_told_in_the_order_of_the_inbox(
             ),
             ({"do": "unplug"}, {"do": "plug"}, "CONNECTION_LOST"),
             (None, None, "SHUTDOWN"),
+            (None, None, "UNKNOWN"),
         )
     ],
-    ids=["not registered", "unplugged", "shut down"],
+    ids=["not registered", "unplugged", "shut down", "died"],
 )
 def test_a_device_that_goes_and_comes_back_is_told(
     own_box: Callable[..., RunningBox],
@@ -335,7 +336,7 @@ def test_a_device_that_goes_and_comes_back_is_told(
         told_at(receiver, path, 1)
         box.simulate(**cure)
     else:
-        box.stop()
+        (box.stop if reason == "SHUTDOWN" else box.kill)()
         box.start()
     gone, back = told_at(receiver, path, 2)
     assert (gone.body["event"], back.body["event"]) == ("device.disconnected", "device.connected")

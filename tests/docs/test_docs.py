@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from appliance import config
 from tests.box.running import RunningBox
 from tests.docs.blocks import DOCS, LANGUAGES, OUTCOMES, PAGES, fences, runnable
 from tests.docs.readers import ProgramReader, Reader, ShellReader
+from tests.needed import needed
 
 # One box for them all, in one worker.
 pytestmark = pytest.mark.xdist_group("docs")
@@ -22,16 +20,12 @@ pytestmark = pytest.mark.xdist_group("docs")
 OTHERS = {"simulator", "performance", "image", "webhooks", "page", "index"}
 
 
-def needed(program: str) -> None:
-    """Skip, loudly, where a program is missing; in CI it must be there."""
-    missing = shutil.which(program) is None
-    if program == "php" and not missing:
-        modules = subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout
-        missing = "curl" not in modules.split()
-    if missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"missing: {program}")
-        pytest.skip(f"NOT TESTED: needs {program} (for php: with curl)")
+WANTS = {
+    "bash": ("bash", "curl", "jq"),
+    "python": ("python3",),
+    "javascript": ("node",),
+    "php": ("php",),
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +69,7 @@ def test_each_block_of_the_page_does_what_it_says(
     if not runnable(page, language):
         assert page in ("keys", "operations"), "a page for clients speaks all four languages"
         return
-    needed({"python": "python3", "javascript": "node"}.get(language, language))
+    needed(*WANTS[language])
     reader = readers(language)
     if isinstance(reader, ShellReader):
         reader.read(page, preamble(language))

@@ -22,11 +22,11 @@ import requests
 from appliance import config
 from appliance.orders import WebhookEvent
 from tests import receiver as receivers
-from tests.box.running import Client, RunningBox, eventually
+from tests.box.running import Client, RunningBox, eventually, free_port
 from tests.box.when import ahead
 from tests.docs.blocks import check, fences, runnable
 from tests.docs.readers import ShellReader
-from tests.docs.test_docs import needed
+from tests.needed import needed
 from tests.receiver import Receiver
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -79,7 +79,7 @@ def test_the_call_that_the_page_shows_is_signed_as_it_says() -> None:
 def test_the_shell_lines_do_what_the_page_says(
     box: RunningBox, receiver: Receiver, tmp_path: Path
 ) -> None:
-    needed("openssl")
+    needed("bash", "curl", "openssl")
     reader = ShellReader(box, box.client("--test"), tmp_path)
     set_up = next(b.text for b in runnable("quick-start", "bash") if "ZIMSEND_URL" in b.text)
     (tmp_path / "body.json").write_bytes(example_call()[1])
@@ -110,12 +110,6 @@ def test_the_shell_lines_do_what_the_page_says(
 
 
 # --- the receivers ---------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 class Program:

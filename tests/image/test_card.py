@@ -4,6 +4,7 @@ import configparser
 
 import pytest
 
+from appliance import clock
 from image import build, checks, debs, initramfs
 from modem import timing
 
@@ -34,6 +35,15 @@ def test_the_gateway_is_not_root_and_has_no_way_to_become_it() -> None:
     assert service["NoNewPrivileges"] == "yes"
     assert service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert service["DevicePolicy"] == "closed"
+
+
+def test_what_the_clock_goes_by_can_be_seen_from_the_sandbox() -> None:
+    service = unit("zimbox.service")["Service"]
+    hidden = {"ProcSubset": "/proc/", "PrivateDevices": "/dev/"}
+    for setting, folder in hidden.items():
+        if service.get(setting, "no") not in ("no", "all"):
+            for witness in (clock.BOARD, clock.RTC, clock.SYNCHRONISED):
+                assert not str(witness).startswith(folder), (setting, witness)
 
 
 def test_the_watchdog_is_asked_more_often_than_it_bites() -> None:

@@ -114,6 +114,25 @@ def _power_off_after(syncs: int):  # type: ignore[no-untyped-def]
     return sync
 
 
+def test_a_cut_leaves_no_file_that_the_gateway_may_not_read(
+    boot: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = os.geteuid() == 0
+    if root:
+        os.chown(keep.code.parent, 4242, 4242)
+    for write in (
+        lambda: prepare.setup_code(boot, keep),
+        lambda: prepare.take_over(boot, keep, 4242 if root else None),
+    ):
+        with monkeypatch.context() as cut:
+            cut.setattr(os, "fsync", _power_off_after(1))
+            with pytest.raises(PowerOff):
+                write()
+    folder = keep.code.parent.stat()
+    assert (keep.code.stat().st_uid, keep.code.stat().st_gid) == (folder.st_uid, folder.st_gid)
+    assert keep.gateway.stat().st_gid == (4242 if root else os.getegid())
+
+
 def test_wishes_that_cannot_be_read_any_more_are_the_defaults(boot: Path, keep: Keep) -> None:
     keep.wishes.write_text("{half")
     assert prepare.take_over(boot, keep).hostname == "zimbox"

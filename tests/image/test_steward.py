@@ -1,15 +1,17 @@
 """The steward's list of verbs, over a real socket."""
 
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.steward import NoSteward, ask
+from appliance.steward import NoSteward, ask, order
 from image.box import steward
 from image.box.steward import Refusal, Tell, acceptable_time, answer, usb_switch
 
@@ -30,6 +32,7 @@ def told(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str
         b'{"verb": ["update"]}',
         b'{"verb": null}',
         b"\xff",
+        b"[" * 4000,
     ],
 )
 def test_what_is_not_on_the_list_is_refused(line: bytes) -> None:
@@ -38,12 +41,15 @@ def test_what_is_not_on_the_list_is_refused(line: bytes) -> None:
     assert last["code"] in ("BAD_VERB", "BAD_REQUEST")
 
 
-def test_a_verb_that_fails_says_so_and_the_steward_lives_on() -> None:
+@pytest.mark.parametrize(
+    "error", [OSError("no such unit"), ValueError("no key"), KeyError("built")]
+)
+def test_a_verb_that_fails_says_so_and_the_steward_lives_on(error: Exception) -> None:
     def breaks(request: Mapping[str, Any], tell: Tell) -> None:
-        raise OSError("no such unit")
+        raise error
 
     (last,) = told(b'{"verb": "x"}', {"x": breaks})
-    assert (last["code"], last["words"]) == ("FAILED", "no such unit")
+    assert (last["code"], last["words"]) == ("FAILED", str(error))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,33 @@ def test_the_clock_is_never_set_back_nor_against_a_time_server(
 def test_a_time_that_is_no_number_is_refused(epoch: object) -> None:
     (last,) = told(json.dumps({"verb": "set-time", "epoch": epoch}).encode())
     assert last["code"] == "BAD_TIME"
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["now", -9999.0, time.monotonic() + 9999, float("nan")],
+    ids=["word", "past", "ahead", "nan"],
+)
+def test_a_moment_that_cannot_have_been_is_refused(at: object) -> None:
+    (last,) = told(json.dumps({"verb": "set-time", "epoch": 2000 * HOUR, "at": at}).encode())
+    assert (last["code"], "moment" in last["words"]) == ("BAD_TIME", True)
+
+
+def test_a_request_that_waited_sets_the_time_as_it_is_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: list[float] = []
+    (tmp_path / "release").write_text(json.dumps({"built": 1000 * HOUR}))
+    (tmp_path / "clock").touch()
+    os.utime(tmp_path / "clock", (1900 * HOUR, 1900 * HOUR))
+    monkeypatch.setattr(steward, "RELEASE", tmp_path / "release")
+    monkeypatch.setattr(steward, "LAST_KNOWN", tmp_path / "clock")
+    monkeypatch.setattr(time, "clock_settime", lambda _, epoch: set_to.append(epoch))
+    request = {"verb": "set-time", "epoch": 2000 * HOUR, "at": time.monotonic() - 240}
+    assert told(json.dumps(request).encode()) == [{"done": True, "ok": True}]
+    assert set_to == [pytest.approx(2000 * HOUR + 240, abs=5)]
+    late = told(json.dumps(request | {"epoch": 1899 * HOUR}).encode())
+    assert (late[0]["ok"], len(set_to)) == (False, 1)
 
 
 @pytest.fixture
@@ -144,10 +177,31 @@ async def test_the_gateway_hears_every_step_and_the_end(tmp_path: Path) -> None:
     assert said == [{"step": "checking"}, {"done": True, "ok": True}]
 
 
+@pytest.mark.parametrize(("port", "said"), [("/dev/modem-usb", ""), ("/dev/sda", "is not on USB")])
+async def test_a_program_asks_for_a_reset_and_hears_why_not(
+    tmp_path: Path, port: str, said: str
+) -> None:
+    def reset(request: Mapping[str, Any], tell: Tell) -> None:
+        if request["port"] != "/dev/modem-usb":
+            raise Refusal("BAD_PORT", "is not on USB")
+
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "s"))
+    listening.listen()
+    server = threading.Thread(
+        target=lambda: steward.converse(listening.accept()[0], {"usb-reset": reset})
+    )
+    server.start()
+    assert await order(["usb-reset", f"port={port}"], tmp_path / "s") == said
+    server.join(5)
+    listening.close()
+
+
 async def test_a_laptop_has_no_steward(tmp_path: Path) -> None:
     with pytest.raises(NoSteward):
         async for _ in ask("restart-box", socket=tmp_path / "none"):
             pass
+    assert "none" in await order(["restart-box"], tmp_path / "none")
 
 
 def test_who_hangs_up_does_not_stop_the_work() -> None:

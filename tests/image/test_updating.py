@@ -1,6 +1,7 @@
 """An update from beginning to end, with a gateway of this process in place of systemd's unit."""
 
 import sqlite3
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.bundle import write_bundle
 from appliance.store.database import migrate
-from appliance.update import Shown, State, read_state
-from image.box.prepare import choose_slot
-from image.box.roots import Result, Roots
+from appliance.update import Result, Shown, State, read_result, read_state
+from image.box.prepare import choose_slot, sweep
+from image.box.roots import Roots
 from image.box.slots import Places
 from image.box.updating import SystemdGateway, Updater, read_health
 
@@ -137,6 +138,30 @@ def test_what_a_broken_release_has_taken_is_not_lost(box: Box) -> None:
     assert running(box) == "1"
 
 
+def test_where_the_data_cannot_go_back_the_release_before_runs_on_them_as_they_are(
+    box: Box,
+) -> None:
+    in_the_way = box.places.database.with_name("zimbox.db.back")
+    in_the_way.mkdir()
+    result = updater(box).update(bundle(box, "2", "broken", "migrates"), box.said.append)
+    assert (result.code, result.data) == ("ROLLED_BACK", "kept")
+    assert running(box) == "1"
+    assert "of_the_new_release" in box.tables()
+
+
+def test_a_gateway_that_is_slow_to_stop_is_not_left_stopped(box: Box) -> None:
+    class Slow(Box):
+        def stop(self) -> None:
+            self.running = False
+            raise subprocess.TimeoutExpired("systemctl stop", 300)
+
+    slow = Slow(box.places)
+    result = updater(slow).update(bundle(slow, "2"), slow.said.append)
+    assert (result.ok, result.code) == (False, "FAILED")
+    assert running(slow) == "1"
+    assert read_state(slow.places.state).trial is None
+
+
 def test_a_wrong_signature_never_stops_the_gateway(box: Box) -> None:
     other = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
     result = updater(box).update(bundle(box, "2", key=other), box.said.append)
@@ -179,8 +204,22 @@ def test_a_power_cut_at_any_step_leaves_one_whole_release(box: Box, step: str) -
     box.start()
     assert running(box) == ("2" if step == "confirmed" else "1")
     assert ("of_the_new_release" in box.tables()) == (step == "confirmed")
+    if step in ("starting", "watching"):  # only then was there anything to undo
+        kept = read_result(box.places.result)
+        assert kept is not None and (kept.code, kept.version) == ("CUT_OFF", "2")
     assert updater(box).update(bundle(box, "3"), box.said.append).ok
     assert running(box) == "3"
+
+
+def test_what_a_cut_off_update_left_is_swept_up_and_the_releases_stay(box: Box) -> None:
+    updater(box).update(bundle(box, "2"), box.said.append)
+    (box.places.slots / "b.partial/appliance").mkdir(parents=True)
+    (box.places.slots / "incoming.zimbox").write_bytes(b"half")
+    sweep(box.places)
+    left = {file.name for file in box.places.slots.iterdir()}
+    assert left == {"a", "state.json", "last-update.json", "database-before"}
+    assert list((box.places.data / "zimbox/incoming").iterdir()) == []
+    sweep(box.places)  # nothing to do
 
 
 # --- the whole root ----------------------------------------------------------------------------------

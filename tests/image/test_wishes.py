@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from appliance import config
+from appliance.devices import power_key
 from image.box import wishes as w
 
 FULL = """
@@ -53,6 +54,27 @@ def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
     assert set(named) <= set(WIRINGS)
 
 
+def test_the_pins_of_a_board_that_is_wired_otherwise_reach_the_driver(tmp_path: Path) -> None:
+    file = tmp_path / "zimbox.toml"
+    wish = "[[modem]]\nhat = 'A7670'\npower_key = 4\nreset = 0\nactive_low = true\n"
+    file.write_text(w.gateway_config(w.read(wish)))
+    (modem,) = config.load(file, {}).modem
+    power = modem.power
+    assert (power.power_key, power.reset, power.active_low) == (4, 0, True)
+    assert power_key(power) is not None
+
+
+@pytest.mark.parametrize("port", ["/dev/modem-usb", "/dev/serial/by-id/usb-Quectel-if02"])
+def test_a_modem_on_usb_is_taken_off_it_and_put_back_by_the_steward(
+    tmp_path: Path, port: str
+) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text(w.gateway_config(w.Wishes(modem=[w.ModemWish(port=port), w.ModemWish()])))
+    usb, header = config.load(file, {}).modem
+    assert usb.power.supply_command[-3:] == ("appliance.steward", "usb-reset", f"port={port}")
+    assert header.power.supply_command == ()
+
+
 def test_a_fixed_address_becomes_a_network_of_systemds() -> None:
     text = w.cable_network(w.read(FULL).cable)
     assert text is not None
@@ -94,6 +116,7 @@ def test_no_secret_goes_back_to_the_card_and_the_rest_stays() -> None:
         ("[[modem]]\npin = '12a4'", "pin"),
         ("[[modem]]\nhat = 'SIM9999'", "SIM9999"),
         ("[[modem]]\nport = '/etc/passwd; rm'", "modem.port"),
+        ("[[modem]]\npower_key = 28", "power_key"),
         ("ssh_key = 'my key'", "ssh_key"),
         ("password_hash = 'secret'", "argon2id"),
         ("ntp = ['a b']", "a b"),

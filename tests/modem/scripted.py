@@ -3,7 +3,8 @@
 A script is a list of commands, each with the answer it gets. The same command may stand there
 several times: its answers come in that order, and the last one for ever after. In an answer
 `<prompt>` asks for a text (then looked up as the command `<text>`), `<silence>` says nothing at
-all and `<wait 0.2>` waits. Commands that are not in the script get the answer to `*`, or ERROR.
+all and `<wait 0.2>` waits; `<ask>` waits for a text without a prompt of its own and `<hex 0d0a>`
+says these bytes as they stand. Commands that are not in the script get the answer to `*`, or ERROR.
 """
 
 from __future__ import annotations
@@ -181,12 +182,16 @@ class Scripted:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def _tell(self, answer: str) -> None:
-        for piece in re.split(r"(<[a-z]+(?: [0-9.]+)?>)", answer):
+        for piece in re.split(r"(<[a-z]+(?: [0-9a-f.]+)?>)", answer):
             if piece == "<silence>":
                 return
             if piece == "<prompt>":
                 self._text = True
                 self.say("\r\n> ")
+            elif piece == "<ask>":
+                self._text = True
+            elif piece.startswith("<hex "):
+                self.say(bytes.fromhex(piece[5:-1]))
             elif piece.startswith("<wait "):
                 time.sleep(float(piece[6:-1]))
             elif piece:

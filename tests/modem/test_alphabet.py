@@ -147,12 +147,54 @@ def test_a_shift_that_nobody_knows_is_ignored() -> None:
 def test_the_tables_are_whole() -> None:
     assert len(national.BASIC) == 128 == len(set(national.BASIC))
     for table in national.LOCKING_SHIFT.values():
-        assert len(table) == 128 == len(set(table))
+        letters = table.replace(national.NOTHING, "")
+        assert len(table) == 128
+        assert len(letters) == len(set(letters))
         assert table[0x1B] == "\x1b"
         assert (table[0x0A], table[0x0D], table[0x20]) == ("\n", "\r", " ")
     for shift in national.SINGLE_SHIFT.values():
         assert {0x1B, 0x0D}.isdisjoint(shift)
         assert dict(national.EXTENSION).items() <= shift.items()
+
+
+# Septets as another program's tables write these words (gsmcodecs, after release 18).
+INDIAN = {
+    national.BENGALI: ("বাংলা ভাষা ১২", "40500146502041504b50201b1a1b1c"),
+    national.GUJARATI: ("ગુજરાતી ૧૨", "17531d44502752201b1d1b1e"),
+    national.HINDI: ("नमस्ते दुनिया ॐ १२", "2f424c5f2759202b532f5143502060201b1d1b1e"),
+    national.MALAYALAM: ("മലയാളം ൧൨", "424643504701201b1d1b1e"),
+    national.ORIYA: ("ଓଡ଼ିଆ ୧୨", "13244e5104201b1d1b1e"),
+    national.PUNJABI: ("ਪੰਜਾਬੀ ੧੨", "3d7b1d504052201b1d1b1e"),
+    national.TAMIL: ("தமிழ் ௧௨", "274251485f201b1d1b1e"),
+    national.TELUGU: ("తెలుగు ౧౨", "275846531753201b1d1b1e"),
+    national.URDU: ("اردو ۱۲", "00251a53201b1d1b1e"),
+}
+
+
+@pytest.mark.parametrize("language", INDIAN)
+def test_the_scripts_of_india_are_read(language: int) -> None:
+    text, septets = INDIAN[language]
+    assert decode_septets(bytes.fromhex(septets), language, language) == text
+    assert encode_septets(text, language, language) == bytes.fromhex(septets)
+
+
+def test_the_letter_that_a_misprint_hides_is_read() -> None:
+    """ಡ of Kannada; ಪ, which the misprint puts in its place, has one of its own."""
+    assert decode_septets(b"\x15\x2f\x5f\x2f\x24", 0, national.KANNADA) == "ಕನ್ನಡ"
+    assert decode_septets(b"\x3d", 0, national.KANNADA) == "ಪ"
+
+
+def test_a_place_that_a_table_leaves_empty_is_seen_to_be_that() -> None:
+    assert decode_septets(b"\x00\x0e", 0, national.TAMIL) == "\ufffdஎ"
+    with pytest.raises(ValueError, match="not in the alphabet"):
+        encode_septets("\ufffd", 0, national.TAMIL)
+
+
+def test_an_indian_shift_is_used_where_it_saves_a_part() -> None:
+    digits = "०१२३४५६७८९" * 7 + "A"
+    planned = plan(digits, shifts=(national.HINDI,))
+    assert (planned.alphabet, planned.shift, len(planned.parts)) == (GSM7, national.HINDI, 1)
+    assert len(plan(digits).parts) == 2
 
 
 # -- septets ----------------------------------------------------------------------------------------
@@ -162,6 +204,7 @@ def test_every_character_of_every_table_survives() -> None:
     for lock in (0, *national.LOCKING_SHIFT):
         for shift in (0, *national.SINGLE_SHIFT):
             basic = national.LOCKING_SHIFT.get(lock, national.BASIC).replace("\x1b", "")
+            basic = basic.replace(national.NOTHING, "")
             extension = national.SINGLE_SHIFT.get(shift, national.EXTENSION)
             text = basic + "".join(extension.values())
             assert decode_septets(encode_septets(text, shift, lock), shift, lock) == text

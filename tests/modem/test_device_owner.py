@@ -10,7 +10,9 @@ import pytest
 from modem.device import Device
 from modem.interface import Modem, NetworkTime, State, UssdError, Verdict
 from modem.simulator import Settings
+from modem.timing import Line
 from tests.modem.driven import driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,32 @@ async def test_the_networks_time_is_told_where_there_is_one(
             )
 
         await box.until(told)
+
+
+async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.05)) as box:
+        await box.ready()
+        await box.order("time", at="2031-05-06T07:08:09Z", tell=False)
+        box.simulator.equipment.clock_set = True  # told before we came
+        await box.until(lambda: sum(isinstance(event, NetworkTime) for event in box.events) == 2)
+
+
+async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
+    unset, told = (
+        f'+CCLK: "{at}"\n\nOK' for at in ("04/01/01,00:00:00+00", "31/05/06,07:08:09+00")
+    )
+    script = [entry for entry in HEALTHY if entry[0] != "AT+CCLK?"]
+    clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", told)]
+    with Scripted([*script, *clock]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=60))
+        await device.start()
+        await asyncio.to_thread(modem.wait_for, "AT+CCLK?")
+        modem.say("\r\nDST: 0\r\n")
+        async with asyncio.timeout(5):  # not after stored_poll_seconds
+            while not isinstance(event := await device.next_event(), NetworkTime):
+                pass
+        assert event.epoch == 1935817689.0
+        await device.stop()
 
 
 async def test_a_clock_that_nobody_set_is_not_told(tmp_path: Path) -> None:

@@ -155,6 +155,18 @@ async def test_a_try_that_cannot_be_remembered_is_not_made(tmp_path: Path) -> No
         assert tries(box) == 3
 
 
+async def test_a_sim_that_is_busy_after_its_pin_gets_no_second_one(tmp_path: Path) -> None:
+    memory = FilePinMemory(tmp_path / "pin.json")
+    async with driven(
+        tmp_path, Settings(pin="4071"), start=False, pin="4071", pin_memory=memory
+    ) as box:
+        await box.order("answer", command="+CPIN[?]", final="+CME ERROR: 14", skip=1, times=5)
+        await box.device.start()
+        await box.ready()
+        assert len(box.journal("pin")) == 1
+        assert not memory.failed(ICCID, "4071")
+
+
 @pytest.mark.parametrize("state", ["NOT READY", "SIM PUK2", "PH-SIM PIN", "SIM PUK", ""])
 async def test_only_a_sim_that_asks_for_its_pin_gets_one(tmp_path: Path, state: str) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")

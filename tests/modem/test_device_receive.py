@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from modem import pdu
 from modem.device import Device, Line
 from modem.interface import Received, Slot, State, Verdict
-from modem.simulator import Settings
+from modem.simulator import Settings, Simulator
 from modem.stores import HandedOut
-from tests.modem.driven import QUICK, Driven, driven, quick
+from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
 
 
@@ -76,6 +77,31 @@ async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_pa
         await box.until(lambda: box.messages)
 
 
+async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None:
+    """The owner may choose them; direct ones that come meanwhile are said to nobody."""
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(personality="ec25", report_delay=0.2), journal=journal)
+    path = await simulator.start()
+    try:
+        async with attached(path, simulator, journal, stored_reports=True) as box:
+            assert (await box.ready()).report_mode == "stored"
+            assert (await box.send("before the power cut")).verdict is Verdict.TAKEN
+        async with asyncio.timeout(PATIENCE):
+            while not simulator.journal.counts["report"]:
+                await asyncio.sleep(0.02)
+        async with attached(path, simulator, journal, stored_reports=True) as box:
+            await box.reported(1)
+    finally:
+        await simulator.stop()
+
+
+async def test_a_module_that_stores_no_reports_gives_them_directly_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="sim800"), stored_reports=True) as box:
+        assert (await box.ready()).report_mode == "direct"
+
+
 async def test_stored_reports_are_looked_for_even_within_a_burst(tmp_path: Path) -> None:
     timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
     settings = Settings(personality="ec25", latency=0.002)
@@ -132,6 +158,25 @@ async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path
         await forget_all(box)
         await box.order("incoming", text="twice")  # in the same place
         await box.until(lambda: len(box.messages) == 2)
+
+
+def _are(box: Driven, count: int) -> bool:
+    return len(box.messages) == count
+
+
+async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
+    """Each comes into the place of the one before, which a look and its receiver both delete."""
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.0)) as box:
+        await box.ready()
+        for count in range(1, 41):
+            await box.order("incoming", text=f"message {count}")
+            await box.until(partial(_are, box, count))
+            slot = box.received[-1].slot
+            assert slot is not None
+            await box.device.forget(slot)
+        assert [message.text for message in box.messages] == [
+            f"message {count}" for count in range(1, 41)
+        ]
 
 
 async def test_a_message_nobody_took_off_our_hands_is_shown_again(tmp_path: Path) -> None:
@@ -234,6 +279,47 @@ async def test_a_direct_report_wants_an_acknowledgement_where_the_module_insists
             await asyncio.sleep(0.6)
         assert box.simulator.equipment.modes.csms == 1
         assert box.simulator.equipment.modes.cnmi[3] == 1
+
+
+async def test_an_acknowledgement_that_a_send_kept_waiting_silences_the_module_for_a_while(
+    tmp_path: Path,
+) -> None:
+    """Thanks that come too late make <mt> and <ds> zero (27.005 4.7): found, and set up again."""
+    settings = Settings(latency=0.5, acknowledge_within=0.1, retry_delay=0.2)
+    async with driven(tmp_path, settings, start=False) as box:
+        await box.order("answer", command="+CSMS=0", final="ERROR", times=None)
+        box.simulator.equipment.modes.csms = 1
+        await box.device.start()
+        await box.ready()
+        sent = [await box.send("its report comes while the next one waits") for _ in range(2)]
+        assert [outcome.verdict for outcome in sent] == [Verdict.TAKEN] * 2
+        assert box.journal("not acknowledged")
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        assert box.simulator.equipment.modes.cnmi[1:4] == [1, 0, 1]
+        last = await box.send("heard of again")
+        await box.until(lambda: any(one.reference == last.reference for one in box.reports))
+
+
+async def test_a_report_without_times_is_kept_on_a_doubtful_line(tmp_path: Path) -> None:
+    """Zeros are the network's; only what is no time and no zeros was spoilt."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        await box.order("report", zero_times=True, recipient="national")
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
+        assert box.device._talk.careful
+
+
+async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path) -> None:
+    """Class 0 is shown and not stored (23.038 4): some modules say +CMT although +CMTI was chosen."""
+    async with driven(tmp_path, Settings(personality="chatty")) as box:
+        await box.ready()
+        await box.order("incoming", text="flash", flash=True)
+        await box.until(lambda: box.messages)
+        assert box.received[0].slot is None
+        assert (box.messages[0].text, box.messages[0].flash) == ("flash", True)
 
 
 async def test_cell_broadcasts_are_nobodys_messages() -> None:

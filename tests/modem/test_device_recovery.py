@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from modem import supervisor
+from modem.device import Device, Line
 from modem.interface import State, Verdict
 from modem.recovery import Means
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import attached, driven, quick
+from tests.modem.driven import PATIENCE, Driven, attached, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
 
 IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
 
@@ -157,6 +160,24 @@ async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_pat
         await box.ready()
 
 
+async def test_a_modem_that_hangs_and_is_pulled_and_plugged_in_again_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    """What an owner does who sees that it is not ready: the pause of minutes is over then, too."""
+    timing = quick(boot_seconds=0.3, backoff_first_seconds=600, backoff_longest_seconds=600)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("hang")
+        # The last step of the ladder, and after that the pause.
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.until(lambda: box.device._supervisor._climbs)
+        await box.order("unplug")
+        await asyncio.sleep(0.3)
+        await box.order("restart")  # it has lost its power
+        await box.order("plug")
+        await box.ready()
+
+
 async def test_a_brown_out_is_a_restart_and_a_warning(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(personality="sim800")) as box:
         await box.ready()
@@ -207,3 +228,82 @@ async def test_the_page_can_follow_every_step(tmp_path: Path) -> None:
         await box.order("hang")
         await box.until(lambda: box.device.status.detail == "recovery: soft_reset")
         assert "no answer" in box.device.status.last_error
+
+
+@pytest.mark.parametrize(("personality", "first"), [("sim800", 1), ("a7670", 2), ("quiet", 3)])
+async def test_a_restart_in_the_middle_of_any_start_up_command(
+    tmp_path: Path, personality: str, first: int
+) -> None:
+    """With echo on, settings gone, and nothing said on a quiet modem: the next part has its report."""
+    async with driven(tmp_path, Settings(personality=personality)) as box:
+        await box.ready()
+        for number in range(first, 46, 5):
+            await restart_within_a_start(box, number)
+            await report_of_the_next_part(box)
+
+
+async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_line(
+    tmp_path: Path,
+) -> None:
+    """Where the echo is wanted it tells of no restart, and a part may be given while a silent command
+    is still waited for: it went out without a report."""
+    async with driven(tmp_path, Settings(personality="quiet")) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        for number in (3, 5, 7, 8, 11, 24, 52):
+            await restart_within_a_start(box, number)
+            await report_of_the_next_part(box)
+
+
+async def report_of_the_next_part(box: Driven) -> None:
+    reported = len(box.reports)
+    async with asyncio.timeout(PATIENCE):
+        while (await box.send()).verdict is not Verdict.TAKEN:
+            await asyncio.sleep(0.02)
+    await box.reported(reported + 1)
+
+
+async def restart_within_a_start(box: Driven, commands: int) -> None:
+    """The modem restarts, and once more after so many commands."""
+    before = box.simulator.equipment.starts
+    await box.order("answer", command="*", skip=commands, restart=True)
+    await box.order("restart")
+    await box.until(lambda: box.simulator.equipment.starts >= before + 2)
+
+
+async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
+    tmp_path: Path,
+) -> None:
+    """There the echo is wanted, so that it tells nothing; and a burst leaves no idle moment."""
+    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        assert (await box.send("checked by its echo")).verdict is Verdict.TAKEN
+        await box.order("forget")
+        before = len(box.reports)
+        async with asyncio.timeout(PATIENCE):
+            while len(box.reports) <= before + 1:
+                await box.send("one of a burst")
+                await asyncio.sleep(0.005)  # not ready is said at once
+
+
+async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for one that is there and cannot be opened: a rest of up to ten minutes."""
+    link, looks = tmp_path / "modem", 0
+
+    def appears(path: str) -> str:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            link.symlink_to(scripted.path)
+        return path
+
+    monkeypatch.setattr(supervisor, "find", appears)
+    device = Device(Line(str(link)), timing=quick())
+    with Scripted(HEALTHY) as scripted:
+        await device._supervisor._open()
+        assert device._talk.is_open
+        await device.stop()

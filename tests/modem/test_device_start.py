@@ -32,6 +32,21 @@ async def test_every_module_comes_up_sends_and_reports(tmp_path: Path, personali
         assert status.recoveries == {}
 
 
+async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
+    """A UART that comes alive while it is asked for the first time."""
+    with Scripted(HEALTHY) as scripted:
+        scripted.answer("AT", "<hex 0d0aff80fe0d0a>\nOK", "OK")
+        device = Device(Line(scripted.path), timing=quick())
+        await device.start()
+        try:
+            async with asyncio.timeout(20):
+                while device.status.state is not State.READY:
+                    await asyncio.sleep(0.01)
+            assert not device._talk.careful
+        finally:
+            await device.stop()
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -67,7 +82,25 @@ async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path
     settings = Settings(baud=9600, fixed_baud=True)
     async with driven(tmp_path, settings, timing=quick(boot_seconds=6, probe_seconds=0.1)) as box:
         await box.ready()
+        assert box.simulator.equipment.speed == 115200
         assert (await box.send()).verdict is Verdict.TAKEN
+        await box.order("restart")  # and is at 9600 again, which reads as noise
+        await box.left(State.READY)
+        await box.ready()
+        before = len(box.reports)
+        assert (await box.send("at the old speed")).verdict is Verdict.TAKEN
+        await box.reported(before + 1)
+
+
+async def test_a_modem_that_finds_its_speed_by_the_first_at_and_says_no_rdy(tmp_path: Path) -> None:
+    """Auto-baud, as a SIM800 comes: the first AT is lost, and a restart says nothing at all."""
+    async with driven(tmp_path, Settings(personality="sim800", autobaud=True)) as box:
+        await box.ready()
+        await box.order("restart")
+        await box.left(State.READY)
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
 
 
 async def test_a_modem_that_is_still_booting_is_waited_for(tmp_path: Path) -> None:
@@ -112,6 +145,28 @@ async def test_a_module_that_refuses_the_first_choice_of_reports_gets_the_second
         await box.until(lambda: box.reports)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"final": "+CMS ERROR: 314", "times": 3},
+        {"final": "+CME ERROR: SIM busy", "times": 3},
+        {"final": "+CMS ERROR: 515", "times": 3},
+        {"final": "ERROR"},
+    ],
+)
+@pytest.mark.parametrize("command", ["+CNMI=2,1,0,1,*", "+CNMI=[?]"])
+async def test_a_passing_refusal_of_direct_reports_does_not_cost_them(
+    tmp_path: Path, command: str, refusal: dict[str, object]
+) -> None:
+    """The second choice was stored ones, or none at all, until the next start."""
+    async with driven(tmp_path, Settings(personality="sim800"), start=False) as box:
+        await box.order("answer", command=command, **refusal)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "direct"
+        await box.send()
+        await box.reported(1)
+
+
 async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(smsc="")) as box:
         status = await box.state(State.NO_SMSC)
@@ -130,6 +185,28 @@ async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
         await box.state(State.SIM_MISSING)
         await box.order("sim", present=True)
         await box.ready()
+
+
+async def test_a_module_that_says_every_error_in_words_whatever_it_was_told(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="a7670"), start=False) as box:
+        await box.order("quirks", always_words=True)
+        await box.order("sim", present=False)
+        await box.device.start()
+        await box.state(State.SIM_MISSING)
+        await box.order("answer", command="+CPMS*", final="+CMS ERROR: SIM busy", times=3)
+        await box.order("answer", command="+CSCA[?]", final="+CMS ERROR: SIM busy", times=2)
+        await box.order("sim", present=True)
+        await box.ready()
+        for code, verdict in ((38, Verdict.AGAIN), (1, Verdict.NEVER), (322, Verdict.HOUSEKEEP)):
+            await box.order("send", cms=code)
+            outcome = await box.send()
+            assert outcome.fault is not None
+            assert (outcome.verdict, outcome.fault.number) == (verdict, code)
+            await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
 
 
 async def test_another_sim_replaces_the_identity(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def test_the_end_of_an_answer_that_nobody_waits_for_is_a_stray() -> None:
     ]
 
 
-@pytest.mark.parametrize("head", ["+CDS: 25", "+CDS:25", "+CMT: ,25", '+CMT: "",25', "+CDS:  25"])
+@pytest.mark.parametrize(
+    "head", ["+CDS: 25", "+CDS:25", "+CMT: ,25", '+CMT: "",25', "+CDS:  25", '+CMT: "Awa, Ba",25']
+)
 def test_an_event_of_two_lines_is_one_event_inside_any_answer(head: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGL=4")

@@ -699,3 +699,9 @@ def test_a_full_sms_is_made_in_well_under_a_millisecond() -> None:
         for part in planned.parts:
             encode_submit(Submit("+491701234567", part, planned.alphabet))
     assert (time.process_time() - started) / 200 < 0.001
+
+
+def test_what_cannot_be_read_is_not_quoted_for_the_log() -> None:
+    with pytest.raises(PduError) as error:
+        decode("0791" + "33612345678F" + "zz")
+    assert "33612345678" not in str(error.value)

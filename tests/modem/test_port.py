@@ -16,14 +16,18 @@ import pytest
 import serial
 import structlog
 from gsmmodem import exceptions as foreign
+from structlog.testing import capture_logs
 
 from modem.dialogue import Dialogue
+from modem.interface import Verdict
 from modem.lines import Heard
 from modem.port import Modem, find, ours
+from modem.references import References
+from modem.sending import DOUBTFUL, submit
 from modem.timing import Line
-from modem.trouble import NoAnswer, PortError, PortLost, Refused, Restarted, shown
-from tests.modem.driven import QUICK, quick
-from tests.modem.scripted import HEALTHY, Script, Scripted
+from modem.trouble import NoAnswer, PortError, PortLost, Refused, Restarted, said, shown
+from tests.modem.driven import QUICK, part, quick
+from tests.modem.scripted import CTRL_Z, ESCAPE, HEALTHY, SENDING, Script, Scripted
 
 REPORT = "0006D60B911326880736F4111011719551401110117195714000"
 
@@ -114,6 +118,29 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
         assert not modem.port.careful
 
 
+def test_what_a_spoilt_line_brought_is_not_told_to_the_log() -> None:
+    """A PDU has a number and a text in it, as a quoted name and a USSD answer have."""
+    with opened() as (modem, scripted, ear), capture_logs() as logged:
+        scripted.say(f"\r\n+CDS: 25\r\n{REPORT[:-2]}\r\nRING\r\n".encode())
+        ear.until(1)
+        assert modem.port.careful
+    (line,) = [entry for entry in logged if "spoils bytes" in entry["event"]]
+    assert line["seen"] == "+CDS: 25 …"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown_as"),
+    [
+        ('+CMT: "+33612345678",,24', '+CMT: "…",,24'),
+        ('+CUSD: 0,"Vous avez recu 5000 de Awa', '+CUSD: 0,"…"'),
+        ("+CLIP: 33612345678,129", "+CLIP: …,129"),
+        ("+CMS ERROR: 304", "+CMS ERROR: 304"),
+    ],
+)
+def test_a_line_for_the_log_has_its_kind_and_nobodys_words(line: str, shown_as: str) -> None:
+    assert said(line) == shown_as
+
+
 def test_any_byte_may_come_and_the_reader_lives() -> None:
     with opened() as (modem, scripted, ear):
         scripted.say(bytes(range(256)) + b"\r\n")
@@ -132,6 +159,20 @@ def test_a_silence_ends_after_its_own_time_and_the_next_answer_is_the_right_one(
         assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
         assert modem.ask("AT+CGSN") == ("867322030000017",)
         assert modem.resyncs == 1
+
+
+@pytest.mark.parametrize(("echo", "careful"), [(False, True), (True, False)])
+def test_silences_of_a_modem_that_restarts_are_not_held_against_the_line(
+    echo: bool, careful: bool
+) -> None:
+    """Commands that only a second try answers are lost on the line, unless the echo is back."""
+    with opened() as (modem, scripted, _):
+        modem.hush()
+        scripted.echo = echo
+        for question, answer in (("AT+CSQ?", "+CSQ: 20,0"), ("AT+COPS?", '+COPS: 0,0,"Telekom",0')):
+            scripted.answer(question, "<silence>", f"{answer}\n\nOK")
+            assert modem.ask(question, 0.05) == (answer,)
+        assert modem.port.careful is careful
 
 
 def test_a_modem_that_is_always_one_answer_late_is_not_believed() -> None:
@@ -263,6 +304,56 @@ def test_the_librarys_own_questions_go_through_our_transport() -> None:
         assert modem.port.word("revision") == ""
         scripted.answer("AT+CIMI", "OK")
         assert modem.port.word("imsi") == ""
+
+
+class Flips(Scripted):
+    """Repeats the first text with a digit lost; and perhaps hears the ESC that is to take it back as Ctrl-Z."""
+
+    def __init__(self, *, flips: bool) -> None:
+        super().__init__((*HEALTHY, *SENDING, ("ATE1", "OK")), echo=True)
+        self._flips = flips
+        self._spoilt = False
+
+    def say(self, raw: str | bytes) -> None:
+        if self._text and not self._spoilt and len(raw) > 20:
+            self._spoilt = True
+            raw = str(raw, "latin-1") if isinstance(raw, bytes) else raw
+            raw = raw[:10] + raw[11:]
+        super().say(raw)
+
+    def _commands(self, buffer: bytearray) -> Iterator[str]:
+        if self._text and self._spoilt and self._flips and ESCAPE in buffer:
+            self._flips = False
+            buffer[buffer.index(ESCAPE)] = CTRL_Z
+        yield from super()._commands(buffer)
+
+
+@pytest.mark.parametrize(("flips", "verdict"), [(False, Verdict.TAKEN), (True, Verdict.UNKNOWN)])
+def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
+    flips: bool, verdict: Verdict
+) -> None:
+    """One bit lies between ESC and Ctrl-Z: the text was sent, and again by the next try."""
+    tpdu = part("only once")
+    with Flips(flips=flips) as scripted:
+        modem = Modem(
+            Line(scripted.path),
+            QUICK,
+            hear=lambda heard: None,
+            lost=lambda reason: None,
+            log=structlog.stdlib.get_logger(),
+        )
+        modem.connect()
+        try:
+            dialogue = Dialogue(modem, QUICK, modem._log)
+            modem.doubt("a test")
+            outcome = submit(dialogue, tpdu, References())
+            if outcome is DOUBTFUL:  # the caller looks at the modem, and tries again
+                modem.suspect = False
+                outcome = submit(dialogue, tpdu, References())
+        finally:
+            modem.close()
+        assert outcome.verdict is verdict
+        assert scripted.heard.count(tpdu.hex) == 1, scripted.heard
 
 
 def test_the_librarys_endless_retry_on_sim_busy_is_not_ours() -> None:

@@ -61,8 +61,7 @@ async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path
         async with asyncio.timeout(20):
             while len(client.read) < 60_000:
                 await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
-        client.read.clear()
+        await client.quiet()  # what was still on its way
         assert await client.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
 
 
@@ -152,10 +151,65 @@ async def test_in_autobaud_nothing_is_said_before_the_first_at(tmp_path: Path) -
     async with simulated(tmp_path, personality="sim800", autobaud=True) as bench:
         await bench.order("restart")
         await bench.order("urc", lines=["RING"])
+        bench.client.write(b"AT\r")  # by which it finds the speed, no more
         assert await bench.client.ask("AT") == ["\0AT\r", "OK"]
         assert (await bench.client.ask("AT+IPR=115200;&W"))[-1] == "OK"
         await bench.order("restart")
         assert "RDY" in await bench.client.until(b"RDY")
+
+
+async def test_a_speed_is_the_uarts_from_the_ok_on_and_until_a_restart(tmp_path: Path) -> None:
+    async with simulated(tmp_path, baud=9600, fixed_baud=True) as bench:
+        client = bench.client
+        client.speed(termios.B9600)
+        assert (await client.ask("AT+IPR=115200"))[-1] == "OK"
+        client.speed(termios.B115200)
+        assert (await client.ask("AT"))[-1] == "OK"
+        await bench.order("restart")
+        await bench.until(lambda: bench.simulator.equipment.sms_ready)
+        client.speed(termios.B9600)
+        await client.quiet()
+        assert (await client.ask("AT+IPR?"))[-2:] == ["+IPR: 0", "OK"]
+        assert (await client.ask("AT+IPR=115200;&W"))[-1] == "OK"
+        client.speed(termios.B115200)
+        await bench.order("restart")
+        await client.until(b"PB DONE")
+
+
+async def test_a_sim_that_is_pulled_while_it_starts_finds_no_network(tmp_path: Path) -> None:
+    async with simulated(tmp_path, boot=0.01) as bench:
+        modem = bench.simulator.equipment
+        await bench.until(lambda: modem.sim_read)
+        await bench.order("sim", present=False)
+        await asyncio.sleep(0.15)  # the SIM would be registered after 0.09
+        assert not modem.attached and not modem.sms_ready
+        await bench.order("sim")
+        await bench.until(lambda: modem.attached)
+
+
+async def test_plugged_in_it_starts_once_whatever_was_done_to_it_before(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        await bench.order("unplug")
+        await bench.order("restart")
+        await bench.order("plug")
+        assert [line["on"] for line in bench.journal("power")] == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "reference"), [("quiet", 1, 8), ("chatty", 1, 0), ("sim800", 0, 8)]
+)
+async def test_what_a_restart_leaves_is_each_modules_own(
+    tmp_path: Path, name: str, mode: int, reference: int
+) -> None:
+    async with simulated(tmp_path, personality=name, reference=7) as bench:
+        client = await bench.ready()
+        assert any("7" in line for line in await send(client, submit(report=False)))
+        await bench.order("restart")
+        await client.ask("ATE0")
+        assert f"+CMGF: {mode}" in "".join(await client.ask("AT+CMGF?")).replace(":1", ": 1")
+        await client.ask("AT+CMGF=0")
+        await send(client, submit(report=False))
+        assert bench.journal("submit")[-1]["reference"] == reference
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
 from modem.pdu import encode_submit
-from modem.simulator import at
+from modem.simulator import PERSONALITIES, at
 from modem.simulator.at import Command, Kind
+from modem.simulator.equipment import _HANDLERS
 from tests.modem.simulated import send, simulated, submit
 
 
@@ -208,6 +211,19 @@ async def test_a_line_without_at_and_noise_before_at(tmp_path: Path) -> None:
         assert await client.until(b"ERROR\r\n")
 
 
+HEAD = "0001000B911194513240F000"  # up to TP-DCS
+
+
+async def test_the_longest_text_is_taken(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        for scheme_and_length in ("00A0", "048C"):
+            client.write(b"AT+CMGS=153\r")
+            await client.until(b"> ")
+            client.write(f"{HEAD}{scheme_and_length}{'00' * 140}\x1a".encode())
+            await client.until(b"OK\r\n")
+
+
 async def test_a_pdu_of_another_length_than_announced_is_refused(tmp_path: Path) -> None:
     tpdu = encode_submit(submit("Hello"))
     wrong = [
@@ -220,6 +236,9 @@ async def test_a_pdu_of_another_length_than_announced_is_refused(tmp_path: Path)
         (tpdu.length, ""),
         (tpdu.length, "0004" + tpdu.hex[4:]),  # a DELIVER
         (tpdu.length, "000100" + "00" + tpdu.hex[8:]),  # no recipient
+        (tpdu.length, f"{tpdu.hex[:8]} {tpdu.hex[8:]}"),
+        (154, f"{HEAD}00A1{'00' * 141}"),  # 161 septets fill 141 octets: one too many
+        (154, f"{HEAD}048D{'00' * 141}"),
     ]
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
@@ -308,6 +327,40 @@ async def test_the_store_keeps_messages_to_be_sent(tmp_path: Path) -> None:
         assert await client.ask("AT+CMSS=0") == ["+CMSS: 0", "OK"]
         assert (await client.ask("AT+CMGR=0"))[0].startswith("+CMGR: 3,")
         assert bench.journal("submit")[0]["text"] == "Later"
+
+
+@pytest.mark.parametrize("name", PERSONALITIES)
+async def test_whatever_is_typed_the_modem_goes_on(tmp_path: Path, name: str) -> None:
+    """Noise, commands with arguments of no sense, PDUs of random octets: no error of its own."""
+    chance = random.Random(name)
+    endings = ["", "=", "?", "=?", "=1", "=-1", "=\xb2", '="\xb2"', "=,,,", '="', "=1,2,3,4,5,6"]
+    endings += ["=9" * 40, '="SM"', '="SC",1,"x"', '="12345678","4321"', '=1,"*100#",15', '="+49"']
+    commands = sorted(set(_HANDLERS) - {"+CPOF", "+QPOWD", "+CPOWD"})  # these do end it
+    async with simulated(tmp_path, personality=name, magic=False) as bench:
+        terminal = bench.simulator.equipment.terminal
+        bench.client.close()  # nobody reads the answers
+        for _ in range(3000):
+            match chance.randrange(5):
+                case 0:
+                    typed = chance.randbytes(chance.randrange(40))
+                case 1:
+                    body = chance.randbytes(chance.randrange(7, 60))
+                    body = bytes([chance.choice([0x01, 0x11, 0x41, 0x59])]) + body[1:]
+                    terminal.feed(b"\x1bAT+CMGF=0\rAT+CMGS=%d\r" % len(body))
+                    await asyncio.sleep(0)
+                    typed = b"00" + body.hex().encode() + b"\x1a"
+                case 2:
+                    terminal.feed(b'\x1bAT+CMGF=1\rAT+CMGS="+4915112340001"\r')
+                    await asyncio.sleep(0)
+                    typed = chance.randbytes(chance.randrange(9)) + b"\x1a"
+                case _:
+                    ending = chance.choice(endings).encode("latin-1")
+                    typed = b"AT" + chance.choice(commands).encode() + ending + b"\r"
+            terminal.feed(typed)
+            await asyncio.sleep(0)
+        terminal.feed(b"\x1b\r")
+        await bench.order("restart")
+        assert (await (await bench.reopen()).ask("AT"))[-1] == "OK"
 
 
 async def test_who_does_not_wait_for_the_prompt_types_in_vain(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -338,6 +339,31 @@ async def test_a_fault_that_does_not_exist_is_named(tmp_path: Path) -> None:
         ):
             answer = await bench.simulator.command(words)
             assert not answer["ok"] and said in answer["error"], answer
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"do": "time", "at": "2031-01-01T00:00:00"},  # in which zone?
+        {"do": "time", "at": "9999-12-31T23:59:59+00:00"},
+        {"do": "time", "zone_quarters": 200},
+        {"do": "incoming", "text": "x", "hours_ago": 1e12},
+        {"do": "report", "status": [300]},
+        {"do": "report", "recipient": "no number, no name"},
+        {"do": "quirks", "cmgs": "{answer} {when}"},
+        {"do": "quirks", "cnmi": [[0, 1]]},
+    ],
+)
+async def test_an_order_that_no_modem_can_obey_breaks_no_later_send(
+    tmp_path: Path, words: dict[str, Any]
+) -> None:
+    """It was taken, and the next send left the modem deaf for ever."""
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        answer = await bench.simulator.command(words)
+        assert not answer["ok"] and answer["error"]
+        assert (await send(client, submit(report=False))) == ["+CMGS: 0", "OK"]
+        assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "OK"
 
 
 async def test_reset_takes_all_faults_away(tmp_path: Path) -> None:

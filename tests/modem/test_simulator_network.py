@@ -33,6 +33,33 @@ async def no_more(bench: Bench) -> None:
     assert not bench.client.read
 
 
+# -- the own number
+
+
+@pytest.mark.parametrize("to", ["+4915112345678", "015112345678"])
+async def test_a_message_to_the_own_number_comes_back(tmp_path: Path, to: str) -> None:
+    text = "Grüße an mich selbst, 5 € " * 8
+    planned = plan(text)
+    async with simulated(tmp_path, number="+4915112345678") as bench:
+        client = await bench.ready()
+        for number, part in enumerate(planned.parts, start=1):
+            joined = Concatenation(7, len(planned.parts), number)
+            assert (await send(client, submit(part, to, concatenation=joined)))[-1] == "OK"
+        await bench.until(lambda: len(bench.journal("incoming")) == len(planned.parts))
+        came = [decode(line["tpdu"]) for line in bench.journal("incoming")]
+        assert "".join(part.text or "" for part in came if isinstance(part, Deliver)) == text
+        assert all(isinstance(part, Deliver) and part.sender == "+4915112345678" for part in came)
+        assert all(line["taken"] == "stored" for line in bench.journal("incoming"))
+
+
+async def test_a_message_to_another_number_does_not(tmp_path: Path) -> None:
+    async with simulated(tmp_path, number="+4915112345678") as bench:
+        client = await bench.ready()
+        await send(client, submit(to="+4915112345679"))
+        await report(client)
+        assert not bench.journal("incoming")
+
+
 # -- taking parts
 
 
@@ -92,6 +119,27 @@ async def test_cmms_keeps_the_radio_link_open(tmp_path: Path) -> None:
             assert clock() - start >= 0.03
         await bench.order("network", link_setup=1000.0)
         assert (await send(client, submit(report=False)))[-1] == "OK"  # it is open
+
+
+async def test_cmms_1_ends_with_the_link_and_2_stays(tmp_path: Path) -> None:
+    """27.005 3.5.6."""
+    async with simulated(tmp_path, cmms_open=0.01) as bench:
+        client = await bench.ready()
+        for mode, left in ((1, 0), (2, 2)):
+            await client.ask(f"AT+CMMS={mode}")
+            await send(client, submit(report=False))
+            await asyncio.sleep(0.02)
+            await send(client, submit(report=False))
+            assert await client.ask("AT+CMMS?") == [f"+CMMS: {left}", "OK"]
+
+
+async def test_what_stays_incomplete_is_not_kept_for_ever(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        handsets = bench.simulator.handsets
+        for number in range(3000):
+            part = submit(to=f"+49151{number:07d}", concatenation=Concatenation(1, 2, 1))
+            handsets.receive(part, number, "")
+        assert handsets.incomplete == 1000
 
 
 async def test_parts_are_joined_in_any_order_and_a_part_twice_is_shown_once(tmp_path: Path) -> None:

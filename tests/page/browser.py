@@ -21,6 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
+TABS_MOST = 40
 PATIENCE_SECONDS = 45.0  # a SIM that says nothing may still be starting: the modem gives it 30 s
 
 
@@ -63,9 +64,9 @@ class Browser:
 
     @property
     def text(self) -> str:
-        """What can be read on the page."""
+        """What can be read on the page, an unbreakable blank as a blank."""
         read: str = self.driver.execute_script("return document.body?.innerText ?? ''")
-        return read
+        return read.replace("\u00a0", " ").replace("\u202f", " ")
 
     def find(self, css: str) -> WebElement:
         found: WebElement = self.driver.find_element(By.CSS_SELECTOR, css)
@@ -77,9 +78,24 @@ class Browser:
 
     def fill(self, name: str, text: str) -> None:
         """Type into the field of this name, in place of what stood there."""
-        field = self.find(f'[name="{name}"]')
-        field.clear()
-        field.send_keys(text)
+
+        def filled(driver: webdriver.Chrome) -> bool:
+            for field in self.all(f'[name="{name}"]')[:1]:
+                field.clear()
+                field.send_keys(text)
+                return True
+            return False
+
+        # What is live comes when the box has it: a SIM that has just refused a code starts anew first.
+        WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, [StaleElementReferenceException]).until(
+            filled, f"no field {name!r}"
+        )
+
+    def click(self, what: WebElement | str) -> None:
+        """Click it (or what this selector finds), where neither head nor tabs of the page cover it."""
+        element = self.find(what) if isinstance(what, str) else what
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
 
     def press(self, label: str) -> None:
         """The button or link that reads so."""
@@ -88,8 +104,7 @@ class Browser:
             element = driver.execute_script(_FIND, label)
             if element is None:
                 return False
-            driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-            element.click()
+            self.click(element)
             return True
 
         # What is live may be replaced by its like between being found and being pressed.
@@ -100,6 +115,26 @@ class Browser:
     def tab(self) -> None:
         """On to the next thing that can be used."""
         ActionChains(self.driver).send_keys(Keys.TAB).perform()
+
+    @property
+    def focused(self) -> str:
+        """What reads on, or names, the thing that has the focus."""
+        found: str = self.driver.execute_script(
+            "const e = document.activeElement; return e.name || e.innerText"
+        )
+        return found
+
+    def tab_to(self, name: str) -> None:
+        """On to the field of this name."""
+        for _ in range(TABS_MOST):
+            if self.focused == name:
+                return
+            self.tab()
+        raise AssertionError(f"no tab leads to {name!r}")
+
+    def type(self, text: str) -> None:
+        """Keys, to whatever has the focus."""
+        ActionChains(self.driver).send_keys(text).perform()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Until this holds."""
@@ -176,9 +211,23 @@ class Browser:
 
 @contextmanager
 def browser(
-    base: str, profile: Path, *, size: Size = "desktop", language: str = "fr", dark: bool = False
+    base: str,
+    profile: Path,
+    *,
+    size: Size = "desktop",
+    language: str = "fr",
+    dark: bool = False,
+    warned: bool = False,
+    trusts: str = "",
+    scripts: bool = True,
+    knows: str = "",
 ) -> Iterator[Browser]:
-    """A fresh browser, closed at the end."""
+    """A fresh browser, closed at the end.
+
+    `warned`: its person went on past the warning of a certificate that nobody vouches for; `trusts`:
+    the one public key (SHA-256 of it, base64) that it believes in; `scripts`: JavaScript is on; `knows`:
+    a name that it finds on this machine.
+    """
     options = Options()
     options.binary_location = "/usr/bin/chromium"
     width, height = SIZES[size]
@@ -189,8 +238,20 @@ def browser(
         *(f"--window-size={width},{height}", f"--lang={language}"),
     ):
         options.add_argument(flag)
+    if knows:
+        options.add_argument(f"--host-resolver-rules=MAP {knows} 127.0.0.1")
+    options.accept_insecure_certs = warned
+    if trusts:
+        options.add_argument(f"--ignore-certificate-errors-spki-list={trusts}")
     tag = "fr-FR,fr" if language == "fr" else "en-GB,en"
-    options.add_experimental_option("prefs", {"intl.accept_languages": tag})
+    allowed = 1 if scripts else 2
+    options.add_experimental_option(
+        "prefs",
+        {
+            "intl.accept_languages": tag,
+            "profile.managed_default_content_settings.javascript": allowed,
+        },
+    )
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
     try:

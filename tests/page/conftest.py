@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.box.running import Client, RunningBox, eventually
+from tests.needed import needed
 from tests.page.browser import Browser, browser
 from tests.page.owner import PASSWORD, Visit
 
@@ -25,6 +26,7 @@ Open = Callable[..., Browser]
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """axe-core as the lock file says."""
+    needed("npm")
     folder = tmp_path_factory.mktemp("node")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(NODE / name, folder)
@@ -93,6 +95,7 @@ def client(owned: RunningBox) -> Client:
 @pytest.fixture
 def open_browser(tmp_path: Path) -> Iterator[Open]:
     """Opens browsers; closed after the test."""
+    needed("chromium", "chromedriver")
     with ExitStack() as stack:
         opened = 0
 
@@ -112,7 +115,7 @@ def log_in(open_browser: Open) -> Open:
         opened = open_browser(url, **how)
         opened.go("/login")
         opened.fill("password", PASSWORD)
-        opened.find("main form button").click()
+        opened.click("main form button")
         opened.wait_until(lambda: opened.path == "/", "logged in")
         return opened
 

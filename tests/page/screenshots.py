@@ -11,14 +11,18 @@ from pathlib import Path
 from tests.box.running import Client, RunningBox, eventually
 from tests.page.browser import Browser, Size, browser
 from tests.page.conftest import ready
+from tests.page.image import Image, release
 from tests.page.owner import PASSWORD, Visit
 from tests.page.states import STATES
+from tests.page.troubles import TROUBLES
 
 LOOKS: tuple[tuple[str, Size, bool], ...] = (
     ("fr", "phone", False),
     ("en", "desktop", False),
+    ("en", "phone", True),
     ("fr", "desktop", True),
 )
+UPKEEP = "/settings/upkeep"
 PAGES = {
     "status": "/",
     "messages": "/messages",
@@ -30,6 +34,16 @@ PAGES = {
     "sim": "/settings/sim",
     "blocked": "/settings/blocked",
     "box": "/settings/box",
+    "upkeep": UPKEEP,
+    "lost": "/nowhere",
+}
+# What a page must bear: right to left, one endless word, nothing but pictures, markup.
+HARD = {
+    "rtl": "مرحبا، طلبك رقم 4812 جاهز للاستلام اليوم حتى الساعة 19:00",
+    "german": "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft "
+    * 2,
+    "emoji": "😊" * 800,
+    "markup": "<script>alert(1)</script> & =SUMME(A1)",
 }
 TEXTS = (
     "Votre commande n° 4812 est prête. À tout de suite !",
@@ -73,7 +87,7 @@ def first_visit(box: RunningBox, folder: Path, language: str, size: Size) -> Non
         keep("first-2-claim")
         person.fill("password", PASSWORD)
         person.fill("again", PASSWORD)
-        person.find("main form button").click()
+        person.click("main form button")
         person.wait_for("ZimSim")
         keep("first-3-welcome")
         person.fill("own_number", "+33612345678")
@@ -98,18 +112,28 @@ def _browser(
 def log_in(person: Browser) -> None:
     person.go("/login")
     person.fill("password", PASSWORD)
-    person.find("main form button").click()
+    person.click("main form button")
     person.wait_until(lambda: person.path == "/", "logged in")
 
 
+def hard_texts(box: RunningBox) -> dict[str, str]:
+    """A delivered message of each hard text: its page."""
+    client = box.client(of="client_1")
+    found = {name: client.send("+33612000010", text) for name, text in HARD.items()}
+    for message_id in found.values():
+        client.until(message_id, "delivered", seconds=120)
+    return {name: f"/messages/{message_id}" for name, message_id in found.items()}
+
+
 def every_page(box: RunningBox, folder: Path, story: str) -> None:
+    hard = hard_texts(box)
     for language, size, dark in LOOKS:
         with _browser(box, language, size, dark=dark) as person:
             tag = f"{language}-{size}{'-dark' if dark else ''}"
             person.go("/")
             person.picture(folder / f"public-{tag}.png")
             log_in(person)
-            for name, path in {**PAGES, "message": f"/messages/{story}"}.items():
+            for name, path in {**PAGES, "message": f"/messages/{story}", **hard}.items():
                 person.go(path)
                 if name == "send":
                     person.fill("to", "+33612000001")
@@ -140,6 +164,55 @@ def bad_states(box: RunningBox, folder: Path) -> None:
                 box.simulate(**order)
 
 
+def troubles(folder: Path) -> None:
+    """What goes wrong with a box itself, one box each."""
+    for trouble in TROUBLES:
+        with trouble.happens(Path(tempfile.mkdtemp(prefix="zimbox-sits-"))) as box:
+            for language, size, dark in LOOKS[:2]:
+                with _browser(box, language, size, dark=dark) as person:
+                    person.go("/")
+                    person.wait_for(trouble.french if language == "fr" else trouble.english)
+                    person.picture(folder / f"bad-{trouble.name}-{language}-{size}.png")
+
+
+def update_and_restore(folder: Path) -> None:
+    """An update from the form to its outcome, and a checked backup, on a box with a steward."""
+    home = Path(tempfile.mkdtemp(prefix="zimbox-sits-"))
+    for n, (language, size, _) in enumerate(LOOKS[:2]):
+        here = home / str(n)
+        here.mkdir()
+        image = Image(here)
+        try:
+            image.switch_on()
+            ready(image.box)
+            owner = Visit(image.box.url)
+            owner.claim()
+            backup = here / "backup.tar.gz"
+            backup.write_bytes(owner.post("/settings/backup", {}, page=UPKEEP).content)
+            with _browser(image.box, language, size, dark=False) as person:
+                log_in(person)
+
+                def keep(
+                    name: str, person: Browser = person, tag: str = f"{language}-{size}"
+                ) -> None:
+                    person.picture(folder / f"{name}-{tag}.png")
+
+                person.go(UPKEEP)
+                keep("update-1-form")
+                person.find("#bundle").send_keys(str(release(here, "0.9.0")))
+                person.press("Mettre à jour" if language == "fr" else "Update")
+                person.wait_until(lambda p=person: bool(p.all(".progress")), "under way")  # type: ignore[misc]
+                keep("update-2-steps")
+                person.wait_until(lambda p=person: "0.9.0" in p.find("footer").text, "updated")  # type: ignore[misc]
+                keep("update-3-done")
+                person.find("#backup").send_keys(str(backup))
+                person.press("Vérifier ce fichier" if language == "fr" else "Check this file")
+                person.wait_until(lambda p=person: bool(p.all("#restore .points")), "checked")  # type: ignore[misc]
+                keep("restore-1-checked")
+        finally:
+            image.end()
+
+
 def main(folder: Path) -> None:
     """All pictures into this folder."""
     made: list[RunningBox] = []
@@ -153,6 +226,8 @@ def main(folder: Path) -> None:
         eventually(lambda: "ZimMobile" in _inbox(made[0]), "the answers are in the inbox")
         every_page(made[0], folder, story)
         bad_states(made[1], folder)
+        update_and_restore(folder)
+        troubles(folder)
     finally:
         for box in made:
             box.stop()

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from modem.simulator import Settings
+
 Order = Mapping[str, Any]
 
 PLUGGED: tuple[Order, ...] = ({"do": "plug"},)
@@ -24,6 +26,7 @@ class BadState(msgspec.Struct, frozen=True):
 
 
 REGISTERED: Order = {"do": "registration", "stat": 1}
+FIRST_CARD: Order = {"do": "sim", "iccid": "8933010000000000000"}
 RESTART: Order = {"do": "restart"}
 
 STATES = (
@@ -40,6 +43,45 @@ STATES = (
         ({"do": "sim"}, RESTART),
         "Pas de carte SIM",
         "No SIM card",
+    ),
+    BadState(
+        "pin",
+        ({"do": "sim", "iccid": "8933019999999999991", "pin": "4321"}, RESTART),
+        (FIRST_CARD, RESTART),
+        "La carte SIM demande son code PIN",
+        "The SIM card asks for its PIN",
+    ),
+    BadState(
+        "puk",
+        (
+            {"do": "sim", "iccid": "8933019999999999992", "pin": "4321"},
+            {"do": "pin", "tries": 0},
+            RESTART,
+        ),
+        (FIRST_CARD, RESTART),
+        "La carte SIM est bloquée",
+        "The SIM card is locked",
+    ),
+    BadState(
+        "sim-fault",
+        ({"do": "answer", "command": "+CPIN*", "final": "+CME ERROR: 13", "times": None}, RESTART),
+        ({"do": "reset"}, RESTART),
+        "La carte SIM ne répond pas",
+        "The SIM card does not answer",
+    ),
+    BadState(
+        "no-smsc",
+        ({"do": "smsc", "number": ""}, RESTART),
+        ({"do": "smsc", "number": Settings().smsc}, RESTART),
+        "La carte SIM n'a pas de numéro de centre SMS",
+        "The SIM card has no SMS centre number",
+    ),
+    BadState(
+        "no-signal",
+        ({"do": "signal", "rssi": 99}, {"do": "registration", "stat": 0}),
+        ({"do": "signal", "rssi": 20}, REGISTERED),
+        "Pas de réseau, aucun signal",
+        "No network, no signal at all",
     ),
     BadState(
         "searching",

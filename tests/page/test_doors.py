@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from tests.box.running import Client, RunningBox
+from tests.box.running import Client, RunningBox, code, eventually
 from tests.page.owner import PASSWORD, Visit
 
 pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
@@ -40,13 +40,13 @@ def test_whoever_comes_first_claims_the_box_and_nobody_after_him(new_box: NewBox
 
 def test_after_the_claim_window_only_the_setup_code_opens_the_box(new_box: NewBox) -> None:
     box = new_box(page_claim_window_minutes="0")
-    code = (box.data / "setup-code").read_text("ascii").strip()
-    assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", code)
+    secret = (box.data / "setup-code").read_text("ascii").strip()
+    assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", secret)
     stranger = Visit(box.url)
     assert "Setup code" in stranger.get("/claim").text
     assert stranger.claim(code="0000-0000-0000").status_code == 400
     assert stranger.claim().status_code == 400
-    assert Visit(box.url).claim(code=code.replace("-", " ")).url.endswith("/welcome")
+    assert Visit(box.url).claim(code=secret.replace("-", " ")).url.endswith("/welcome")
     assert not (box.data / "setup-code").exists(), "a code that opens nothing does not lie around"
 
 
@@ -115,6 +115,11 @@ def test_a_stranger_sees_the_state_of_the_box_and_neither_numbers_nor_texts(
     owned: RunningBox, client: Client
 ) -> None:
     client.until(client.send("+33612345678", SECRET_TEXT), "delivered")
+    # One look serves all who come within a second: the last visitor's may be from before the message.
+    eventually(
+        lambda: b"+336****5678" in requests.get(owned.url, timeout=30).content,
+        "the page shows the message",
+    )
     for path in ("/", "/live"):
         with requests.get(owned.url + path, stream=True, timeout=30) as answer:
             told = b""
@@ -124,6 +129,27 @@ def test_a_stranger_sees_the_state_of_the_box_and_neither_numbers_nor_texts(
                     break
         assert b"+336****5678" in told and b"ZimSim" in told
         assert SECRET_TEXT.encode() not in told and b"612345678" not in told
+
+
+@pytest.mark.parametrize("path", ["/", "/live"])
+def test_a_page_elsewhere_that_points_its_name_at_the_box_sees_nothing(
+    owned: RunningBox, owner: Visit, path: str
+) -> None:
+    trap = {"Host": "trap.example.com"}
+    for headers, status in ((trap, 303), ({"Host": "zimbox.local"}, 200)):
+        with requests.get(
+            owned.url + path, headers=headers, allow_redirects=False, stream=True, timeout=30
+        ) as answer:
+            assert answer.status_code == status
+    # The owner may call the box by a name of his own, once he has logged in under it.
+    with requests.get(
+        owned.url + path,
+        headers={"Host": "sms.example.com"},
+        cookies=owner.session.cookies.get_dict(),
+        stream=True,
+        timeout=30,
+    ) as answer:
+        assert answer.status_code == 200 and not answer.history
 
 
 def test_the_session_cookie_is_the_page_s_alone(owned: RunningBox) -> None:
@@ -139,11 +165,11 @@ def test_every_page_forbids_everything_inline_and_every_other_host(
     for path in ("/", "/login", *OWNED_PAGES):
         answer = owner.get(path)
         policy = answer.headers.get("Content-Security-Policy", "")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
         if path == "/messages/export":
             continue
         assert "default-src 'none'" in policy and "unsafe" not in policy, path
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Cache-Control"] == "no-store"
         assert " style=" not in answer.text and "<script>" not in answer.text
         assert " onclick" not in answer.text
 
@@ -169,6 +195,17 @@ def test_the_whole_page_is_small_over_the_wire(owned: RunningBox, owner: Visit) 
     assert size < 100_000, size
 
 
+def test_the_reference_is_small_over_the_wire_and_the_same_unpacked(owned: RunningBox) -> None:
+    html = {"Accept": "text/html"}
+    packed = requests.get(owned.url + "/schema", headers=html, stream=True, timeout=30)
+    assert len(packed.raw.read(decode_content=False)) < 50_000
+    plain = requests.get(
+        owned.url + "/schema", headers={**html, "Accept-Encoding": "identity"}, timeout=30
+    )
+    again = requests.get(owned.url + "/schema", headers=html, timeout=30)
+    assert "Content-Encoding" not in plain.headers and plain.text == again.text
+
+
 def test_the_language_is_the_browser_s_until_it_is_switched(owned: RunningBox) -> None:
     visit = Visit(owned.url, "fr-FR,fr;q=0.9,en;q=0.5")
     assert '<html lang="fr">' in visit.get("/").text
@@ -192,10 +229,98 @@ def test_an_owner_who_forgot_the_password_begins_again_with_hands_on_the_box(
     assert again.claim("another long one").url.endswith("/welcome")
 
 
+@pytest.mark.parametrize("trap", ["trap.example.com", "trap.box", "box.", "trap.local.example.com"])
 def test_a_page_elsewhere_that_points_its_name_at_the_box_cannot_claim_it(
-    new_box: NewBox,
+    new_box: NewBox, trap: str
 ) -> None:
     visit = Visit(new_box().url)
-    visit.session.headers["Host"] = "trap.example.com"
+    visit.session.headers["Host"] = trap
     assert "Setup code" in visit.get("/claim").text
     assert visit.claim().status_code == 400
+
+
+@pytest.mark.parametrize(
+    "name", ["zimbox.local", "zimbox", "zimbox.fritz.box:8080", "[fe80::1]:80"]
+)
+def test_a_name_of_the_lan_needs_no_code(new_box: NewBox, name: str) -> None:
+    page = requests.get(new_box().url + "/claim", headers={"Host": name}, timeout=30)
+    assert "d’installation" not in page.text and 'name="password"' in page.text
+
+
+def test_a_form_survives_a_restart_of_the_box(new_box: NewBox) -> None:
+    box = new_box()
+    visit = Visit(box.url)
+    visit.claim()
+    typed = {"form_token": visit.token("/settings/keys"), "name": "Atelier"}
+    box.stop()
+    box.start()
+    answer = visit.session.post(box.url + "/settings/clients", data=typed, timeout=30)
+    assert answer.status_code == 200 and "Atelier" in answer.text
+
+
+def test_what_no_page_has_made_is_refused_on_a_page_and_is_no_error_of_the_box(
+    owned: RunningBox, owner: Visit
+) -> None:
+    token = owner.token("/send")
+    huge = "9" * 30
+    by_form = {"X-Form-Token": token, "Content-Type": "multipart/form-data; boundary=x"}
+    bad = b'--x\r\nContent-Disposition: form-data; name="to"\r\n\r\n\xff\r\n--x--'
+    answers = [
+        (403, owner.session.post(owned.url + "/send", data={"form_token": "é"}, timeout=30)),
+        (403, requests.post(owned.url + "/login", headers={"X-Form-Token": b"\xe9"}, timeout=30)),
+        (400, owner.session.post(owned.url + "/send", data=bad, headers=by_form, timeout=30)),
+        (413, owner.post("/send", {"to": "+33612345678", "text": "a" * 300_000}, page="/send")),
+        (404, owner.get(f"/settings/webhooks/{huge}/log")),
+        (404, owner.post(f"/settings/keys/{huge}/revoke", {}, page="/settings/keys")),
+        (404, owner.get("/settings/webhooks/-4/log")),
+        (200, owner.get("/messages?start=0001-01-01&end=9999-12-31&q=a%00bc")),
+        (200, owner.get("/inbox?q=a%00bc&to=%00")),
+    ]
+    for status, answer in answers:
+        assert answer.status_code == status, answer.url
+        assert answer.headers["Content-Type"].startswith("text/html"), answer.url
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_after_a_form_of_a_session_that_ended_the_login_leads_to_a_page(owned: RunningBox) -> None:
+    answer = requests.post(owned.url + "/settings/update", allow_redirects=False, timeout=30)
+    assert answer.headers["Location"] == "/login", "an update's form is no page to come back to"
+    answer = requests.get(owned.url + "/settings/upkeep", allow_redirects=False, timeout=30)
+    assert answer.headers["Location"] == "/login?next=/settings/upkeep"
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/settings/nowhere", "/static", "/v10", "/index.php"])
+def test_a_browser_that_goes_nowhere_gets_a_page(owned: RunningBox, path: str) -> None:
+    for language, words in (("fr", "Cette page n’existe pas."), ("en", "There is no such page.")):
+        headers = {"Accept": BROWSER, "Accept-Language": language}
+        answer = requests.get(owned.url + path, headers=headers, timeout=30)
+        assert answer.status_code == 404 and words in answer.text
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/v1/nowhere", BROWSER),
+        ("/v1", BROWSER),
+        ("/nowhere", "*/*"),
+        ("/nowhere", "application/json"),
+        ("/nowhere", "application/json, text/html;q=0.5"),
+        ("/nowhere", "text/html;q=0"),
+        ("/nowhere", ""),
+    ],
+)
+def test_everybody_else_gets_the_envelope(owned: RunningBox, path: str, accept: str) -> None:
+    answer = requests.get(owned.url + path, headers={"Accept": accept}, timeout=30)
+    assert code(answer, 404) == "NOT_FOUND"
+    answer = requests.post(owned.url + "/nowhere", headers={"Accept": BROWSER}, timeout=30)
+    assert code(answer, 404) == "NOT_FOUND"
+
+
+def test_an_address_that_only_takes_forms_is_no_page(owned: RunningBox) -> None:
+    answer = requests.get(owned.url + "/logout", headers={"Accept": BROWSER}, timeout=30)
+    assert answer.status_code == 405 and "n’existe pas" in answer.text

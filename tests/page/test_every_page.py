@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.box.running import Client, RunningBox
 from tests.page.conftest import Open
+from tests.page.owner import PASSWORD
 
 pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
@@ -13,7 +15,8 @@ OPEN_PAGES = ("/", "/login")
 OWNED_PAGES = (
     *("/", "/welcome", "/messages", "/messages?mode=test", "/send", "/inbox", "/settings"),
     *("/settings/keys", "/settings/webhooks", "/settings/webhooks/2/log", "/settings/sim"),
-    *("/settings/blocked", "/settings/box", "/messages/msg_0000000000000000"),
+    *("/settings/blocked", "/settings/box", "/settings/upkeep"),
+    *("/messages/msg_0000000000000000", "/nowhere"),
 )
 
 
@@ -43,8 +46,8 @@ def test_every_page_is_sound(
             assert looker.find("html").get_attribute("lang") == language
             assert len(looker.all("h1")) == 1, page
         assert looker.strangers() == []
-        refused = [line for line in looker.console if "msg_0000000000000000" not in line]
-        assert refused == []
+        missing = ("msg_0000000000000000", "/nowhere")  # a browser's console tells of a 404
+        assert [line for line in looker.console if not any(m in line for m in missing)] == []
 
 
 def test_the_page_can_be_used_with_the_keyboard_alone(owned: RunningBox, log_in: Open) -> None:
@@ -62,3 +65,38 @@ def test_the_page_can_be_used_with_the_keyboard_alone(owned: RunningBox, log_in:
         assert told[1] != "none" and told[2] > 0, told
     assert seen[0] == "Skip to content"
     assert any("Clients and keys" in text for text in seen)
+
+
+def test_without_a_mouse_one_logs_in_and_sends(owned: RunningBox, open_browser: Open) -> None:
+    """Tab, type, Enter: nothing else."""
+    person = open_browser(owned.url, language="en")
+    person.go("/login")
+    person.type(PASSWORD + Keys.ENTER)  # the field has the focus already
+    person.wait_until(lambda: person.path == "/", "logged in")
+    person.go("/send")
+    person.tab_to("to")
+    person.type("+33612340001")
+    person.tab_to("text")
+    person.type("without a mouse")
+    while person.focused != "Send":
+        person.tab()
+    person.type(Keys.ENTER)
+    person.wait_for_badge("Delivered")
+
+
+def test_without_javascript_everything_can_be_read_and_forms_work(
+    owned: RunningBox, client: Client, log_in: Open
+) -> None:
+    sent = client.send("+33612340002", "read without a script")
+    client.until(sent, "delivered")
+    person = log_in(owned.url, language="en", size="phone", scripts=False)
+    for path in (*OWNED_PAGES, f"/messages/{sent}"):
+        person.go(path)
+        assert person.all("main h1"), path
+    person.go("/")
+    assert "read without a script" in person.find("main").text
+    assert "does not update by itself" in person.find("main").text
+    person.go("/settings/blocked")
+    person.fill("number", "+33612340003")
+    person.click("main form button")
+    assert "+33612340003" in person.find("main").text

@@ -82,6 +82,14 @@ def test_pages_that_were_closed_take_no_place(owned: RunningBox) -> None:
             assert listener.opened.wait(10)
 
 
+def test_strangers_cannot_take_the_owner_s_place(owned: RunningBox, owner: Visit) -> None:
+    with ExitStack() as stack:
+        for _ in range(STREAMS_MOST):
+            stack.enter_context(Listener(owned.url))
+        mine = stack.enter_context(Listener(owned.url, owner.session))
+        assert mine.opened.wait(10), "the page of the owner stays live"
+
+
 def test_a_stream_of_the_owner_ends_with_the_session(owned: RunningBox) -> None:
     visit = Visit(owned.url)
     visit.login()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.box.running import Client, RunningBox, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
+
+NewBox = Callable[..., RunningBox]
 
 pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
@@ -62,10 +67,14 @@ def test_a_formula_is_quoted_in_the_csv_and_every_other_text_is_whole(
 ) -> None:
     answer = owner.get("/messages/export")
     assert "attachment" in answer.headers["Content-Disposition"]
-    rows = {row["message_id"]: row for row in csv.DictReader(io.StringIO(answer.text))}
-    for text, message_id in hostile.items():
-        quoted = "'" + text if text == FORMULA else text
-        assert rows[message_id]["message"] == quoted
+    for language, comma in (("en", ","), ("fr-FR,fr", ";")):
+        answer = owner.get("/messages/export", headers={"Accept-Language": language})
+        assert answer.content.startswith(codecs.BOM_UTF8), "a spreadsheet takes it for UTF-8"
+        told = io.StringIO(answer.content.decode("utf-8-sig"), newline="")
+        rows = {row["message_id"]: row for row in csv.DictReader(told, delimiter=comma)}
+        for text, message_id in hostile.items():
+            quoted = "'" + text if text == FORMULA else text
+            assert rows[message_id]["message"] == quoted
 
 
 def test_messages_are_found_by_text_number_status_and_day(
@@ -109,7 +118,7 @@ def test_a_message_can_be_watched_and_its_story_read(
     person.fill("text", "Prix : 10 €, ça va ?")
     person.wait_for("UCS-2")
     person.wait_for("These characters shorten each SMS to 70 signs: ç")
-    person.find("main form button.primary").click()
+    person.click("main form button.primary")
     person.wait_for_badge("Sent")
     person.wait_for("TP-ST 0")  # the report came while the page was open
     person.wait_for_badge("Delivered")
@@ -146,12 +155,63 @@ def test_an_answer_is_a_tap_away(owned: RunningBox, client: Client, log_in: Open
         return "Oui, à demain" in person.text
 
     eventually(came, "the answer is in the inbox")
+    for typed in ("+33 6 77 78 88 04", "33677788804", "  +33.677.788.804"):
+        person.go(f"/inbox?{urlencode({'to': typed})}")
+        assert "Oui, à demain" in person.text, typed
     person.press("Répondre")
     assert person.find('[name="to"]').get_attribute("value") == sender
     person.fill("text", "Parfait.")
-    person.find("main form button.primary").click()
+    person.click("main form button.primary")
     person.wait_for_badge("Remis")
     assert any(sms["recipient"] == sender for sms in owned.received())
+
+
+MEASURED = (
+    *("a" * 160, "a" * 161, "€" * 80, "€" * 80 + "a", "a" * 152 + "€" * 8, "a" * 152 + "€" * 80),
+    *(
+        "ç" * 70,
+        "ç" * 71,
+        "😀" * 35,
+        "😀" * 36,
+        "a" * 66 + "😀" * 3,
+        "😀" * 1600,
+        "^{}[]~|\\\n",
+        "ğ",
+    ),
+)
+
+
+@pytest.mark.parametrize("shifts", ["", "1"])
+def test_what_the_composer_counts_is_what_goes_out(new_box: NewBox, shifts: str) -> None:
+    settings = {"sending_national_shifts": shifts} if shifts else {}
+    box = new_box(**settings)
+    ready(box)
+    visit = Visit(box.url)
+    visit.claim()
+    program = box.client()
+    for text in (*MEASURED, "ğ" * 100):
+        told = visit.post("/send/measure", {"text": text}, page="/send").text
+        answer = program.post("/sms/send", {"to": "+33612345678", "message": text}).json()
+        counted = re.search(r"<b>([\d,]+)</b> / 1,600 .*<b>(\d+)</b> SMS · ([\w-]+)", told)
+        assert counted, told
+        characters, parts, alphabet = counted.groups()
+        assert characters == f"{len(text):,}"
+        assert (int(parts), alphabet) == (answer["parts"], answer["encoding"]), text[:20]
+        assert ("70 signs" in told) == (answer["encoding"] == "UCS-2"), text[:20]
+
+
+def test_a_form_that_is_sent_twice_is_one_message(owned: RunningBox, owner: Visit) -> None:
+    page = owner.get("/send").text
+    (form,) = re.findall(r'name="form" value="([^"]+)"', page)
+    fields = {"to": "+33677788806", "text": "deux fois", "form": form}
+    first, second = (owner.post("/send", fields, page="/send").url for _ in range(2))
+    assert first == second and "/messages/msg_" in first
+    other = owner.post("/send", {**fields, "text": "autre chose"}, page="/send").url
+    assert "/messages/msg_" in other and other != first
+    eventually(
+        lambda: len([sms for sms in owned.received() if sms["recipient"] == "+33677788806"]) == 2,
+        "both texts came, each once",
+    )
 
 
 def test_a_number_that_is_none_keeps_the_text_that_was_typed(owner: Visit) -> None:
@@ -180,3 +240,12 @@ def test_what_nobody_knows_is_told_as_such_until_a_report_settles_it(
     client.until(doubtful, "delivered")
     person.go(f"/messages/{doubtful}")
     person.wait_for_badge("Delivered")
+
+
+@pytest.mark.parametrize("fields", [{"priority": ""}, {"client": "9" * 5000}, {"client": "9" * 20}])
+def test_a_form_that_no_page_has_made_is_no_error_of_the_box(
+    owner: Visit, fields: dict[str, str]
+) -> None:
+    answer = owner.post("/send", {"to": "+33612345678", "text": "Bonjour", **fields}, page="/send")
+    assert answer.status_code == 200
+    assert owner.get(f"/messages?client={'9' * 20}").status_code == 200

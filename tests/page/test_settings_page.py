@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import requests
@@ -23,7 +25,7 @@ def test_a_key_is_made_narrowed_and_revoked(owned: RunningBox, log_in: Open) -> 
     person.go("/settings/keys")
     person.find("#key-name").send_keys("caisse <b>1</b>")
     person.press("Narrow it")
-    person.fill("prefixes", "+41")
+    person.find("#prefixes-new").send_keys("+41")
     person.press("Make the key")
     person.wait_for("it is shown this once")
     key = person.find(".secret").text
@@ -39,10 +41,76 @@ def test_a_key_is_made_narrowed_and_revoked(owned: RunningBox, log_in: Open) -> 
     assert key not in person.driver.page_source
     assert "caisse <b>1</b>" in person.text
     rows = [row for row in person.all(".keys li") if key[-4:] in row.text]
-    rows[0].find_element("css selector", "summary").click()
-    rows[0].find_element("css selector", "button.danger").click()
+    assert "+41" in rows[0].text
+    person.click(rows[0].find_element("css selector", "details:last-child summary"))
+    person.click(rows[0].find_element("css selector", "button.danger"))
     person.wait_until(lambda: key[-4:] not in person.text, "the key is gone")
     assert code(send("+41791234567"), 401) == "INVALID_API_KEY"
+
+
+def test_a_key_that_exists_is_narrowed_and_widened(owned: RunningBox, owner: Visit) -> None:
+    program = owned.client()
+    number = int(re.findall(r"/settings/keys/(\d+)/narrow", owner.get("/settings/keys").text)[-1])
+    path, page = f"/settings/keys/{number}/narrow", "/settings/keys"
+
+    def send() -> requests.Response:
+        return program.post("/sms/send", {"to": "+33612345678", "message": "Bonjour"})
+
+    assert send().status_code == 202
+    shown = owner.post(path, {"prefixes": "+41 +32", "daily_cap": "1 000"}, page=page).text
+    assert "Saved." in shown and 'value="+41 +32"' in shown and 'value="1000"' in shown
+    assert code(send(), 403) == "KEY_NOT_ALLOWED"
+    for wrong, why in (({"prefixes": "41"}, "begin with +"), ({"daily_cap": "ten"}, "in digits")):
+        answer = owner.post(path, wrong, page=page)
+        assert answer.status_code == 400 and why in answer.text
+    assert code(send(), 403) == "KEY_NOT_ALLOWED", "what is wrong changes nothing"
+    owner.post(path, {"no_send": "on"}, page=page)
+    assert code(send(), 403) == "KEY_NOT_ALLOWED"
+    owner.post(path, {}, page=page)
+    assert send().status_code == 202
+    owner.post(f"/settings/keys/{number}/revoke", {}, page=page)
+    assert owner.post(path, {}, page=page).status_code == 400, "a revoked one is no key"
+
+
+def test_a_cap_that_is_no_number_makes_no_key_without_one(owner: Visit) -> None:
+    fields = {"name": "sans plafond", "daily_cap": "mille"}
+    answer = owner.post("/settings/keys", fields, page="/settings/keys")
+    assert answer.status_code == 400 and "The limit is written in digits." in answer.text
+    assert "sans plafond" not in owner.get("/settings/keys").text
+
+
+def test_a_limit_that_is_no_number_does_not_take_the_limit_away(owner: Visit) -> None:
+    path, page = "/settings/sim/1/limits", "/settings/sim"
+    shown = owner.post(path, {"per_month": "20\u202f000"}, page=page).text
+    assert 'name="per_month" inputmode="numeric" maxlength="7" value="20000"' in shown
+    for wrong in ("beaucoup", "-1", "1.5", "9" * 12):
+        answer = owner.post(path, {"per_month": wrong}, page=page).text
+        assert "A limit is written in digits" in answer and 'value="20000"' in answer
+    assert 'value="20000"' not in owner.post(path, {"per_month": ""}, page=page).text
+
+
+def test_a_disabled_client_is_shown_as_such_and_sends_nothing_by_hand(
+    owned: RunningBox, owner: Visit
+) -> None:
+    client = owned.zimbox("client", "create", "--name", "En pause")["client_id"]
+    number = client.removeprefix("client_")
+    assert ">En pause</option>" in owner.get("/send").text
+    owned.command("client", "disable", client)
+    assert ">En pause</option>" not in owner.get("/send").text
+    assert '<span class="tag">disabled</span>' in owner.get("/settings/keys").text
+    fields = {"to": "+33612345678", "text": "non", "client": number}
+    answer = owner.post("/send", fields, page="/send")
+    assert answer.status_code == 400 and "This client is disabled" in answer.text
+    hook = {"url": "https://example.com/", "events": "sms.sent", "client": "999"}
+    shown = owner.post("/settings/webhooks", hook, page="/settings/webhooks").text
+    assert "no longer there" in shown
+
+
+def test_a_webhook_that_is_told_of_nothing_is_not_made(owner: Visit) -> None:
+    fields = {"url": "https://example.com/nothing"}
+    answer = owner.post("/settings/webhooks", fields, page="/settings/webhooks")
+    assert "at least one must be chosen" in answer.text
+    assert "example.com/nothing" not in owner.get("/settings/webhooks").text
 
 
 def test_limits_hold_at_once_and_after_a_restart(new_box: NewBox) -> None:
@@ -66,6 +134,30 @@ def test_limits_hold_at_once_and_after_a_restart(new_box: NewBox) -> None:
     assert 'name="per_day" inputmode="numeric" maxlength="7" value="1"' in shown
     assert 'name="billing_day" type="number" min="1" max="28" value="5"' in shown
     assert "1 / 1 per day" in visit.get("/").text
+
+
+def test_a_modem_that_is_gone_for_good_is_removed(tmp_path: Path) -> None:
+    both = RunningBox(tmp_path, modems=("sim", "sim")).start()
+    program = both.client()
+    eventually(lambda: len(program.get("/devices").json()["devices"]) == 2, "two modems")
+    both.stop()
+    box = RunningBox(tmp_path, modems=("sim",)).start()
+    try:
+        ready(box)
+        (there,) = requests.get(f"{box.url}/health", timeout=30).json()["devices"]
+        (gone,) = {1, 2} - {int(there["device_id"].removeprefix("device_"))}
+        visit = Visit(box.url)
+        visit.claim()
+        shown = visit.get("/settings/sim").text
+        assert "Modems no longer here" in shown and f"device_{gone}" in shown
+        where = "/settings/sim/former/{}/remove"
+        visit.post(where.format(3 - gone), {}, page="/settings/sim")
+        visit.post(where.format(gone), {}, page="/settings/sim")
+        assert "Modems no longer here" not in visit.get("/settings/sim").text
+        program.url = box.url
+        assert program.get("/devices").json()["devices"][0]["device_id"] == there["device_id"]
+    finally:
+        box.stop()
 
 
 @pytest.mark.parametrize("wrong", ["21:30", "25:00-07:00", "a-b", "07:00-07:00"])
@@ -98,6 +190,31 @@ def test_the_operator_is_asked_and_answers(owned: RunningBox, owner: Visit) -> N
     )
 
 
+def test_the_balance_is_asked_for_as_set_on_the_page_also_after_a_restart(new_box: NewBox) -> None:
+    box = new_box()
+    ready(box)
+    visit = Visit(box.url)
+    visit.claim()
+    box.simulate(do="ussd", code="[*]123#", text="Il vous reste 0,85 EUR.")
+    wrong = visit.post(
+        "/settings/sim/1/balance", {"code": "solde", "low": "2"}, page="/settings/sim"
+    )
+    assert "looks like *100#" in wrong.text
+    for fields in ({"code": "*123#", "low": "deux"}, {"code": "*123#", "low": "2,50"}):
+        answer = visit.post("/settings/sim/1/balance", fields, page="/settings/sim")
+        assert ("An amount is written" in answer.text) == (fields["low"] == "deux")
+    assert "nearly used up" not in visit.get("/").text
+    visit.post("/settings/sim/1/ask", {"code": "*123#"}, page="/settings/sim")
+    shown = visit.get("/").text
+    assert "Il vous reste 0,85 EUR." in shown and "nearly used up" in shown
+    assert "Il vous reste" not in requests.get(box.url, timeout=30).text, "the owner's alone"
+    box.stop()
+    box.start()
+    visit = Visit(box.url)
+    visit.login()
+    assert 'name="code" maxlength="40" value="*123#"' in visit.get("/settings/sim").text
+
+
 def test_times_are_told_in_the_time_zone_that_was_chosen(new_box: NewBox) -> None:
     box = new_box()
     visit = Visit(box.url)
@@ -114,7 +231,7 @@ def test_times_are_told_in_the_time_zone_that_was_chosen(new_box: NewBox) -> Non
 
 
 def test_a_backup_is_downloaded_and_is_one(owner: Visit) -> None:
-    answer = owner.post("/settings/box/backup", {}, page="/settings/box")
+    answer = owner.post("/settings/backup", {}, page="/settings/upkeep")
     assert answer.headers["Content-Type"] == "application/gzip"
     assert answer.content[:2] == b"\x1f\x8b" and len(answer.content) > 1000
 
@@ -158,13 +275,13 @@ def receiver() -> Iterator[str]:
 def test_a_webhook_is_made_tried_read_up_and_told_again(
     owned: RunningBox, log_in: Open, receiver: str
 ) -> None:
-    person = log_in(owned.url, language="en")
+    person = log_in(owned.url, language="en", size="phone")
     person.go("/settings/webhooks")
     person.fill("url", "http://169.254.169.254/latest")
-    person.find("main form button.primary").click()
+    person.click("main form button.primary")
     person.wait_for("webhook URL is invalid or not allowed")
     person.fill("url", receiver)
-    person.find("main form button.primary").click()
+    person.click("main form button.primary")
     person.wait_for("it is shown this once")
     assert person.find(".secret").text.startswith("whsec_")
     person.press("Test")
@@ -178,6 +295,7 @@ def test_a_webhook_is_made_tried_read_up_and_told_again(
         return "sms.delivered" in person.text
 
     eventually(logged, "the call is in the log")
+    assert not person.wider_than_the_screen(), "the table scrolls, not the page"
     person.press("Send again")
     person.wait_for("The notification goes out again.")
     person.go("/settings/webhooks")

@@ -20,6 +20,26 @@ def test_the_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / certificate.PRIVATE_KEY).stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("name", [certificate.CERTIFICATE, certificate.PRIVATE_KEY])
+@pytest.mark.parametrize("left", ["", "-----BEGIN"])
+def test_a_certificate_that_a_power_cut_left_half_is_made_anew(
+    tmp_path: Path, name: str, left: str
+) -> None:
+    certificate.context(tmp_path, "", "")
+    (tmp_path / name).write_text(left)
+    certificate.context(tmp_path, "", "")
+
+
+def test_a_key_that_is_not_the_certificates_is_made_anew_with_it(tmp_path: Path) -> None:
+    certificate.context(tmp_path, "", "")
+    older = (tmp_path / certificate.PRIVATE_KEY).read_bytes()
+    (tmp_path / certificate.PRIVATE_KEY).unlink()
+    certificate.context(tmp_path, "", "")
+    (tmp_path / certificate.PRIVATE_KEY).write_bytes(older)
+    certificate.context(tmp_path, "", "")
+    assert (tmp_path / certificate.PRIVATE_KEY).read_bytes() != older
+
+
 def test_a_certificate_of_ones_own_that_is_none_is_said(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")

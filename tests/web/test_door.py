@@ -23,6 +23,15 @@ async def test_unknown_fields_of_bulk_entries_are_named_once(api: httpx.AsyncCli
     assert answer.json()["warnings"] == ["x", "messages[].sender"]
 
 
+async def test_a_text_for_recipients_means_nothing_beside_messages(api: httpx.AsyncClient) -> None:
+    body = {"messages": [BODY], "message": "to all?"}
+    for path in ("send-bulk", "send-bulk-personalized"):
+        answer = await api.post(f"/v1/sms/{path}", json=body)
+        assert (answer.status_code, answer.json()["warnings"]) == (202, ["message"])
+    answer = await api.post("/v1/sms/send-bulk", json={**body, "message": None})
+    assert "warnings" not in answer.json()
+
+
 async def test_a_million_unknown_fields_do_not_come_back(api: httpx.AsyncClient) -> None:
     answer = await api.post(SEND, json={**BODY, **{f"{n:0100d}": n for n in range(1000)}})
     warnings = answer.json()["warnings"]

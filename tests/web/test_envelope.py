@@ -5,7 +5,7 @@ import pytest
 
 from appliance.interface import Allowance
 from tests.web.shelf import Shelf
-from web.envelope import preferred
+from web.envelope import preferred, wants_page
 
 SEND = "/v1/sms/send"
 
@@ -62,7 +62,7 @@ async def test_a_wrong_method_is_told_the_right_ones(api: httpx.AsyncClient) -> 
     "body",
     [
         *(b"{", b"nonsense", b"NaN", b'{"to": NaN}', b'{"to": Infinity}', b"\xff\xfe{\x00}\x00"),
-        *(b'{"to": "\xff"}', b'{"to": "\\ud800"}', b'{"to": "x\x00"}', b"{} {}", b"\xef\xbb\xbf{}"),
+        *(b'{"to": "\xff"}', b'{"to": "\\ud800"}', b'{"to": "x\x00"}', b"{} {}"),
         *(b"[" * 100_000, b'{"a":' * 50_000, b'{"n": 1e400}', b'{"n": ' + b"9" * 9000 + b"}"),
         *(b"[]", b'"text"', b"5", b"null", b"true"),
     ],
@@ -207,3 +207,20 @@ async def test_too_many_requests_are_told_when_to_come_back(
     answer = await api.get("/v1/auth/test")
     assert (answer.status_code, error_of(answer)["code"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert answer.headers["Retry-After"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("text/html", True),
+        ("application/json, text/html", True),
+        ("application/json, text/html;q=0.9", False),
+        ("text/html;q=0", False),
+        ("*/*", False),
+        ("", False),
+        ("image/avif,image/webp,*/*", False),
+    ],
+)
+def test_only_a_browser_going_somewhere_wants_a_page(accept: str, page: bool) -> None:
+    assert wants_page(accept) is page

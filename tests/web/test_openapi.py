@@ -28,7 +28,7 @@ OPERATIONS = [
 CONTRACT = {
     "POST /v1/sms/send": "INVALID_PHONE_NUMBER MESSAGE_TOO_LONG INVALID_PRIORITY BLOCKED_NUMBER "
     "INVALID_SCHEDULED_DATE IDEMPOTENCY_CONFLICT DEVICE_OFFLINE NO_DEVICE_AVAILABLE QUEUE_FULL "
-    "QUOTA_EXCEEDED STORAGE_FULL INVALID_WEBHOOK_URL",
+    "QUOTA_EXCEEDED INVALID_WEBHOOK_URL",
     "POST /v1/sms/send-bulk": "TOO_MANY_RECIPIENTS",
     "POST /v1/sms/send-bulk-personalized": "TOO_MANY_RECIPIENTS",
     "POST /v1/sms/{message_id}/resend": "CANNOT_RESEND_MESSAGE MESSAGE_NOT_FOUND",
@@ -56,8 +56,9 @@ CONTRACT = {
 }
 KEYED = {
     *("MISSING_AUTH_HEADERS", "INVALID_API_KEY", "INVALID_CLIENT_ID", "INVALID_DEVICE_ID"),
-    *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR", "INVALID_REQUEST"),
+    *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR"),
 }
+WRITES = {"STORAGE_FULL", "PAYLOAD_TOO_LARGE"}
 
 
 def codes(operation: dict[str, Any]) -> dict[str, int]:
@@ -97,6 +98,19 @@ def test_each_operation_tells_the_errors_of_the_contract(
         assert operation["security"] == [{"ApiKey": [], "ClientId": []}]
 
 
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_no_operation_tells_an_error_that_it_cannot_answer(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
+    told = codes(operation)
+    assert told.keys() & WRITES == (set() if method == "get" else WRITES)
+    assert ("UNSUPPORTED_MEDIA_TYPE" in told) == ("requestBody" in operation)
+    asked = "requestBody" in operation or any(p["in"] == "query" for p in operation["parameters"])
+    assert ("INVALID_REQUEST" in told) == asked
+    takes_url = path.startswith("/v1/sms/send") or path.endswith("/configure")
+    assert ("INVALID_WEBHOOK_URL" in told) == takes_url
+
+
 def test_every_code_of_the_api_is_told_somewhere() -> None:
     told = {code for _, _, operation in OPERATIONS for code in codes(operation)}
     assert told == KINDS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
@@ -109,7 +123,6 @@ def test_each_operation_is_complete(path: str, method: str, operation: dict[str,
     assert named == set(re.findall(r"{(\w+)}", path))
     successes = [status for status in operation["responses"] if status < "300"]
     assert len(successes) == 1
-    assert ("requestBody" in operation) == ("PAYLOAD_TOO_LARGE" in codes(operation))
 
 
 def test_operation_ids_are_unique() -> None:
@@ -220,6 +233,23 @@ async def test_the_reference_shows_every_operation_and_code(api: httpx.AsyncClie
         for code in codes(operation):
             assert code in text
     assert len(text.encode()) < 400_000
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+        ("TEXT/HTML", "text/html"),
+        ("application/json, text/html;q=0.1", "application/json"),
+        ("text/html;q=0", "application/json"),
+    ],
+)
+async def test_what_is_liked_better_is_given(
+    api: httpx.AsyncClient, accept: str, kind: str
+) -> None:
+    answer = await api.get("/schema", headers={"Accept": accept})
+    assert answer.headers["Content-Type"].partition(";")[0] == kind
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 async def test_a_program_gets_the_document_where_a_browser_gets_the_page(

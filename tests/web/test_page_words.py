@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from appliance.backup import Fault
+from appliance.bundle import Refused
 from appliance.config import Limits
 from appliance.overview import (
     DayView,
@@ -17,15 +20,16 @@ from appliance.overview import (
     local_midnight,
 )
 from appliance.pacing import Usage
-from appliance.refusals import Language
+from appliance.refusals import Language, Words
 from appliance.store.overview import Figures
 from appliance.store.tally import HOUR_MS
+from appliance.update import Result
 from web.page.chart import HEIGHT, ceiling, draw
 from web.page.live import event
 from web.page.messages import number_sought
-from web.page.sim import quiet_hours
+from web.page.sim import amount_of, quiet_hours
 from web.page.status import local
-from web.page.words import Tongue, characters
+from web.page.words import BACKUP_FAULTS, Tongue, characters, standing
 
 PARIS = ZoneInfo("Europe/Paris")
 NOON = 1_768_474_800_000  # 2026-01-15T12:00:00+01:00
@@ -213,3 +217,65 @@ def test_a_way_back_leads_nowhere_else(path: str, safe: str) -> None:
 def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
     told = event("latest", "<p>a\r\n\nevent: bad\ndata: x</p>").decode()
     assert told == "event: latest\ndata: <p>a\ndata: event: bad\ndata: data: x</p>\n\n"
+
+
+# --- updates and restores ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_every_outcome_of_an_update_has_words_of_its_own(language: Language) -> None:
+    codes = [*get_args(Refused), "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", "NO_KEY"]
+    told = {tongue(language).outcome(code, "kept") for code in codes}
+    assert len(told) == len(codes)
+    unknown = tongue(language).outcome("SOMETHING_ELSE", "kept")
+    assert unknown and unknown not in told
+    restored = tongue(language).outcome("ROLLED_BACK", "restored")
+    assert restored.startswith(tongue(language).outcome("ROLLED_BACK", "kept"))
+
+
+def test_every_fault_of_a_backup_has_words() -> None:
+    assert set(BACKUP_FAULTS) == set(get_args(Fault))
+
+
+@pytest.mark.parametrize(
+    ("running", "step", "code"),
+    [("2", "", "UPDATED"), ("1", "", "NOT_STARTED"), ("1", "watching", "RESTARTING")],
+)
+def test_a_new_root_is_judged_by_what_runs_after_the_restart(
+    running: str, step: str, code: str
+) -> None:
+    assert standing(Result(True, "RESTARTING", "", "2"), running, step) == code
+
+
+def test_what_the_modem_says_is_told_in_the_visitor_s_language() -> None:
+    assert tongue("fr").why("the SIM did not take the PIN: +CME ERROR: 16").startswith("vérifiez")
+    assert tongue("fr").why("+CME ERROR: 100") == "+CME ERROR: 100"
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("", 0.0),
+        ("2", 2.0),
+        ("2,50", 2.5),
+        (" 2.5 ", 2.5),
+        ("-1", None),
+        ("2 €", None),
+        ("nan", None),
+    ],
+)
+def test_an_amount_is_read_as_people_write_it(text: str, amount: float | None) -> None:
+    assert amount_of(text) == amount
+
+
+def test_an_amount_is_written_as_people_write_it() -> None:
+    assert (tongue("fr").amount(2.5), tongue("en").amount(2.0)) == ("2,50", "2")
+
+
+def test_the_first_line_says_first_what_is_wrong_and_no_line_begins_with_a_colon() -> None:
+    words = Words("Pas de réseau : cherchez ; ça va ?", "No network: look in Settings › SIM.")
+    assert tongue("fr").verdict(words) == ("Pas de réseau\u00a0:", " cherchez\u202f; ça va\u202f?")
+    assert tongue("en").verdict(words) == ("No network:", " look in Settings\u00a0› SIM.")
+    words = Words("Refus (le crédit : zéro) : appelez.", "Refused (credit) : call.")
+    assert tongue("fr").verdict(words)[0] == "Refus"
+    assert tongue("en").verdict(Words("", "All is well.")) == ("All is well.", "")

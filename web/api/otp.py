@@ -44,7 +44,7 @@ class VerifyAnswer(Answer, frozen=True, kw_only=True):
         errors=(
             *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "INVALID_WEBHOOK_URL", "OTP_RATE_LIMIT"),
             *("IDEMPOTENCY_CONFLICT", "BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED"),
-            *("DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE", "STORAGE_FULL"),
+            *("DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE"),
         ),
         headers=(IDEMPOTENCY_KEY,),
         example={"to": "+33612345678", "length": 6, "expiry": 300},

@@ -118,7 +118,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
     summary="Block a number",
     tags=["Receiving"],
     opt=told(
-        errors=("INVALID_PHONE_NUMBER", "STORAGE_FULL"),
+        errors=("INVALID_PHONE_NUMBER",),
         example={"number": "+33612345678", "reason": "opt-out"},
     ),
 )

@@ -89,7 +89,7 @@ class ReplayedAnswer(Answer, frozen=True, kw_only=True):
     summary="Configure a webhook",
     tags=["Webhooks"],
     opt=told(
-        errors=("INVALID_WEBHOOK_URL", "STORAGE_FULL"),
+        errors=("INVALID_WEBHOOK_URL",),
         example={"url": "https://example.com/sms", "events": ["sms.delivered", "sms.failed"]},
     ),
 )
@@ -139,7 +139,7 @@ async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None
     status_code=200,
     summary="Test a webhook",
     tags=["Webhooks"],
-    opt=told(errors=("WEBHOOK_NOT_FOUND", "INVALID_WEBHOOK_URL"), path=(WEBHOOK_ID,)),
+    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def test(
     webhook_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
@@ -196,7 +196,7 @@ def _log(entry: interface.WebhookLog) -> WebhookLog:
     status_code=202,
     summary="Tell an event again",
     tags=["Webhooks"],
-    opt=told(errors=("WEBHOOK_NOT_FOUND", "STORAGE_FULL"), path=(LOG_ID,)),
+    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(LOG_ID,)),
 )
 async def replay(log_id: FromPath[str], caller: Asker, gateway: Box) -> ReplayedAnswer:
     """The same event with the same `event_id`, to the same receiver."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
@@ -45,7 +46,7 @@ def address(name: str) -> str:
 
 
 @get("/static/{name:str}")
-async def static(request: Request, name: str) -> Response[bytes]:  # type: ignore[type-arg]
+async def static(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     """One of the page's own files. NOT_FOUND."""
     asset = ASSETS.get(name)
     if asset is None:

@@ -10,6 +10,7 @@ from time import monotonic
 from appliance.overview import Overview
 from appliance.owner import Owner
 from appliance.refusals import Language, Refusal
+from appliance.supervision import forever
 from web.page.chart import draw
 from web.page.rendering import fragment
 from web.page.visitor import Visitor
@@ -21,6 +22,7 @@ REST_FOR_LOOK = 20
 SAFETY_SECONDS = 10.0  # signal and ages change without a bell
 BREATH_SECONDS = 15.0  # a comment on a silent stream, so that both ends know that it lives
 STREAMS_MOST = 40
+STRANGERS_MOST = 20  # of them: whoever is on the LAN cannot take the owner's place
 
 REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 
@@ -33,6 +35,7 @@ class Live:
         self._bell = asyncio.Event()
         self._turn = asyncio.Event()  # replaced at each look: who waits for it wakes
         self._streams = 0
+        self._strangers = 0
         self._closed = False
         self._looking: asyncio.Task[None] | None = None
         self._seen: Overview | None = None
@@ -77,9 +80,9 @@ class Live:
                     async with asyncio.timeout(SAFETY_SECONDS):
                         await self._bell.wait()
                 self._bell.clear()
+            self._looking = None  # the last one has gone: the next one begins anew
         finally:
             watchers.discard(self._bell)
-            self._looking = None
 
     def regions(self, seen: Overview, visitor: Visitor) -> dict[str, str]:
         """The regions of the status page as they are for visitors of this kind."""
@@ -98,11 +101,13 @@ class Live:
 
     async def stream(self, visitor: Visitor, message_id: str | None) -> AsyncIterator[bytes]:
         """Server-sent events: each region when it changed; the story of one message, if one is named."""
-        if self._streams >= STREAMS_MOST:
+        stranger = int(not visitor.owner)
+        if self._streams >= STREAMS_MOST or (stranger and self._strangers >= STRANGERS_MOST):
             return
         self._streams += 1
+        self._strangers += stranger
         if self._looking is None:
-            self._looking = asyncio.create_task(self._watch(), name="live page")
+            self._looking = asyncio.create_task(forever("live page", self._watch))
         sent: dict[str, str] = {}
         checked = monotonic()
         try:
@@ -124,6 +129,7 @@ class Live:
                         return
         finally:
             self._streams -= 1
+            self._strangers -= stranger
 
     async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
         if message_id is None:

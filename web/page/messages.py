@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import date
 from typing import get_args
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from appliance.owner import Owner
 from appliance.refusals import Refusal
 from web import export as sheet
 from web.page.rendering import HEADERS, fragment, page, sentence
+from web.page.settings import whole
 from web.page.visitor import Host, Seen
 
 PAGE_ROWS = 50
@@ -43,7 +45,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def client_number(self) -> int | None:
-        return int(self.client) if self.client.isascii() and self.client.isdigit() else None
+        return whole(self.client)
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether there is more of a filter than words to search for."""
+        return any((self.status, self.to, self.start, self.end, self.client, self.mode))
 
     def query(self) -> str:
         """The address's query without the page, ready for one more parameter."""
@@ -58,20 +65,20 @@ class Wanted(msgspec.Struct, frozen=True):
 def wanted_of(request: Seen) -> Wanted:
     """The filters of this address. What makes no sense is no filter."""
     given = {
-        name: value.strip()
+        name: value.replace("\0", " ").strip()
         for name, value in request.query_params.items()
         if name in Wanted.__struct_fields__ and name != "page"
     }
-    number = request.query_params.get("page", "1")
-    whole = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 1
-    return Wanted(**given, page=min(max(whole, 1), PAGES_MOST))
+    number = whole(request.query_params.get("page", "")) or 1
+    return Wanted(**given, page=min(number, PAGES_MOST))
 
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if date.min.year < day.year < date.max.year else None
 
 
 def number_sought(text: str) -> str | None:
@@ -126,7 +133,9 @@ async def export(request: Seen, owner: Host) -> Stream:
     wanted = wanted_of(request)
     asked = msgspec.structs.replace(filter_of(wanted, owner), page=1)
     batches = owner.export(asked, test=wanted.test, client=wanted.client_number)
-    return await sheet.stream("csv", batches, request.visitor.language)
+    answer = await sheet.stream("csv", batches, request.visitor.language, by_hand=True)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 @get("/messages/{message_id:str}")
@@ -174,17 +183,38 @@ async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
 async def compose(request: Seen, owner: Host) -> Response[str]:
     """A form for one message; a reply has its number already."""
     to = request.query_params.get("to", "")
+    return await _compose(request, owner, to=to, priority=2 if to else 3)
+
+
+async def _compose(
+    request: Seen,
+    owner: Host,
+    *,
+    to: str,
+    priority: int,
+    text: str = "",
+    client: int | None = None,
+    error: str = "",
+    status: int = 200,
+) -> Response[str]:
     return page(
         request,
         "send.html",
+        status=status,
         to=to,
-        text="",
-        priority=2 if to else 3,
-        measured=owner.measure(""),
-        clients=await owner.clients(),
-        client=None,
-        error="",
+        text=text,
+        priority=priority,
+        measured=owner.measure(text),
+        clients=[row for row in await owner.clients() if row["disabled_at"] is None],
+        client=client,
+        form=new_form(),
+        error=error,
     )
+
+
+def new_form() -> str:
+    """The name of one form: what is sent with it twice is taken once."""
+    return secrets.token_urlsafe(12)
 
 
 @post("/send/measure", status_code=200)
@@ -200,25 +230,22 @@ async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
     """Into the queue, and on to its story."""
     fields = await request.fields()
     to, text = fields.get("to", ""), _typed(fields.get("text", ""))
-    level = fields.get("priority", "3")
-    client = fields.get("client", "")
-    number = int(client) if client.isascii() and client.isdigit() else None
+    priority = whole(fields.get("priority", "")) or 3
+    client = whole(fields.get("client", ""))
     try:
         message_id = await owner.send(
-            to.strip(), text, priority=int(level) if level in "12345" else 3, client=number
+            to.strip(), text, priority=priority, client=client, form=fields.get("form", "")
         )
     except Refusal as refusal:
-        return page(
+        return await _compose(
             request,
-            "send.html",
-            status=refusal.status,
+            owner,
             to=to,
             text=text,
-            priority=int(level) if level in "12345" else 3,
-            measured=owner.measure(text),
-            clients=await owner.clients(),
-            client=number,
+            priority=priority,
+            client=client,
             error=sentence(request, refusal),
+            status=refusal.status,
         )
     return _back(message_id)
 

@@ -12,7 +12,7 @@ from appliance import __version__
 from appliance.refusals import Refusal, Words
 from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
-from web.page.words import characters, phone
+from web.page.words import characters, phone, standing
 
 # Everything from the box, nothing inline: a text that got in as markup would still do nothing.
 CSP = (
@@ -40,6 +40,7 @@ _templates.globals |= {
     "asset": assets.address,
     "phone": phone,
     "characters": characters,
+    "standing": standing,
     "version": __version__,
 }
 
@@ -64,18 +65,12 @@ def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Resp
 
 def sentence(request: Seen, refusal: Refusal) -> str:
     """A refusal for a person."""
-    return refusal.reason.message(request.visitor.language)
+    return request.visitor.tongue.refusal(refusal.reason)
 
 
-def _seen(request: Request[Any, Any, Any]) -> Seen:
-    # Litestar gives its exception handlers the application's kind of request.
-    return Seen(request.scope, request.receive, request.send)
-
-
-def refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[str]:
-    """A refusal nobody has caught on its way."""
-    seen = _seen(request)
-    return page(seen, "error.html", status=refusal.status, sentence=sentence(seen, refusal))
+def refused(request: Seen, refusal: Refusal) -> Response[str]:
+    """What nobody has caught on its way, for a person."""
+    return page(request, "error.html", status=refusal.status, sentence=sentence(request, refusal))
 
 
 def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
@@ -84,6 +79,7 @@ def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
         "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
         "This page was too old: nothing was done. Reload it and try again.",
     )
-    seen = _seen(request)
+    # Litestar gives its exception handlers the application's kind of request.
+    seen = Seen(request.scope, request.receive, request.send)
     told = words.say(seen.visitor.language)
     return page(seen, "error.html", status=403, sentence=told)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Router
+from litestar import Request, Response, Router
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from appliance.owner import Owner
-from appliance.refusals import Refusal
-from web.page import account, assets, messages, receiving, settings, sim, status, welcome
+from web.envelope import meant
+from web.page import account, assets, messages, receiving, settings, sim, status, upkeep, welcome
 from web.page.live import Live
-from web.page.rendering import not_ours, refused
+from web.page.rendering import not_ours, page, refused
 from web.page.visitor import Doorway, NotOurs, Seen
 
+NEAR: list[ControllerRouterHandler] = [status.status, status.stream]
 OPEN: list[ControllerRouterHandler] = [
-    *(status.status, status.stream, status.language),
+    status.language,
     *(account.claim_page, account.claim, account.login_page, account.login),
 ]
 OWNED: list[ControllerRouterHandler] = [
@@ -25,13 +27,16 @@ OWNED: list[ControllerRouterHandler] = [
     *(messages.listed, messages.export, messages.one, messages.resend, messages.cancel),
     *(messages.compose, messages.measure, messages.send),
     receiving.inbox,
-    *(settings.overview, settings.keys, settings.add_key, settings.revoke, settings.add_client),
+    *(settings.overview, settings.keys, settings.add_key, settings.narrow, settings.revoke),
+    settings.add_client,
     *(settings.webhooks, settings.add_webhook, settings.change_webhook, settings.webhook_log),
     *(settings.replay, settings.block_list, settings.block, settings.unblock),
-    *(settings.box, settings.prefer, settings.backup, settings.support),
-    settings.power,
-    *(sim.sim, sim.pin, sim.puk, sim.limits, sim.ask, sim.restart),
+    *(settings.box, settings.prefer, settings.support),
+    *(upkeep.upkeep, upkeep.progress, upkeep.backup, upkeep.drop, upkeep.restore_now),
+    *(upkeep.forget, upkeep.wait, upkeep.power),
+    *(sim.sim, sim.pin, sim.puk, sim.limits, sim.ask, sim.balance, sim.restart, sim.remove),
 ]
+SENT: list[ControllerRouterHandler] = [upkeep.update, upkeep.restore]
 
 
 class Page:
@@ -39,14 +44,26 @@ class Page:
 
     def __init__(self, owner: Owner) -> None:
         self._live = Live(owner)
-        doorway = Doorway(owner)
+        self._doorway = doorway = Doorway(owner)
 
         # Functions, because Litestar copies methods with all they hold on to.
         async def meet(request: Any) -> Any:
             return await doorway.meet(request)
 
+        async def admit_near(request: Any) -> Any:
+            return await doorway.admit_near(request)
+
         async def admit(request: Any) -> Any:
             return await doorway.admit(request)
+
+        async def admit_file(request: Any) -> Any:
+            return await doorway.admit_file(request)
+
+        def failed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+            seen = Seen(request.scope, request.receive, request.send)
+            if "visitor" not in seen.state:  # it went wrong before he was known
+                seen.state.visitor = doorway.stranger(seen)
+            return refused(seen, meant(request, error))
 
         common: dict[str, Any] = {
             "path": "/",
@@ -54,14 +71,22 @@ class Page:
                 "owner": Provide(lambda: owner, sync_to_thread=False),
                 "live": Provide(lambda: self._live, sync_to_thread=False),
             },
-            "exception_handlers": {Refusal: refused, NotOurs: not_ours},
+            "exception_handlers": {NotOurs: not_ours, HTTPException: failed, Exception: failed},
             "request_class": Seen,
         }
         self.handlers: list[ControllerRouterHandler] = [
             assets.static,
+            Router(route_handlers=NEAR, before_request=admit_near, **common),
             Router(route_handlers=OPEN, before_request=meet, **common),
             Router(route_handlers=OWNED, before_request=admit, **common),
+            Router(route_handlers=SENT, before_request=admit_file, **common),
         ]
+
+    def lost(self, request: Request[Any, Any, Any], status: int) -> Response[str]:
+        """A browser at an address where nothing is; who he is makes no difference."""
+        seen = Seen(request.scope, request.receive, request.send)
+        seen.state.visitor = self._doorway.stranger(seen)
+        return page(seen, "lost.html", status=status)
 
     def close(self) -> None:
         """End every open stream."""

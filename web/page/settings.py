@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from sqlite3 import Row
 from typing import Any, get_args
 from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
+import msgspec
 from litestar import Response, get, post
-from litestar.response import File, Redirect
+from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.interface import Permissions
 from appliance.orders import PageFilter, WebhookEvent, WebhookOrder
-from appliance.refusals import Refusal, Words
-from appliance.steward import NoSteward
+from appliance.refusals import Refusal, invalid
 from web.page.rendering import page, sentence
 from web.page.visitor import Host, Seen
 
@@ -24,6 +25,11 @@ def whole(text: str) -> int | None:
     """A field's whole number; None for anything else."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def most_of(text: str) -> int | None:
+    """A limit as a person types it: `200`, `1 000`, nothing (0). None for what is no number."""
+    return whole("".join(text.split()) or "0")
 
 
 def back(path: str, **query: str) -> Redirect:
@@ -52,22 +58,30 @@ async def overview(request: Seen, owner: Host) -> Response[str]:
 @get("/settings/keys")
 async def keys(request: Seen, owner: Host) -> Response[str]:
     """Clients with their keys."""
-    return await _keys(request, owner)
+    return await _keys(request, owner, saved="saved" in request.query_params)
 
 
-async def _keys(request: Seen, owner: Host, *, made: str = "", error: str = "") -> Response[str]:
+async def _keys(
+    request: Seen, owner: Host, *, made: str = "", error: str = "", saved: bool = False
+) -> Response[str]:
     return page(
         request,
         "keys.html",
         status=400 if error else 200,
         clients=await owner.clients(),
-        keys=await owner.keys(),
+        keys=[(key, _narrowing(key)) for key in await owner.keys()],
         now=owner.box.clock.now(),
         made=made,
         made_client=request.state.get("made_client", 0),
         base=base(request),
+        everything=Permissions(),
         error=error,
+        saved=saved,
     )
+
+
+def _narrowing(key: Row) -> Permissions:
+    return msgspec.json.decode(key["narrowing"], type=Permissions)
 
 
 def base(request: Seen) -> str:
@@ -79,15 +93,8 @@ def base(request: Seen) -> str:
 async def add_key(request: Seen, owner: Host) -> Response[str]:
     """A new key: shown in this answer and never again."""
     fields = await request.fields()
-    prefixes = fields.get("prefixes", "").replace(",", " ").split()
-    may = Permissions(
-        send="no_send" not in fields,
-        read="no_read" not in fields,
-        short_codes="short_codes" in fields,
-        prefixes=tuple(prefixes),
-        daily_cap=whole(fields.get("daily_cap", "")),
-    )
     try:
+        may = narrowing_of(fields)
         client = whole(fields.get("client", "")) or await owner.first_client()
         made = await owner.add_key(
             client, fields.get("name", ""), test=fields.get("mode") == "test", permissions=may
@@ -96,6 +103,31 @@ async def add_key(request: Seen, owner: Host) -> Response[str]:
         return await _keys(request, owner, error=sentence(request, refusal))
     request.state.made_client = made.client
     return await _keys(request, owner, made=made.key)
+
+
+def narrowing_of(fields: dict[str, str]) -> Permissions:
+    """What a form lets a key do. INVALID_REQUEST."""
+    cap = fields.get("daily_cap", "").strip()
+    most = most_of(cap) if cap else None
+    if cap and most is None:
+        raise invalid("daily_cap", "s'écrit en chiffres", "is written in digits")
+    return Permissions(
+        send="no_send" not in fields,
+        read="no_read" not in fields,
+        short_codes="short_codes" in fields,
+        prefixes=tuple(fields.get("prefixes", "").replace(",", " ").split()),
+        daily_cap=most,
+    )
+
+
+@post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
+async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redirect:
+    """What a key may, from now on."""
+    try:
+        await owner.narrow(key, narrowing_of(await request.fields()))
+    except Refusal as refusal:
+        return await _keys(request, owner, error=sentence(request, refusal))
+    return back("/settings/keys", saved="1")
 
 
 @post("/settings/keys/{key:int}/revoke", status_code=SEE_OTHER)
@@ -148,8 +180,9 @@ async def add_webhook(request: Seen, owner: Host) -> Response[str]:
     events = tuple(name for name in get_args(WebhookEvent) if name in chosen)
     try:
         client = whole(fields.get("client", "")) or await owner.first_client()
-        order = WebhookOrder(fields.get("url", "").strip(), events or ("sms.delivered",))
-        made = await owner.add_webhook(client * 2, order)
+        if not events:
+            raise invalid("events", "au moins un est à choisir", "at least one must be chosen")
+        made = await owner.add_webhook(client, WebhookOrder(fields.get("url", "").strip(), events))
     except Refusal as refusal:
         return await _webhooks(request, owner, error=sentence(request, refusal))
     return await _webhooks(request, owner, secret=made.secret or "")
@@ -235,7 +268,7 @@ _LANGUAGES = (("fr", "Français"), ("en", "English"))
 
 @get("/settings/box")
 async def box(request: Seen, owner: Host) -> Response[str]:
-    """Time zone, language, own number, password, backup."""
+    """Time zone, language, own number, password, help, power."""
     return page(
         request,
         "box.html",
@@ -245,7 +278,7 @@ async def box(request: Seen, owner: Host) -> Response[str]:
         languages=_LANGUAGES,
         language=owner.preferences.language or owner.box.config.language,
         now=owner.box.clock.now(),
-        has_steward=owner.has_steward,
+        has_steward=owner.upkeep.has_steward,
         **said(request),
     )
 
@@ -272,25 +305,6 @@ def chosen(fields: dict[str, str]) -> dict[str, object]:
     return found
 
 
-@post("/settings/box/backup", status_code=200)
-async def backup(request: Seen, owner: Host) -> File | Redirect:
-    """Everything the box keeps, as one file to download."""
-    try:
-        file = await owner.backup()
-    except OSError:
-        words = Words(
-            "La sauvegarde a échoué : pas assez de place sur la carte mémoire.",
-            "The backup failed: not enough room on the memory card.",
-        )
-        return back("/settings/box", error=words.say(request.visitor.language))
-    return File(
-        file,
-        filename="zimbox-backup.tar.gz",
-        media_type="application/gzip",
-        headers={"Cache-Control": "no-store"},
-    )
-
-
 @get("/settings/box/support")
 async def support(owner: Host) -> Response[str]:
     """What somebody who helps needs to see, as a text file."""
@@ -302,15 +316,3 @@ async def support(owner: Host) -> Response[str]:
             "Cache-Control": "no-store",
         },
     )
-
-
-@post("/settings/box/power", status_code=SEE_OTHER)
-async def power(request: Seen, owner: Host) -> Redirect:
-    """Restart the box, or switch it off; what is on the line is finished first."""
-    wanted = (await request.fields()).get("do", "")
-    try:
-        await owner.steward("power-off" if wanted == "off" else "restart-box")
-    except (NoSteward, TimeoutError):
-        words = Words("Le boîtier n'a pas obéi.", "The box did not obey.")
-        return back("/settings/box", error=words.say(request.visitor.language))
-    return back("/settings/box", saved="1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from appliance.owner import NoAnswer
 from appliance.refusals import Refusal, Words
 from web.page.live import Live
 from web.page.rendering import page, sentence
-from web.page.settings import back, said, whole
+from web.page.settings import back, most_of, said, whole
 from web.page.status import Watch
 from web.page.visitor import Host, Seen
 
@@ -26,10 +27,15 @@ _BAD_PUK = Words("Le code PUK a 8 chiffres.", "The PUK has 8 digits.")
 _BAD_HOURS = Words(
     "Les heures calmes s'écrivent 21:30-07:00.", "Quiet hours are written 21:30-07:00."
 )
+_BAD_LIMIT = Words(
+    "Une limite s'écrit en chiffres, par exemple 200. Rien n'a été changé.",
+    "A limit is written in digits, for example 200. Nothing was changed.",
+)
+_BAD_AMOUNT = Words("Un montant s'écrit 2 ou 2,50.", "An amount is written 2 or 2.50.")
 
 
 @get(HERE)
-async def sim(request: Seen, live: Watch) -> Response[str]:
+async def sim(request: Seen, owner: Host, live: Watch) -> Response[str]:
     """Every modem with what can be done about it."""
     return page(
         request,
@@ -37,6 +43,7 @@ async def sim(request: Seen, live: Watch) -> Response[str]:
         seen=await live.look(),
         counts=COUNTS,
         answer=request.query_params.get("answer", "")[:500],
+        former=await owner.former_modems(),
         **said(request),
     )
 
@@ -73,10 +80,12 @@ def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
     live.stale()
     if not why_not:
         return back(here, saved="1")
-    words = Words(
-        f"La carte n'a pas accepté ce code ({why_not}).", f"The card did not accept it ({why_not})."
+    tongue = request.visitor.tongue
+    why = tongue.why(why_not)
+    words = tongue.pick(
+        f"La carte n'a pas accepté ce code : {why}.", f"The card did not accept it: {why}."
     )
-    return back(here, error=words.say(request.visitor.language))
+    return back(here, error=words)
 
 
 def quiet_hours(text: str) -> list[str] | None:
@@ -103,8 +112,11 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
     hours = quiet_hours(fields.get("quiet_hours", ""))
     if hours is None:
         return back(HERE, error=_BAD_HOURS.say(request.visitor.language))
+    counts = {name: most_of(fields.get(name, "")) for name in COUNTS}
+    if None in counts.values():
+        return back(HERE, error=_BAD_LIMIT.say(request.visitor.language))
     wanted = Limits(
-        **{name: whole(fields.get(name, "")) or 0 for name in COUNTS},
+        **{name: most or 0 for name, most in counts.items()},
         billing_day=min(max(whole(fields.get("billing_day", "")) or 1, 1), 28),
         quiet_hours=tuple(hours),
         urgent_passes="urgent_passes" in fields,
@@ -118,21 +130,53 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
 
 
 @post(HERE + "/{index:int}/ask", status_code=SEE_OTHER)
-async def ask(request: Seen, owner: Host, index: int) -> Redirect:
+async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     """A code such as *100# and what the operator answers."""
     try:
         answer = await owner.ask_operator(index, (await request.fields()).get("code", "").strip())
     except Refusal as refusal:
         return back(HERE, error=sentence(request, refusal))
     except NoAnswer as error:
-        words = Words(f"L'opérateur n'a pas répondu ({error}).", f"No answer ({error}).")
-        return back(HERE, error=words.say(request.visitor.language))
+        tongue = request.visitor.tongue
+        why = tongue.why(str(error))
+        words = tongue.pick(f"L'opérateur n'a pas répondu : {why}.", f"No answer: {why}.")
+        return back(HERE, error=words)
+    live.stale()
     return back(HERE, answer=answer)
+
+
+@post(HERE + "/{index:int}/balance", status_code=SEE_OTHER)
+async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+    """The operator's code for the balance, and below what the page warns."""
+    fields = await request.fields()
+    low = amount_of(fields.get("low", ""))
+    if low is None:
+        return back(HERE, error=_BAD_AMOUNT.say(request.visitor.language))
+    try:
+        await owner.set_balance(index, fields.get("code", "").strip(), low)
+    except Refusal as refusal:
+        return back(HERE, error=sentence(request, refusal))
+    live.stale()
+    return back(HERE, saved="1")
+
+
+def amount_of(text: str) -> float | None:
+    """`2`, `2.50`, `2,50` or nothing (0); None for anything else."""
+    text = text.strip().replace(",", ".") or "0"
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,2})?", text, re.ASCII) else None
 
 
 @post(HERE + "/{index:int}/restart", status_code=SEE_OTHER)
 async def restart(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     """Reset the modem, after an open send."""
     await owner.restart_modem(index)
+    live.stale()
+    return back(HERE, saved="1")
+
+
+@post(HERE + "/former/{number:int}/remove", status_code=SEE_OTHER)
+async def remove(request: Seen, owner: Host, live: Watch, number: int) -> Redirect:
+    """Forget a modem that was here once."""
+    await owner.remove_modem(number)
     live.stale()
     return back(HERE, saved="1")

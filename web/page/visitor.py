@@ -14,8 +14,9 @@ from litestar.params import SkipValidation
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
+from appliance.access import near
 from appliance.owner import Owner
-from appliance.refusals import Language
+from appliance.refusals import Language, Refusal, invalid
 from web.envelope import preferred
 from web.page.words import Tongue
 
@@ -23,6 +24,7 @@ SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
 TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
 COOKIE_SECONDS = 400 * 86_400  # the longest a browser keeps one (RFC 6265bis 5.5)
 SAFE = {"GET", "HEAD", "OPTIONS"}
+NUMBERS = 1 << 31  # no client, key or modem of the box has a larger one
 
 Host = NamedDependency[SkipValidation[Owner]]
 
@@ -64,18 +66,24 @@ class Seen(HTMXRequest):
 
     async def fields(self) -> dict[str, str]:
         """A form's text fields, the last value of each name."""
-        form: FormMultiDict = await self.form()
+        form = await self._form_sent()
         return {name: value for name, value in form.multi_items() if isinstance(value, str)}
 
     async def values(self, name: str) -> list[str]:
         """All values of one field."""
-        form = await self.form()
+        form = await self._form_sent()
         return [value for value in form.getall(name, []) if isinstance(value, str)]
+
+    async def _form_sent(self) -> FormMultiDict:
+        try:
+            return await self.form()
+        except UnicodeDecodeError:
+            raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
 
 
 def _language(request: Seen, owner: Owner) -> Language:
     """The one switched to, else the browser's, else the box's."""
-    chosen = request.cookies.get(LANGUAGE)
+    chosen = kept(request, LANGUAGE)
     if chosen is not None:
         return "en" if chosen == "en" else "fr"
     wish = request.headers.get("Accept-Language", "")
@@ -91,52 +99,97 @@ class Doorway:
         self._owner = owner
 
     async def meet(self, request: Seen) -> Response[Any] | None:
-        """Learn who it is; refuse a form that is not ours. Raises NotOurs."""
+        """Learn who it is; refuse a form that is not ours. Raises NotOurs, NOT_FOUND."""
+        await self._learn(request)
+        numbers = [value for value in request.path_params.values() if isinstance(value, int)]
+        if not all(0 <= number < NUMBERS for number in numbers):
+            raise Refusal("NOT_FOUND")
+        if request.method not in SAFE:
+            self._check_site(request)
+            await self._check_form(request)
+        return None
+
+    async def _learn(self, request: Seen) -> None:
         owner = self._owner
-        session = request.cookies.get(SESSION, "")
+        session = kept(request, SESSION) or ""
         known = await owner.access.is_owner(session)
-        kept = session if known else request.cookies.get(FORM, "")
-        form_cookie = kept or secrets.token_urlsafe(24)
+        proof = session if known else kept(request, FORM)
+        form_cookie = proof or secrets.token_urlsafe(24)
         request.state.visitor = Visitor(
             tongue=Tongue(_language(request, owner), owner.box.zone),
             owner=known,
             session=session if known else "",
             form_cookie=form_cookie,
             form_token=owner.access.form_token(form_cookie),
-            fresh=not kept,
+            fresh=not proof,
         )
-        if request.method not in SAFE:
-            await self._check_form(request, kept)
-        return None
 
-    async def _check_form(self, request: Seen, kept: str) -> None:
+    def stranger(self, request: Seen) -> Visitor:
+        """Somebody who was not asked who he is."""
+        tongue = Tongue(_language(request, self._owner), self._owner.box.zone)
+        return Visitor(tongue, owner=False, session="", form_cookie="", form_token="", fresh=False)
+
+    def _check_site(self, request: Seen) -> None:
         # Browsers say where a form came from; what says nothing is no browser and needs the token.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site not in ("same-origin", "none"):
             raise NotOurs
+
+    async def _check_form(self, request: Seen) -> None:
         token = request.headers.get(TOKEN_HEADER) or (await request.fields()).get(TOKEN_FIELD, "")
-        if not self._owner.access.form_is_ours(kept, token):
+        visitor = request.visitor
+        if visitor.fresh or not self._owner.access.form_is_ours(visitor.form_cookie, token):
             raise NotOurs
+
+    async def admit_near(self, request: Seen) -> Response[Any] | None:
+        """Before what everybody on the LAN may see: from afar, log in first."""
+        await self.meet(request)
+        return None if near(request.address, request.host) else self._lead(request)
 
     async def admit(self, request: Seen) -> Response[Any] | None:
         """Before the owner's pages: log in first, or claim the box."""
         await self.meet(request)
+        return self._lead(request)
+
+    async def admit_file(self, request: Seen) -> Response[Any] | None:
+        """As `admit`, before a form with a large file: whoever reads that file looks at its token first."""
+        await self._learn(request)
+        self._check_site(request)
+        return self._lead(request)
+
+    def _lead(self, request: Seen) -> Response[Any] | None:
         if request.visitor.owner:
             return None
-        path = request.scope["path"]
-        where = "/login?next=" + quote(path) if self._owner.access.claimed else "/claim"
+        # Only a page can be led back to: what a form was sent to is none.
+        onward = f"?next={quote(request.scope['path'])}" if request.method in SAFE else ""
+        where = f"/login{onward}" if self._owner.access.claimed else "/claim"
         if request.htmx:
             return Response(b"", status_code=401, headers={"HX-Redirect": where})
         return Redirect(where, status_code=303)
 
 
+def _secure(request: Seen) -> bool:
+    return bool(request.scope["scheme"] == "https")
+
+
+def _kept_as(request: Seen, name: str) -> str:
+    # A browser that has a secure cookie takes none of the same name over HTTP, and shows it to nobody there
+    # (RFC 6265bis 5.7): under one name, whoever once came over HTTPS could not log in over HTTP any more.
+    return f"__Host-{name}" if _secure(request) else name
+
+
+def kept(request: Seen, name: str) -> str | None:
+    """What `cookie` gave this browser under that name, over HTTP or over HTTPS as it comes now."""
+    return request.cookies.get(_kept_as(request, name))
+
+
 def cookie(request: Seen, name: str, value: str, *, seconds: int | None = COOKIE_SECONDS) -> Cookie:
     """A cookie that only this page gets, and no script reads."""
     return Cookie(
-        key=name,
+        key=_kept_as(request, name),
         value=value,
         max_age=seconds,
         httponly=True,
         samesite="strict",
-        secure=request.scope["scheme"] == "https",
+        secure=_secure(request),
     )

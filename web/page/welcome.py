@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.interface import Permissions
 from appliance.refusals import Refusal
+from web.page.messages import new_form
 from web.page.rendering import page, sentence
 from web.page.settings import back, base, chosen, said
 from web.page.status import Watch
@@ -38,14 +39,13 @@ async def _welcome(
     if sent:
         story = await owner.story(sent)
     seen = await live.look()
-    found = next((modem.phone_number for modem in seen.modems if modem.phone_number), "")
     return page(
         request,
         "welcome.html",
         seen=seen,
         story=story,
+        form=new_form(),
         preferences=owner.preferences,
-        suggested=owner.preferences.own_number or found,
         zone=str(owner.box.zone),
         zones=sorted(available_timezones()),
         made=made,
@@ -79,7 +79,8 @@ async def test_message(request: Seen, owner: Host) -> Redirect:
         "ZimBox works: this SMS comes from your box.",
     )
     try:
-        sent = await owner.send(owner.preferences.own_number, text, priority=1)
+        form = (await request.fields()).get("form", "")
+        sent = await owner.send(owner.preferences.own_number, text, priority=1, form=form)
     except Refusal as refusal:
         return back("/welcome", error=sentence(request, refusal))
     return back("/welcome", sent=sent)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from appliance.refusals import Language, Words
+from appliance.interface import Permissions
+from appliance.refusals import Language, Reason, Words
 from appliance.rules import mask_phone
+from appliance.update import Result
 
 _MONTHS: dict[Language, tuple[str, ...]] = {
     "fr": (
@@ -75,6 +78,139 @@ _ERROR = {
 }
 
 
+# The fields of forms, as a sentence about one begins. The reason that follows is in the singular or stands alone.
+_FIELD = {
+    "body": Words("Ce formulaire", "This form"),
+    "client": Words("Ce client", "This client"),
+    "code": Words("Un code", "A code"),
+    "daily_cap": Words("La limite", "The limit"),
+    "events": Words("Évènements : ", "Events: "),
+    "limits": Words("Les limites", "The limits"),
+    "message": Words("Le texte", "The text"),
+    "name": Words("Le nom", "The name"),
+    "prefixes": Words("Les préfixes", "The prefixes"),
+    "reason": Words("La raison", "The reason"),
+    "time_zone": Words("Ce texte", "This text"),
+}
+
+
+# What became of an update: how it stands with the box, and what to do.
+_UPDATE = {
+    "UPDATED": Words("Mise à jour réussie.", "Updated."),
+    "RESTARTING": Words(
+        "Le nouveau système est écrit ; le boîtier redémarre pour l'essayer.",
+        "The new system is written; the box restarts to try it.",
+    ),
+    "ROLLED_BACK": Words(
+        "La nouvelle version n'a pas fait son travail : le boîtier est revenu à la précédente.",
+        "The new release did not do its work: the box went back to the one before.",
+    ),
+    "CUT_OFF": Words(
+        "Le courant a été coupé pendant la mise à jour : le boîtier est revenu à la version "
+        "précédente. Recommencez.",
+        "The power was cut during the update: the box went back to the release before. Try again.",
+    ),
+    "NOT_A_BUNDLE": Words(
+        "Ce fichier n'est pas une mise à jour de ZimBox. Rien n'a été changé.",
+        "This file is no update of ZimBox. Nothing was changed.",
+    ),
+    "WRONG_SIGNATURE": Words(
+        "La signature de ce fichier n'est pas celle du fabricant de ce boîtier : "
+        "il a été refusé. Rien n'a été changé.",
+        "This file is not signed by whoever made this box: it was refused. Nothing was changed.",
+    ),
+    "DAMAGED": Words(
+        "Ce fichier est abîmé ou incomplet : téléchargez-le de nouveau. Rien n'a été changé.",
+        "This file is damaged or cut off: download it again. Nothing was changed.",
+    ),
+    "WRONG_MACHINE": Words(
+        "Cette mise à jour est faite pour un autre modèle de boîtier. Rien n'a été changé.",
+        "This update is made for another model of box. Nothing was changed.",
+    ),
+    "WRONG_KERNEL": Words(
+        "Cette mise à jour demande une nouvelle carte mémoire : faites une sauvegarde, "
+        "écrivez la nouvelle carte, remettez la sauvegarde.",
+        "This update needs a new memory card: make a backup, write the new card, restore the backup.",
+    ),
+    "NO_SPACE": Words(
+        "Pas assez de place sur la carte mémoire. Rien n'a été changé.",
+        "Not enough room on the memory card. Nothing was changed.",
+    ),
+    "NO_KEY": Words(
+        "Ce boîtier a été fait sans clé de mise à jour : il faut écrire une nouvelle carte mémoire.",
+        "This box was made without a key for updates: it needs a new memory card.",
+    ),
+    "NOT_STARTED": Words(
+        "Le nouveau système n'a pas démarré : le boîtier est revenu au précédent.",
+        "The new system did not start: the box went back to the one before.",
+    ),
+}
+_UPDATE_UNKNOWN = Words(
+    "La mise à jour n'a pas abouti. Redémarrez le boîtier et recommencez.",
+    "The update did not come to an end. Restart the box and try again.",
+)
+_DATA_BACK = Words(
+    "Les données sont celles d'avant la mise à jour.", "The data are those from before the update."
+)
+_STEP = {
+    "checking": Words("Vérification de la signature", "Checking the signature"),
+    "unpacking": Words("Décompression", "Unpacking"),
+    "stopping": Words("Arrêt de la version actuelle", "Stopping the present release"),
+    "starting": Words("Démarrage de la nouvelle version", "Starting the new release"),
+    "watching": Words("Essai : tout fonctionne-t-il ?", "Trial: does everything work?"),
+}
+BACKUP_FAULTS = {
+    "damaged": Words(
+        "Ce fichier n'est pas une sauvegarde entière de ZimBox. Rien n'a été changé.",
+        "This file is no whole backup of a ZimBox. Nothing was changed.",
+    ),
+    "newer": Words(
+        "Cette sauvegarde vient d'un ZimBox plus récent : mettez d'abord ce boîtier à jour. "
+        "Rien n'a été changé.",
+        "This backup comes from a newer ZimBox: update this box first. Nothing was changed.",
+    ),
+    "settings": Words(
+        "Les réglages (zimbox.toml) dans cette sauvegarde ne conviennent pas à ce boîtier. "
+        "Rien n'a été changé.",
+        "The settings (zimbox.toml) in this backup do not fit this box. Nothing was changed.",
+    ),
+    "no_space": Words(
+        "Pas assez de place sur la carte mémoire pour cette sauvegarde. Rien n'a été changé.",
+        "Not enough room on the memory card for this backup. Nothing was changed.",
+    ),
+}
+
+
+# What the modem says in English, by its beginning; what is not here is told as it is.
+_WHY = {
+    "the SIM did not take the P": Words(
+        "vérifiez-le chiffre par chiffre", "check it digit by digit"
+    ),
+    "the SIM does not want": Words("la carte n'en demande pas", "the card does not ask for one"),
+    "only 1 PIN try is left": Words(
+        "il ne reste qu'un essai : déverrouillez la carte dans un téléphone",
+        "only one try is left: unlock the card in a phone",
+    ),
+    "the modem did not answer": Words("le modem n'a pas répondu", "the modem did not answer"),
+    "the operator did not answer": Words("il est resté silencieux", "it stayed silent"),
+    "the operator does not know": Words(
+        "il ne connaît pas ce code", "the operator does not know this code"
+    ),
+    "the operator ended": Words("il a mis fin à l'échange", "the operator ended the dialogue"),
+    "the network did not answer": Words("le réseau se tait", "the network is silent"),
+    "another USSD question": Words(
+        "une autre question est en cours", "another question is still open"
+    ),
+}
+
+
+def standing(result: Result, running: str, step: str) -> str:
+    """The code a person is told: a root that restarted the box and does not run did not start."""
+    if result.code == "RESTARTING" and not step:
+        return "UPDATED" if result.version == running else "NOT_STARTED"
+    return result.code
+
+
 class Tongue(msgspec.Struct, frozen=True):
     """One visitor's language and the box's time zone."""
 
@@ -83,10 +219,16 @@ class Tongue(msgspec.Struct, frozen=True):
 
     def pick(self, french: str, english: str) -> str:
         """The sentence in this language: both stand where they are used."""
-        return english if self.language == "en" else french
+        return _set(english if self.language == "en" else french, self.language)
 
     def say(self, words: Words) -> str:
-        return words.say(self.language)
+        return _set(words.say(self.language), self.language)
+
+    def verdict(self, words: Words) -> tuple[str, str]:
+        """What is wrong, to be seen at a glance; and the rest of the sentence."""
+        text = self.say(words)
+        found = re.search(r"\u00a0?:(?= )|(?= \()", text)
+        return (text[: found.end()], text[found.end() :]) if found else (text, "")
 
     def known(self, table: dict[str, Words], name: str) -> str:
         return self.say(table[name]) if name in table else name
@@ -105,6 +247,40 @@ class Tongue(msgspec.Struct, frozen=True):
 
     def error(self, code: str) -> str:
         return self.known(_ERROR, code)
+
+    def narrowing(self, may: Permissions) -> list[str]:
+        """What a key may not, or only so; empty for a key that may everything."""
+        found = [
+            (not may.send, self.pick("lecture seule", "read only")),
+            (not may.read, self.pick("envoi seul", "send only")),
+            (may.short_codes, self.pick("numéros courts", "short codes")),
+            (bool(may.prefixes), " ".join(may.prefixes)),
+            (may.daily_cap is not None, f"{may.daily_cap} " + self.pick("par jour", "a day")),
+        ]
+        return [words for holds, words in found if holds]
+
+    def why(self, told: str) -> str:
+        """A modem's reason, as a part of a sentence."""
+        known = (words for begins, words in _WHY.items() if told.startswith(begins))
+        return self.say(next(known, Words(told, told)))
+
+    def refusal(self, reason: Reason) -> str:
+        """Why the box says no; of a field what is wrong with it, by its name on the page."""
+        told = reason.told(self.language) or {}
+        if reason.code != "INVALID_REQUEST" or told.get("field") not in _FIELD:
+            return _set(reason.message(self.language), self.language)
+        begins = self.say(_FIELD[str(told["field"])]).rstrip()
+        return _set(f"{begins} {told['reason']}.", self.language)
+
+    def steps(self) -> list[tuple[str, str]]:
+        """The steps of an update, in their order."""
+        return [(name, self.say(words)) for name, words in _STEP.items()]
+
+    def outcome(self, code: str, data: str) -> str:
+        """What became of an update."""
+        told = self.say(_UPDATE.get(code, _UPDATE_UNKNOWN))
+        restored = code in ("ROLLED_BACK", "CUT_OFF") and data == "restored"
+        return f"{told} {self.say(_DATA_BACK)}" if restored else told
 
     def priority(self, level: int) -> str:
         return self.say(_PRIORITY[level - 1])
@@ -163,9 +339,25 @@ class Tongue(msgspec.Struct, frozen=True):
             return f"{self.number(n)} {french[n > 1]}"
         return f"{self.number(n)} {english[n != 1]}"
 
+    def amount(self, value: float) -> str:
+        """Money without its currency: `2`, `2,50`."""
+        text = f"{value:.2f}".removesuffix(".00")
+        return text.replace(".", ",") if self.language == "fr" else text
+
     def percent(self, share: float) -> str:
         text = f"{share:.1f}".rstrip("0").rstrip(".")
         return f"{text.replace('.', ',')}\u202f%" if self.language == "fr" else f"{text}%"
+
+
+# What French wants unbroken before these; a path through the settings in both languages.
+_UNBROKEN = ((" :", "\u00a0:"), (" ;", "\u202f;"), (" ?", "\u202f?"), (" !", "\u202f!"))
+
+
+def _set(text: str, language: Language) -> str:
+    """A sentence as it is printed: no line begins with a lonely sign."""
+    for loose, tied in _UNBROKEN if language == "fr" else ():
+        text = text.replace(loose, tied)
+    return text.replace(" › ", "\u00a0› ")
 
 
 def phone(number: str, *, open_to: bool) -> str:

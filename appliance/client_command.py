@@ -1,0 +1,222 @@
+"""`zimbox client …` and `zimbox key …`: who may send, beside a running box or before its first start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+import click
+
+from appliance import rules
+from appliance.command import data_option, ended, new_store, now_ms, number, store, tell
+from appliance.interface import Permissions
+from appliance.refusals import Refusal
+from appliance.rules import timestamp
+from appliance.store import archive, clients
+
+ERASE_STEP = 500
+
+
+@click.group()
+def client() -> None:
+    """Clients of the API: create, list, disable, enable, delete."""
+
+
+@client.command("create")
+@data_option
+@click.option("--name", default="", help="For people.")
+@click.option("--json", "as_json", is_flag=True)
+def client_create(data: Path, name: str, as_json: bool) -> None:
+    """Make a client; its signing secret is shown this once."""
+    made = new_store(data, lambda db: clients.add_client(db, name, now_ms()))
+    told = {
+        "client_id": f"client_{made.id}",
+        "name": made.name,
+        "signing_secret": made.signing_secret,
+    }
+    tell(told, as_json)
+
+
+@client.command("list")
+@data_option
+@click.option("--json", "as_json", is_flag=True)
+def client_list(data: Path, as_json: bool) -> None:
+    """All clients."""
+    rows = store(data, clients.clients)
+    table = [
+        {
+            "client_id": f"client_{r['id']}",
+            "name": r["name"],
+            "created_at": timestamp(r["created_at"]),
+            "disabled_at": timestamp(r["disabled_at"]),
+        }
+        for r in rows
+    ]
+    tell(table, as_json)
+
+
+@client.command("disable")
+@data_option
+@click.argument("client_id")
+def client_disable(data: Path, client_id: str) -> None:
+    """Refuse its keys and hold back what it queued."""
+    done = store(data, lambda db: clients.disable(db, number("client", client_id), now_ms()))
+    ended(done, "disabled", f"{client_id} does not exist or is disabled already")
+
+
+@client.command("enable")
+@data_option
+@click.argument("client_id")
+def client_enable(data: Path, client_id: str) -> None:
+    """Take a disabled client back; what waited goes on."""
+    done = store(data, lambda db: clients.enable(db, number("client", client_id)))
+    ended(done, "enabled", f"{client_id} does not exist or is not disabled")
+
+
+@client.command("delete")
+@data_option
+@click.argument("client_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def client_delete(data: Path, client_id: str, yes: bool) -> None:
+    """Erase its texts and numbers and revoke its keys; its counts stay."""
+    key = number("client", client_id)
+    if not yes:
+        click.confirm(f"Erase all messages of {client_id}? This cannot be undone", abort=True)
+    done = store(data, lambda db: clients.erase(db, key, now_ms()))
+    # Also of one that is deleted already: it may have been cut off here.
+    while store(data, lambda db: archive.erase_step(db, key, ERASE_STEP)):
+        done = True
+    ended(done, "deleted", f"{client_id} does not exist")
+
+
+@client.command("secret")
+@data_option
+@click.argument("client_id")
+def client_secret(data: Path, client_id: str) -> None:
+    """Replace its signing secret; the new one is shown this once."""
+    secret = store(data, lambda db: clients.replace_signing_secret(db, number("client", client_id)))
+    ended(secret is not None, secret or "", f"{client_id} does not exist")
+
+
+@click.group()
+def key() -> None:
+    """API keys: create, list, revoke. Works beside a running box."""
+
+
+@key.command("create")
+@data_option
+@click.option(
+    "--client", "client_id", help="Whose; default: the first client, made if there is none."
+)
+@click.option(
+    "--test", is_flag=True, help="A zs_test_ key: ends at a simulated modem, never on the air."
+)
+@click.option("--name", default="", help="For people.")
+@click.option("--expires-days", type=click.IntRange(1), help="Days until it expires.")
+@click.option("--send-only", is_flag=True)
+@click.option("--read-only", is_flag=True)
+@click.option(
+    "--prefix", "prefixes", multiple=True, help="Only numbers that begin so (+33); repeatable."
+)
+@click.option("--short-codes", is_flag=True, help="Also short codes (3 to 8 digits).")
+@click.option("--daily-cap", type=click.IntRange(1), help="Messages a day at the most.")
+@click.option("--json", "as_json", is_flag=True)
+def key_create(
+    data: Path,
+    client_id: str | None,
+    test: bool,
+    name: str,
+    expires_days: int | None,
+    send_only: bool,
+    read_only: bool,
+    prefixes: Sequence[str],
+    short_codes: bool,
+    daily_cap: int | None,
+    as_json: bool,
+) -> None:
+    """Make a key; it is shown this once."""
+    if send_only and read_only:
+        raise click.UsageError("--send-only and --read-only exclude each other")
+    for prefix in prefixes:
+        try:
+            rules.prefix(prefix)
+        except Refusal:
+            raise click.BadParameter(
+                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
+            ) from None
+    permissions = Permissions(
+        send=not read_only,
+        read=not send_only,
+        short_codes=short_codes,
+        prefixes=tuple(prefixes),
+        daily_cap=daily_cap,
+    )
+    wanted = number("client", client_id) if client_id else None
+    now = now_ms()
+    expires_at = now + expires_days * 86_400_000 if expires_days else None
+
+    def work(db: Connection) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        existing = clients.clients(db)
+        if wanted is not None:
+            owner = wanted if clients.client(db, wanted) else None
+        elif existing:
+            owner = existing[0]["id"]
+        else:
+            made = clients.add_client(db, "default", now)
+            owner, told["signing_secret"] = made.id, made.signing_secret
+        if owner is None:
+            raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
+        new = clients.add_key(
+            db, owner, now, test=test, name=name, expires_at=expires_at, permissions=permissions
+        )
+        return {
+            "client_id": f"client_{owner}",
+            "api_key": new.key,
+            "key_id": new.id,
+            "mode": "test" if test else "live",
+            **told,
+        }
+
+    tell(new_store(data, work), as_json)
+
+
+@key.command("list")
+@data_option
+@click.option("--client", "client_id")
+@click.option("--json", "as_json", is_flag=True)
+def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
+    """All keys, by their last four characters."""
+    wanted = number("client", client_id) if client_id else None
+    rows = store(data, lambda db: clients.keys(db, wanted))
+    table = [
+        {
+            "key_id": r["id"],
+            "client_id": f"client_{r['client']}",
+            "mode": "test" if r["test"] else "live",
+            "key": f"…{r['hint']}",
+            "name": r["name"],
+            "created_at": timestamp(r["created_at"]),
+            "last_used_at": timestamp(r["last_used_at"]),
+            "expires_at": timestamp(r["expires_at"]),
+            "revoked_at": timestamp(r["revoked_at"]),
+            "narrowing": json.loads(r["narrowing"]),
+        }
+        for r in rows
+    ]
+    tell(table, as_json)
+
+
+@key.command("revoke")
+@data_option
+@click.argument("key_id", type=int)
+@click.option(
+    "--cancel-queued", is_flag=True, help="Cancel what it queued and nobody handed over yet."
+)
+def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
+    """Refuse this key from now on."""
+    done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
+    ended(done, "revoked", f"key {key_id} does not exist or is revoked already")

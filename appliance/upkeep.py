@@ -1,0 +1,214 @@
+"""Updates and restores asked for on the page: handed on, followed, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+
+from appliance import backup, steward
+from appliance.backup import Checked
+from appliance.box import Box
+from appliance.incoming import BACKUP, UPDATE, Incoming
+from appliance.store.database import schema_version
+from appliance.update import Result, read_result, read_state
+
+log = structlog.get_logger(__name__)
+
+OUTGOING = "outgoing-"  # folders of backups that are being downloaded
+UPDATE_BYTES = 512 << 20
+BACKUP_BYTES = 4 << 30
+# The file itself, and the copy that only root can write; the steward looks at what it unpacks to.
+UPDATE_COPIES = 2
+BACKUP_COPIES = 2  # of the database, and packed
+# Longer than any trial of a release: one that is older was left behind by a steward that died.
+TRIAL_SECONDS = 900.0
+
+
+class Busy(Exception):
+    """An update or a restore is under way already."""
+
+
+class Upkeep:
+    """Of one box. What must outlive this process lies on the disk: `last`, the trial, a restore."""
+
+    def __init__(self, box: Box) -> None:
+        settings = box.config.steward
+        self._data = box.db.path.parent
+        self._socket = Path(settings.socket)
+        self._releases = Path(settings.releases)
+        self._step = ""
+        self._refused: Result | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._receiving = False
+        self.incoming = Incoming(self._data, box.config.storage.reserve_mib)
+        self.checked: Checked | None = None
+        self.restarting = False
+        self.start_anew: Callable[[], None] | None = None  # set by whoever serves
+
+    def start(self) -> None:
+        """What nobody took further before the last stop is gone."""
+        self.incoming.clear()
+        for left in (self._data / backup.CHECKED, *self._data.glob(f"{OUTGOING}*")):
+            shutil.rmtree(left, ignore_errors=True)
+
+    @property
+    def has_steward(self) -> bool:
+        return self._socket.exists()
+
+    @contextlib.contextmanager
+    def receiving(self, name: str) -> Iterator[Path]:
+        """Where a file that is being sent goes; one at a time, and none during an update. Raises Busy."""
+        if self._receiving or self.step:
+            raise Busy
+        file = self.incoming.place(name)
+        self._receiving = True
+        try:
+            yield file
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+        finally:
+            self._receiving = False
+
+    async def power(self, verb: Literal["restart-box", "power-off"]) -> None:
+        """Restart the box or switch it off. Raises NoSteward, TimeoutError."""
+        async for line in steward.ask(verb, socket=self._socket):
+            log.info("steward_answered", step=verb, outcome=line.get("code", "ok"))
+            if line.get("done") and not line["ok"]:
+                raise steward.NoSteward(line.get("words", ""))
+
+    async def backup(self) -> Path:
+        """A consistent copy of everything, in a folder of its own. NoRoom, OSError, sqlite3.Error."""
+        self.incoming.make_sure(backup.size(self._data), BACKUP_COPIES)
+        target = Path(tempfile.mkdtemp(prefix=OUTGOING, dir=self._data)) / "backup"
+        try:
+            await asyncio.to_thread(backup.save, self._data, target)
+        except BaseException:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            raise
+        return target
+
+    # --- updates -------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> str:
+        """What the update under way is at, "" if there is none; also in the release that is on trial."""
+        return self._step or ("watching" if self._on_trial() else "")
+
+    def _on_trial(self) -> bool:
+        if (self._socket.parent / "root-trial").exists():
+            return True
+        state = self._releases / "state.json"
+        if read_state(state).trial is None:
+            return False
+        return time.time() - state.stat().st_mtime < TRIAL_SECONDS
+
+    @property
+    def last(self) -> Result | None:
+        """What became of the last update."""
+        kept = read_result(self._releases / "last-update.json")
+        if self._refused is not None and (kept is None or kept.at < self._refused.at):
+            return self._refused
+        return kept
+
+    def update(self) -> None:
+        """Hand the file that was received to the steward, and follow it. Raises Busy."""
+        if self.step:
+            raise Busy
+        self._step = "checking"
+        self._task = asyncio.create_task(self._follow(), name="update")
+
+    async def _follow(self) -> None:
+        begun = time.time()
+        answer = Result(False, "HUNG_UP", "")
+        try:
+            async for line in steward.ask("update", socket=self._socket, file=UPDATE):
+                if line.get("done"):
+                    answer = Result(
+                        bool(line["ok"]), line.get("code", "UPDATED"), line.get("words", "")
+                    )
+                else:
+                    self._step = str(line.get("step", ""))
+                    log.info("update_step", step=self._step)
+        except steward.NoSteward as error:
+            answer = Result(False, "NO_STEWARD", str(error))
+        except (OSError, ValueError, TimeoutError) as error:
+            # It may still be at it, and keeps what becomes of it.
+            log.warning("update_not_followed", reason=str(error))
+        finally:
+            self._step = ""
+            self.incoming.clear()
+        kept = read_result(self._releases / "last-update.json")
+        if kept is not None and kept.code == "RESTARTING" and kept.at >= begun:
+            self._step = "restarting"  # until the box does
+        if kept is None or kept.at < begun:  # refused before it was an update at all
+            self._refused = msgspec.structs.replace(answer, at=time.time())
+        log.info("update_ended", ok=answer.ok, code=answer.code)
+
+    # --- restores ------------------------------------------------------------------------------------
+
+    async def examine(self) -> None:
+        """Check the backup that was received; what it is stands in `checked`. Raises BackupError."""
+        file, fresh = self.incoming.place(BACKUP), self._data / backup.CHECKED
+        self.checked = None
+        try:
+            self.checked = await asyncio.to_thread(
+                backup.check,
+                file,
+                fresh,
+                newest_schema=schema_version(),
+                room=self.incoming.room,
+            )
+        finally:
+            file.unlink(missing_ok=True)
+            if self.checked is None:
+                await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+
+    async def drop(self) -> None:
+        """The checked backup is not wanted after all."""
+        self.checked = None
+        await asyncio.to_thread(shutil.rmtree, self._data / backup.CHECKED, ignore_errors=True)
+
+    async def restore(self) -> bool:
+        """The next start takes the checked backup; False if there is none."""
+        if self.checked is None:
+            return False
+        self.checked = None
+        await asyncio.to_thread(backup.hand_over, self._data / backup.CHECKED, self._data)
+        return True
+
+    async def restart(self) -> None:
+        """The gateway anew: by the steward, else in this very process."""
+        self.restarting = True
+        try:
+            async for line in steward.ask("restart-gateway", socket=self._socket):
+                log.info("steward_answered", step="restart-gateway", outcome=line.get("code", "ok"))
+                if line.get("done") and not line["ok"]:
+                    raise steward.NoSteward(line.get("words", ""))
+        except (steward.NoSteward, TimeoutError):
+            if self.start_anew is None:
+                raise
+            self.start_anew()
+
+    @property
+    def restore_failed(self) -> bool:
+        """Whether the last restore was given back because the box did not start on it."""
+        return (self._data / backup.FAILED).exists()
+
+    async def kept_aside(self) -> list[tuple[Path, int]]:
+        """What was there before earlier restores, with its size."""
+        return await asyncio.to_thread(backup.kept_aside, self._data)
+
+    async def forget_aside(self) -> None:
+        """Remove it for good."""
+        for folder, _ in await self.kept_aside():
+            await asyncio.to_thread(shutil.rmtree, folder)

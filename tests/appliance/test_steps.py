@@ -1,0 +1,124 @@
+"""A clock that is set while messages wait: none of them is older for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.balance import Balances
+from appliance.box import Box
+from appliance.clock import ManualClock
+from appliance.config import Config
+from appliance.housekeeping import Housekeeping
+from appliance.inbox import Inbox
+from appliance.steps import STEP_MS
+from appliance.store import otps
+from appliance.store.database import Database
+from appliance.vault import Vault
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NUMBER, Stage
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+
+class Board:
+    """A box that has just started, on a clock without a chip."""
+
+    def __init__(self, stage: Stage, db: Database, folder: Path) -> None:
+        self.clock = ManualClock(stage.now, trusted=False)
+        self.box = Box(Config(), self.clock, db, stage.ids, Vault(folder / "key"))
+        self.jobs = Housekeeping(self.box, Inbox(self.box), Balances(self.clock, []))
+        self.stage = stage
+
+    def set_clock(self, step: int) -> None:
+        self.clock.step(step)
+        self.clock.trusted = True
+        self.stage.now = self.clock.now()
+
+
+@pytest.fixture
+async def before(stage: Stage) -> int:
+    """A message that waits since before this start."""
+    number = await stage.take()
+    stage.now += 1000
+    return number
+
+
+@pytest.fixture
+async def board(before: int, stage: Stage, db: Database, tmp_path: Path) -> Board:
+    return Board(stage, db, tmp_path)
+
+
+async def test_what_was_taken_just_before_the_clock_was_set_is_sent(
+    board: Board, before: int, stage: Stage
+) -> None:
+    waiting = await stage.take(validity_minutes=60)
+    scheduled = await stage.take(scheduled_at=stage.now + 5 * DAY_MS)
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    assert await stage.status(before) == "failed"  # three days are over for it
+    assert [await stage.status(n) for n in (waiting, scheduled)] == ["queued", "queued"]
+    job = await stage.must_claim()
+    assert (job.message, job.validity_minutes) == (waiting, 60)
+
+
+async def test_a_report_is_awaited_as_long_by_who_was_handed_over_before(
+    board: Board, stage: Stage
+) -> None:
+    number = await stage.take(rank=0)
+    job = await stage.must_claim()
+    assert job.message == number
+    await stage.record(job, Outcome(Verdict.TAKEN, 1))
+    board.set_clock(4 * DAY_MS)
+    await board.jobs.close_reports()
+    await stage.report(1)
+    assert await stage.status(number) == "delivered"
+
+
+async def test_its_lifetime_is_as_long_as_before(board: Board, stage: Stage) -> None:
+    number = await stage.take()
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    board.clock.advance(24 * 3600 + 1)
+    await board.jobs.expire()
+    assert await stage.status(number) == "failed"
+
+
+async def test_a_clock_that_is_set_twice_and_once_back(board: Board, stage: Stage) -> None:
+    first = await stage.take()
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    second = await stage.take()
+    board.set_clock(-2 * DAY_MS)
+    await board.jobs.expire()
+    third = await stage.take()
+    board.set_clock(30 * DAY_MS)
+    await board.jobs.expire()
+    assert {await stage.status(n) for n in (first, second, third)} == {"queued"}
+    board.clock.advance(24 * 3600 + 1)
+    await board.jobs.expire()
+    assert {await stage.status(n) for n in (first, second, third)} == {"failed"}
+
+
+async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: Database) -> None:
+    number = stage.ids.other(stage.now)
+    ends = stage.now + 300_000
+    await db.write(otps.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
+    board.set_clock(3 * DAY_MS)
+    await board.box.steps.mind()
+    row = await db.read(otps.get, 2, number)
+    assert row is not None and row["expires_at"] == ends + 3 * DAY_MS
+
+
+async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
+    board: Board, stage: Stage
+) -> None:
+    number = await stage.take()
+    board.clock.advance(23 * 3600)
+    board.set_clock(STEP_MS - 1)
+    assert not board.box.steps.pending
+    board.clock.advance(3600)
+    await board.jobs.expire()
+    assert await stage.status(number) == "failed"

@@ -1,0 +1,201 @@
+"""Update, backup and restore; restart and switch off."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from litestar import Response, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.response import File, Redirect
+from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
+
+from appliance.backup import BackupError
+from appliance.incoming import BACKUP, UPDATE, NoRoom
+from appliance.refusals import Words
+from appliance.steward import NoSteward
+from appliance.upkeep import BACKUP_BYTES, UPDATE_BYTES, UPDATE_COPIES, Busy
+from web.page.rendering import HEADERS, fragment, page
+from web.page.settings import back, said
+from web.page.upload import Gone, NoFile, TooLarge, receive
+from web.page.visitor import Host, Seen
+from web.page.words import BACKUP_FAULTS
+
+HERE = "/settings/upkeep"
+MIB = 1 << 20
+
+_BUSY = Words(
+    "Une mise à jour ou un envoi de fichier est déjà en cours : attendez sa fin.",
+    "An update or an upload is under way already: wait for its end.",
+)
+_TOO_LARGE = Words(
+    "Ce fichier est trop gros. Rien n'a été changé.",
+    "This file is too large. Nothing was changed.",
+)
+_NO_FILE = Words("Choisissez d'abord un fichier.", "Choose a file first.")
+_NO_BACKUP = Words(
+    "Il n'y a plus de sauvegarde vérifiée : envoyez-la de nouveau.",
+    "There is no checked backup any more: upload it again.",
+)
+_BACKUP_FAILED = Words(
+    "La sauvegarde a échoué : pas assez de place sur la carte mémoire.",
+    "The backup failed: not enough room on the memory card.",
+)
+_DISOBEYED = Words("Le boîtier n'a pas obéi.", "The box did not obey.")
+
+
+def _no_room(mib: int) -> Words:
+    return Words(
+        f"Pas assez de place sur la carte mémoire : il faut {mib} Mio libres. Rien n'a été changé.",
+        f"Not enough room on the memory card: {mib} MiB must be free. Nothing was changed.",
+    )
+
+
+@get(HERE)
+async def upkeep(request: Seen, owner: Host) -> Response[str]:
+    """Version and update; backup and restore."""
+    tended = owner.upkeep
+    aside = await tended.kept_aside()
+    return page(
+        request,
+        "upkeep.html",
+        update=_update(owner),
+        checked=tended.checked,
+        restore_failed=tended.restore_failed,
+        aside=aside,
+        aside_mib=-(-sum(size for _, size in aside) // MIB),
+        lifetime_hours=round(owner.box.config.queue.lifetime_hours),
+        now=owner.box.clock.now(),
+        **said(request),
+    )
+
+
+def _update(owner: Host) -> dict[str, object]:
+    """What the update's part of the page shows."""
+    return {
+        "possible": owner.upkeep.has_steward,
+        "step": owner.upkeep.step,
+        "last": owner.upkeep.last,
+    }
+
+
+async def _received(
+    request: Seen,
+    owner: Host,
+    name: str,
+    copies: int,
+    taken: Callable[[], Awaitable[None]],
+    onward: str = HERE,
+) -> Redirect:
+    """Take the form's file, do with it what is to be done, and say why not."""
+    try:
+        with owner.upkeep.receiving(name) as file:
+            await receive(request, owner, file, copies)
+            await taken()
+    except Busy:
+        words = _BUSY
+    except NoFile:
+        words = _NO_FILE
+    except NoRoom as error:
+        words = _no_room(error.mib)
+    except TooLarge:
+        words = _TOO_LARGE
+    except BackupError as error:
+        words = BACKUP_FAULTS[error.code]
+    except Gone:  # nobody is there to be told
+        words = _NO_FILE
+    else:
+        return back(onward)
+    return back(HERE, error=words.say(request.visitor.language))
+
+
+@post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
+async def update(request: Seen, owner: Host) -> Redirect:
+    """A signed bundle, handed to the steward: the page follows what becomes of it."""
+
+    async def taken() -> None:
+        owner.upkeep.update()
+
+    return await _received(request, owner, UPDATE, UPDATE_COPIES, taken)
+
+
+@get("/settings/update/progress")
+async def progress(request: Seen, owner: Host) -> Response[str]:
+    """The update's part of the page; when it is over, the whole page anew."""
+    shown = fragment("live/update.html", request.visitor, update=_update(owner))
+    over = {} if owner.upkeep.step else {"HX-Refresh": "true"}
+    return Response(shown, media_type="text/html", headers={**HEADERS, **over})
+
+
+@post("/settings/backup", status_code=200)
+async def backup(request: Seen, owner: Host) -> File | Redirect:
+    """Everything the box keeps, as one file to download."""
+    try:
+        file = await owner.upkeep.backup()
+    except NoRoom as error:
+        return back(HERE, error=_no_room(error.mib).say(request.visitor.language))
+    except (OSError, sqlite3.Error):  # SQLite's own is what a card that fills up meanwhile raises
+        return back(HERE, error=_BACKUP_FAILED.say(request.visitor.language))
+    day = request.visitor.tongue.iso(owner.box.clock.now())[:10]
+    return File(
+        file,
+        filename=f"zimbox-{day}.tar.gz",
+        media_type="application/gzip",
+        headers={"Cache-Control": "no-store"},
+        # It has texts in it, and takes room.
+        background=BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True),
+    )
+
+
+@post("/settings/restore", status_code=SEE_OTHER, request_max_body_size=BACKUP_BYTES)
+async def restore(request: Seen, owner: Host) -> Redirect:
+    """A backup, checked from end to end; nothing is replaced yet."""
+    return await _received(request, owner, BACKUP, 1, owner.upkeep.examine, f"{HERE}#restore")
+
+
+@post("/settings/restore/drop", status_code=SEE_OTHER)
+async def drop(owner: Host) -> Redirect:
+    """Nothing is replaced after all."""
+    await owner.upkeep.drop()
+    return back(HERE)
+
+
+@post("/settings/restore/now", status_code=200)
+async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """The checked backup takes the place of what is there: at the start that follows."""
+    if not await owner.upkeep.restore():
+        return back(HERE, error=_NO_BACKUP.say(request.visitor.language))
+    try:
+        await owner.upkeep.restart()
+    except (NoSteward, TimeoutError):
+        return page(request, "wait.html", why="by hand")
+    return page(request, "wait.html", why="restore")
+
+
+@post("/settings/restore/forget", status_code=SEE_OTHER)
+async def forget(owner: Host) -> Redirect:
+    """What was there before earlier restores is removed for good."""
+    await owner.upkeep.forget_aside()
+    return back(HERE, saved="1")
+
+
+@get(f"{HERE}/wait")
+async def wait(request: Seen, owner: Host) -> Response[bytes] | Redirect:
+    """Asked again and again by a page that waits for the box; answered by the one after the restart."""
+    if owner.upkeep.restarting:
+        return Response(b"", status_code=204)
+    if request.htmx:
+        return Response(b"", status_code=200, headers={"HX-Redirect": HERE})
+    return Redirect(HERE, status_code=SEE_OTHER)
+
+
+@post("/settings/box/power", status_code=200)
+async def power(request: Seen, owner: Host) -> Response[str] | Redirect:
+    """Restart the box, or switch it off; what is on the line is finished first."""
+    off = (await request.fields()).get("do", "") == "off"
+    try:
+        await owner.upkeep.power("power-off" if off else "restart-box")
+    except (NoSteward, TimeoutError):
+        return back("/settings/box", error=_DISOBEYED.say(request.visitor.language))
+    return page(request, "wait.html", why="off" if off else "restart")
