@@ -35,6 +35,9 @@ DATABASE = "zimbox.db"
 VAULT = "secret.key"
 # A present modem says who it is within a second or two; without one the API should not wait longer.
 FIRST_DEVICE_SECONDS = 3.0
+MEET_AGAIN_SECONDS = (
+    15.0  # after a removal beside the running box, the pace of all that is looked for there
+)
 
 
 class Assembly:
@@ -97,6 +100,7 @@ class Assembly:
                 journal=sim_journal if simulated else None,
                 control=sim_control if simulated else None,
             )
+        self.housekeeping.every("devices", MEET_AGAIN_SECONDS, self.devices.meet_again)
         self.housekeeping.start()
         self._leg("due", self.housekeeping.watch_due)
         self._leg("time", self._timekeeper.run)

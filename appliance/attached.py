@@ -24,7 +24,10 @@ class Attached:
         self.modem = modem
         self.test = test
         self.number = 0  # until the IMEI is known
-        self.limits: Limits = settings.limits if settings.limits != Limits() else box.config.limits
+        self._limits_at_first = (
+            settings.limits if settings.limits != Limits() else box.config.limits
+        )
+        self.limits: Limits = self._limits_at_first
         self.offline_since: float | None = box.clock.monotonic()
         self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
@@ -66,6 +69,11 @@ class Attached:
     @property
     def low_credit(self) -> bool:
         return self.balance is not None and self.balance < self.settings.balance.low
+
+    def removed(self) -> None:
+        """It was removed as a device: what the owner set for it has gone with its number."""
+        self.number = 0
+        self.limits = self._limits_at_first
 
     # --- resting, holding, probing: what a run of refusals means ---------------------------------
 

@@ -176,6 +176,14 @@ class Devices:
         for simulator in self._simulators:
             await simulator.stop()
 
+    async def meet_again(self) -> None:
+        """A modem removed beside the running box (`zimbox device remove`) while attached is a new one."""
+        there = await self._box.db.read(table.numbers)
+        for attached in self.attached:
+            if attached.number and attached.number not in there:
+                attached.removed()
+                await self._changed(attached, attached.status)
+
     def by_number(self, number: int) -> Attached | None:
         return next((a for a in self.attached if a.number == number), None)
 

@@ -485,9 +485,8 @@ class Owner:
     async def set_limits(self, index: int, wanted: Limits) -> None:
         """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""
         attached = self.modem(index)
-        if not attached.number:
+        if not await self.box.db.write(owner.set_limits, attached.number, wanted):
             raise invalid("limits", "attendent le modem", "wait for the modem")
-        await self.box.db.write(owner.set_limits, attached.number, wanted)
         attached.limits = wanted
         self.box.bells.work()
         self.box.bells.changed()

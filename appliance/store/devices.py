@@ -61,6 +61,11 @@ def live(db: Connection) -> list[Row]:
     ).fetchall()
 
 
+def numbers(db: Connection) -> set[int]:
+    """Of all devices, the simulated one of the test keys as well."""
+    return {row[0] for row in db.execute("SELECT id FROM device")}
+
+
 def remove(db: Connection, device: int) -> bool:
     """Forget a modem that is gone for good; False if there is none, or it is online.
 

@@ -115,9 +115,11 @@ def limits(db: Connection, device: int) -> Limits | None:
     return msgspec.json.decode(row[0], type=Limits) if row else None
 
 
-def set_limits(db: Connection, device: int, wanted: Limits) -> None:
-    db.execute(
-        "INSERT INTO device_limits (device, limits) VALUES (?, ?) "
+def set_limits(db: Connection, device: int, wanted: Limits) -> bool:
+    """Of this device; False if there is none (any more)."""
+    done = db.execute(
+        "INSERT INTO device_limits (device, limits) SELECT id, ? FROM device WHERE id = ? "
         "ON CONFLICT DO UPDATE SET limits = excluded.limits",
-        (device, msgspec.json.encode(wanted).decode()),
+        (msgspec.json.encode(wanted).decode(), device),
     )
+    return bool(done.rowcount)

@@ -16,7 +16,7 @@ from appliance.devices import Devices
 from appliance.intake import Intake
 from appliance.interface import Caller, Permissions
 from appliance.refusals import Refusal
-from appliance.store import archive, owner
+from appliance.store import archive, devices, owner
 from appliance.store.database import Database
 from appliance.vault import Vault
 from modem.device import Device
@@ -89,3 +89,22 @@ async def test_limits_set_on_the_page_go_with_the_sim_into_another_modem(bench: 
     await bench.box.db.write(owner.set_limits, other_sim.number, Limits(per_day=5))
     moved = await bench.meet(Identity("860123456789013", iccid="8933010000000000001"))
     assert moved.limits == Limits(per_day=5), "a modem's own stay"
+
+
+async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench) -> None:
+    attached = await bench.meet(Identity(IMEI, iccid="8933010000000000001"))
+    await bench.box.db.write(owner.set_limits, attached.number, Limits(per_day=5))
+    attached.limits = Limits(per_day=5)
+    board = attached.modem
+    assert isinstance(board, Device)
+    board._board.show(State.OFFLINE)
+    while await bench.box.db.read(
+        lambda db: db.execute("SELECT MAX(online) FROM device").fetchone()[0]
+    ):
+        await asyncio.sleep(0.01)
+    assert await bench.box.db.write(devices.remove, 1)
+    assert not await bench.box.db.write(owner.set_limits, 1, Limits(per_day=7)), "of no device"
+    await bench.devices.meet_again()
+    assert (attached.number, attached.limits) == (2, Limits())
+    await bench.devices.meet_again()
+    assert attached.number == 2, "met once"
