@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from sqlite3 import Connection
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from appliance import pacing
 from appliance.attached import Attached
 from appliance.config import Limits
 from appliance.interface import Accepted
-from appliance.refusals import later
+from appliance.refusals import Refusal, later
 from appliance.store import queue
 
 
@@ -144,10 +145,21 @@ def check_quota(
     """
     if not route.capped:
         return
-    for start, rivals in ((now, ahead.rivals), (ahead.at, ahead.rivals - ahead.earlier)):
-        room = _room(route, ahead, recipient, start, now, until, zone)
-        if room is not None and rivals + parts > room:
-            raise later("QUOTA_EXCEEDED", 3600)
+
+    def fits(start: int, rivals: int, end: int) -> bool:
+        room = _room(route, ahead, recipient, start, now, end, zone)
+        return room is None or rivals + parts <= room
+
+    if not fits(now, ahead.rivals, until):
+        if ahead.at > now:
+            raise Refusal("QUOTA_EXCEEDED")  # its moment does not move: no wait makes room
+        # Room grows when a lifetime that begins later reaches the next day or billing month.
+        ends = {pacing.next_day(until, zone)}
+        ends |= {pacing.next_month(until, zone, a.limits.billing_day) for a in route.candidates}
+        enough = (end for end in sorted(ends) if fits(now, ahead.rivals, end))
+        raise later("QUOTA_EXCEEDED", math.ceil((next(enough, max(ends)) - until) / 1000))
+    if not fits(ahead.at, ahead.rivals - ahead.earlier, until):
+        raise Refusal("QUOTA_EXCEEDED")
 
 
 def _room(

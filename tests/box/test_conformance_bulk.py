@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.box.when import ahead
+from tests.box.when import ahead, billing_day
 
 ONE, TWO = "+33612345678", "+33698765432"
 BULK, PERSONALIZED = "/sms/send-bulk", "/sms/send-bulk-personalized"
@@ -157,7 +157,8 @@ def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
 def test_what_the_month_has_no_room_for_is_refused_and_the_rest_told(
     own_box: Callable[..., RunningBox],
 ) -> None:
-    client = own_box(limits_per_month="3", queue_lifetime_hours="1").client()
+    limits = {"limits_per_month": "3", "limits_billing_day": billing_day()}
+    client = own_box(**limits, queue_lifetime_hours="1").client()
     two_parts = "x" * 200
     told = client.post(BULK, {"messages": [{"to": ONE, "message": two_parts}] * 2}).json()
     assert [m.get("error", {}).get("code") for m in told["messages"]] == [None, "QUOTA_EXCEEDED"]
@@ -169,7 +170,10 @@ def test_the_cap_on_recipients_counts_numbers_and_not_messages(
     own_box: Callable[..., RunningBox],
 ) -> None:
     client = own_box(
-        limits_recipients_per_month="1", queue_lifetime_hours="1", limits_quiet_hours="00:00-00:00"
+        limits_recipients_per_month="1",
+        limits_billing_day=billing_day(),
+        limits_quiet_hours="00:00-00:00",
+        queue_lifetime_hours="1",
     ).client()
     entries = [{"to": to, "message": "x"} for to in (ONE, ONE, TWO)]
     told = client.post(BULK, {"messages": entries}).json()

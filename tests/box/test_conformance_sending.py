@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.box.when import ago, ahead
+from tests.box.when import ago, ahead, billing_day
 
 TO = "+33612345678"
 
@@ -353,11 +353,35 @@ def test_a_modem_away_beyond_the_grace_is_503_and_a_scheduled_send_is_taken(
 
 
 def test_a_quota_that_leaves_no_room_is_429(own_box: Callable[..., RunningBox]) -> None:
-    client = own_box(limits_per_month="2", queue_lifetime_hours="1").client()
+    day = billing_day()
+    limits = {"limits_per_month": "2", "limits_billing_day": day}
+    client = own_box(**limits, queue_lifetime_hours="1", time_zone="UTC").client()
     for _ in range(2):
         client.until(client.send(TO), "delivered")
     answer = send(client)
     assert code(answer, 429) == "QUOTA_EXCEEDED"
+    asked_again = datetime.now(UTC) + timedelta(seconds=int(answer.headers["Retry-After"]))
+    # The lifetime of one that is taken then reaches into the next billing month.
+    month = asked_again + timedelta(hours=1)
+    assert (month.day, month.hour, month.minute) == (int(day), 0, 0)
+    assert month.second < 5
+    scheduled = send(client, scheduled_at=ahead(minutes=10))
+    assert code(scheduled, 429) == "QUOTA_EXCEEDED"
+    assert "Retry-After" not in scheduled.headers, "its moment does not move: no wait helps"
+
+
+def test_a_quota_of_the_day_names_the_day_that_has_room(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    limits = {"limits_per_day": "1", "limits_quiet_hours": "00:00-00:00"}
+    client = own_box(**limits, queue_lifetime_hours="48", time_zone="UTC").client()
+    for _ in range(3):
+        client.send(TO)
+    answer = send(client)
+    assert code(answer, 429) == "QUOTA_EXCEEDED"
+    asked_again = datetime.now(UTC) + timedelta(seconds=int(answer.headers["Retry-After"]))
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    assert abs(asked_again - datetime.combine(tomorrow, time(), UTC)) < timedelta(seconds=5)
 
 
 def test_estimated_delivery_counts_what_is_ahead_and_the_limits(
