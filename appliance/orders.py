@@ -96,11 +96,11 @@ class StatsFilter(msgspec.Struct, frozen=True):
 
 
 class InboxFilter(msgspec.Struct, frozen=True):
-    """Which received messages. `sender` is E.164, a short code or a name as the network told it."""
+    """Which received messages. `senders`: any of these, E.164, short code or name as the network told it."""
 
     page: int = 1
     limit: int = 50
-    sender: str | None = None
+    senders: tuple[str, ...] | None = None
     period: Period = Period()
     search: str | None = None
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 import structlog
 
-from appliance import __version__, balance, config, ids, rules
+from appliance import __version__, balance, config, ids, numbering, rules
 from appliance.access import Access
 from appliance.attached import Attached
 from appliance.box import Box
@@ -163,8 +163,11 @@ class Owner:
         zone = changes.get("time_zone")
         if zone is not None and zone not in available_timezones():
             raise invalid("time_zone", "n'est pas un fuseau horaire", "is no time zone")
-        if changes.get("own_number"):
-            changes["own_number"] = rules.phone_number(changes["own_number"], field="own_number")
+        if own := changes.get("own_number"):
+            # The country of the zone that comes with it; the number before it may be of another one.
+            there = numbering.region("", str(zone or self.box.zone))
+            number = numbering.international(str(own), there)
+            changes["own_number"] = rules.phone_number(number, field="own_number")
         wanted = msgspec.structs.replace(self.preferences, **changes)
         await self.box.db.write(owner.keep, "preferences", wanted)
         self._apply(wanted)
@@ -267,6 +270,11 @@ class Owner:
         """MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""
         await self._gateway.cancel(await self._caller_for(message_id), message_id)
 
+    def number(self, typed: str) -> str:
+        """A number as it is typed in the box's country, in E.164; what is none stays as it is."""
+        region = numbering.region(self.preferences.own_number, str(self.box.zone))
+        return numbering.international(typed.strip(), region)
+
     def measure(self, text: str) -> Measured:
         """How long a text is for the network."""
         plan = alphabet.plan(text, shifts=self.box.config.sending.national_shifts)
@@ -287,7 +295,7 @@ class Owner:
         `form` names the form it was typed into: sent again as it is, it is the message it was.
         """
         order = SendOrder(
-            to=rules.phone_number(to, short_codes=True),
+            to=rules.phone_number(self.number(to), short_codes=True),
             message=rules.message(text),
             priority=rules.priority(priority),
         )
@@ -401,7 +409,7 @@ class Owner:
 
     async def block(self, number: str, reason: str) -> None:
         """For every client. INVALID_PHONE_NUMBER."""
-        number = rules.phone_number(number, short_codes=True, field="number")
+        number = rules.phone_number(self.number(number), short_codes=True, field="number")
         label = rules.line(reason.strip(), "reason", 200) if reason.strip() else ""
         await self.box.db.write(blocked.add, 0, number, label, "page", self.box.clock.now())
 

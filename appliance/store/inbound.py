@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from sqlite3 import Connection, Row
 
 import msgspec
@@ -186,8 +187,9 @@ def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], in
     """One page of a client's inbox, newest first, with the total."""
     clauses: list[str] = ["scope = ?"]
     arguments: list[str | int] = [scope]
+    senders = json.dumps(wanted.senders) if wanted.senders else None
     for clause, value in (
-        ("sender = ?", wanted.sender),
+        ("sender IN (SELECT value FROM json_each(?))", senders),
         ("received_at >= ?", wanted.period.start),
         ("received_at < ?", wanted.period.end),
         ("instr(folded, ?)", wanted.search),

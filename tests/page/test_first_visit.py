@@ -36,8 +36,9 @@ def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
     person.fill("own_number", "06 12" if french else "12345")
     person.press("Enregistrer" if french else "Save")
     person.wait_for("format international" if french else "international format")
-    person.fill("own_number", OWN)
-    person.fill("time_zone", "Europe/Zurich")
+    person.fill("own_number", "06 12 34 56 78" if french else OWN)
+    if not french:
+        person.fill("time_zone", "Europe/Zurich")
     person.press("Enregistrer" if french else "Save")
     person.press(f"Envoyer un SMS à {OWN}" if french else f"Send an SMS to {OWN}")
     person.wait_for_badge("Remis" if french else "Delivered")

@@ -89,6 +89,7 @@ def test_messages_are_found_by_text_number_status_and_day(
     assert found("/messages?q=CAFE+creme") == {mine}
     assert found("/messages?to=%2B33677799901") == {mine}
     assert found("/messages?to=+33677799901") == {mine}
+    assert found("/messages?to=06+77+79+99+01") == {mine}
     assert mine in found("/messages?status=delivered")
     assert mine not in found("/messages?status=failed")
     assert found("/messages?start=2020-01-01&end=2020-01-02") == set()
@@ -155,7 +156,7 @@ def test_an_answer_is_a_tap_away(owned: RunningBox, client: Client, log_in: Open
         return "Oui, à demain" in person.text
 
     eventually(came, "the answer is in the inbox")
-    for typed in ("+33 6 77 78 88 04", "33677788804", "  +33.677.788.804"):
+    for typed in ("+33 6 77 78 88 04", "33677788804", "  +33.677.788.804", "06 77 78 88 04"):
         person.go(f"/inbox?{urlencode({'to': typed})}")
         assert "Oui, à demain" in person.text, typed
     person.press("Répondre")
@@ -214,9 +215,19 @@ def test_a_form_that_is_sent_twice_is_one_message(owned: RunningBox, owner: Visi
     )
 
 
+def test_a_number_is_typed_as_its_country_writes_it(owned: RunningBox, owner: Visit) -> None:
+    for typed in ("06 77 78 88 07", "+33 (0)6 77 78 88 07"):
+        told = owner.post("/send", {"to": typed, "text": typed}, page="/send")
+        assert "/messages/msg_" in told.url and "+33677788807" in told.text
+    eventually(
+        lambda: sum(sms["recipient"] == "+33677788807" for sms in owned.received()) == 2,
+        "both texts came",
+    )
+
+
 def test_a_number_that_is_none_keeps_the_text_that_was_typed(owner: Visit) -> None:
     answer = owner.post(
-        "/send", {"to": "06 12 34 56 78", "text": "déjà écrit", "priority": "3"}, page="/send"
+        "/send", {"to": "06 12 34 56 7", "text": "déjà écrit", "priority": "3"}, page="/send"
     )
     assert answer.status_code == 400
     assert "international format" in answer.text and "déjà écrit" in answer.text

@@ -93,7 +93,7 @@ async def test_the_filters_of_the_other_lists_arrive(api: httpx.AsyncClient, she
     await api.get("/v1/sms/inbox?from=%2033612345678&limit=5&search=Stop")
     await api.get("/v1/webhooks/logs?page=3")
     assert shelf.filters == [
-        InboxFilter(limit=5, sender="+33612345678", search="stop"),
+        InboxFilter(limit=5, senders=("+33612345678",), search="stop"),
         PageFilter(page=3),
     ]
 

@@ -76,10 +76,11 @@ async def inbox(request: Asked, caller: Asker, gateway: Box) -> InboxAnswer:
 
 
 def _inbox_filter(query: dict[str, str]) -> InboxFilter:
+    sender = rules.sender_filter(query.get("from"))
     return InboxFilter(
         page=rules.page(query.get("page")),
         limit=rules.limit(query.get("limit")),
-        sender=rules.sender_filter(query.get("from")),
+        senders=(sender,) if sender else None,
         period=rules.period(query.get("from_date"), query.get("to_date")),
         search=rules.search(query.get("search")),
     )

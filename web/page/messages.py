@@ -101,7 +101,7 @@ def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
         page=wanted.page,
         limit=PAGE_ROWS,
         status=status,
-        to=number_sought(wanted.to),
+        to=number_sought(owner.number(wanted.to)),
         period=Period(
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,

@@ -6,6 +6,7 @@ from litestar import Response, get
 
 from appliance import rules
 from appliance.orders import InboxFilter
+from appliance.owner import Owner
 from web.page.messages import PAGE_ROWS, number_sought, wanted_of
 from web.page.rendering import page
 from web.page.visitor import Host, Seen
@@ -18,7 +19,7 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
     asked = InboxFilter(
         page=wanted.page,
         limit=PAGE_ROWS,
-        sender=sender_sought(wanted.to),
+        senders=senders_sought(wanted.to, owner),
         search=rules.fold(wanted.q) or None,
     )
     found = await owner.inbox(asked)
@@ -27,9 +28,12 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
     )
 
 
-def sender_sought(text: str) -> str | None:
-    """A sender as the network told it: a name as it is, a number whatever stands between its digits."""
+def senders_sought(text: str, owner: Owner) -> tuple[str, ...] | None:
+    """A sender as the network may have told it: a name, a number in E.164 or in national form."""
     if any(c.isalpha() for c in text):
-        return text
+        return (text,)
     digits = "".join(c for c in text if c in "0123456789")
-    return digits if digits.startswith("0") else number_sought(text)
+    found = number_sought(owner.number(text))
+    if found is None:
+        return None
+    return (found, digits) if digits.startswith("0") else (found,)
