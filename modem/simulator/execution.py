@@ -10,7 +10,7 @@ import msgspec
 from modem.fields import encode_time
 from modem.simulator import orders
 from modem.simulator.distortion import CLEAN, Distortion
-from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.faults import AnswerFault, EchoFault, ReportFault, SendFault
 from modem.simulator.handset import Reply
 from modem.simulator.incoming import Incoming, deliveries
 from modem.simulator.sim_card import SimCard, Stored
@@ -30,6 +30,8 @@ def execute(simulator: Simulator, order: orders.AnyOrder) -> dict[str, Any]:
             faults.reports.add(order)
         case AnswerFault():
             faults.answers.add(order)
+        case EchoFault():
+            faults.echoes.add(order)
         case Distortion():
             simulator.line.distortion = order
         case Incoming():
@@ -213,8 +215,6 @@ def _status(simulator: Simulator) -> dict[str, Any]:
         "waiting": len(network.waiting),
         "held": len(network.held),
         "incomplete": simulator.handsets.incomplete,
-        "faults": len(simulator.faults.sends)
-        + len(simulator.faults.reports)
-        + len(simulator.faults.answers),
+        "faults": simulator.faults.standing(),
         "bytes_lost": simulator.line.lost,
     }

@@ -90,7 +90,14 @@ class AnswerFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="answer
     restart: bool = False  # brown-out instead of the answer: the modem starts anew
 
 
-F = TypeVar("F", SendFault, ReportFault, AnswerFault)
+class EchoFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="echo"):
+    """Strikes what the modem repeats of a command or of a text at the prompt, where its echo is on."""
+
+    urc: tuple[str, ...]  # said within it
+    cut: int = 3  # … after so many bytes of it, at its end if it is shorter
+
+
+F = TypeVar("F", SendFault, ReportFault, AnswerFault, EchoFault)
 
 
 class Rules(Generic[F]):
@@ -154,6 +161,7 @@ class Faults:
         self.sends: Rules[SendFault] = Rules(clock, chance)
         self.reports: Rules[ReportFault] = Rules(clock, chance)
         self.answers: Rules[AnswerFault] = Rules(clock, chance)
+        self.echoes: Rules[EchoFault] = Rules(clock, chance)
 
     def send(self, stage: Stage, recipient: str) -> SendFault | None:
         """What happens to a send at this stage. `recipient` is empty where it is not known."""
@@ -175,8 +183,17 @@ class Faults:
             return None
         return self.answers.strike(lambda fault: fnmatchcase(command, fault.command))
 
+    def echo(self) -> EchoFault | None:
+        """What happens to the next bytes that are repeated."""
+        return self.echoes.strike(lambda _: True) if len(self.echoes) else None
+
     def clear(self) -> None:
         """All is well again."""
         self.sends.clear()
         self.reports.clear()
         self.answers.clear()
+        self.echoes.clear()
+
+    def standing(self) -> int:
+        """How many orders stand."""
+        return len(self.sends) + len(self.reports) + len(self.answers) + len(self.echoes)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from modem.simulator.distortion import Distortion
-from modem.simulator.faults import AnswerFault, ReportFault, SendFault
+from modem.simulator.faults import AnswerFault, EchoFault, ReportFault, SendFault
 from modem.simulator.handset import Reply
 from modem.simulator.incoming import Incoming
 from modem.simulator.ussd import Ussd
@@ -191,6 +191,7 @@ AnyOrder = (
     SendFault
     | ReportFault
     | AnswerFault
+    | EchoFault
     | Distortion
     | Incoming
     | Say

@@ -99,8 +99,8 @@ class Terminal:
         end = self._input.find(b"\r") + 1
         piece = bytes(self._input[: end or None])
         del self._input[: len(piece)]
-        if self._modem.modes.echo and not self._deaf:
-            self._write(piece)
+        if not self._deaf:
+            self._repeat(piece)
         if len(self._line) <= LONGEST_LINE:
             self._line += piece
         if not end:
@@ -114,8 +114,7 @@ class Terminal:
         piece = bytes(self._input[: min(ends)] if ends else self._input)
         end = self._input[min(ends)] if ends else None
         del self._input[: len(piece) + (end is not None)]
-        if self._modem.modes.echo:
-            self._write(piece)
+        self._repeat(piece)
         if len(self._line) <= LONGEST_PDU:
             self._line += piece
         if end is None:
@@ -129,6 +128,17 @@ class Terminal:
         for said in held:
             self._write(said)
         self._take(ask.then(text if end == _CTRL_Z else None))
+
+    def _repeat(self, piece: bytes) -> None:
+        if not self._modem.modes.echo:
+            return
+        fault = self._modem.faults.echo()
+        if fault is None:
+            self._write(piece)
+            return
+        self._write(piece[: fault.cut])
+        self.say(*fault.urc, at_once=True)
+        self._write(piece[fault.cut :])
 
     # -- commands
 

@@ -255,6 +255,28 @@ async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_lin
             await report_of_the_next_part(box)
 
 
+@pytest.mark.parametrize("said", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])
+async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path, said: str) -> None:
+    """While the echo is still on, and where it is wanted because the line has spoilt bytes."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        for cut in (1, 4):
+            await box.order("echo", urc=[said], cut=cut, times=2)
+            left = asyncio.create_task(box.left(State.READY))
+            await box.order("restart")
+            await left
+            await box.ready()
+            assert box.simulator.faults.standing() == 0
+            await report_of_the_next_part(box)
+        await box.order("raw", hex="80ff800d0a")
+        for cut in (0, 2, 20):
+            await box.order("echo", urc=[said], cut=cut, times=2, every=3)
+            while box.simulator.faults.standing():
+                await report_of_the_next_part(box)
+        assert {line["text"] for line in box.journal()} == {"Hello"}
+        assert len(box.journal()) == len(box.reports)
+
+
 async def report_of_the_next_part(box: Driven) -> None:
     reported = len(box.reports)
     async with asyncio.timeout(PATIENCE):

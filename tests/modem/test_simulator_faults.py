@@ -430,3 +430,15 @@ async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
         assert await client.ask('AT+QURCCFG="urcport","usbat"') == ["OK"]
         await send(client)
         await client.until(b"+CDS: 26\r\n")
+
+
+async def test_lines_come_within_the_echo(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as bench:
+        client = await bench.ready()
+        await client.ask("ATE1")
+        await bench.order("echo", urc=["RING"])
+        assert (await bench.order("status"))["faults"] == 1
+        client.write(b"AT+CSQ\r")
+        assert await client.until(b"OK\r\n") == "AT+\r\nRING\r\nCSQ\r\r\n+CSQ: 20,0\r\n\r\nOK\r\n"
+        client.write(b"AT\r")
+        assert await client.until(b"OK\r\n") == "AT\r\r\nOK\r\n", "once"
