@@ -869,7 +869,7 @@ async def test_a_search_among_few_messages_costs_nothing_for_what_others_wrote(
     while await stage.archive():
         pass
 
-    def steps(db: Connection, word: str) -> tuple[int, int]:
+    def steps(db: Connection, word: str) -> int:
         taken = 0
 
         def count() -> int:
@@ -879,13 +879,16 @@ async def test_a_search_among_few_messages_costs_nothing_for_what_others_wrote(
 
         db.set_progress_handler(count, 1)
         try:
-            found = reading.page(db, 2, HistoryFilter(search=word)).total
+            assert reading.page(db, 2, HistoryFilter(search=word)).total == (word == "commande")
         finally:
             db.set_progress_handler(None, 1)
-        return found, taken
+        return taken
 
-    assert (await stage.db.read(steps, "commande"))[0] == 1
-    theirs, nobodys = [await stage.db.read(steps, word) for word in ("secrete", "inconnu")]
+    def compared(db: Connection) -> list[int]:
+        # The first one on a connection also counts what is prepared for it (SQLite 3.41 and later).
+        return [steps(db, word) for word in ("commande", "secrete", "inconnu")]
+
+    _, theirs, nobodys = await stage.db.read(compared)
     assert theirs == nobodys
 
 
