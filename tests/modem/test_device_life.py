@@ -81,6 +81,9 @@ async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personalit
     outcomes: dict[str, Outcome] = {}
     done = asyncio.Event()
     restarts = RESTARTS if personality == "sim7600" else RESTARTS // 4
+    # One that says nothing is looked at before each part, and no module starts in the moment between that
+    # look and AT+CMGS: in text mode again it would take the TPDU for a text, and nothing could tell.
+    without_power = [0, 0, 0.02] if personality == "sim7600" else [0.1, 0.1, 0.2]
     settings = Settings(personality=personality, latency=0.005, latency_jitter=0.005)
     async with driven(tmp_path, settings, timing=TIMING) as box:
         await box.ready()
@@ -90,7 +93,9 @@ async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personalit
             while taken(outcomes) <= number:
                 await asyncio.sleep(0.002)
             await asyncio.sleep(chance.uniform(0, 0.25))
-            await box.order("restart", seconds=chance.choice([0, 0, 0.02]))
+            await box.order("restart", seconds=chance.choice(without_power))
+            while not box.simulator.equipment.powered:
+                await asyncio.sleep(0.002)
         await set_up(box)
         done.set()
         async with asyncio.timeout(20):
