@@ -7,6 +7,7 @@ the modem has repeated it exactly: AT has no checksum, but it has an echo.
 from __future__ import annotations
 
 import contextlib
+import time
 
 from modem.lines import Repeated
 from modem.port import Modem
@@ -150,6 +151,10 @@ class Dialogue:
         self._clean()
         if self.port.suspect:
             raise Doubtful("a silence may have been a restart")
+        # Its echo is wanted and tells nothing: in text mode again it would take the TPDU for a text.
+        looked = time.monotonic() - self.port.looked_at
+        if self.port.careful and looked > self._timing.look_seconds:
+            raise Doubtful("the modem was not looked at just now")
         data = self._begun(command)
         try:
             answer = self.port.exchange(

@@ -98,6 +98,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
         self.echoed = False  # the modem repeated our words although it was told not to
         self.suspect = False  # it may have restarted: look whether its settings are still there
+        self.looked_at = 0.0  # when the settings were last seen to be there, monotonic
         self.heard_at = 0.0  # when the last byte came, monotonic
         self.stale = False  # answers that nobody waits for may still come
         self.sent_unasked = False  # a +CMGS came that nobody waited for

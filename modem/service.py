@@ -220,6 +220,7 @@ class Service:
             if port.echoed or not await self._holds(made):
                 port.suspect = True
                 raise Restarted("the modem has lost its settings")
+            port.looked_at = time.monotonic()
 
     async def is_well(self) -> bool:
         """Before a send: whether the modem has its settings, if there is a doubt. A part sent by one

@@ -28,6 +28,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     echo_seconds: float = 2  # until all of it is repeated, where that is looked at: 9600 baud
 
+    look_seconds: float = 1  # from a look at the settings to AT+CMGS: no module starts faster
+
     # After a time-out
     resync_pause_seconds: float = 0.5  # after an ESC, until the modem has said all it had to say
     resync_seconds: float = 3  # for the answer to each question of a resynchronisation

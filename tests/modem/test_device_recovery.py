@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
-from modem import supervisor
+from modem import sending, supervisor
 from modem.device import Device, Line
-from modem.interface import State, Verdict
+from modem.interface import Outcome, State, Verdict
 from modem.recovery import Means
+from modem.references import References
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import PATIENCE, Driven, attached, driven, quick
+from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, part, quick
 from tests.modem.scripted import HEALTHY, Scripted
 
 IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
@@ -253,6 +255,26 @@ async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_lin
         for number in (3, 5, 7, 8, 11, 24, 52):
             await restart_within_a_start(box, number)
             await report_of_the_next_part(box)
+
+
+async def test_on_a_doubtful_line_a_part_is_given_only_right_after_a_look(tmp_path: Path) -> None:
+    """A box that stood still since then (a card that stalls) cannot know who listens now."""
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60, idle_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        assert (await box.send()).verdict is Verdict.TAKEN
+        dialogue = box.device._talk.dialogue
+        assert dialogue.port.careful
+
+        async def given(seconds_ago: float) -> Outcome:
+            dialogue.port.suspect = False
+            dialogue.port.looked_at = time.monotonic() - seconds_ago
+            return await asyncio.to_thread(sending.submit, dialogue, part("late"), References())
+
+        assert await given(QUICK.look_seconds + 0.5) is sending.DOUBTFUL
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+        assert (await given(0)).verdict is Verdict.TAKEN
+        assert [line["text"] for line in box.journal()] == ["Hello", "late"]
 
 
 @pytest.mark.parametrize("said", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])

@@ -346,9 +346,11 @@ def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
         try:
             dialogue = Dialogue(modem, QUICK, modem._log)
             modem.doubt("a test")
+            modem.looked_at = time.monotonic()
             outcome = submit(dialogue, tpdu, References())
             if outcome is DOUBTFUL:  # the caller looks at the modem, and tries again
                 modem.suspect = False
+                modem.looked_at = time.monotonic()
                 outcome = submit(dialogue, tpdu, References())
         finally:
             modem.close()
