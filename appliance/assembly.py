@@ -35,9 +35,8 @@ DATABASE = "zimbox.db"
 VAULT = "secret.key"
 # A present modem says who it is within a second or two; without one the API should not wait longer.
 FIRST_DEVICE_SECONDS = 3.0
-MEET_AGAIN_SECONDS = (
-    15.0  # after a removal beside the running box, the pace of all that is looked for there
-)
+# After a removal beside the running box: the pace of all that is looked for there.
+MEET_AGAIN_SECONDS = 15.0
 
 
 class Assembly:
