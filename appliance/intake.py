@@ -89,10 +89,11 @@ class Intake:
         return Route(device, others and bool(device), tuple(attached))
 
     def _expected(self, attached: Attached) -> bool:
-        """Online, or not away for longer than the grace."""
+        """Online, or not away for as long as the grace (of which there may be none)."""
         grace = self._box.config.sending.offline_grace_minutes * 60
-        since = attached.offline_since
-        return attached.online or since is None or self._box.clock.monotonic() - since <= grace
+        since = attached.offline_since  # None: it has just gone, and that was not heard of yet
+        away = 0.0 if since is None else self._box.clock.monotonic() - since
+        return attached.online or away < grace
 
     # --- in the transaction --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.attached import Attached
@@ -16,7 +17,7 @@ from appliance.devices import Devices
 from appliance.intake import Intake
 from appliance.interface import Caller, Permissions
 from appliance.refusals import Refusal
-from appliance.store import archive, devices, owner
+from appliance.store import archive, clients, devices, owner
 from appliance.store.database import Database
 from appliance.vault import Vault
 from modem.device import Device
@@ -48,9 +49,12 @@ class Bench:
             await attached.been_online.wait()
         return attached
 
-    async def close(self) -> None:
+    def stop_listening(self) -> None:
         for task in self._listening:
             task.cancel()
+
+    async def close(self) -> None:
+        self.stop_listening()
         for attached in self.devices.attached:
             await attached.modem.stop()
 
@@ -108,3 +112,26 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
     assert (attached.number, attached.limits) == (2, Limits())
     await bench.devices.meet_again()
     assert attached.number == 2, "met once"
+
+
+@pytest.mark.parametrize(("minutes", "refused"), [(0.0, True), (10.0, False)])
+async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
+    bench: Bench, minutes: float, refused: bool
+) -> None:
+    await bench.box.db.write(clients.add_client, "A shop", 0)
+    sending = msgspec.structs.replace(bench.box.config.sending, offline_grace_minutes=minutes)
+    bench.box.config = msgspec.structs.replace(bench.box.config, sending=sending)
+    attached = await bench.meet(Identity(IMEI))
+    board = attached.modem
+    assert isinstance(board, Device)
+    caller = Caller(1, 1, "client_1", "live", 2, "device_1", Permissions())
+    intake = Intake(bench.box, bench.devices)
+    assert (await intake.route(caller, scheduled=False)).device == 1
+    bench.stop_listening()
+    board._board.show(State.OFFLINE)
+    assert attached.offline_since is None, "nobody has heard of it yet"
+    if refused:
+        with pytest.raises(Refusal, match="DEVICE_OFFLINE"):
+            await intake.route(caller, scheduled=False)
+    else:
+        assert (await intake.route(caller, scheduled=False)).device == 1
