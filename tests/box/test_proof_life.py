@@ -207,7 +207,7 @@ def test_a_scheduled_message_goes_at_its_moment(box: RunningBox, client: Client)
     client.until(sent, "delivered")
     (line,) = (each for each in box.received() if each["text"] == "À l'heure dite")
     late = (datetime.fromisoformat(line["at"]) - moment).total_seconds()
-    assert 0 <= late < 1.5, late
+    assert 0 <= late < 5, late
 
 
 def test_priority_one_overtakes_a_long_queue(tmp_path: Path) -> None:
