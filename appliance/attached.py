@@ -24,10 +24,8 @@ class Attached:
         self.modem = modem
         self.test = test
         self.number = 0  # until the IMEI is known
-        self._limits_at_first = (
-            settings.limits if settings.limits != Limits() else box.config.limits
-        )
-        self.limits: Limits = self._limits_at_first
+        self.limits_at_first = settings.limits if settings.limits != Limits() else box.config.limits
+        self.limits: Limits = self.limits_at_first
         self.offline_since: float | None = box.clock.monotonic()
         self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
@@ -43,6 +41,7 @@ class Attached:
         self._barred_alone: set[str] = set()  # … while it served others
         self._next_probe = 0.0
         self._was_away = True
+        self._sim = ""  # whose credit `balance` is
 
     @property
     def status(self) -> Status:
@@ -73,7 +72,7 @@ class Attached:
     def removed(self) -> None:
         """It was removed as a device: what the owner set for it has gone with its number."""
         self.number = 0
-        self.limits = self._limits_at_first
+        self.limits = self.limits_at_first
 
     # --- resting, holding, probing: what a run of refusals means ---------------------------------
 
@@ -146,6 +145,8 @@ class Attached:
                 self.offline_since = clock.monotonic()
             return
         self.offline_since = None
+        if self.iccid != self._sim:
+            self._sim, self.balance, self.balance_text = self.iccid, None, ""  # another's credit
         if self._was_away:
             self._was_away = False
             self.awake()

@@ -42,15 +42,17 @@ class Balances:
     def __init__(self, clock: Clock, attached: Sequence[Attached]) -> None:
         self._clock = clock
         self._attached = attached
-        self._next: dict[int, float] = {}
+        self._next: dict[tuple[int, str], float] = {}  # a new SIM is asked at once
 
     async def look(self) -> None:
         """Ask every modem whose time has come."""
         for modem in self._attached:
             settings = modem.settings.balance
-            due = self._clock.monotonic() >= self._next.get(id(modem), 0.0)
+            due = self._clock.monotonic() >= self._next.get((id(modem), modem.iccid), 0.0)
             if settings.code and modem.online and due:
-                self._next[id(modem)] = self._clock.monotonic() + settings.every_hours * 3600
+                self._next[id(modem), modem.iccid] = (
+                    self._clock.monotonic() + settings.every_hours * 3600
+                )
                 await self._ask(modem)
 
     async def _ask(self, modem: Attached) -> None:
@@ -58,7 +60,7 @@ class Balances:
         try:
             text = await modem.modem.ussd(settings.code)
         except UssdError as error:
-            self._next[id(modem)] = self._clock.monotonic() + AGAIN_SECONDS
+            self._next[id(modem), modem.iccid] = self._clock.monotonic() + AGAIN_SECONDS
             log.warning("balance_not_told", device=modem.number, reason=str(error))
             return
         told(modem, text)

@@ -234,7 +234,7 @@ class Devices:
             row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
             number: int = row["id"]
             table.describe(db, number, attached.settings.name, identity)
-            attached.limits = owner.limits(db, number) or attached.limits
+            attached.limits = owner.limits(db, number) or attached.limits_at_first
             # The settings are the only place that says so.
             for client in table.assign(db, number, attached.clients):
                 log.error("modem_of_no_client", device=number, client=f"client_{client}")

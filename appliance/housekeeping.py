@@ -48,6 +48,8 @@ class Housekeeping:
         self._box = box
         self._balances = balances
         self._inbox = inbox
+        self._references = ""  # how far the numbers of long texts were looked through
+        self._rung_to, self._rung_trusted = 0, False  # what was due by then, and by which clock
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             executors={"default": AsyncIOExecutor()},
@@ -109,7 +111,10 @@ class Housekeeping:
             await self._box.clock.wait(self._box.bells.housekeeping, SAFETY_LOOK_SECONDS)
 
     async def schedule_due(self) -> None:
-        moment = await self._box.db.read(queue.next_ready, self._box.clock.trusted)
+        clock = self._box.clock
+        # What was rung for once is not again: a modem that cannot send looks when it can.
+        rung_to = min(self._rung_to, clock.now()) if clock.trusted == self._rung_trusted else 0
+        moment = await self._box.db.read(queue.next_ready, clock.trusted, rung_to)
         if moment is None:
             if self._scheduler.get_job("due"):
                 self._scheduler.remove_job("due")
@@ -121,6 +126,7 @@ class Housekeeping:
         )
 
     async def _ring(self) -> None:
+        self._rung_to, self._rung_trusted = self._box.clock.now(), self._box.clock.trusted
         self._box.bells.work()
         self._box.bells.housekeeping.set()
 
@@ -204,6 +210,7 @@ class Housekeeping:
         """Numbers are kept as long as the messages to them, or as an answer to one may come."""
         days = max(self._box.config.retention.days, self._box.config.inbox.reply_days)
         inbound.forget_writers(db, now - round(days * DAY_MS))
+        self._references = queue.forget_references(db, self._references, TIDY_MOST)
         # Billing months begin on different days: the last one may still run for another SIM.
         queue.forget_recipients(db, pacing.month_number(now, self._box.zone, 1) - 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from sqlite3 import Connection
+from sqlite3 import Connection, Row
 
 import msgspec
 import structlog
@@ -117,6 +117,8 @@ class Inbox:
             total=together.total,
             number=together.number,
         )
+        if earlier := inbound.overtaken(db, sim, part):
+            self._incomplete(db, attached.number, attached.test, earlier, now)
         rows = inbound.keep_part(db, attached.number, sim, part, now)
         if rows is None:
             return "part"
@@ -157,11 +159,16 @@ class Inbox:
         for rows in late:
             device = rows[0]["device"]
             test = db.execute("SELECT test FROM device WHERE id = ?", (device,)).fetchone()
-            text = joining.join(((r["number"], r["text"]) for r in rows), rows[0]["total"])
-            digits = " ".join(r["hex"] for r in rows)
-            whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], digits, incomplete=True)
-            self._whole(db, device, bool(test and test[0]), whole, self._box.clock.now())
+            self._incomplete(db, device, bool(test and test[0]), rows, self._box.clock.now())
         return len(late)
+
+    def _incomplete(
+        self, db: Connection, device: int, test: bool, rows: list[Row], now: int
+    ) -> None:
+        text = joining.join(((r["number"], r["text"]) for r in rows), rows[0]["total"])
+        digits = " ".join(r["hex"] for r in rows)
+        whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], digits, incomplete=True)
+        self._whole(db, device, test, whole, now)
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -76,17 +76,24 @@ class Intake:
             for a in self._devices.attached
             if a.test == test and _may_use(caller, a, mine) and (named is None or a.number == named)
         ]
-        if not scheduled and not test and not any(self._expected(a) for a in attached):
+        # One that has not said yet who it is may be the named one.
+        unknown = [a for a in self._devices.attached if a.test == test and not a.number]
+        if (
+            not scheduled
+            and not test
+            and not any(self._expected(a) for a in (*attached, *(unknown if named else ())))
+        ):
             raise Refusal("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
         if named is not None:
             return Route(named, True, tuple(attached))
         best = sorted(attached, key=lambda a: (not a.online, not a.number, a.number))
         device = best[0].number if best and best[0].number else min(mine, default=0)
-        # A client that may not use every modem gets its messages pinned to one of its own.
+        # Beside modems of others it is its only one's; of several of its own each may take it, and a
+        # modem of others takes none (queue.OF_CLIENTS), but has to look past it.
         others = any(
             a.test == test and not _may_use(caller, a, mine) for a in self._devices.attached
         )
-        return Route(device, others and bool(device), tuple(attached))
+        return Route(device, others and bool(device) and len(attached) < 2, tuple(attached))
 
     def _expected(self, attached: Attached) -> bool:
         """Online, or not away for as long as the grace (of which there may be none)."""
@@ -114,6 +121,8 @@ class Intake:
         self, caller: Caller, idempotency: Idempotency | None, take: Callable[[Connection], T]
     ) -> T:
         """Take something in one commit; what was taken under this key is answered again."""
+        # Else this would pass for what was taken before the clock was set.
+        await self._box.steps.mind()
         now = self._box.clock.now()
         return await self._box.db.write(answers.once, caller.scope, idempotency, now, take)
 
@@ -310,6 +319,7 @@ class Intake:
         self.check_storage()
         before = await self._box.db.read(messages.named_device, number)
         route = await self.route(caller, scheduled=False, before=before)
+        await self._box.steps.mind()
         done = await self._box.db.write(self._resend, caller, number, route)
         if done:
             self._ring(scheduled=False)
@@ -344,6 +354,7 @@ class Intake:
             plan.shift,
             len(plan.parts),
             pin=route.device if route.pinned else 0,
+            api_key=caller.key_id,
         )
         return True
 

@@ -127,8 +127,10 @@ def quiet(spans: Sequence[str], now: int, zone: ZoneInfo) -> int | None:
         for day in (here.date() - timedelta(days=1), here.date()):
             begins = datetime.combine(day, start, zone)
             finishes = datetime.combine(day + timedelta(days=int(end <= start)), end, zone)
-            if begins <= here < finishes:
-                ends.append(_ms(finishes))
+            # By the clock that never repeats an hour; in the repeated one they end the second time.
+            end_ms = max(_ms(finishes), _ms(finishes.replace(fold=1)))
+            if _ms(begins) <= now < end_ms:
+                ends.append(end_ms)
     return max(ends, default=None)
 
 

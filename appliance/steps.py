@@ -12,7 +12,7 @@ from sqlite3 import Connection
 import structlog
 
 from appliance.clock import Clock
-from appliance.store import messages, otps
+from appliance.store import answers, messages, otps
 from appliance.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -56,4 +56,5 @@ class Steps:
 
     def _move(self, db: Connection, step: int) -> int:
         otps.move_expiry(db, self._since, step)
+        answers.move(db, self._since, step)
         return messages.move_lifetime(db, self._since, step)

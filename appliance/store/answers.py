@@ -63,6 +63,13 @@ def once(
     return answer
 
 
+def move(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: what was answered since then is known for as long."""
+    db.execute(
+        "UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?", (step, since)
+    )
+
+
 def taken_by_key(db: Connection, key_id: int, day: int) -> int:
     """Messages taken with this key on that local day."""
     row = db.execute(

@@ -63,6 +63,12 @@ def client(db: Connection, number: int) -> Row | None:
     return row
 
 
+def is_deleted(db: Connection, number: int) -> bool:
+    """Whether this client is gone: what was on the line then does not go again."""
+    row = db.execute("SELECT deleted_at FROM client WHERE id = ?", (number,)).fetchone()
+    return row is not None and row[0] is not None
+
+
 def is_disabled(db: Connection, number: int) -> bool:
     """Whether this client's messages are held back."""
     row = db.execute("SELECT disabled_at FROM client WHERE id = ?", (number,)).fetchone()
@@ -140,7 +146,7 @@ def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False
         db.execute(
             "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
             "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0 AND attempts = 0)",
-            (NEVER, key_id),
+            (messages.NEVER, key_id),
         )
     return bool(done.rowcount)
 
@@ -155,9 +161,6 @@ def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     return sum(messages.cancel(db, new_ids, row["id"], now) for row in rows)
 
 
-NEVER = 1 << 52  # a ready_at far in the future: parked
-
-
 def disable(db: Connection, client: int, now: int) -> bool:
     """A disabled client's keys are refused and its waiting messages stay where they are."""
     done = db.execute(
@@ -167,7 +170,7 @@ def disable(db: Connection, client: int, now: int) -> bool:
     db.execute(
         "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
         "(SELECT id FROM message WHERE scope IN (?, ?) AND status = 'queued')",
-        (NEVER, client * 2, client * 2 + 1),
+        (messages.NEVER, client * 2, client * 2 + 1),
     )
     return bool(done.rowcount)
 
@@ -181,8 +184,9 @@ def enable(db: Connection, client: int) -> bool:
     db.execute(
         "UPDATE part SET ready_at = (SELECT due_at FROM message WHERE message.id = part.message) "
         "WHERE state = 'waiting' AND ready_at = ? AND message IN "
-        "(SELECT id FROM message WHERE scope IN (?, ?))",
-        (NEVER, client * 2, client * 2 + 1),
+        "(SELECT m.id FROM message m LEFT JOIN api_key k ON k.id = m.api_key WHERE m.scope IN (?, ?) "
+        "AND (COALESCE(k.cancel_queued, 0) = 0 OR m.touched OR m.attempts > 0))",
+        (messages.NEVER, client * 2, client * 2 + 1),
     )
     return bool(done.rowcount)
 
@@ -211,8 +215,9 @@ def erase(db: Connection, client: int, now: int) -> bool:
     ).fetchall():
         tally.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
         tally.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
-        db.execute("DELETE FROM part WHERE message = ?", (row["id"],))
-        db.execute("DELETE FROM message WHERE id = ?", (row["id"],))
+        # Earlier tries too: it may have been resent.
+        for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
+            db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))
     # A part that waits behind one that was handed over goes no more.
     db.execute(
         "UPDATE part SET state = 'dropped' WHERE state = 'waiting' "
@@ -225,4 +230,10 @@ def erase(db: Connection, client: int, now: int) -> bool:
         db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
     for table in ("event", "webhook", "last_writer"):
         db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
+    dropped = (
+        f"SELECT id FROM message WHERE {both} AND status = 'queued' "
+        "AND EXISTS (SELECT 1 FROM part WHERE message = id AND state = 'dropped')"
+    )
+    for row in db.execute(dropped, scopes).fetchall():
+        messages.settle(db, Ids(0, 0), row["id"], now)  # nobody is told: no id is needed
     return True

@@ -62,6 +62,15 @@ def keep_part(db: Connection, device: int, sim: str, part: Part, now: int) -> li
     return rows
 
 
+def overtaken(db: Connection, sim: str, part: Part) -> list[Row]:
+    """The parts kept of an earlier text whose reference is used again before it was whole; taken out."""
+    rows = _group(db, sim, part.sender, part.reference, part.total)
+    if not any(r["number"] == part.number and r["text"] != part.text for r in rows):
+        return []
+    _drop(db, rows)
+    return rows
+
+
 def _group(db: Connection, sim: str, sender: str, reference: int, total: int) -> list[Row]:
     return db.execute(
         "SELECT * FROM inbound_part WHERE sim = ? AND sender = ? AND reference = ? AND total = ? "
@@ -91,15 +100,16 @@ def owner(
     db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
 ) -> int | None:
     """The scope an incoming text belongs to: who wrote to that number last, else the first client."""
-    row = db.execute(
-        "SELECT scope FROM last_writer JOIN client ON client.id = scope / 2 AND deleted_at IS NULL "
-        "WHERE test = ? AND recipient = ? AND at > ? ORDER BY device = ? DESC, at DESC LIMIT 1",
-        (int(test), sender, now - reply_ms, device),
-    ).fetchone()
-    if row is not None:
-        scope: int = row[0]
-        return scope
     clients = devices.clients_of(db, device)
+    rows = db.execute(
+        "SELECT scope FROM last_writer WHERE test = ? AND recipient = ? AND at > ? "
+        "ORDER BY device = ? DESC, at DESC",
+        (int(test), sender, now - reply_ms, device),
+    )
+    for (scope,) in rows:
+        if scope // 2 in clients:  # a SIM kept for some tells nobody else
+            found: int = scope
+            return found
     return clients[0] * 2 + int(test) if clients else None
 
 

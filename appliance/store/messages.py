@@ -12,6 +12,8 @@ from appliance.ids import Ids
 from appliance.message import Part, Status, Step
 from appliance.store import events, handovers, tally
 
+NEVER = 1 << 52  # a part's ready_at far in the future: parked
+
 
 class Fresh(msgspec.Struct, frozen=True):
     """A message as intake decided it, ready to be stored."""
@@ -229,6 +231,12 @@ def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
 
 def move_lifetime(db: Connection, since: int, step: int) -> int:
     """The clock was set by so much: what was taken since then, for now, lives on as long as it would have."""
+    if step < 0:  # what is to be tried again does not wait for the old moment to come round
+        db.execute(
+            "UPDATE part SET ready_at = ready_at + ? WHERE state = 'waiting' AND ripe = 0 "
+            "AND scheduled = 0 AND ready_at < ?",
+            (step, NEVER),
+        )
     return db.execute(
         "UPDATE message SET due_at = due_at + ?1, expires_at = expires_at + ?1 "
         "WHERE status = 'queued' AND scheduled_at IS NULL AND queued_at >= ?2",
@@ -279,6 +287,7 @@ def resend(
     parts: int,
     *,
     pin: int = 0,
+    api_key: int | None = None,
 ) -> None:
     """A failed message back into the queue, whole, with a new concatenation reference.
 
@@ -287,9 +296,14 @@ def resend(
     message = get(db, number)
     assert message is not None
     states.check(Status(message["status"]), Status.QUEUED)
-    for part in parts_of(db, number):
-        if part["handed_at"] is not None:
-            keep_try(db, part, error=part["error"], answered_at=part["answered_at"], awaited=True)
+    if parts != message["parts"]:
+        # Cut otherwise than before: what arrives of the earlier text completes nothing.
+        handovers.close(db, number)
+        db.execute("UPDATE try SET open = 0 WHERE message = ?", (number,))
+    handed = [part for part in parts_of(db, number) if part["handed_at"] is not None]
+    for part in handed:
+        awaited = parts == message["parts"]
+        keep_try(db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited)
     scope = message["scope"]
     if pin and pin != message["device"]:
         before = message["device"]
@@ -305,7 +319,7 @@ def resend(
     db.execute(
         "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
         "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
-        "pinned = ?, device = ? WHERE id = ?",
+        "pinned = ?, device = ?, api_key = ?, attempts = MAX(attempts, ?) WHERE id = ?",
         (
             now,
             now,
@@ -315,6 +329,8 @@ def resend(
             parts,
             int(bool(pin)),
             pin or message["device"],
+            api_key,
+            int(bool(handed)),  # its first try may be on the air still
             number,
         ),
     )

@@ -7,7 +7,7 @@ from sqlite3 import Connection, Row
 from appliance import pacing
 from appliance.ids import Ids
 from appliance.message import Part, Status, Step
-from appliance.store import handovers, inbound, messages, reports
+from appliance.store import clients, handovers, inbound, messages, reports
 from appliance.store.causes import cause, fault_cause
 from appliance.store.handovers import IN_DOUBT
 from appliance.store.queue import WAITED_TOO_LONG, Job, Rules, Sender, count_use, part_of
@@ -25,18 +25,23 @@ def record(
 ) -> None:
     """What became of the part on the line."""
     part = part_of(db, job.message, job.number)
-    if part is None or (part["handed_at"], part["device"]) != (job.handed_at, sender.device):
+    if part is None or (part["handed_at"], part["device"]) != (job.handed_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
-        reports.apply_strays(db, new_ids, sender.sim, now)
+        if messages.get(db, job.message) is not None:
+            messages.settle(db, new_ids, job.message, now)  # perhaps nothing is awaited any more
+        reports.apply_strays(db, new_ids, job.sim, now)
         return
     if part["state"] != Part.HANDED:
         # The report of an earlier try settled it meanwhile; the answer only adds its reference.
+        if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
+            _used(db, rules, sender, job, now)
+        _attempted(db, part)
         db.execute(
             "UPDATE part SET reference = ?, answered_at = ? WHERE message = ? AND number = ?",
             (outcome.reference, now, job.message, job.number),
         )
         handovers.remember(db, part, job.recipient, outcome.reference, answered_at=now)
-        reports.apply_strays(db, new_ids, sender.sim, now)
+        reports.apply_strays(db, new_ids, job.sim, now)
         return
     error = fault_cause(outcome.fault)
     if _perhaps_taken(outcome):
@@ -78,7 +83,7 @@ def record(
                 (job.message,),
             )
     messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
-    reports.apply_strays(db, new_ids, sender.sim, now)
+    reports.apply_strays(db, new_ids, job.sim, now)
 
 
 def _record_before(
@@ -92,7 +97,7 @@ def _record_before(
         "UPDATE try SET reference = ?, answered_at = ?, open = ?, error = ? "
         "WHERE message = ? AND number = ? AND handed_at = ? AND device = ?",
         (outcome.reference, now, int(left), fault_cause(outcome.fault))
-        + (job.message, job.number, job.handed_at, sender.device),
+        + (job.message, job.number, job.handed_at, job.device),
     )
 
 
@@ -107,10 +112,10 @@ def _perhaps_taken(outcome: Outcome) -> bool:
 
 
 def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
-    if job.number == 1:
-        inbound.wrote(db, sender.test, sender.device, job.recipient, job.scope, now)
+    if job.number == 1 and not clients.is_deleted(db, job.scope // 2):
+        inbound.wrote(db, sender.test, job.device, job.recipient, job.scope, now)
     if not sender.test:
-        count_use(db, sender.sim, job.recipient, sender.limits, now, rules.zone)
+        count_use(db, job.sim, job.recipient, sender.limits, now, rules.zone)
 
 
 def _attempted(db: Connection, part: Row) -> None:
@@ -267,7 +272,8 @@ def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int
     """Stop waiting for reports on what was handed over before that moment; the status stands."""
     rows = db.execute(
         "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
-        "UNION SELECT message FROM try WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
+        "UNION SELECT message FROM try JOIN message m ON m.id = try.message "
+        "WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
         (before, most),
     ).fetchall()
     for row in rows:

@@ -57,6 +57,8 @@ class Job(msgspec.Struct, frozen=True):
     validity_minutes: int | None
     flash: bool
     handed_at: int
+    device: int  # to which it was handed, whatever that is called by the time of its answer
+    sim: str
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -75,11 +77,12 @@ def ripen(db: Connection, now: int, trusted: bool) -> None:
     )
 
 
-def next_ready(db: Connection, trusted: bool) -> int | None:
-    """When the next part that is not due yet will be."""
+def next_ready(db: Connection, trusted: bool, after: int = 0) -> int | None:
+    """When the next part that is not due yet will be, of those that are due later than `after`."""
     row = db.execute(
-        "SELECT MIN(ready_at) FROM part WHERE state = 'waiting' AND ripe = 0"
-        + ("" if trusted else " AND scheduled = 0")
+        "SELECT MIN(ready_at) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at > ?"
+        + ("" if trusted else " AND scheduled = 0"),
+        (after,),
     ).fetchone()
     moment: int | None = row[0]
     return moment
@@ -90,16 +93,16 @@ def usage(db: Connection, sim: str, limits: Limits, now: int, zone: ZoneInfo) ->
     minute = now // pacing.MINUTE_MS
     row = db.execute(
         "SELECT COALESCE(SUM(parts) FILTER (WHERE minute = ?), 0), COALESCE(SUM(parts), 0) "
-        "FROM sim_minute WHERE sim = ? AND minute >= ?",
-        (minute, sim, minute // 60 * 60),
+        "FROM sim_minute WHERE sim = ? AND minute BETWEEN ? AND ?",
+        (minute, sim, minute // 60 * 60, minute),  # not what a clock that was ahead has noted
     ).fetchone()
     today = pacing.day_number(now, zone)
     month = pacing.month_number(now, zone, limits.billing_day)
     first = pacing.month_start(month, limits.billing_day, zone).date().toordinal()
     days = db.execute(
         "SELECT COALESCE(SUM(parts) FILTER (WHERE day = ?), 0), COALESCE(SUM(parts), 0) "
-        "FROM sim_day WHERE sim = ? AND day >= ?",
-        (today, sim, first),
+        "FROM sim_day WHERE sim = ? AND day BETWEEN ? AND ?",
+        (today, sim, first, today),
     ).fetchone()
     recipients = db.execute(
         "SELECT COUNT(*) FROM sim_recipient WHERE sim = ? AND month = ?", (sim, month)
@@ -143,6 +146,8 @@ WAITED_TOO_LONG = cause(
     "The message waited in the queue for longer than its lifetime.",
     "Le message a attendu dans la file plus longtemps que sa durée de vie.",
 )
+
+CLIENT_DELETED = cause("DEVICE_ERROR", "Its client was deleted.", "Son client a été supprimé.")
 
 # So many that must not go are dealt with in one commit: after days without power there may be a
 # hundred thousand, and every request waits for it.
@@ -210,7 +215,7 @@ def claim(
         if clients.is_disabled(db, message["scope"] // 2):
             part = part_of(db, message["id"], row["number"])
             assert part is not None, "it was claimed just now"
-            parked = {"ripe": 0, "ready_at": clients.NEVER}
+            parked = {"ripe": 0, "ready_at": messages.NEVER}
             messages.step_part(db, part, Step.BACK, device=None, sim=None, handed_at=None, **parked)
             continue
         error = _too_late(db, rules, message, now, trusted)
@@ -222,6 +227,8 @@ def claim(
 
 def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: bool) -> str | None:
     """Why this message must not go any more, looked at again at hand-over; JSON, None if it may."""
+    if clients.is_deleted(db, message["scope"] // 2):
+        return CLIENT_DELETED
     if blocked.is_blocked(db, message["scope"], message["recipient"]):
         return cause(
             "BLOCKED_NUMBER",
@@ -308,6 +315,8 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         validity_minutes=validity,
         flash=bool(message["flash"]),
         handed_at=now,
+        device=sender.device,
+        sim=sender.sim,
     )
 
 
@@ -322,6 +331,29 @@ def known_recipients(db: Connection, sim: str, month: int) -> set[str]:
 def forget_recipients(db: Connection, before: int) -> None:
     """The numbers written to in billing months that are over."""
     db.execute("DELETE FROM sim_recipient WHERE month < ?", (before,))
+
+
+def forget_references(db: Connection, after: str, most: int) -> str:
+    """Of so many numbers after that one, forget the reference of those to which nothing was sent for long.
+
+    Returns where to go on; "" at the end.
+    """
+    rows = db.execute(
+        "SELECT recipient, EXISTS (SELECT 1 FROM last_writer w WHERE w.test IN (0, 1) "
+        "AND w.recipient = concatenation.recipient) FROM concatenation "
+        "WHERE recipient > ? ORDER BY recipient LIMIT ?",
+        (after, most),
+    ).fetchall()
+    if over := {number for number, written in rows if not written}:
+        # A text that has its reference but was not taken yet: nobody is its number's writer.
+        over -= {
+            number
+            for (number,) in db.execute(
+                "SELECT recipient FROM message WHERE concatenation NOT NULL"
+            )
+        }
+        db.executemany("DELETE FROM concatenation WHERE recipient = ?", [(n,) for n in over])
+    return rows[-1][0] if len(rows) == most else ""
 
 
 def waiting_recipients(db: Connection) -> set[str]:

@@ -117,7 +117,7 @@ def _apply_to_try(
             of_it = ("device", "sim", "handed_at", "answered_at", "reference")
             told = {name: row[name] for name in of_it if part["handed_at"] is None}
             _deliver(db, part, told | {"tp_status": tp_status, "reported_at": now})
-        messages.settle(db, new_ids, message, now)
+    messages.settle(db, new_ids, message, now)  # also if it was only the last that was waited for
 
 
 def _arrived_with(db: Connection, row: Row) -> list[Row]:

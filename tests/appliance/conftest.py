@@ -11,14 +11,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from appliance import pacing
-from appliance.config import Limits
+from appliance.balance import Balances
+from appliance.box import Box
+from appliance.clock import ManualClock
+from appliance.config import Config, Limits
+from appliance.housekeeping import Housekeeping
 from appliance.ids import Ids
+from appliance.inbox import Inbox
 from appliance.interface import MessageView
 from appliance.matching import Candidate, Heard
 from appliance.store import archive, clients, messages, outcomes, queue, reading, reports
 from appliance.store.database import Database
 from appliance.store.messages import Fresh
 from appliance.store.queue import Job, Nothing, Rules, Sender
+from appliance.vault import Vault
 from modem.interface import Fault, Outcome, Verdict
 
 START = 1_800_000_000_000
@@ -132,3 +138,16 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 async def stage(db: Database) -> Stage:
     return Stage(db, await db.read(archive.marks))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Where the stage begins; it goes its own way from there."""
+    return ManualClock(START)
+
+
+@pytest.fixture
+def jobs(stage: Stage, clock: ManualClock, tmp_path: Path) -> Housekeeping:
+    """The housekeeping of the stage's store, by that clock."""
+    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    return Housekeeping(box, Inbox(box), Balances(clock, []))

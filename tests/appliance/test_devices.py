@@ -12,19 +12,27 @@ import pytest
 from appliance.attached import Attached
 from appliance.box import Box
 from appliance.clock import ManualClock
-from appliance.config import Config, Limits, ModemSettings
+from appliance.config import Balance, Config, Limits, ModemSettings
 from appliance.devices import Devices
 from appliance.intake import Intake
 from appliance.interface import Caller, Permissions
+from appliance.orders import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.otp import OneTimePasswords
 from appliance.refusals import Refusal
-from appliance.store import archive, clients, devices, owner
+from appliance.store import archive, clients, devices, outcomes, owner
 from appliance.store.database import Database
+from appliance.store.queue import Nothing
 from appliance.vault import Vault
 from modem.device import Device
 from modem.interface import Identity, State
 from modem.timing import Line
+from tests.appliance.conftest import NUMBER, START, Stage
 
 IMEI = "860123456789012"
+
+
+DAY_MS = 86_400_000
+CALLER = Caller(1, 1, "client_1", "live", 2, None, Permissions())
 
 
 class Bench:
@@ -72,7 +80,7 @@ async def test_a_modem_kept_for_a_client_that_does_not_exist_is_nobodys_and_know
 ) -> None:
     attached = await bench.meet(Identity(IMEI), ModemSettings(clients=("client_9",)))
     assert attached.number == 1
-    caller = Caller(1, 1, "client_1", "live", 2, None, Permissions())
+    caller = CALLER
     with pytest.raises(Refusal, match="NO_DEVICE_AVAILABLE"):
         await Intake(bench.box, bench.devices).route(caller, scheduled=False)
 
@@ -135,3 +143,141 @@ async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
             await intake.route(caller, scheduled=False)
     else:
         assert (await intake.route(caller, scheduled=False)).device == 1
+
+
+async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    db = stage.db
+    old = await db.write(clients.add_key, 1, START)
+    new = await db.write(clients.add_key, 1, START)
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    intake = Intake(bench.box, bench.devices)
+    by_old = msgspec.structs.replace(CALLER, key_id=old.id)
+    by_new = msgspec.structs.replace(CALLER, key_id=new.id)
+    accepted = await intake.send(by_old, SendOrder(to=NUMBER, message="Bonjour"), None)
+    number = int(accepted.message_id[4:], 16)
+    clock.advance(25 * 3600)
+    await db.write(outcomes.expire, bench.box.ids, clock.now(), 100)
+    assert await stage.status(number) == "failed"
+    await db.write(clients.revoke, old.id, clock.now(), cancel_queued=True)
+    assert await intake.resend(by_new, number)
+    await db.write(clients.cancel_of_revoked, bench.box.ids, clock.now(), 100)
+    assert await stage.status(number) == "queued"
+
+
+async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(3600)
+    clock.step(-600_000)
+    intake = Intake(bench.box, bench.devices)
+    passwords = OneTimePasswords(bench.box, intake)
+    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    await bench.box.steps.mind()  # as the outbox does, rung for this message
+    stage.now = clock.now()
+    found = await stage.claim()
+    assert not isinstance(found, Nothing), await stage.view(int(taken.message_id[4:], 16))
+
+
+async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(10)
+    clock.step(30 * DAY_MS)
+    passwords = OneTimePasswords(bench.box, Intake(bench.box, bench.devices))
+    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    await bench.box.steps.mind()
+    clock.advance(24 * 3600)
+
+    with pytest.raises(Refusal, match="OTP_EXPIRED"):
+        await passwords.verify(CALLER, VerifyOrder(taken.otp_id, "000000"))
+
+
+async def test_the_same_key_sends_once_although_the_clock_was_set_between(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    intake = Intake(bench.box, bench.devices)
+    order, key = SendOrder(to=NUMBER, message="Bonjour"), Idempotency("order-17", b"same")
+    clock.advance(10)
+    first = await intake.send(CALLER, order, key)
+    clock.step(60 * DAY_MS)
+    await bench.box.steps.mind()
+    clock.advance(5)
+    assert (await intake.send(CALLER, order, key)).message_id == first.message_id
+
+
+async def test_a_named_modem_that_has_not_said_who_it_is_is_within_its_grace(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
+    modem = Device(Line("/nowhere"))  # the box has just started: it has not answered yet
+    bench.devices.attached.append(Attached(bench.box, ModemSettings(), modem, test=False))
+    caller = msgspec.structs.replace(CALLER, device_id="device_1")
+    assert (await Intake(bench.box, bench.devices).route(caller, scheduled=False)).device == 1
+
+
+async def test_a_message_goes_through_the_client_s_other_modem_when_the_first_is_gone(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    own, other = ModemSettings(clients=("client_1",)), ModemSettings(clients=("client_2",))
+    first = await bench.meet(Identity("860123456789012"), own)
+    second = await bench.meet(Identity("860123456789013"), own)
+    await bench.meet(Identity("860123456789014"), other)
+    intake = Intake(bench.box, bench.devices)
+    accepted = await intake.send(CALLER, SendOrder(to=NUMBER, message="Bonjour"), None)
+    assert accepted.device_id == first.device_id
+    stage.now = bench.box.clock.now()
+    sender = msgspec.structs.replace(stage.sender, device=second.number, clients=(1,))
+    assert not isinstance(await stage.claim(sender), Nothing)
+
+
+async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(bench: Bench) -> None:
+    attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"))
+    await bench.box.db.write(owner.set_limits, attached.number, Limits(per_day=5))
+    attached.limits = Limits(per_day=5)  # as the page does
+    modem = attached.modem
+    assert isinstance(modem, Device)
+    modem._board.show(State.OFFLINE)
+    modem._board.show(
+        State.READY, identity=Identity("860123456789013", iccid="8933010000000000002")
+    )
+    async with asyncio.timeout(5):
+        while attached.number != 2:
+            await asyncio.sleep(0.01)
+    assert attached.limits == Limits()
+
+
+async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Bench) -> None:
+    settings = ModemSettings(balance=Balance(code="*123#", reserve=1.0))
+    attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"), settings)
+    attached.balance = 0.1
+    assert attached.bulk_held(bench.box.clock)
+    modem = attached.modem
+    assert isinstance(modem, Device)
+    modem._board.show(State.SIM_MISSING)
+    modem._board.show(
+        State.READY, identity=Identity("860123456789012", iccid="8933010000000000002")
+    )
+    async with asyncio.timeout(5):
+        while attached.iccid != "8933010000000000002" or modem._board._events.qsize():
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not attached.bulk_held(bench.box.clock)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from sqlite3 import Connection
 
+import msgspec
 import pytest
 
 from appliance import pacing
 from appliance.balance import Balances
 from appliance.box import Box
-from appliance.clock import ManualClock
+from appliance.clock import ManualClock, SystemClock
 from appliance.config import Config
 from appliance.housekeeping import Housekeeping
 from appliance.inbox import Inbox
-from appliance.store import archive, inbound
+from appliance.store import archive, inbound, messages, reading
 from appliance.store.database import Database
 from appliance.store.inbound import Whole
 from appliance.vault import Vault
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NEVER, Stage
 
 DAY = 86_400
+DAY_MS, HOUR_MS = DAY * 1000, 3_600_000
 NUMBER, OTHER = "+33612345678", "+33698765432"
 
 
@@ -91,3 +96,133 @@ async def test_what_was_received_goes_when_its_days_are_over(keeper: Keeper) -> 
     keeper.clock.advance(2 * DAY)
     await keeper.jobs.retire()
     assert await keeper.rows("inbound", "id") == []
+
+
+async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
+    stage: Stage, tmp_path: Path
+) -> None:
+    clock = SystemClock()  # APScheduler knows no other
+    stage.now = clock.now() - 1000
+    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    jobs = Housekeeping(box, Inbox(box), Balances(clock, []))
+    await stage.take(scheduled_at=stage.now + 500)
+    bell, rings = box.bells.add_outbox(), 0
+
+    async def count() -> None:
+        nonlocal rings
+        while await bell.wait():
+            bell.clear()
+            rings += 1
+
+    jobs.start()
+    running = [asyncio.create_task(count()), asyncio.create_task(jobs.watch_due())]
+    await asyncio.sleep(0.5)  # no modem claims it meanwhile
+    jobs.stop()
+    for task in running:
+        task.cancel()
+    assert rings == 1
+
+
+async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    async def is_to_ring() -> bool:
+        await jobs.schedule_due()
+        job = jobs._scheduler.get_job("due")
+        due: bool = job is not None and job.trigger.run_date.timestamp() * 1000 <= clock.now()
+        return due
+
+    jobs._scheduler.start(paused=True)  # it knows no clock but the machine's
+    for hours in (1, 2):
+        await stage.take(scheduled_at=stage.now + hours * HOUR_MS)
+    assert not await is_to_ring()
+    for minutes in (90, 60):  # over the one, over the other
+        clock.step(minutes * 60_000)
+        assert await is_to_ring()
+        await jobs._ring()
+        assert not await is_to_ring()
+    await stage.take(scheduled_at=clock.now() + 1000)
+    clock.step(-HOUR_MS)
+    clock.step(HOUR_MS + 1000)
+    assert await is_to_ring()
+    await jobs._ring()
+    clock.trusted = False
+    await jobs._ring()
+    clock.trusted = True  # now what was scheduled may go
+    assert await is_to_ring()
+    jobs.stop()
+
+
+async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    stage.now += 3650 * DAY_MS
+    await stage.sent(1)
+    stage.now -= 3650 * DAY_MS
+    number = await stage.sent(2)
+    await stage.report(2)
+    await stage.archive()
+    clock.advance(100 * 86_400)
+    for _ in range(3):
+        await jobs.retire()
+    assert await stage.db.read(reading.one, 2, number) is None
+
+
+async def test_the_number_of_a_long_message_is_forgotten_with_it(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    await stage.take(parts=2)
+    for reference in (1, 2):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, reference))
+        await stage.report(reference)
+    stage.now += 1
+    await stage.archive()
+    clock.advance(400 * 86_400)
+    await jobs.retire()
+    await jobs.tidy()
+
+    def numbers(db: Connection) -> list[str]:
+        return [r[0] for r in db.execute("SELECT recipient FROM concatenation")]
+
+    assert await stage.db.read(numbers) == []
+
+
+async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    number = await stage.take(on_uncertain="resend")
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    clock.advance(601)
+    stage.now = clock.now()
+    await stage.end_doubts()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    assert await stage.status(number) == "failed"
+    await stage.report(9, tp_status=0x45)  # of the first try, and the last word on it
+    clock.advance(100 * 86_400)
+    await jobs.close_reports()
+    await jobs.archive()
+    await jobs.retire()
+    assert await stage.db.read(reading.one, 2, number) is None
+
+
+async def test_an_answer_of_before_the_resend_does_not_keep_its_message_for_ever(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    number = await stage.take(parts=2)
+    job = await stage.must_claim()
+    clock.advance(25 * 3600)
+    stage.now = clock.now()
+    await stage.expire()  # its second part
+    await stage.db.write(
+        messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 2
+    )
+    other = msgspec.structs.replace(stage.sender, device=2, sim="8933010000000002")
+    again = await stage.must_claim(other)
+    await stage.record(again, Outcome(Verdict.NEVER, fault=NEVER), other)
+    assert await stage.status(number) == "failed"
+    await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))  # its modem was slow
+    clock.advance(100 * 86_400)
+    await jobs.close_reports()
+    await jobs.archive()
+    await jobs.retire()
+    assert await stage.db.read(reading.one, 2, number) is None

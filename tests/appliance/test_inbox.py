@@ -288,3 +288,22 @@ async def test_a_national_form_that_may_mean_two_is_left_as_it_is(receiver: Rece
     for written in ("0698765432", "81234", "Operator"):
         await receiver.receive("bonjour", sender=written)
     assert {r["sender"] for r in await receiver.texts()} == {"0698765432", "81234", "Operator"}
+
+
+async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: Receiver) -> None:
+    db = receiver.box.db
+    now = receiver.box.clock.now()
+    await db.write(inbound.wrote, False, 77, "+33698765432", 2, now)  # client 1, by its own modem
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("bonjour client 2")
+    assert [r["body"] for r in await receiver.texts(4)] == ["bonjour client 2"]
+    assert await receiver.texts(2) == []
+
+
+async def test_a_reference_that_comes_again_loses_and_mixes_nothing(receiver: Receiver) -> None:
+    await receiver.receive("Rendez-vous lundi ", Concatenation(7, 2, 1))  # its second part is lost
+    receiver.box.clock.advance(1200)  # type: ignore[attr-defined]
+    await receiver.receive("Votre colis est ", Concatenation(7, 2, 1))
+    await receiver.receive("arrive.", Concatenation(7, 2, 2))
+    bodies = [r["body"] for r in await receiver.texts()]
+    assert "Votre colis est arrive." in bodies, bodies

@@ -96,3 +96,34 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
     assert await stage.status(first) == "sent"
     with pytest.raises(IntegrityError):
         await running
+
+
+class Slow(Device):
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self.given = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        self.given.set()
+        await self.answer.wait()
+        return Outcome(Verdict.TAKEN, 5)
+
+
+async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
+    stage: Stage, tmp_path: Path
+) -> None:
+    box = Box(Config(), ManualClock(stage.now), stage.db, stage.ids, Vault(tmp_path / "key"))
+    modem = Slow(Line("/nowhere"))
+    modem._board.show(State.READY)
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    attached.number = 1
+    number = await stage.take()
+    outbox = Outbox(box, attached)
+    running = asyncio.create_task(outbox.run())
+    await modem.given.wait()
+    attached.removed()  # meet_again: `zimbox device remove` beside the running box
+    modem.answer.set()
+    outbox.stop()
+    await running
+    assert await stage.status(number) == "sent"

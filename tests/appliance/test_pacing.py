@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -195,3 +195,12 @@ def test_priority_one_is_not_expected_to_wait_for_the_morning_where_it_may_pass(
         limits = Limits(quiet_hours=("11:00-13:00",), urgent_passes=passes)
         told = pacing.expected(limits, Usage(), 4000, 1, NOON, NOON, PARIS, urgent=True)
         assert told == done
+
+
+def test_quiet_hours_never_end_in_the_past() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    now = int(
+        datetime(2026, 10, 25, 1, 15, tzinfo=UTC).timestamp() * 1000
+    )  # 02:15, the second time
+    until = pacing.quiet(("22:00-02:30",), now, paris)
+    assert until is None or until > now

@@ -25,6 +25,8 @@ from appliance.store.queue import Job, Nothing, Sender
 from modem.interface import Fault, Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+
 TAKEN = Outcome(Verdict.TAKEN, 7)
 TAKEN_AS = [Outcome(Verdict.TAKEN, reference) for reference in range(256)]
 
@@ -329,7 +331,7 @@ async def test_a_report_that_comes_even_later_corrects_the_record(stage: Stage) 
     stage.now += 601_000
     await stage.end_doubts()
     assert await stage.status(number) == "failed"
-    stage.now += 3_600_000
+    stage.now += HOUR_MS
     await stage.report(200, submitted_at=START + 3000)
     view = await stage.view(number)
     assert (view.status, view.failed_at, view.error) == ("delivered", None, None)
@@ -443,7 +445,7 @@ async def test_a_number_that_opts_out_while_it_waits_is_not_written_to(stage: St
 
 
 async def test_a_scheduled_message_waits_for_its_moment_and_a_trusted_clock(stage: Stage) -> None:
-    due = START + 3_600_000
+    due = START + HOUR_MS
     number = await stage.take(scheduled_at=due)
     found = await stage.claim()
     assert isinstance(found, Nothing)
@@ -572,7 +574,7 @@ async def test_a_disabled_client_sends_nothing_more_whatever_was_on_the_line(sta
     job = await stage.must_claim()
     await stage.db.write(clients.disable, 1, stage.now)
     await stage.record(job, Outcome(Verdict.WAIT))
-    stage.now += 3_600_000
+    stage.now += HOUR_MS
     assert isinstance(await stage.claim(), Nothing)
     assert await stage.status(number) == "queued"
     other = await stage.take(scope=4)
@@ -736,7 +738,7 @@ async def test_a_message_is_resent_out_of_the_history(stage: Stage) -> None:
     number = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     assert await stage.archive() == 1
-    await stage.db.write(archive.take_back, number, stage.now, stage.now + 86_400_000, stage.now)
+    await stage.db.write(archive.take_back, number, stage.now, stage.now + DAY_MS, stage.now)
     await _resend(stage, number)
     assert (await stage.must_claim()).message == number
     assert await _in_index(stage, "bonjour") == []
@@ -746,7 +748,7 @@ async def _resend(stage: Stage, number: int) -> None:
     now = stage.now
     parts = (await stage.view(number)).parts
     await stage.db.write(
-        messages.resend, stage.ids, number, now, now + 86_400_000, now, "GSM-7", 0, parts
+        messages.resend, stage.ids, number, now, now + DAY_MS, now, "GSM-7", 0, parts
     )
 
 
@@ -763,7 +765,7 @@ async def _in_index(stage: Stage, text: str) -> list[int]:
 async def test_the_counts_are_what_counting_finds_after_any_life(stage: Stage) -> None:
     """Every status, moved and not, on two days: the kept counts equal the rows."""
     for day in range(2):
-        stage.now = START + day * 86_400_000
+        stage.now = START + day * DAY_MS
         delivered = await stage.sent(day * 10 + 1)
         await stage.report(day * 10 + 1)
         failed = await stage.sent(day * 10 + 2)
@@ -920,10 +922,10 @@ async def test_pages_of_any_depth_are_the_same_rows_as_counting_through(stage: S
 async def test_retention_removes_messages_and_keeps_figures(stage: Stage) -> None:
     number = await stage.sent(7)
     await stage.report(7)
-    stage.now += 100 * 86_400_000
+    stage.now += 100 * DAY_MS
     kept = await stage.take()
     await stage.archive()
-    cut = (stage.now - 90 * 86_400_000) // 3_600_000 * 3_600_000
+    cut = (stage.now - 90 * DAY_MS) // HOUR_MS * HOUR_MS
     assert await stage.db.write(archive.retire, cut, 100) == 1
     assert await stage.db.read(reading.one, 2, number) is None
     page = await stage.db.read(reading.page, 2, HistoryFilter())
@@ -937,4 +939,64 @@ async def test_retention_removes_messages_and_keeps_figures(stage: Stage) -> Non
 async def test_ids_grow_even_when_the_clock_steps_back_over_a_restart(stage: Stage) -> None:
     before = await stage.take()
     again = await stage.db.read(archive.marks)
-    assert again.message(START - 86_400_000) > before
+    assert again.message(START - DAY_MS) > before
+
+
+async def test_what_was_sent_while_the_clock_was_ahead_does_not_use_up_every_hour(
+    stage: Stage,
+) -> None:
+    sender = msgspec.structs.replace(stage.sender, limits=Limits(per_hour=2))
+    stage.now += 30 * DAY_MS  # the clock is wrong
+    for reference in (1, 2):
+        await stage.take()
+        await stage.record(
+            await stage.must_claim(sender), Outcome(Verdict.TAKEN, reference), sender
+        )
+    stage.now -= 30 * DAY_MS
+    await stage.take()
+    stage.now += 2 * HOUR_MS
+    assert not isinstance(await stage.claim(sender), Nothing)
+
+
+async def test_a_message_resent_while_its_first_try_is_on_the_air_is_not_cancellable(
+    stage: Stage,
+) -> None:
+    number = await stage.take(parts=2)
+    await stage.must_claim()
+    stage.now += 86_400_001
+    assert await stage.expire() == 1  # its second part; the first is on the air
+    await stage.db.write(
+        messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 2
+    )
+    assert not (await stage.view(number)).cancellable
+    assert not await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+
+
+async def test_a_part_that_its_earlier_report_settled_on_the_air_counts_for_the_sim(
+    stage: Stage,
+) -> None:
+    number = await stage.take(on_uncertain="resend")
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 600_001
+    await stage.end_doubts()
+    again = await stage.must_claim()
+    stage.now += 3000
+    await stage.report(9, submitted_at=stage.now - 603_001)
+    await stage.record(again, Outcome(Verdict.TAKEN, 10))
+    used = await stage.db.read(queue.usage, stage.sender.sim, Limits(), stage.now, stage.rules.zone)
+    assert used.day == 2, (used, await stage.view(number))
+
+
+async def test_half_of_an_earlier_text_does_not_deliver_one_that_is_shorter_now(
+    stage: Stage,
+) -> None:
+    number = await stage.take(parts=2)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 1))
+    stage.now += DAY_MS + 1
+    await stage.expire()  # the modem was gone before the second part went
+    assert await stage.status(number) == "failed"
+    await stage.db.write(
+        messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 1, 1
+    )  # national_shifts was set meanwhile: one part is enough
+    await stage.report(1)
+    assert await stage.status(number) == "queued"

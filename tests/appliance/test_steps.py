@@ -17,7 +17,7 @@ from appliance.store import otps
 from appliance.store.database import Database
 from appliance.vault import Vault
 from modem.interface import Outcome, Verdict
-from tests.appliance.conftest import NUMBER, Stage
+from tests.appliance.conftest import NUMBER, REFUSED, Stage
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -122,3 +122,16 @@ async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
     board.clock.advance(3600)
     await board.jobs.expire()
     assert await stage.status(number) == "failed"
+
+
+async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
+    board: Board, before: int, stage: Stage
+) -> None:
+    board.clock.advance(20 * 3600)
+    stage.now = board.clock.now()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+    board.set_clock(-15 * HOUR_MS)
+    await board.box.steps.mind()
+    board.clock.advance(1800)
+    stage.now = board.clock.now()
+    assert (await stage.must_claim()).message == before
