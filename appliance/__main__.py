@@ -132,7 +132,7 @@ def modem(text: str, config: Config) -> ModemSettings:
     port, _, baud = text.rpartition("@") if "@" in text else (text, "", "0")
     if not port:
         raise click.BadParameter(f"{text!r}: give sim or a DEVICE[@BAUD]", param_hint="--modem")
-    if not baud.isascii() or not baud.isdigit():
+    if not baud.isascii() or not baud.isdigit() or len(baud) > 9:
         raise click.BadParameter(f"{text!r}: after @ comes a speed such as 115200, or nothing")
     known = next((m for m in config.modem if m.port == port), ModemSettings(port=port))
     return msgspec.structs.replace(known, baud=int(baud)) if int(baud) else known
@@ -148,6 +148,10 @@ def backup(data: Path, file: Path) -> None:
     """Write a backup of the data folder to FILE; the box may run meanwhile."""
     if not (data / DATABASE).exists():
         raise click.UsageError(f"there is no box in {data}")
+    if file.exists() and not file.is_file():  # it would be put in the place of a device
+        raise click.UsageError(f"{file} is no file")
+    if file.resolve() in [(data / name).resolve() for name in backups.OWN]:
+        raise click.UsageError(f"{file} is the box's own; give the backup another name")
     size = backups.save(data, file)
     click.echo(f"{file}: {size} bytes")
 
@@ -183,10 +187,14 @@ def doctor_command(
 ) -> None:
     """Look at modem, SIM and network, change nothing, and say what to do. The box must be stopped."""
     config = load(data, file)
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for port in ports:
+        modem(port, config)  # or a clear word
+    number = None if send_to is None else _number(send_to)
     lock = DataLock(data)
     try:
-        lock.take()
+        if data.exists():  # nothing is made by looking
+            data.mkdir(exist_ok=True)
+            lock.take()
     except DataInUse:
         click.echo(doctor.running(data))
         sys.exit(3)
@@ -195,8 +203,8 @@ def doctor_command(
     # What is said stands in the findings; the driver's own log would only come in between.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     told = asyncio.run(doctor.examine(wanted))
-    if send_to is not None and not any(f.grade == "bad" for f in told):
-        told += asyncio.run(_prove(data, wanted, configured, send_to))
+    if number is not None and not any(f.grade == "bad" for f in told):
+        told += asyncio.run(_prove(data, wanted, configured, number))
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(f) for f in told]))
     else:
@@ -205,13 +213,17 @@ def doctor_command(
     sys.exit(1 if any(f.grade == "bad" for f in told) else 0)
 
 
-async def _prove(
-    data: Path, wanted: list[str], configured: list[ModemSettings], send_to: str
-) -> list[doctor.Finding]:
+def _number(send_to: str) -> str:
     try:
-        number = rules.phone_number(send_to)
+        return rules.phone_number(send_to)
     except Refusal as refusal:
         raise click.BadParameter(refusal.message("en"), param_hint="--send-to") from None
+
+
+async def _prove(
+    data: Path, wanted: list[str], configured: list[ModemSettings], number: str
+) -> list[doctor.Finding]:
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     port = (wanted or look.ports())[0].partition("@")[0]
     pin = next((m.pin for m in configured if m.port == port), "")
     return await doctor.prove(port, number, pin=pin, pin_memory=FilePinMemory(data / "pin.json"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import io
+import itertools
 import json
 import shutil
 import sqlite3
@@ -34,6 +36,7 @@ CHECKED, WAITING, BEFORE = "restore-checked", "restore-waiting", "before"
 FAILED = "restore-failed"
 ASIDE = "before-restore-"
 KEPT = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SETTINGS)
+OWN = (*KEPT, "lock", "secret.key", "setup-code", "pin.json")  # no backup goes in their place
 
 Fault = Literal["damaged", "newer", "settings", "no_space"]
 
@@ -72,7 +75,9 @@ def save(data: Path, target: Path) -> int:
             "at": int(time.time()),
         }
         partial = Path(folder) / "backup"
-        with tarfile.open(partial, "w:gz") as archive:
+        with tarfile.open(
+            partial, "w:gz", dereference=True
+        ) as archive:  # settings may lie elsewhere
             text = json.dumps(manifest).encode()
             entry = tarfile.TarInfo(MANIFEST)
             entry.size = len(text)
@@ -116,15 +121,20 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     try:
-        with tarfile.open(file, "r:gz") as archive:
+        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             _unpack(archive, fresh, room)
+            while stream.read(1 << 20):  # its sum stands behind the last byte
+                pass
         if not (fresh / DATABASE).exists():
             raise BackupError("damaged", f"{file} is no whole backup: it has no database")
         manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=Manifest)
         with contextlib.closing(sqlite3.connect(fresh / DATABASE)) as database:
             (state,) = database.execute("PRAGMA integrity_check").fetchone()
-            schema = max(manifest.schema, database.execute("PRAGMA user_version").fetchone()[0])
-        if manifest.format != FORMAT or state != "ok":
+            own = database.execute("PRAGMA user_version").fetchone()[0]
+        schema = max(manifest.schema, own)
+        if manifest.format != FORMAT or own < 0:
+            state = "its format is none that there is"
+        if state != "ok":
             raise BackupError("damaged", f"{file} is no whole backup: {state}")
         if schema > newest_schema:
             raise BackupError(
@@ -198,13 +208,19 @@ def settle(data: Path) -> Path | None:
     """The box runs on what was restored: what was there before is kept as `before-restore-…`."""
     waiting, aside = data / WAITING, None
     if (waiting / BEFORE).is_dir():
-        aside = data / f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
+        aside = _free(data / f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}")
         (waiting / BEFORE).rename(aside)
         sync(data)
     if waits(data) and not (waiting / DATABASE).exists():  # else the next start is to take it
         shutil.rmtree(waiting)
         sync(data)
     return aside
+
+
+def _free(folder: Path) -> Path:
+    """A name that nothing has yet: two restores may end in one second."""
+    others = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+    return folder if not folder.exists() else next(f for f in others if not f.exists())
 
 
 def give_back(data: Path, why: str) -> None:
@@ -262,6 +278,12 @@ def restore(file: Path, data: Path, newest_schema: int) -> Path:
     fresh = data / CHECKED
     try:
         check(file, fresh, newest_schema=newest_schema)
+        if waits(data):  # cut off, or handed over: to its end first, it may hold all there was
+            if (data / FAILED).exists():
+                give_back(data, (data / FAILED).read_text("utf-8"))
+            else:
+                swap(data)
+                settle(data)
         hand_over(fresh, data)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -288,4 +310,5 @@ def _unpack(archive: tarfile.TarFile, folder: Path, room: int | None) -> None:
             content = archive.extractfile(member)
             assert content is not None, "a regular file has content"
             with (folder / member.name).open("wb") as out:
+                (folder / member.name).chmod(0o600)
                 shutil.copyfileobj(content, out)

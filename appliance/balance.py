@@ -23,7 +23,7 @@ def amount(text: str, pattern: str) -> float | None:
         return None
     digits = found[1] if found.re.groups else found[0]
     try:
-        return float(digits.replace("\u00a0", "").replace(" ", "").replace(",", "."))
+        return float((digits or "").replace("\u00a0", "").replace(" ", "").replace(",", "."))
     except ValueError:
         return None
 

@@ -18,6 +18,18 @@ from appliance.rules import timestamp
 from appliance.store import archive, clients
 
 ERASE_STEP = 500
+LONGEST_DAYS = 36_500  # a hundred years: later than that is no date everywhere
+MOST_NUMBER = 2**53
+
+
+def label(_context: click.Context, option: click.Parameter, text: str) -> str:
+    """A name for people, as the page takes it: one line, without control characters."""
+    try:
+        return rules.line(text.strip(), "name", 80) if text.strip() else ""
+    except Refusal as refusal:
+        raise click.BadParameter(
+            str((refusal.reason.told("en") or {})["reason"]), param=option
+        ) from None
 
 
 @click.group()
@@ -27,7 +39,7 @@ def client() -> None:
 
 @client.command("create")
 @data_option
-@click.option("--name", default="", help="For people.")
+@click.option("--name", default="", callback=label, help="For people.")
 @click.option("--json", "as_json", is_flag=True)
 def client_create(data: Path, name: str, as_json: bool) -> None:
     """Make a client; its signing secret is shown this once."""
@@ -114,15 +126,17 @@ def key() -> None:
 @click.option(
     "--test", is_flag=True, help="A zs_test_ key: ends at a simulated modem, never on the air."
 )
-@click.option("--name", default="", help="For people.")
-@click.option("--expires-days", type=click.IntRange(1), help="Days until it expires.")
+@click.option("--name", default="", callback=label, help="For people.")
+@click.option("--expires-days", type=click.IntRange(1, LONGEST_DAYS), help="Days until it expires.")
 @click.option("--send-only", is_flag=True)
 @click.option("--read-only", is_flag=True)
 @click.option(
     "--prefix", "prefixes", multiple=True, help="Only numbers that begin so (+33); repeatable."
 )
 @click.option("--short-codes", is_flag=True, help="Also short codes (3 to 8 digits).")
-@click.option("--daily-cap", type=click.IntRange(1), help="Messages a day at the most.")
+@click.option(
+    "--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages a day at the most."
+)
 @click.option("--json", "as_json", is_flag=True)
 def key_create(
     data: Path,
@@ -212,7 +226,7 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
 
 @key.command("revoke")
 @data_option
-@click.argument("key_id", type=int)
+@click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
 @click.option(
     "--cancel-queued", is_flag=True, help="Cancel what it queued and nobody handed over yet."
 )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from appliance import ids
+from appliance.backup import waits
 from appliance.store.database import beside
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
     """Work on the store, beside a running box or without one. A usage error where there is none."""
+    _whole(data)
     if not (data / DATABASE).exists():
         raise click.UsageError(f"there is no box in {data}")
     return beside(data / DATABASE, work)
@@ -39,10 +41,19 @@ def store(data: Path, work: Callable[[Connection], T]) -> T:
 
 def new_store(data: Path, work: Callable[[Connection], T]) -> T:
     """As `store`, for what a box may begin with; that a data folder is new is no secret."""
+    _whole(data)
     if not (data / DATABASE).exists():
         click.echo(f"There was no box in {data}: a new one is made.", err=True)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return beside(data / DATABASE, work)
+
+
+def _whole(data: Path) -> None:
+    """A usage error while the box lies in a restore that was cut off: what is made now would go."""
+    if waits(data) and not (data / DATABASE).exists():
+        raise click.UsageError(
+            f"a restore in {data} was cut off; start the box, or restore again, and it goes on"
+        )
 
 
 def now_ms() -> int:

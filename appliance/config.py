@@ -13,16 +13,21 @@ import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
 
+from modem.gpio import WIRINGS
+from modem.simulator.personalities import EVERY
 from modem.timing import Timing
 
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
+# Nothing here is meant to be more: in milliseconds even this many days are a number and a date.
+MOST = 1_000_000
+Positive = Annotated[float, Meta(gt=0, le=MOST)]
+NotNegative = Annotated[float, Meta(ge=0, le=MOST)]
+Amount = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 ClientId = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}$")]
 
@@ -96,7 +101,7 @@ class Archive(Settings, frozen=True):
 
 
 class Retention(Settings, frozen=True):
-    days: Annotated[int, Meta(ge=1)] = 90
+    days: Annotated[int, Meta(ge=1, le=MOST)] = 90
     step: Annotated[int, Meta(ge=1, le=10_000)] = 200  # messages removed in one transaction
     days_per_run: Annotated[int, Meta(ge=1)] = 3  # a wrong clock must not empty the history
 
@@ -111,7 +116,7 @@ class Webhook(Settings, frozen=True):
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
     ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
-    log_days: Annotated[int, Meta(ge=1)] = 30
+    log_days: Annotated[int, Meta(ge=1, le=MOST)] = 30
 
 
 class Otp(Settings, frozen=True):
@@ -150,14 +155,14 @@ class Balance(Settings, frozen=True):
     code: str = ""  # "*100#"; empty: never asked
     pattern: str = ""  # a regular expression with one group: the amount
     every_hours: Positive = 24.0
-    low: NotNegative = 0.0
-    reserve: NotNegative = 0.0  # below this only priority 1 is sent
+    low: Amount = 0.0
+    reserve: Amount = 0.0  # below this only priority 1 is sent
 
 
 class Power(Settings, frozen=True):
     """What the box may do to a silent modem from outside: pins in BCM numbers, pulses by HAT."""
 
-    hat: str = ""  # SIM800L, SIM868, SIM7600, SIM7000, A7670, EC25: its wiring as a start
+    hat: str = ""  # one of modem.gpio.WIRINGS: a start
     power_key: int | None = None
     reset: int | None = None
     active_low: bool | None = None
@@ -240,7 +245,16 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, file)) from None
+    if config.simulator.personality not in EVERY:
+        raise ConfigError(
+            f"simulator.personality: {config.simulator.personality!r} was read; "
+            f"allowed are {', '.join(EVERY)}"
+        )
     for wanted in config.modem:
+        if wanted.power.hat and wanted.power.hat.upper() not in WIRINGS:
+            raise ConfigError(
+                f"modem.power.hat: {wanted.power.hat!r} was read; allowed are {', '.join(WIRINGS)}"
+            )
         try:
             re.compile(wanted.balance.pattern)
         except re.error as error:
@@ -260,6 +274,8 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigError(
             f"time_zone: {config.time_zone!r} is no time zone; allowed are names such as 'Europe/Paris'"
         ) from None
+    if config.server.private_key and not config.server.certificate:
+        raise ConfigError("server.private_key: a path was read; it goes with server.certificate")
     _check_authorities(config.webhook.ca_file)
     return config
 
@@ -278,7 +294,7 @@ def _check_authorities(file: str) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))  # Windows likes to write a mark
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -289,7 +305,7 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
     """Put one variable's value where the file would have it."""
     path = variable[len(PREFIX) :].lower()
     fields = get_type_hints(Config, include_extras=True)
-    section: dict[str, Any] = raw
+    section: Any = raw
     kind: Any = fields.get(path)
     if kind is None:
         for name, candidate in fields.items():
@@ -298,6 +314,8 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
                 if kind is not None:
                     section, path = raw.setdefault(name, {}), path[len(name) + 1 :]
                     break
+    if not isinstance(section, dict):
+        return  # what the file has there is no section, and is refused for that
     if kind is None or _is_section(kind) or path == "modem":
         raise ConfigError(f"{variable}: there is no such setting; `zimbox config show` lists them")
     try:
@@ -324,10 +342,14 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | N
     place = place.rstrip("`").lstrip(".")
     where = f"{file or 'environment'}: {place or 'top level'}"
     value: Any = raw
-    for step in place.replace("[...]", "").split("."):
-        value = value.get(step) if isinstance(value, dict) else value
-    shown = "" if isinstance(value, dict) else f" {value!r} was read;"
-    return f"{where}:{shown} {what[0].lower()}{what[1:]}"
+    kind: Any = Config
+    for name, index in re.findall(r"([^.\[\]]+)|\[([0-9]+)\]", place):
+        value = value[int(index)] if index else value[name]
+        kind = get_args(kind)[0] if index else get_type_hints(kind).get(name)
+    hidden = place.rpartition(".")[2] in SECRET
+    shown = "" if isinstance(value, dict) or hidden else f" {value!r} was read;"
+    allowed = f"; allowed are {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+    return f"{where}:{shown} {what[0].lower()}{what[1:]}{allowed}"
 
 
 def show(config: Config) -> str:

@@ -123,11 +123,13 @@ class Gateway:
             self._noted[key_id] = monotonic
             await self._box.db.note(clients.used, key_id, now)
 
-    def admit(self, caller: Caller, kind: Literal["read", "write"]) -> Allowance | None:
+    def admit(
+        self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
+    ) -> Allowance | None:
         may = caller.permissions
-        if kind == "read" and not may.read:
+        if kind == "read" and not may.read and not any_key:
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
-        if kind == "write" and not may.send:
+        if kind == "write" and not may.send and not any_key:
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "send"})
         return self._limiter.admit(caller.scope, kind)
 

@@ -288,8 +288,12 @@ class Gateway(Protocol):
     async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
         """INVALID_API_KEY, then INVALID_CLIENT_ID, then INVALID_DEVICE_ID."""
 
-    def admit(self, caller: Caller, kind: Literal["read", "write"]) -> Allowance | None:
-        """Count one request. RATE_LIMIT_EXCEEDED; None where there is no limit."""
+    def admit(
+        self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
+    ) -> Allowance | None:
+        """Count one request; None where there is no limit. RATE_LIMIT_EXCEEDED, and KEY_NOT_ALLOWED
+        unless it is one for `any_key`.
+        """
 
     async def answered(
         self, caller: Caller, idempotency: Idempotency

@@ -66,12 +66,14 @@ class Wiring(msgspec.Struct, frozen=True):
 
 # Lengths out of the vendors' hardware manuals, pins out of the makers' wiring tables; everything
 # can be overridden by the owner. On these boards a transistor makes the keys active high.
+_SIM7000 = Wiring(power_key=4, on_seconds=1.2, off_seconds=1.4, off_takes_seconds=8.0)
 WIRINGS: Mapping[str, Wiring] = {
     # Many boards have no PWRKEY at all. Longer than 33 s restarts a SIM800; RST is a last resort.
     "SIM800L": Wiring(on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
     "SIM868": Wiring(power_key=4, on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
     "SIM7600": Wiring(power_key=6, on_seconds=0.6, off_seconds=2.8, off_takes_seconds=30.0),
-    "SIM7000": Wiring(power_key=4, on_seconds=1.2, off_seconds=1.4, off_takes_seconds=8.0),
+    # The 7070 and 7080 are wired and switched as the 7000.
+    **dict.fromkeys(("SIM7000", "SIM7070", "SIM7080"), _SIM7000),
     "A7670": Wiring(on_seconds=0.8, off_seconds=3.2, reset_seconds=2.6),
     "EC25": Wiring(on_seconds=0.6, off_seconds=0.8, off_takes_seconds=30.0, reset_seconds=0.3),
 }

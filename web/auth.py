@@ -10,12 +10,13 @@ from litestar.handlers import BaseRouteHandler
 from appliance.interface import Caller, Gateway
 from appliance.refusals import Refusal
 from web.door import Asked
+from web.operation import Operation
 
 _HEADERS = ("X-API-Key", "X-Client-ID")
 
 
 async def authenticated(
-    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
     """Guard of /v1: MISSING_AUTH_HEADERS, what the gateway says of them, RATE_LIMIT_EXCEEDED."""
     method = connection.scope.get("method")
@@ -29,8 +30,10 @@ async def authenticated(
     device = connection.headers.get("X-Device-ID", "").strip() or None
     caller = await gateway.authenticate(key, client, device)
     connection.scope["user"] = caller
-    kind: Literal["read", "write"] = "read" if method == "GET" else "write"
-    connection.state.allowance = gateway.admit(caller, kind)
+    kind: Literal["read", "write"] = "read" if method in ("GET", "HEAD") else "write"
+    operation = handler.opt.get("operation")
+    any_key = isinstance(operation, Operation) and operation.any_key
+    connection.state.allowance = gateway.admit(caller, kind, any_key=any_key)
 
 
 def caller_of(request: Asked) -> Caller:

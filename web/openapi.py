@@ -114,6 +114,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
         *(_BODIED if body else ()),
         *more.errors,
     )
+    codes = tuple(c for c in codes if not (more.any_key and c == "KEY_NOT_ALLOWED"))
     told: Json = {
         "operationId": handler.handler_name,
         "summary": handler.summary,

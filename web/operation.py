@@ -24,12 +24,16 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """What an operation takes and answers. `media`: where the answer is not JSON."""
+    """What an operation takes and answers. `media`: where the answer is not JSON.
+
+    `any_key`: also for one that is narrowed, whatever it may.
+    """
 
     errors: tuple[Code, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     media: tuple[str, ...] = ()
     example: Any = None
+    any_key: bool = False
 
 
 def told(
@@ -40,9 +44,10 @@ def told(
     headers: tuple[Parameter, ...] = (),
     media: tuple[str, ...] = (),
     example: Any = None,
+    any_key: bool = False,
 ) -> dict[str, Any]:
     """The `opt` of a handler."""
-    return {"operation": Operation(errors, (*path, *query, *headers), media, example)}
+    return {"operation": Operation(errors, (*path, *query, *headers), media, example, any_key)}
 
 
 def _path(name: str, description: str, example: str) -> Parameter:
@@ -55,7 +60,7 @@ def _query(name: str, description: str, example: Any = None, **schema: Any) -> P
 
 MESSAGE_ID = _path("message_id", "The id that the send answered.", "msg_1234567890abcdef")
 WEBHOOK_ID = _path("webhook_id", "The id that configure answered.", "wh_1")
-LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "1")
+LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "log_067a1b2c3d42")
 NUMBER = Parameter(
     "number",
     "path",

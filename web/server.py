@@ -110,6 +110,7 @@ def _server(app: Litestar) -> _Server:
             app,
             log_config=None,
             access_log=False,
+            ws="none",  # there is none here: an Upgrade is ignored, and the request answered
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             lifespan="off",  # the assembly starts and stops what lives longer than a request

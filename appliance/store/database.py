@@ -63,6 +63,8 @@ class Line(aiosqlite.Connection):
 
 
 def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
+    if writer and not path.exists():  # texts and numbers, whoever may look into the folder
+        path.touch(0o600)
     uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
     connection = sqlite3.connect(
         uri,

@@ -74,7 +74,7 @@ def take_over(boot: Path, keep: Keep, group: int | None = None) -> w.Wishes:
     file = boot / FILE
     if file.exists():
         try:
-            text = file.read_text("utf-8")
+            text = file.read_text("utf-8-sig")  # Windows likes to write a mark
             taken = w.read(text)
         except (w.WishError, UnicodeDecodeError) as error:
             _on_card(boot / MISTAKE, f"{FILE}: {error}\r\n")

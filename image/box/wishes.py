@@ -144,9 +144,7 @@ def gateway_config(wishes: Wishes) -> str:
             reset += ["usb-reset", f"port={modem.port}"]
             lines.append(f"supply_command = {msgspec.json.encode(reset).decode()}")
         if modem.hat:
-            # The 7070 and 7080 are wired and switched as the 7000.
-            hat = modem.hat.upper()
-            lines.append(f"hat = {quoted('SIM7000' if hat in ('SIM7070', 'SIM7080') else hat)}")
+            lines.append(f"hat = {quoted(modem.hat.upper())}")
         for name in ("power_key", "reset", "active_low"):
             if (wish := getattr(modem, name)) is not None:
                 lines.append(f"{name} = {msgspec.json.encode(wish).decode()}")

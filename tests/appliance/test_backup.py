@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from appliance import backup
+from appliance.__main__ import main
 from appliance.backup import BackupError
 from appliance.store import archive, clients
 from appliance.store.database import Database, beside, schema_version
@@ -40,6 +43,66 @@ async def test_what_was_there_before_a_restore_is_kept_aside(stage: Stage, tmp_p
     backup.restore(tmp_path / "box.backup", other, schema_version())
     (aside,) = other.glob("before-restore-*")
     assert (aside / "zimbox.db").exists()
+
+
+@pytest.mark.parametrize("cut", range(1, 10))
+async def test_a_restore_that_was_cut_off_and_is_asked_for_again_loses_nothing(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    other = tmp_path / "other"
+    other.mkdir()
+    first = await Database.open(other / "zimbox.db")
+    await first.write(clients.add_client, "was here", START)
+    await first.close()
+    synced = 0
+
+    def sync(_: Path) -> None:
+        nonlocal synced
+        synced += 1
+        if synced == cut:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "sync", sync)
+    with contextlib.suppress(KeyboardInterrupt):
+        backup.restore(tmp_path / "box.backup", other, schema_version())
+    monkeypatch.undo()
+    if not (other / "zimbox.db").exists():
+        made = CliRunner().invoke(main, ["key", "create", "--data", str(other)])
+        assert made.exit_code == 2 and "was cut off" in made.stderr
+    backup.restore(tmp_path / "box.backup", other, schema_version())
+    kept = [aside / "zimbox.db" for aside in other.glob("before-restore-*")]
+    names = [row["name"] for file in kept if file.exists() for row in beside(file, clients.clients)]
+    assert "was here" in names
+
+
+async def test_settings_that_lie_elsewhere_and_are_linked_to_are_in_the_backup(
+    stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "etc.toml").write_text("rate_limit = 7")
+    (stage.db.path.parent / "zimbox.toml").symlink_to(tmp_path / "etc.toml")
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version())
+    assert (tmp_path / "other/zimbox.toml").read_text() == "rate_limit = 7"
+
+
+async def test_a_backup_with_one_bit_flipped_is_refused_or_is_the_same(
+    stage: Stage, tmp_path: Path
+) -> None:
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    whole = (tmp_path / "box.backup").read_bytes()
+    fresh = tmp_path / "fresh"
+    backup.check(tmp_path / "box.backup", fresh, newest_schema=schema_version())
+    meant = (fresh / "zimbox.db").read_bytes()
+    for place in range(40, len(whole), len(whole) // 200):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 0x10
+        (tmp_path / "spoilt").write_bytes(spoilt)
+        try:
+            backup.check(tmp_path / "spoilt", fresh, newest_schema=schema_version())
+        except BackupError:
+            continue
+        assert (fresh / "zimbox.db").read_bytes() == meant  # a bit that says nothing
 
 
 @pytest.mark.parametrize("spoil", ["cut", "garbage", "newer"])

@@ -15,6 +15,7 @@ from appliance import balance
         ("Solde 1 234,50 EUR", r"Solde ([\d ,]+) EUR", 1234.5),
         ("Service indisponible", "", None),
         ("Credit: ten", r"Credit: (\w+)", None),
+        ("no credit", r"(\d+) EUR|no credit", None),
     ],
 )
 def test_the_amount_is_read_by_the_owners_pattern(

@@ -102,3 +102,55 @@ async def test_the_deletion_of_a_client_that_was_cut_off_can_be_gone_on_with(sta
     view = await stage.view(number)
     assert (view.to, view.message) == ("", "")
     assert (await asyncio.to_thread(CliRunner().invoke, main, words)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "create", "--expires-days", "99999999"),
+        ("key", "create", "--daily-cap", "9" * 30),
+        ("key", "create", "--name", "\udcff"),
+        ("key", "create", "--name", "two\nlines"),
+        ("client", "create", "--name", "\x1b[31m"),
+        ("key", "revoke", "9" * 20),
+        ("doctor", "--port", "/dev/null@fast"),
+        ("doctor", "--port", "/dev/null", "--send-to", "nobody"),
+        ("serve", "--modem", f"sim@{'9' * 20}"),
+        ("backup", "/dev/null"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    place = ["--data", str(tmp_path)]
+    assert CliRunner().invoke(main, ["key", "create", *place]).exit_code == 0
+    refused = CliRunner().invoke(main, [*words, *place])
+    assert refused.exit_code == 2, refused.output
+    assert refused.output.splitlines()[-1].startswith("Error: ")
+    listed = CliRunner().invoke(main, ["key", "list", "--json", *place])
+    assert [key["key_id"] for key in json.loads(listed.stdout)] == [1]
+
+
+@pytest.mark.parametrize("name", ["zimbox.db", "secret.key", "../data/zimbox.db"])
+def test_a_backup_never_takes_the_place_of_what_it_is_of(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    CliRunner().invoke(main, ["key", "create", "--data", str(data)])
+    refused = CliRunner().invoke(main, ["backup", str(data / name), "--data", str(data)])
+    assert refused.exit_code == 2 and "another name" in refused.output
+    assert CliRunner().invoke(main, ["key", "list", "--data", str(data)]).exit_code == 0
+
+
+def test_the_doctor_makes_no_folder(tmp_path: Path) -> None:
+    words = ["doctor", "--port", "/dev/null", "--data", str(tmp_path / "none")]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_database_is_its_owners_alone_in_a_folder_that_is_open(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    CliRunner().invoke(main, ["client", "create", "--data", str(tmp_path)])
+    assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600
+    file = str(tmp_path / "b.tgz")
+    CliRunner().invoke(main, ["backup", file, "--data", str(tmp_path)])
+    CliRunner().invoke(main, ["restore", file, "--data", str(tmp_path)])
+    assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600

@@ -133,9 +133,12 @@ def test_a_narrowed_key_is_403_beyond_what_it_may(box: RunningBox, client: Clien
     french = box.client("--prefix", "+33", of=client.client_id)
     body = {"to": "+4915112345678", "message": "x"}
     assert reader.get("/sms/history").status_code == 200
+    assert reader.request("HEAD", "/sms/history").status_code == 200
     assert code(reader.post("/sms/send", body), 403) == "KEY_NOT_ALLOWED"
     assert sender.post("/sms/send", body).status_code == 202
     assert code(sender.get("/sms/history"), 403) == "KEY_NOT_ALLOWED"
+    assert code(sender.get("/devices"), 403) == "KEY_NOT_ALLOWED"
+    assert sender.get("/auth/test").status_code == 200  # how a client tries its key
     assert code(french.post("/sms/send", body), 403) == "KEY_NOT_ALLOWED"
     assert french.post("/sms/send", {**body, "to": TO}).status_code == 202
 

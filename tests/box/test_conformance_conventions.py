@@ -233,6 +233,14 @@ def test_head_answers_as_get_without_a_body(shared: Client) -> None:
     assert int(answer.headers["Content-Length"]) > 0
 
 
+def test_an_upgrade_to_something_else_is_ignored(shared: Client) -> None:
+    asked = {
+        **{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    assert shared.request("GET", "/auth/test", headers=asked).json()["success"] is True
+
+
 def test_health_needs_no_key_and_says_nothing_personal(box: RunningBox, shared: Client) -> None:
     answer = requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS)
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")

@@ -45,7 +45,9 @@ class Shelf(seam.Gateway):
             raise Refusal("INVALID_DEVICE_ID")
         return seam.Caller(1, 1, CLIENT, "live", 1, device_id)
 
-    def admit(self, caller: seam.Caller, kind: Literal["read", "write"]) -> seam.Allowance | None:
+    def admit(
+        self, caller: seam.Caller, kind: Literal["read", "write"], *, any_key: bool
+    ) -> seam.Allowance | None:
         if self.allowance and not self.allowance.remaining:
             raise later("RATE_LIMIT_EXCEEDED", self.allowance.reset_seconds)
         return self.allowance

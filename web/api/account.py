@@ -46,9 +46,9 @@ class DevicesAnswer(Answer, frozen=True, kw_only=True):
     devices: list[Device]
 
 
-@get("/auth/test", summary="Test the key", tags=["Account"], opt=told())
+@get("/auth/test", summary="Test the key", tags=["Account"], opt=told(any_key=True))
 async def auth_test(request: Asked, caller: Asker, gateway: Box) -> AuthAnswer:
-    """Says who the key belongs to and which modem it would use."""
+    """Says who the key belongs to and which modem it would use; also to a narrowed one."""
     tested = await gateway.auth_test(caller)
     return AuthAnswer(
         message=AUTHENTICATED.say(request.language),

@@ -28,7 +28,7 @@ class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """The box is alive. `status`: `ok` when a message would go out now, else `degraded`."""
+    """The box is alive. `status`: `ok` when a modem is ready to send, else `degraded`."""
 
     status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded"]})]
     version: str
