@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
 from sqlite3 import Connection
@@ -36,6 +37,7 @@ TRIES_A_MINUTE = 30  # of everybody together: the hash costs a Pi a second each
 ADDRESSES_MOST = 1000
 
 SETUP_CODE_FILE = "setup-code"
+_CODE = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}")
 
 
 class Denied(Exception):
@@ -101,8 +103,9 @@ class Access:
 
     def _lay_code(self, kept: Path) -> str:
         """The same code over restarts, until the box is claimed."""
-        code = kept.read_text("ascii").strip() if kept.exists() else ""
-        code = code or "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
+        code = kept.read_text("ascii", "replace").strip() if kept.exists() else ""
+        if not _CODE.fullmatch(code):  # none, or what a power cut left of it
+            code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
         places = [kept, *([Path(self._box.config.page.setup_code_file)] * self._has_place)]
         for place in places:
             try:
@@ -162,9 +165,10 @@ class Access:
 
     async def login(self, password: str, address: str) -> None:
         """Raises Denied("password"), or Denied("wait") without having looked."""
-        self._throttle.admit(address, self._box.clock.monotonic())
+        now = self._box.clock.monotonic()
+        self._throttle.admit(address, now)
+        self._throttle.wrong(address, now)  # until it is known: others may come meanwhile
         if not await self._right(password):
-            self._throttle.wrong(address, self._box.clock.monotonic())
             log.warning("login_refused", address=address)
             raise Denied("password")
         self._throttle.right(address)
@@ -217,6 +221,8 @@ class Access:
         if seen is None:
             return False
         now = self._box.clock.now()
+        if self._box.steps.pending:  # the clock was just set; nobody was idle for that
+            return True
         if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
             await self._box.db.note(table.end_session, token)
             return False

@@ -105,10 +105,14 @@ class Lookups:
             if len(self._open) >= LOOKUPS_MOST:
                 raise NoCall("too many names are being looked up already")
             loop = asyncio.get_running_loop()
-            question = self._open[host] = loop.create_future()
-            threading.Thread(
+            asker = threading.Thread(
                 target=self._look_up, args=(loop, host), name=f"look-up {host}", daemon=True
-            ).start()
+            )
+            try:
+                asker.start()
+            except RuntimeError as error:  # no memory for one more: nobody would ever answer
+                raise NoCall(f"the name {host} was not looked up: {error}") from None
+            question = self._open[host] = loop.create_future()
         return question
 
     def _look_up(self, loop: asyncio.AbstractEventLoop, host: str) -> None:

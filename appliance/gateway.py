@@ -254,7 +254,7 @@ class Gateway:
     async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView:
         if not caller.permissions.read:  # a webhook is told all texts
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
-        return await self._webhooks.configure(caller.scope, order)
+        return await self._webhooks.configure(caller.scope, order, caller.key_id)
 
     async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]:
         return await self._webhooks.listed(caller.scope)

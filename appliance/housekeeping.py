@@ -133,6 +133,7 @@ class Housekeeping:
     # --- the jobs ------------------------------------------------------------------------------------
 
     async def end_doubts(self) -> None:
+        await self._box.steps.mind()
         window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
         await self._box.db.write(
             outcomes.end_doubts, self._box.ids, window_ms, self._box.clock.now()
@@ -192,6 +193,7 @@ class Housekeeping:
             )
 
     async def give_up_waiting(self) -> None:
+        await self._box.steps.mind()
         minutes = self._box.config.inbox.part_timeout_minutes
         before = self._box.clock.now() - round(minutes * 60_000)
         if await self._box.db.write(self._inbox.give_up_waiting, before):

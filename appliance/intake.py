@@ -16,7 +16,7 @@ from appliance.message import Status
 from appliance.orders import BulkOrder, Idempotency, Refused, SendOrder
 from appliance.prospect import Ahead, Route
 from appliance.refusals import Refusal, later
-from appliance.store import answers, archive, blocked, messages, queue, reading
+from appliance.store import answers, archive, blocked, clients, messages, queue, reading
 from appliance.store import devices as device_table
 from modem import alphabet
 
@@ -240,7 +240,9 @@ class Intake:
         now: int,
         until: int,
     ) -> None:
-        """The refusals that the store decides. BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED."""
+        """The refusals that the store decides: BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED, INVALID_API_KEY."""
+        if not clients.still_may(db, caller.key_id, caller.client_id):
+            raise Refusal("INVALID_API_KEY")
         if blocked.is_blocked(db, caller.scope, recipient):
             raise Refusal("BLOCKED_NUMBER", {"field": "to"})
         if caller.mode == "live":

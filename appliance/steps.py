@@ -12,7 +12,7 @@ from sqlite3 import Connection
 import structlog
 
 from appliance.clock import Clock
-from appliance.store import answers, messages, otps
+from appliance.store import answers, inbound, messages, otps, outcomes, owner
 from appliance.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -41,14 +41,14 @@ class Steps:
         return abs(self._measured() - self._distance) >= STEP_MS
 
     async def mind(self) -> None:
-        """Tell the store, if the clock was set."""
+        """Tell the store, if the clock was set. Raises what `Database.write` raises; then it is still to be told."""
         if not self.pending:
             return
         async with self._minding:
             if self.pending:
                 distance = self._measured()
                 step = distance - self._distance
-                moved = await self._db.insist(self._move, step)
+                moved = await self._db.write(self._move, step)
                 self._distance = distance
                 self._since += min(step, 0)
                 self.forward_ms += max(step, 0)
@@ -57,4 +57,7 @@ class Steps:
     def _move(self, db: Connection, step: int) -> int:
         otps.move_expiry(db, self._since, step)
         answers.move(db, self._since, step)
+        owner.move_sessions(db, self._since, step)
+        outcomes.move_doubts(db, self._since, step)
+        inbound.move_parts(db, self._since, step)
         return messages.move_lifetime(db, self._since, step)

@@ -20,7 +20,7 @@ from appliance.egress import Egress
 from appliance.interface import Replayed, WebhookLog, WebhookLogPage, WebhookTest, WebhookView
 from appliance.orders import PageFilter, WebhookEvent, WebhookOrder
 from appliance.refusals import Refusal
-from appliance.store import deliveries, events
+from appliance.store import clients, deliveries, events
 from appliance.store.deliveries import Call, Outcome, State
 from appliance.turns import Turns
 
@@ -189,14 +189,21 @@ class Webhooks:
         if url is not None:
             self._rules.check_url(url, field)
 
-    async def configure(self, scope: int, order: WebhookOrder) -> WebhookView:
-        """A webhook for these events; its secret is in this answer only. INVALID_WEBHOOK_URL."""
+    async def configure(self, scope: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
+        """A webhook for these events; its secret is in this answer only. INVALID_WEBHOOK_URL.
+
+        INVALID_API_KEY for a key that was revoked since it was read.
+        """
         self.check_url(order.url, "url")
         secret = order.secret or "whsec_" + secrets.token_hex(SECRET_BYTES)
-        row = await self._box.db.write(
-            deliveries.add_webhook, scope, order.url, order.events, secret, self._box.clock.now()
-        )
-        return _view(row, secret)
+        now = self._box.clock.now()
+
+        def work(db: Connection) -> Row:
+            if not clients.still_may(db, key_id, scope // 2):
+                raise Refusal("INVALID_API_KEY")
+            return deliveries.add_webhook(db, scope, order.url, order.events, secret, now)
+
+        return _view(await self._box.db.write(work), secret)
 
     async def listed(self, scope: int) -> tuple[WebhookView, ...]:
         rows = await self._box.db.read(deliveries.webhooks, scope)

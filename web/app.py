@@ -63,17 +63,20 @@ class Web(Litestar):
         method = asked["method"]
         if method == "HEAD":  # as GET, without the body (RFC 9110 9.3.2)
             asked = cast("HTTPScope", {**asked, "method": "GET"})
-        status = 0
+        status, ended = 0, False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_common_headers(asked)]
                 if method == "OPTIONS":
                     message["headers"] = self._with_all_methods(asked, message["headers"])
             elif message["type"] == "http.response.body" and method == "HEAD":
-                message["body"] = b""
+                if ended:
+                    return
+                # A stream may have no end; after the last of an answer the server tells it to stop.
+                ended, message["body"], message["more_body"] = True, b"", False
             await send(message)
 
         try:

@@ -29,8 +29,9 @@ def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> A
     IDEMPOTENCY_CONFLICT when it came with another body or route.
     """
     row = db.execute(
-        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
-        (scope, idempotency.key, now - DAY_MS),
+        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ? "
+        "AND created_at < ?",  # not by a clock that was ahead before this start
+        (scope, idempotency.key, now - DAY_MS, now + DAY_MS),
     ).fetchone()
     if row is None:
         return None

@@ -75,6 +75,19 @@ def is_disabled(db: Connection, number: int) -> bool:
     return row is not None and row[0] is not None
 
 
+def still_may(db: Connection, key_id: int, client: int) -> bool:
+    """Whether a key is not revoked and its client there, at the moment of a commit.
+
+    A request may take its time between its headers and its body. Key 0 is the owner's own hand.
+    """
+    row = db.execute(
+        "SELECT 1 FROM client c LEFT JOIN api_key k ON k.id = ? "
+        "WHERE c.id = ? AND c.deleted_at IS NULL AND k.revoked_at IS NULL",
+        (key_id, client),
+    ).fetchone()
+    return row is not None
+
+
 def hashed(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 

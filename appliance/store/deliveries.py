@@ -146,7 +146,7 @@ def call(
     row = db.execute(
         "SELECT d.state, d.due_at, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
         "FROM delivery d JOIN event e ON e.id = d.event JOIN client c ON c.id = d.scope / 2 "
-        "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ?",
+        "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ? AND w.deleted_at IS NULL",
         (number,),
     ).fetchone()
     if row is None or row["state"] not in states:
@@ -285,10 +285,8 @@ def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
         state = State.DUE
     else:
         state = State.BEHIND
-    tries = row["tries"] if row["state"] == State.DUE else 0
     db.execute(
-        "UPDATE delivery SET state = ?, tries = ?, due_at = ? WHERE id = ?",
-        (state, tries, now, row["id"]),
+        "UPDATE delivery SET state = ?, tries = 0, due_at = ? WHERE id = ?", (state, now, row["id"])
     )
     return row
 

@@ -96,6 +96,13 @@ def overdue(db: Connection, before: int) -> list[list[Row]]:
     return found
 
 
+def move_parts(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: a part that came since then waits as long as before."""
+    db.execute(
+        "UPDATE inbound_part SET arrived_at = arrived_at + ? WHERE arrived_at >= ?", (step, since)
+    )
+
+
 def owner(
     db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
 ) -> int | None:

@@ -8,11 +8,14 @@ from appliance.store.tally import HOUR_MS
 
 
 def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
-    """Milliseconds until this number may have one more, by `most` an hour of every client of that mode."""
+    """Milliseconds until this number may have one more, by `most` an hour of every client of that mode.
+
+    Those of a clock that was ahead before this start say nothing.
+    """
     row = db.execute(
-        "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? "
+        "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? AND created_at < ? "
         "ORDER BY created_at DESC LIMIT 1 OFFSET ?",
-        (recipient, int(test), most - 1),
+        (recipient, int(test), now + HOUR_MS, most - 1),
     ).fetchone()
     return max(0, row[0] + HOUR_MS - now) if row else 0
 
@@ -54,7 +57,6 @@ def verified(db: Connection, number: int, now: int) -> None:
 def move_expiry(db: Connection, since: int, step: int) -> None:
     """The clock was set by so much: codes made since then hold on as long as they would have."""
     db.execute(
-        "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? "
-        "WHERE created_at >= ? AND verified_at IS NULL",
+        "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? WHERE created_at >= ?",
         (step, step, since),
     )

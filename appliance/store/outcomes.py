@@ -182,7 +182,8 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
     wait go first. Returns when to look again (ms), None if nothing is in doubt.
     """
     rows = db.execute(
-        "SELECT message, MAX(COALESCE(answered_at, handed_at)) AS since FROM part "
+        "SELECT message, MAX(MAX(COALESCE(answered_at, handed_at), IIF(state = 'uncertain', ready_at, 0))) "
+        "AS since FROM part "
         f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
         "GROUP BY message "
         "HAVING SUM(state IN ('waiting', 'handed')) = 0"
@@ -199,6 +200,18 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
                 _end_doubt(db, message, part, now)
         messages.settle(db, new_ids, row["message"], now)
     return look_at
+
+
+def move_doubts(db: Connection, since: int, step: int) -> None:
+    """The clock was set forward by so much: the windows of the doubts since then do not end sooner.
+
+    `ready_at` holds their beginning: by `answered_at` reports find their parts.
+    """
+    db.execute(
+        "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
+        f"WHERE {IN_DOUBT} AND state = 'uncertain' AND answered_at >= ?",
+        (max(step, 0), since),
+    )
 
 
 def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:

@@ -62,15 +62,15 @@ def _hash(token: str) -> bytes:
 
 
 def open_session(db: Connection, token: str, agent: str, now: int, most: int) -> None:
-    """A new session; beyond `most` the longest unused ones end."""
+    """A new session; beyond `most` the longest unused ones end (never the new one, whatever the clock says)."""
     db.execute(
         "INSERT INTO owner_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
         (_hash(token), now, now, agent),
     )
     db.execute(
         "DELETE FROM owner_session WHERE hash NOT IN "
-        "(SELECT hash FROM owner_session ORDER BY seen_at DESC LIMIT ?)",
-        (most,),
+        "(SELECT hash FROM owner_session ORDER BY hash = ? DESC, seen_at DESC LIMIT ?)",
+        (_hash(token), most),
     )
 
 
@@ -84,6 +84,11 @@ def session_seen(db: Connection, token: str) -> tuple[int, int] | None:
 
 def see_session(db: Connection, token: str, now: int) -> None:
     db.execute("UPDATE owner_session SET seen_at = ? WHERE hash = ?", (now, _hash(token)))
+
+
+def move_sessions(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: who was seen since then was seen as long ago as before."""
+    db.execute("UPDATE owner_session SET seen_at = seen_at + ? WHERE seen_at >= ?", (step, since))
 
 
 def end_session(db: Connection, token: str) -> None:

@@ -391,12 +391,12 @@ def _day(day: int, figures: list[int]) -> Day:
 
 
 def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:
-    """The period widened to whole days at an edge that lies before the kept messages."""
+    """The period widened to whole days at an edge in whose day messages were removed that it counts."""
     kept_from = _kept_from(db)
     if start < kept_from:
         start = start // DAY_MS * DAY_MS
-    if end < kept_from:
-        end = -(-end // DAY_MS) * DAY_MS
+        if end // DAY_MS * DAY_MS < kept_from:
+            end = -(-end // DAY_MS) * DAY_MS
     return start, end
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -99,6 +100,35 @@ async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage
     await stage.access.login(PASSWORD, LAN)
 
 
+async def test_guesses_made_at_once_are_no_more_than_guesses_one_after_the_other(
+    stage: Stage,
+) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    guesses = [stage.access.login(f"guess number {n}", LAN) for n in range(2 * FREE_TRIES)]
+    denied = await asyncio.gather(*guesses, return_exceptions=True)
+    reasons = [one.reason for one in denied if isinstance(one, Denied)]
+    assert reasons.count("password") == FREE_TRIES
+    assert reasons.count("wait") == FREE_TRIES
+
+
+async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_guesser(
+    stage: Stage,
+) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    for _ in range(2 * FREE_TRIES):
+        await stage.access.login(PASSWORD, LAN)
+
+
+@pytest.mark.parametrize("spoilt", [b"\0" * 15, b"\xff\xfe\x00", b"1234-12"])
+async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(
+    stage: Stage, spoilt: bytes
+) -> None:
+    (stage.folder / "setup-code").write_bytes(spoilt)
+    await stage.restart()
+    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
+    assert stage.access.claimed
+
+
 async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: Stage) -> None:
     token = await stage.access.open_session("Firefox")
     for _ in range(3):
@@ -122,6 +152,25 @@ async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> Non
         stage.clock.advance(1)
         await stage.access.open_session(str(n))
     assert not await stage.access.is_owner(first)
+
+
+async def test_who_logs_in_by_a_clock_of_the_past_is_logged_in(stage: Stage) -> None:
+    for n in range(SESSIONS_MOST):
+        await stage.access.open_session(str(n))
+    stage.clock.step(-10 * 86_400_000)  # a board without a clock chip was switched on again
+    assert await stage.access.is_owner(await stage.access.open_session("Firefox"))
+
+
+async def test_a_clock_that_is_set_logs_nobody_out(stage: Stage) -> None:
+    stage.clock.trusted = False
+    token = await stage.access.open_session("Firefox")
+    stage.clock.step(SESSION_IDLE_MS + 86_400_000)
+    stage.clock.trusted = True
+    assert await stage.access.is_owner(token)
+    await stage.box.steps.mind()
+    assert await stage.access.is_owner(token)
+    stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
+    assert not await stage.access.is_owner(token)
 
 
 async def test_a_form_is_ours_only_with_the_token_of_its_own_cookie(stage: Stage) -> None:

@@ -344,6 +344,23 @@ async def test_a_dead_name_server_holds_up_its_names_only_and_is_asked_once(
         await carrier.close()
 
 
+async def test_a_name_that_could_not_be_asked_for_once_is_asked_again(
+    neighbour: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    carrier = courier(STRICT, known(nas=["127.0.0.2"]), seconds=SECONDS)
+    url = f"http://nas:{neighbour.port}/"
+    try:
+        with monkeypatch.context() as short_of_memory:
+            short_of_memory.setattr(threading.Thread, "start", no_thread)
+            assert not (await carrier.post(url, HEADERS, b"{}")).success
+        assert (await carrier.post(url, HEADERS, b"{}")).success
+    finally:
+        await carrier.close()
+
+
 async def test_a_name_no_server_can_be_asked_for_is_a_failure() -> None:
     answer = await post(courier(STRICT), f"https://{'a' * 64}.example/")
     assert answer.status is None

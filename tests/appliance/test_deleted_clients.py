@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from sqlite3 import Connection
 
+import pytest
+
+from appliance.box import Box
 from appliance.clock import ManualClock
+from appliance.config import Config
+from appliance.devices import Devices
+from appliance.gateway import Gateway
 from appliance.housekeeping import Housekeeping
+from appliance.intake import Intake
+from appliance.orders import BulkOrder, SendOrder, WebhookOrder
+from appliance.refusals import Refusal
 from appliance.store import archive, clients, messages, queue
 from appliance.store.queue import Nothing
+from appliance.vault import Vault
+from appliance.webhooks import Webhooks
 from modem.interface import Outcome, Verdict
-from tests.appliance.conftest import NEVER, REFUSED, START, Stage
+from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
 DAY_MS = 86_400_000
 
@@ -98,3 +111,35 @@ async def test_what_was_cancelled_with_its_key_does_not_go_when_the_client_is_en
     await stage.db.write(clients.disable, 1, stage.now)
     await stage.db.write(clients.enable, 1)
     assert isinstance(await stage.claim(), Nothing)
+
+
+@pytest.fixture
+async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async def receive(_: object, __: object) -> None:
+        raise AssertionError("no modem is attached")
+
+    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
+    yield Gateway(box, devices, Intake(box, devices), webhooks)
+    await webhooks.close()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
+    stage: Stage, gateway: Gateway, deleted: bool
+) -> None:
+    key = await stage.db.write(clients.add_key, 2, START)
+    caller = await gateway.authenticate(key.key, "client_2", None)  # its body is on its way
+    if deleted:
+        await stage.db.write(clients.erase, 2, START)
+    else:
+        await stage.db.write(clients.revoke, key.id, START)
+    order = SendOrder(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.send(caller, order, None)
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
+    hook = WebhookOrder("https://example.com/sms", ("sms.received",))
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.webhook_configure(caller, hook)
+    assert await stage.db.read(queue.waiting, False) == 0

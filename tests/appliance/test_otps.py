@@ -35,3 +35,10 @@ async def test_another_number_and_the_other_mode_do_not_count(db: Database) -> N
         await make(db, k + 11, START, to="+33698765432")
     assert await wait(db, START) == 0
     assert await wait(db, START, test=True) == HOUR
+
+
+async def test_a_clock_that_was_ahead_before_a_restart_locks_nobody_out(db: Database) -> None:
+    for k in range(3):
+        await make(db, k + 1, START + 365 * 24 * HOUR)
+    assert await wait(db, START) == 0
+    assert await wait(db, START + 365 * 24 * HOUR) == HOUR

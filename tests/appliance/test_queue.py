@@ -1000,3 +1000,20 @@ async def test_half_of_an_earlier_text_does_not_deliver_one_that_is_shorter_now(
     )  # national_shifts was set meanwhile: one part is enough
     await stage.report(1)
     assert await stage.status(number) == "queued"
+
+
+async def test_a_period_that_ends_in_a_day_half_retired_has_all_of_that_day(stage: Stage) -> None:
+    midnight = START // DAY_MS * DAY_MS + DAY_MS
+    for hour in (2, 9):
+        stage.now = midnight + hour * 3_600_000
+        await stage.sent(hour)
+        await stage.report(hour)
+    await stage.archive()
+    assert await stage.db.write(archive.retire, midnight + 5 * 3_600_000, 100) == 1
+    wanted = StatsFilter(midnight - DAY_MS, midnight + 10 * 3_600_000)
+    stats = await stage.db.read(reading.stats, 2, wanted)
+    assert (stats.delivered, stats.end) == (2, midnight + DAY_MS)
+    # What lies behind the retention is exact.
+    wanted = StatsFilter(midnight + 6 * 3_600_000, midnight + 10 * 3_600_000)
+    stats = await stage.db.read(reading.stats, 2, wanted)
+    assert (stats.delivered, stats.start, stats.end) == (1, wanted.start, wanted.end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from sqlite3 import Connection
 
 import pytest
 
@@ -12,12 +13,14 @@ from appliance.clock import ManualClock
 from appliance.config import Config
 from appliance.housekeeping import Housekeeping
 from appliance.inbox import Inbox
+from appliance.interface import Accepted
+from appliance.orders import Idempotency
 from appliance.steps import STEP_MS
-from appliance.store import otps
+from appliance.store import answers, inbound, otps
 from appliance.store.database import Database
 from appliance.vault import Vault
 from modem.interface import Outcome, Verdict
-from tests.appliance.conftest import NUMBER, REFUSED, Stage
+from tests.appliance.conftest import NUMBER, REFUSED, SIM, Stage
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -112,6 +115,20 @@ async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: 
     assert row is not None and row["expires_at"] == ends + 3 * DAY_MS
 
 
+@pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
+async def test_codes_that_were_used_count_for_an_hour_by_whatever_clock(
+    board: Board, stage: Stage, db: Database, step: int
+) -> None:
+    for _ in range(3):
+        number = stage.ids.other(stage.now)
+        ends = stage.now + 300_000
+        await db.write(otps.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
+        await db.write(otps.verified, number, stage.now)
+    board.set_clock(step)
+    await board.box.steps.mind()
+    assert await db.read(otps.wait, False, NUMBER, 3, stage.now) == HOUR_MS
+
+
 async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
     board: Board, stage: Stage
 ) -> None:
@@ -135,3 +152,49 @@ async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
     board.clock.advance(1800)
     stage.now = board.clock.now()
     assert (await stage.must_claim()).message == before
+
+
+async def test_a_key_of_a_clock_that_was_ahead_before_this_start_is_forgotten(
+    stage: Stage, db: Database
+) -> None:
+    def sent() -> Accepted:
+        return Accepted(
+            "msg_0000000000000001", NUMBER, stage.now, stage.now, None, 3, None, 1, "GSM-7"
+        )
+
+    ahead, key = stage.now + 365 * DAY_MS, Idempotency("order-17", b"same")
+    await db.write(answers.once, 2, key, ahead, lambda _: sent())
+    assert await db.read(answers.earlier, 2, key, ahead) is not None
+    assert await db.read(answers.earlier, 2, key, ahead - HOUR_MS) is not None
+    assert await db.read(answers.earlier, 2, key, stage.now) is None  # it was for a day
+
+
+async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
+    board: Board, before: int, stage: Stage
+) -> None:
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.end_doubts()
+    assert (await stage.view(before)).uncertain  # for ten minutes; its report may still come
+    board.clock.advance(601)
+    await board.jobs.end_doubts()
+    assert await stage.status(before) == "failed"
+
+
+@pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
+async def test_a_missing_part_is_waited_for_as_long_when_the_clock_is_set(
+    board: Board, stage: Stage, db: Database, step: int
+) -> None:
+    first = inbound.Part(NUMBER, "Bonjour", None, "00", reference=1, total=2, number=1)
+    await db.write(inbound.keep_part, 1, SIM, first, stage.now)
+    board.set_clock(step)
+    await board.jobs.give_up_waiting()
+
+    def kept(db: Connection) -> int:
+        n: int = db.execute("SELECT COUNT(*) FROM inbound_part").fetchone()[0]
+        return n
+
+    assert await db.read(kept) == 1
+    board.clock.advance(24 * 3600)
+    await board.jobs.give_up_waiting()
+    assert await db.read(kept) == 0

@@ -17,7 +17,7 @@ from appliance.config import Config, ModemSettings
 from appliance.devices import Devices
 from appliance.gateway import Gateway
 from appliance.intake import Intake
-from appliance.orders import HistoryFilter, SendOrder
+from appliance.orders import HistoryFilter, SendOrder, VerifyOrder
 from appliance.store import archive, clients, database
 from appliance.store.database import TAKES_NOTHING, Database, StorageFull
 from appliance.vault import Vault
@@ -71,6 +71,26 @@ async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
         await gateway.send(caller, order, None)
     await takes(box, nothing=False)
     assert (await gateway.history(caller, HistoryFilter())).total == 0
+
+
+async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_not_wait(
+    box: Box, gateway: Gateway
+) -> None:
+    assert isinstance(box.clock, ManualClock)
+    made = await box.db.write(clients.add_key, 1, box.clock.now())
+    caller = await gateway.authenticate(made.key, "client_1", None)
+    box.clock.step(3_600_000)
+    order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
+    await takes(box, nothing=True)
+    async with asyncio.timeout(5):
+        with pytest.raises(StorageFull):
+            await gateway.send(caller, order, None)
+        with pytest.raises(StorageFull):
+            await gateway.verify_otp(caller, VerifyOrder("otp_0123456789ab", "123456"))
+    assert box.steps.pending, "it is told to the store when that takes something again"
+    await takes(box, nothing=False)
+    await gateway.send(caller, order, None)
+    assert not box.steps.pending
 
 
 async def test_the_owner_sees_the_page_of_a_full_box(box: Box) -> None:

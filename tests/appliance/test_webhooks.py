@@ -597,6 +597,19 @@ async def test_a_webhook_deleted_during_its_call_stays_deleted(
     assert await hasty.states() == ["dropped"]
 
 
+async def test_a_webhook_deleted_while_its_test_begins_is_not_called(
+    telling: Telling, receiver: Receiver
+) -> None:
+    view = await telling.configure(receiver.url())
+    tested, _ = await asyncio.gather(
+        telling.webhooks.test(SCOPE, view.webhook_id),
+        telling.webhooks.delete(SCOPE, view.webhook_id),
+        return_exceptions=True,
+    )
+    assert isinstance(tested, Refusal) and tested.code == "WEBHOOK_NOT_FOUND"
+    assert receiver.told == []  # it would have been signed with nothing
+
+
 async def test_a_client_erased_during_a_call_leaves_nothing(
     hasty: Telling, receiver: Receiver
 ) -> None:
@@ -664,6 +677,33 @@ async def test_a_given_up_event_is_told_again_on_request_on_the_whole_schedule(
     log = await telling.logged(5)
     assert [entry.attempt for entry in log] == [1, 2, 3, 4, 5]
     assert len({told.raw for told in receiver.told}) == 1
+    assert await telling.states() == ["done"]
+
+
+async def test_an_event_replayed_during_its_last_attempt_is_told_again(
+    telling: Telling, receiver: Receiver
+) -> None:
+    asked = asyncio.Event()
+
+    async def refuse_then(writer: receivers.Writer) -> None:
+        await asked.wait()
+        await receivers.answer(500)(writer)
+
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit()
+    await telling.logged(1)
+    await telling.pass_time(60)
+    (entry, _) = await telling.logged(2)
+    receiver.otherwise = refuse_then
+    await telling.pass_time(300)
+    await receiver.until(3)
+    await telling.webhooks.replay(SCOPE, entry.log_id)
+    asked.set()
+    await telling.logged(3)
+    receiver.otherwise = receivers.answer(200)
+    await telling.pass_time(60)
+    await telling.logged(4)
     assert await telling.states() == ["done"]
 
 

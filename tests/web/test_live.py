@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from appliance.assembly import Assembly
 from appliance.config import Config
 from appliance.overview import Overview
 from appliance.owner import Owner
+from web.app import create
 from web.page import live
 from web.page.live import Live
+from web.page.routes import Page
 from web.page.visitor import Visitor
 from web.page.words import Tongue
 
@@ -31,6 +34,49 @@ class Falters(Owner):
         if self.looks == 3:
             self.third.set()
         return await super().overview()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated inferred style")  # Litestar's, of the page's paths
+async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Path) -> None:
+    assembly = await Assembly.build(tmp_path, Config())
+    page = Page(assembly.owner)
+    app: Any = create(assembly.gateway, page.handlers)
+    answered, ended = [], asyncio.Event()
+    pieces = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await ended.wait()  # as uvicorn: after the last of the answer nobody is there
+            return {"type": "http.disconnect"}
+        return pieces.pop()
+
+    async def send(message: Any) -> None:
+        assert not ended.is_set(), "nothing comes after the end"
+        answered.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            ended.set()
+
+    scope = {
+        "type": "http",
+        "method": "HEAD",
+        "scheme": "http",
+        "path": "/live",
+        "raw_path": b"/live",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"box")],
+        "client": ("192.168.1.20", 1),
+        "server": ("box", 80),
+    }
+    try:
+        async with asyncio.timeout(10):
+            await app(scope, receive, send)
+        assert answered[0]["status"] == 200
+        assert [message.get("body") for message in answered[1:]] == [b""]
+    finally:
+        page.close()
+        await assembly.stop()
+        await assembly.webhooks.close()
 
 
 async def test_a_look_that_breaks_is_followed_by_the_next(

@@ -17,6 +17,7 @@ from web.page.visitor import TOKEN_FIELD, NotOurs, Seen
 
 FILE_FIELD = "file"
 TOKEN_CHARACTERS = 200
+SILENCE_SECONDS = 60.0  # a phone that went out of reach says nothing, not even that it went
 PIECE = 1 << 20  # written at once: a thread's hop for each packet would cost more than the writing
 
 
@@ -45,9 +46,14 @@ async def receive(request: Seen, owner: Owner, target: Path, copies: int) -> Non
     incoming.make_sure(length, copies)
     form = _Form(request, owner, target)
     try:
-        async for chunk in request.stream():
+        chunks = aiter(request.stream())
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                break
             await form.take(chunk)
-    except InternalServerException:  # Litestar's word for a browser that hung up
+    except (InternalServerException, TimeoutError):  # the first: Litestar's for one that hung up
         raise Gone from None
     except RequestEntityTooLarge:
         raise TooLarge from None
