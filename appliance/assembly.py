@@ -37,6 +37,8 @@ VAULT = "secret.key"
 FIRST_DEVICE_SECONDS = 3.0
 # After a removal beside the running box: the pace of all that is looked for there.
 MEET_AGAIN_SECONDS = 15.0
+# For what the modems have told and nobody has recorded yet; on a full card it would be for ever.
+RECORDING_SECONDS = 5.0
 
 
 class Assembly:
@@ -56,6 +58,7 @@ class Assembly:
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
+        self._receiving: list[asyncio.Task[None]] = []  # those of them that end with their modem
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
         self._timekeeper = Timekeeper(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
@@ -121,10 +124,12 @@ class Assembly:
         self._outboxes.append(outbox)
         name = attached.settings.port
         self._sending.append(asyncio.create_task(forever(f"outbox {name}", outbox.run)))
-        self._leg(f"inbox {name}", lambda: self.devices.listen(attached))
+        self._receiving.append(self._leg(f"inbox {name}", lambda: self.devices.listen(attached)))
 
-    def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        self._legs.append(asyncio.create_task(forever(name, loop), name=name))
+    def _leg(self, name: str, loop: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        task = asyncio.create_task(forever(name, loop), name=name)
+        self._legs.append(task)
+        return task
 
     async def alive(self) -> bool:
         """Whether the store takes work and no leg has ended: what the watchdog asks."""
@@ -146,6 +151,8 @@ class Assembly:
             outbox.stop()
         await asyncio.gather(*self._sending)
         await self.devices.stop()
+        if self._receiving:
+            await asyncio.wait(self._receiving, timeout=RECORDING_SECONDS)
         self.webhooks.stop()
         if self._telling:
             await asyncio.wait([self._telling], timeout=self.webhooks.ending_seconds)

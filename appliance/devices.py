@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -24,6 +25,7 @@ from modem.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.interface import (
     Changed,
     Event,
+    Identity,
     NetworkTime,
     Received,
     State,
@@ -190,9 +192,12 @@ class Devices:
     # --- listening ---------------------------------------------------------------------------------
 
     async def listen(self, attached: Attached) -> None:
-        """The receiving loop of one modem: everything that comes from it, in order."""
+        """The receiving loop of one modem: everything that comes from it, in order, until it is stopped."""
         while True:
-            await self._heard(attached, await attached.modem.next_event())
+            event = await attached.modem.next_event()
+            await self._heard(attached, event)
+            if isinstance(event, Changed) and event.status.state is State.STOPPED:
+                return
 
     async def _heard(self, attached: Attached, event: Event) -> None:
         if isinstance(event, Received):
@@ -200,12 +205,18 @@ class Devices:
         elif isinstance(event, Changed):
             await self._changed(attached, event.status)
         elif isinstance(event, NetworkTime) and not attached.test:  # its time is our own
-            self.told_time(event.epoch)
+            # It may have waited here behind what a full card did not take.
+            self.told_time(event.epoch + time.monotonic() - event.heard_at)
 
     async def _changed(self, attached: Attached, status: Status) -> None:
-        if status.identity and status.identity.imei:
-            await self._identify(attached, status)
+        before, now = attached.number, attached.status.identity or status.identity
+        if now and now.imei:
+            await self._identify(attached, now)
         attached.changed(status.state, self._box.clock)
+        there = {other.number for other in self.attached if other.online}
+        if before and before not in there | {attached.number}:
+            reason = REASONS[State.OFFLINE]  # another modem is on its port
+            await self._box.db.insist(lambda db: self._stands(db, before, False, reason))
         if attached.number:
             # As it stands by now: an event that waited here must not undo what came after it.
             await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
@@ -222,10 +233,22 @@ class Devices:
         self._box.bells.work()
         self._box.bells.changed()
 
-    async def _identify(self, attached: Attached, status: Status) -> None:
+    async def _identify(self, attached: Attached, identity: Identity) -> None:
         """The IMEI says which device this is, whatever port it is on."""
-        identity = status.identity
-        assert identity is not None
+        others = [
+            other
+            for other in self.attached
+            if other is not attached
+            and other.status.identity
+            and other.status.identity.imei == identity.imei
+        ]
+        # Ports change names: until it is asked again, a modem shows who was on its port before.
+        if not attached.online and any(other.online for other in others):
+            attached.removed()
+            return
+        for other in others:
+            if not other.online:
+                other.removed()
         name = (
             attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
         )

@@ -245,8 +245,8 @@ async def _wait_for(
                 if isinstance(event, Received):
                     told += _received(event, reference, text, missing)
                     # Its own SMS and report go; what else lies there is the box's to read.
-                    if event.slot is not None and told[-1].grade == "ok":
-                        await modem.forget(event.slot)
+                    if told[-1].grade == "ok":
+                        await modem.forget(event)
     except TimeoutError:
         pass
     return told

@@ -33,8 +33,7 @@ class Inbox:
         Nothing is dropped: what came directly (+CDS) is known nowhere else until it is committed.
         """
         await self._commit(attached, received)
-        if received.slot is not None:
-            await attached.modem.forget(received.slot)
+        await attached.modem.forget(received)
         self._box.bells.work()
         self._box.bells.changed()
 

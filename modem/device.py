@@ -19,7 +19,7 @@ from modem.interface import (
     Event,
     Outcome,
     PinMemory,
-    Slot,
+    Received,
     State,
     Status,
     Tpdu,
@@ -33,7 +33,7 @@ from modem.stores import Stores
 from modem.supervisor import Supervisor
 from modem.talk import Talk
 from modem.timing import Line, Timing
-from modem.trouble import Log, PortError
+from modem.trouble import Log, PortError, Refused
 
 __all__ = ["Device", "Line", "Timing"]
 
@@ -41,6 +41,7 @@ _NOT_READY = sending.waiting(
     "The modem is not ready to send.", "Le modem n'est pas prêt à envoyer."
 )
 _USSD = re.compile(r"[0-9*#+]{1,182}")
+_WANTS_MORE = 1
 _USSD_STATUS = {
     2: "the operator ended the dialogue",
     4: "the operator does not know this code",
@@ -85,6 +86,8 @@ class Device:
         self._life: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Future[Outcome]] = set()
         self._stopping = False
+        self._asking = False  # a USSD question is open
+        self._unended = False  # the operator has not ended the last one
 
     @property
     def status(self) -> Status:
@@ -168,9 +171,9 @@ class Device:
 
     # What was received
 
-    async def forget(self, slot: Slot) -> None:
+    async def forget(self, received: Received) -> None:
         """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
-        await self._stores.forget(slot)
+        await self._stores.forget(received)
 
     # The owner
 
@@ -194,23 +197,36 @@ class Device:
         """Ask the operator a USSD question; its answer as text. `UssdError`."""
         if not _USSD.fullmatch(code):
             raise UssdError("a USSD code is made of digits, * and #")
-        if self._service.ussd is not None:
+        if self._asking:
             raise UssdError("another USSD question is open")
         answer: asyncio.Future[answers.Ussd] = asyncio.get_running_loop().create_future()
-        self._service.ussd = answer
+        self._asking = True
         try:
-            await self._talk.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
+            await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
             async with asyncio.timeout(self._timing.ussd_seconds):
                 found = await answer
+            self._unended = found.status == _WANTS_MORE
         except PortError as error:
             raise UssdError(str(error)) from error
         except TimeoutError as error:
             raise UssdError("the operator did not answer") from error
         finally:
-            self._service.ussd = None
+            self._asking, self._service.ussd = False, None
         if not found.text:
             raise UssdError(_USSD_STATUS.get(found.status, "the operator answered nothing"))
         return found.text
+
+    def _ask_operator(
+        self, dialogue: Dialogue, code: str, answer: asyncio.Future[answers.Ussd]
+    ) -> None:
+        if self._unended:
+            # To an open menu the code would be an answer; and what still comes is to the last question.
+            with contextlib.suppress(Refused):
+                dialogue.ask("AT+CUSD=2")
+        # Not before: what the operator says within an open send is about that.
+        self._service.ussd = answer
+        self._unended = True
+        dialogue.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
 
     async def restart(self) -> None:
         """Reset the modem (AT+CFUN=1,1) and bring it up again, after an open send."""

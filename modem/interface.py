@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -140,9 +141,10 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class NetworkTime(msgspec.Struct, frozen=True):
-    """The network told the time: seconds since the epoch, UTC."""
+    """The network told the time: seconds since the epoch, UTC, at that moment of the clock that never jumps."""
 
     epoch: float
+    heard_at: float = msgspec.field(default_factory=time.monotonic)
 
 
 Event = Received | Changed | NetworkTime
@@ -177,8 +179,8 @@ class Modem(Protocol):
     async def next_event(self) -> Event:
         """The next thing that came from the modem, in order. Waits."""
 
-    async def forget(self, slot: Slot) -> None:
-        """Delete a stored PDU whose content is committed on our side."""
+    async def forget(self, received: Received) -> None:
+        """Delete a stored PDU whose content is committed on our side; only this one, of this SIM."""
 
     async def enter_pin(self, pin: str) -> str:
         """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""

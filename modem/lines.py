@@ -189,7 +189,12 @@ class Sorter:
         return Sorted(Kind.EVENT, head, Heard(head, pdu))
 
     def _more_of_quote(self, line: str) -> Iterator[Sorted]:
-        broken = _FINAL.match(line) or _UNASKED.match(line) or line.startswith(TWO_LINED)
+        broken = (
+            _FINAL.match(line)
+            or _UNASKED.match(line)
+            or line.startswith(TWO_LINED)
+            or (self._pending and line.upper().startswith(self._own))
+        )
         if not broken:
             self._quote.append(line)
         if broken or line.count('"') % 2 or len(self._quote) > _LONGEST_QUOTE_LINES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ OWNER_TRIES = 2  # the owner may be wrong once more and still have one left for 
 
 def automatic(*, tries_left: int | None, failed_before: bool) -> str:
     """Whether the configured PIN may be entered without being asked: "" or the reason why not."""
-    if tries_left is None:
+    if tries_left is None or tries_left > ALL_TRIES:  # some cards have ten
         if failed_before:
             return "this PIN was tried on this SIM before and was not seen to succeed"
         return ""
@@ -48,7 +49,15 @@ class _Try(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, frozen=True):
+    """`lost`: an earlier file could not be understood, so that of no SIM is known that nothing was
+    tried, but of those that were `opened` since."""
+
     tries: tuple[_Try, ...] = ()
+    lost: bool = False
+    opened: tuple[_Try, ...] = ()
+
+
+_TURN = threading.Lock()  # each modem has a memory of its own, of the one file
 
 
 class FilePinMemory:
@@ -62,38 +71,34 @@ class FilePinMemory:
 
     def failed(self, iccid: str, pin: str) -> bool:
         """True also when the file cannot be understood: a try too few is the better mistake."""
-        try:
-            tries = self._read().tries
-        except msgspec.MsgspecError:
+        with _TURN:
+            known = self._read()
+        if known.lost and not _among(known.opened, iccid, pin):
             return True
-        return any(self._same(one, iccid, pin) for one in tries)
+        return _among(known.tries, iccid, pin)
 
     def trying(self, iccid: str, pin: str) -> None:
-        salt = secrets.token_hex(16)
-        added = _Try(iccid, salt, _digest(iccid, pin, salt))
-        self._write(_File((*self._without(iccid, pin), added)))
+        with _TURN:
+            known = self._read()
+            tries = (*_without(known.tries, iccid, pin), _noted(iccid, pin))
+            self._write(msgspec.structs.replace(known, tries=tries))
 
     def succeeded(self, iccid: str, pin: str) -> None:
-        self._write(_File(self._without(iccid, pin)))
-
-    def _without(self, iccid: str, pin: str) -> tuple[_Try, ...]:
-        return tuple(one for one in self._known() if not self._same(one, iccid, pin))
-
-    @staticmethod
-    def _same(one: _Try, iccid: str, pin: str) -> bool:
-        return one.iccid == iccid and one.digest == _digest(iccid, pin, one.salt)
+        with _TURN:
+            known = self._read()
+            opened = _without(known.opened, iccid, pin)
+            if known.lost:
+                opened = (*opened, _noted(iccid, pin))
+            tries = _without(known.tries, iccid, pin)
+            self._write(msgspec.structs.replace(known, tries=tries, opened=opened))
 
     def _read(self) -> _File:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=_File)
         except FileNotFoundError:
             return _File()
-
-    def _known(self) -> tuple[_Try, ...]:
-        try:
-            return self._read().tries
         except msgspec.MsgspecError:
-            return ()  # only the owner comes here, with a PIN typed just now
+            return _File(lost=True)
 
     def _write(self, content: _File) -> None:
         """Replaces the file in one step, so that a power cut leaves the old one or the new one."""
@@ -110,6 +115,23 @@ class FilePinMemory:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _noted(iccid: str, pin: str) -> _Try:
+    salt = secrets.token_hex(16)
+    return _Try(iccid, salt, _digest(iccid, pin, salt))
+
+
+def _among(tries: tuple[_Try, ...], iccid: str, pin: str) -> bool:
+    return any(_same(one, iccid, pin) for one in tries)
+
+
+def _without(tries: tuple[_Try, ...], iccid: str, pin: str) -> tuple[_Try, ...]:
+    return tuple(one for one in tries if not _same(one, iccid, pin))
+
+
+def _same(one: _Try, iccid: str, pin: str) -> bool:
+    return one.iccid == iccid and one.digest == _digest(iccid, pin, one.salt)
 
 
 def _digest(iccid: str, pin: str, salt: str) -> str:

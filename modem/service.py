@@ -64,6 +64,7 @@ class Service:
         self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
+        self._lost_network = False
         self._warned_at = 0.0
         self.ussd: asyncio.Future[answers.Ussd] | None = None
         self.sending = False
@@ -145,6 +146,7 @@ class Service:
         self._again = ""
         self._announced.clear()
         self._denials = 0
+        self._lost_network = False
         self._acknowledge = 0
         self.references = References()  # another SIM counts otherwise, and some modems from 0 again
         self._registered_at = now
@@ -264,10 +266,14 @@ class Service:
         self._denials = self._denials + 1 if found.denied else 0
         self._board.show(registration=found.stat, roaming=found.roaming)
         if found.can_send:
+            if self._lost_network:
+                await self._look_at_sim()  # not every module says that it was another's
+                self._lost_network = False
             self._registered_at = time.monotonic()
             ready = await self._ready()
             self._next("standing", timing.idle_poll_seconds if ready else timing.owner_poll_seconds)
             return
+        self._lost_network |= self._board.status.state is State.READY
         if self._denials >= _DENIALS:
             self._board.show(State.DENIED, "the network refuses this SIM")
         elif self._board.status.state is not State.DENIED or not found.denied:
@@ -314,6 +320,9 @@ class Service:
         found = await sim.iccid(self._talk)
         if identity is not None and found and found != identity.iccid:
             raise Again("another SIM is in the modem")
+        # Without an IMEI it is no device of the box. A modem that was busy says it now.
+        if identity is not None and not identity.imei and (imei := await settings.imei(self._talk)):
+            self._board.show(identity=settings.with_imei(identity, imei))
 
     async def _look_at_settings(self) -> None:
         self._talk.port.suspect = True  # some modules forget +CNMI without any restart

@@ -175,6 +175,11 @@ def with_smsc(known: Identity, found: str) -> Identity:
     return msgspec.structs.replace(known, smsc=found)
 
 
+def with_imei(known: Identity, found: str) -> Identity:
+    """`known`, now that the modem's number is."""
+    return msgspec.structs.replace(known, imei=found)
+
+
 async def standing(talk: Talk) -> answers.Standing:
     """Whether the network lets this SIM send, by any of its three registrations."""
     stats = []

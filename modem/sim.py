@@ -99,56 +99,67 @@ class Sim:
         self._talk = talk
         self._code = code
         self._memory = memory
-        self._untold = ""  # the card on which a try was made whose answer was lost
+        self._untold: tuple[str, ...] = ()  # the card on which a try was made whose answer was lost
+        self._turn = asyncio.Lock()  # one try at a time: the next one sees what it has left
 
     async def unlocked(self, imei: str) -> None:
         """Until the SIM can be used. `Halted` with the state that needs someone.
 
         `imei` stands for the SIM where its own number cannot be read before its PIN.
         """
-        found = await settled_state(self._talk)
-        if usable(found) and self._untold:
-            await self._succeeded(self._untold, self._code)  # that try was the right one
-        self._untold = ""
-        if found == _WANTS_PIN:
-            await self._by_itself(imei)
+        async with self._turn:
             found = await settled_state(self._talk)
+            if usable(found) and self._untold and self._untold == await self._keys(imei):
+                await self._succeeded(self._untold, self._code)  # that try was the right one
+            if found in _FINAL:
+                self._untold = ()
+            if found == _WANTS_PIN:
+                await self._by_itself(imei)
+                found = await settled_state(self._talk)
         if found not in _USABLE:
             raise await self._halted(found)
 
     async def _by_itself(self, imei: str) -> None:
         left = await tries_left(self._talk)
-        key = await self._key(imei)
+        keys = await self._keys(imei)
         if not self._code:
             raise Halted(State.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
         if not pin.wellformed(self._code):
             raise Halted(State.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
-        if self._memory is None and left is None:
+        if left is None and (self._memory is None or not imei):
             raise Halted(
                 State.PIN_REQUIRED,
                 "the modem cannot say how many tries are left and no tries are remembered",
                 left,
+                passing=not imei,
             )
-        failed = await self._failed_before(key)
+        failed = await self._failed_before(keys)
         if why := pin.automatic(tries_left=left, failed_before=failed):
             raise Halted(State.PIN_REQUIRED, why, left)
-        if why := await self._try(key, self._code):
+        if why := await self._try(keys, self._code):
             raise Halted(State.PIN_REQUIRED, why, await tries_left(self._talk))
 
-    async def _failed_before(self, key: str) -> bool:
+    async def _failed_before(self, keys: tuple[str, ...]) -> bool:
         if self._memory is None:
             return False
         try:
-            return await asyncio.to_thread(self._memory.failed, key, self._code)
+            for key in keys:
+                if await asyncio.to_thread(self._memory.failed, key, self._code):
+                    return True
         except OSError as error:
             raise Halted(
                 State.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
             ) from error
+        return False
 
     async def enter(self, code: str, imei: str) -> str:
         """Tries the owner's PIN: "" or why not. NoAnswer, PortLost, Restarted."""
         if not pin.wellformed(code):
             return "a PIN has 4 to 8 digits"
+        async with self._turn:
+            return await self._entered(code, imei)
+
+    async def _entered(self, code: str, imei: str) -> str:
         found = await state(self._talk)
         if found in _USABLE:
             return "the SIM does not want a PIN"
@@ -156,7 +167,7 @@ class Sim:
             return (await self._halted(found)).detail
         if why := pin.typed(tries_left=await tries_left(self._talk)):
             return why
-        why = await self._try(await self._key(imei), code)
+        why = await self._try(await self._keys(imei), code)
         if not why:
             self._code = code  # for the next start of the modem
         return why
@@ -167,49 +178,58 @@ class Sim:
             return "a PUK has 8 digits"
         if not pin.wellformed(new_code):
             return "a PIN has 4 to 8 digits"
-        if await state(self._talk) != _WANTS_PUK:
-            return "the SIM does not want its PUK"
-        try:
-            await self._talk.slow(f'AT+CPIN="{puk}","{new_code}"', once=True)
-        except Refused as refused:
-            return f"the SIM did not take the PUK: {refused.line}"
-        self._code = new_code
-        await self._succeeded(await self._key(imei), new_code)
-        return ""
+        async with self._turn:
+            if await state(self._talk) != _WANTS_PUK:
+                return "the SIM does not want its PUK"
+            try:
+                await self._say(f'AT+CPIN="{puk}","{new_code}"')
+            except Refused as refused:
+                return f"the SIM did not take the PUK: {refused.line}"
+            self._code = new_code
+            await self._succeeded(await self._keys(imei), new_code)
+            return ""
 
-    async def _key(self, imei: str) -> str:
-        if found := await iccid(self._talk):
-            return found
-        self._talk.log.warning("the SIM's number cannot be read before its PIN", kept_by=imei)
-        return f"imei:{imei}"
+    async def _say(self, command: str) -> None:
+        """PIN or PUK, once. By the right one the SIM starts, and what it says then is no restart."""
+        self._talk.port.boot.began(time.monotonic())
+        await self._talk.slow(command, once=True)
 
-    async def _try(self, key: str, code: str) -> str:
+    async def _keys(self, imei: str) -> tuple[str, ...]:
+        """What a try is remembered by: the SIM and the modem, for either may be unreadable at times."""
+        if not (found := await iccid(self._talk)):
+            self._talk.log.warning("the SIM's number cannot be read before its PIN", kept_by=imei)
+        return tuple(key for key in (found, imei and f"imei:{imei}") if key)
+
+    async def _try(self, keys: tuple[str, ...], code: str) -> str:
         """One try, on the disk before it is made. "" or why it did not succeed."""
         if self._memory is not None:
             try:
-                await asyncio.to_thread(self._memory.trying, key, code)
+                for key in keys:
+                    await asyncio.to_thread(self._memory.trying, key, code)
             except OSError as error:
                 return f"the PIN was not tried, since the try could not be remembered: {error}"
         self._talk.log.info("entering the PIN")
-        self._untold = key if code == self._code else ""
+        self._untold = keys if code == self._code else ()
         try:
-            await self._talk.slow(f'AT+CPIN="{code}"', once=True)
+            await self._say(f'AT+CPIN="{code}"')
         except Refused as refused:
-            self._untold = ""
+            self._untold = ()
             return f"the SIM did not take the PIN: {refused.line}"
         # Some answer OK before the SIM has looked: only its state tells.
         found = await self._after_try()
-        self._untold = ""
+        if found in _FINAL:  # else it is still starting
+            self._untold = ()
         if found not in _USABLE:
             return f"the SIM did not take the PIN: {found}"
-        await self._succeeded(key, code)
+        await self._succeeded(keys, code)
         return ""
 
-    async def _succeeded(self, key: str, code: str) -> None:
+    async def _succeeded(self, keys: tuple[str, ...], code: str) -> None:
         if self._memory is None:
             return
         try:
-            await asyncio.to_thread(self._memory.succeeded, key, code)
+            for key in keys:
+                await asyncio.to_thread(self._memory.succeeded, key, code)
         except OSError as error:
             self._talk.log.warning("a PIN that was right stays noted as tried", reason=str(error))
 

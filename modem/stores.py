@@ -40,13 +40,14 @@ class HandedOut:
         """Whether the receiver has committed exactly this, and only the deletion is missing."""
         return self._done.get((iccid, slot)) == pdu
 
-    def forget(self, iccid: str, slot: Slot) -> None:
-        """The receiver has it. Until it is deleted it must not come again."""
-        if known := self._slots.get((iccid, slot)):
-            self._done[iccid, slot] = known[0]
-
-    def known(self, iccid: str, slot: Slot) -> bool:
-        return (iccid, slot) in self._slots
+    def forget(self, iccid: str, slot: Slot, pdu: str) -> bool:
+        """The receiver has this. Until it is deleted it must not come again. Whether it lies there still,
+        as far as is known: another one may have taken its place before it was committed."""
+        known = self._slots.get((iccid, slot))
+        if known is None or known[0] != pdu:
+            return False
+        self._done[iccid, slot] = pdu
+        return True
 
     def undeleted(self, iccid: str, slot: Slot) -> bool:
         """Whether what lies there, as far as is known, may be deleted and was not yet."""
@@ -116,23 +117,26 @@ class Stores:
                         return
         await self._list(slot.storage if readable else self._settings.receives)
 
-    async def forget(self, slot: Slot) -> None:
+    async def forget(self, received: Received) -> None:
         """Deletes what the receiver has committed; if not now, then when it is next listed."""
-        if not self._handed.known(self._iccid, slot):
+        slot, iccid = received.slot, received.iccid
+        if slot is None:
+            return
+        if not self._handed.forget(iccid, slot, received.hex) or iccid != self._iccid:
             self._talk.log.info("nothing to delete", storage=slot.storage, index=slot.index)
             return
-        self._handed.forget(self._iccid, slot)
         try:
             async with self._selecting(slot.storage):
                 # A look may have deleted it meanwhile, and another message may lie there now.
-                if self._handed.undeleted(self._iccid, slot):
+                if self._iccid == iccid and self._handed.undeleted(iccid, slot):
                     await self._delete(slot)
         except PortError as error:
             self._talk.log.warning("not deleted yet", storage=slot.storage, reason=str(error))
 
     async def _delete(self, slot: Slot) -> None:
-        """In the store that is selected."""
-        await self._talk.slow(f"AT+CMGD={slot.index}")
+        """In the store that is selected. Once: where the answer is lost, another message may lie there by
+        the time of a second try."""
+        await self._talk.slow(f"AT+CMGD={slot.index}", once=True)
         self._handed.deleted(self._iccid, slot)
 
     async def _list(self, name: str) -> None:
@@ -191,5 +195,6 @@ class Stores:
     async def _select(self, name: str) -> None:
         if self._selected == name:
             return
+        self._selected = ""  # an answer that is lost leaves it in doubt: then the next one selects
         await self._talk.slow(f'AT+CPMS="{name}"')
         self._selected = name

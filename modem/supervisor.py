@@ -88,6 +88,8 @@ class Supervisor:
         try:
             made = await self._up()
             self._recovered()
+            if self._restart:
+                raise Again("a restart was asked for")
             await self._service.serve(made)
         except Halted as halted:
             self._recovered()
@@ -160,12 +162,12 @@ class Supervisor:
             try:
                 async with asyncio.timeout(self._timing.owner_poll_seconds):
                     await self._changed.wait()
-                return
             except TimeoutError:
                 if await sim.state(self._talk) != before or halted.passing:
                     return
-            finally:
+            else:
                 self._changed.clear()
+                return
         if halted.state in (State.SIM_MISSING, State.SIM_FAILURE):
             # Most modules look for a SIM only when they start.
             self._restart = True

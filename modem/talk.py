@@ -89,7 +89,12 @@ class Talk:
             log=self.log,
             trust=self._trust,
         )
-        await self.run(port.connect)
+        try:
+            await self.run(port.connect)
+        except asyncio.CancelledError:
+            self.begin(port.close)  # the owner thread opens it all the same
+            raise
+        self.iccid_command = ""  # it may be another module
         self._dialogue = Dialogue(port, self.timing, self.log)
 
     def try_another(self) -> None:

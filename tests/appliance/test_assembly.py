@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from appliance.attached import Attached
 from appliance.config import Config, ModemSettings
 from appliance.lock import DataLock
 from modem.device import Device
+from modem.interface import Received
 from modem.timing import Line
 
 
@@ -31,3 +34,17 @@ async def test_a_leg_that_cannot_stop_leaves_no_lock_and_no_thread(tmp_path: Pat
     with pytest.raises(RuntimeError, match="closed"):
         await box.box.db.write(lambda db: None)
     await box.webhooks.close()
+
+
+async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path: Path) -> None:
+    """A direct report is said once: nobody but the box has it."""
+    box = await Assembly.build(tmp_path, Config())
+    await box.start([ModemSettings(port="/nowhere")])
+    (attached,) = box.devices.attached
+    assert isinstance(attached.modem, Device)
+    for number in range(300):
+        attached.modem._board.publish(Received(f"00FF{number:04X}", None, ""))
+    await box.stop()
+    await box.webhooks.close()
+    with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:
+        assert db.execute("SELECT COUNT(*) FROM undecodable").fetchone() == (300,)

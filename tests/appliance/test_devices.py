@@ -24,7 +24,7 @@ from appliance.store.database import Database
 from appliance.store.queue import Nothing
 from appliance.vault import Vault
 from modem.device import Device
-from modem.interface import Identity, State
+from modem.interface import Identity, NetworkTime, Received, State
 from modem.timing import Line
 from tests.appliance.conftest import NUMBER, START, Stage
 
@@ -56,6 +56,13 @@ class Bench:
         async with asyncio.timeout(5):
             await attached.been_online.wait()
         return attached
+
+    async def online(self) -> set[int]:
+        """The numbers of those that are online, as the disk says."""
+        rows = await self.box.db.read(
+            lambda db: db.execute("SELECT id FROM device WHERE online = 1").fetchall()
+        )
+        return {row["id"] for row in rows}
 
     def stop_listening(self) -> None:
         for task in self._listening:
@@ -281,3 +288,52 @@ async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Be
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert not attached.bulk_held(bench.box.clock)
+
+
+async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) -> None:
+    """The second to come back still shows, until it is asked, who was on its port before."""
+    other = "860123456789013"
+    left = await bench.meet(Identity(IMEI))
+    right = await bench.meet(Identity(other))
+    boards = []
+    for attached in (left, right):
+        assert isinstance(attached.modem, Device)
+        boards.append(attached.modem._board)
+    for board in boards:
+        board.show(State.OFFLINE, "the ports are gone")
+    boards[1].show(State.READY, identity=Identity(IMEI))
+    async with asyncio.timeout(5):
+        while right.number != 1:
+            await asyncio.sleep(0.01)
+    boards[0].show(State.STARTING, "the modem answers")
+    await asyncio.sleep(0.1)
+    assert bench.devices.by_number(1) is right
+    assert await bench.online() == {1}
+    boards[0].show(State.READY, identity=Identity(other))
+    async with asyncio.timeout(5):
+        while left.number != 2:
+            await asyncio.sleep(0.01)
+    assert await bench.online() == {1, 2}
+
+
+async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench: Bench) -> None:
+    """A card that takes nothing for a while: by the wait the clock would be set back, and trusted."""
+    room = asyncio.Event()
+    told: list[float] = []
+
+    async def receive(_: object, __: object) -> None:
+        await room.wait()
+
+    bench.devices = Devices(bench.box, Path(), receive)
+    bench.devices.told_time = told.append
+    attached = await bench.meet(Identity(IMEI))
+    assert isinstance(attached.modem, Device)
+    board = attached.modem._board
+    board.publish(Received("00", None, ""))
+    board.publish(NetworkTime(1000.0))
+    await asyncio.sleep(0.5)
+    room.set()
+    async with asyncio.timeout(5):
+        while not told:
+            await asyncio.sleep(0.01)
+    assert told[0] == pytest.approx(1000.5, abs=0.4)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from modem.device import Device, Line
 from modem.interface import State, Verdict
 from modem.pin import FilePinMemory
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import Driven, attached, driven
+from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
 
 ICCID = "89490200001234567890"
 # How the modules tell the tries left: +CPINR, +SPIC, +QPINC, and not at all.
@@ -178,3 +180,91 @@ async def test_only_a_sim_that_asks_for_its_pin_gets_one(tmp_path: Path, state: 
         await box.left(State.OFFLINE)
         await box.left(State.STARTING) if state != "SIM PUK2" else await asyncio.sleep(0.5)
         assert tries(box) == 3
+
+
+OTHER = "89490200001234567891"
+
+
+def told_by_nobody(**answers: list[str]) -> list[tuple[str, str]]:
+    """A modem that cannot say how many tries are left, with a SIM that wants its PIN and refuses it."""
+    changed = {"AT+CPIN?": ["+CPIN: SIM PIN\n\nOK"], **answers}
+    script = [entry for entry in HEALTHY if entry[0] not in changed]
+    script += [(command, one) for command, all_ in changed.items() for one in all_]
+    return [*script, ('AT+CPIN="1111"', "+CME ERROR: 16")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"AT+CCID": ["ERROR"]}, {}),
+        ({}, {"AT+CCID": ["ERROR"]}),
+        ({"AT+CCID": ["ERROR"], "AT+CGSN": ["ERROR"]}, {"AT+CCID": ["ERROR"]}),
+        ({"AT+CGSN": ["ERROR"]}, {"AT+CCID": ["ERROR"]}),
+    ],
+)
+async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
+    tmp_path: Path, first: dict[str, list[str]], second: dict[str, list[str]]
+) -> None:
+    heard: list[str] = []
+    for answers in (first, second):  # two starts of the box
+        memory = FilePinMemory(tmp_path / "pin.json")
+        with Scripted(told_by_nobody(**answers)) as modem:
+            device = Device(Line(modem.path), timing=QUICK, pin="1111", pin_memory=memory)
+            await device.start()
+            async with asyncio.timeout(PATIENCE):
+                while device.status.state is not State.PIN_REQUIRED:
+                    await device.next_event()
+            await device.stop()
+            heard += modem.heard
+    assert heard.count('AT+CPIN="1111"') <= 1
+
+
+async def test_a_wrong_pin_entered_twice_at_once_is_tried_once(tmp_path: Path) -> None:
+    """A double tap on the page: the second would have been the last."""
+    async with driven(tmp_path, Settings(pin="4071")) as box:
+        await box.state(State.PIN_REQUIRED)
+        await box.order("pin", tries=2)
+        await asyncio.gather(box.device.enter_pin("1111"), box.device.enter_pin("1111"))
+        assert tries(box) == 1
+
+
+async def test_a_sim_that_is_open_clears_no_try_of_the_one_before(tmp_path: Path) -> None:
+    memory = FilePinMemory(tmp_path / "pin.json")
+    settings = Settings(personality="quiet", pin="4071")
+    async with driven(tmp_path, settings, start=False, pin="1111", pin_memory=memory) as box:
+        await box.order("answer", command='+CPIN="1111"', late=3.0)
+        await box.device.start()
+        async with asyncio.timeout(PATIENCE):
+            while not box.journal("pin"):
+                await asyncio.sleep(0.01)
+        await box.order("sim", iccid=OTHER)  # which wants no PIN
+        await box.ready()
+        assert memory.failed(ICCID, "1111")
+
+
+async def test_a_right_pin_after_which_the_sim_starts_slowly_is_not_held_against_it(
+    tmp_path: Path,
+) -> None:
+    memory = FilePinMemory(tmp_path / "pin.json")
+    settings = Settings(personality="quiet", pin="4071")
+    async with driven(tmp_path, settings, start=False, pin="4071", pin_memory=memory) as box:
+        # Longer than `sim_seconds`.
+        await box.order("answer", command="+CPIN[?]", final="+CME ERROR: 14", skip=1, times=40)
+        await box.device.start()
+        await box.ready()
+        assert not memory.failed(ICCID, "4071")
+        await box.order("restart")
+        await box.left(State.READY)
+        await box.ready()
+
+
+async def test_what_a_sim_says_after_its_pin_is_no_restart(tmp_path: Path) -> None:
+    """Call Ready, SMS Ready: late, since the owner was."""
+    settings = Settings(personality="sim800", pin="4071")
+    async with driven(tmp_path, settings, timing=quick(boot_seconds=0.3)) as box:
+        await box.state(State.PIN_REQUIRED)
+        await asyncio.sleep(0.5)
+        assert await box.device.enter_pin("4071") == ""
+        await box.ready()
+        await asyncio.sleep(0.3)
+        assert "restart" not in box.device.status.recoveries

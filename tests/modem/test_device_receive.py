@@ -16,11 +16,16 @@ from modem.stores import HandedOut
 from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
 
+OTHER_ICCID = "89490200001234567891"
+REPORT = "0006D60B911326880736F4111011719551401110117195714000"
+ONE_STORE = {"AT+CPMS=?": '+CPMS: ("SM"),("SM"),("SM")\n\nOK', "AT+CMGL=4": "OK"}
+OTHER_REPORT = "0006D70B911326880736F4111011719551401110117195714000"
+
 
 async def forget_all(box: Driven) -> None:
     for received in box.received:
         if received.slot is not None:
-            await box.device.forget(received.slot)
+            await box.device.forget(received)
 
 
 async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: Path) -> None:
@@ -33,7 +38,7 @@ async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: P
         assert received.iccid == "89490200001234567890"
         assert box.messages[0].text == "bonjour à tous"
         assert box.simulator.cards[received.iccid].store.places
-        await box.device.forget(received.slot)
+        await box.device.forget(received)
         assert not box.simulator.cards[received.iccid].store.places
 
 
@@ -171,9 +176,7 @@ async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
         for count in range(1, 41):
             await box.order("incoming", text=f"message {count}")
             await box.until(partial(_are, box, count))
-            slot = box.received[-1].slot
-            assert slot is not None
-            await box.device.forget(slot)
+            await box.device.forget(box.received[-1])
         assert [message.text for message in box.messages] == [
             f"message {count}" for count in range(1, 41)
         ]
@@ -203,6 +206,94 @@ async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_
         assert not box.simulator.cards["89490200001234567890"].store.places
 
 
+async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
+    tmp_path: Path,
+) -> None:
+    """Both lie in the same place of their SIM, and the first is committed late."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="first")
+        await box.until(lambda: box.messages)
+        await box.order("sim", iccid=OTHER_ICCID)
+        await box.order("incoming", text="second")
+        await box.until(lambda: len(box.messages) == 2)
+        first, second = box.received
+        assert first.slot == second.slot
+        await box.device.forget(first)
+        assert box.simulator.cards[OTHER_ICCID].store.places, "deleted before it was committed"
+        await box.device.forget(second)
+        assert not box.simulator.cards[OTHER_ICCID].store.places
+
+
+async def until_received(device: Device) -> Received:
+    async with asyncio.timeout(5):
+        while not isinstance(event := await device.next_event(), Received):
+            pass
+    return event
+
+
+async def test_what_came_into_a_place_that_was_overwritten_stays_until_it_is_committed() -> None:
+    """A report store that is full begins at its first place again."""
+    script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
+    listed = [("AT+CMGD=*", "OK")] + [
+        ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)
+    ]
+    with Scripted([*script, *listed]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.1))
+        await device.start()
+        first = await until_received(device)
+        second = await until_received(device)
+        assert (first.slot, first.hex, second.hex) == (second.slot, REPORT, OTHER_REPORT)
+        await device.forget(first)
+        assert "AT+CMGD=1" not in modem.heard
+        await device.forget(second)
+        assert "AT+CMGD=1" in modem.heard
+        await device.stop()
+
+
+async def test_a_deletion_whose_answer_is_lost_is_not_repeated_unseen() -> None:
+    """It was carried out, and meanwhile another message may lie in that place."""
+    script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
+    listed = [("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)]
+    deletion = [("AT+CMGD=1", "<silence>"), ("AT+CMGD=1", "OK")]
+    with Scripted([*script, *listed, *deletion]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.3))
+        await device.start()
+        await device.forget(await until_received(device))
+        assert (await until_received(device)).hex == OTHER_REPORT
+        assert modem.heard.count("AT+CMGD=1") == 1
+        await device.stop()
+
+
+async def test_nothing_is_deleted_in_a_store_that_may_not_be_the_selected_one() -> None:
+    """The modem went back to the messages without a word: a report's place is one of theirs there."""
+    script = [e for e in HEALTHY if e[0] not in ("AT+CMGL=4", 'AT+CPMS="SM"', "AT+CNMI=2,1,0,1,0")]
+    stored = [
+        ("AT+CNMI=?", "+CNMI: (2),(1),(0),(2),(0)\n\nOK"),
+        ("AT+CNMI=2,1,0,2,0", "OK"),
+        ("AT+CNMI?", "+CNMI: 2,1,0,2,0\n\nOK"),
+        ("AT+CMGD=*", "OK"),
+        ("AT+CMGL=4", "OK"),
+        ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{REPORT}\n\nOK"),
+        ("AT+CMGL=4", "OK"),
+        ('AT+CPMS="SM"', "<silence>"),
+        ('AT+CPMS="SM"', "<silence>"),
+        ('AT+CPMS="SM"', "+CPMS: 0,30,0,30,0,30\n\nOK"),
+    ]
+    script = [entry for entry in script if entry[0] not in ("AT+CNMI=?", "AT+CNMI?")]
+    timing = quick(stored_poll_seconds=60, slow_command_seconds=0.2)
+    with Scripted([*script, *stored]) as modem:
+        device = Device(Line(modem.path), timing=timing)
+        await device.start()
+        report = await until_received(device)
+        assert report.slot == Slot("SR", 1)
+        await asyncio.to_thread(modem.wait_for, 'AT+CPMS="SM"', 2)
+        await device.forget(report)
+        selected = [one for one in modem.heard if one.startswith(("AT+CPMS=", "AT+CMGD="))]
+        assert selected[selected.index("AT+CMGD=1") - 1] == 'AT+CPMS="SR"'
+        await device.stop()
+
+
 async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> None:
     """The library returns the others under wrong indexes, and deletes those."""
     async with driven(tmp_path, start=False) as box:
@@ -214,8 +305,7 @@ async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> 
         raw = next(received for received in box.received if received.hex == "00FFFF")
         with pytest.raises(pdu.PduError):
             pdu.decode(raw.hex)
-        assert raw.slot is not None
-        await box.device.forget(raw.slot)
+        await box.device.forget(raw)
         places = box.simulator.cards["89490200001234567890"].store.places
         assert [entry.hex for entry in places.values()] != []
         assert all(entry.hex != "00FFFF" for entry in places.values())
@@ -368,7 +458,7 @@ class TestHandedOut:
     def test_what_was_confirmed_is_settled_until_it_is_deleted(self) -> None:
         handed = HandedOut(600)
         handed.fresh("sim", self.SLOT, "AA", 0)
-        handed.forget("sim", self.SLOT)
+        handed.forget("sim", self.SLOT, "AA")
         handed.restarted()
         assert handed.settled("sim", self.SLOT, "AA")
         assert not handed.settled("sim", self.SLOT, "BB")

@@ -313,3 +313,64 @@ async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
             while device.status.state is not State.READY:
                 await device.next_event()
         await device.stop()
+
+
+async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> None:
+    """Without it the modem is no device, and sends nothing."""
+    script = [entry for entry in HEALTHY if entry[0] != "AT+CGSN"]
+    busy = [("AT+CGSN", "+CME ERROR: 14")] * 14
+    with Scripted([*script, *busy, ("AT+CGSN", "867322030000017\n\nOK")]) as modem:
+        device = Device(Line(modem.path), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while not (device.status.identity and device.status.identity.imei):
+                await device.next_event()
+        await device.stop()
+
+
+async def test_another_sim_after_the_network_was_gone_is_asked_who_it_is_before_a_part_goes(
+    tmp_path: Path,
+) -> None:
+    """Some modules say nothing of a SIM that is taken out; that the network is gone, they do."""
+    async with driven(tmp_path, timing=quick(idle_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("registration", stat=2)
+        await box.state(State.SEARCHING)
+        card = box.simulator.equipment.card
+        assert card is not None
+        card.iccid = "89490200001234567899"
+        await box.order("registration", stat=1)
+        await box.ready()
+        identity = box.device.status.identity
+        assert identity is not None
+        assert identity.iccid == "89490200001234567899"
+
+
+async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_own_words(
+    tmp_path: Path,
+) -> None:
+    port = tmp_path / "port"
+    other = [entry for entry in HEALTHY if entry[0] != "AT+CCID"]
+    with (
+        Scripted(HEALTHY) as first,
+        Scripted([*other, ("AT+QCCID", "+QCCID: 89490200001234567891\n\nOK")]) as second,
+    ):
+        port.symlink_to(first.path)
+        device = Device(Line(str(port)), timing=QUICK)
+        await device.start()
+        iccids: list[str] = []
+        for modem in (first, second):
+            async with asyncio.timeout(10):
+                while device.status.state is not State.READY:
+                    await device.next_event()
+            assert device.status.identity is not None
+            iccids.append(device.status.identity.iccid)
+            if modem is first:
+                port.unlink()
+                port.symlink_to(second.path)
+                first.unplug()
+                async with asyncio.timeout(10):
+                    while device.status.state is State.READY:
+                        await device.next_event()
+        assert iccids == ["89490200001234567890", "89490200001234567891"]
+        await device.stop()

@@ -144,6 +144,16 @@ def test_a_ussd_text_of_several_lines_is_one_event() -> None:
     assert [one.line for one in found] == ['+CUSD: 0,"Balance:\n\n5 EUR",15']
 
 
+def test_a_quote_within_an_operators_text_does_not_swallow_the_answer() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGS", text="00")
+    assert kinds(sorter, '+CUSD: 0,"A 5" screen!",15', "+CMGS: 12", "OK") == [
+        (Kind.EVENT, '+CUSD: 0,"A 5" screen!",15'),
+        (Kind.ANSWER, "+CMGS: 12"),
+        (Kind.FINAL, "OK"),
+    ]
+
+
 def test_a_ussd_text_that_is_never_closed_does_not_swallow_an_answer() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ SIM = "89490200001234567890"
         (0, False, False),
         (None, False, True),
         (None, True, False),
+        (10, False, True),
+        (10, True, False),
     ],
 )
 def test_by_itself_the_box_spends_one_try_at_most(
@@ -77,3 +80,26 @@ def test_a_file_that_cannot_be_understood_counts_as_a_failed_try(tmp_path: Path)
     memory.trying(SIM, "1234")  # the owner typed it
     memory.succeeded(SIM, "1234")
     assert not memory.failed(SIM, "1234")
+
+
+def test_tries_of_several_modems_at_once_are_all_remembered(tmp_path: Path) -> None:
+    """Each modem has its own memory of the one file, and at a start all of them write."""
+    sims = [f"8949020000123456789{n}" for n in range(8)]
+    memories = [FilePinMemory(tmp_path / "pin.json") for _ in sims]
+    with ThreadPoolExecutor(len(sims)) as modems:
+        list(modems.map(FilePinMemory.trying, memories, sims, ["1234"] * len(sims)))
+    assert [sim for sim in sims if not memories[0].failed(sim, "1234")] == []
+
+
+def test_what_a_file_said_that_cannot_be_understood_stays_unknown_of_the_other_sims(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pin.json"
+    path.write_text("{")
+    memory = FilePinMemory(path)
+    memory.trying(SIM, "1234")
+    memory.succeeded(SIM, "1234")
+    memory.trying(SIM, "1234")  # at the next start
+    memory.succeeded(SIM, "1234")
+    assert not memory.failed(SIM, "1234")
+    assert memory.failed("89490200001234567891", "1234")

@@ -91,5 +91,5 @@ async def test_a_report_that_an_ec25_announces_in_the_wrong_place_is_found() -> 
         assert event.hex == REPORT
         assert event.slot is not None
         assert (event.slot.storage, event.slot.index) == ("SR", 3)
-        await device.forget(event.slot)
+        await device.forget(event)
         assert modem.heard[-3:] == ['AT+CPMS="SR"', "AT+CMGD=3", 'AT+CPMS="SM"']
