@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from appliance.box import Box
+from appliance.durable import write_durably
 from appliance.store import owner as table
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,15 @@ TRIES_A_MINUTE = 30  # of everybody together: the hash costs a Pi a second each
 ADDRESSES_MOST = 1000
 
 SETUP_CODE_FILE = "setup-code"
-_CODE = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}")
+
+
+def _code_in(file: Path) -> str:
+    """The setup code in a file; "" where there is none or, after a power cut, anything else in it."""
+    try:
+        code = file.read_bytes().strip()
+    except OSError:
+        return ""
+    return code.decode() if re.fullmatch(rb"\d{4}-\d{4}-\d{4}", code) else ""
 
 
 class Denied(Exception):
@@ -85,6 +94,7 @@ class Access:
     def __init__(self, box: Box) -> None:
         self._box = box
         self._throttle = Throttle(box.clock.monotonic())
+        self._one_guess = asyncio.Lock()  # ten sent at once are looked at as ten
         self._one_hash = asyncio.Lock()  # two at once would take a small board's memory
         self._started = box.clock.monotonic()
         self.claimed = False
@@ -103,11 +113,15 @@ class Access:
 
     def _lay_code(self, kept: Path) -> str:
         """The same code over restarts, until the box is claimed."""
-        code = kept.read_text("ascii", "replace").strip() if kept.exists() else ""
-        if not _CODE.fullmatch(code):  # none, or what a power cut left of it
+        code = _code_in(kept)
+        if not code:
             code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
-        places = [kept, *([Path(self._box.config.page.setup_code_file)] * self._has_place)]
-        for place in places:
+            try:
+                write_durably(kept, f"{code}\n".encode(), 0o600)
+            except OSError as error:
+                log.warning("setup_code_not_written", file=str(kept), reason=str(error))
+        if self._has_place:
+            place = Path(self._box.config.page.setup_code_file)
             try:
                 descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -143,8 +157,8 @@ class Access:
         late = self._box.clock.monotonic() - self._started > window
         return late or not near(address, host)
 
-    async def claim(self, password: str, code: str, address: str, host: str) -> None:
-        """Set the first password. Raises Denied."""
+    async def claim(self, password: str, code: str, address: str, host: str) -> str:
+        """Set the first password; its hash, for `open_session`. Raises Denied."""
         if self.claimed:
             raise Denied("claimed")
         if self.code_needed(address, host):
@@ -162,16 +176,19 @@ class Access:
         self.claimed = True
         await asyncio.to_thread(self.forget_code)
         log.info("box_claimed")
+        return hashed
 
-    async def login(self, password: str, address: str) -> None:
-        """Raises Denied("password"), or Denied("wait") without having looked."""
-        now = self._box.clock.monotonic()
-        self._throttle.admit(address, now)
-        self._throttle.wrong(address, now)  # until it is known: others may come meanwhile
-        if not await self._right(password):
-            log.warning("login_refused", address=address)
-            raise Denied("password")
-        self._throttle.right(address)
+    async def login(self, password: str, address: str) -> str:
+        """The hash that it fits, for `open_session`. Raises Denied("password"); "wait" without having looked."""
+        async with self._one_guess:
+            self._throttle.admit(address, self._box.clock.monotonic())
+            hashed = await self._right(password)
+            if hashed is None:
+                self._throttle.wrong(address, self._box.clock.monotonic())
+                log.warning("login_refused", address=address)
+                raise Denied("password")
+            self._throttle.right(address)
+            return hashed
 
     async def change_password(self, old: str, new: str, token: str, address: str) -> None:
         """Every other session ends. Raises Denied."""
@@ -192,25 +209,31 @@ class Access:
         async with self._one_hash:
             return await asyncio.to_thread(_HASHER.hash, password)
 
-    async def _right(self, password: str) -> bool:
+    async def _right(self, password: str) -> str | None:
+        """The hash that this password fits; None for a wrong one."""
         hashed = await self._box.db.read(table.setting, "password", str)
         if hashed is None or len(password) > PASSWORD_CHARACTERS[1]:
-            return False
+            return None
         async with self._one_hash:
             try:
-                return await asyncio.to_thread(_HASHER.verify, hashed, password)
+                await asyncio.to_thread(_HASHER.verify, hashed, password)
             except (VerifyMismatchError, VerificationError, InvalidHashError):
-                return False
+                return None
+        return hashed
 
     # --- sessions ------------------------------------------------------------------------------------
 
-    async def open_session(self, agent: str) -> str:
-        """A new session's cookie."""
+    async def open_session(self, agent: str, hashed: str) -> str:
+        """A new session's cookie, if the password is still the one of this hash. Raises Denied."""
         token = secrets.token_urlsafe(SESSION_BYTES)
         now = self._box.clock.now()
-        await self._box.db.write(
-            table.open_session, token, agent[:AGENT_CHARACTERS], now, SESSIONS_MOST
-        )
+
+        def work(db: Connection) -> None:
+            if table.setting(db, "password", str) != hashed:  # changed since it was compared
+                raise Denied("password")
+            table.open_session(db, token, agent[:AGENT_CHARACTERS], now, SESSIONS_MOST)
+
+        await self._box.db.write(work)
         return token
 
     async def is_owner(self, token: str) -> bool:

@@ -16,9 +16,10 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from appliance import __version__, config
 from appliance.durable import sync
@@ -39,6 +40,10 @@ KEPT = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SETTINGS)
 OWN = (*KEPT, "lock", "secret.key", "setup-code", "pin.json")  # no backup goes in their place
 
 Fault = Literal["damaged", "newer", "settings", "no_space"]
+
+
+# What reading a file that is no backup may raise.
+_NONE_OF_OURS = (tarfile.TarError, ValueError, OverflowError, MemoryError, EOFError, zlib.error)
 
 
 class BackupError(Exception):
@@ -100,7 +105,7 @@ class Manifest(msgspec.Struct, frozen=True):
     format: int
     version: str
     schema: int
-    at: int  # seconds
+    at: Annotated[int, Meta(ge=0, le=100_000_000_000)]  # seconds: a date that can be told
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -151,7 +156,7 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
     except OSError as error:
         code: Fault = "no_space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "damaged"
         raise BackupError(code, f"{file} is no whole backup: {error}") from None
-    except (tarfile.TarError, ValueError, EOFError, zlib.error, sqlite3.Error) as error:
+    except (*_NONE_OF_OURS, sqlite3.Error) as error:
         raise BackupError("damaged", f"{file} is no whole backup: {error}") from None
     for name in (DATABASE, SETTINGS):
         if (fresh / name).exists():

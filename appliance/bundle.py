@@ -125,6 +125,8 @@ def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: s
     except (tarfile.TarError, EOFError) as error:
         code: Refused = "DAMAGED" if tarfile.is_tarfile(bundle) else "NOT_A_BUNDLE"
         raise BundleRefused(code, f"the file is damaged or cut off: {error}") from None
+    except (ValueError, OverflowError, MemoryError) as error:  # a header that tarfile stumbles over
+        raise BundleRefused("NOT_A_BUNDLE", f"its headers cannot be read: {error}") from None
     if (size, digest.hexdigest()) != (manifest.payload_size, manifest.payload_sha256):
         raise BundleRefused(
             "DAMAGED", f"{size} of {manifest.payload_size} bytes are as they were signed"

@@ -8,7 +8,7 @@ import platform
 from collections.abc import AsyncIterator
 from sqlite3 import Connection, Row
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 import structlog
@@ -155,7 +155,10 @@ class Owner:
     def _apply(self, wanted: Preferences) -> None:
         self.preferences = wanted
         if wanted.time_zone is not None:
-            self.box.zone = ZoneInfo(wanted.time_zone)
+            try:
+                self.box.zone = ZoneInfo(wanted.time_zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):  # kept where there were more zones
+                log.warning("time_zone_unknown", zone=wanted.time_zone)
             self.box.rules = msgspec.structs.replace(self.box.rules, zone=self.box.zone)
 
     async def prefer(self, **changes: object) -> None:
@@ -168,9 +171,14 @@ class Owner:
             there = numbering.region("", str(zone or self.box.zone))
             number = numbering.international(str(own), there)
             changes["own_number"] = rules.phone_number(number, field="own_number")
-        wanted = msgspec.structs.replace(self.preferences, **changes)
-        await self.box.db.write(owner.keep, "preferences", wanted)
-        self._apply(wanted)
+
+        def work(db: Connection) -> Preferences:
+            kept = owner.setting(db, "preferences", Preferences) or Preferences()
+            wanted = msgspec.structs.replace(kept, **changes)
+            owner.keep(db, "preferences", wanted)
+            return wanted
+
+        self._apply(await self.box.db.write(work))
         self.box.bells.changed()
 
     async def overview(self) -> Overview:
@@ -262,9 +270,17 @@ class Owner:
             raise Refusal("MESSAGE_NOT_FOUND")
         return self._as_client(scope)
 
+    async def _must_be_enabled(self, client: int) -> None:
+        """What a disabled client queues would wait until it is over. INVALID_REQUEST."""
+        row = await self.box.db.read(clients.client, client)
+        if row is None or row["disabled_at"] is not None:
+            raise _no_client()
+
     async def resend(self, message_id: str) -> None:
-        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE, and what a send may be refused for."""
-        await self._gateway.resend(await self._caller_for(message_id), message_id)
+        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE, INVALID_REQUEST, and what a send may be refused for."""
+        caller = await self._caller_for(message_id)
+        await self._must_be_enabled(caller.client_id)
+        await self._gateway.resend(caller, message_id)
 
     async def cancel(self, message_id: str) -> None:
         """MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""
@@ -300,9 +316,7 @@ class Owner:
             priority=rules.priority(priority),
         )
         number = client if client is not None else await self.first_client()
-        row = await self.box.db.read(clients.client, number)
-        if row is None or row["disabled_at"] is not None:
-            raise _no_client()
+        await self._must_be_enabled(number)
         accepted = await self._gateway.send(self._as_client(number * 2), order, _once(form, order))
         self.box.bells.changed()
         return accepted.message_id
@@ -363,12 +377,10 @@ class Owner:
             raise Refusal("NOT_FOUND")
 
     async def revoke(self, key: int, *, cancel_queued: bool) -> None:
-        """From now on this key is refused. NOT_FOUND."""
-        done = await self.box.db.write(
+        """From now on this key is refused; one that is already stays so."""
+        await self.box.db.write(
             clients.revoke, key, self.box.clock.now(), cancel_queued=cancel_queued
         )
-        if not done:
-            raise Refusal("NOT_FOUND")
 
     # --- webhooks ------------------------------------------------------------------------------------
 
@@ -414,8 +426,8 @@ class Owner:
         await self.box.db.write(blocked.add, 0, number, label, "page", self.box.clock.now())
 
     async def unblock(self, scope: int, number: str) -> None:
-        if not await self.box.db.write(blocked.take_off, scope, number):
-            raise Refusal("NOT_FOUND")
+        """This row is off the list, if it was there."""
+        await self.box.db.write(blocked.take_off, scope, number)
 
     # --- modems --------------------------------------------------------------------------------------
 

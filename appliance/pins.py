@@ -20,18 +20,19 @@ class Pins:
         self._box = box
 
     async def remember(self, port: str, pin: str) -> None:
-        """This PIN has just opened the SIM."""
-        await self._box.db.write(table.keep, f"pin {port}", self._box.vault.encrypt(pin))
+        """This PIN has just opened the SIM. With it goes the one that was configured: it had not."""
+        configured = next((m.pin for m in self._box.config.modem if m.port == port), "")
+        kept = self._box.vault.encrypt(f"{pin} {configured}")
+        await self._box.db.write(table.keep, f"pin {port}", kept)
 
     async def completed(self, modem: ModemSettings) -> ModemSettings:
-        """A modem's settings with the PIN typed on the page, where the configuration has none."""
-        if modem.pin:
-            return modem
+        """A modem's settings with the PIN typed on the page, unless another was configured since."""
         kept = await self._box.db.read(table.setting, f"pin {modem.port}", bytes)
         if kept is None:
             return modem
         try:
-            return msgspec.structs.replace(modem, pin=self._box.vault.decrypt(kept))
+            pin, _, configured = self._box.vault.decrypt(kept).partition(" ")
+            return msgspec.structs.replace(modem, pin=pin) if modem.pin == configured else modem
         except LostKey:  # a restored backup: the owner types it again
             log.warning("kept_pin_unreadable", port=modem.port)
             return modem

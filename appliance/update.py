@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from pathlib import Path
@@ -25,6 +26,11 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def idle_slot(state: State) -> Slot:
     """Where an update may be unpacked: never the slot that runs."""
     return "b" if state.current == "a" else "a"
+
+
+def vacate(state: State, slot: Slot) -> State:
+    """What lies in this slot is about to go: nobody falls back to what comes into it before it is confirmed."""
+    return msgspec.structs.replace(state, previous="built-in") if state.previous == slot else state
 
 
 def try_slot(state: State, slot: Slot) -> State:
@@ -112,24 +118,30 @@ def write_state(file: Path, state: State) -> None:
 
 # --- the database across an update -----------------------------------------------------------------
 
-# What a release takes or sends leaves a trace in one of these.
+# What a release takes, sends or is told to do from now on leaves a trace in one of these.
 TRACES = (
     "SELECT max(id) FROM message", "SELECT max(id) FROM history", "SELECT max(id) FROM inbound",
     "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",
     "SELECT max(handed_at) FROM part", "SELECT max(answered_at) FROM part", "SELECT max(reported_at) FROM part",
-    "SELECT max(changed_at) FROM message",
+    "SELECT max(changed_at) FROM message", "SELECT max(verified_at) FROM otp",
+    "SELECT id, revoked_at, narrowing FROM api_key ORDER BY id",
+    "SELECT id, disabled_at, deleted_at FROM client ORDER BY id",
+    "SELECT count(*), max(created_at) FROM blocked", "SELECT count(*), max(created_at) FROM opt_in",
+    "SELECT id, url, events, deleted_at FROM webhook ORDER BY id",
+    "SELECT name, value FROM owner_setting ORDER BY name", "SELECT device, limits FROM device_limits ORDER BY device",
 )  # fmt: skip
 
 
 def traces(database: Path) -> str | None:
-    """A word that is another once something was taken or sent; None if that cannot be told.
+    """A word that is another once something was taken, sent or decided; None if that cannot be told.
 
     Open it as the user that owns it, with the box stopped: SQLite leaves files beside it.
     """
     try:
         connection = sqlite3.connect(database)
         try:
-            return repr([connection.execute(statement).fetchone()[0] for statement in TRACES])
+            found = [connection.execute(statement).fetchall() for statement in TRACES]
+            return hashlib.sha256(repr(found).encode()).hexdigest()
         finally:
             connection.close()
     except sqlite3.Error:
@@ -137,5 +149,5 @@ def traces(database: Path) -> str | None:
 
 
 def may_roll_back(before: str | None, after: str | None) -> bool:
-    """Data goes back only if the new release surely has neither taken nor sent anything."""
+    """Data goes back only if the new release surely has neither taken nor sent anything, nor was told what to do."""
     return before is not None and before == after

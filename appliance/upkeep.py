@@ -175,13 +175,20 @@ class Upkeep:
 
     async def drop(self) -> None:
         """The checked backup is not wanted after all."""
+        if self.checked is None:  # what lies there may be one that is being checked
+            return
         self.checked = None
         await asyncio.to_thread(shutil.rmtree, self._data / backup.CHECKED, ignore_errors=True)
 
     async def restore(self) -> bool:
-        """The next start takes the checked backup; False if there is none."""
+        """The next start takes the checked backup; False if there is none. Raises Busy.
+
+        Not during an update, which would take it for what the new release has done. Asked for twice, it is asked for.
+        """
+        if self.step:
+            raise Busy
         if self.checked is None:
-            return False
+            return backup.waits(self._data)
         self.checked = None
         await asyncio.to_thread(backup.hand_over, self._data / backup.CHECKED, self._data)
         return True

@@ -25,6 +25,8 @@ _USABLE = frozenset({"READY", "SIM PIN2", "SIM PUK2"})
 _WANTS_PIN = "SIM PIN"
 _WANTS_PUK = "SIM PUK"
 _FINAL = _USABLE | {_WANTS_PIN, _WANTS_PUK}
+# So long the same wrong code is not tried again: nobody who types it anew is as quick.
+SAME_AGAIN_SECONDS = 10.0
 _MISSING = re.compile(r"NOT INSERTED|ERROR:\s*(10|310|SIM not inserted)\s*$", re.IGNORECASE)
 
 
@@ -101,6 +103,7 @@ class Sim:
         self._memory = memory
         self._untold: tuple[str, ...] = ()  # the card on which a try was made whose answer was lost
         self._turn = asyncio.Lock()  # one try at a time: the next one sees what it has left
+        self._refused, self._refused_at = "", 0.0  # what was typed last and was wrong
 
     async def unlocked(self, imei: str) -> None:
         """Until the SIM can be used. `Halted` with the state that needs someone.
@@ -165,12 +168,20 @@ class Sim:
             return "the SIM does not want a PIN"
         if found != _WANTS_PIN:
             return (await self._halted(found)).detail
+        if self._just_refused(code):
+            return "the SIM did not take the PIN: it is the same as a moment ago"
         if why := pin.typed(tries_left=await tries_left(self._talk)):
             return why
         why = await self._try(await self._keys(imei), code)
-        if not why:
+        if why:
+            self._refused, self._refused_at = code, time.monotonic()
+        else:
             self._code = code  # for the next start of the modem
         return why
+
+    def _just_refused(self, code: str) -> bool:
+        """A double tap, or two windows: it costs one try."""
+        return code == self._refused and time.monotonic() - self._refused_at < SAME_AGAIN_SECONDS
 
     async def unlock(self, puk: str, new_code: str, imei: str) -> str:
         """Tries the owner's PUK: "" or why not. NoAnswer, PortLost, Restarted."""
@@ -181,9 +192,12 @@ class Sim:
         async with self._turn:
             if await state(self._talk) != _WANTS_PUK:
                 return "the SIM does not want its PUK"
+            if self._just_refused(puk):
+                return "the SIM did not take the PUK: it is the same as a moment ago"
             try:
                 await self._say(f'AT+CPIN="{puk}","{new_code}"')
             except Refused as refused:
+                self._refused, self._refused_at = puk, time.monotonic()
                 return f"the SIM did not take the PUK: {refused.line}"
             self._code = new_code
             await self._succeeded(await self._keys(imei), new_code)

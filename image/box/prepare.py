@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.durable import write_durably
+from appliance.durable import sync, write_durably
 from appliance.update import (
     Result,
     Slot,
@@ -33,8 +34,10 @@ from image.box import wishes as w
 from image.box.slots import Places, give_data_back, point_at
 
 FILE = "zimbox.toml"
+ERASING = f"{FILE}.erasing"  # taken over; a cut finds it here and never takes half of it for wishes
 CODE = "zimbox-setup-code.txt"
 MISTAKE = "zimbox-error.txt"
+CODED = re.compile(rb"\b\d{4}-\d{4}-\d{4}\b")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def take_over(boot: Path, keep: Keep, group: int | None = None) -> w.Wishes:
     `boot` must be writable if it holds a zimbox.toml. A mistake in it leaves everything as it was
     and a file on the boot partition that says what is wrong.
     """
+    _erase(boot / ERASING)
     file = boot / FILE
     if file.exists():
         try:
@@ -113,14 +117,25 @@ def _for_gateway(file: Path, text: str, group: int | None) -> None:
 
 def _clean(boot: Path, text: str) -> None:
     """The secrets off the card: a copy without them stays, the original is overwritten, then gone."""
-    _on_card(boot / f"{FILE}.taken-over", w.without_secrets(text))
-    original = boot / FILE
-    with original.open("r+b") as stream:
-        stream.write(b" " * original.stat().st_size)
+    try:
+        _on_card(boot / f"{FILE}.taken-over", w.without_secrets(text))
+    except OSError as error:  # no room, say: the copy can be done without, the secrets must go
+        print(f"{FILE}.taken-over: {error}", file=sys.stderr)
+        (boot / f"{FILE}.taken-over.new").unlink(missing_ok=True)
+    (boot / FILE).rename(boot / ERASING)
+    sync(boot)
+    _erase(boot / ERASING)
+    (boot / MISTAKE).unlink(missing_ok=True)
+
+
+def _erase(file: Path) -> None:
+    if not file.exists():
+        return
+    with file.open("r+b") as stream:
+        stream.write(b" " * file.stat().st_size)
         stream.flush()
         os.fsync(stream.fileno())
-    original.unlink()
-    (boot / MISTAKE).unlink(missing_ok=True)
+    file.unlink()
 
 
 def _on_card(file: Path, text: str) -> None:
@@ -138,22 +153,31 @@ def setup_code(boot: Path, keep: Keep) -> str:
 
     Made at the first start only; where the gateway's file is gone, the box is claimed. "" then.
     """
-    if not keep.code.exists() and not keep.database.exists():
+    code = _code_in(keep.code)
+    if not code and (keep.code.exists() or not keep.database.exists()):
         code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
         folder = keep.code.parent.stat()  # the gateway's: it is to read and remove the code
         write_durably(keep.code, f"{code}\n".encode(), 0o600, (folder.st_uid, folder.st_gid))
-    code = keep.code.read_text().strip() if keep.code.exists() else ""
     if not code:
         (boot / CODE).unlink(missing_ok=True)
-    elif not (boot / CODE).exists() or code not in (boot / CODE).read_text():
+    elif _code_in(boot / CODE) != code:
         _on_card(boot / CODE, f"ZimBox: {code}\r\n")
     return code
 
 
+def _code_in(file: Path) -> str:
+    """The setup code in a file; "" where there is no file or, after a power cut, anything else in it."""
+    found = CODED.search(file.read_bytes()) if file.exists() else None
+    return found[0].decode() if found else ""
+
+
 def wants_writing(boot: Path, keep: Keep) -> bool:
     """Whether the boot partition, mounted to read, must be written to."""
+    if (boot / FILE).exists() or (boot / ERASING).exists():
+        return True
     unclaimed = keep.code.exists() or not keep.database.exists()
-    return (boot / FILE).exists() or (boot / CODE).exists() != unclaimed
+    code = _code_in(keep.code)
+    return not code or _code_in(boot / CODE) != code if unclaimed else (boot / CODE).exists()
 
 
 def network(wishes: w.Wishes, run: Path) -> None:
@@ -179,20 +203,29 @@ def ballast(file: Path, *, size: int = 16 << 20, room: int | None = None) -> Non
     Thrown off at a start with less than 4 MiB to spare, taken aboard again when there is plenty.
     """
     free = shutil.disk_usage(file.parent).free if room is None else room
-    if free < 4 << 20:
-        file.unlink(missing_ok=True)
-    elif free > 4 * size and not file.exists():
-        with file.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, size)
+    try:
+        if free < 4 << 20:
+            file.unlink(missing_ok=True)
+        elif free > 4 * size and not file.exists():
+            with file.open("wb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:  # a card that takes nothing any more
+        print(f"ballast: {error}", file=sys.stderr)
 
 
 def sweep(places: Places) -> None:
     """What an update that was cut off left lying about: at a start nobody is uploading or unpacking."""
     incoming = places.database.parent / "incoming"
-    for file in [*incoming.glob("*"), places.slots / "incoming.zimbox"]:
-        file.unlink(missing_ok=True)
-    for folder in places.slots.glob("*.partial"):
-        shutil.rmtree(folder)
+    for left in [
+        *incoming.glob("*"),
+        places.slots / "incoming.zimbox",
+        *places.slots.glob("*.partial"),
+    ]:
+        shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(
+            OSError
+        ):  # it is gone, or the card takes nothing: the box starts all the same
+            left.unlink()
 
 
 def choose_slot(places: Places) -> State:

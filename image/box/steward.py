@@ -29,6 +29,8 @@ LAST_KNOWN = Path("/data/system/timesync/clock")
 RELEASE = Path("/etc/zimbox-release")
 # A clock that is set further than this past the release is a mistake of the network's.
 LONGEST_LIFE_SECONDS = 30 * 365 * 86400
+# JSON's whole numbers have no end, the machine's have.
+LONGEST_EPOCH = 1 << 53
 # The longest work of the steward is an update, which takes minutes.
 LONGEST_WAIT_SECONDS = 3600.0
 # USB wants to see the device gone before it comes back.
@@ -88,8 +90,8 @@ def set_time(request: Mapping[str, Any], tell: Tell) -> None:
     `at`, if given, is the moment of CLOCK_MONOTONIC at which it was `epoch`: a request may have waited here.
     """
     epoch, at = request.get("epoch"), request.get("at")
-    if not isinstance(epoch, int | float):
-        raise Refusal("BAD_TIME", f"{epoch!r} is not a number of seconds")
+    if not isinstance(epoch, int | float) or abs(epoch) > LONGEST_EPOCH:
+        raise Refusal("BAD_TIME", "that is not a number of seconds")
     if at is not None:
         waited = time.monotonic() - at if isinstance(at, int | float) else -1.0
         if not 0 <= waited <= LONGEST_WAIT_SECONDS:

@@ -30,6 +30,7 @@ from appliance.update import (
     judge,
     read_state,
     try_slot,
+    vacate,
     write_state,
 )
 from image.box.roots import Roots
@@ -124,6 +125,7 @@ class Updater:
             state = read_state(places.state)
             slot = idle_slot(state)
             tell("unpacking")
+            write_state(places.state, vacate(state, slot))
             unpack(own, manifest, places.slots, slot)
         except BundleRefused as refused:
             return Result(False, refused.code, str(refused))

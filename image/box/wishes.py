@@ -10,6 +10,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from appliance import config
+
+# \Z where one would write $: that also allows a line feed at the end.
+
 
 class WishError(Exception):
     """zimbox.toml cannot be taken over: what was read, and what is allowed."""
@@ -24,9 +28,9 @@ class Cable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wifi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    ssid: Annotated[str, Meta(max_length=32)] = ""
+    ssid: str = ""
     password: str = ""  # a secret
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "FR"
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")] = "FR"
 
 
 Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
@@ -35,7 +39,7 @@ Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
 class ModemWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: str = "/dev/modem"
     baud: Annotated[int, Meta(ge=0)] = 0
-    pin: Annotated[str, Meta(pattern="^([0-9]{4,8})?$")] = ""  # a secret
+    pin: Annotated[str, Meta(pattern=r"^([0-9]{4,8})?\Z")] = ""  # a secret
     hat: str = ""
     # Of a board whose wiring is another, or that is not on the list.
     power_key: Pin | None = None
@@ -44,9 +48,9 @@ class ModemWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    hostname: Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "zimbox"
+    hostname: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")] = "zimbox"
     time_zone: str = "Europe/Paris"
-    language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
+    language: Annotated[str, Meta(pattern=r"^(fr|en)\Z")] = "fr"
     password_hash: str = ""  # of the page; a secret: argon2id, as the tool `argon2` writes it
     ssh_key: str = ""
     ntp: list[str] = []
@@ -57,16 +61,24 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 # Ports whose device can be taken off USB and put back: the last resort, and it needs root.
 ON_USB = re.compile(r"/dev/(modem-usb|ttyUSB|ttyACM|serial/by-)")
+# A piece of one would be a password that nobody has.
+ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/]+){2}", re.ASCII)
 SECRETS = ("password", "password_hash", "pin")
+NOTHING_LEFT = "# Taken over; left out here, because its secrets are not on lines of their own.\n"
 HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
 
 
 def read(text: str) -> Wishes:
     """Raises WishError."""
     try:
-        wishes = msgspec.convert(tomllib.loads(text), Wishes)
-    except tomllib.TOMLDecodeError as error:
+        raw = tomllib.loads(text)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # not its own alone: numbers and nesting without end
         raise WishError(f"not valid TOML: {error}") from None
+    try:
+        wishes = msgspec.convert(raw, Wishes)
     except msgspec.ValidationError as error:
         raise WishError(str(error)) from None
     _check_network(wishes)
@@ -74,8 +86,8 @@ def read(text: str) -> Wishes:
         r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?", wishes.ssh_key
     ):
         raise WishError("ssh_key: not a public key in one line, such as 'ssh-ed25519 AAAA… name'")
-    if wishes.password_hash and not wishes.password_hash.startswith("$argon2id$"):
-        raise WishError("password_hash: not an argon2id hash ('$argon2id$…')")
+    if wishes.password_hash and not ARGON2ID.fullmatch(wishes.password_hash):
+        raise WishError("password_hash: not a whole argon2id hash ('$argon2id$v=19$…$…$…')")
     for modem in wishes.modem:
         if modem.hat.upper() not in HATS:
             raise WishError(f"modem.hat: {modem.hat!r} was read; known are {', '.join(HATS[1:])}")
@@ -83,6 +95,10 @@ def read(text: str) -> Wishes:
             raise WishError(
                 f"modem.port: {modem.port!r} was read; allowed is a device such as /dev/modem"
             )
+    try:
+        config.loads(gateway_config(wishes), {})
+    except config.ConfigError as error:  # the box would not start: no page, and nobody to say why
+        raise WishError(str(error)) from None
     return wishes
 
 
@@ -95,10 +111,12 @@ def _check_network(wishes: Wishes) -> None:
             ipaddress.ip_interface(cable.address)
         for address in [*([cable.gateway] if cable.gateway else []), *cable.dns]:
             ipaddress.ip_address(address)
+        if zoned := [a for a in (cable.address, cable.gateway, *cable.dns) if "%" in a]:
+            raise ValueError(f"{zoned[0]!r} has a zone")
     except ValueError as error:
         raise WishError(f"cable: {error}") from None
-    if cable.gateway and not cable.address:
-        raise WishError("cable: a gateway without an address; leave both out for DHCP")
+    if (cable.gateway or cable.dns) and not cable.address:
+        raise WishError("cable: a gateway or dns without an address; leave them out for DHCP")
     for name in wishes.ntp:
         if not re.fullmatch(r"[A-Za-z0-9.:-]+", name):
             raise WishError(f"ntp: {name!r} is not a host name")
@@ -108,15 +126,26 @@ def _check_network(wishes: Wishes) -> None:
             raise WishError(f"wifi.{what}: control characters are not allowed")
     if wifi.password and not 8 <= len(wifi.password.encode()) <= 63:
         raise WishError("wifi.password: 8 to 63 characters")
+    if len(wifi.ssid.encode()) > 32:
+        raise WishError("wifi.ssid: 32 bytes at most; an accented letter takes two")
     if wifi.password and not wifi.ssid:
         raise WishError("wifi: a password without an ssid")
 
 
 def without_secrets(text: str) -> str:
-    """The file as it goes back to the card: every secret is replaced, line by line."""
+    """The file as it goes back to the card: every secret is replaced, line by line.
+
+    Where one is written otherwise (in a table of one line, over several lines) nothing of the file goes back.
+    """
     names = "|".join(SECRETS)
     pattern = rf"^(\s*(?:{names})\s*=\s*)(?!\"\"\s*(?:#|$)).+$"
-    return re.sub(pattern, r'\1"" # taken over, and removed from here', text, flags=re.MULTILINE)
+    clean = re.sub(pattern, r'\1"" # taken over, and removed from here', text, flags=re.MULTILINE)
+    try:
+        left = read(clean)
+    except WishError:
+        return NOTHING_LEFT
+    secrets = (left.password_hash, left.wifi.password, *(modem.pin for modem in left.modem))
+    return NOTHING_LEFT if any(secrets) else clean
 
 
 # --- what follows from it ---------------------------------------------------------------------------
@@ -165,7 +194,7 @@ def cable_network(cable: Cable) -> str | None:
         "[Link]",
         "RequiredForOnline=no",
         "[Network]",
-        f"Address={cable.address}",
+        f"Address={ipaddress.ip_interface(cable.address).with_prefixlen}",
     ]
     lines += [f"Gateway={cable.gateway}"] if cable.gateway else []
     lines += [f"DNS={address}" for address in cable.dns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from appliance.box import Box
 from appliance.clock import ManualClock
 from appliance.config import Config, Page
 from appliance.ids import Ids
-from appliance.store import archive
+from appliance.store import archive, owner
 from appliance.store.database import Database
 from appliance.vault import Vault
 
@@ -42,6 +43,12 @@ class Stage:
         config = Config(page=Page(setup_code_file=str(folder / "boot" / "code.txt")))
         self.box = Box(config, self.clock, db, ids, Vault(folder / "secret.key"))
         self.access = Access(self.box)
+
+    async def session(self, agent: str) -> str:
+        """A new session of the owner, whose password this becomes."""
+        hashed = "any that stands in the store"
+        await self.box.db.write(owner.keep, "password", hashed)
+        return await self.access.open_session(agent, hashed)
 
     async def restart(self) -> None:
         """As after a power cut: only what is on the disk is left."""
@@ -119,18 +126,49 @@ async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_gues
         await stage.access.login(PASSWORD, LAN)
 
 
-@pytest.mark.parametrize("spoilt", [b"\0" * 15, b"\xff\xfe\x00", b"1234-12"])
-async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(
-    stage: Stage, spoilt: bytes
-) -> None:
-    (stage.folder / "setup-code").write_bytes(spoilt)
+async def test_guesses_sent_all_at_once_are_as_many_guesses(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_TRIES))
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert [str(a) for a in answers].count("password") == FREE_TRIES
+
+
+async def test_a_login_with_the_old_password_does_not_outlive_its_change(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    own = await stage.access.open_session("Firefox", await stage.access.login(PASSWORD, LAN))
+
+    async def thief() -> str:
+        hashed = await stage.access.login(PASSWORD, "192.168.1.66")
+        return await stage.access.open_session("Thief", hashed)
+
+    change = asyncio.create_task(
+        stage.access.change_password(PASSWORD, "another long one", own, LAN)
+    )
+    late: list[asyncio.Task[str]] = []
+    for _ in range(20):
+        late.append(asyncio.create_task(thief()))
+        await asyncio.sleep(0.01)
+    await change
+    tokens = await asyncio.gather(*late, return_exceptions=True)
+    with pytest.raises(Denied, match="password"):
+        await stage.access.login(PASSWORD, LAN)
+    for token in tokens:
+        assert isinstance(token, Denied) or not await stage.access.is_owner(str(token))
+    assert await stage.access.is_owner(own)
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 15, b"\xff\xfe", b"----", b"1234-56"])
+async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(stage: Stage, left: bytes) -> None:
+    (stage.folder / "setup-code").write_bytes(left)
     await stage.restart()
-    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
-    assert stage.access.claimed
+    assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", stage.access.setup_code)
+    with pytest.raises(Denied, match="code"):
+        await stage.access.claim(PASSWORD, "", AFAR, HOST)
+    assert (stage.folder / "setup-code").read_text().strip() == stage.access.setup_code
 
 
 async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: Stage) -> None:
-    token = await stage.access.open_session("Firefox")
+    token = await stage.session("Firefox")
     for _ in range(3):
         stage.clock.advance(SESSION_IDLE_MS / 1000 - 60)
         assert await stage.access.is_owner(token)
@@ -140,30 +178,30 @@ async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: S
 
 
 async def test_the_cookie_of_a_session_is_not_in_the_store(stage: Stage) -> None:
-    token = await stage.access.open_session("Firefox")
+    token = await stage.session("Firefox")
     await stage.box.db.write(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
     for file in stage.folder.glob("zimbox.db*"):
         assert token.encode() not in file.read_bytes()
 
 
 async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> None:
-    first = await stage.access.open_session("1")
+    first = await stage.session("1")
     for n in range(SESSIONS_MOST):
         stage.clock.advance(1)
-        await stage.access.open_session(str(n))
+        await stage.session(str(n))
     assert not await stage.access.is_owner(first)
 
 
 async def test_who_logs_in_by_a_clock_of_the_past_is_logged_in(stage: Stage) -> None:
     for n in range(SESSIONS_MOST):
-        await stage.access.open_session(str(n))
+        await stage.session(str(n))
     stage.clock.step(-10 * 86_400_000)  # a board without a clock chip was switched on again
-    assert await stage.access.is_owner(await stage.access.open_session("Firefox"))
+    assert await stage.access.is_owner(await stage.session("Firefox"))
 
 
 async def test_a_clock_that_is_set_logs_nobody_out(stage: Stage) -> None:
     stage.clock.trusted = False
-    token = await stage.access.open_session("Firefox")
+    token = await stage.session("Firefox")
     stage.clock.step(SESSION_IDLE_MS + 86_400_000)
     stage.clock.trusted = True
     assert await stage.access.is_owner(token)

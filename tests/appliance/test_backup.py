@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +123,26 @@ async def test_a_bad_backup_changes_nothing(stage: Stage, tmp_path: Path, spoil:
     with pytest.raises(BackupError):
         backup.restore(file, other, newest)
     assert (other / "zimbox.db").read_bytes() == b"what was there"
+
+
+def test_a_header_without_end_is_no_backup(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 80
+    (tmp_path / "file").write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(2048)))
+    with pytest.raises(BackupError):
+        backup.check(tmp_path / "file", tmp_path / "fresh", newest_schema=schema_version())
+
+
+@pytest.mark.parametrize("at", [10**15, -(10**15)])
+async def test_a_backup_made_at_no_time_there_is_is_damaged(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The page that asks whether to take it tells when it was made."""
+    with monkeypatch.context() as there:
+        there.setattr(backup, "time", SimpleNamespace(time=lambda: at))
+        backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    with pytest.raises(BackupError, match="whole backup"):
+        backup.check(tmp_path / "box.backup", tmp_path / "fresh", newest_schema=schema_version())
 
 
 class PowerCut(BaseException):

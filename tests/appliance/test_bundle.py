@@ -1,5 +1,6 @@
 """Bundles that are right, and every way in which they are not."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,28 @@ def test_any_other_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(BundleRefused):
         checked(tmp_path / "x")
+
+
+def _hostile(size: int, records: bytes) -> bytes:
+    """A tar whose first header (pax) is not what it says."""
+    header, member = tarfile.TarInfo("x"), tarfile.TarInfo("manifest.json")
+    header.type, header.size = tarfile.XHDTYPE, size
+    return (
+        header.tobuf(tarfile.GNU_FORMAT) + records.ljust(512, b"\0") + member.tobuf() + bytes(1024)
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [_hostile(1 << 80, b""), _hostile(22, b"22 GNU.sparse.map=a,b\n"), _hostile(-7, b"")],
+    ids=["endless", "sparse", "negative"],
+)
+def test_a_header_that_nobody_can_read_is_no_bundle(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.zimbox"
+    file.write_bytes(content)
+    with pytest.raises(BundleRefused) as refused:
+        checked(file)
+    assert refused.value.code == "NOT_A_BUNDLE"
 
 
 def test_a_half_unpacked_slot_is_no_slot(

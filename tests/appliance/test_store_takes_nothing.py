@@ -96,7 +96,8 @@ async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_
 async def test_the_owner_sees_the_page_of_a_full_box(box: Box) -> None:
     assert isinstance(box.clock, ManualClock)
     access = Access(box)
-    token = await access.open_session("a browser")
+    hashed = await access.claim("une phrase bien longue", "", "127.0.0.1", "zimbox.local")
+    token = await access.open_session("a browser", hashed)
     await takes(box, nothing=True)
     box.clock.advance(2 * 3600)
     assert await access.is_owner(token)

@@ -112,6 +112,41 @@ def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) 
     assert not may_roll_back(before, traces(database))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE api_key SET revoked_at = 7",
+        "UPDATE api_key SET narrowing = '{\"send\":false}'",
+        "UPDATE client SET disabled_at = 7",
+        "INSERT INTO blocked (scope, number, reason, source, created_at) VALUES (0, '+33', '', 'page', 1)",
+        "DELETE FROM blocked",
+        "INSERT INTO opt_in (scope, number, created_at) VALUES (2, '+32', 1)",
+        "UPDATE webhook SET deleted_at = 7",
+        "UPDATE owner_setting SET value = '\"another\"'",
+        "INSERT INTO device_limits (device, limits) VALUES (1, '{}')",
+        "UPDATE otp SET verified_at = 7",
+    ],
+)
+def test_what_was_decided_meanwhile_leaves_a_trace(database: Path, change: str) -> None:
+    """A key that was revoked, a number that was blocked: an update that is taken back undoes none of it."""
+    with sqlite3.connect(database) as connection:
+        connection.executescript(
+            "INSERT INTO client (name, signing_secret, created_at) VALUES ('a', 's', 1);"
+            "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at)"
+            " VALUES (1, 0, x'00', 'a', 'b', '{}', 1);"
+            "INSERT INTO blocked (scope, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
+            "INSERT INTO webhook (scope, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
+            "INSERT INTO owner_setting (name, value) VALUES ('password', '\"one\"');"
+            "INSERT INTO otp (id, scope, message, recipient, code_hash, attempts_left, expires_at, created_at)"
+            " VALUES (1, 2, 1, '+33', x'00', 3, 9, 1);"
+        )
+    before = traces(database)
+    with sqlite3.connect(database) as connection:
+        connection.execute(change)
+    connection.close()
+    assert not may_roll_back(before, traces(database))
+
+
 def test_a_migration_alone_may_be_rolled_back(database: Path) -> None:
     before = traces(database)
     with sqlite3.connect(database) as connection:

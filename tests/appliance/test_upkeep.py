@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance import backup
 from appliance.box import Box
 from appliance.clock import ManualClock
-from appliance.config import Config
-from appliance.incoming import UPDATE
+from appliance.config import Config, StewardSettings
+from appliance.incoming import BACKUP, UPDATE
 from appliance.store import archive
 from appliance.store.database import Database
+from appliance.update import State, try_slot, write_state
 from appliance.upkeep import Busy, Upkeep
 from appliance.vault import Vault
 
@@ -19,7 +21,9 @@ from appliance.vault import Vault
 @pytest.fixture
 async def upkeep(db: Database, tmp_path: Path) -> Upkeep:
     ids = await db.read(archive.marks)
-    return Upkeep(Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "key")))
+    (tmp_path / "app").mkdir()
+    steward = StewardSettings(str(tmp_path / "steward.sock"), str(tmp_path / "app"))
+    return Upkeep(Box(Config(steward=steward), ManualClock(), db, ids, Vault(tmp_path / "key")))
 
 
 async def test_one_file_at_a_time(upkeep: Upkeep) -> None:
@@ -38,3 +42,26 @@ async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
     (tmp_path / "incoming").unlink()
     with upkeep.receiving(UPDATE) as file:
         assert file.parent.is_dir()
+
+
+async def test_a_restore_that_is_asked_for_twice_is_under_way(
+    upkeep: Upkeep, tmp_path: Path
+) -> None:
+    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
+    await upkeep.examine()
+    assert await upkeep.restore()
+    assert await upkeep.restore(), "a double tap"
+    assert backup.waits(tmp_path)
+
+
+async def test_nothing_is_restored_while_an_update_is_on_trial(
+    upkeep: Upkeep, tmp_path: Path
+) -> None:
+    """The update would take the restore for what the new release has done, or undo it."""
+    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
+    await upkeep.examine()
+    write_state(tmp_path / "app" / "state.json", try_slot(State(), "a"))
+    with pytest.raises(Busy):
+        await upkeep.restore()
+    write_state(tmp_path / "app" / "state.json", State())
+    assert await upkeep.restore(), "it is still there"

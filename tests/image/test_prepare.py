@@ -1,5 +1,6 @@
 """The first start, and every one after it, on folders that stand for the card's partitions."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -114,6 +115,48 @@ def _power_off_after(syncs: int):  # type: ignore[no-untyped-def]
     return sync
 
 
+@pytest.mark.parametrize("syncs", range(12))
+def test_a_cut_at_any_moment_loses_no_wish_and_leaves_no_secret(
+    boot: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch, syncs: int
+) -> None:
+    (boot / FILE).write_text(FULL)
+    with monkeypatch.context() as cut, contextlib.suppress(PowerOff):
+        cut.setattr(os, "fsync", _power_off_after(syncs))
+        prepare.take_over(boot, keep)
+    assert prepare.wants_writing(boot, keep)
+    assert prepare.take_over(boot, keep).wifi.password == "brouette rouge"
+    assert 'pin = "1234"' in keep.gateway.read_text()
+    assert "brouette" not in "".join(file.read_text() for file in boot.iterdir())
+    assert prepare.take_over(boot, keep).wifi.password == "brouette rouge"
+
+
+def test_secrets_leave_a_card_that_has_no_room_for_the_copy(boot: Path, keep: Keep) -> None:
+    (boot / FILE).write_text(FULL)
+    (boot / f"{FILE}.taken-over").mkdir()  # stands for any error of the card
+    assert prepare.take_over(boot, keep).hostname == "shop"
+    assert not [file for file in boot.iterdir() if file.is_file()]
+
+
+@pytest.mark.parametrize("there", [b"", b"\xff\xfe1\x002\x00", b"ZimBox: 0000-0000-0000\r\n"])
+def test_a_wrong_or_damaged_code_on_the_card_is_written_anew(
+    boot: Path, keep: Keep, there: bytes
+) -> None:
+    code = prepare.setup_code(boot, keep)
+    (boot / CODE).write_bytes(there)
+    assert prepare.wants_writing(boot, keep)
+    assert prepare.setup_code(boot, keep) == code
+    assert code in (boot / CODE).read_text()
+    assert not prepare.wants_writing(boot, keep)
+
+
+def test_a_code_that_a_power_cut_left_empty_is_made_anew(boot: Path, keep: Keep) -> None:
+    prepare.setup_code(boot, keep)
+    keep.database.touch()
+    keep.code.write_bytes(b"\0" * 15)
+    code = prepare.setup_code(boot, keep)
+    assert len(code) == 14 and code in (boot / CODE).read_text()
+
+
 def test_a_cut_leaves_no_file_that_the_gateway_may_not_read(
     boot: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +219,16 @@ def test_a_slot_that_is_gone_leaves_what_the_card_came_with(places: Places) -> N
     write_state(places.state, State(current="b"))
     prepare.choose_slot(places)
     assert (places.run / "app").resolve() == places.built_in
+
+
+def test_what_cannot_be_tidied_up_does_not_keep_the_box_from_starting(
+    places: Places, tmp_path: Path
+) -> None:
+    (places.database.parent / "incoming" / "a folder").mkdir(parents=True)
+    (places.slots / "b.partial").write_text("no folder")
+    prepare.sweep(places)
+    (tmp_path / "read-only").touch()  # stands for a data partition that takes nothing any more
+    prepare.ballast(tmp_path / "read-only" / "ballast", size=4096, room=64 << 20)
 
 
 def test_a_full_card_throws_its_ballast_off_and_takes_it_aboard_again(tmp_path: Path) -> None:

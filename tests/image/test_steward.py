@@ -104,6 +104,12 @@ def test_a_moment_that_cannot_have_been_is_refused(at: object) -> None:
     assert (last["code"], "moment" in last["words"]) == ("BAD_TIME", True)
 
 
+def test_a_number_beyond_all_times_is_refused() -> None:
+    line = json.dumps({"verb": "set-time", "epoch": 10**400, "at": time.monotonic()})
+    (last,) = told(line.encode())
+    assert last["code"] == "BAD_TIME"
+
+
 def test_a_request_that_waited_sets_the_time_as_it_is_by_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.bundle import write_bundle
 from appliance.store.database import migrate
-from appliance.update import Result, Shown, State, read_result, read_state
+from appliance.update import Result, Shown, State, fall_back, read_result, read_state
 from image.box.prepare import choose_slot, sweep
 from image.box.roots import Roots
 from image.box.slots import Places
@@ -136,6 +136,15 @@ def test_what_a_broken_release_has_taken_is_not_lost(box: Box) -> None:
     assert connection.execute("SELECT count(*) FROM inbound").fetchone() == (1,)
     connection.close()
     assert running(box) == "1"
+
+
+def test_a_release_that_was_taken_back_is_none_to_fall_back_to(box: Box) -> None:
+    updater(box).update(bundle(box, "2"), box.said.append)
+    updater(box).update(bundle(box, "3"), box.said.append)
+    assert fall_back(read_state(box.places.state)) == State(current="a")
+    assert updater(box).update(bundle(box, "4", "deaf"), box.said.append).code == "ROLLED_BACK"
+    assert running(box) == "3"
+    assert fall_back(read_state(box.places.state)) == State()
 
 
 def test_where_the_data_cannot_go_back_the_release_before_runs_on_them_as_they_are(

@@ -102,6 +102,29 @@ def test_no_secret_goes_back_to_the_card_and_the_rest_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "wifi.ssid = 'a'\nwifi.password = 'brouette'",
+        "wifi = { ssid = 'a', password = 'brouette' }",
+        "modem = [{ port = '/dev/modem', pin = '8765' }]",
+        "[wifi]\nssid = 'a'\n\"password\" = 'brouette'",
+        '[wifi]\nssid = \'a\'\npassword = """\nbrouette"""',
+        '[wifi]\nssid = \'a\'\npassword = """\\\n  brouette""" # x',
+    ],
+)
+def test_no_secret_goes_back_to_the_card_however_it_is_written(text: str) -> None:
+    w.read(text)
+    clean = w.without_secrets(text)
+    assert "brouette" not in clean and "8765" not in clean
+    w.read(clean)
+
+
+def test_an_address_with_a_netmask_is_one_that_systemd_understands() -> None:
+    text = w.cable_network(w.read("[cable]\naddress = '192.168.1.20/255.255.255.0'").cable)
+    assert text is not None and "Address=192.168.1.20/24" in text.splitlines()
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [
         ("hostnam = 'x'", "hostnam"),
@@ -119,7 +142,19 @@ def test_no_secret_goes_back_to_the_card_and_the_rest_stays() -> None:
         ("[[modem]]\npower_key = 28", "power_key"),
         ("ssh_key = 'my key'", "ssh_key"),
         ("password_hash = 'secret'", "argon2id"),
+        ("password_hash = '$argon2id$v=19$m=65536,t=3,p=4$abc'", "argon2id"),
+        ('time_zone = "\\u007f"', "TOML"),
         ("ntp = ['a b']", "a b"),
+        ("a = " + "[" * 5000, "TOML"),
+        ("a = " + "9" * 5000, "TOML"),
+        ("[cable]\ndns = ['192.168.1.1']", "dns"),
+        ("time_zone = 'Europe/Pari'", "Europe/Pari"),
+        ('language = "fr\\n"', "language"),
+        ('hostname = "shop\\n"', "hostname"),
+        ("[wifi]\nssid = 'a'\ncountry = \"FR\\n\"", "country"),
+        ('[[modem]]\npin = "1234\\n"', "pin"),
+        ("[cable]\naddress = '10.0.0.2/8'\ngateway = \"fe80::1%x\\nDNS=10.0.0.9\"", "cable"),
+        (f"[wifi]\nssid = '{'é' * 17}'", "wifi.ssid"),
     ],
 )
 def test_a_mistake_is_named(text: str, named: str) -> None:
@@ -133,7 +168,7 @@ def test_the_example_on_the_card_is_right_once_its_signs_are_taken_away() -> Non
     lines = (HERE / "boot/zimbox.toml.example").read_text().splitlines()[3:]
     text = "\n".join(line.removeprefix("# ") for line in lines)
     text = (
-        text.replace("$argon2id$…", "$argon2id$x")
+        text.replace("$argon2id$…", "$argon2id$v=19$m=65536,t=3,p=4$abc$def")
         .replace("AAAA…", "AAAA")
         .replace('"…"', '"abcdefgh"')
     )

@@ -125,6 +125,23 @@ async def test_the_owner_may_be_wrong_once_and_still_has_one_try_for_a_phone(
         assert tries(box) == 1
 
 
+async def test_two_who_type_at_once_leave_one_try_for_a_phone(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(pin="4071")) as box:
+        await box.state(State.PIN_REQUIRED)
+        codes = ("1111", "2222", "3333", "5555")
+        answers = await asyncio.gather(*(box.device.enter_pin(code) for code in codes))
+        assert ["only 1" in why for why in answers] == [False, False, True, True]
+        assert tries(box) == 1
+
+
+async def test_a_code_that_is_sent_twice_by_a_double_tap_costs_one_try(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(pin="4071")) as box:
+        await box.state(State.PIN_REQUIRED)
+        twice = await asyncio.gather(*(box.device.enter_pin("1111") for _ in range(2)))
+        assert all("did not take" in why for why in twice)
+        assert tries(box) == 2
+
+
 async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     async with driven(
@@ -136,7 +153,8 @@ async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> 
         await asyncio.sleep(0.2)
         assert box.simulator.cards[ICCID].puk_left == 10
         assert await box.device.enter_pin("4071") != ""
-        assert "did not take" in await box.device.unlock("99999999", "2468")
+        taps = (box.device.unlock("99999999", "2468") for _ in range(2))
+        assert all("did not take" in why for why in await asyncio.gather(*taps))
         assert await box.device.unlock("1234", "2468") != ""
         assert box.simulator.cards[ICCID].puk_left == 9
         assert await box.device.unlock("12345678", "2468") == ""

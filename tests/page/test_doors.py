@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 
@@ -34,6 +35,7 @@ def test_whoever_comes_first_claims_the_box_and_nobody_after_him(new_box: NewBox
         timeout=30,
     )
     assert late.status_code == 400 and "has a password already" in late.text
+    assert 'action="/login"' in late.text, "a double tap is not left before a closed door"
     assert Visit(box.url).login("another one").status_code == 401
     assert Visit(box.url).login().url == box.url + "/"
 
@@ -212,6 +214,29 @@ def test_the_language_is_the_browser_s_until_it_is_switched(owned: RunningBox) -
     assert '<html lang="en">' in visit.get("/language?to=en&back=/").text
     assert '<html lang="en">' in visit.get("/").text
     assert visit.get("/language?to=fr&back=//example.com").url == owned.url + "/"
+
+
+def test_switching_the_language_leads_back_to_where_one_was(owned: RunningBox) -> None:
+    visit = Visit(owned.url)
+    visit.login()
+    switch = re.compile(r'href="(/language[^"]+)"')
+    shown = visit.get("/messages?q=bonjour&status=failed")
+    back = visit.get(html.unescape(switch.findall(shown.text)[0]))
+    assert back.url.endswith("/messages?q=bonjour&status=failed") and "Search" not in back.text
+    for path, page, fields in (
+        ("/settings/keys", "/settings/keys", {"name": "x", "daily_cap": "mille"}),
+        ("/settings/keys/999/revoke", "/settings/keys", {}),
+        ("/welcome/key", "/welcome", {}),
+    ):
+        token = visit.token(page)
+        answer = visit.session.post(
+            owned.url + path,
+            data={"form_token": token, **fields},
+            headers={"Referer": owned.url + page},
+            timeout=30,
+        )
+        back = visit.get(html.unescape(switch.findall(answer.text)[0]))
+        assert back.status_code == 200 and back.url.endswith(page)
 
 
 def test_an_owner_who_forgot_the_password_begins_again_with_hands_on_the_box(

@@ -146,6 +146,20 @@ def test_a_scheduled_message_is_cancelled_and_a_failed_one_sent_again(
     assert client.status(failed)["status"] == "delivered"
 
 
+def test_a_message_of_a_client_that_is_disabled_is_not_sent_again(
+    owned: RunningBox, owner: Visit
+) -> None:
+    """It would wait for its whole lifetime, and say so to nobody."""
+    program = owned.client()
+    owned.simulate(do="send", to="+33677788808", cms=1, times=1)
+    failed = program.send("+33677788808", "pas avant lundi")
+    program.until(failed, "failed")
+    owned.command("client", "disable", program.client_id)
+    path = f"/messages/{failed}"
+    answer = owner.post(f"{path}/resend", {}, page=path)
+    assert "This client is disabled" in answer.text and ">Failed<" in answer.text
+
+
 def test_an_answer_is_a_tap_away(owned: RunningBox, client: Client, log_in: Open) -> None:
     sender = "+33677788804"
     owned.simulate(do="incoming", sender=sender, text="Oui, à demain")

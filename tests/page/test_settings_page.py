@@ -89,6 +89,33 @@ def test_a_limit_that_is_no_number_does_not_take_the_limit_away(owner: Visit) ->
     assert 'value="20000"' not in owner.post(path, {"per_month": ""}, page=page).text
 
 
+SHOWN = re.compile(r'name="shown" value="([0-9a-f]+)"')
+
+
+def test_a_form_from_before_another_s_change_does_not_undo_it(
+    owned: RunningBox, owner: Visit
+) -> None:
+    """Two windows, or a phone and a computer: the one that is saved last was shown before the other."""
+    owner.post("/settings/keys", {"name": "deux fenêtres"}, page="/settings/keys")
+    key = re.findall(r"/settings/keys/(\d+)/narrow", owner.get("/settings/keys").text)[-1]
+    for path, page, first, second in (
+        ("/settings/sim/1/limits", "/settings/sim", {"per_day": "50"}, {"per_hour": "9"}),
+        ("/settings/sim/1/balance", "/settings/sim", {"code": "*101#"}, {"low": "2"}),
+        (f"/settings/keys/{key}/narrow", "/settings/keys", {"no_read": "1"}, {"no_send": "1"}),
+    ):
+        form = owner.get(page).text.partition(f'action="{path}"')[2].partition("</form>")[0]
+        (old,) = SHOWN.findall(form)
+        assert "another window" not in owner.post(path, {**first, "shown": old}, page=page).text
+        assert "another window" not in owner.post(path, {**first, "shown": old}, page=page).text
+        kept = owner.get(page).text
+        answer = owner.post(path, {**second, "shown": old}, page=page).text
+        assert "another window" in answer, path
+        assert owner.get(page).text == kept, path
+    owner.post("/settings/sim/1/limits", {}, page="/settings/sim")
+    owner.post("/settings/sim/1/balance", {}, page="/settings/sim")
+    owner.post(f"/settings/keys/{key}/revoke", {}, page="/settings/keys")
+
+
 def test_a_disabled_client_is_shown_as_such_and_sends_nothing_by_hand(
     owned: RunningBox, owner: Visit
 ) -> None:
@@ -179,6 +206,19 @@ def test_a_blocked_number_gets_nothing_until_it_is_unblocked(
         "/settings/blocked/remove", {"number": number, "scope": "0"}, page="/settings/blocked"
     )
     program.until(program.send(number), "delivered")
+
+
+def test_what_is_gone_already_is_gone_by_a_double_tap(owner: Visit) -> None:
+    owner.post("/settings/blocked", {"number": "+33699999997"}, page="/settings/blocked")
+    owner.post("/settings/keys", {"name": "double"}, page="/settings/keys")
+    key = re.findall(r"/settings/keys/(\d+)/revoke", owner.get("/settings/keys").text)[-1]
+    for path, page, fields in (
+        ("/settings/blocked/remove", "/settings/blocked", {"number": "+33699999997", "scope": "0"}),
+        (f"/settings/keys/{key}/revoke", "/settings/keys", {}),
+    ):
+        answers = [owner.post(path, fields, page=page) for _ in range(2)]
+        assert [a.status_code for a in answers] == [200, 200], path
+        assert all(a.url.endswith(page) and "not possible" not in a.text for a in answers)
 
 
 def test_the_operator_is_asked_and_answers(owned: RunningBox, owner: Visit) -> None:

@@ -31,7 +31,8 @@ async def test_a_browser_that_went_out_of_reach_does_not_keep_the_next_file_out(
         owner = assembly.owner
         await owner.start()
         app: Any = create(assembly.gateway, Page(owner).handlers)
-        session = await owner.access.open_session("a phone")
+        hashed = await owner.access.claim("une phrase bien longue", "", "127.0.0.1", "localhost")
+        session = await owner.access.open_session("a phone", hashed)
         pieces = [BEGUN % owner.access.form_token(session).encode()]
         headers = {
             b"host": b"box",

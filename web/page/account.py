@@ -67,15 +67,18 @@ async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
     try:
         if fields.get("password", "") != fields.get("again", ""):
             raise Denied("different")
-        await owner.access.claim(
+        hashed = await owner.access.claim(
             fields.get("password", ""), fields.get("code", ""), request.address, request.host
         )
+        return await _let_in(request, owner, "/welcome", hashed)
     except Denied as denied:
+        if owner.access.claimed:  # by somebody else, or by the same form a moment ago
+            error = told(request, denied)
+            return page(request, "login.html", status=400, onward="/welcome", error=error)
         needed = owner.access.code_needed(request.address, request.host)
         return page(
             request, "claim.html", status=400, code_needed=needed, error=told(request, denied)
         )
-    return await _let_in(request, owner, "/welcome")
 
 
 @get("/login")
@@ -94,16 +97,17 @@ async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
     fields = await request.fields()
     onward = local(fields.get("next", "/"))
     try:
-        await owner.access.login(fields.get("password", ""), request.address)
+        hashed = await owner.access.login(fields.get("password", ""), request.address)
+        return await _let_in(request, owner, onward, hashed)
     except Denied as denied:
         status = 429 if denied.reason == "wait" else 401
         error = told(request, denied)
         return page(request, "login.html", status=status, onward=onward, error=error)
-    return await _let_in(request, owner, onward)
 
 
-async def _let_in(request: Seen, owner: Host, onward: str) -> Redirect:
-    token = await owner.access.open_session(request.headers.get("User-Agent", ""))
+async def _let_in(request: Seen, owner: Host, onward: str, hashed: str) -> Redirect:
+    """Raises Denied."""
+    token = await owner.access.open_session(request.headers.get("User-Agent", ""), hashed)
     return Redirect(onward, status_code=303, cookies=[cookie(request, SESSION, token)])
 
 

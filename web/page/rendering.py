@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
@@ -29,6 +31,12 @@ HEADERS = {
     "Vary": "Cookie, Accept-Language",
 }
 
+
+def mark(shown: object) -> str:
+    """A word for the settings that a form shows: another one as soon as somebody has changed them."""
+    return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()[:16]
+
+
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -38,6 +46,7 @@ _templates = Environment(
 )
 _templates.globals |= {
     "asset": assets.address,
+    "mark": mark,
     "phone": phone,
     "characters": characters,
     "standing": standing,
@@ -56,7 +65,7 @@ def fragment(name: str, visitor: Visitor, **context: Any) -> str:
 def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Response[str]:
     """A template as the answer to this request."""
     visitor = request.visitor
-    text = fragment(name, visitor, path=request.scope["path"], **context)
+    text = fragment(name, visitor, path=request.scope["path"], here=request.here, **context)
     fresh = [cookie(request, FORM, visitor.form_cookie)] if visitor.fresh else []
     return Response(
         text, status_code=status, media_type=MediaType.HTML, headers=HEADERS, cookies=fresh

@@ -14,11 +14,17 @@ from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.interface import Permissions
 from appliance.orders import PageFilter, WebhookEvent, WebhookOrder
-from appliance.refusals import Refusal, invalid
-from web.page.rendering import page, sentence
+from appliance.refusals import Refusal, Words, invalid
+from web.page.rendering import mark, page, sentence
 from web.page.visitor import Host, Seen
 
 LOG_ROWS = 50
+CHANGED = Words(
+    "Ces réglages ont changé entre-temps dans une autre fenêtre : rien n'a été enregistré. "
+    "Les voici tels qu'ils sont.",
+    "These settings have changed meanwhile in another window: nothing was saved. "
+    "Here they are as they stand.",
+)
 
 
 def whole(text: str) -> int | None:
@@ -30,6 +36,11 @@ def whole(text: str) -> int | None:
 def most_of(text: str) -> int | None:
     """A limit as a person types it: `200`, `1 000`, nothing (0). None for what is no number."""
     return whole("".join(text.split()) or "0")
+
+
+def outdated(fields: dict[str, str], now: object, wanted: object) -> bool:
+    """Whether a form would undo what was changed after it had been shown; a form sent twice would not."""
+    return now != wanted and fields.get("shown", mark(now)) != mark(now)
 
 
 def back(path: str, **query: str) -> Redirect:
@@ -123,8 +134,13 @@ def narrowing_of(fields: dict[str, str]) -> Permissions:
 @post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
 async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redirect:
     """What a key may, from now on."""
+    fields = await request.fields()
     try:
-        await owner.narrow(key, narrowing_of(await request.fields()))
+        wanted = narrowing_of(fields)
+        now = next((_narrowing(row) for row in await owner.keys() if row["id"] == key), wanted)
+        if outdated(fields, now, wanted):
+            return await _keys(request, owner, error=CHANGED.say(request.visitor.language))
+        await owner.narrow(key, wanted)
     except Refusal as refusal:
         return await _keys(request, owner, error=sentence(request, refusal))
     return back("/settings/keys", saved="1")

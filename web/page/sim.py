@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import time
-from urllib.parse import urlsplit
 
 from litestar import Response, get, post
 from litestar.response import Redirect
@@ -15,7 +14,7 @@ from appliance.owner import NoAnswer
 from appliance.refusals import Refusal, Words
 from web.page.live import Live
 from web.page.rendering import page, sentence
-from web.page.settings import back, most_of, said, whole
+from web.page.settings import CHANGED, back, most_of, outdated, said, whole
 from web.page.status import Watch
 from web.page.visitor import Host, Seen
 
@@ -56,8 +55,7 @@ def _digits(text: str, least: int, most: int) -> bool:
 async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     """Try the PIN once; the modem refuses where that would cost the last try."""
     fields = await request.fields()
-    came_from = urlsplit(request.headers.get("Referer", "")).path
-    here = "/welcome" if came_from == "/welcome" else HERE
+    here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
         return back(here, error=_BAD_PIN.say(request.visitor.language))
@@ -121,6 +119,8 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
         quiet_hours=tuple(hours),
         urgent_passes="urgent_passes" in fields,
     )
+    if outdated(fields, owner.modem(index).limits, wanted):
+        return back(HERE, error=CHANGED.say(request.visitor.language))
     try:
         await owner.set_limits(index, wanted)
     except Refusal as refusal:
@@ -152,8 +152,11 @@ async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redire
     low = amount_of(fields.get("low", ""))
     if low is None:
         return back(HERE, error=_BAD_AMOUNT.say(request.visitor.language))
+    code, now = fields.get("code", "").strip(), owner.modem(index).settings.balance
+    if outdated(fields, (now.code, now.low), (code, low)):
+        return back(HERE, error=CHANGED.say(request.visitor.language))
     try:
-        await owner.set_balance(index, fields.get("code", "").strip(), low)
+        await owner.set_balance(index, code, low)
     except Refusal as refusal:
         return back(HERE, error=sentence(request, refusal))
     live.stale()

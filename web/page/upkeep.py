@@ -164,10 +164,12 @@ async def drop(owner: Host) -> Redirect:
 @post("/settings/restore/now", status_code=200)
 async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
     """The checked backup takes the place of what is there: at the start that follows."""
-    if not await owner.upkeep.restore():
-        return back(HERE, error=_NO_BACKUP.say(request.visitor.language))
     try:
+        if not await owner.upkeep.restore():
+            return back(HERE, error=_NO_BACKUP.say(request.visitor.language))
         await owner.upkeep.restart()
+    except Busy:
+        return back(HERE, error=_BUSY.say(request.visitor.language))
     except (NoSteward, TimeoutError):
         return page(request, "wait.html", why="by hand")
     return page(request, "wait.html", why="restore")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 from litestar import Response
@@ -63,6 +63,23 @@ class Seen(HTMXRequest):
     @property
     def host(self) -> str:
         return self.headers.get("Host", "")
+
+    @property
+    def came_from(self) -> str:
+        """The path of the page that this was asked from; "" where the browser does not say."""
+        try:
+            return urlsplit(self.headers.get("Referer", "")).path
+        except ValueError:
+            return ""
+
+    @property
+    def here(self) -> str:
+        """Where a link leads back to: this page without what it was told, or the page its form stood on."""
+        if self.method not in SAFE:
+            return self.came_from or "/"
+        asked = parse_qsl(self.scope["query_string"].decode("latin-1"))
+        query = [(name, value) for name, value in asked if name not in ("error", "saved")]
+        return str(self.scope["path"]) + ("?" + urlencode(query) if query else "")
 
     async def fields(self) -> dict[str, str]:
         """A form's text fields, the last value of each name."""
