@@ -17,13 +17,21 @@ AGAIN_SECONDS = 15 * 60.0  # after an operator that did not answer
 
 
 def amount(text: str, pattern: str) -> float | None:
-    """The amount in an operator's answer: the pattern's first group, with comma or point."""
-    found = re.search(pattern or r"(\d+(?:[.,]\d+)?)", text)
+    """The amount in an operator's answer: the pattern's first group, with comma or point.
+
+    Where there are both, the last one begins the decimals: 1.234,56 and 1,234.56. What comes twice groups.
+    """
+    found = re.search(pattern or r"(\d+(?:[.,]\d+)*)", text)
     if not found:
         return None
     digits = found[1] if found.re.groups else found[0]
+    digits = re.sub(r"\s", "", digits or "")
+    last = max(digits.rfind(","), digits.rfind("."))
+    whole, decimals = (digits[:last], digits[last + 1 :]) if last >= 0 else (digits, "")
+    if last >= 0 and digits[last] in whole:
+        whole, decimals = digits, ""
     try:
-        return float((digits or "").replace("\u00a0", "").replace(" ", "").replace(",", "."))
+        return float(f"{re.sub('[.,]', '', whole)}.{decimals}")
     except ValueError:
         return None
 
