@@ -174,7 +174,9 @@ def test_an_answer_is_a_tap_away(owned: RunningBox, client: Client, log_in: Open
         person.go(f"/inbox?{urlencode({'to': typed})}")
         assert "Oui, à demain" in person.text, typed
     person.press("Répondre")
-    assert person.find('[name="to"]').get_attribute("value") == sender
+    person.wait_until(
+        lambda: person.find('[name="to"]').get_attribute("value") == sender, "the form to answer"
+    )
     person.fill("text", "Parfait.")
     person.click("main form button.primary")
     person.wait_for_badge("Remis")

@@ -266,7 +266,7 @@ def test_restart_and_switch_off_are_handed_to_the_steward(image: Image, log_in: 
     person = log_in(image.box.url, language="en")
     person.go("/settings/box")
     person.press("Switch the box off")
-    assert "no SMS goes out" in person.text
+    person.wait_for("no SMS goes out")
     person.press("Switch off")
     person.wait_for("Wait until the green light has stopped flashing")
     person.go("/settings/box")
