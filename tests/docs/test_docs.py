@@ -16,8 +16,11 @@ from tests.needed import needed
 # One box for them all, in one worker.
 pytestmark = pytest.mark.xdist_group("docs")
 
-# Of others, with tests of their own; and the list of all pages.
-OTHERS = {"simulator", "performance", "image", "webhooks", "page", "index"}
+# Pages with tests of their own, pages without runnable blocks, and the list of all pages.
+OTHERS = {
+    *("simulator", "performance", "image", "webhooks", "page", "index"),
+    *("api-contract", "glossary"),
+}
 
 
 WANTS = {
