@@ -27,6 +27,7 @@ from appliance.store.database import NewerSchema, StorageFull
 from appliance.vault import BadKey
 from web import certificate
 from web.app import create
+from web.http_protocol import KEEP_ALIVE_SECONDS, HttpProtocol
 from web.page.routes import Page
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,9 @@ def _server(app: Litestar) -> _Server:
             app,
             log_config=None,
             access_log=False,
-            ws="none",  # there is none here: an Upgrade is ignored, and the request answered
+            http=HttpProtocol,
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             lifespan="off",  # the assembly starts and stops what lives longer than a request
