@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("docs")
 # Pages with tests of their own, pages without runnable blocks, and the list of all pages.
 OTHERS = {
     *("simulator", "performance", "image", "webhooks", "page", "index"),
-    *("api-contract", "glossary"),
+    *("api-contract", "architecture", "glossary"),
 }
 
 
