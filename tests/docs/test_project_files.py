@@ -1,0 +1,81 @@
+"""The files that a project has for those who join: well-formed, and true of this tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+HEADINGS = ["Context", "Decision", "Consequences"]
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.split("\0") if name]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_record_has_the_usual_form(record: Path) -> None:
+    text = record.read_text("utf-8")
+    number = record.name[:4]
+    assert re.match(rf"# {number}\. \S.*\n", text), "title with its number"
+    assert re.search(r"^(\*\*)?Status:?(\*\*)?:? \w|^## Status$", text, re.MULTILINE)
+    assert re.search(r"\b20\d\d-\d\d-\d\d\b", text), "its date"
+    found = [name for name in re.findall(r"^## (.+)$", text, re.MULTILINE) if name in HEADINGS]
+    assert found == HEADINGS
+
+
+def test_each_decision_record_has_a_number_of_its_own_and_a_line_in_the_index() -> None:
+    index = (ROOT / "docs" / "adr" / "README.md").read_text("utf-8")
+    numbers = [record.name[:4] for record in RECORDS]
+    assert len(set(numbers)) == len(numbers)
+    listed = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \|", index, re.MULTILINE)
+    there = {
+        (record.name[:4], record.name, record.read_text("utf-8").splitlines()[0].split(". ", 1)[1])
+        for record in RECORDS
+    }
+    assert set(listed) == there
+
+
+def test_every_package_says_that_it_is_typed_and_ships_the_mark() -> None:
+    packages = [
+        name.rstrip("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    ]
+    assert "Typing :: Typed" in PROJECT["project"]["classifiers"]
+    for package in packages:
+        assert (ROOT / package / "py.typed").is_file()
+        assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"][package]
+
+
+def test_hooks_and_workflow_call_scripts_that_are_there() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    called = [*re.findall(r"entry: (\S+)", hooks), *re.findall(r"run: (\.?\w*/\S+)", workflow)]
+    assert called == ["scripts/check", ".ci/run"]
+    for script in called:
+        assert (ROOT / script).stat().st_mode & 0o100, f"{script} can be executed"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Relative links of every Markdown file outside docs/*.md, which test_tables.py covers."""
+    pages = [
+        page
+        for page in tracked()
+        if page.suffix == ".md" and page.parent != ROOT / "docs" and "tests" not in page.parts
+    ]
+    assert ROOT / "README.md" in pages
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
