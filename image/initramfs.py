@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # What the root cannot be mounted without: the cards of each Pi, QEMU's disk, the file systems; and
-# the hardware watchdog, which guards the start itself.
+# the hardware watchdog, which guards the start itself. "fixed" and "gpio-regulator" supply the card
+# reader of a Pi 4 and 400 (vmmc-supply and vqmmc-supply in bcm2711-rpi-4-b.dtb): without them its
+# driver waits for ever. Supplies are not symbols, so modules.dep does not name them.
 MODULES = (
-    "bcm2835_wdt", "sdhci-iproc", "bcm2835", "virtio_mmio", "virtio_blk", "squashfs",
+    "bcm2835_wdt", "fixed", "gpio-regulator", "sdhci-iproc", "bcm2835", "virtio_mmio", "virtio_blk", "squashfs",
     "crc32c_generic", "ext4",  # ext4 asks for "crc32c" by a name that only modprobe resolves
 )  # fmt: skip
 
