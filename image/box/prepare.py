@@ -295,11 +295,9 @@ def main() -> None:
         wishes = take_over(Path("/nonexistent"), keep, group)
     socket.sethostname(wishes.hostname)
     network(wishes, Path("/run"))
-    for unit in (
-        *(["wpa_supplicant@wlan0.service"] if wishes.wifi.ssid else []),
-        *(["ssh.service"] if wishes.ssh_key else []),
-    ):
-        subprocess.run(["systemctl", "start", "--no-block", unit], check=True)
+    # udev starts wpa_supplicant for each radio, whenever it appears; it waits for this unit.
+    if wishes.ssh_key:
+        subprocess.run(["systemctl", "start", "--no-block", "ssh.service"], check=True)
     choose_slot(places)
     sweep(places)
     ballast(keep.data / "system/ballast")

@@ -1,11 +1,13 @@
 """The cheap checks of the card, and what the units promise."""
 
 import configparser
+from pathlib import Path
 
 import pytest
 
 from appliance import clock
 from image import build, checks, debs, initramfs
+from image.box import prepare, wishes
 from modem import timing
 
 
@@ -64,6 +66,27 @@ def test_only_what_the_preset_names_starts_and_all_of_it_exists() -> None:
     assert preset.splitlines()[-1] == "disable *"
 
 
+def test_wpa_supplicant_reads_the_file_that_the_first_start_writes(tmp_path: Path) -> None:
+    (tmp_path / "zimbox").mkdir()
+    prepare.network(wishes.Wishes(wifi=wishes.Wifi("shop", "12345678")), tmp_path)
+    (written,) = tmp_path.rglob("wpa_supplicant*.conf")
+    service = unit("wpa_supplicant@.service.d/zimbox.conf")
+    lines = (checks.UNITS / "wpa_supplicant@.service.d/zimbox.conf").read_text().splitlines()
+    reset, command = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
+    assert reset == ""  # without it systemd would see two commands, and refuse
+    on_the_box = f"/run/{written.relative_to(tmp_path)}"
+    assert f"-c{on_the_box}" in command.split()
+    assert service["Unit"]["ConditionPathExists"] == on_the_box
+    assert "zimbox-prepare.service" in service["Unit"]["After"].split()
+
+
+def test_a_radio_that_appears_late_gets_its_wpa_supplicant_too() -> None:
+    rules = (checks.ROOT / "etc/udev/rules.d/90-zimbox-wifi.rules").read_text()
+    (rule,) = (line for line in rules.splitlines() if line and not line.startswith("#"))
+    assert 'ENV{DEVTYPE}=="wlan"' in rule
+    assert 'ENV{SYSTEMD_WANTS}+="wpa_supplicant@$name.service"' in rule
+
+
 # --- the initramfs -----------------------------------------------------------------------------------
 
 DEP = """kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz kernel/fs/jbd2/jbd2.ko.xz kernel/fs/mbcache.ko.xz
@@ -99,6 +122,12 @@ def test_what_is_built_into_the_kernel_needs_no_file() -> None:
 def test_a_module_the_kernel_does_not_have_is_an_error_of_the_build() -> None:
     with pytest.raises(KeyError):
         names("bcm2835_wdt")
+
+
+def test_the_supplies_of_a_pi_4s_card_reader_are_loaded_before_its_driver() -> None:
+    order = initramfs.MODULES
+    for supply in ("fixed", "gpio-regulator"):
+        assert order.index(supply) < order.index("sdhci-iproc")
 
 
 def test_the_archive_is_what_the_kernel_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
