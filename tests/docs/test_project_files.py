@@ -79,3 +79,18 @@ def test_links_between_documents_lead_somewhere() -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_each_promise_of_security_names_tests_that_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    promises = text.partition("\n## Promises\n")[2]
+    rows = re.findall(r"^\| (?!promise|---)([^|]+) \| ([^|]+) \|$", promises, re.MULTILINE)
+    assert rows
+    tests = "\n".join(
+        path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py") if path.is_file()
+    )
+    there = set(re.findall(r"def (test_\w+)\(", tests))
+    for promise, named in rows:
+        found = re.findall(r"`(test_\w+)`", named)
+        assert found, promise
+        assert set(found) <= there, f"{promise}: {sorted(set(found) - there)}"

@@ -1,16 +1,13 @@
-"""What the tables of docs/ say is what the code has: codes, settings, numbers, links."""
+"""What the tables of docs/ say is what the code has: codes, test numbers, links."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from appliance.config import Config, ModemSettings, Settings
 from appliance.refusals import FAILURES, KINDS
 from modem.simulator.magic import TABLE
 from tests.box.running import RunningBox, eventually
@@ -80,33 +77,6 @@ def test_every_number_does_what_the_page_says_of_it(box: RunningBox) -> None:
         eventually(as_told, "as the page says", TEST_SETTLE_SECONDS)
     except AssertionError:
         raise AssertionError("\n".join(wrong())) from None
-
-
-# Where a section's own settings are told: all of one kind in one row, or elsewhere.
-SUMMARISED = {"timing", "modem"}
-
-
-def settings_of(section: Settings, path: str = "") -> Iterator[tuple[str, str]]:
-    """Each setting with its default, as the file would have it."""
-    for name in section.__struct_fields__:
-        value: Any = getattr(section, name)
-        if name in SUMMARISED:
-            continue
-        if isinstance(value, msgspec.Struct):
-            assert isinstance(value, Settings)
-            yield from settings_of(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", "" if value is None else msgspec.json.encode(value).decode()
-
-
-def test_every_setting_is_there_with_its_default_and_no_other() -> None:
-    told = {row[0].strip("`"): row[1].strip("`") for row in rows("operations", "Settings")}
-    there = dict(settings_of(Config()))
-    there |= {f"modem.{name}": value for name, value in settings_of(ModemSettings())}
-    # The limits of one modem are those of all, told once.
-    there = {name: value for name, value in there.items() if not name.startswith("modem.limits.")}
-    assert told == there
-    assert all(row[2] for row in rows("operations", "Settings"))
 
 
 LINK = re.compile(r"\]\((?P<page>[\w\-]*\.md)?(?:#(?P<anchor>[^)]*))?\)")
