@@ -94,3 +94,12 @@ def test_each_promise_of_security_names_tests_that_exist() -> None:
         found = re.findall(r"`(test_\w+)`", named)
         assert found, promise
         assert set(found) <= there, f"{promise}: {sorted(set(found) - there)}"
+
+
+def test_the_changelog_has_the_usual_form_and_the_version_of_this_tree() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    releases = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert releases[0] == "[Unreleased]"
+    assert releases[1].startswith(f"[{PROJECT['project']['version']}] - ")
+    kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
