@@ -1,9 +1,13 @@
-"""What holds for every test: it inherits nothing, and where CI is set one that was not run has failed."""
+"""What holds for every test: where it runs, what it inherits (nothing), and what a skipped one means in CI."""
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import hypothesis
 import pytest
@@ -11,9 +15,71 @@ import structlog
 
 from image.checks import BEYOND
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
+ROOT = Path(__file__).parents[1]
+# Their tests start the box itself, a browser or another program.
+OF_PROCESSES = ("bench", "box", "docs", "page")
+
 # No property here is about speed, and a busy machine is slow now and then.
 hypothesis.settings.register_profile("box", deadline=None)
 hypothesis.settings.load_profile("box")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="only tests that start no process and take no long time",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "process: starts a process (left out by --quick)")
+    config.addinivalue_line(
+        "markers", "seconds(n): takes about n seconds, and is started early (left out by --quick)"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the longest first, so that none is left over at the end."""
+    if config.getoption("quick"):
+        quick = {item for item in items if not (_starts_processes(item) or _seconds(item))}
+        config.hook.pytest_deselected(items=[item for item in items if item not in quick])
+        items[:] = [item for item in items if item in quick]
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("seconds")
+    return float(mark.args[0]) if mark else 0.0
+
+
+def _starts_processes(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    return folder in OF_PROCESSES or item.get_closest_marker("process") is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give the tests of a file that share something to one worker, and all others to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # the library is not typed
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if _shares(file) else nodeid
+
+    config.option.loadscopereorder = False  # by number of tests; ours is by seconds
+    return Scheduling(config, log)
+
+
+@functools.cache
+def _shares(file: str) -> bool:
+    """Whether a fixture of this file lives longer than a test."""
+    return 'scope="module"' in (ROOT / file).read_text("utf-8") or file.startswith("tests/page/")
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +87,18 @@ def log_of_its_own() -> Iterator[None]:
     """A command that a test runs in this process sets the log up to its own taste."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick test that starts a process is not marked as it should be."""
+    if not request.config.getoption("quick"):
+        return
+
+    def start(*_: object, **__: object) -> NoReturn:
+        pytest.fail("a test that starts a process has the mark `process`")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", start)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,8 @@ import pytest
 
 from image.checks import BEYOND
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -13,6 +13,8 @@ from appliance.__main__ import main
 from appliance.store import clients, messages
 from tests.appliance.conftest import Stage
 
+pytestmark = pytest.mark.process
+
 
 def test_a_prefix_without_plus_is_refused_instead_of_a_key_that_may_write_to_nobody(
     tmp_path: Path,

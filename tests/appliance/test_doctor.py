@@ -15,6 +15,8 @@ from modem.pin import FilePinMemory
 from modem.simulator import Settings, Simulator
 from modem.timing import Line
 
+pytestmark = pytest.mark.seconds(10)
+
 
 async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Findings:
     """A look at a simulated modem that was given these orders first."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from tests.box.running import STOP_SECONDS, ZIMBOX, eventually
+from tests.box.launcher import launcher
+from tests.box.running import STOP_SECONDS, eventually
 
 ORDER_SECONDS = 10.0
 DELIVERED, ENDED = 0x00, (0x01, 0x02)
@@ -38,13 +40,12 @@ class OutsideModem:
         self.port = folder / f"{name}.port"
         self.journal = folder / f"{name}.jsonl"
         self.control = folder / f"{name}.control"
-        self._process = subprocess.Popen(
-            [
-                *(str(ZIMBOX), "simulate", "--link", str(self.port)),
-                *("--journal", str(self.journal), "--control", str(self.control), *options),
-            ],
-            stdout=subprocess.DEVNULL,
+        words = (
+            *("simulate", "--link", str(self.port)),
+            *("--journal", str(self.journal), "--control", str(self.control), *options),
         )
+        with Path(os.devnull).open("wb") as nowhere:
+            self._process = launcher().start(words, os.environ, nowhere.fileno(), 2)
         eventually(lambda: self.port.exists() and self.control.exists(), "the simulated modem")
 
     def order(self, do: str, **words: object) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class OutsideModem:
         return Truth.read(self.journal)
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         self._process.wait(STOP_SECONDS)
 
 

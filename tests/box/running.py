@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,8 @@ from typing import IO, Any, TypeVar
 import requests
 
 from appliance.__main__ import main as command_line
+from tests.box.launcher import ZIMBOX, Process, launcher
 
-ZIMBOX = Path(sys.executable).parent / "zimbox"
 START_SECONDS = 30.0  # until it takes requests, on a busy machine
 STOP_SECONDS = 30.0  # what is on the line is finished first
 SETTLE_SECONDS = 30.0  # until a message is where a test wants it
@@ -88,32 +87,39 @@ class RunningBox:
         self._log = folder / "box.log"
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ZIMBOX_")}
         self._environment = {**kept, **SETTINGS, **(settings or {})}
-        self._process: subprocess.Popen[str] | None = None
+        # Other code than ours: an interpreter of its own imports it.
+        self._own_code = "PYTHONPATH" in (settings or {})
+        self._process: Process | subprocess.Popen[bytes] | None = None
         self.url = ""
 
     def start(self, *more: str) -> RunningBox:
         """Start it and wait until it takes requests."""
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(str(ZIMBOX), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"),
-                    *(word for modem in self._modems for word in ("--modem", modem)),
-                    *("--sim-journal", str(self.journal)),
-                    *("--sim-control", str(self.control), *more),
-                ],
-                env=self._environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
+        words = (
+            *("serve", "--data", str(self.data), "--listen", "127.0.0.1:0"),
+            *(word for modem in self._modems for word in ("--modem", modem)),
+            *("--sim-journal", str(self.journal)),
+            *("--sim-control", str(self.control), *more),
+        )
+        out, into = os.pipe()
+        self._said = open(out)  # noqa: SIM115, PTH123 - open as long as the box may write
+        with self._log.open("a") as log, open(into, "wb") as stdout:  # noqa: PTH123
+            self._process = self._launch(words, stdout.fileno(), log.fileno())
         try:
-            self.url = _address(self._process.stdout, self.log)
+            self.url = _address(self._said, self.log)
             eventually(self._healthy, "GET /health", START_SECONDS)
         except BaseException:
             self.kill()
             raise
         return self
+
+    def _launch(
+        self, words: Sequence[str], stdout: int, stderr: int
+    ) -> Process | subprocess.Popen[bytes]:
+        if not self._own_code:
+            return launcher().start(words, self._environment, stdout, stderr)
+        return subprocess.Popen(
+            [str(ZIMBOX), *words], env=self._environment, stdout=stdout, stderr=stderr
+        )
 
     def _healthy(self) -> bool:
         try:
@@ -134,8 +140,7 @@ class RunningBox:
             return
         self._process.send_signal(number)
         self._process.wait(STOP_SECONDS)
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._said.close()
         self._process = None
 
     @property

@@ -9,6 +9,8 @@ import pytest
 
 from tests.box.running import Client, RunningBox, code, eventually
 
+pytestmark = pytest.mark.seconds(20)
+
 TO = "+33612345678"
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead, billing_day
 
+pytestmark = pytest.mark.seconds(15)
+
 ONE, TWO = "+33612345678", "+33698765432"
 BULK, PERSONALIZED = "/sms/send-bulk", "/sms/send-bulk-personalized"
 AT_ONCE = 2.0  # seconds for a batch of 1,000, on a machine that does other things as well

@@ -15,6 +15,8 @@ import requests
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ago, ahead, billing_day
 
+pytestmark = pytest.mark.seconds(25)
+
 TO = "+33612345678"
 
 

@@ -13,6 +13,8 @@ from tests.box.listening import Call, Listener, listening
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
 
+pytestmark = pytest.mark.seconds(15)
+
 TO = "+33612345678"
 ALL = [
     *("sms.sent", "sms.delivered", "sms.failed", "sms.received", "sms.cancelled"),

@@ -16,6 +16,8 @@ from tests.box.listening import Listener, listening
 from tests.box.running import Client, RunningBox, eventually
 from tests.box.when import ahead
 
+pytestmark = pytest.mark.seconds(35)
+
 THREADS, STEPS = 3, 40
 DONE_SECONDS = 120.0
 EVENTS = ["sms.sent", "sms.delivered", "sms.failed", "sms.cancelled"]

@@ -17,7 +17,7 @@ import requests
 from tests.box.outside import OutsideModem, Truth
 from tests.box.running import Client, RunningBox, code, eventually
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, so that it is lived through once
+pytestmark = pytest.mark.seconds(95)
 
 KILLS, WORKERS = 50, 2
 PER_LIFE = 9  # messages posted in one life of the box

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.box.launcher import ZIMBOX
 from tests.box.outside import OutsideModem, Truth, order
-from tests.box.running import ZIMBOX, Client, RunningBox, code, eventually
+from tests.box.running import Client, RunningBox, code, eventually
+
+pytestmark = pytest.mark.seconds(50)
 
 TO = "+33612345678"
 

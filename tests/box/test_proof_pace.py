@@ -10,6 +10,8 @@ import pytest
 from tests.bench import line, million, peers
 from tests.bench.million import Stored
 
+pytestmark = pytest.mark.seconds(25)
+
 # Medians against the disk's own median in the same run; the bench prints the real ones.
 FIRST_BYTE_MS, GAP_MS = 25.0, 40.0
 

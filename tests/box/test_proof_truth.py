@@ -13,7 +13,7 @@ import pytest
 from tests.box.outside import Truth, expected, order
 from tests.box.running import Client, RunningBox, eventually
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, so that they are sent once
+pytestmark = pytest.mark.seconds(15)
 
 MESSAGES = 200
 NUMBERS = [f"+3361200{n:04d}" for n in range(1, 21)]

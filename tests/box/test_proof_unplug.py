@@ -13,6 +13,8 @@ import requests
 from tests.box.outside import OutsideModem, expected, order
 from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
 
+pytestmark = pytest.mark.seconds(15)
+
 BACK_AFTER = 1.0
 TEXTS = [f"{n}: Bonjour de la boîte, {'encore ' * 30 if n == 3 else ''}à bientôt" for n in range(8)]
 NUMBER = "+33612345678"

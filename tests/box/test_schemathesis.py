@@ -12,6 +12,8 @@ import requests
 
 from tests.box.running import REQUEST_SECONDS, Client, RunningBox
 
+pytestmark = pytest.mark.seconds(50)
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = 40  # of each operation and phase
 RUN_SECONDS = 900.0  # half a minute alone, several on a machine that does other things as well

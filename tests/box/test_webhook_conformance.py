@@ -17,6 +17,8 @@ from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
 from tests.receiver import Receiver, Told
 
+pytestmark = pytest.mark.seconds(15)
+
 TO = "+33612345678"
 # The simulated network's own numbers: what they do is in the documentation of test keys.
 REFUSED = "+33695550106"

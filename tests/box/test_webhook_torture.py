@@ -14,6 +14,8 @@ from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, eventually
 from tests.receiver import Behaviour, Receiver, Told
 
+pytestmark = pytest.mark.seconds(20)
+
 TORTURES: dict[str, Behaviour] = {
     "hangs": receivers.hang,
     "redirects": receivers.answer(307, "Location: http://127.0.0.1:1/"),

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.box.running import ZIMBOX, Client, RunningBox, eventually
+from tests.box.launcher import ZIMBOX
+from tests.box.running import Client, RunningBox, eventually
 from tests.docs.blocks import Block, check, runnable
 
 RUN_SECONDS = 60.0  # one block, or all blocks of a page in one interpreter

@@ -13,8 +13,7 @@ from tests.docs.blocks import DOCS, LANGUAGES, OUTCOMES, PAGES, fences, runnable
 from tests.docs.readers import ProgramReader, Reader, ShellReader
 from tests.needed import needed
 
-# One box for them all, in one worker.
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.seconds(15)
 
 # Pages with tests of their own, pages without runnable blocks, and the list of all pages.
 OTHERS = {

@@ -14,8 +14,6 @@ import pytest
 from tests.box.running import Client, RunningBox
 from tests.needed import needed
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 RUN_SECONDS = 60.0

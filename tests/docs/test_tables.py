@@ -13,8 +13,9 @@ from modem.simulator.magic import TABLE
 from tests.box.running import RunningBox, eventually
 from tests.docs.blocks import DOCS
 
+pytestmark = pytest.mark.seconds(15)
+
 # With the other tests of the documentation, so that a worker takes them together.
-pytestmark = pytest.mark.xdist_group("docs")
 
 TEST_SETTLE_SECONDS = 60.0  # two of the numbers hold the modem up for three seconds each
 

@@ -29,8 +29,6 @@ from tests.docs.readers import ShellReader
 from tests.needed import needed
 from tests.receiver import Receiver
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 PAGE = "webhooks"
 HERE = "http://192.168.1.20:9000"  # where the page's reader listens
 TEXT = (Path(__file__).parents[2] / "docs" / f"{PAGE}.md").read_text("utf-8")

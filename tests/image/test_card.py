@@ -10,6 +10,8 @@ from image import build, checks, debs, initramfs
 from image.box import prepare, wishes
 from modem import timing
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("name", checks.CHECKS)
 def test_the_card_holds(name: str) -> None:

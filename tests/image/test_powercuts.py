@@ -10,6 +10,8 @@ import pytest
 from image import build
 from image.powercuts import FLUSH, MAGIC, Broken, Promise, entries, examine, groups, play
 
+pytestmark = pytest.mark.process
+
 SIZE = 512
 
 

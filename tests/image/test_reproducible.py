@@ -11,6 +11,8 @@ import pytest
 
 from image import build, compare
 
+pytestmark = pytest.mark.process
+
 EPOCH = 1_700_000_000  # 14 November 2023: no date of the day these tests run
 DATE = "2023-11-14"
 FILES = ("config.txt", "overlays/zimbox-uart.dtbo", "vmlinuz", "overlays/README", "a.dtb")

@@ -18,6 +18,8 @@ from image.box.roots import Roots
 from image.box.slots import Places
 from image.box.updating import SystemdGateway, Updater, read_health
 
+pytestmark = pytest.mark.process
+
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 
 

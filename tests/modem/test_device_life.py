@@ -12,6 +12,8 @@ from modem.interface import Outcome, State, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import PATIENCE, Driven, driven, part, quick
 
+pytestmark = pytest.mark.seconds(20)
+
 RESTARTS = 200
 TIMING = quick(
     look_seconds=0.05,

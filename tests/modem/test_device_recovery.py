@@ -17,6 +17,8 @@ from modem.simulator import Settings, Simulator
 from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, part, quick
 from tests.modem.scripted import HEALTHY, Scripted
 
+pytestmark = pytest.mark.seconds(35)
+
 IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
 
 

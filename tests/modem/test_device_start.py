@@ -14,6 +14,8 @@ from tests.modem.driven import QUICK, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
 from tests.modem.simulated import Client
 
+pytestmark = pytest.mark.seconds(10)
+
 
 @pytest.mark.parametrize("personality", PERSONALITIES)
 async def test_every_module_comes_up_sends_and_reports(tmp_path: Path, personality: str) -> None:

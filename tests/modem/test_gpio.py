@@ -105,6 +105,7 @@ def test_a_board_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) ->
         GpioPower(Wiring(power_key=4, on_seconds=0.01)).switch_on()
 
 
+@pytest.mark.process
 def test_the_supply_is_switched_by_the_owners_command() -> None:
     power = GpioPower(Wiring(supply_command=(sys.executable, "-c", "pass")))
     assert power.means == Means(supply=True)

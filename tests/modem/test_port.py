@@ -398,6 +398,7 @@ def test_our_own_errors_pass_unchanged() -> None:
     assert caught.value is mine
 
 
+@pytest.mark.process
 def test_importing_the_library_warns_nobody(tmp_path: Path) -> None:
     """28 SyntaxWarnings on a first import by Python 3.12, an error under -W error."""
     anew = (  # compiled as on a first import, whatever lies in __pycache__

@@ -19,6 +19,8 @@ from click.testing import CliRunner
 from modem.simulator.command import simulate
 from tests.modem.simulated import Client, send, submit
 
+pytestmark = pytest.mark.process
+
 
 @asynccontextmanager
 async def process(folder: Path, *options: str) -> AsyncIterator[Process]:

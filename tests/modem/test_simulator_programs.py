@@ -15,6 +15,8 @@ import pytest
 
 from tests.modem.simulated import Bench, simulated
 
+pytestmark = [pytest.mark.process, pytest.mark.seconds(15)]
+
 SLOW = 25.0  # seconds; these programs sleep between their commands, and that cannot be changed
 
 

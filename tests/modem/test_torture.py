@@ -11,6 +11,8 @@ from modem.references import References, spoilt_from
 from modem.trust import Trust, foreign_to, spoilt
 from tests.modem.torture import BAD_LINE, Damage, torture
 
+pytestmark = pytest.mark.seconds(15)
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_bad_line_changes_no_text_and_hides_no_outcome(tmp_path: Path, seed: int) -> None:

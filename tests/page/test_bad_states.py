@@ -18,7 +18,7 @@ from tests.page.owner import Visit
 from tests.page.states import STATES, BadState
 from tests.page.troubles import TROUBLES, CannotMount, Trouble
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(115)
 
 NewBox = Callable[..., RunningBox]
 

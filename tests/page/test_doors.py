@@ -12,7 +12,7 @@ import requests
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.page.owner import PASSWORD, Visit
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(40)
 
 NewBox = Callable[..., RunningBox]
 OWNED_PAGES = (

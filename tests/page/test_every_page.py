@@ -9,7 +9,7 @@ from tests.box.running import Client, RunningBox
 from tests.page.conftest import Open
 from tests.page.owner import PASSWORD
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(35)
 
 OPEN_PAGES = ("/", "/login")
 OWNED_PAGES = (

@@ -13,7 +13,7 @@ from tests.box.running import RunningBox, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import PASSWORD, Visit
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(40)
 
 NewBox = Callable[..., RunningBox]
 OWN = "+33612345678"

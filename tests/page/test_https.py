@@ -20,7 +20,7 @@ from tests.page.conftest import Open, ready
 from tests.page.owner import PASSWORD, Visit
 from web import certificate
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(15)
 
 NewBox = Callable[..., RunningBox]
 

@@ -14,7 +14,7 @@ from tests.page.listening import Listener
 from tests.page.owner import Visit
 from web.page.live import STREAMS_MOST
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(20)
 
 NewBox = Callable[..., RunningBox]
 MESSAGES = 200

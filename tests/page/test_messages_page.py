@@ -16,9 +16,10 @@ from tests.box.running import Client, RunningBox, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 
+pytestmark = pytest.mark.seconds(20)
+
 NewBox = Callable[..., RunningBox]
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
 
 SCRIPT = "<script>document.title='taken over'</script>"
 HTML = '"><img src=x onerror="document.title=1"><b>gras</b>&amp;{{ 7*7 }}'

@@ -15,7 +15,7 @@ from tests.box.running import RunningBox, code, eventually
 from tests.page.conftest import Open, ready
 from tests.page.owner import Visit
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(20)
 
 NewBox = Callable[..., RunningBox]
 

@@ -25,7 +25,7 @@ from tests.page.conftest import Open, ready
 from tests.page.image import KEY, Image, release
 from tests.page.owner import PASSWORD, Visit
 
-pytestmark = pytest.mark.xdist_group(__name__)  # one worker, one box
+pytestmark = pytest.mark.seconds(55)
 
 NewBox = Callable[..., RunningBox]
 Files = list[tuple[str, tuple[str | None, str | bytes]]]

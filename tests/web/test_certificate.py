@@ -47,6 +47,7 @@ def test_a_certificate_of_ones_own_that_is_none_is_said(tmp_path: Path) -> None:
         certificate.context(tmp_path, str(wrong), "")
 
 
+@pytest.mark.process
 def test_the_box_answers_over_https_under_its_own_certificate(tmp_path: Path) -> None:
     box = RunningBox(tmp_path, {"ZIMBOX_SERVER_HTTPS_LISTEN": "127.0.0.1:18443"})
     box.start()
