@@ -79,7 +79,7 @@ PART_STEPS: dict[tuple[Part, Step], Part] = {
     (Part.UNCERTAIN, Step.RESEND): Part.WAITING,
 }
 
-# api.md, "Tracking": nothing else, ever.
+# docs/api-contract.md, "Tracking". There are no others.
 TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
     {
         (Status.QUEUED, Status.SENT),
@@ -125,7 +125,7 @@ def follow(before: Status, parts: Iterable[Part], *, resent: bool = False) -> St
     """What a message that stood at `before` becomes, now that its parts stand so.
 
     A failed one stays failed until every part is reported delivered, or it is resent: when the one
-    part that had failed arrives after all, the others may still be out (api.md: no failed → sent).
+    part that had failed arrives after all, the others may still be out (failed → sent is no transition).
     """
     then = status(parts)
     if before == Status.FAILED and not resent and then != Status.DELIVERED:

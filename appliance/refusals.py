@@ -240,7 +240,7 @@ KINDS: dict[Code, Kind] = {
     "WEBHOOK_NOT_FOUND": _kind(404, "Ce webhook n'existe pas.", "This webhook does not exist."),
 }
 
-# `error.code` of a failed message (api.md, "Errors while sending").
+# `error.code` of a failed message (docs/api-contract.md, "Errors while sending").
 FAILURES: dict[FailureCode, Words] = {
     "NETWORK_ERROR": Words(
         "Le réseau mobile a refusé le message ou n'a pas pu l'acheminer.",

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One answer put into words. `code` is the API's error code (api.md, "Errors while sending")."""
+    """The cause of a failure. `code` is the API's (docs/api-contract.md, "Errors while sending")."""
 
     verdict: Verdict
     code: Literal[

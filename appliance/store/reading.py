@@ -16,7 +16,7 @@ from appliance.orders import HistoryFilter, MessageStatus, Period, StatsFilter
 from appliance.refusals import Words
 from appliance.store.tally import DAY_MS, HOUR_MS
 
-COUNT_MOST = 10_000  # api.md: a total of `search` and `to` may stop here
+COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
 SKIP_FROM = 500  # a page this deep is found by the hour counts instead of stepping over rows
 DAYS_LISTED = 366
 # So few messages are looked at themselves: the index of texts is of all clients, and finding what others

@@ -1,4 +1,4 @@
-"""api.md, bulk and resend: one test a rule, over HTTP, against the box as a user starts it."""
+"""docs/api-contract.md, "Bulk" and "Resend": one test per rule, over HTTP, against a real box."""
 
 from __future__ import annotations
 

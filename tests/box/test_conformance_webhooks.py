@@ -1,4 +1,4 @@
-"""api.md, "Webhooks": one test a rule, over HTTP, against the box as a user starts it."""
+"""docs/api-contract.md, "Webhooks": one test per rule, over HTTP, against a real box."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ ENDINGS = [
     "20",
     "22",
 ]
-# api.md, "Tracking": what may follow what, as the events tell it.
+# docs/api-contract.md, "Tracking": which event may follow which.
 AFTER = {
     "queued": {"sent", "delivered", "failed", "cancelled"},
     "sent": {"delivered", "failed"},

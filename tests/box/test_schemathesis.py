@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = 40  # of each operation and phase
 RUN_SECONDS = 900.0  # half a minute alone, several on a machine that does other things as well
 
-# Checks that the contract itself contradicts, each with its rule (api.md).
+# Checks that contradict the contract, each with its rule (docs/api-contract.md).
 LEFT_OUT = """
 [checks]
 # "Missing header: 400 MISSING_AUTH_HEADERS": it wants 401 or 403.

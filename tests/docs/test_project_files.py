@@ -102,3 +102,19 @@ def test_the_changelog_has_the_usual_form_and_the_version_of_this_tree() -> None
     assert releases[1].startswith(f"[{PROJECT['project']['version']}] - ")
     kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_each_citation_of_the_contract_names_a_section_of_it() -> None:
+    contract = (ROOT / "docs" / "api-contract.md").read_text("utf-8")
+    sections = set(re.findall(r"^## (.+)$", contract, re.MULTILINE))
+    cited = {
+        section
+        for path in tracked()
+        if path.suffix == ".py" and path.is_file()
+        for citation in re.findall(
+            r'docs/api-contract\.md, ("[^"]+"(?: and "[^"]+")*)', path.read_text("utf-8")
+        )
+        for section in re.findall(r'"([^"]+)"', citation)
+    }
+    assert len(cited) > 5
+    assert cited <= sections

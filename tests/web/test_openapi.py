@@ -24,7 +24,7 @@ OPERATIONS = [
     for method, operation in item.items()
 ]
 
-# api.md, route by route, with the codes that it names for each.
+# docs/api-contract.md: each route with its codes.
 CONTRACT = {
     "POST /v1/sms/send": "INVALID_PHONE_NUMBER MESSAGE_TOO_LONG INVALID_PRIORITY BLOCKED_NUMBER "
     "INVALID_SCHEDULED_DATE IDEMPOTENCY_CONFLICT DEVICE_OFFLINE NO_DEVICE_AVAILABLE QUEUE_FULL "
