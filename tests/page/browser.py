@@ -209,6 +209,45 @@ class Browser:
         self._resize()
 
 
+def _chromium(
+    profile: Path, *, warned: bool, trusts: str, scripts: bool, knows: str
+) -> webdriver.Chrome:
+    options = Options()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}"),
+        "--window-size={},{}".format(*SIZES["desktop"]),
+    ):
+        options.add_argument(flag)
+    if knows:
+        options.add_argument(f"--host-resolver-rules=MAP {knows} 127.0.0.1")
+    options.accept_insecure_certs = warned
+    if trusts:
+        options.add_argument(f"--ignore-certificate-errors-spki-list={trusts}")
+    allowed = 1 if scripts else 2
+    options.add_experimental_option(
+        "prefs", {"profile.managed_default_content_settings.javascript": allowed}
+    )
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver.set_script_timeout(30)
+    return driver
+
+
+def _opened(driver: webdriver.Chrome, base: str, size: Size, language: str, dark: bool) -> Browser:
+    """This Chromium as the browser of one person."""
+    tag = "fr-FR,fr" if language == "fr" else "en-GB,en"
+    agent = driver.execute_script("return navigator.userAgent")
+    driver.execute_cdp_cmd(
+        "Network.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": tag}
+    )
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    return Browser(driver, base, size)
+
+
 @contextmanager
 def browser(
     base: str,
@@ -228,39 +267,52 @@ def browser(
     the one public key (SHA-256 of it, base64) that it believes in; `scripts`: JavaScript is on; `knows`:
     a name that it finds on this machine.
     """
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    width, height = SIZES[size]
-    for flag in (
-        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        *("--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}"),
-        *(f"--window-size={width},{height}", f"--lang={language}"),
-    ):
-        options.add_argument(flag)
-    if knows:
-        options.add_argument(f"--host-resolver-rules=MAP {knows} 127.0.0.1")
-    options.accept_insecure_certs = warned
-    if trusts:
-        options.add_argument(f"--ignore-certificate-errors-spki-list={trusts}")
-    tag = "fr-FR,fr" if language == "fr" else "en-GB,en"
-    allowed = 1 if scripts else 2
-    options.add_experimental_option(
-        "prefs",
-        {
-            "intl.accept_languages": tag,
-            "profile.managed_default_content_settings.javascript": allowed,
-        },
-    )
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver = _chromium(profile, warned=warned, trusts=trusts, scripts=scripts, knows=knows)
     try:
-        driver.set_script_timeout(30)
-        if dark:
-            driver.execute_cdp_cmd(
-                "Emulation.setEmulatedMedia",
-                {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
-            )
-        yield Browser(driver, base, size)
+        yield _opened(driver, base, size, language, dark)
     finally:
         driver.quit()
+
+
+class Browsers:
+    """Chromiums that tests use one after the other; each test finds one that knows nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started = 0
+        self._free: list[webdriver.Chrome] = []
+
+    @contextmanager
+    def browser(
+        self, base: str, *, size: Size = "desktop", language: str = "fr", dark: bool = False
+    ) -> Iterator[Browser]:
+        """A browser without any past."""
+        driver = self._free.pop() if self._free else self._start()
+        try:
+            yield _opened(driver, base, size, language, dark)
+            self._forget(driver, base)
+        except BaseException:
+            driver.quit()
+            raise
+        self._free.append(driver)
+
+    def _start(self) -> webdriver.Chrome:
+        self._started += 1
+        profile = self._folder / f"profile{self._started}"
+        return _chromium(profile, warned=False, trusts="", scripts=True, knows="")
+
+    def _forget(self, driver: webdriver.Chrome, base: str) -> None:
+        driver.get("about:blank")
+        for command, words in (
+            ("Network.clearBrowserCookies", {}),
+            ("Network.clearBrowserCache", {}),
+            ("Storage.clearDataForOrigin", {"origin": base, "storageTypes": "all"}),
+            ("Page.resetNavigationHistory", {}),
+        ):
+            driver.execute_cdp_cmd(command, words)
+        for log in ("performance", "browser"):
+            driver.get_log(log)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        for driver in self._free:
+            driver.quit()

@@ -14,7 +14,7 @@ import requests
 
 from tests.box.running import Client, RunningBox, eventually
 from tests.needed import needed
-from tests.page.browser import Browser, browser
+from tests.page.browser import Browser, Browsers, browser
 from tests.page.owner import PASSWORD, Visit
 
 NODE = Path(__file__).parent / "node"
@@ -92,16 +92,25 @@ def client(owned: RunningBox) -> Client:
     return owned.client()
 
 
-@pytest.fixture
-def open_browser(tmp_path: Path) -> Iterator[Open]:
-    """Opens browsers; closed after the test."""
+@pytest.fixture(scope="session")
+def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsers]:
     needed("chromium", "chromedriver")
+    made = Browsers(tmp_path_factory.mktemp("chromium"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def open_browser(browsers: Browsers, tmp_path: Path) -> Iterator[Open]:
+    """Opens browsers that know nothing; what has to be known from its start makes a new one."""
     with ExitStack() as stack:
         opened = 0
 
         def make(url: str, **how: Any) -> Browser:
             nonlocal opened
             opened += 1
+            if how.keys() <= {"size", "language", "dark"}:
+                return stack.enter_context(browsers.browser(url, **how))
             return stack.enter_context(browser(url, tmp_path / f"profile{opened}", **how))
 
         yield make
