@@ -39,6 +39,19 @@ SETTINGS = {
     "ZIMBOX_SENDING_LONGEST_BACKOFF_SECONDS": "0.2",
 }
 
+# A driver that looks often and gives up soon: for tests that wait for what it finds out.
+QUICK_DRIVER = {
+    "ZIMBOX_TIMING_SIM_SECONDS": "3",
+    "ZIMBOX_TIMING_SIM_POLL_SECONDS": "0.2",
+    "ZIMBOX_TIMING_REGISTRATION_POLL_SECONDS": "0.5",
+    "ZIMBOX_TIMING_OWNER_POLL_SECONDS": "0.5",
+    "ZIMBOX_TIMING_IDLE_POLL_SECONDS": "1",
+    "ZIMBOX_TIMING_RESET_SECONDS": "0.2",
+    "ZIMBOX_TIMING_REOPEN_SECONDS": "0.2",
+    "ZIMBOX_TIMING_BACKOFF_FIRST_SECONDS": "0.5",
+    "ZIMBOX_TIMING_BACKOFF_LONGEST_SECONDS": "2",
+}
+
 _PORTS = iter(range(1_000))
 _SPEAKING = threading.Lock()  # a process has one standard output
 

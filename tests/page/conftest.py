@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.box.running import Client, RunningBox, eventually
+from tests.box.running import QUICK_DRIVER, Client, RunningBox, eventually
 from tests.needed import needed
 from tests.page.browser import Browser, Browsers, browser
 from tests.page.owner import PASSWORD, Visit
@@ -49,7 +49,7 @@ def new_box(tmp_path: Path) -> Iterator[Callable[..., RunningBox]]:
         named = {f"ZIMBOX_{name.upper()}": value for name, value in settings.items()}
         folder = tmp_path / f"box{len(made)}"
         folder.mkdir()
-        running = RunningBox(folder, named)
+        running = RunningBox(folder, {**QUICK_DRIVER, **named})
         made.append(running)
         return running.start()
 
@@ -71,7 +71,7 @@ def ready(box: RunningBox) -> None:
 @pytest.fixture(scope="session")
 def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
     """A claimed box with a ready modem, for all tests that leave it as they found it."""
-    running = RunningBox(tmp_path_factory.mktemp("page")).start()
+    running = RunningBox(tmp_path_factory.mktemp("page"), QUICK_DRIVER).start()
     Visit(running.url).claim()
     ready(running)
     yield running

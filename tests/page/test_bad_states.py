@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.clock import synchronised
-from tests.box.running import Client, RunningBox
+from tests.box.running import QUICK_DRIVER, Client, RunningBox
 from tests.needed import needed
 from tests.page.browser import Browser, browser
 from tests.page.conftest import Open, ready
@@ -26,7 +26,7 @@ NewBox = Callable[..., RunningBox]
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
     """A box that all this happens to."""
-    running = RunningBox(tmp_path_factory.mktemp("troubled")).start()
+    running = RunningBox(tmp_path_factory.mktemp("troubled"), QUICK_DRIVER).start()
     Visit(running.url).claim()
     ready(running)
     yield running

@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.ids import LONG_SHIFT
 from appliance.store.database import beside
-from tests.box.running import RunningBox, eventually
+from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.page.conftest import ready
 from tests.page.owner import Visit
 
@@ -28,7 +28,8 @@ class CannotMount(Exception):
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[RunningBox]:
-    box = RunningBox(folder, {f"ZIMBOX_{name.upper()}": value for name, value in settings.items()})
+    named = {f"ZIMBOX_{name.upper()}": value for name, value in settings.items()}
+    box = RunningBox(folder, {**QUICK_DRIVER, **named})
     try:
         yield box
     finally:
