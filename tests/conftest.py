@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 @functools.cache
 def _shares(file: str) -> bool:
     """Whether a fixture of this file lives longer than a test."""
-    return 'scope="module"' in (ROOT / file).read_text("utf-8") or file.startswith("tests/page/")
+    return 'scope="module"' in (ROOT / file).read_text("utf-8")
 
 
 @pytest.fixture(autouse=True)

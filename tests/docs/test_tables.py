@@ -10,12 +10,10 @@ import pytest
 
 from appliance.refusals import FAILURES, KINDS
 from modem.simulator.magic import TABLE
-from tests.box.running import RunningBox, eventually
+from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.docs.blocks import DOCS
 
 pytestmark = pytest.mark.seconds(15)
-
-# With the other tests of the documentation, so that a worker takes them together.
 
 TEST_SETTLE_SECONDS = 60.0  # two of the numbers hold the modem up for three seconds each
 
@@ -48,7 +46,8 @@ def test_every_number_that_produces_an_outcome_is_there() -> None:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[RunningBox]:
-    running = RunningBox(tmp_path, {"ZIMBOX_SENDING_WAIT_SECONDS": "0.5"}).start()
+    running = RunningBox(tmp_path, {**QUICK_DRIVER, "ZIMBOX_SENDING_WAIT_SECONDS": "0.5"})
+    running.start()
     yield running
     running.stop()
 

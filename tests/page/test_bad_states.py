@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from appliance.clock import synchronised
 from tests.box.running import QUICK_DRIVER, Client, RunningBox
 from tests.needed import needed
 from tests.page.browser import Browser, browser
-from tests.page.conftest import Open, ready
+from tests.page.conftest import ready
 from tests.page.owner import Visit
 from tests.page.states import STATES, BadState
-from tests.page.troubles import TROUBLES, CannotMount, Trouble
 
 pytestmark = pytest.mark.seconds(115)
 
@@ -74,47 +70,3 @@ def test_a_bad_state_and_its_end_show_on_open_pages(
     for looker in lookers:
         assert looker.strangers() == []
         assert looker.console == []
-
-
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
-def test_a_fault_of_the_box_is_told_with_what_to_do(
-    tmp_path: Path, open_browser: Open, trouble: Trouble
-) -> None:
-    if trouble.name == "clock-unknown" and synchronised():
-        pytest.skip("NOT TESTED: a time server keeps this machine's clock")
-    folder = tmp_path / "box"
-    folder.mkdir()
-    with ExitStack() as stack:
-        try:
-            box = stack.enter_context(trouble.happens(folder))
-        except CannotMount:
-            if os.environ.get("CI") == "true":
-                pytest.fail("cannot mount a small disk here")
-            pytest.skip("NOT TESTED: mounting a small disk needs root")
-        french = open_browser(box.url, language="fr", size="phone")
-        english = open_browser(box.url, language="en", size="desktop")
-        for looker, words in ((french, trouble.french), (english, trouble.english)):
-            looker.go("/")
-            looker.wait_until(
-                lambda looker=looker, words=words: words in looker.find(".verdict").text,  # type: ignore[misc]
-                words,
-            )
-            assert not looker.wider_than_the_screen()
-            assert looker.strangers() == []
-            assert looker.console == []
-
-
-def test_a_limit_that_holds_the_queue_back_is_told_with_what_is_used_up(
-    new_box: NewBox, open_browser: Open
-) -> None:
-    box = new_box(limits_per_day="2")
-    ready(box)
-    program = box.client()
-    for number in range(2):
-        program.until(program.send(f"+3361234560{number}"), "delivered")
-    person = open_browser(box.url, language="fr", size="phone")
-    person.go("/")
-    person.wait_for("2 / 2 par jour")
-    program.send("+33612345609", "En attente", priority=5)
-    person.wait_for("la limite du jour est atteinte")
-    person.wait_for("En nombre")
