@@ -1,18 +1,23 @@
-"""HTTP/1.1 over one connection: uvicorn's h11 protocol with our limits and error responses."""
+"""HTTP/1.1 over one connection: uvicorn's h11 protocol with limits, time-outs and error responses."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Callable
+from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import h11
 import msgspec
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from appliance.refusals import KINDS, Words
+from appliance.refusals import KINDS, Code, Words
+from web.connections import ConnectionLimiter, Occupation
 from web.envelope import ErrorAnswer, ErrorBody
 
 # RFC 9112 3: a server should take request lines of at least 8,000 octets.
@@ -20,15 +25,31 @@ MAX_TARGET_BYTES = 8 * 1024
 # Request line and headers together: what nginx, Apache and Node take by default, or more.
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 100
+
+# From the connection to the first byte: browsers open connections that they may never use.
+FIRST_BYTE_SECONDS = 20.0
+# From the first byte of a request to the end of its headers.
+HEAD_SECONDS = 20.0
+# A body has this long to begin, and must then keep a pace that the poorest link does.
+BODY_SECONDS = 20.0
+BODY_BYTES_A_SECOND = 4 * 1024
 # An idle connection is kept longer than the pools of common clients keep theirs (60 s at most).
 KEEP_ALIVE_SECONDS = 90
+HANDSHAKE_SECONDS = 10.0
 
-# After an error response the rest of the request is read and thrown away up to these bounds: closing over
+# A body that is left when its response is complete is read and thrown away up to this bound: closing over
 # unread bytes resets the connection, and the client may never see the response (RFC 9112 9.6).
+DISCARD_BYTES = 64 * 1024 * 1024
+# The same after a response that ends the connection, whose sender is not expected to go on.
 LINGER_BYTES = 1024 * 1024
 LINGER_SECONDS = 2.0
+LINGER_BYTES_A_SECOND = 64 * 1024
 
-_TOO_LONG = {
+_TOO_MANY = Words("Trop de connexions sont ouvertes.", "Too many connections are open.")
+_REASONS = {
+    HTTPStatus.REQUEST_TIMEOUT: Words(
+        "La requête n'est pas arrivée en entier à temps.", "The request did not arrive in time."
+    ),
     HTTPStatus.REQUEST_URI_TOO_LONG: Words(
         f"L'adresse dépasse {MAX_TARGET_BYTES} octets.",
         f"The URL is longer than {MAX_TARGET_BYTES} bytes.",
@@ -49,6 +70,12 @@ class _LimitedConnection(h11.Connection):
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEADER_BYTES)
         self.rejected_with = HTTPStatus.BAD_REQUEST
+        self._received = 0  # bytes since the last request
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what came over the network."""
+        self._received += len(data)
+        super().receive_data(data)
 
     def next_event(self) -> Any:
         """Return the next event. Raises h11.RemoteProtocolError; `rejected_with` is its status."""
@@ -58,9 +85,13 @@ class _LimitedConnection(h11.Connection):
         except h11.RemoteProtocolError as error:
             self.rejected_with = self._status(error, in_head)
             raise
-        if isinstance(event, h11.Request) and (status := _too_large(event)):
-            self.rejected_with = status
-            raise h11.RemoteProtocolError(status.phrase, status)
+        if isinstance(event, h11.Request):
+            # Measuring costs 25 us a request, so only where more arrived than a head may have.
+            measured = _size(event) if self._received > MAX_HEADER_BYTES else 0
+            self._received = 0
+            if status := _too_large(event, measured):
+                self.rejected_with = status
+                raise h11.RemoteProtocolError(status.phrase, status)
         return event
 
     def _status(self, error: h11.RemoteProtocolError, in_head: bool) -> HTTPStatus:
@@ -75,14 +106,92 @@ class _LimitedConnection(h11.Connection):
         return status
 
 
-def _too_large(request: h11.Request) -> HTTPStatus | None:
+def _size(request: h11.Request) -> int:
+    return len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+
+
+def _too_large(request: h11.Request, size: int) -> HTTPStatus | None:
     """The status for a URL or headers beyond the limits."""
     if len(request.target) > MAX_TARGET_BYTES:
         return HTTPStatus.REQUEST_URI_TOO_LONG
-    size = sum(len(name) + len(value) + 4 for name, value in request.headers)
-    if len(request.headers) > MAX_HEADERS or size + len(request.target) > MAX_HEADER_BYTES:
+    if len(request.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return None
+
+
+def _address(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
+
+
+class _Transport(asyncio.Transport):
+    """The transport as uvicorn sees it: `close` may first let the client read its response."""
+
+    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
+        super().__init__()
+        self._transport = transport
+        self._lingers = lingers
+        self._closing = False
+
+    def close(self) -> None:
+        if not self._closing and self._lingers():
+            self._closing = True
+        else:
+            self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._closing or self._transport.is_closing()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+
+    def can_write_eof(self) -> bool:
+        return self._transport.can_write_eof()
+
+    def write_eof(self) -> None:
+        self._transport.write_eof()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+
+class _Flow(FlowControl):
+    """Flow control that knows since when the client may send."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport)
+        self._loop = loop
+        self.resumed_at = 0.0
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.resumed_at = self._loop.time()
+        super().resume_reading()
+
+
+class _Phase(Enum):
+    CONNECTED = "before the first byte"
+    HEAD = "within a request line or headers"
+    BODY = "within a body that the application waits for"
+    RESPONSE = "the request is whole, its response is not"
+    DISCARD = "within a body whose response is complete"
+    IDLE = "between two requests"
+    LINGER = "the last response is out, what comes is thrown away"
+
+
+_OCCUPATIONS = {
+    _Phase.BODY: Occupation.RECEIVING,
+    _Phase.RESPONSE: Occupation.ANSWERING,
+}
 
 
 class HttpProtocol(H11Protocol):
@@ -97,58 +206,248 @@ class HttpProtocol(H11Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limiter: ConnectionLimiter,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.conn: _LimitedConnection = _LimitedConnection()
-        self._lingering: asyncio.TimerHandle | None = None
-        self._discarded = 0
+        self._limiter = limiter
+        self._connected = False
+        self._early = b""  # what a TLS connection received before `connection_made`
+        self._phase = _Phase.CONNECTED
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0  # when the phase began, by the loop's clock
+        self._received = 0  # bytes in this phase
+        self._may_discard = 0
 
-    def data_received(self, data: bytes) -> None:
-        if self._lingering is None:
-            super().data_received(data)
+    # --- connection ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the first time-out, or refuse where too many are connected."""
+        super().connection_made(_Transport(transport, self._lingers))
+        self._connected = True
+        self.flow: FlowControl = _Flow(self.transport, self.loop)
+        if not self._limiter.admit(self, _address(transport)):
+            if self._limiter.may_explain(self):
+                self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", _TOO_MANY)
+            else:
+                self.transport.abort()
             return
-        self._discarded += len(data)
-        if self._discarded > LINGER_BYTES:
-            self.transport.close()
+        self._enter(_Phase.CONNECTED)
+        if self._early:
+            self.data_received(self._early)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._lingering is not None:
-            self._lingering.cancel()
+        """Give the place back."""
+        if not self._connected:  # TLS ended with its handshake
+            return
+        self._limiter.release(self)
+        self._cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Let a client that ends its side after a request have its response."""
+        waits = self._phase is _Phase.RESPONSE and not self.cycle.response_started
+        if not waits or self.transport.get_extra_info("sslcontext"):
+            return False  # closes
+        self.cycle.keep_alive = False
+        return True
+
+    def give_way(self) -> None:
+        """Close at once, for a connection that needs the place."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """Close when the current response is complete."""
-        if self._lingering is None:
-            super().shutdown()
+        if self.transport.is_closing() or self.conn.our_state is h11.ERROR:
+            self.transport.abort()
         else:
-            self.transport.close()
+            super().shutdown()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what h11 rejects with its status, then close once the client had time to read it."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the body is broken: whoever reads it stops
-            self.cycle.message_event.set()
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # a response is under way already: nothing can follow it
+    # --- requests -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and watch how long the rest takes."""
+        if not self._connected:
+            self._early += data
             return
-        status = self.conn.rejected_with
-        words = _TOO_LONG.get(status, KINDS["INVALID_REQUEST"].words)
-        body = msgspec.json.encode(ErrorAnswer(error=ErrorBody("INVALID_REQUEST", words.french)))
-        response = h11.Response(
-            status_code=status,
-            reason=status.phrase.encode(),
-            headers=[
-                *self.server_state.default_headers,
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"connection", b"close"),
-            ],
-        )
-        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event))
-        if self.transport.can_write_eof():  # TLS cannot end one direction
-            self.transport.write_eof()
-        self._lingering = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._received += len(data)
+        if self._phase is _Phase.LINGER:
+            if self._received > self._may_discard:
+                self.transport.abort()
+            return
+        if self._phase is _Phase.DISCARD and self._received > DISCARD_BYTES:
+            self._linger(LINGER_BYTES)
+            return
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        """Forget the body, and go on to the next request or to the rest of this one."""
+        self.cycle.body = bytearray()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the phases have a timer of their own
+        self._follow()
 
     def _should_upgrade(self) -> bool:
         return False
+
+    # --- phases -------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Enter the phase that the connection is in by now."""
+        if self._phase is _Phase.LINGER or self.transport.is_closing():
+            return
+        theirs = self.conn.their_state
+        if theirs is h11.SEND_BODY:
+            done = self.cycle is not None and self.cycle.response_complete
+            phase = _Phase.DISCARD if done else _Phase.BODY
+        elif theirs is not h11.IDLE:
+            phase = _Phase.RESPONSE
+        elif self.conn.trailing_data[0]:
+            phase = _Phase.HEAD
+        elif self._phase is _Phase.CONNECTED:
+            return
+        else:
+            phase = _Phase.IDLE
+        if phase is not self._phase:
+            self._enter(phase)
+
+    def _enter(self, phase: _Phase) -> None:
+        self._cancel()
+        self._phase, self._since, self._received = phase, self.loop.time(), 0
+        self._limiter.occupy(self, _OCCUPATIONS.get(phase, Occupation.WAITING))
+        if phase is not _Phase.RESPONSE:
+            self._timer = self.loop.call_at(self._deadline(), self._late)
+
+    def _deadline(self) -> float:
+        """When the phase must be over, by the loop's clock."""
+        match self._phase:
+            case _Phase.CONNECTED:
+                return self._since + FIRST_BYTE_SECONDS
+            case _Phase.HEAD:
+                return self._since + HEAD_SECONDS
+            case _Phase.IDLE:
+                return self._since + KEEP_ALIVE_SECONDS
+            case _Phase.LINGER:
+                return self._since + LINGER_SECONDS + self._received / LINGER_BYTES_A_SECOND
+            case _:  # While the application does not read, the client cannot send.
+                may_send = max(self._since, cast("_Flow", self.flow).resumed_at)
+                return may_send + BODY_SECONDS + self._received / BODY_BYTES_A_SECOND
+
+    def _late(self) -> None:
+        """The timer of a phase: not yet over time, or closed, with 408 where somebody waits."""
+        self._timer = None
+        if self._phase is _Phase.BODY and self.flow.read_paused:
+            self._timer = self.loop.call_later(BODY_SECONDS, self._late)
+        elif self._deadline() > self.loop.time():  # it came some way
+            self._timer = self.loop.call_at(self._deadline(), self._late)
+        elif self._phase in (_Phase.HEAD, _Phase.BODY):
+            self._reject(HTTPStatus.REQUEST_TIMEOUT)
+        elif self._phase is _Phase.CONNECTED or self._phase is _Phase.IDLE:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- error responses ----------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what h11 rejects with its status, then close."""
+        self._reject(self.conn.rejected_with)
+
+    def _reject(self, status: HTTPStatus) -> None:
+        words = _REASONS.get(status, KINDS["INVALID_REQUEST"].words)
+        self._refuse(status, "INVALID_REQUEST", words)
+
+    def _refuse(self, status: HTTPStatus, code: Code, words: Words) -> None:
+        """Answer with an error, then close once the client had time to read it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the body is broken: whoever reads it stops
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()  # a response is under way already: nothing can follow it
+            return
+        body = msgspec.json.encode(ErrorAnswer(error=ErrorBody(code, words.french)))
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers.append((b"retry-after", b"1"))
+        response = h11.Response(status_code=status, reason=status.phrase.encode(), headers=headers)
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self._linger(LINGER_BYTES)
+
+    def _lingers(self) -> bool:
+        """Whether a client is still sending a body, so that closing has to wait for it."""
+        if self._phase not in (_Phase.BODY, _Phase.DISCARD):
+            return False
+        self._linger(DISCARD_BYTES)
+        return True
+
+    def _linger(self, most: int) -> None:
+        """End our side, and throw away up to `most` bytes for a while."""
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():  # TLS cannot end one direction
+            self.transport.write_eof()
+        self._may_discard = most
+        self._enter(_Phase.LINGER)
+
+
+class HttpsProtocol(asyncio.Protocol):
+    """The TLS handshake in front of an HttpProtocol, with a place and a time-out of its own."""
+
+    def __init__(
+        self, http: HttpProtocol, context: ssl.SSLContext, limiter: ConnectionLimiter
+    ) -> None:
+        self._http = http
+        self._context = context
+        self._limiter = limiter
+        self._transport: asyncio.Transport | None = None
+        self._handshake: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Shake hands if there is a place."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._limiter.admit(self, _address(transport)):
+            self._transport.pause_reading()
+            self._handshake = self._http.loop.create_task(self._shake_hands(self._transport))
+        else:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back: the connection ended before its handshake."""
+        self._limiter.release(self)
+
+    def give_way(self) -> None:
+        """Close at once, for a connection that needs the place."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+        try:
+            secured = await self._http.loop.start_tls(
+                transport,
+                self._http,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=LINGER_SECONDS,
+            )
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError; the transport is closed
+            secured = None
+        finally:
+            self._limiter.release(self)
+        if secured is not None and not secured.is_closing():
+            self._http.connection_made(secured)

@@ -10,8 +10,9 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 import structlog
 import uvicorn
@@ -27,7 +28,8 @@ from appliance.store.database import NewerSchema, StorageFull
 from appliance.vault import BadKey
 from web import certificate
 from web.app import create
-from web.http_protocol import KEEP_ALIVE_SECONDS, HttpProtocol
+from web.connections import ConnectionLimiter, for_this_process
+from web.http_protocol import HttpProtocol, HttpsProtocol
 from web.page.routes import Page
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,12 @@ log = structlog.get_logger(__name__)
 # Open requests get this long to end when the box stops; event streams end at once.
 DRAIN_SECONDS = 5
 BACKLOG = 512
+_GONE = {
+    "TCP_KEEPIDLE": 60,  # seconds
+    "TCP_KEEPINTVL": 15,
+    "TCP_KEEPCNT": 4,
+    "TCP_USER_TIMEOUT": 60_000,  # milliseconds without progress of what was sent
+}
 
 
 def run(
@@ -90,6 +98,11 @@ def _bind(listen: str) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by each connection: who is gone, or never reads its response, is closed by the kernel.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _GONE.items():
+            if hasattr(socket, name):
+                bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         bound.bind((host or "0.0.0.0", int(port)))
         bound.listen(BACKLOG)
     except BaseException:
@@ -105,15 +118,14 @@ class _Server(uvicorn.Server):
         pass
 
 
-def _server(app: Litestar) -> _Server:
+def _server(app: Litestar, protocol: Callable[..., asyncio.Protocol]) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
-            http=HttpProtocol,
+            http=cast("type[asyncio.Protocol]", protocol),
             ws="none",
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             lifespan="off",  # the assembly starts and stops what lives longer than a request
@@ -121,18 +133,21 @@ def _server(app: Litestar) -> _Server:
     )
 
 
-def _https(app: Litestar, data: Path, config: Config) -> tuple[_Server, list[socket.socket]]:
+def _https(
+    app: Litestar, data: Path, config: Config, limiter: ConnectionLimiter
+) -> tuple[_Server, list[socket.socket]]:
     """The same application over TLS, next to HTTP. Ends the start with a word if it cannot be."""
     wanted = config.server
-    server = _server(app)
     try:
         bound = [_bind(address) for address in wanted.https_listen.split(",")]
         tls = certificate.context(data, wanted.certificate, wanted.private_key)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         _give_up(f"no HTTPS on {wanted.https_listen}: {error}")
-    server.config.load()
-    server.config.ssl = tls
-    return server, bound
+
+    def protocol(**options: Any) -> HttpsProtocol:
+        return HttpsProtocol(HttpProtocol(**options, limiter=limiter), tls, limiter)
+
+    return _server(app, protocol), bound
 
 
 async def _serve(
@@ -148,9 +163,10 @@ async def _serve(
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
         page = Page(assembly.owner)
         app = create(assembly.gateway, page.handlers, page.lost)
-        servers = [(_server(app), sockets)]
+        limiter = for_this_process()
+        servers = [(_server(app, partial(HttpProtocol, limiter=limiter)), sockets)]
         if config.server.https_listen:
-            servers.append(_https(app, data, config))
+            servers.append(_https(app, data, config, limiter))
         loop = asyncio.get_running_loop()
         anew = False
 
@@ -210,6 +226,7 @@ def _set_up_logging() -> None:
     """One line an event on standard error: readable on a terminal, key=value for a journal."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a line for each malformed request
     terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.box.running import REQUEST_SECONDS, Client, RunningBox
+from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
 
 FLOOD_BYTES = 96 * 1024 * 1024
 GROWTH_BYTES = 16 * 1024 * 1024
@@ -129,3 +129,31 @@ def test_a_post_that_offers_an_upgrade_keeps_its_body_and_its_connection(
                 line.sendall(body)
             assert read(line, b"}").startswith(b"HTTP/1.1 202 ")
     assert "upgrade" not in box.log()[written:].lower()
+
+
+SLOW = {
+    "nothing": b"",
+    "half a head": b"GET / HTTP/1.1\r\nHost: box\r\nA: ",
+    "half a body": b"POST /v1/sms/send HTTP/1.1\r\nHost: box\r\nContent-Length: 99\r\n\r\n{",
+    "a request, and no next one": b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", SLOW)
+def test_a_thousand_connections_that_wait_take_nobody_elses_place(
+    box: RunningBox, shared: Client, sent: str
+) -> None:
+    place = urlsplit(box.url)
+    with contextlib.ExitStack() as lines:
+        for number in range(1_000):
+            line = lines.enter_context(
+                socket.create_connection(
+                    (place.hostname, place.port), REQUEST_SECONDS, (f"127.0.1.{number % 20 + 1}", 0)
+                )
+            )
+            with contextlib.suppress(ConnectionError):  # it gave way to the next
+                line.sendall(SLOW[sent])
+        # As many as there are places may be just about to be answered.
+        eventually(lambda: requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS).ok, "a place")
+        shared.until(shared.send(TO), "delivered")
+        assert len(list(Path(f"/proc/{box.pid}/fd").iterdir())) < 750
