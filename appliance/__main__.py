@@ -1,4 +1,4 @@
-"""The command line: `zimbox …`, the same as `python -m appliance …`. Others call it: keep its options."""
+"""The command line `zimbox …`, also `python -m appliance …`. Its options are an interface: keep them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         envvar="ZIMBOX_CONFIG",
-        help="Settings (TOML); default: zimbox.toml in the data folder, if there is one.",
+        help="Settings file (TOML). Default: zimbox.toml in the data folder, if it exists.",
     )(command)
 
 
 def load(data: Path, file: Path | None) -> Config:
-    """The settings, or a clear word and exit code 2."""
+    """Load the settings. Raises click.UsageError (exit code 2) if one is invalid."""
     standard = data / "zimbox.toml"
     try:
         return settings.load(file or (standard if standard.exists() else None))
@@ -53,13 +53,13 @@ def load(data: Path, file: Path | None) -> Config:
 
 
 class Plainly(click.Group):
-    """Says in one line what the machine or the data refused, where Python would show its stack."""
+    """Reports errors of the system and of the data in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click ends quietly when nobody reads on
+            raise  # click handles it: the reader of our output has gone
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{place}{error.strerror or error}") from None
@@ -72,7 +72,7 @@ class Plainly(click.Group):
 @click.group(cls=Plainly, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zimbox")
 def main() -> None:
-    """ZimBox: an SMS gateway in a box."""
+    """ZimBox: an SMS gateway appliance."""
 
 
 main.add_command(simulate)
@@ -88,15 +88,19 @@ main.add_command(key)
 @main.command()
 @data_option
 @config_option
-@click.option("--listen", help="HOST:PORT to serve HTTP on; port 0 picks one.")
+@click.option("--listen", help="HOST:PORT to serve HTTP on. Port 0 picks a free port.")
 @click.option(
-    "--modem", "modems", multiple=True, help="sim | DEVICE[@BAUD]; repeat for several modems."
+    "--modem", "modems", multiple=True, help="sim or DEVICE[@BAUD]. Repeat for several modems."
 )
 @click.option(
-    "--sim-journal", type=click.Path(path_type=Path), help="What the simulated network received."
+    "--sim-journal",
+    type=click.Path(path_type=Path),
+    help="Append what the simulated network received to this file.",
 )
 @click.option(
-    "--sim-control", type=click.Path(path_type=Path), help="Socket for faults by command."
+    "--sim-control",
+    type=click.Path(path_type=Path),
+    help="Unix socket that takes orders for the simulated modem.",
 )
 def serve(
     data: Path,
@@ -106,7 +110,7 @@ def serve(
     sim_journal: Path | None,
     sim_control: Path | None,
 ) -> None:
-    """Serve the API and drive the modems, until SIGTERM or Ctrl-C."""
+    """Run the box until SIGTERM or Ctrl-C."""
     from web.server import run
 
     try:
@@ -123,17 +127,17 @@ def serve(
             )
     except DataInUse as error:
         raise click.ClickException(str(error)) from None
-    if again:  # as it was started, in the same process: whoever watches it sees no end
+    if again:  # restart in the same process, so that a supervisor sees no exit
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def modem(text: str, config: Config) -> ModemSettings:
-    """`DEVICE[@BAUD]` with the settings the configuration has for that port."""
+    """Return the configured settings of the port `DEVICE[@BAUD]`. Raises click.BadParameter."""
     port, _, baud = text.rpartition("@") if "@" in text else (text, "", "0")
     if not port:
-        raise click.BadParameter(f"{text!r}: give sim or a DEVICE[@BAUD]", param_hint="--modem")
+        raise click.BadParameter(f"{text!r}: expected sim or DEVICE[@BAUD]", param_hint="--modem")
     if not baud.isascii() or not baud.isdigit() or len(baud) > 9:
-        raise click.BadParameter(f"{text!r}: after @ comes a speed such as 115200, or nothing")
+        raise click.BadParameter(f"{text!r}: expected a speed such as 115200 after @")
     known = next((m for m in config.modem if m.port == port), ModemSettings(port=port))
     return msgspec.structs.replace(known, baud=int(baud)) if int(baud) else known
 
@@ -145,13 +149,13 @@ def modem(text: str, config: Config) -> ModemSettings:
 @data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(data: Path, file: Path) -> None:
-    """Write a backup of the data folder to FILE; the box may run meanwhile."""
+    """Write a backup of the data folder to FILE. The box may be running."""
     if not (data / DATABASE).exists():
         raise click.UsageError(f"there is no box in {data}")
-    if file.exists() and not file.is_file():  # it would be put in the place of a device
-        raise click.UsageError(f"{file} is no file")
+    if file.exists() and not file.is_file():  # the backup would replace a device
+        raise click.UsageError(f"{file}: not a regular file")
     if file.resolve() in [(data / name).resolve() for name in backups.OWN]:
-        raise click.UsageError(f"{file} is the box's own; give the backup another name")
+        raise click.UsageError(f"{file} belongs to the box; give the backup another name")
     size = backups.save(data, file)
     click.echo(f"{file}: {size} bytes")
 
@@ -160,7 +164,7 @@ def backup(data: Path, file: Path) -> None:
 @data_option
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def restore(data: Path, file: Path) -> None:
-    """Put a backup in place of what the data folder has; the box must be stopped."""
+    """Replace the contents of the data folder with a backup. The box must be stopped."""
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = DataLock(data)
     try:
@@ -168,7 +172,7 @@ def restore(data: Path, file: Path) -> None:
         aside = backups.restore(file, data, schema_version())
     except (DataInUse, backups.BackupError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{file} restored; what was there lies in {aside}")
+    click.echo(f"{file} restored; the previous data is in {aside}")
 
 
 # --- doctor ------------------------------------------------------------------------------------------
@@ -177,22 +181,25 @@ def restore(data: Path, file: Path) -> None:
 @main.command("doctor")
 @data_option
 @config_option
-@click.option("--port", "ports", multiple=True, help="Only this port (DEVICE[@BAUD]); repeatable.")
 @click.option(
-    "--send-to", help="Prove it with a real SMS to this number (+33…); best the SIM's own."
+    "--port", "ports", multiple=True, help="Examine only this port (DEVICE[@BAUD]). Repeatable."
+)
+@click.option(
+    "--send-to",
+    help="Also send a real SMS to this number (+33…). The SIM's own number proves receiving too.",
 )
 @click.option("--json", "as_json", is_flag=True)
 def doctor_command(
     data: Path, file: Path | None, ports: Sequence[str], send_to: str | None, as_json: bool
 ) -> None:
-    """Look at modem, SIM and network, change nothing, and say what to do. The box must be stopped."""
+    """Examine modem, SIM and network, and say what to do. The box must be stopped."""
     config = load(data, file)
     for port in ports:
-        modem(port, config)  # or a clear word
+        modem(port, config)  # raises BadParameter
     number = None if send_to is None else _number(send_to)
     lock = DataLock(data)
     try:
-        if data.exists():  # nothing is made by looking
+        if data.exists():  # an examination creates nothing
             data.mkdir(exist_ok=True)
             lock.take()
     except DataInUse:
@@ -200,7 +207,7 @@ def doctor_command(
         sys.exit(3)
     configured = [m for m in config.modem if m.port != "sim"]
     wanted = list(ports) or [m.port for m in configured]
-    # What is said stands in the findings; the driver's own log would only come in between.
+    # The findings say everything; the driver's log would only interrupt them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     told = asyncio.run(doctor.examine(wanted))
     if number is not None and not any(f.grade == "bad" for f in told):
@@ -240,8 +247,8 @@ def owner_group() -> None:
 @owner_group.command("forget")
 @data_option
 def owner_forget(data: Path) -> None:
-    """Nobody owns the box any more: the next start asks for a password. Messages and keys stay."""
-    ended(store(data, owner.forget), "forgotten; restart the box", "nobody owns this box")
+    """Forget the password of the status page. The next start asks for a new one; messages and keys stay."""
+    ended(store(data, owner.forget), "forgotten; restart the box", "this box has no owner")
 
 
 # --- settings ----------------------------------------------------------------------------------------
@@ -256,7 +263,7 @@ def config_group() -> None:
 @data_option
 @config_option
 def config_show(data: Path, file: Path | None) -> None:
-    """The settings in force, as TOML."""
+    """Print the settings in force as TOML, without secrets."""
     click.echo(settings.show(load(data, file)), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""`zimbox client …` and `zimbox key …`: who may send, beside a running box or before its first start."""
+"""`zimbox client …` and `zimbox key …`: clients and API keys, whether the box runs or not."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from appliance.rules import timestamp
 from appliance.store import archive, clients
 
 ERASE_STEP = 500
-LONGEST_DAYS = 36_500  # a hundred years: later than that is no date everywhere
+LONGEST_DAYS = 36_500  # a hundred years; some platforms cannot represent later dates
 MOST_NUMBER = 2**53
 
 
 def label(_context: click.Context, option: click.Parameter, text: str) -> str:
-    """A name for people, as the page takes it: one line, without control characters."""
+    """Validate a name as the page does: one line, without control characters."""
     try:
         return rules.line(text.strip(), "name", 80) if text.strip() else ""
     except Refusal as refusal:
@@ -34,7 +34,7 @@ def label(_context: click.Context, option: click.Parameter, text: str) -> str:
 
 @click.group()
 def client() -> None:
-    """Clients of the API: create, list, disable, enable, delete."""
+    """Manage the clients of the API."""
 
 
 @client.command("create")
@@ -42,7 +42,7 @@ def client() -> None:
 @click.option("--name", default="", callback=label, help="For people.")
 @click.option("--json", "as_json", is_flag=True)
 def client_create(data: Path, name: str, as_json: bool) -> None:
-    """Make a client; its signing secret is shown this once."""
+    """Create a client. Its signing secret is shown only once."""
     made = new_store(data, lambda db: clients.add_client(db, name, now_ms()))
     told = {
         "client_id": f"client_{made.id}",
@@ -56,7 +56,7 @@ def client_create(data: Path, name: str, as_json: bool) -> None:
 @data_option
 @click.option("--json", "as_json", is_flag=True)
 def client_list(data: Path, as_json: bool) -> None:
-    """All clients."""
+    """List all clients."""
     rows = store(data, clients.clients)
     table = [
         {
@@ -74,16 +74,16 @@ def client_list(data: Path, as_json: bool) -> None:
 @data_option
 @click.argument("client_id")
 def client_disable(data: Path, client_id: str) -> None:
-    """Refuse its keys and hold back what it queued."""
+    """Refuse a client's keys and hold its queued messages back."""
     done = store(data, lambda db: clients.disable(db, number("client", client_id), now_ms()))
-    ended(done, "disabled", f"{client_id} does not exist or is disabled already")
+    ended(done, "disabled", f"{client_id} does not exist or is already disabled")
 
 
 @client.command("enable")
 @data_option
 @click.argument("client_id")
 def client_enable(data: Path, client_id: str) -> None:
-    """Take a disabled client back; what waited goes on."""
+    """Accept a disabled client again and send its queued messages."""
     done = store(data, lambda db: clients.enable(db, number("client", client_id)))
     ended(done, "enabled", f"{client_id} does not exist or is not disabled")
 
@@ -93,12 +93,12 @@ def client_enable(data: Path, client_id: str) -> None:
 @click.argument("client_id")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def client_delete(data: Path, client_id: str, yes: bool) -> None:
-    """Erase its texts and numbers and revoke its keys; its counts stay."""
+    """Erase a client's texts and numbers and revoke its keys. The statistics stay."""
     key = number("client", client_id)
     if not yes:
         click.confirm(f"Erase all messages of {client_id}? This cannot be undone", abort=True)
     done = store(data, lambda db: clients.erase(db, key, now_ms()))
-    # Also of one that is deleted already: it may have been cut off here.
+    # Also for a deleted client: an earlier run may have been interrupted here.
     while store(data, lambda db: archive.erase_step(db, key, ERASE_STEP)):
         done = True
     ended(done, "deleted", f"{client_id} does not exist")
@@ -108,35 +108,42 @@ def client_delete(data: Path, client_id: str, yes: bool) -> None:
 @data_option
 @click.argument("client_id")
 def client_secret(data: Path, client_id: str) -> None:
-    """Replace its signing secret; the new one is shown this once."""
+    """Replace a client's signing secret. The new one is shown only once."""
     secret = store(data, lambda db: clients.replace_signing_secret(db, number("client", client_id)))
     ended(secret is not None, secret or "", f"{client_id} does not exist")
 
 
 @click.group()
 def key() -> None:
-    """API keys: create, list, revoke. Works beside a running box."""
+    """Manage API keys. The box may be running."""
 
 
 @key.command("create")
 @data_option
 @click.option(
-    "--client", "client_id", help="Whose; default: the first client, made if there is none."
+    "--client",
+    "client_id",
+    help="Owner of the key. Default: the first client, created if there is none.",
 )
 @click.option(
-    "--test", is_flag=True, help="A zs_test_ key: ends at a simulated modem, never on the air."
+    "--test", is_flag=True, help="Create a zs_test_ key, whose messages end at a simulated modem."
 )
 @click.option("--name", default="", callback=label, help="For people.")
-@click.option("--expires-days", type=click.IntRange(1, LONGEST_DAYS), help="Days until it expires.")
-@click.option("--send-only", is_flag=True)
-@click.option("--read-only", is_flag=True)
 @click.option(
-    "--prefix", "prefixes", multiple=True, help="Only numbers that begin so (+33); repeatable."
+    "--expires-days",
+    type=click.IntRange(1, LONGEST_DAYS),
+    help="Refuse the key after this many days.",
 )
-@click.option("--short-codes", is_flag=True, help="Also short codes (3 to 8 digits).")
+@click.option("--send-only", is_flag=True, help="The key cannot read.")
+@click.option("--read-only", is_flag=True, help="The key cannot send.")
 @click.option(
-    "--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages a day at the most."
+    "--prefix",
+    "prefixes",
+    multiple=True,
+    help="Allow only numbers with this prefix, such as +33. Repeatable.",
 )
+@click.option("--short-codes", is_flag=True, help="Also allow short codes (3 to 8 digits).")
+@click.option("--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages per day at most.")
 @click.option("--json", "as_json", is_flag=True)
 def key_create(
     data: Path,
@@ -151,15 +158,15 @@ def key_create(
     daily_cap: int | None,
     as_json: bool,
 ) -> None:
-    """Make a key; it is shown this once."""
+    """Create an API key. It is shown only once."""
     if send_only and read_only:
-        raise click.UsageError("--send-only and --read-only exclude each other")
+        raise click.UsageError("--send-only and --read-only cannot be combined")
     for prefix in prefixes:
         try:
             rules.prefix(prefix)
         except Refusal:
             raise click.BadParameter(
-                f"{prefix!r}; a prefix is + and digits, such as +33", param_hint="--prefix"
+                f"{prefix!r}: expected + and digits, such as +33", param_hint="--prefix"
             ) from None
     permissions = Permissions(
         send=not read_only,
@@ -200,10 +207,10 @@ def key_create(
 
 @key.command("list")
 @data_option
-@click.option("--client", "client_id")
+@click.option("--client", "client_id", help="Only the keys of this client.")
 @click.option("--json", "as_json", is_flag=True)
 def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
-    """All keys, by their last four characters."""
+    """List API keys by their last four characters."""
     wanted = number("client", client_id) if client_id else None
     rows = store(data, lambda db: clients.keys(db, wanted))
     table = [
@@ -228,9 +235,9 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
 @data_option
 @click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
 @click.option(
-    "--cancel-queued", is_flag=True, help="Cancel what it queued and nobody handed over yet."
+    "--cancel-queued", is_flag=True, help="Cancel the key's messages that were never submitted."
 )
 def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
-    """Refuse this key from now on."""
+    """Revoke an API key at once."""
     done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
-    ended(done, "revoked", f"key {key_id} does not exist or is revoked already")
+    ended(done, "revoked", f"key {key_id} does not exist or is already revoked")

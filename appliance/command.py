@@ -1,4 +1,4 @@
-"""What the commands share: where the box's data lie, how its store is reached, how they answer."""
+"""Helpers of the commands: the data folder, access to its store, output."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=Path("zimbox-data"),
         envvar="ZIMBOX_DATA",
         show_default=True,
-        help="Folder with everything the box keeps.",
+        help="Data folder of the box.",
     )(command)
 
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Work on the store, beside a running box or without one. A usage error where there is none."""
+    """Run `work` on the store, whether the box runs or not. Raises UsageError if there is no store."""
     _whole(data)
     if not (data / DATABASE).exists():
         raise click.UsageError(f"there is no box in {data}")
@@ -40,19 +40,19 @@ def store(data: Path, work: Callable[[Connection], T]) -> T:
 
 
 def new_store(data: Path, work: Callable[[Connection], T]) -> T:
-    """As `store`, for what a box may begin with; that a data folder is new is no secret."""
+    """Run `work` on the store, and create the store (with a note) if there is none."""
     _whole(data)
     if not (data / DATABASE).exists():
-        click.echo(f"There was no box in {data}: a new one is made.", err=True)
+        click.echo(f"There is no box in {data} yet: creating one.", err=True)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return beside(data / DATABASE, work)
 
 
 def _whole(data: Path) -> None:
-    """A usage error while the box lies in a restore that was cut off: what is made now would go."""
+    """Raise UsageError while an interrupted restore waits: it would replace what is created now."""
     if waits(data) and not (data / DATABASE).exists():
         raise click.UsageError(
-            f"a restore in {data} was cut off; start the box, or restore again, and it goes on"
+            f"a restore in {data} was interrupted; start the box or run restore again to finish it"
         )
 
 
@@ -61,15 +61,15 @@ def now_ms() -> int:
 
 
 def number(kind: str, text: str) -> int:
-    """The number in `client_1`, or plain `1`. A usage error for anything else."""
+    """Return the number in `client_1`, or in plain `1`. Raises BadParameter for anything else."""
     found = ids.parse_decimal(kind, text if text.startswith(kind) else f"{kind}_{text}")
     if found is None:
-        raise click.BadParameter(f"{text!r} is no {kind}; write {kind}_1 or 1")
+        raise click.BadParameter(f"{text!r} is not a {kind} id; write {kind}_1 or 1")
     return found
 
 
 def tell(what: Any, as_json: bool) -> None:
-    """JSON for programs, lines for people."""
+    """Print JSON for programs, or lines for people."""
     if as_json:
         click.echo(json.dumps(what))
         return

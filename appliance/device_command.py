@@ -1,4 +1,4 @@
-"""`zimbox device …`: the modems that the box knows, beside a running box or without one."""
+"""`zimbox device …`: the modems that the box knows, whether it runs or not."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from appliance.store import devices
 
 @click.group()
 def device() -> None:
-    """Modems: list, remove."""
+    """Manage the modems that the box knows."""
 
 
 @device.command("list")
 @data_option
 @click.option("--json", "as_json", is_flag=True)
 def device_list(data: Path, as_json: bool) -> None:
-    """Every modem that was ever here and not removed."""
+    """List every modem that was attached and not removed."""
     table = [
         {
             "device_id": f"device_{r['id']}",
@@ -41,9 +41,9 @@ def device_list(data: Path, as_json: bool) -> None:
 @click.argument("device_id")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def device_remove(data: Path, device_id: str, yes: bool) -> None:
-    """Forget a modem that is gone for good; messages that wait for it fail (DEVICE_ERROR)."""
+    """Forget a modem that is gone for good. Messages bound to it fail (DEVICE_ERROR)."""
     key = number("device", device_id)
     if not yes:
-        click.confirm(f"Remove {device_id}? Messages that wait for it fail", abort=True)
+        click.confirm(f"Remove {device_id}? Messages bound to it will fail", abort=True)
     done = store(data, lambda db: devices.remove(db, key))
     ended(done, "removed", f"{device_id} does not exist, or is online")

@@ -367,4 +367,4 @@ class Gateway(Protocol):
         """A request was answered: for the metrics. `route` as it is written, without values."""
 
     async def metrics(self, token: str | None) -> bytes:
-        """Prometheus text format. INVALID_API_KEY when a token is set and this is not it."""
+        """Return the metrics in Prometheus text format. Raises INVALID_API_KEY for a wrong token."""

@@ -1,4 +1,4 @@
-"""What Prometheus is told: names and units as that ecosystem has them, nothing personal in any label."""
+"""Prometheus metrics, with its naming conventions and without personal data in any label."""
 
 from __future__ import annotations
 
@@ -34,16 +34,24 @@ from appliance.store.overview import Queue
 from appliance.webhooks import Webhooks
 from modem.interface import State, Verdict
 
-# Nobody scrapes more often; who asks more often gets the same answer, and the store is left alone.
+# Scrapes within this time get the same answer, so that frequent ones do not load the store.
 FRESH_SECONDS = 1.0
-METHODS = {"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"}  # others are a label's flood
+METHODS = {
+    "GET",
+    "POST",
+    "DELETE",
+    "HEAD",
+    "OPTIONS",
+    "PUT",
+    "PATCH",
+}  # any other would be an unbounded label
 MODES = ("live", "test")
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What the store says."""
+    """The figures from the store."""
 
-    messages: Mapping[tuple[str, str], int]  # by mode and status, as they stand now
+    messages: Mapping[tuple[str, str], int]  # by mode and current status
     queue: Queue
     uncertain: int
     webhooks_pending: int
@@ -51,7 +59,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Modem(msgspec.Struct, frozen=True):
-    """What is known of one modem."""
+    """The figures of one modem."""
 
     device: str
     name: str
@@ -71,7 +79,7 @@ class Modem(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """The box at one moment."""
+    """All figures, gathered at one time."""
 
     stored: Stored
     modems: tuple[Modem, ...]
@@ -85,7 +93,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Metrics:
-    """Gathers the facts when asked, at most once a second."""
+    """Gathers the figures on request, at most once per second."""
 
     def __init__(self, box: Box, devices: Devices, webhooks: Webhooks) -> None:
         self._box = box
@@ -101,25 +109,25 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "zimbox_http_requests",
-            "Requests answered.",
+            "HTTP requests answered.",
             ["method", "route", "status"],
             registry=self._registry,
         )
         self._seconds = Histogram(
             "zimbox_http_request_seconds",
-            "Time from a request to the end of its answer.",
+            "Time from the request to the end of its answer, in seconds.",
             ["method", "route"],
             registry=self._registry,
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered. `route` as it is written, without any value in it."""
+        """Count one answered request. `route` is the template, without parameter values."""
         known = method if method in METHODS else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
 
     async def text(self, token: str | None) -> bytes:
-        """Prometheus text format. INVALID_API_KEY when a token is set and this is not it."""
+        """Return the metrics in Prometheus text format. Raises INVALID_API_KEY for a wrong token."""
         wanted = self._box.config.server.metrics_token
         if wanted and not hmac.compare_digest(wanted.encode(), (token or "").encode()):
             raise Refusal("INVALID_API_KEY")
@@ -132,7 +140,7 @@ class Metrics:
             return self._answer
 
     def collect(self) -> Iterable[Metric]:
-        """For the registry: nothing before the first look."""
+        """Return the metric families; none before the first gathering."""
         return families(self._facts) if self._facts else ()
 
     async def _gather(self) -> Facts:
@@ -168,7 +176,7 @@ class Metrics:
 
 
 def _messages(db: Connection) -> dict[tuple[str, str], int]:
-    """All messages since the beginning by how they stand now: from the counts, not the rows."""
+    """Count all messages ever accepted by current status, from the daily counters."""
     columns = ", ".join(f"SUM({status})" for status in Status)
     found = {(mode, status.value): 0 for mode in MODES for status in Status}
     for row in db.execute(f"SELECT scope & 1, {columns} FROM day_count GROUP BY scope & 1"):
@@ -200,40 +208,50 @@ def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> Modem:
 
 
 def _size(database: Path) -> int:
-    """Octets of the database and its log."""
+    """Return the size of the database and its write-ahead log in octets."""
     files = (database, database.with_name(database.name + "-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-# --- as Prometheus wants it. Pure. ------------------------------------------------------------------
+# --- metric families: pure ---------------------------------------------------------------------------
 
 
 def families(facts: Facts) -> Iterator[Metric]:
-    """All that there is to tell."""
-    yield InfoMetricFamily("zimbox", "The software.", value={"version": __version__})
-    yield gauge("zimbox_clock_trusted", "1: the wall clock is believed.", facts.clock_trusted)
+    """Yield every metric family."""
+    yield InfoMetricFamily("zimbox", "Version of the software.", value={"version": __version__})
+    yield gauge(
+        "zimbox_clock_trusted", "1 if the wall clock is trusted, 0 otherwise.", facts.clock_trusted
+    )
     yield from _of_messages(facts.stored)
     yield from _of_modems(facts.modems)
     calls = CounterMetricFamily(
-        "zimbox_webhook_calls", "Calls of webhooks since the start.", labels=["result"]
+        "zimbox_webhook_calls", "Webhook calls since the start, by result.", labels=["result"]
     )
     for result, count in facts.calls.items():
         calls.add_metric([result], count)
     yield calls
     yield CounterMetricFamily(
         "zimbox_webhook_given_up",
-        "Events no receiver took, since the start.",
+        "Webhook events given up after all attempts, since the start.",
         value=facts.given_up,
     )
-    yield gauge("zimbox_webhook_open_calls", "Calls that wait for an answer.", facts.calls_open)
+    yield gauge(
+        "zimbox_webhook_open_calls", "Webhook calls that wait for an answer.", facts.calls_open
+    )
     yield gauge(
         "zimbox_webhook_pending_events",
-        "Events that are still to be told.",
+        "Webhook events that are not delivered yet.",
         facts.stored.webhooks_pending,
     )
-    yield gauge("zimbox_storage_free_bytes", "Free on the data's disk.", facts.disk_free)
-    yield gauge("zimbox_storage_size_bytes", "Size of the data's disk.", facts.disk_size)
-    yield gauge("zimbox_database_bytes", "The database with its log.", facts.database)
+    yield gauge(
+        "zimbox_storage_free_bytes", "Free space on the disk of the data folder.", facts.disk_free
+    )
+    yield gauge(
+        "zimbox_storage_size_bytes", "Size of the disk of the data folder.", facts.disk_size
+    )
+    yield gauge(
+        "zimbox_database_bytes", "Size of the database with its write-ahead log.", facts.database
+    )
 
 
 def gauge(name: str, words: str, value: float) -> Metric:
@@ -241,23 +259,27 @@ def gauge(name: str, words: str, value: float) -> Metric:
 
 
 def _of_messages(stored: Stored) -> Iterator[Metric]:
-    accepted = CounterMetricFamily("zimbox_messages_accepted", "Messages taken.", labels=["mode"])
+    accepted = CounterMetricFamily(
+        "zimbox_messages_accepted", "Messages accepted.", labels=["mode"]
+    )
     for mode in MODES:
         total = sum(count for (at, _), count in stored.messages.items() if at == mode)
         accepted.add_metric([mode], total)
     yield accepted
     standing = GaugeMetricFamily(
         "zimbox_messages",
-        "All messages since the beginning, by how they stand now.",
+        "All messages ever accepted, by current status.",
         labels=["mode", "status"],
     )
     for (mode, status), count in stored.messages.items():
         standing.add_metric([mode, status], count)
     yield standing
     messages = GaugeMetricFamily(
-        "zimbox_queue_messages", "Messages that are due and wait.", labels=["priority"]
+        "zimbox_queue_messages", "Messages that are due and waiting.", labels=["priority"]
     )
-    parts = GaugeMetricFamily("zimbox_queue_parts", "Their parts.", labels=["priority"])
+    parts = GaugeMetricFamily(
+        "zimbox_queue_parts", "Parts of the messages that are due and waiting.", labels=["priority"]
+    )
     levels = {level.priority: level for level in stored.queue.levels}
     for priority in range(1, 6):
         level = levels.get(priority)
@@ -266,43 +288,63 @@ def _of_messages(stored: Stored) -> Iterator[Metric]:
     yield messages
     yield parts
     yield gauge(
-        "zimbox_queue_scheduled_messages", "Messages for a later moment.", stored.queue.scheduled
+        "zimbox_queue_scheduled_messages", "Messages scheduled for later.", stored.queue.scheduled
     )
     yield gauge(
         "zimbox_uncertain_messages",
-        "Messages of which nobody knows whether they left.",
+        "Uncertain messages: submitted without an answer.",
         stored.uncertain,
     )
 
 
 def _of_modems(modems: tuple[Modem, ...]) -> Iterator[Metric]:
-    """Every family, also when there is no modem: what is not told at all raises no alarm."""
-    up = GaugeMetricFamily("zimbox_modem_up", "1: it can send.", labels=["device"])
-    state = GaugeMetricFamily(
-        "zimbox_modem_state", "1 at the state it is in.", labels=["device", "state"]
+    """Yield every modem family, also without a modem: an absent metric raises no alert."""
+    up = GaugeMetricFamily(
+        "zimbox_modem_up", "1 if the modem can send, 0 otherwise.", labels=["device"]
     )
-    info = InfoMetricFamily("zimbox_modem", "What it is.", labels=["device"])
+    state = GaugeMetricFamily(
+        "zimbox_modem_state",
+        "1 for the current state, 0 for the others.",
+        labels=["device", "state"],
+    )
+    info = InfoMetricFamily(
+        "zimbox_modem", "Name, model, operator and technology of the modem.", labels=["device"]
+    )
     signal = GaugeMetricFamily(
         "zimbox_modem_signal_dbm", "Signal strength in dBm.", labels=["device"]
     )
-    roaming = GaugeMetricFamily("zimbox_modem_roaming", "1: it roams.", labels=["device"])
+    roaming = GaugeMetricFamily(
+        "zimbox_modem_roaming", "1 if the modem is roaming, 0 otherwise.", labels=["device"]
+    )
     pace = GaugeMetricFamily(
-        "zimbox_modem_part_seconds", "Time for a part, running mean.", labels=["device"]
+        "zimbox_modem_part_seconds",
+        "Time to send a part, running mean in seconds.",
+        labels=["device"],
     )
     balance = GaugeMetricFamily(
-        "zimbox_modem_balance", "Credit, in the operator's currency.", labels=["device"]
+        "zimbox_modem_balance", "Credit of the SIM, in the operator's currency.", labels=["device"]
     )
-    used = GaugeMetricFamily("zimbox_modem_store_used", "Messages in its store.", labels=["device"])
-    size = GaugeMetricFamily("zimbox_modem_store_size", "Places in its store.", labels=["device"])
+    used = GaugeMetricFamily(
+        "zimbox_modem_store_used", "Messages in the modem's storage.", labels=["device"]
+    )
+    size = GaugeMetricFamily(
+        "zimbox_modem_store_size", "Places in the modem's storage.", labels=["device"]
+    )
     sent = CounterMetricFamily(
-        "zimbox_parts_sent", "Parts handed over since the start.", labels=["device", "verdict"]
+        "zimbox_parts_sent",
+        "Parts submitted since the start, by verdict.",
+        labels=["device", "verdict"],
     )
     recoveries = CounterMetricFamily(
-        "zimbox_modem_recoveries", "Steps taken to revive it.", labels=["device", "step"]
+        "zimbox_modem_recoveries", "Recovery steps since the start.", labels=["device", "step"]
     )
-    limit = GaugeMetricFamily("zimbox_sim_limit", "The SIM's limits.", labels=["device", "limit"])
+    limit = GaugeMetricFamily(
+        "zimbox_sim_limit", "Limits of the SIM, in parts or recipients.", labels=["device", "limit"]
+    )
     in_use = GaugeMetricFamily(
-        "zimbox_sim_limit_used", "How much of them is used up.", labels=["device", "limit"]
+        "zimbox_sim_limit_used",
+        "Use of the SIM's limits, in parts or recipients.",
+        labels=["device", "limit"],
     )
     for m in modems:
         of = [m.device]

@@ -70,7 +70,7 @@ class DayView(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """The box at one moment."""
+    """All figures, gathered at one time."""
 
     now: int
     problems: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""`zimbox update FILE`: a signed bundle, from a file on this box, without the internet."""
+"""`zimbox update FILE`: install a signed bundle from a file, without internet."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ INCOMING = Path("/data/zimbox/incoming")
 STEPS = {
     "checking": "Checking the signature …",
     "unpacking": "Unpacking …",
-    "stopping": "Stopping the gateway (what is on the line is finished first) …",
+    "stopping": "Stopping the gateway after the part that is being sent …",
     "starting": "Starting the new release …",
-    "watching": "Watching whether it does its work …",
-    "confirmed": "It does.",
-    "going back": "It does not: back to the release before …",
+    "watching": "Checking that the new release works …",
+    "confirmed": "It works.",
+    "going back": "It does not work: returning to the previous release …",
 }
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def update(file: Path) -> None:
-    """Install a signed update on this box (the appliance's image only)."""
+    """Install a signed update (SD card image only)."""
     if not INCOMING.is_dir():
-        raise click.ClickException("this is not the appliance; update a checkout with git")
+        raise click.ClickException(
+            "this is not the SD card image; update it the way it was installed"
+        )
     waiting = INCOMING / f"{os.getpid()}.zimbox"
     try:
         shutil.copyfile(file, waiting)
@@ -47,5 +49,7 @@ async def _follow(name: str) -> int:
                 click.echo(f"Not updated: {line['words']} ({line['code']})", err=True)
             return 0 if line["ok"] else 1
         click.echo(STEPS.get(line.get("step", ""), line.get("step", "")))
-    click.echo("The steward hung up; /data/app/last-update.json says what became of it.", err=True)
+    click.echo(
+        "The steward closed the connection; /data/app/last-update.json has the result.", err=True
+    )
     return 1

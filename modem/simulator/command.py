@@ -1,4 +1,4 @@
-"""`zimbox simulate`: the simulated modem alone, for any program that can open a serial port."""
+"""`zimbox simulate`: the simulated modem, for any program that can open a serial port."""
 
 from __future__ import annotations
 
@@ -24,41 +24,51 @@ async def run(simulator: Simulator) -> None:
     try:
         click.echo(await simulator.start())
         await stopped.wait()
-    except OSError as error:  # a link, journal or socket that cannot be made
+    except OSError as error:  # a link, journal or socket cannot be created
         raise click.ClickException(str(error)) from error
     finally:
         await simulator.stop()
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--link", type=_FILE, help="Symbolic link to the port, the same after each plug.")
+@click.option(
+    "--link", type=_FILE, help="Symbolic link to the port, the same after each reconnection."
+)
 @click.option("--journal", type=_FILE, help="Append what the network received, as JSON lines.")
-@click.option("--control", type=_FILE, help="Unix socket for orders, one JSON object a line.")
-@click.option("--trace", type=_FILE, help="Append every byte of the line with its moment.")
-@click.option("--personality", type=click.Choice(list(EVERY)), default="sim7600", help="Module.")
-@click.option("--pin", default="", help="PIN of the SIM; none if empty.")
+@click.option("--control", type=_FILE, help="Unix socket for orders, one JSON object per line.")
+@click.option("--trace", type=_FILE, help="Append every byte of the line with its time.")
+@click.option(
+    "--personality", type=click.Choice(list(EVERY)), default="sim7600", help="Module to imitate."
+)
+@click.option("--pin", default="", help="PIN of the SIM. Empty: none.")
 @click.option("--number", default=Settings().number, help="Number of the SIM.")
 @click.option("--imei", default=Settings().imei, help="IMEI of the modem.")
 @click.option("--imsi", default=Settings().imsi, help="IMSI of the SIM.")
 @click.option("--iccid", default=Settings().iccid, help="ICCID of the SIM.")
 @click.option("--operator", default=Settings().operator, help="Name of the network.")
-@click.option("--latency", type=float, default=0, help="Milliseconds until a part is taken.")
-@click.option("--latency-jitter", type=float, default=0, help="Up to so much more or less (ms).")
-@click.option("--report-delay", type=float, default=0, help="Milliseconds until the report.")
-@click.option("--report-jitter", type=float, default=0, help="Up to so much more or less (ms).")
-@click.option("--baud", type=int, default=0, help="Pace bytes as a UART of this speed; 0: do not.")
+@click.option("--latency", type=float, default=0, help="Milliseconds until a part is accepted.")
+@click.option("--latency-jitter", type=float, default=0, help="Random variation of that (ms).")
+@click.option(
+    "--report-delay", type=float, default=0, help="Milliseconds until the delivery report."
+)
+@click.option("--report-jitter", type=float, default=0, help="Random variation of that (ms).")
+@click.option("--baud", type=int, default=0, help="Pace bytes as a UART of this speed. 0: do not.")
 @click.option("--fixed-baud", is_flag=True, help="A client at another speed reads only noise.")
-@click.option("--boot", type=float, default=0, help="Start-up: 1 takes as long as in life, 0 none.")
-@click.option("--credit", type=int, help="Parts that may be sent.")
-@click.option("--sim-slots", type=int, default=Settings().sim_slots, help="Places on the SIM.")
-@click.option("--seed", type=int, default=0, help="Of all chances.")
-@click.option("--magic/--no-magic", default=True, help="Numbers that produce failures.")
+@click.option(
+    "--boot", type=float, default=0, help="Start-up time: 1 is as in the real module, 0 is none."
+)
+@click.option("--credit", type=int, help="Parts that may be sent. Default: no limit.")
+@click.option(
+    "--sim-slots", type=int, default=Settings().sim_slots, help="Places for messages on the SIM."
+)
+@click.option("--seed", type=int, default=0, help="Seed of the random numbers.")
+@click.option("--magic/--no-magic", default=True, help="Whether test numbers produce failures.")
 @click.option(
     "--set",
     "others",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other setting (docs/simulator.md), times in seconds.",
+    help="Any other setting (docs/simulator.md). Times in seconds.",
 )
 def simulate(
     link: Path | None,
@@ -72,7 +82,7 @@ def simulate(
     others: tuple[str, ...],
     **chosen: object,
 ) -> None:
-    """A modem in software: prints the name of its serial port and runs until stopped."""
+    """Run the simulated modem alone, and print the name of its serial port."""
     named = dict(each.partition("=")[::2] for each in others)
     milliseconds = {
         "latency": latency,
@@ -90,7 +100,7 @@ def simulate(
 
 
 def settings_from(chosen: dict[str, object]) -> Settings:
-    """Settings by name, values as words or numbers. Raises click.UsageError."""
+    """Return the settings with these values, given as text or numbers. Raises click.UsageError."""
     try:
         return msgspec.convert(chosen, Settings, strict=False)
     except msgspec.ValidationError as error:
