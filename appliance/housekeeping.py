@@ -50,7 +50,7 @@ class Housekeeping:
         self._inbox = inbox
         self._references = ""  # how far the numbers of long texts were looked through
         self._rung_to, self._rung_trusted = 0, False  # what was due by then, and by which clock
-        self._scheduler = AsyncIOScheduler(
+        self.scheduler = AsyncIOScheduler(
             timezone=UTC,
             executors={"default": AsyncIOExecutor()},
             job_defaults={
@@ -75,15 +75,15 @@ class Housekeeping:
         self.every("balance", MINUTE, self._balances.look)
         if self._box.supply.told_of:
             self.every("supply", LOOK_SECONDS, self._box.supply.look)
-        self._scheduler.start()
+        self.scheduler.start()
 
     def stop(self) -> None:
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
 
     def every(self, name: str, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
         """Run `job` at this pace; a run that fails is logged and the next one comes all the same."""
-        self._scheduler.add_job(
+        self.scheduler.add_job(
             self._guarded(name, job), IntervalTrigger(seconds=max(seconds, 0.05)), id=name
         )
 
@@ -116,16 +116,16 @@ class Housekeeping:
         rung_to = min(self._rung_to, clock.now()) if clock.trusted == self._rung_trusted else 0
         moment = await self._box.db.read(queue.next_ready, clock.trusted, rung_to)
         if moment is None:
-            if self._scheduler.get_job("due"):
-                self._scheduler.remove_job("due")
+            if self.scheduler.get_job("due"):
+                self.scheduler.remove_job("due")
             return
         # Far moments (a parked message) are beyond what a datetime holds; the safety look sees them.
         run_at = datetime.fromtimestamp(min(moment / 1000, 32_503_680_000), UTC)
-        self._scheduler.add_job(
-            self._ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
+        self.scheduler.add_job(
+            self.ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
         )
 
-    async def _ring(self) -> None:
+    async def ring(self) -> None:
         self._rung_to, self._rung_trusted = self._box.clock.now(), self._box.clock.trusted
         self._box.bells.work()
         self._box.bells.housekeeping.set()

@@ -93,6 +93,16 @@ class Device:
     def status(self) -> Status:
         return self._board.status
 
+    @property
+    def board(self) -> Board:
+        """What it shows and tells; written by the driver, and by tests in its place."""
+        return self._board
+
+    @property
+    def careful(self) -> bool:
+        """Whether the line has spoilt bytes lately, so that everything on it is looked at twice."""
+        return self._talk.careful
+
     async def start(self) -> None:
         """Begin to bring the modem up, in the background and for ever. Returns at once."""
         self._life = asyncio.create_task(self._supervisor.live(), name="modem")

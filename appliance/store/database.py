@@ -90,7 +90,7 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
     return connection
 
 
-def _steps() -> list[Traversable]:
+def migrations() -> list[Traversable]:
     """The migrations, in the order of their numbers."""
     scripts = resources.files("appliance.store") / "migrations"
     return sorted(
@@ -100,7 +100,7 @@ def _steps() -> list[Traversable]:
 
 def schema_version() -> int:
     """The schema this release writes."""
-    return len(_steps())
+    return len(migrations())
 
 
 class NewerSchema(Exception):
@@ -119,7 +119,7 @@ def migrate(connection: sqlite3.Connection) -> int:
     Data of a newer release is worked on as it is, if that release has left word that this one can.
     Raises NewerSchema.
     """
-    steps = _steps()
+    steps = migrations()
     version = _version(connection)
     while version < len(steps):
         # Looked at again under the lock: a command may migrate beside a box that starts.
@@ -127,7 +127,7 @@ def migrate(connection: sqlite3.Connection) -> int:
         try:
             version = _version(connection)
             if version < len(steps):
-                for statement in _statements(steps[version].read_text("utf-8")):
+                for statement in statements(steps[version].read_text("utf-8")):
                     connection.execute(statement)
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
@@ -161,7 +161,7 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
     """The statements of a migration, one by one: `executescript` would commit in between."""
     statement = ""
     for line in script.splitlines(keepends=True):
@@ -222,7 +222,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._writer = Line(lambda: _open(path, writer=True), 64)
+        self.writer = Line(lambda: _open(path, writer=True), 64)
         self._readers = [Line(lambda: _open(path, writer=False), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[Line] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
@@ -234,14 +234,14 @@ class Database:
         """Open, migrate and start. Raises sqlite3.Error if the file is no database of ours."""
         database = cls(path)
         try:
-            await database._writer
-            await database._writer.run(migrate)
+            await database.writer
+            await database.writer.run(migrate)
             for reader in database._readers:
                 await reader
                 database._free.put_nowait(reader)
         except BaseException:
             # A connection's thread that nobody ends keeps the process alive for ever.
-            for line in (database._writer, *database._readers):
+            for line in (database.writer, *database._readers):
                 await line.end()
             raise
         database._task = asyncio.create_task(database._write_groups(), name="store writer")
@@ -255,7 +255,7 @@ class Database:
             await task
         for reader in self._readers:
             await reader.close()
-        await self._writer.close()
+        await self.writer.close()
 
     async def write(
         self,
@@ -322,7 +322,7 @@ class Database:
             batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
             works = [work for work, _ in batch]
             try:
-                results = await self._writer.run(partial(group, works=works))
+                results = await self.writer.run(partial(group, works=works))
             except Exception as error:
                 log.exception("store_commit_failed", works=len(works))
                 results = [error] * len(batch)

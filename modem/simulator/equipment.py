@@ -340,7 +340,7 @@ class Equipment:
         """Do one command."""
         if not command.name:
             return OK
-        handler = _HANDLERS.get(command.name)
+        handler = HANDLERS.get(command.name)
         if handler is None:
             return refuse(ERROR)
         if self.cfun == 0 and handler.needs:
@@ -384,7 +384,7 @@ def _tested(modem: Equipment, command: Command, handler: Handler) -> Step:
     return tell(f"{command.name}: {text}") if text else OK
 
 
-_HANDLERS = {
+HANDLERS = {
     **commands_basic.COMMANDS,
     **commands_sim.COMMANDS,
     **commands_network.COMMANDS,

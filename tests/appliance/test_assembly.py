@@ -43,7 +43,7 @@ async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path
     (attached,) = box.devices.attached
     assert isinstance(attached.modem, Device)
     for number in range(300):
-        attached.modem._board.publish(Received(f"00FF{number:04X}", None, ""))
+        attached.modem.board.publish(Received(f"00FF{number:04X}", None, ""))
     await box.stop()
     await box.webhooks.close()
     with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:

@@ -16,10 +16,10 @@ from appliance.store import archive, clients
 from appliance.store.database import (
     Database,
     NewerSchema,
-    _statements,
-    _steps,
     beside,
+    migrations,
     schema_version,
+    statements,
 )
 from tests.appliance.conftest import START, Stage
 
@@ -101,7 +101,7 @@ async def _written_by_tomorrow(path: Path, oldest_reader: int) -> None:
     await db.write(clients.add_client, "one", START)
     await db.close()
     with sqlite3.connect(path) as connection:
-        for statement in _statements(TOMORROW):
+        for statement in statements(TOMORROW):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {schema_version() + 1}")
         connection.execute(
@@ -142,9 +142,9 @@ def test_migrations_only_add() -> None:
         r"CREATE (TABLE|INDEX|VIRTUAL TABLE) "
         r"|ALTER TABLE \w+ ADD COLUMN \w+ \w+(?! NOT NULL(?! DEFAULT))"
     )
-    for step in _steps()[1:]:
+    for step in migrations()[1:]:
         new: set[str] = set()
-        for statement in _statements(step.read_text("utf-8")):
+        for statement in statements(step.read_text("utf-8")):
             words = " ".join(re.sub(r"--.*", "", statement).split())
             if made := re.match(r"CREATE TABLE (\w+)", words):
                 new.add(made[1])

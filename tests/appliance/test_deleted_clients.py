@@ -36,8 +36,15 @@ async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing
         messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 1
     )
     await stage.db.write(clients.erase, 2, stage.now)
+    other = await stage.sent(7, scope=2)
+
+    def awaited(db: Connection) -> bool:
+        return bool(db.execute("SELECT open FROM part WHERE message = ?", (other,)).fetchone()[0])
+
+    assert await stage.db.read(awaited)
     clock.advance(73 * 3600)
-    await jobs.close_reports()  # of all clients, for ever
+    await jobs.close_reports()
+    assert not await stage.db.read(awaited)
 
 
 async def test_nothing_of_a_deleted_client_waits_for_ever(

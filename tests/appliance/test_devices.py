@@ -52,7 +52,7 @@ class Bench:
         attached = Attached(self.box, settings or ModemSettings(), modem, test=False)
         self.devices.attached.append(attached)
         self._listening.append(asyncio.create_task(self.devices.listen(attached)))
-        modem._board.show(State.READY, identity=identity)
+        modem.board.show(State.READY, identity=identity)
         async with asyncio.timeout(5):
             await attached.been_online.wait()
         return attached
@@ -116,7 +116,7 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
     attached.limits = Limits(per_day=5)
     board = attached.modem
     assert isinstance(board, Device)
-    board._board.show(State.OFFLINE)
+    board.board.show(State.OFFLINE)
     while await bench.box.db.read(
         lambda db: db.execute("SELECT MAX(online) FROM device").fetchone()[0]
     ):
@@ -143,7 +143,7 @@ async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
     intake = Intake(bench.box, bench.devices)
     assert (await intake.route(caller, scheduled=False)).device == 1
     bench.stop_listening()
-    board._board.show(State.OFFLINE)
+    board.board.show(State.OFFLINE)
     assert attached.offline_since is None, "nobody has heard of it yet"
     if refused:
         with pytest.raises(Refusal, match="DEVICE_OFFLINE"):
@@ -262,10 +262,8 @@ async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(be
     attached.limits = Limits(per_day=5)  # as the page does
     modem = attached.modem
     assert isinstance(modem, Device)
-    modem._board.show(State.OFFLINE)
-    modem._board.show(
-        State.READY, identity=Identity("860123456789013", iccid="8933010000000000002")
-    )
+    modem.board.show(State.OFFLINE)
+    modem.board.show(State.READY, identity=Identity("860123456789013", iccid="8933010000000000002"))
     async with asyncio.timeout(5):
         while attached.number != 2:
             await asyncio.sleep(0.01)
@@ -279,12 +277,10 @@ async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Be
     assert attached.bulk_held(bench.box.clock)
     modem = attached.modem
     assert isinstance(modem, Device)
-    modem._board.show(State.SIM_MISSING)
-    modem._board.show(
-        State.READY, identity=Identity("860123456789012", iccid="8933010000000000002")
-    )
+    modem.board.show(State.SIM_MISSING)
+    modem.board.show(State.READY, identity=Identity("860123456789012", iccid="8933010000000000002"))
     async with asyncio.timeout(5):
-        while attached.iccid != "8933010000000000002" or modem._board._events.qsize():
+        while attached.iccid != "8933010000000000002":
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert not attached.bulk_held(bench.box.clock)
@@ -298,7 +294,7 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     boards = []
     for attached in (left, right):
         assert isinstance(attached.modem, Device)
-        boards.append(attached.modem._board)
+        boards.append(attached.modem.board)
     for board in boards:
         board.show(State.OFFLINE, "the ports are gone")
     boards[1].show(State.READY, identity=Identity(IMEI))
@@ -328,7 +324,7 @@ async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench:
     bench.devices.told_time = told.append
     attached = await bench.meet(Identity(IMEI))
     assert isinstance(attached.modem, Device)
-    board = attached.modem._board
+    board = attached.modem.board
     board.publish(Received("00", None, ""))
     board.publish(NetworkTime(1000.0))
     await asyncio.sleep(0.5)

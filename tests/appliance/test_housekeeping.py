@@ -128,26 +128,26 @@ async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
 ) -> None:
     async def is_to_ring() -> bool:
         await jobs.schedule_due()
-        job = jobs._scheduler.get_job("due")
+        job = jobs.scheduler.get_job("due")
         due: bool = job is not None and job.trigger.run_date.timestamp() * 1000 <= clock.now()
         return due
 
-    jobs._scheduler.start(paused=True)  # it knows no clock but the machine's
+    jobs.scheduler.start(paused=True)  # it knows no clock but the machine's
     for hours in (1, 2):
         await stage.take(scheduled_at=stage.now + hours * HOUR_MS)
     assert not await is_to_ring()
     for minutes in (90, 60):  # over the one, over the other
         clock.step(minutes * 60_000)
         assert await is_to_ring()
-        await jobs._ring()
+        await jobs.ring()
         assert not await is_to_ring()
     await stage.take(scheduled_at=clock.now() + 1000)
     clock.step(-HOUR_MS)
     clock.step(HOUR_MS + 1000)
     assert await is_to_ring()
-    await jobs._ring()
+    await jobs.ring()
     clock.trusted = False
-    await jobs._ring()
+    await jobs.ring()
     clock.trusted = True  # now what was scheduled may go
     assert await is_to_ring()
     jobs.stop()

@@ -36,22 +36,25 @@ class Breaks(Device):
 
 
 @pytest.fixture
-async def outbox(stage: Stage, db: Database, tmp_path: Path) -> Outbox:
-    clock = ManualClock(stage.now)
-    box = Box(Config(), clock, db, stage.ids, Vault(tmp_path / "key"))
+def box(stage: Stage, db: Database, tmp_path: Path) -> Box:
+    return Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
+
+
+@pytest.fixture
+async def outbox(box: Box) -> Outbox:
     modem = Breaks(Line("/nowhere"))
-    modem._board.show(State.READY)
+    modem.board.show(State.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     return Outbox(box, attached)
 
 
 async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes(
-    stage: Stage, outbox: Outbox
+    stage: Stage, box: Box, outbox: Outbox
 ) -> None:
     first, second = await stage.take(), await stage.take()
     news = asyncio.Event()
-    outbox._box.bells.watchers.add(news)
+    box.bells.watchers.add(news)
     running = asyncio.create_task(outbox.run())
     async with asyncio.timeout(10):
         while await stage.status(second) != "sent":
@@ -85,7 +88,7 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
     box = Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
     modem = Poisons(Line("/nowhere"))
     modem.db = db
-    modem._board.show(State.READY)
+    modem.board.show(State.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     news = asyncio.Event()
@@ -115,7 +118,7 @@ async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
 ) -> None:
     box = Box(Config(), ManualClock(stage.now), stage.db, stage.ids, Vault(tmp_path / "key"))
     modem = Slow(Line("/nowhere"))
-    modem._board.show(State.READY)
+    modem.board.show(State.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     number = await stage.take()

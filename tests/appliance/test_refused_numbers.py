@@ -63,10 +63,10 @@ def test_only_a_modem_that_was_away_is_believed_to_be_well_again(attached: Attac
     """It hops between GSM and LTE all day: no reason to try a barred SIM again each time."""
     clock = ManualClock()
     assert isinstance(attached.modem, Device)
-    attached.modem._board.show(State.READY)
+    attached.modem.board.show(State.READY)
     attached.changed(State.READY, clock)
     attached.learn(NO_SIM, NUMBER, clock)
-    attached.modem._board.show(technology="LTE")
+    attached.modem.board.show(technology="LTE")
     attached.changed(State.READY, clock)
     assert attached.resting(clock)
     attached.changed(State.SEARCHING, clock)  # told late: by now it is back

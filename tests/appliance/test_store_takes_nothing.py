@@ -37,9 +37,7 @@ async def box(db: Database, tmp_path: Path) -> Box:
 
 async def takes(box: Box, *, nothing: bool) -> None:
     """The disk goes read-only, or is back."""
-    await box.db._writer.run(
-        lambda db: db.execute(f"PRAGMA query_only = {int(nothing)}").fetchall()
-    )
+    await box.db.writer.run(lambda db: db.execute(f"PRAGMA query_only = {int(nothing)}").fetchall())
 
 
 @pytest.fixture
@@ -117,7 +115,7 @@ async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
     attached = Attached(box, ModemSettings(), modem, test=False)
     listening = asyncio.create_task(devices.listen(attached))
     await takes(box, nothing=True)
-    modem._board.publish(Changed(Status(State.SEARCHING, identity=IDENTITY)))
+    modem.board.publish(Changed(Status(State.SEARCHING, identity=IDENTITY)))
     with contextlib.suppress(*TAKES_NOTHING):  # whoever had something to write has tried by then
         for _ in range(3):
             await asyncio.sleep(0)

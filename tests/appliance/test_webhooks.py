@@ -114,7 +114,7 @@ class Telling:
         async with asyncio.timeout(SETTLE_SECONDS):
             while True:
                 page = await self.webhooks.logs(scope, PageFilter(limit=1000))
-                if page.total >= count and not self.webhooks._calls:
+                if page.total >= count and not self.webhooks.open_calls:
                     return list(reversed(page.logs))
                 await asyncio.sleep(0.005)
 
@@ -619,7 +619,7 @@ async def test_a_client_erased_during_a_call_leaves_nothing(
     await receiver.until(1)
     await hasty.box.db.write(clients.erase, 1, START)
     async with asyncio.timeout(SETTLE_SECONDS):
-        while hasty.webhooks._calls:
+        while hasty.webhooks.open_calls:
             await asyncio.sleep(0.005)
     for table in ("webhook", "event", "delivery", "delivery_log"):
         assert await hasty.rows(f"SELECT 1 FROM {table}") == []

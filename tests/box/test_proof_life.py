@@ -357,12 +357,12 @@ class Two:
     def device_of(self, modem: OutsideModem) -> str:
         """Which device a modem is: the one that goes offline with it."""
         modem.order("unplug")
-        gone: str = eventually(self._offline, "one is offline")
+        gone: str = eventually(self.offline, "one is offline")
         modem.order("plug")
         eventually(self._online, "both modems are online")
         return gone
 
-    def _offline(self) -> str | None:
+    def offline(self) -> str | None:
         devices = self.client.get("/devices").json()["devices"]
         return next((d["device_id"] for d in devices if d["status"] == "offline"), None)
 
@@ -393,7 +393,7 @@ def test_two_modems_share_a_queue_and_one_goes_on_alone(two: Two) -> None:
         client.until(message_id, "delivered")
     assert sum(two.taken()) == 40 and min(two.taken()) >= 10, two.taken()
     two.modems[0].order("unplug")
-    eventually(two._offline, "one is offline")
+    eventually(two.offline, "one is offline")
     before = two.taken()
     for message_id in [client.send(f"+337{n:08d}", f"seul {n}") for n in range(10)]:
         client.until(message_id, "delivered")
@@ -408,7 +408,7 @@ def test_a_message_for_one_modem_waits_for_it(two: Two) -> None:
     pinned.until(pinned.send(TO, "par le premier"), "delivered")
     assert [part.text for part in first.truth().parts] == ["par le premier"]
     first.order("unplug")
-    eventually(two._offline, "it is offline")
+    eventually(two.offline, "it is offline")
     waiting = pinned.send(TO, "j'attends le premier")
     free = two.client.send(TO, "peu importe")
     two.client.until(free, "delivered")

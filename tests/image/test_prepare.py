@@ -227,8 +227,12 @@ def test_what_cannot_be_tidied_up_does_not_keep_the_box_from_starting(
     (places.database.parent / "incoming" / "a folder").mkdir(parents=True)
     (places.slots / "b.partial").write_text("no folder")
     prepare.sweep(places)
-    (tmp_path / "read-only").touch()  # stands for a data partition that takes nothing any more
-    prepare.ballast(tmp_path / "read-only" / "ballast", size=4096, room=64 << 20)
+    assert list((places.database.parent / "incoming").iterdir()) == []
+    assert list(places.slots.glob("*.partial")) == []
+    read_only = tmp_path / "read-only"  # stands for a data partition that takes nothing any more
+    read_only.touch()
+    prepare.ballast(read_only / "ballast", size=4096, room=64 << 20)
+    assert read_only.read_bytes() == b""
 
 
 def test_a_full_card_throws_its_ballast_off_and_takes_it_aboard_again(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ class Client:
         self._arrived = asyncio.Event()
         self.read = bytearray()
         self.gone = False
-        asyncio.get_running_loop().add_reader(self.file, self._readable)
+        asyncio.get_running_loop().add_reader(self.file, self.readable)
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
         try:
             data = os.read(self.file, 65536)
         except BlockingIOError:

@@ -204,6 +204,7 @@ async def test_a_restart_asked_for_while_the_sim_is_looked_at_is_not_forgotten()
         await device.restart()
         await asyncio.to_thread(modem.wait_for, "AT+CFUN=1,1")
         await device.stop()
+        assert modem.heard.count("AT+CFUN=1,1") == 1
 
 
 async def test_stop_in_every_state(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ async def test_a_stop_while_the_port_is_being_opened_leaves_it_closed(tmp_path: 
             while any(thread.name == f"read {port}" for thread in threading.enumerate()):
                 await asyncio.sleep(0.05)
         await box.device.start()
-        await box.ready()
+        assert (await box.ready()).recoveries == {}
 
 
 def test_a_device_is_a_modem_to_the_rest_of_the_box() -> None:

@@ -151,6 +151,9 @@ async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_pat
             while len({m.text for m in box.messages if (m.text or "").startswith("late")}) < 10:
                 await forget_all(box)
                 await asyncio.sleep(0.02)
+        assert sorted(m.text or "" for m in box.messages if (m.text or "").startswith("late")) == [
+            f"late {n}" for n in range(10)
+        ]
 
 
 async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path) -> None:
@@ -399,7 +402,7 @@ async def test_a_report_without_times_is_kept_on_a_doubtful_line(tmp_path: Path)
         await box.order("report", zero_times=True, recipient="national")
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.reported(1)
-        assert box.device._talk.careful
+        assert box.device.careful
 
 
 async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog
+import structlog.testing
 
 from modem import sending, supervisor
 from modem.device import Device, Line
@@ -16,6 +18,7 @@ from modem.references import References
 from modem.simulator import Settings, Simulator
 from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, part, quick
 from tests.modem.scripted import HEALTHY, Scripted
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.seconds(35)
 
@@ -169,17 +172,18 @@ async def test_a_modem_that_hangs_and_is_pulled_and_plugged_in_again_is_not_wait
 ) -> None:
     """What an owner does who sees that it is not ready: the pause of minutes is over then, too."""
     timing = quick(boot_seconds=0.3, backoff_first_seconds=600, backoff_longest_seconds=600)
-    async with driven(tmp_path, timing=timing) as box:
-        await box.ready()
-        await box.order("hang")
-        # The last step of the ladder, and after that the pause.
-        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
-        await box.until(lambda: box.device._supervisor._climbs)
-        await box.order("unplug")
-        await asyncio.sleep(0.3)
-        await box.order("restart")  # it has lost its power
-        await box.order("plug")
-        await box.ready()
+    with structlog.testing.capture_logs() as logged:
+        async with driven(tmp_path, timing=timing) as box:
+            await box.ready()
+            await box.order("hang")
+            # The last step of the ladder, and after that the pause.
+            await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+            await eventually(lambda: any("climbs" in each for each in logged), "the pause")
+            await box.order("unplug")
+            await asyncio.sleep(0.3)
+            await box.order("restart")  # it has lost its power
+            await box.order("plug")
+            await box.ready()
 
 
 async def test_a_brown_out_is_a_restart_and_a_warning(tmp_path: Path) -> None:
@@ -348,8 +352,12 @@ async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
         return path
 
     monkeypatch.setattr(supervisor, "find", appears)
-    device = Device(Line(str(link)), timing=quick())
+    timing = quick(backoff_first_seconds=600, backoff_longest_seconds=600)
+    device = Device(Line(str(link)), timing=timing)
     with Scripted(HEALTHY) as scripted:
-        await device._supervisor._open()
-        assert device._talk.is_open
+        await device.start()
+        async with asyncio.timeout(PATIENCE):
+            while device.status.state is not State.READY:
+                await device.next_event()
         await device.stop()
+    assert looks > 1

@@ -44,7 +44,7 @@ async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
             async with asyncio.timeout(20):
                 while device.status.state is not State.READY:
                     await asyncio.sleep(0.01)
-            assert not device._talk.careful
+            assert not device.careful
         finally:
             await device.stop()
 
@@ -303,6 +303,7 @@ async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_p
         async with asyncio.timeout(20):
             while device.status.state is not State.READY:
                 await device.next_event()
+        assert diagnostics.heard and modem.heard
         await device.stop()
 
 
@@ -314,6 +315,7 @@ async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             while device.status.state is not State.READY:
                 await device.next_event()
+        assert "AT+CGSN" in modem.heard
         await device.stop()
 
 
@@ -327,6 +329,7 @@ async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> No
         async with asyncio.timeout(5):
             while not (device.status.identity and device.status.identity.imei):
                 await device.next_event()
+        assert device.status.identity.imei == "867322030000017"
         await device.stop()
 
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modem.lines import LONGEST_LINE, Kind, Sorter, Splitter, pdu_fits
+from modem.lines import (
+    LONGEST_LINE,
+    Kind,
+    Sorted,
+    Sorter,
+    Splitter,
+    pdu_fits,
+)
 
 REPORT = "0006D60B911326880736F4111011719551401110117195714000"
 SMSC = "0791947101670000"
@@ -201,4 +208,5 @@ def test_no_line_at_all_makes_the_sorter_stumble(lines: list[str]) -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGL=4")
     for line in lines:
-        list(sorter.sort(line.strip()))
+        for found in sorter.sort(line.strip()):
+            assert isinstance(found, Sorted)

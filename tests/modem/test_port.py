@@ -67,16 +67,17 @@ def opened(
 ) -> Iterator[tuple[Dialogue, Scripted, Ear]]:
     ear = Ear()
     with Scripted(script, **more) as scripted:  # type: ignore[arg-type]
+        log = structlog.stdlib.get_logger()
         modem = Modem(
             Line(scripted.path),
             timing or QUICK,  # type: ignore[arg-type]
             hear=ear.hear,
             lost=ear.lose,
-            log=structlog.stdlib.get_logger(),
+            log=log,
         )
         modem.connect()
         try:
-            yield Dialogue(modem, timing or QUICK, modem._log), scripted, ear  # type: ignore[arg-type]
+            yield Dialogue(modem, timing or QUICK, log), scripted, ear  # type: ignore[arg-type]
         finally:
             modem.close()
 
@@ -343,7 +344,7 @@ def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
         )
         modem.connect()
         try:
-            dialogue = Dialogue(modem, QUICK, modem._log)
+            dialogue = Dialogue(modem, QUICK, structlog.stdlib.get_logger())
             modem.doubt("a test")
             modem.looked_at = time.monotonic()
             outcome = submit(dialogue, tpdu, References())

@@ -57,7 +57,7 @@ async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path
         for _ in range(60):
             await bench.order("urc", lines=["x" * 4000])
         assert (await bench.order("status"))["bytes_lost"] > 100_000
-        asyncio.get_running_loop().add_reader(client.file, client._readable)
+        asyncio.get_running_loop().add_reader(client.file, client.readable)
         async with asyncio.timeout(20):
             while len(client.read) < 60_000:
                 await asyncio.sleep(0.001)

@@ -11,7 +11,7 @@ import pytest
 from modem.pdu import encode_submit
 from modem.simulator import PERSONALITIES, at
 from modem.simulator.at import Command, Kind
-from modem.simulator.equipment import _HANDLERS
+from modem.simulator.equipment import HANDLERS
 from tests.modem.simulated import send, simulated, submit
 
 
@@ -335,7 +335,7 @@ async def test_whatever_is_typed_the_modem_goes_on(tmp_path: Path, name: str) ->
     chance = random.Random(name)
     endings = ["", "=", "?", "=?", "=1", "=-1", "=\xb2", '="\xb2"', "=,,,", '="', "=1,2,3,4,5,6"]
     endings += ["=9" * 40, '="SM"', '="SC",1,"x"', '="12345678","4321"', '=1,"*100#",15', '="+49"']
-    commands = sorted(set(_HANDLERS) - {"+CPOF", "+QPOWD", "+CPOWD"})  # these do end it
+    commands = sorted(set(HANDLERS) - {"+CPOF", "+QPOWD", "+CPOWD"})  # these do end it
     async with simulated(tmp_path, personality=name, magic=False) as bench:
         terminal = bench.simulator.equipment.terminal
         bench.client.close()  # nobody reads the answers

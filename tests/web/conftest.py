@@ -18,9 +18,13 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-async def api(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
+def transport(shelf: Shelf) -> httpx.ASGITransport:
     app: Any = create(shelf)  # its ASGI types are Litestar's own, narrower than httpx's
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.ASGITransport(app, raise_app_exceptions=False)
+
+
+@pytest.fixture
+async def api(transport: httpx.ASGITransport) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://box", headers=HEADERS
     ) as client:

@@ -72,8 +72,8 @@ async def test_a_device_may_be_named_or_left_to_the_box(api: httpx.AsyncClient) 
         assert answer.status_code == 200
 
 
-async def test_header_names_are_read_in_any_case(api: httpx.AsyncClient) -> None:
-    async with httpx.AsyncClient(transport=api._transport, base_url="http://box") as bare:
+async def test_header_names_are_read_in_any_case(transport: httpx.ASGITransport) -> None:
+    async with httpx.AsyncClient(transport=transport, base_url="http://box") as bare:
         headers = {"x-api-key": KEY, "X-CLIENT-ID": CLIENT}
         assert (await bare.get("/v1/auth/test", headers=headers)).status_code == 200
 

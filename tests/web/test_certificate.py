@@ -28,6 +28,9 @@ def test_a_certificate_that_a_power_cut_left_half_is_made_anew(
     certificate.context(tmp_path, "", "")
     (tmp_path / name).write_text(left)
     certificate.context(tmp_path, "", "")
+    assert (tmp_path / name).read_text() != left
+    whole = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    whole.load_cert_chain(tmp_path / certificate.CERTIFICATE, tmp_path / certificate.PRIVATE_KEY)
 
 
 def test_a_key_that_is_not_the_certificates_is_made_anew_with_it(tmp_path: Path) -> None:

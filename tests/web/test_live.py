@@ -99,5 +99,6 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
         await owner.third.wait()
     looking.close()
     await watching
+    assert watching.done() and watching.exception() is None
     await assembly.stop()
     await assembly.webhooks.close()

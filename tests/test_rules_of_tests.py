@@ -1,0 +1,113 @@
+"""Rules that every test of this project keeps, read from its source."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "tests").rglob("*.py"))
+TESTS = [file for file in FILES if file.name.startswith("test_")]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Raise unless something holds, at once or in the end.
+CLAIMS = {
+    *("raises", "warns", "fail", "validate"),
+    *("eventually", "until", "wait_until", "wait_for", "wait_for_badge", "state", "hung_up"),
+}
+
+# Reached in one place each, for want of a public door.
+ADAPTERS = {
+    "box.device._talk",  # test_device_recovery: the moment between a look at the line and a part
+}
+
+
+@functools.cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"), str(file))
+
+
+def named(node: ast.AST) -> str:
+    """The last name of what is called: `until` of `box.client.until(…)`."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)):
+            return name
+    return ""
+
+
+def functions(module: ast.Module) -> Iterator[Function]:
+    for node in ast.walk(module):
+        if isinstance(node, Function):
+            yield node
+
+
+def claims(function: Function, claiming: set[str]) -> bool:
+    return any(
+        isinstance(node, ast.Assert) or named(node) in claiming for node in ast.walk(function)
+    )
+
+
+def silent(module: ast.Module) -> list[str]:
+    """The tests that cannot fail unless the code under test raises."""
+    claiming = set(CLAIMS)
+    helpers = [f for f in functions(module) if not f.name.startswith("test_")]
+    while found := {f.name for f in helpers if claims(f, claiming)} - claiming:
+        claiming |= found
+    return [
+        function.name
+        for function in module.body
+        if isinstance(function, Function)
+        and function.name.startswith("test_")
+        and not claims(function, claiming)
+    ]
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def privates(module: ast.Module) -> list[str]:
+    """The names with an underscore that belong to somebody else."""
+    found = []
+    for node in ast.walk(module):
+        match node:
+            case ast.Attribute(
+                value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super"))
+            ):
+                continue
+            case ast.Attribute(attr=name) if private(name):
+                found.append(ast.unparse(node))
+            case ast.ImportFrom(module=source, names=names):
+                found += [f"{source}.{each.name}" for each in names if private(each.name)]
+    return found
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_test_claims_something(file: Path) -> None:
+    assert silent(tree(file)) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_tests_use_public_names(file: Path) -> None:
+    assert [each for each in privates(tree(file)) if each not in ADAPTERS] == []
+
+
+def test_a_test_without_a_claim_is_found() -> None:
+    module = ast.parse(
+        "def test_a(): run()\n"
+        "def test_b(): assert run()\n"
+        "def test_c(): checked()\n"
+        "def test_d(box): box.until(1)\n"
+        "def checked(): assert run()\n"
+    )
+    assert silent(module) == ["test_a"]
+
+
+def test_a_reach_into_somebody_elses_names_is_found() -> None:
+    module = ast.parse("import m\nfrom m import _a, b\nself._x\nbox._y\nbox.__class__\n")
+    assert privates(module) == ["m._a", "box._y"]

@@ -1,0 +1,27 @@
+"""Wait in a test's own loop until something holds."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+HANG_SECONDS = 60.0  # after which a test says what did not happen; never waited in full
+LOOK_SECONDS = 0.002
+
+T = TypeVar("T")
+
+
+async def eventually(look: Callable[[], T | Awaitable[T]], what: str) -> T:
+    """Return what `look` finds as soon as it finds something. AssertionError if it never does."""
+    try:
+        async with asyncio.timeout(HANG_SECONDS):
+            while True:
+                seen = look()
+                found = await seen if inspect.isawaitable(seen) else seen
+                if found:
+                    return found
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"never: {what}") from None
