@@ -1,14 +1,14 @@
-"""Bells make a leg look sooner. A lost ring costs a safety look, never a message."""
+"""Wake-up events between the legs. A lost event delays work until the safety poll, and loses nothing."""
 
 from __future__ import annotations
 
 import asyncio
 
-SAFETY_LOOK_SECONDS = 30.0  # every leg looks at the store this often even if no bell rang
+SAFETY_LOOK_SECONDS = 30.0  # every leg polls the store this often, even without an event
 
 
 class Bells:
-    """One bell for each leg that waits; rung after the commit that gives it work."""
+    """One event for each leg that waits, set after the commit that creates its work."""
 
     def __init__(self) -> None:
         self._outboxes: list[asyncio.Event] = []
@@ -25,12 +25,12 @@ class Bells:
         self._outboxes.remove(bell)
 
     def work(self) -> None:
-        """There is something to send."""
+        """Notify the outboxes that there is something to send."""
         for bell in self._outboxes:
             bell.set()
 
     def changed(self) -> None:
-        """Something became of a message or a modem: tell the webhooks and whoever watches."""
+        """Notify the webhooks and the live pages that a message or a modem has changed."""
         self.webhooks.set()
         for bell in self.watchers:
             bell.set()

@@ -272,7 +272,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
 
 
 class BlockBody(msgspec.Struct, frozen=True):
-    """A number that shall get no SMS."""
+    """A number to put on the block list."""
 
     number: Annotated[
         Any,

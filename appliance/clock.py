@@ -1,4 +1,4 @@
-"""Time as the box knows it: the wall clock, a clock that never jumps, and how far to trust the first."""
+"""The wall clock, the monotonic clock, and whether the wall clock can be trusted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-# Set by systemd-timesyncd once the clock was set from a time server (systemd.time-wait-sync).
+# systemd-timesyncd creates it once a time server has set the clock (systemd-time-wait-sync).
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 
 
 RTC = Path("/sys/class/rtc/rtc0")
-# Boards have one; PCs do not. Not by /proc/device-tree: the unit's ProcSubset=pid hides that.
+# Only boards have one. /proc/device-tree would do, but the unit's ProcSubset=pid hides it.
 BOARD = Path("/sys/firmware/devicetree/base/model")
-STA_UNSYNC = 0x40  # timex.h: nobody has set this clock
+STA_UNSYNC = 0x40  # timex.h: the clock is not synchronised
 STATUS_OFFSET, TIMEX_BYTES = (
     40,
     256,
@@ -24,64 +24,64 @@ STATUS_OFFSET, TIMEX_BYTES = (
 
 
 def synchronised() -> bool:
-    """Whether a time server has set the clock, by systemd-timesyncd's mark or the kernel's own."""
+    """Return whether a time server has set the clock, according to systemd-timesyncd or the kernel."""
     return SYNCHRONISED.exists() or _kernel_synchronised()
 
 
 def _kernel_synchronised() -> bool:
     timex = ctypes.create_string_buffer(TIMEX_BYTES)
     try:
-        if ctypes.CDLL(None).adjtimex(timex) < 0:  # modes 0: only looks
+        if ctypes.CDLL(None).adjtimex(timex) < 0:  # modes 0: read only
             return False
-    except (OSError, AttributeError):  # no such call here: no witness
+    except (OSError, AttributeError):  # the C library lacks the call
         return False
     (status,) = struct.unpack_from("i", timex, STATUS_OFFSET)
     return not status & STA_UNSYNC
 
 
 def keeps_time() -> bool:
-    """Whether this machine's clock runs on while it is off: it has a clock chip, or is no board."""
+    """Return whether the clock runs while the machine is off: it has a clock chip, or is not a board."""
     return RTC.exists() or not BOARD.exists()
 
 
-# Network time has whole seconds and comes with the delay of a serial line; a wrong zone is off by
-# at least a quarter of an hour.
+# Network time has whole seconds and arrives late over the serial line; a wrong time zone differs
+# by at least a quarter of an hour.
 NETWORK_AGREES_SECONDS = 120.0
 
 
 class Clock(Protocol):
-    """What every loop waits and counts by; tests set one of their own."""
+    """The clock that every loop uses; tests inject their own."""
 
     def now(self) -> int:
-        """Wall time in milliseconds since the epoch, UTC."""
+        """Return the wall time in milliseconds since the epoch (UTC)."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return monotonic time in seconds."""
 
     @property
     def trusted(self) -> bool:
-        """Whether the wall time may be believed: scheduled sends, expiry and retention ask."""
+        """Whether the wall time is trusted. Scheduled sends, expiry and retention depend on it."""
 
     @property
     def kept(self) -> bool:
-        """Whether something better than the mobile network keeps it: then that only listens."""
+        """Whether a better source than the mobile network keeps it; then the network must not set it."""
 
     def hear_network(self, epoch: float) -> None:
-        """The mobile network told the time (seconds since the epoch)."""
+        """Note the time that the mobile network reported (seconds since the epoch)."""
 
     async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
-        """Wait for the bell, `seconds` at most; clears it. True if it rang."""
+        """Wait for the event for `seconds` at most, and clear it. Return whether it was set."""
 
 
 class SystemClock:
-    """The machine's clock. `always` believes it from the start; `auto` looks for a reason to.
+    """The machine's clock. Trust `always` holds from the start; `auto` needs a reason.
 
-    Reasons: a time server set it, the mobile network's time agrees, or the machine keeps time while it
-    is off. A board without a clock chip starts somewhere in the past, so it needs one of the others.
+    Reasons: a time server has set the clock, the mobile network's time agrees, or the machine keeps time
+    while it is off. A board without a clock chip starts in the past, so it needs one of the others.
     """
 
     def __init__(self, trust: str = "always", not_before: int = 0) -> None:
-        """`not_before` (ms): the box has seen this moment; an earlier clock is wrong."""
+        """`not_before` (ms): the latest time that the box has seen; an earlier clock is wrong."""
         self._always = trust == "always"
         self._heard = False
         self._keeps_time = keeps_time()
@@ -104,7 +104,7 @@ class SystemClock:
         return self._keeps_time and self.now() >= self._not_before
 
     def hear_network(self, epoch: float) -> None:
-        """Believed as a witness only: if it agrees with our clock, ours is right."""
+        """Trust our clock if the network's time agrees with it."""
         if abs(epoch - time.time()) <= NETWORK_AGREES_SECONDS:
             self._heard = True
 

@@ -1,4 +1,4 @@
-"""The last lines of the log, for a support file: what happened, never a number or a text of a message."""
+"""The last lines of the log for a support file, without phone numbers and texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 LINES = 2000
-# What a line may tell: names, counts and codes. A name that is not here is left out.
+# The fields that a line may contain: names, counts and codes. Others are left out.
 TOLD = frozenset(
     {
         *("timestamp", "level", "event", "method", "route", "status", "milliseconds", "client"),
@@ -19,13 +19,11 @@ TOLD = frozenset(
 )
 
 
-_NUMBER = re.compile(
-    r"(?<![0-9a-zA-Z_])\+?[0-9]{6,}(?![0-9a-zA-Z])"
-)  # of a telephone, a SIM, a modem
+_NUMBER = re.compile(r"(?<![0-9a-zA-Z_])\+?[0-9]{6,}(?![0-9a-zA-Z])")  # of a phone, a SIM, a modem
 
 
 class Diary:
-    """A structlog processor that keeps what went by."""
+    """A structlog processor that keeps the last events."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=LINES)
@@ -49,7 +47,7 @@ def _short(value: object) -> str:
 
 
 def _kind(info: object) -> str:
-    """What kind of error it was; its words might quote a message."""
+    """Return the type of an error; its text might quote a message."""
     if isinstance(info, BaseException):
         return type(info).__name__
     if isinstance(info, tuple) and info and isinstance(info[0], type):

@@ -1,4 +1,4 @@
-"""Files that a power cut leaves whole: what was there before, or all of the new."""
+"""Atomic, durable file writes: after a power cut a file has its old or its new content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 def write_durably(
     file: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None
 ) -> None:
-    """On the disk when this returns. Whoever finds the file finds it with its mode and `owner`."""
+    """Write a file atomically; it is on disk, with its mode and `owner`, when this returns."""
     fresh = file.with_name(file.name + ".new")
     with fresh.open("wb") as stream:
         os.fchmod(stream.fileno(), mode)
@@ -23,7 +23,7 @@ def write_durably(
 
 
 def sync(path: Path) -> None:
-    """A file, or a folder with the names in it, onto the disk."""
+    """Sync a file, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Ids that grow with time, also when the clock steps back, and how they are written."""
+"""Ids that grow with time, even when the clock steps back, and their written form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DECIMAL = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 
 
 class Ids:
-    """Gives ids out. `mark` is the highest ever given (from the store); the clock only pushes it up."""
+    """Allocates ids. A mark is the highest id ever allocated; the clock only raises it."""
 
     def __init__(self, long_mark: int, short_mark: int) -> None:
         self._long = long_mark
@@ -27,13 +27,13 @@ class Ids:
         return self._long
 
     def other(self, now_ms: int) -> int:
-        """For batches, one-time passwords, events and their like."""
+        """Allocate an id for a batch, a one-time password, an event or similar."""
         self._short = max(self._short + 1, now_ms << SHORT_SHIFT)
         return self._short
 
     @property
     def latest_ms(self) -> int:
-        """The latest moment at which a message was taken, by the clock as it was then."""
+        """When the latest message was accepted (ms), by the clock at that time."""
         return self._long >> LONG_SHIFT
 
     @property
@@ -50,7 +50,7 @@ def short_id(kind: str, number: int) -> str:
 
 
 def parse(kind: str, text: str) -> int | None:
-    """The number behind a written id of this kind, None for anything else."""
+    """Return the number of a written id of this kind, None for anything else."""
     match = _WRITTEN.fullmatch(text)
     digits = 16 if kind == "msg" else 12
     if not match or match[1] != kind or len(match[2]) != digits:
@@ -60,7 +60,7 @@ def parse(kind: str, text: str) -> int | None:
 
 
 def parse_decimal(kind: str, text: str) -> int | None:
-    """The number behind `client_1`, `device_2`, `wh_3`; None for anything else."""
+    """Return the number of `client_1`, `device_2`, `wh_3`; None for anything else."""
     head, _, digits = text.partition("_")
     if head != kind or not _DECIMAL.fullmatch(digits):
         return None

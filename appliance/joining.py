@@ -1,4 +1,4 @@
-"""What a received text means: its parts joined, and the words that opt a sender out or in. Pure."""
+"""Reassembly of received parts, and the words that opt a sender out or in. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 from appliance.rules import fold
 
-MISSING = "[…]"  # stands where a part never came
+MISSING = "[…]"  # replaces a missing part
 
 
 def join(parts: Iterable[tuple[int, str]], total: int) -> str:
-    """The text of parts given as (number, text), with a mark for each that is missing."""
+    """Join parts given as (number, text), with a mark for each missing part."""
     known = dict(parts)
     return "".join(known.get(number, MISSING) for number in range(1, total + 1))
 
 
 def wish(text: str, stop: Sequence[str], start: Sequence[str]) -> Literal["stop", "start"] | None:
-    """Whether the text is one of those words, whatever its case, accents and punctuation."""
+    """Return which of the words the text is, ignoring case, accents and punctuation."""
     word = _bare(text)
     if word in {_bare(w) for w in stop}:
         return "stop"

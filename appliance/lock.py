@@ -12,18 +12,18 @@ LOCK = "lock"
 
 
 class DataInUse(Exception):
-    """Another box (or a restore) works on this data folder."""
+    """Another process uses this data folder."""
 
 
 class DataLock:
-    """One box, one data folder: held from `take` until the process ends or `release`."""
+    """An exclusive lock on a data folder, held from `take` until `release` or the end of the process."""
 
     def __init__(self, data: Path) -> None:
         self._file = data / LOCK
         self._descriptor = -1
 
     def take(self) -> None:
-        """Raises DataInUse at once if somebody has it."""
+        """Take the lock. Raises DataInUse at once if another process holds it."""
         self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +35,7 @@ class DataLock:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """For a moment. Raises DataInUse."""
+        """Hold the lock in a `with` block. Raises DataInUse."""
         self.take()
         try:
             yield

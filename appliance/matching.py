@@ -1,10 +1,9 @@
-"""Which hand-over a delivery report speaks of. Pure.
+"""Match a delivery report to the submission that it is about. Pure.
 
-TP-MR is one octet, counted by the modem: it wraps while reports are still out, and a network may bring
-a report twice, late, out of order or never. So every hand-over that could be meant competes, also those
-that are over (23.040 9.2.3.6): by SIM (the caller asks only for that SIM's), reference, recipient and
-TP-SCTS, which is the same in all reports on one part and another in every other part's. What fits two
-of them is not guessed at: it waits until more is known.
+TP-MR (23.040 9.2.3.6) is one octet that the modem counts. It wraps while reports are still out, and a
+network may deliver a report twice, late, out of order or never. So every submission of the SIM competes,
+including finished ones, by reference, recipient and TP-SCTS, which is the same in all reports on one
+part and differs between parts. A report that fits two submissions waits until more is known.
 """
 
 from __future__ import annotations
@@ -14,59 +13,57 @@ from typing import Literal
 
 import msgspec
 
-# TP-SCTS against our own hand-over, as long as the service centre's clock is not known: minutes of
-# difference, and whole hours where a time zone is wrong (none is further than 14 hours from UTC).
+# Tolerance of TP-SCTS against our submission while the service centre's clock is unknown: minutes, and
+# whole hours for a wrong time zone (none is more than 14 hours from UTC).
 TOLERANCE_MS = 10 * 60_000
 HOUR_MS = 3_600_000
 FURTHEST_MS = 14 * HOUR_MS + TOLERANCE_MS
-# … and once it is: a centre is several machines, and none of their clocks is perfect. In so short a
-# time TP-MR does not wrap on the air: 256 parts take minutes.
+# Tolerance once it is known: a centre is several machines with imperfect clocks. TP-MR cannot wrap in
+# this time, because 256 parts take minutes.
 JITTER_MS = 5_000
-TAIL_DIGITS = 7  # TP-RA may come in the national form
+TAIL_DIGITS = 7  # TP-RA may be in national form
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A hand-over that a report may speak of."""
+    """A submission that a report may be about."""
 
-    kind: Literal[
-        "part", "try", "air", "past"
-    ]  # air: its answer is still to come; past: it is over
+    kind: Literal["part", "try", "air", "past"]  # air: not answered yet; past: finished
     key: tuple[int, int]  # message and number of the part
     recipient: str
-    reference: int | None  # None: handed over, and never told
+    reference: int | None  # None: the modem never answered
     handed_at: int
-    taken_by: int  # by then the network had it, if ever
-    submitted_at: int | None = None  # TP-SCTS, as an earlier report said
-    row: int = 0  # of an earlier try
+    taken_by: int  # the latest time at which the network can have accepted it
+    submitted_at: int | None = None  # TP-SCTS of an earlier report
+    row: int = 0  # of an earlier attempt
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What a report says."""
+    """The contents of a report."""
 
     reference: int
     recipient: str
     submitted_at: int | None  # TP-SCTS
     arrived_at: int
-    believed: bool = True  # our own clock can be trusted, so that TP-SCTS cannot be far from it
+    believed: bool = True  # our clock is trusted, so TP-SCTS must be close to it
 
 
 class Offset(msgspec.Struct, frozen=True):
-    """How far the service centre's clock is ahead of ours: between these two (ms)."""
+    """Bounds on how far the service centre's clock is ahead of ours (ms)."""
 
     least: int
     most: int
 
     def away(self, submitted_at: int, one: Candidate) -> int:
-        """How far TP-SCTS is from any moment at which the centre can have taken this hand-over."""
+        """Return how far TP-SCTS is from the interval in which the centre can have accepted it (ms)."""
         first = one.handed_at + self.least - 999  # TP-SCTS has whole seconds
         last = one.taken_by + self.most
         return max(first - submitted_at, submitted_at - last, 0)
 
 
 def offset(known: Iterable[tuple[int, int, int]]) -> Offset | None:
-    """What the hand-overs whose report has come say, newest first: handed_at, taken_by, TP-SCTS.
+    """Return the offset that reported submissions show: (handed_at, taken_by, TP-SCTS), newest first.
 
-    The older ones narrow it down as long as they agree; a clock that was set ends that.
+    Older ones narrow it down while they agree; they stop where the centre's clock was set.
     """
     found: Offset | None = None
     for handed_at, taken_by, submitted_at in known:
@@ -80,7 +77,7 @@ def offset(known: Iterable[tuple[int, int, int]]) -> Offset | None:
 
 
 def same_number(one: str, other: str) -> bool:
-    """Whether two written numbers can be the same: their last seven digits, or all of a short one."""
+    """Return whether two numbers can be the same: equal last seven digits, or equal short numbers."""
     a, b = (n.lstrip("+") for n in (one, other))
     if min(len(a), len(b)) < TAIL_DIGITS:
         return a == b
@@ -88,7 +85,7 @@ def same_number(one: str, other: str) -> bool:
 
 
 def near(submitted_at: int | None, handed_at: int) -> bool:
-    """Whether TP-SCTS can be the time of this hand-over, give or take whole hours of a wrong zone."""
+    """Return whether TP-SCTS can be the time of a submission, apart from whole hours of a wrong zone."""
     if submitted_at is None:
         return True
     off = submitted_at - handed_at
@@ -99,18 +96,18 @@ def near(submitted_at: int | None, handed_at: int) -> bool:
 def match(
     heard: Heard, candidates: Iterable[Candidate], centre: Callable[[], Offset | None]
 ) -> Candidate | None:
-    """The hand-over this report speaks of, None if that cannot be said (yet).
+    """Return the submission that the report is about, None if that is not known (yet).
 
-    `centre` is asked for its clock only where something hangs on it.
+    `centre` is called only where its clock decides.
     """
     conceivable = _conceivable(heard, candidates)
     if heard.submitted_at is not None:
         for one in conceivable:
             if one.submitted_at == heard.submitted_at:
-                return one  # one more report on it, or a copy
+                return one  # another report on it, or a copy
     fitting = _fitting(heard, conceivable)
     if not fitting and heard.submitted_at is not None and (clock := centre()) is not None:
-        # A clock that is wrong by days is known by the reports before.
+        # Earlier reports reveal a clock that is wrong by days.
         unheard = [c for c in conceivable if c.submitted_at is None]
         return _closest(heard.submitted_at, unheard, clock)
     if found := _only(fitting):
@@ -136,7 +133,7 @@ def _conceivable(heard: Heard, candidates: Iterable[Candidate]) -> list[Candidat
 
 
 def _fitting(heard: Heard, conceivable: Iterable[Candidate]) -> list[Candidate]:
-    """Those of which no report has come yet, and whose moment can be that of TP-SCTS."""
+    """Return the candidates without a report whose time fits TP-SCTS."""
     return [
         c
         for c in conceivable
@@ -145,11 +142,11 @@ def _fitting(heard: Heard, conceivable: Iterable[Candidate]) -> list[Candidate]:
 
 
 def agreement(kept: Iterable[tuple[Heard, Sequence[Candidate]]]) -> Offset | None:
-    """The centre's clock out of reports that cannot be told yet, each with its candidates.
+    """Return the centre's clock from unmatched reports, each with its candidates.
 
-    Each is of the one part that it names, or of one that nobody can name: and of each of those one
-    report at the most. So where more of them agree, read as named, than there are such parts,
-    one at least is read right, and all that agree with it say the same clock.
+    A report is about the part that its reference names, or about a part without a known reference, and
+    each of those has one report at most. So if more reports agree, read by their reference, than there are
+    parts without one, at least one is read correctly, and all that agree with it show the same clock.
     """
     doubts: set[tuple[tuple[int, int], int]] = set()
     readings: dict[tuple[int, int], Offset] = {}
@@ -176,17 +173,17 @@ def agreement(kept: Iterable[tuple[Heard, Sequence[Candidate]]]) -> Offset | Non
 
 
 def _only(these: Sequence[Candidate]) -> Candidate | None:
-    """The one there is. Of hand-overs of one and the same part the one that the report names."""
+    """Return the only candidate. Of several submissions of one part, the one that the report names."""
     if len({c.key for c in these}) != 1:
         return None
     return max(these, key=lambda c: (c.reference is not None, c.handed_at))
 
 
 def _closest(submitted_at: int, these: Sequence[Candidate], clock: Offset) -> Candidate | None:
-    """The one that was on its way at TP-SCTS, if it is one."""
+    """Return the candidate that was under way at TP-SCTS, if there is exactly one."""
     for allowed in (0, JITTER_MS):
         there = [c for c in these if clock.away(submitted_at, c) <= allowed]
         if there:
-            # The one that bears this reference: another one so close to it has another (above).
+            # Prefer the one with this reference: another one so close has another reference (see above).
             return _only(there) or _only([c for c in there if c.reference is not None])
     return None

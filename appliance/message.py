@@ -1,4 +1,4 @@
-"""The state machine of a message and its parts, as tables. Pure: no clock, no store."""
+"""The state machines of messages and parts, as tables. Pure: no clock, no store."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ class Part(StrEnum):
     """The state of one part."""
 
     WAITING = "waiting"
-    HANDED = "handed"  # on its way to the modem: the row said so before the first octet went out
-    TAKEN = "taken"  # the network has it
+    HANDED = "handed"  # being submitted: stored before the first octet goes to the modem
+    TAKEN = "taken"  # the network has accepted it
     DELIVERED = "delivered"
     FAILED = "failed"
-    UNCERTAIN = "uncertain"  # handed over, and nobody knows
+    UNCERTAIN = "uncertain"  # submitted without an answer: nobody knows whether it left
     DROPPED = "dropped"  # will not be sent: its message failed or was cancelled
 
 
 class Step(StrEnum):
-    """What can happen to a part."""
+    """An event in the life of a part."""
 
     HAND = "hand"
     TAKE = "take"
-    BACK = "back"  # the modem or the network would not, for now
+    BACK = "back"  # the modem or the network refused for now
     REFUSE = "refuse"  # for good
-    LOSE = "lose"  # no answer after the text was handed over
+    LOSE = "lose"  # no answer after the text was submitted
     DELIVER = "deliver"  # a report with TP-Status 00
-    UNDELIVER = "undeliver"  # a report that says it failed for good
+    UNDELIVER = "undeliver"  # a report of a permanent failure
     EXPIRE = "expire"  # ran out of time
-    REPEAT = "repeat"  # sent again although nobody knows (on_uncertain = resend)
+    REPEAT = "repeat"  # send an uncertain part again (on_uncertain = resend)
     DROP = "drop"
     RESEND = "resend"
 
 
 class ImpossibleStep(Exception):
-    """A step that the table does not have; nothing was changed."""
+    """A step that the table does not contain; nothing was changed."""
 
 
 PART_STEPS: dict[tuple[Part, Step], Part] = {
@@ -53,26 +53,26 @@ PART_STEPS: dict[tuple[Part, Step], Part] = {
     (Part.WAITING, Step.EXPIRE): Part.FAILED,
     (Part.WAITING, Step.REFUSE): Part.FAILED,  # block list, our own PDU
     (Part.WAITING, Step.DROP): Part.DROPPED,
-    # A report for an earlier try of a part that waits to be sent again.
+    # A report on an earlier attempt, while the part waits to be sent again.
     (Part.WAITING, Step.DELIVER): Part.DELIVERED,
     (Part.HANDED, Step.TAKE): Part.TAKEN,
     (Part.HANDED, Step.BACK): Part.WAITING,
     (Part.HANDED, Step.REFUSE): Part.FAILED,
     (Part.HANDED, Step.LOSE): Part.UNCERTAIN,
-    (Part.HANDED, Step.DELIVER): Part.DELIVERED,  # the report of an earlier try
+    (Part.HANDED, Step.DELIVER): Part.DELIVERED,  # a report on an earlier attempt
     (Part.TAKEN, Step.DELIVER): Part.DELIVERED,
     (Part.TAKEN, Step.UNDELIVER): Part.FAILED,
     (
         Part.UNCERTAIN,
         Step.TAKE,
-    ): Part.TAKEN,  # a report says that the network has it and still tries
+    ): Part.TAKEN,  # a report says that the network still tries
     (Part.UNCERTAIN, Step.DELIVER): Part.DELIVERED,
     (Part.UNCERTAIN, Step.UNDELIVER): Part.FAILED,
     (Part.UNCERTAIN, Step.EXPIRE): Part.FAILED,
     (Part.UNCERTAIN, Step.REPEAT): Part.WAITING,
-    (Part.FAILED, Step.DELIVER): Part.DELIVERED,  # a later 00 beats an earlier failure of any kind
+    (Part.FAILED, Step.DELIVER): Part.DELIVERED,  # a later 00 overrides any earlier failure
     (Part.FAILED, Step.RESEND): Part.WAITING,
-    (Part.DROPPED, Step.DELIVER): Part.DELIVERED,  # before the resend that failed, it had arrived
+    (Part.DROPPED, Step.DELIVER): Part.DELIVERED,  # it had arrived before the resend that failed
     (Part.DROPPED, Step.RESEND): Part.WAITING,
     (Part.TAKEN, Step.RESEND): Part.WAITING,  # resent whole
     (Part.DELIVERED, Step.RESEND): Part.WAITING,
@@ -95,7 +95,7 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
 
 
 def after(part: Part, step: Step) -> Part:
-    """The part's next state. Raises ImpossibleStep."""
+    """Return the part's next state. Raises ImpossibleStep."""
     try:
         return PART_STEPS[part, step]
     except KeyError:
@@ -107,11 +107,11 @@ def possible(part: Part, step: Step) -> bool:
 
 
 def status(parts: Iterable[Part]) -> Status:
-    """A message's status as its parts make it (a cancelled message has only dropped parts)."""
+    """Return the status that follows from the parts (a cancelled message has only dropped parts)."""
     states = set(parts)
     if states == {Part.DROPPED}:
         return Status.CANCELLED
-    # A dropped part beside others was dropped because one of those had failed.
+    # A part is dropped beside others because one of those has failed.
     if Part.FAILED in states or Part.DROPPED in states:
         return Status.FAILED
     if states == {Part.DELIVERED}:
@@ -122,10 +122,11 @@ def status(parts: Iterable[Part]) -> Status:
 
 
 def follow(before: Status, parts: Iterable[Part], *, resent: bool = False) -> Status:
-    """What a message that stood at `before` becomes, now that its parts stand so.
+    """Return the status of a message that was `before`, from its parts.
 
-    A failed one stays failed until every part is reported delivered, or it is resent: when the one
-    part that had failed arrives after all, the others may still be out (failed → sent is no transition).
+    A failed message stays failed until every part is reported delivered, or it is resent: when the failed
+    part arrives after all, the others may still be out, and failed → sent is no transition
+    (docs/api-contract.md, "Tracking").
     """
     then = status(parts)
     if before == Status.FAILED and not resent and then != Status.DELIVERED:
@@ -134,6 +135,6 @@ def follow(before: Status, parts: Iterable[Part], *, resent: bool = False) -> St
 
 
 def check(before: Status, then: Status) -> None:
-    """Raises ImpossibleStep unless the contract has this transition."""
+    """Raise ImpossibleStep unless the contract has this transition."""
     if (before, then) not in TRANSITIONS:
         raise ImpossibleStep(f"a {before} message cannot become {then}")

@@ -1,4 +1,4 @@
-"""What the box tells systemd about itself (sd_notify(3)); silent where nobody listens."""
+"""Notifications to systemd (sd_notify(3)): readiness and watchdog."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ log = structlog.get_logger(__name__)
 
 
 def notify(text: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Send e.g. "READY=1". False where no NOTIFY_SOCKET is set. Raises OSError if it is not there."""
+    """Send a notification such as "READY=1". Return False without NOTIFY_SOCKET. Raises OSError."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return False
-    if address.startswith("@"):  # Linux's abstract sockets
+    if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.connect(address)
@@ -26,7 +26,7 @@ def notify(text: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """How long systemd waits for a sign of life; None where it does not."""
+    """Return the watchdog period in seconds, or None without a watchdog."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(microseconds) / 1e6 if microseconds.isdigit() and for_us else None
@@ -35,9 +35,9 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | Non
 async def keep_alive(
     alive: Callable[[], Awaitable[bool]], environment: Mapping[str, str] = os.environ
 ) -> None:
-    """A sign of life three times per period, as long as `alive` says so; returns if none is wanted.
+    """Notify the watchdog three times per period while `alive` returns True; return without a watchdog.
 
-    A look that is not done in time, or breaks, is none: whoever goes on so is restarted by systemd.
+    A check that is late or raises does not notify: if that continues, systemd restarts the box.
     """
     period = watchdog_seconds(environment)
     if period is None:
@@ -48,11 +48,11 @@ async def keep_alive(
                 well = await alive()
         except TimeoutError:
             well = False
-        except Exception:  # a locked database, say: it may pass before the period is over
-            log.exception("look_at_the_box_broke")
+        except Exception:  # such as a locked database: it may pass within the period
+            log.exception("liveness_check_failed")
             well = False
         if well:
             notify("WATCHDOG=1", environment)
         else:
-            log.error("box_not_alive", restart_within_seconds=period)
+            log.error("liveness_check_negative", restart_within_seconds=period)
         await asyncio.sleep(period / 3)

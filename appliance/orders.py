@@ -1,4 +1,4 @@
-"""What clients ask of the gateway, checked and normalised. All moments are epoch milliseconds."""
+"""Requests of clients, validated and normalised. All times are epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class SendOrder(msgspec.Struct, frozen=True):
     retry_attempts: int = 3
     validity_minutes: int | None = None
     flash: bool = False
-    on_uncertain: OnUncertain | None = None  # None: as the box is configured
+    on_uncertain: OnUncertain | None = None  # None: the configured default
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """An entry of a bulk that the rules refused: it keeps its place, the others go."""
+    """A refused entry of a bulk; it keeps its place among the others."""
 
-    to: str | None  # as it was written, None when it was no text
+    to: str | None  # as written; None if it was not a string
     reason: Reason
 
 
 class BulkOrder(msgspec.Struct, frozen=True):
-    """Many SMS. `same_as[i]` is the index of the earlier entry that entry i repeats, else None."""
+    """Many SMS. `same_as[i]` is the index of an earlier entry that entry i repeats, else None."""
 
     entries: tuple[SendOrder | Refused, ...]
     same_as: tuple[int | None, ...]
 
 
 class OtpOrder(msgspec.Struct, frozen=True):
-    """A one-time code to be made and sent. `template` contains {{code}} or {code}."""
+    """A one-time password to send. `template` contains {{code}} or {code}."""
 
     to: str
     template: str
@@ -54,7 +54,7 @@ class OtpOrder(msgspec.Struct, frozen=True):
 
 
 class VerifyOrder(msgspec.Struct, frozen=True):
-    """A one-time code as the person typed it; `phone` must be the code's own when it is given."""
+    """A code as typed. `phone`, if given, must be the number that the code was sent to."""
 
     otp_id: str
     code: str
@@ -62,21 +62,21 @@ class VerifyOrder(msgspec.Struct, frozen=True):
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """An Idempotency-Key with the SHA-256 of the route and the canonical body it came with."""
+    """An Idempotency-Key with the SHA-256 of its route and canonical body."""
 
     key: str
     fingerprint: bytes
 
 
 class Period(msgspec.Struct, frozen=True):
-    """Half-open: start <= created_at < end. None is without bound."""
+    """Half-open: start <= created_at < end. None means unbounded."""
 
     start: int | None = None
     end: int | None = None
 
 
 class HistoryFilter(msgspec.Struct, frozen=True):
-    """Which messages, and which page of them. `search` is folded already (`rules.fold`)."""
+    """Which messages, and which page of them. `search` is already folded."""
 
     page: int = 1
     limit: int = 50
@@ -96,7 +96,7 @@ class StatsFilter(msgspec.Struct, frozen=True):
 
 
 class InboxFilter(msgspec.Struct, frozen=True):
-    """Which received messages. `senders`: any of these, E.164, short code or name as the network told it."""
+    """Which received messages. `senders` are E.164 numbers, short codes or names, as received."""
 
     page: int = 1
     limit: int = 50
@@ -124,7 +124,7 @@ WebhookEvent = Literal[
 
 
 class WebhookOrder(msgspec.Struct, frozen=True):
-    """A webhook to be called for these events. `secret` None: the box makes one."""
+    """A webhook for these events. Without `secret` the box creates one."""
 
     url: str
     events: tuple[WebhookEvent, ...]
@@ -132,7 +132,7 @@ class WebhookOrder(msgspec.Struct, frozen=True):
 
 
 class BlockOrder(msgspec.Struct, frozen=True):
-    """A number that shall get no SMS."""
+    """A number to put on the block list."""
 
     number: str
     reason: str | None = None

@@ -1,4 +1,4 @@
-"""Order, limits and when to try again. Pure: the time is passed in."""
+"""Order in the queue, limits of a SIM, and back-off. Pure: the time is passed in."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ URGENT_LEAD_MS = 1 << 52
 
 
 def rank(priority: int, due_at: int, aging_minutes: float) -> int:
-    """Where a message stands in the queue: smaller goes first (api priorities 1 to 5)."""
+    """Return the rank of a message in the queue; the smallest is sent first."""
     if priority == URGENT:
         return due_at - URGENT_LEAD_MS
     return due_at + round((priority - 2) * aging_minutes * MINUTE_MS)
 
 
 def backoff_ms(tries: int, first_seconds: float, longest_seconds: float) -> int:
-    """How long to wait after the n-th refusal: doubling, with jitter so that modems do not march in step."""
+    """Return the wait after the n-th refusal (ms): doubled each time, with jitter against synchronised retries."""
     seconds: float = min(first_seconds * 2.0 ** (tries - 1), longest_seconds)
     return round(seconds * 1000 * random.uniform(0.8, 1.2))
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a SIM has sent, in parts, and to how many different numbers in this billing month."""
+    """What a SIM has sent in the current windows, in parts, and its recipients of the billing month."""
 
     minute: int = 0
     hour: int = 0
@@ -41,7 +41,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def still_counts(limits: Limits, used: Usage, now: int, then: int, zone: ZoneInfo) -> Usage:
-    """What of it is still held against the SIM at a later moment: each window begins anew."""
+    """Return what still counts at a later time: each window starts from zero."""
     billing = limits.billing_day
     month = month_number(then, zone, billing) == month_number(now, zone, billing)
     return Usage(
@@ -54,7 +54,7 @@ def still_counts(limits: Limits, used: Usage, now: int, then: int, zone: ZoneInf
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What may go now. `again_at` (ms) is when more may go, None if nothing holds it back."""
+    """What may be sent now. `again_at` (ms) is when more may be sent; None without a restriction."""
 
     ordinary: bool
     urgent: bool
@@ -64,7 +64,7 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 def allowance(limits: Limits, usage: Usage, now: int, zone: ZoneInfo) -> Allowance:
-    """What this SIM may send now under its limits and quiet hours."""
+    """Return what a SIM may send now under its limits and quiet hours."""
     for count, most, again_at, reason in (
         (usage.minute, limits.per_minute, (now // MINUTE_MS + 1) * MINUTE_MS, "per_minute"),
         (usage.hour, limits.per_hour, (now // (60 * MINUTE_MS) + 1) * 60 * MINUTE_MS, "per_hour"),
@@ -90,7 +90,7 @@ def _ms(moment: datetime) -> int:
 
 
 def day_number(now: int, zone: ZoneInfo) -> int:
-    """The local day, counted from the ordinal of the calendar."""
+    """Return the local day as its proleptic ordinal."""
     return local(now, zone).date().toordinal()
 
 
@@ -104,7 +104,7 @@ def next_day(now: int, zone: ZoneInfo) -> int:
 
 
 def month_number(now: int, zone: ZoneInfo, billing_day: int) -> int:
-    """The billing month, as year * 12 + month of its first day."""
+    """Return the billing month as year * 12 + month (from 0) of its first day."""
     today = local(now, zone)
     months = today.year * 12 + today.month - 1
     return months if today.day >= billing_day else months - 1
@@ -119,7 +119,7 @@ def next_month(now: int, zone: ZoneInfo, billing_day: int) -> int:
 
 
 def quiet(spans: Sequence[str], now: int, zone: ZoneInfo) -> int | None:
-    """When the quiet hours that hold now are over (ms), None outside of them. Spans as "21:30-07:00"."""
+    """Return when the current quiet hours end (ms), None outside of them. Spans are "21:30-07:00"."""
     here = local(now, zone)
     ends: list[int] = []
     for span in spans:
@@ -127,7 +127,7 @@ def quiet(spans: Sequence[str], now: int, zone: ZoneInfo) -> int | None:
         for day in (here.date() - timedelta(days=1), here.date()):
             begins = datetime.combine(day, start, zone)
             finishes = datetime.combine(day + timedelta(days=int(end <= start)), end, zone)
-            # By the clock that never repeats an hour; in the repeated one they end the second time.
+            # In UTC, which repeats no hour; in a repeated local hour they end the second time.
             end_ms = max(_ms(finishes), _ms(finishes.replace(fold=1)))
             if _ms(begins) <= now < end_ms:
                 ends.append(end_ms)
@@ -135,7 +135,7 @@ def quiet(spans: Sequence[str], now: int, zone: ZoneInfo) -> int | None:
 
 
 def room(limits: Limits, used: Usage, now: int, until: int, zone: ZoneInfo) -> int | None:
-    """How many parts this SIM may still send until that moment by its daily and monthly caps; None: any."""
+    """Return how many parts the daily and monthly caps allow until a time; None without caps."""
     rooms: list[int] = []
     if limits.per_day:
         days = day_number(until, zone) - day_number(now, zone)
@@ -149,7 +149,7 @@ def room(limits: Limits, used: Usage, now: int, until: int, zone: ZoneInfo) -> i
 
 
 def room_today(limits: Limits, used: Usage) -> int | None:
-    """How many parts may still go in the day and month that run now; None: any number."""
+    """Return how many parts the caps still allow in the current day and month; None without caps."""
     rooms = [
         max(0, most - count)
         for most, count in ((limits.per_day, used.day), (limits.per_month, used.month))
@@ -169,7 +169,7 @@ def expected(
     *,
     urgent: bool = False,
 ) -> int:
-    """When a SIM that begins at `start` has sent so many parts, by its pace and its limits."""
+    """Return when a SIM that starts at `start` has sent this many parts, by its pace and limits (ms)."""
     done = start + parts * pace_ms
     for most, count, span in (
         (limits.per_minute, used.minute, MINUTE_MS),
@@ -200,7 +200,7 @@ def expected(
 
 
 def _spread(parts: int, most: int, count: int) -> tuple[int, int]:
-    """Over how many further windows of `most` parts they go, and how many of them in the last one."""
+    """Return how many further windows of `most` parts are needed, and the parts in the last one."""
     over = parts - max(0, most - count)
     if not most or over <= 0:
         return 0, 0
@@ -209,13 +209,13 @@ def _spread(parts: int, most: int, count: int) -> tuple[int, int]:
 
 
 def _days_on(start: int, days: int, zone: ZoneInfo) -> int:
-    """The beginning of a later local day."""
+    """Return the start of a later local day (ms)."""
     day = local(start, zone).date() + timedelta(days=days)
     return _ms(datetime.combine(day, time(), zone))
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What a SIM may still send in the day, month and hours that run now, and when the next begin."""
+    """What a SIM may still send in the current day, month and hours, and when the next ones begin."""
 
     ordinary: bool
     urgent: bool
@@ -225,7 +225,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def window(limits: Limits, used: Usage, now: int, zone: ZoneInfo) -> Window:
-    """The windows of this SIM that run now."""
+    """Return the current windows of a SIM."""
     quiet_until = quiet(limits.quiet_hours, now, zone)
     room = room_today(limits, used)
     most = limits.recipients_per_month
@@ -245,7 +245,10 @@ def window(limits: Limits, used: Usage, now: int, zone: ZoneInfo) -> Window:
 
 
 def going(windows: Sequence[Window], ahead: int, batch: Sequence[tuple[int, int, bool]]) -> int:
-    """How many of a batch go now: (priority, parts, whether its recipient is new), `ahead` parts first."""
+    """Return how many entries of a batch can be sent now, after `ahead` parts.
+
+    An entry is (priority, parts, whether its recipient is new).
+    """
     ordinary = _together([w.room for w in windows if w.ordinary])
     urgent = _together([w.room for w in windows if w.urgent])
     fresh = _together([w.fresh for w in windows])
@@ -261,5 +264,5 @@ def going(windows: Sequence[Window], ahead: int, batch: Sequence[tuple[int, int,
 
 
 def _together(rooms: Sequence[int | None]) -> float:
-    """What several windows hold; without end if one of them has none."""
+    """Return the sum of several windows; infinite if one of them is unlimited."""
     return sum((float("inf") if room is None else room for room in rooms), 0.0)

@@ -1,4 +1,4 @@
-"""Loops that survive their worst exception and say so."""
+"""Supervision of long-running loops: log an exception, wait, restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PAUSE_SECONDS = 1.0  # a loop that fails at once must not eat the processor
+PAUSE_SECONDS = 1.0  # a loop that fails at once must not occupy the processor
 LONGEST_PAUSE_SECONDS = 30.0
 
 
@@ -25,7 +25,7 @@ async def forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
             raise
         except Exception:
             if time.monotonic() - began > LONGEST_PAUSE_SECONDS:
-                pause = PAUSE_SECONDS  # it ran well for a while: this is another trouble
+                pause = PAUSE_SECONDS  # it ran well for a while: this is another error
             log.exception("loop_failed", loop=name, again_in_seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""The board's own power supply, as the kernel of a Raspberry Pi tells of it."""
+"""Undervoltage of the board, as the kernel of a Raspberry Pi reports it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from appliance.clock import Clock
 
 SENSORS = Path("/sys/class/hwmon")
-# The kernel asks the firmware every two seconds and shows what was since it asked before (raspberrypi-hwmon).
+# The kernel asks the firmware every two seconds and shows any dip since the last time (raspberrypi-hwmon).
 LOOK_SECONDS = 1.0
-REMEMBERED_SECONDS = 600.0  # a dip lasts as long as a burst of the modem; nobody looks just then
+REMEMBERED_SECONDS = 600.0  # a dip is as short as a transmit burst of the modem
 
 
 class Supply:
-    """Whether the voltage was too low within the last minutes. Elsewhere than on a Pi nobody knows."""
+    """Whether the voltage was too low within the last minutes; unknown on other machines than a Pi."""
 
     def __init__(self, clock: Clock, sensors: Path = SENSORS) -> None:
         self._clock = clock
@@ -22,11 +22,11 @@ class Supply:
 
     @property
     def told_of(self) -> bool:
-        """Whether this board tells at all."""
+        """Whether this board reports undervoltage."""
         return self._alarm is not None
 
     async def look(self) -> None:
-        """Remember a dip. The kernel answers from memory: nothing waits."""
+        """Read the sensor and remember a dip. The kernel answers from memory, without blocking."""
         if self._alarm is not None and _read(self._alarm) == "1":
             self._low_at = self._clock.monotonic()
 

@@ -1,4 +1,4 @@
-"""The key that lies outside the database and its backups: one-time passwords are safe under it."""
+"""Encryption with a key outside the database and its backups, for one-time passwords."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from appliance.durable import write_durably
 
 
 class Vault:
-    """Encrypts texts that wait to be sent and hashes codes, under a key in a file of its own."""
+    """Encrypts texts that wait to be sent and hashes codes, with a key from a file."""
 
     def __init__(self, file: Path) -> None:
-        """Reads the key file, or makes it (mode 0600, synced) if there is none. Raises BadKey."""
+        """Read the key file, or create it (mode 0600, synced). Raises BadKey."""
         if not file.exists():
-            # Whole or not at all: half a key would keep the box from ever starting again.
+            # Atomically: half a key would keep the box from starting again.
             write_durably(file, Fernet.generate_key(), 0o600)
         key = file.read_bytes().strip()
         try:
@@ -30,20 +30,20 @@ class Vault:
         return self._fernet.encrypt(text.encode())
 
     def decrypt(self, secret: bytes) -> str:
-        """Raises LostKey if it was encrypted under another key (a restored backup)."""
+        """Decrypt a text. Raises LostKey if another key encrypted it (a restored backup)."""
         try:
             return self._fernet.decrypt(secret).decode()
         except InvalidToken:
-            raise LostKey("the text was encrypted under another key") from None
+            raise LostKey("the text was encrypted with another key") from None
 
     def code_hash(self, otp_id: int, code: str) -> bytes:
-        """A keyed hash of a code, bound to its one-time password."""
+        """Return a keyed hash of a code, bound to its one-time password."""
         return hmac.digest(self._mac_key, f"{otp_id}:{code}".encode(), "sha256")
 
 
 class BadKey(Exception):
-    """The key file holds no key."""
+    """The key file does not contain a key."""
 
 
 class LostKey(Exception):
-    """The key that a text was encrypted under is not the one at hand."""
+    """A text was encrypted with another key."""
