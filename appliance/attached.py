@@ -30,7 +30,7 @@ class Attached:
         self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
-        self.held_by = ""  # the limit that holds the queue back just now
+        self.held_by = ""  # the limit that delays the queue just now
         self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
         self.balance: float | None = None
         self.balance_text = ""  # the operator's own words

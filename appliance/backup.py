@@ -1,4 +1,4 @@
-"""Backups of a data folder: one file that another box can be made from. Without the vault's key."""
+"""Backup and restore of a data folder. A backup does not contain the encryption key."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 
 
-# Of a restore from the page: checked, handed over for the next start, what was there, what went wrong.
+# Folders of a restore: checked, staged for the next start, previous data; and the reason of a failure.
 CHECKED, WAITING, BEFORE = "restore-checked", "restore-waiting", "before"
 FAILED = "restore-failed"
 ASIDE = "before-restore-"
 KEPT = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SETTINGS)
-OWN = (*KEPT, "lock", "secret.key", "setup-code", "pin.json")  # no backup goes in their place
+OWN = (*KEPT, "lock", "secret.key", "setup-code", "pin.json")  # a backup must not overwrite them
 
 Fault = Literal["damaged", "newer", "settings", "no_space"]
 
 
-# What reading a file that is no backup may raise.
+# Errors from reading a file that is not a backup.
 _NONE_OF_OURS = (tarfile.TarError, ValueError, OverflowError, MemoryError, EOFError, zlib.error)
 
 
 class BackupError(Exception):
-    """Not a backup that this box can take; `code` says why. Nothing was changed."""
+    """This box cannot use the backup; `code` says why. Nothing was changed."""
 
     def __init__(self, code: Fault, words: str) -> None:
         super().__init__(words)
@@ -55,14 +55,14 @@ class BackupError(Exception):
 
 
 def size(data: Path) -> int:
-    """Bytes of what a backup takes."""
+    """Return the size of what a backup contains, in bytes."""
     return sum((data / name).stat().st_size for name in KEPT if (data / name).exists())
 
 
 def save(data: Path, target: Path) -> int:
-    """Write a consistent copy, also of a running box. Returns its size in bytes.
+    """Write a consistent backup, also of a running box. Return its size in bytes.
 
-    The key that protects waiting one-time passwords stays behind: a restored box cannot send those.
+    The key that protects waiting one-time passwords is not included: a restored box cannot send those.
     """
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         copy = Path(folder) / DATABASE
@@ -82,7 +82,7 @@ def save(data: Path, target: Path) -> int:
         partial = Path(folder) / "backup"
         with tarfile.open(
             partial, "w:gz", dereference=True
-        ) as archive:  # settings may lie elsewhere
+        ) as archive:  # the settings may be a link
             text = json.dumps(manifest).encode()
             entry = tarfile.TarInfo(MANIFEST)
             entry.size = len(text)
@@ -96,20 +96,20 @@ def save(data: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-# --- and back: checked, swapped in, on trial, settled --------------------------------------------
+# --- restore: check, stage, swap, settle or give back ---------------------------------------------
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup says of itself."""
+    """The manifest of a backup."""
 
     format: int
     version: str
     schema: int
-    at: Annotated[int, Meta(ge=0, le=100_000_000_000)]  # seconds: a date that can be told
+    at: Annotated[int, Meta(ge=0, le=100_000_000_000)]  # seconds; a representable date
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A whole backup, unpacked: what would be put in place."""
+    """The contents of a checked, unpacked backup."""
 
     version: str
     at: int  # seconds
@@ -119,16 +119,16 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = None) -> Checked:
-    """Unpack into `fresh` (made anew, on the disk at the end) and open it as a start would.
+    """Unpack a backup into the new folder `fresh`, sync it, and open it as a start would.
 
-    Raises BackupError; `room` is how many bytes may be written.
+    `room` is how many bytes may be written. Raises BackupError.
     """
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     try:
         with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             _unpack(archive, fresh, room)
-            while stream.read(1 << 20):  # its sum stands behind the last byte
+            while stream.read(1 << 20):  # the checksum follows the last byte
                 pass
         if not (fresh / DATABASE).exists():
             raise BackupError("damaged", f"{file} is no whole backup: it has no database")
@@ -175,7 +175,7 @@ def _counted(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def hand_over(fresh: Path, data: Path) -> None:
-    """From now on this checked folder is what the next start begins with: see `on_trial`."""
+    """Stage a checked folder for the next start (see `on_trial`)."""
     shutil.rmtree(data / WAITING, ignore_errors=True)
     (data / FAILED).unlink(missing_ok=True)
     fresh.rename(data / WAITING)
@@ -183,26 +183,28 @@ def hand_over(fresh: Path, data: Path) -> None:
 
 
 def waits(data: Path) -> bool:
-    """Whether a restore was handed over and has not been settled."""
+    """Return whether a restore is staged and not settled."""
     return (data / WAITING).is_dir()
 
 
 def swap(data: Path) -> None:
-    """What was handed over in place of what is there; the caller holds the lock.
+    """Put the staged restore in place. The caller holds the lock.
 
-    Cut off anywhere, the same again ends it: the database's last rename is the moment.
+    After an interruption, calling it again completes it. The rename of the database is the decisive step.
     """
     waiting, before = data / WAITING, data / WAITING / BEFORE
     if (waiting / DATABASE).exists():
         before.mkdir(mode=0o700, exist_ok=True)
         for name in KEPT:
-            if (before / name).exists():  # moved by the time before; what lies here is not ours
+            if (
+                before / name
+            ).exists():  # moved by an interrupted run; this file is not the previous one
                 (data / name).unlink(missing_ok=True)
             elif (data / name).exists():
                 (data / name).rename(before / name)
         sync(before)
         sync(data)
-        # Opening it to look has left no log: the copy was closed, and with it its log ended.
+        # The checked database has no write-ahead log: closing it has merged the log.
         (waiting / DATABASE).rename(data / DATABASE)
     if (waiting / SETTINGS).exists():
         (waiting / SETTINGS).rename(data / SETTINGS)
@@ -210,29 +212,29 @@ def swap(data: Path) -> None:
 
 
 def settle(data: Path) -> Path | None:
-    """The box runs on what was restored: what was there before is kept as `before-restore-…`."""
+    """Confirm a restore: the box runs on it. Keep the previous data as `before-restore-…`."""
     waiting, aside = data / WAITING, None
     if (waiting / BEFORE).is_dir():
         aside = _free(data / f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}")
         (waiting / BEFORE).rename(aside)
         sync(data)
-    if waits(data) and not (waiting / DATABASE).exists():  # else the next start is to take it
+    if waits(data) and not (waiting / DATABASE).exists():  # otherwise the next start uses it
         shutil.rmtree(waiting)
         sync(data)
     return aside
 
 
 def _free(folder: Path) -> Path:
-    """A name that nothing has yet: two restores may end in one second."""
+    """Return a free name: two restores may end in the same second."""
     others = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
     return folder if not folder.exists() else next(f for f in others if not f.exists())
 
 
 def give_back(data: Path, why: str) -> None:
-    """The box does not start on what was restored: everything as before. The caller holds the lock.
+    """Undo a restore on which the box does not start. The caller holds the lock.
 
-    Cut off anywhere, the next start goes on with it (`on_trial`): the word why is there first, and
-    what was restored goes only while its database is still in place.
+    After an interruption the next start completes it (`on_trial`): the reason is written first, and restored
+    files are removed only while the restored database is in place.
     """
     before = data / WAITING / BEFORE
     (data / FAILED).write_text(why, "utf-8")
@@ -253,11 +255,11 @@ def give_back(data: Path, why: str) -> None:
 
 @contextlib.contextmanager
 def on_trial(data: Path) -> Iterator[None]:
-    """Around a start: a restore that waits is swapped in, and given back unless the start settles it.
+    """Wrap a start: swap in a staged restore, and undo it if the start fails before settling it.
 
     Raises DataInUse.
     """
-    if waits(data) and (data / FAILED).exists():  # given back, but not to the end
+    if waits(data) and (data / FAILED).exists():  # undoing it was interrupted
         with DataLock(data).held():
             give_back(data, (data / FAILED).read_text("utf-8"))
     if not waits(data):
@@ -275,15 +277,15 @@ def on_trial(data: Path) -> Iterator[None]:
 
 
 def restore(file: Path, data: Path, newest_schema: int) -> Path:
-    """Put a backup in place of what the data folder has; the caller holds its lock.
+    """Replace the contents of the data folder with a backup. The caller holds its lock.
 
-    Raises BackupError, and nothing was changed then. Returns where what was there is kept.
+    Return where the previous data is kept. Raises BackupError without having changed anything.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = data / CHECKED
     try:
         check(file, fresh, newest_schema=newest_schema)
-        if waits(data):  # cut off, or handed over: to its end first, it may hold all there was
+        if waits(data):  # interrupted or staged: complete it first, it may hold the only data
             if (data / FAILED).exists():
                 give_back(data, (data / FAILED).read_text("utf-8"))
             else:
@@ -299,7 +301,7 @@ def restore(file: Path, data: Path, newest_schema: int) -> Path:
 
 
 def kept_aside(data: Path) -> list[tuple[Path, int]]:
-    """What earlier restores have put aside, each with its size in bytes."""
+    """Return the data kept by earlier restores, each with its size in bytes."""
     return [
         (folder, sum(file.stat().st_size for file in folder.iterdir()))
         for folder in sorted(data.glob(f"{ASIDE}*"))
@@ -307,7 +309,7 @@ def kept_aside(data: Path) -> list[tuple[Path, int]]:
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path, room: int | None) -> None:
-    """The three members a backup has, under their own names and nothing else."""
+    """Unpack the three known members of a backup, and nothing else."""
     for member in archive:
         if member.name in (MANIFEST, DATABASE, SETTINGS) and member.isfile():
             if room is not None and member.size > room:

@@ -1,8 +1,8 @@
-"""Signed bundles: written, checked, unpacked.
+"""Signed update bundles: write, check, unpack.
 
 A bundle is a tar of three members in this order: manifest.json, manifest.sig (Ed25519 over the
-manifest's bytes) and payload.tar.xz, whose SHA-256 and size stand in the manifest. Nothing of the
-payload is looked at before both have been checked.
+manifest's bytes) and payload.tar.xz, whose SHA-256 and size are in the manifest. Nothing of the
+payload is read before both have been checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from appliance.update import Slot
 FORMAT = 1
 MEMBERS = ("manifest.json", "manifest.sig", "payload.tar.xz")
 ROOT = "root.squashfs"
-# A manifest is a few hundred bytes; anything longer is not one.
+# A manifest has a few hundred bytes.
 LONGEST_MANIFEST = 64 * 1024
 CHUNK = 1 << 20
 
@@ -36,7 +36,7 @@ Refused = Literal[
 
 
 class BundleRefused(Exception):
-    """The bundle is not taken; `code` says why. Nothing was changed."""
+    """The bundle is refused; `code` says why. Nothing was changed."""
 
     def __init__(self, code: Refused, words: str) -> None:
         super().__init__(words)
@@ -44,7 +44,7 @@ class BundleRefused(Exception):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle says of itself, signed."""
+    """The signed manifest of a bundle."""
 
     format: int
     version: str
@@ -54,14 +54,16 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload_sha256: str
     unpacked_size: int
     content: Literal["application", "root"] = "application"
-    kernel: str = ""  # of a root: the one whose modules it has; the kernel itself lies outside
+    kernel: str = (
+        ""  # of a root: the kernel that its modules belong to; the kernel itself is outside
+    )
 
 
 def write_bundle(
     tree: Path, version: str, private_key: Ed25519PrivateKey, target: Path, *, epoch: int = 0,
     machine: str = "aarch64", python: str = "3.13", kernel: str = "", preset: Literal[0, 6] = 6,
 ) -> Manifest:  # fmt: skip
-    """Pack `tree` as a signed bundle: an application, or with `kernel` a root (root.squashfs alone).
+    """Pack `tree` as a signed bundle: an application, or with `kernel` a root (only root.squashfs).
 
     The same tree, key and xz `preset` give the same bytes.
     """
@@ -108,7 +110,7 @@ def _plain(info: tarfile.TarInfo, epoch: int) -> tarfile.TarInfo:
 
 
 def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: str) -> Manifest:
-    """The manifest, if signature, hash and machine are right. Raises BundleRefused, OSError."""
+    """Return the manifest after checking signature, hash and machine. Raises BundleRefused, OSError."""
     try:
         with tarfile.open(bundle, "r:") as tar:
             manifest = _manifest(tar, public_key)
@@ -124,12 +126,12 @@ def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: s
                     size += len(chunk)
     except (tarfile.TarError, EOFError) as error:
         code: Refused = "DAMAGED" if tarfile.is_tarfile(bundle) else "NOT_A_BUNDLE"
-        raise BundleRefused(code, f"the file is damaged or cut off: {error}") from None
-    except (ValueError, OverflowError, MemoryError) as error:  # a header that tarfile stumbles over
+        raise BundleRefused(code, f"the file is damaged or incomplete: {error}") from None
+    except (ValueError, OverflowError, MemoryError) as error:  # a header that tarfile cannot parse
         raise BundleRefused("NOT_A_BUNDLE", f"its headers cannot be read: {error}") from None
     if (size, digest.hexdigest()) != (manifest.payload_size, manifest.payload_sha256):
         raise BundleRefused(
-            "DAMAGED", f"{size} of {manifest.payload_size} bytes are as they were signed"
+            "DAMAGED", f"{size} of {manifest.payload_size} bytes match the signature"
         )
     return manifest
 
@@ -143,7 +145,7 @@ def _manifest(tar: tarfile.TarFile, public_key: Ed25519PublicKey) -> Manifest:
         public_key.verify(signature, text)
     except InvalidSignature:
         raise BundleRefused(
-            "WRONG_SIGNATURE", "not signed by whoever made this box's image"
+            "WRONG_SIGNATURE", "not signed with the key of this box's image"
         ) from None
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
@@ -157,25 +159,25 @@ def _manifest(tar: tarfile.TarFile, public_key: Ed25519PublicKey) -> Manifest:
 
 
 def _member(tar: tarfile.TarFile, wanted: str) -> IO[bytes]:
-    """The next member, which must be the wanted plain file."""
+    """Open the next member, which must be a regular file of this name."""
     found = tar.next()
     stream = tar.extractfile(found) if found and found.name == wanted and found.isreg() else None
     if stream is None:
-        raise BundleRefused("NOT_A_BUNDLE", f"{wanted} is not where it should be")
+        raise BundleRefused("NOT_A_BUNDLE", f"{wanted} is missing")
     return stream
 
 
 def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
-    """A checked bundle's payload as the slot's folder, on the disk when this returns.
+    """Unpack a checked bundle into a slot; it is on disk when this returns.
 
-    The slot is empty until all of it is there. Raises BundleRefused (NO_SPACE), OSError.
+    The slot stays empty until everything is unpacked. Raises BundleRefused (NO_SPACE), OSError.
     """
     target, partial = slots / slot, slots / f"{slot}.partial"
     for old in (target, partial):
         shutil.rmtree(old, ignore_errors=True)
     if shutil.disk_usage(slots).free < manifest.unpacked_size * 3 // 2:
         raise BundleRefused(
-            "NO_SPACE", f"{manifest.unpacked_size >> 20} MiB and some more must be free"
+            "NO_SPACE", f"more than {manifest.unpacked_size >> 20} MiB must be free"
         )
     partial.mkdir()
     with tarfile.open(bundle, "r:") as tar:
@@ -184,7 +186,9 @@ def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
             _member(tar, MEMBERS[2]) as stream,
             tarfile.open(fileobj=stream, mode="r|xz") as payload,
         ):
-            if hasattr(tarfile, "data_filter"):  # before 3.11.4 (Debian 12) the signature has to do
+            if hasattr(
+                tarfile, "data_filter"
+            ):  # Python before 3.11.4 (Debian 12) relies on the signature
                 payload.extraction_filter = tarfile.data_filter
             payload.extractall(partial)
     (partial / "manifest.json").write_bytes(msgspec.json.encode(manifest))
@@ -195,7 +199,7 @@ def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
 
 
 def copy_root(bundle: Path, manifest: Manifest, target: Path) -> None:
-    """A checked bundle's root.squashfs onto a partition; read back from the medium before this returns.
+    """Write a checked bundle's root.squashfs to a partition and read it back from the medium.
 
     Raises BundleRefused (NO_SPACE, DAMAGED), OSError.
     """
@@ -209,7 +213,7 @@ def copy_root(bundle: Path, manifest: Manifest, target: Path) -> None:
             target.open("r+b", buffering=0) as device,
         ):
             if device.seek(0, os.SEEK_END) < manifest.unpacked_size:
-                raise BundleRefused("NO_SPACE", "the root's partition is too small for it")
+                raise BundleRefused("NO_SPACE", "the root partition is too small for it")
             device.seek(0)
             while chunk := source.read(CHUNK):
                 device.write(chunk)
@@ -222,7 +226,7 @@ def copy_root(bundle: Path, manifest: Manifest, target: Path) -> None:
                 read.update(chunk)
                 left -= len(chunk)
     if read.digest() != written.digest():
-        raise BundleRefused("DAMAGED", "the card does not give back what was written to it")
+        raise BundleRefused("DAMAGED", "the card returned other data than was written")
 
 
 def _sha256(file: Path) -> str:
@@ -231,8 +235,8 @@ def _sha256(file: Path) -> str:
 
 
 def load_public_key(file: Path) -> Ed25519PublicKey:
-    """From PEM. Raises ValueError, OSError."""
+    """Load an Ed25519 public key from a PEM file. Raises ValueError, OSError."""
     key = serialization.load_pem_public_key(file.read_bytes())
     if not isinstance(key, Ed25519PublicKey):
-        raise ValueError(f"{file} is no Ed25519 key")
+        raise ValueError(f"{file} does not contain an Ed25519 key")
     return key

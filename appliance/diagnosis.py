@@ -1,4 +1,4 @@
-"""Whether all is well and, if not, what to do: facts in, problems in words out. Pure."""
+"""Diagnosis: what is wrong with the box, and what to do about it. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from modem.interface import Fault, State, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
-LOW_DISK_MIB = 200  # above the reserve: time to act before the box has to refuse
-WEBHOOK_FAILURES = 3  # given up within a day before the owner is told
+LOW_DISK_MIB = 200  # above the reserve: time to act before the box refuses messages
+WEBHOOK_FAILURES = 3  # given up within a day before the page warns
 
 
 class ModemFacts(msgspec.Struct, frozen=True):
-    """What is known of one modem at this moment."""
+    """The state of one modem that a diagnosis needs."""
 
     name: str
     state: State
     tries_left: int | None = None
     registration: int | None = None  # 27.007 7.2 <stat>
     signal_dbm: int | None = None
-    refused: bool = False  # several recipients in a row: the operator refuses
-    fault: Fault | None = None  # why it rests
-    held_by: str = ""  # the limit that holds the queue back
+    refused: bool = False  # the operator refuses several recipients in a row
+    fault: Fault | None = None  # why the modem rests
+    held_by: str = ""  # the limit that delays the queue
     warning: str = ""
     balance: float | None = None
     balance_low: float = 0.0
@@ -33,22 +33,22 @@ class ModemFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What is known of the whole box at this moment."""
+    """The state of the box that a diagnosis needs."""
 
     modems: tuple[ModemFacts, ...]
-    waiting: int = 0  # parts that may go now
-    scheduled: int = 0  # messages for a later moment
-    minutes_without_progress: float | None = None  # since a part last moved; None: nothing waits
-    stuck_minutes: float = 15.0  # something may go, a modem is ready: so long without is too long
+    waiting: int = 0  # parts that may be sent now
+    scheduled: int = 0  # messages scheduled for later
+    minutes_without_progress: float | None = None  # since a part was last sent; None: nothing waits
+    stuck_minutes: float = 15.0  # without progress for this long, although a modem is ready
     disk_free_mib: int = 1 << 20
     disk_reserve_mib: int = 32
     clock_trusted: bool = True
-    supply_low: bool = False  # the board's own, within the last minutes
+    supply_low: bool = False  # undervoltage of the board within the last minutes
     webhooks_given_up: int = 0  # in the last 24 h
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be: what it is, and what to do, in one sentence."""
+    """A problem: what is wrong and what to do, in one sentence."""
 
     code: str
     severity: Severity
@@ -66,7 +66,7 @@ ORDER: dict[Severity, int] = {"bad": 0, "warning": 1, "note": 2}
 
 
 def diagnose(facts: Facts) -> tuple[Problem, ...]:
-    """Everything that is wrong, the worst first; empty when all is well."""
+    """Return all problems, the worst first; empty when all is well."""
     found = _of_modems(facts.modems)
     if not facts.modems:
         found.append(
@@ -78,12 +78,12 @@ def diagnose(facts: Facts) -> tuple[Problem, ...]:
             )
         )
     found += _box(facts)
-    once = dict.fromkeys(found)  # a low supply is told by the board and by its modem
+    once = dict.fromkeys(found)  # board and modem may both report undervoltage
     return tuple(sorted(once, key=lambda p: ORDER[p.severity]))
 
 
 def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
-    """Each problem once; where not all modems have it, with the names of those that do."""
+    """Return each problem once, with the names of its modems unless all have it."""
     having: dict[Problem, list[str]] = {}
     for modem in modems:
         for problem in _modem(modem):
@@ -319,7 +319,7 @@ def _sending(modem: ModemFacts) -> list[Problem]:
 
 
 def _inner(sentence: str) -> str:
-    """A sentence as a part of another one."""
+    """Return a sentence for use inside another one."""
     first = sentence[:1] if sentence[1:2].isupper() else sentence[:1].lower()
     return first + sentence[1:].rstrip(".")
 

@@ -1,4 +1,4 @@
-"""`zimbox doctor`: what was found, in plain words, and what to do about it."""
+"""`zimbox doctor`: examine modem, SIM and network, and say what to do."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from modem.timing import Line, Timing
 Grade = Literal["ok", "note", "bad"]
 MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
 
-WEAK_DBM = -103  # below it sending fails again and again
+WEAK_DBM = -103  # below this, sending fails often
 CLOCK_OFF_SECONDS = 120
-REPORT_SECONDS = 180.0  # most reports come within seconds, some networks take minutes
+REPORT_SECONDS = 180.0  # most reports arrive within seconds; some networks take minutes
 CAME_BACK = "the SMS itself came back: receiving works"
-OWN_SECONDS = 15.0  # after the report the SMS itself is there, if NUMBER is this SIM's own
+OWN_SECONDS = 15.0  # an SMS to the SIM's own number arrives soon after its report
 READY_SECONDS = 200.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing found."""
+    """One finding."""
 
     grade: Grade
     text: str
 
 
 def advice(found: Findings, now: float) -> list[Finding]:
-    """What the findings mean for the owner, in the order in which to mend it."""
+    """Return the findings in the order in which the owner should fix them."""
     if found.error:
         return [
             Finding("bad", f"{found.port}: no modem answers ({found.error})"),
@@ -163,7 +163,7 @@ def _clock(clock: float | None, now: float) -> Finding:
 
 
 async def examine(paths: list[str]) -> list[Finding]:
-    """Look at these ports, or at all there are."""
+    """Examine these ports, or all."""
     wanted = paths or look.ports()
     if not wanted:
         return [
@@ -183,7 +183,7 @@ async def examine(paths: list[str]) -> list[Finding]:
 async def prove(
     path: str, number: str, *, pin: str, pin_memory: PinMemory, power: PowerKey | None = None
 ) -> list[Finding]:
-    """Send one real SMS, and wait for its report and, sent to the own number, for itself."""
+    """Send one real SMS and wait for its report, and for the SMS itself if sent to the own number."""
     modem = Device(Line(path), timing=Timing(), pin=pin, pin_memory=pin_memory, power=power)
     await modem.start()
     try:
@@ -218,7 +218,7 @@ async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
     own = modem.status.identity.phone_number if modem.status.identity else ""
     comes_back = bool(own) and number.endswith(
         own.lstrip("+0")
-    )  # a SIM may know it without country
+    )  # a SIM may store it in national form
     missing = {"report"} | ({"message"} if comes_back else set())
     told += await _wait_for(modem, missing, outcome.reference, text, REPORT_SECONDS)
     if missing:
@@ -226,7 +226,7 @@ async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
             Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
         )
     elif not own:
-        # Most SIMs do not know their number: it may be this one.
+        # Most SIMs do not know their number: this may be it.
         told += await _wait_for(modem, {"message"}, outcome.reference, text, OWN_SECONDS)
     if not comes_back and not any(f.text == CAME_BACK for f in told):
         told.append(Finding("note", "receiving was not tried: that takes this SIM's own number"))
@@ -236,7 +236,7 @@ async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
 async def _wait_for(
     modem: Device, missing: set[str], reference: int | None, text: str, seconds: float
 ) -> list[Finding]:
-    """What comes until nothing is missing any more (it is taken out of the set), or time is up."""
+    """Collect events until `missing` is empty, or time is up."""
     told: list[Finding] = []
     try:
         async with asyncio.timeout(seconds):
@@ -244,7 +244,7 @@ async def _wait_for(
                 event = await modem.next_event()
                 if isinstance(event, Received):
                     told += _received(event, reference, text, missing)
-                    # Its own SMS and report go; what else lies there is the box's to read.
+                    # Delete only this SMS and its report; the box reads the rest.
                     if told[-1].grade == "ok":
                         await modem.forget(event)
     except TimeoutError:
@@ -271,7 +271,7 @@ def _received(
 
 
 def running(data: Path) -> str:
-    """What to say when the box itself holds the modem."""
+    """Return what to say when the running box uses the modem."""
     return (
         f"The box on {data} is running and holds its modem. Its page and /health say what it sees; "
         "to look from here, stop it first (systemctl stop zimbox)."

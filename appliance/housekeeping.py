@@ -1,4 +1,4 @@
-"""The timed work of the box; the only module that sees APScheduler."""
+"""Timed work of the box. The only module that imports APScheduler."""
 
 from __future__ import annotations
 
@@ -33,23 +33,26 @@ from appliance.supply import LOOK_SECONDS
 
 log = structlog.get_logger(__name__)
 
-# A job that could not run at its moment (the box was busy) runs once, however late.
+# A job that could not run in time (the box was busy) runs once, however late.
 MISFIRE_GRACE_SECONDS = 3600
 MINUTE = 60.0
 CANCEL_STEP = EXPIRE_STEP = 200  # messages in one transaction
 TIDY_MOST = 2000  # rows of each table in one run; more than a busy quarter of an hour adds
-ROUNDS_MOST = 1000  # steps of one retention run, so that it ends
+ROUNDS_MOST = 1000  # upper bound of one retention run
 
 
 class Housekeeping:
-    """Jobs in memory; what they look after are rows. Due times of messages are rows too."""
+    """Runs periodic jobs. The jobs are in memory; their work, including due times, is rows in the store."""
 
     def __init__(self, box: Box, inbox: Inbox, balances: Balances) -> None:
         self._box = box
         self._balances = balances
         self._inbox = inbox
-        self._references = ""  # how far the numbers of long texts were looked through
-        self._rung_to, self._rung_trusted = 0, False  # what was due by then, and by which clock
+        self._references = ""  # position of the cleanup of concatenation references
+        self._rung_to, self._rung_trusted = (
+            0,
+            False,
+        )  # up to when outboxes were notified, and by which clock
         self.scheduler = AsyncIOScheduler(
             timezone=UTC,
             executors={"default": AsyncIOExecutor()},
@@ -82,7 +85,7 @@ class Housekeeping:
             self.scheduler.shutdown(wait=False)
 
     def every(self, name: str, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
-        """Run `job` at this pace; a run that fails is logged and the next one comes all the same."""
+        """Run `job` at this interval. A failing run is logged; the next one comes nevertheless."""
         self.scheduler.add_job(
             self._guarded(name, job), IntervalTrigger(seconds=max(seconds, 0.05)), id=name
         )
@@ -94,17 +97,19 @@ class Housekeeping:
             try:
                 await job()
             except asyncio.CancelledError:
-                log.debug("job_cut_short", job=name)  # the box stops; the store undid its half
+                log.debug(
+                    "job_cut_short", job=name
+                )  # the box is stopping; the store rolled it back
             except Exception:
                 log.exception("job_failed", job=name)
 
         return run
 
     async def watch_due(self) -> None:
-        """Loop: the moment of the next scheduled message is a job that rings the outbox.
+        """Loop: plan a job for the next scheduled message, which notifies the outboxes.
 
-        The clock of a board may jump and the scheduler's timer is monotonic: look again every
-        30 s, and whenever a new scheduled message was taken.
+        The clock of a board may jump while the scheduler's timer is monotonic, so plan again every 30 s, and
+        whenever a new scheduled message was accepted.
         """
         while True:
             await self.schedule_due()
@@ -112,14 +117,14 @@ class Housekeeping:
 
     async def schedule_due(self) -> None:
         clock = self._box.clock
-        # What was rung for once is not again: a modem that cannot send looks when it can.
+        # Notify once only: a modem that cannot send now looks by itself when it can.
         rung_to = min(self._rung_to, clock.now()) if clock.trusted == self._rung_trusted else 0
         moment = await self._box.db.read(queue.next_ready, clock.trusted, rung_to)
         if moment is None:
             if self.scheduler.get_job("due"):
                 self.scheduler.remove_job("due")
             return
-        # Far moments (a parked message) are beyond what a datetime holds; the safety look sees them.
+        # A datetime cannot hold very late times (a parked message); the safety poll finds them.
         run_at = datetime.fromtimestamp(min(moment / 1000, 32_503_680_000), UTC)
         self.scheduler.add_job(
             self.ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
@@ -142,21 +147,21 @@ class Housekeeping:
         self._box.bells.changed()
 
     async def archive(self) -> None:
-        """Move what is finished, one batch a transaction, a breath between two."""
+        """Move finished messages to the history, one batch per transaction, with a pause between two."""
         settings = self._box.config.archive
         before = self._box.clock.now() - round(settings.after_minutes * 60_000)
         while await self._box.db.write(archive.move, settings.batch, before):
             await asyncio.sleep(0.05)
 
     async def cancel_of_revoked(self) -> None:
-        """Keys revoked beside the running box with their queue."""
+        """Cancel the messages of keys that the command line revoked with their queue."""
         while await self._box.db.write(
             clients.cancel_of_revoked, self._box.ids, self._box.clock.now(), CANCEL_STEP
         ):
             self._box.bells.changed()
 
     async def fail_for_removed(self) -> None:
-        """Modems removed, perhaps beside the running box, with what waits for them."""
+        """Fail the messages bound to modems that were removed, perhaps by the command line."""
         while await self._box.db.write(
             outcomes.fail_for_removed, self._box.ids, self._box.clock.now(), EXPIRE_STEP
         ):
@@ -164,7 +169,7 @@ class Housekeeping:
             await asyncio.sleep(0.05)
 
     async def expire(self) -> None:
-        """Never on an untrusted clock."""
+        """Fail messages whose lifetime has ended; never with an untrusted clock."""
         if not self._box.clock.trusted:
             return
         await self._box.steps.mind()
@@ -209,21 +214,21 @@ class Housekeeping:
         await self._box.db.write(deliveries.tidy, now - log_days * DAY_MS, TIDY_MOST)
 
     def _forget_numbers(self, db: Connection, now: int) -> None:
-        """Numbers are kept as long as the messages to them, or as an answer to one may come."""
+        """Forget numbers once their messages are removed and no answer is expected any more."""
         days = max(self._box.config.retention.days, self._box.config.inbox.reply_days)
         inbound.forget_writers(db, now - round(days * DAY_MS))
         self._references = queue.forget_references(db, self._references, TIDY_MOST)
-        # Billing months begin on different days: the last one may still run for another SIM.
+        # Billing months begin on different days: the previous one may still run for another SIM.
         queue.forget_recipients(db, pacing.month_number(now, self._box.zone, 1) - 1)
 
     async def retire(self) -> None:
-        """Remove what is older than the retention: in small steps, a few days' worth a run."""
+        """Remove what is older than the retention period, in small steps, a few days per run."""
         if not self._box.clock.trusted:
             return
         settings = self._box.config.retention
         now = self._box.clock.now()
         cut = self._kept_from(await self._box.db.read(archive.oldest), now)
-        cut = cut // HOUR_MS * HOUR_MS  # hour counts go with whole hours
+        cut = cut // HOUR_MS * HOUR_MS  # hourly counters are removed for whole hours
         await self._box.db.write(self._keep_marks)
         for _ in range(ROUNDS_MOST):
             if not await self._box.db.write(archive.retire, cut, settings.step):
@@ -233,7 +238,7 @@ class Housekeeping:
         await self._box.db.write(inbound.retire, received)
 
     def _kept_from(self, oldest: int | None, now: int) -> int:
-        """What is older goes. A clock that jumped years ahead must not empty everything in one go."""
+        """Return the time before which rows are removed. Bounded, in case the clock jumped years ahead."""
         settings = self._box.config.retention
         cut = now - settings.days * DAY_MS
         return cut if oldest is None else min(cut, oldest + settings.days_per_run * DAY_MS)

@@ -1,4 +1,4 @@
-"""Files that the owner's browser sends: where they lie, and whether there is room for them."""
+"""Uploaded files: where they are stored, and whether there is room for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 FOLDER = "incoming"
-# Fixed names: a new one takes the place of one that nobody took further.
+# Fixed names: a new upload replaces an abandoned one.
 UPDATE, BACKUP = "page.zimbox", "page.backup"
 
 
@@ -19,7 +19,7 @@ class NoRoom(Exception):
 
 
 class Incoming:
-    """The folder of one box. What lies in it at a start was not taken further, and goes."""
+    """The upload folder of a box. Files found in it at a start were abandoned, and are removed."""
 
     def __init__(self, data: Path, reserve_mib: int) -> None:
         self._data = data
@@ -30,17 +30,17 @@ class Incoming:
             (self._data / FOLDER / name).unlink(missing_ok=True)
 
     def place(self, name: str) -> Path:
-        """Where the file of this name goes."""
+        """Return the path for an upload of this name."""
         folder = self._data / FOLDER
         folder.mkdir(mode=0o750, exist_ok=True)
         return folder / name
 
     @property
     def room(self) -> int:
-        """Bytes that may be written without touching what the box keeps for its own results."""
+        """How many bytes may be written without using the reserve for the box's own results."""
         return max(0, shutil.disk_usage(self._data).free - self._reserve)
 
     def make_sure(self, size: int, copies: int) -> None:
-        """Raises NoRoom unless so many copies of a file of this size fit."""
+        """Raise NoRoom unless this many copies of a file of this size fit."""
         if copies * size > self.room:
             raise NoRoom((copies * size + self._reserve >> 20) + 1)

@@ -1,4 +1,4 @@
-"""The request limit of a client: so many in any running minute. In memory: a restart forgives."""
+"""Rate limits per client over a sliding minute. In memory: a restart resets them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOW_SECONDS = 60.0
 
 
 class Limiter:
-    """Counts requests by client (and mode) and kind."""
+    """Counts requests by client, mode and kind."""
 
     def __init__(self, clock: Clock, writes: int, reads: int) -> None:
         self._clock = clock
@@ -22,7 +22,7 @@ class Limiter:
         self._seen: dict[tuple[int, str], deque[float]] = {}
 
     def admit(self, scope: int, kind: Literal["read", "write"]) -> Allowance | None:
-        """Count one request. RATE_LIMIT_EXCEEDED with Retry-After; None where there is no limit."""
+        """Count one request. Return None without a limit. Raises RATE_LIMIT_EXCEEDED with Retry-After."""
         limit = self._limits[kind]
         if not self._limits["write"] or not limit:
             return None
@@ -30,7 +30,7 @@ class Limiter:
         seen = self._seen.setdefault((scope, kind), deque())
         while seen and seen[0] <= now - WINDOW_SECONDS:
             seen.popleft()
-        # Rounded up: who comes back when told is let in.
+        # Rounded up, so that a client that waits this long is accepted.
         reset = math.ceil(seen[0] + WINDOW_SECONDS - now) if seen else round(WINDOW_SECONDS)
         if len(seen) >= limit:
             refusal = later("RATE_LIMIT_EXCEEDED", reset, {"limit": limit})

@@ -1,4 +1,4 @@
-"""The box at a glance: everything the status page shows, gathered in one read and a look at the modems."""
+"""The data of the status page, gathered in one read of the store and from the modems."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MIB = 1 << 20
 DAYS = 30
 LATEST = 8
 
-# dBm at which a person sees one to four bars; CSQ 2, 6, 10 and 15 (27.007 8.5)
+# Thresholds of one to four bars in dBm: CSQ 2, 6, 10 and 15 (27.007 8.5).
 _BARS = (-109, -101, -93, -83)
 
 
 class LimitUse(msgspec.Struct, frozen=True):
-    """How much of one limit is used up; `name` is the field of `Limits`."""
+    """The use of one limit; `name` is the field of `Limits`."""
 
     name: str
     used: int
@@ -40,7 +40,7 @@ class LimitUse(msgspec.Struct, frozen=True):
 
 
 class ModemView(msgspec.Struct, frozen=True):
-    """One modem as the page shows it."""
+    """A modem as the status page shows it."""
 
     number: int
     name: str
@@ -52,7 +52,7 @@ class ModemView(msgspec.Struct, frozen=True):
     roaming: bool
     phone_number: str
     model: str
-    sim: str  # the end of the ICCID, to recognise the card
+    sim: str  # the last digits of the ICCID, to recognise the card
     tries_left: int | None
     simulated: bool
     limits: tuple[LimitUse, ...]
@@ -76,22 +76,22 @@ class Overview(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
     modems: tuple[ModemView, ...]
     queue: Queue
-    empty_at: int | None  # when the queue will be empty; None: it is, or nobody can say
+    empty_at: int | None  # when the queue will be empty; None: it is empty, or unknown
     today: Figures
     received_today: int
     days: tuple[DayView, ...]
     latest: tuple[Owned, ...]
     disk_free_mib: int
-    free: bool  # a modem is ready and nothing but limits holds it back
+    free: bool  # a modem is ready, and only limits hold it back
 
     @property
     def ready(self) -> bool:
-        """Whether a message handed in now would go out."""
+        """Whether a modem is ready to send."""
         return any(modem.state == "ready" for modem in self.modems)
 
 
 def bars(signal_dbm: int | None) -> int:
-    """0 to 4, as a telephone shows it."""
+    """Return 0 to 4 bars, as on a phone."""
     return 0 if signal_dbm is None else sum(signal_dbm >= step for step in _BARS)
 
 
@@ -102,12 +102,13 @@ def empties_at(
     now: int,
     zone: ZoneInfo,
 ) -> int | None:
-    """When `parts` will have gone, at the measured pace and within the limits of the modems that are
-    ready. None if none is, or a daily or monthly limit ends it before.
+    """Return when `parts` will have been sent (ms), by the pace and limits of the modems that are ready.
+
+    None if no modem is ready, or a daily or monthly limit is reached first.
     """
     if not parts or not pace_seconds:
         return None
-    rate = 0.0  # parts a millisecond
+    rate = 0.0  # parts per millisecond
     begins = now
     for pace, (limit, used) in zip(pace_seconds, limits, strict=True):
         room = pacing.room_today(limit, used)
@@ -125,7 +126,7 @@ def empties_at(
 
 
 def local_days(hours: dict[int, Figures], now: int, zone: ZoneInfo) -> tuple[DayView, ...]:
-    """Hours added up to the last 30 local days, empty ones included."""
+    """Return the hourly figures as the last 30 local days, including empty ones."""
     today = pacing.local(now, zone).date()
     days = {today - timedelta(days=n): Figures() for n in range(DAYS - 1, -1, -1)}
     for begins, figures in hours.items():
@@ -142,7 +143,7 @@ def local_days(hours: dict[int, Figures], now: int, zone: ZoneInfo) -> tuple[Day
 
 
 def local_midnight(day: date, zone: ZoneInfo, *, after: bool = False) -> int:
-    """The moment (ms) a local day begins, or ends."""
+    """Return when a local day begins, or ends (ms)."""
     begins = day + timedelta(days=int(after))
     return int(datetime.combine(begins, time(), zone).timestamp() * 1000)
 
@@ -158,14 +159,14 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 class Glance:
-    """Gathers an `Overview`; holds nothing."""
+    """Gathers an `Overview`; has no state of its own."""
 
     def __init__(self, box: Box, devices: Devices) -> None:
         self._box = box
         self._devices = devices
 
     async def take(self) -> Overview:
-        """One snapshot of the store and of every modem but the one of the test keys."""
+        """Return a snapshot of the store and of every modem except that of the test keys."""
         box = self._box
         now = box.clock.now()
         attached = [a for a in self._devices.attached if not a.test]
@@ -246,7 +247,7 @@ class Glance:
             registration=status.registration,
             signal_dbm=status.signal_dbm,
             refused=a.refused,
-            # One refusal is that message's; it is the SIM's when the box rests or holds back for it.
+            # A single refusal concerns its message; it concerns the SIM once the modem rests because of it.
             fault=a.rest_reason if a.refused or a.barred or a.resting(self._box.clock) else None,
             held_by=a.held_by,
             warning=status.warning,
@@ -256,7 +257,7 @@ class Glance:
         )
 
 
-# In these the modem hears the network, or would; in any other what it heard last is no news.
+# Only in these states what the modem knows about the network is current.
 _HEARING = {State.READY, State.SEARCHING, State.DENIED, State.NO_SMSC}
 
 
@@ -291,7 +292,7 @@ def view(a: Attached, used: Usage, name: str) -> ModemView:
 
 
 def names_of(attached: Sequence[Attached]) -> list[str]:
-    """What each modem is called: as set, else by its model, with its place where two are of one model."""
+    """Return the names of the modems: as set, else the model, numbered where two are equal."""
     names = [a.settings.name or model_of(a) or "Modem" for a in attached]
     return [
         name if names.count(name) == 1 else f"{name} {place}" for place, name in enumerate(names, 1)
@@ -304,14 +305,14 @@ def model_of(a: Attached) -> str:
 
 
 def called(manufacturer: str, model: str) -> str:
-    """A model as people call it: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is a SIM7600E-H."""
+    """Return the common name of a model: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is SIM7600E-H."""
     maker = manufacturer.partition(" ")[0]
     rest = model.removeprefix(maker).lstrip("_ -") if maker else model
     return rest or model or manufacturer
 
 
 def limit_uses(limits: Limits, used: Usage) -> tuple[LimitUse, ...]:
-    """The limits that are set, with what is used of each."""
+    """Return the limits that are set, with their use."""
     found = (
         LimitUse("per_minute", used.minute, limits.per_minute),
         LimitUse("per_hour", used.hour, limits.per_hour),

@@ -1,6 +1,6 @@
-"""Asks the appliance's steward for what needs root. Only the image has one; a laptop has not.
+"""Client of the steward, which does what needs root. Only the SD card image has a steward.
 
-One JSON object a line over a Unix socket, verbs fixed: restart-gateway, restart-box, power-off,
+One JSON object per line over a Unix socket, with fixed verbs: restart-gateway, restart-box, power-off,
 usb-reset {port}, set-time {epoch, at}, update {file}. The last line of an answer has "done".
 As a program: `python -m appliance.steward VERB NAME=VALUE …`.
 """
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 SOCKET = Path("/run/zimbox/steward.sock")
-# It answers at once or after the step it does; the longest is the stop of a gateway that sends.
+# It answers after each step; the longest is the stop of a gateway that is sending.
 ANSWER_SECONDS = 600.0
 
 
 class NoSteward(Exception):
-    """This box has no steward: it is not the appliance's image."""
+    """This box has no steward: it does not run from the SD card image."""
 
 
 async def ask(
     verb: str, *, socket: Path = SOCKET, **details: object
 ) -> AsyncIterator[dict[str, Any]]:
-    """Every line of the answer; the last one has "done": true and "ok". Raises NoSteward, TimeoutError."""
+    """Yield every line of the answer; the last has "done": true and "ok". Raises NoSteward, TimeoutError."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)
     except OSError as error:
@@ -45,7 +45,7 @@ async def ask(
 
 
 async def order(words: Sequence[str], socket: Path = SOCKET) -> str:
-    """Ask for what the command line says; "" if it was done, else why not."""
+    """Send the command-line request; return "" if it was done, else the reason."""
     details = dict(word.partition("=")[::2] for word in words[1:])
     try:
         async for line in ask(words[0], socket=socket, **details):

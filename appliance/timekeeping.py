@@ -1,4 +1,4 @@
-"""The clock set by the mobile network, where nothing better keeps it: deciding here, doing by the steward."""
+"""Set the clock from the mobile network where nothing better keeps it, through the steward."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from appliance.rules import timestamp
 
 log = structlog.get_logger(__name__)
 
-# Two tellings of one clock: each in whole seconds, each with the delay of its line.
+# Two reports of one clock agree within this: each in whole seconds, with the delay of the serial line.
 ALIKE_SECONDS = 5.0
-# A clock that is looked at every hour has not drifted so far; a wrong zone is off by a quarter of an hour or more.
+# A clock that is checked hourly drifts less than this; a wrong time zone differs by a quarter of an hour or more.
 DRIFT_SECONDS = 600.0
-# Between two requests, and until a refused one is made again.
+# Between two requests, also after a refused one.
 REST_SECONDS = 300.0
 
 
 class Told(msgspec.Struct, frozen=True):
-    """The network's time (seconds since the epoch), and when it was heard on the clock that never jumps."""
+    """The network's time (seconds since the epoch), and the monotonic time at which it arrived."""
 
     epoch: float
     at: float
@@ -35,16 +35,16 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def network_now(before: Told | None, last: Told | None, monotonic: float) -> float | None:
-    """The network's time now; None until it was told twice alike: AT has no checksum, and a digit may be spoilt."""
+    """Return the network's time now; None until two reports agree, because AT has no checksum."""
     if before is None or last is None or abs(before.by(last.at) - last.epoch) > ALIKE_SECONDS:
         return None
     return last.by(monotonic)
 
 
 def to_be_set(network: float, wall: float, *, kept: bool, trusted: bool, seen: float) -> bool:
-    """Whether our clock is to follow: nobody better keeps it, it is off, and the box has not seen a later time.
+    """Return whether to set our clock: it differs, nothing better keeps it, and the box has seen no later time.
 
-    One that the network has set before may drift; by more than that it is the network that errs.
+    A clock that the network has set before may drift; if it differs by more, the network is wrong.
     """
     off = abs(network - wall)
     if kept or network < seen or off <= NETWORK_AGREES_SECONDS:
@@ -53,12 +53,12 @@ def to_be_set(network: float, wall: float, *, kept: bool, trusted: bool, seen: f
 
 
 class Timekeeper:
-    """Hears what the modems were told; asks the steward to set the clock, and the trust in it follows."""
+    """Collects the times that the modems report, and asks the steward to set the clock."""
 
     def __init__(
         self, clock: Clock, bells: Bells, seen: Callable[[], float], socket: Path | None = None
     ) -> None:
-        """`seen` is the latest moment (seconds since the epoch) that the box has on its disk."""
+        """`seen` returns the latest time (seconds since the epoch) that the box has stored."""
         self._clock = clock
         self._bells = bells
         self._seen = seen
@@ -69,20 +69,20 @@ class Timekeeper:
         self._refusal = ""
 
     def hear(self, epoch: float) -> None:
-        """A modem was told the time."""
+        """Note the time that a modem reported."""
         self._clock.hear_network(epoch)
         self._before, self._last = self._last, Told(epoch, self._clock.monotonic())
         self._heard.set()
 
     async def run(self) -> None:
-        """For ever: look after each telling, and rest after each request."""
+        """Check after each report, and pause after each request. Never returns."""
         while True:
             await self._clock.wait(self._heard, REST_SECONDS)
             if await self.look():
                 await self._clock.wait(asyncio.Event(), REST_SECONDS)
 
     async def look(self) -> bool:
-        """Ask for the clock to be set if it is to be; True if it was asked for."""
+        """Ask the steward to set the clock if necessary. Return whether it was asked."""
         clock = self._clock
         at, wall = clock.monotonic(), clock.now() / 1000
         network = network_now(self._before, self._last, at)
@@ -91,7 +91,7 @@ class Timekeeper:
         ):
             return False
         if refusal := await self._ask(network, at):
-            # Once: a box without a steward would say the same for ever.
+            # Log once: a box without a steward would repeat it for ever.
             if refusal != self._refusal:
                 log.warning("clock_not_set", network=timestamp(round(network * 1000)), why=refusal)
             self._refusal = refusal
@@ -108,7 +108,7 @@ class Timekeeper:
         return True
 
     async def _ask(self, network: float, at: float) -> str:
-        """ "" if it is done, else why not. The steward may be at work: it is told when this was the time."""
+        """Ask the steward; return "" or the reason. `at` lets a busy steward correct for its delay."""
         try:
             async for line in steward.ask("set-time", socket=self._socket, epoch=network, at=at):
                 if line.get("done"):

@@ -1,4 +1,4 @@
-"""Which of two slots runs, how an update is tried and judged, and what becomes of the data. See `bundle`."""
+"""Update state: which slot runs, how a release is tried and judged, and whether data is rolled back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Slot = Literal["built-in", "a", "b"]
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which slot runs, which one did before, and which one is being tried."""
+    """The current slot, the previous one, and the one on trial."""
 
     current: Slot = "built-in"
     previous: Slot = "built-in"
@@ -24,12 +24,12 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def idle_slot(state: State) -> Slot:
-    """Where an update may be unpacked: never the slot that runs."""
+    """Return the slot for the next update: never the current one."""
     return "b" if state.current == "a" else "a"
 
 
 def vacate(state: State, slot: Slot) -> State:
-    """What lies in this slot is about to go: nobody falls back to what comes into it before it is confirmed."""
+    """Drop a slot that is about to be overwritten as a fallback, until its new content is confirmed."""
     return msgspec.structs.replace(state, previous="built-in") if state.previous == slot else state
 
 
@@ -38,19 +38,19 @@ def try_slot(state: State, slot: Slot) -> State:
 
 
 def confirm(state: State) -> State:
-    """The trial is good: it runs from now on."""
+    """Make the release on trial the current one."""
     if state.trial is None:
         return state
     return State(current=state.trial, previous=state.current)
 
 
 def give_up(state: State) -> State:
-    """The trial failed or was cut off: as if it had never been."""
+    """Forget a trial that failed or was interrupted."""
     return msgspec.structs.replace(state, trial=None)
 
 
 def fall_back(state: State) -> State | None:
-    """The release before this one; None when what runs is what the card came with."""
+    """Return the state with the previous release; None if the built-in one runs."""
     if state.current == "built-in":
         return None
     back: Slot = state.previous if state.previous != state.current else "built-in"
@@ -58,14 +58,14 @@ def fall_back(state: State) -> State | None:
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What /health said, as far as an update asks: None where it did not answer."""
+    """What an update needs from the answer of /health."""
 
     version: str
     online: int  # modems that can send
 
 
 def judge(shown: Shown | None, version: str, online_before: int) -> str:
-    """ "" if the new release does its work; else what is still missing."""
+    """Return "" if the new release works, else what is missing."""
     if shown is None:
         return "it does not answer"
     if shown.version != version:
@@ -75,11 +75,11 @@ def judge(shown: Shown | None, version: str, online_before: int) -> str:
     return ""
 
 
-# --- what became of it -----------------------------------------------------------------------------
+# --- the result -------------------------------------------------------------------------------------
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of an update. `code`: "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", or why it was refused."""
+    """The result of an update. `code`: "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", or the refusal."""
 
     ok: bool
     code: str
@@ -89,23 +89,23 @@ class Result(msgspec.Struct, frozen=True):
     at: float = 0.0
 
     def keep(self, file: Path) -> None:
-        """For the page, also after the restart that may follow."""
+        """Store the result for the status page, also for after a restart."""
         write_durably(file, msgspec.json.encode(msgspec.structs.replace(self, at=time.time())))
 
 
 def read_result(file: Path) -> Result | None:
-    """What was kept last; None if nothing was."""
+    """Return the last stored result; None if there is none."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Result)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-# --- the state on the disk -------------------------------------------------------------------------
+# --- the state on disk -------------------------------------------------------------------------------
 
 
 def read_state(file: Path) -> State:
-    """What was written last. A file that cannot be read counts as none: the card's own release runs."""
+    """Return the stored state. Without a readable file the built-in release runs."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=State)
     except (OSError, msgspec.DecodeError):
@@ -118,7 +118,7 @@ def write_state(file: Path, state: State) -> None:
 
 # --- the database across an update -----------------------------------------------------------------
 
-# What a release takes, sends or is told to do from now on leaves a trace in one of these.
+# Whatever a release accepts, sends or is told to do changes the result of one of these.
 TRACES = (
     "SELECT max(id) FROM message", "SELECT max(id) FROM history", "SELECT max(id) FROM inbound",
     "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",
@@ -133,9 +133,9 @@ TRACES = (
 
 
 def traces(database: Path) -> str | None:
-    """A word that is another once something was taken, sent or decided; None if that cannot be told.
+    """Return a digest that changes when something is accepted, sent or decided; None if unknown.
 
-    Open it as the user that owns it, with the box stopped: SQLite leaves files beside it.
+    Call it as the user that owns the database, with the box stopped: SQLite leaves files beside it.
     """
     try:
         connection = sqlite3.connect(database)
@@ -149,5 +149,5 @@ def traces(database: Path) -> str | None:
 
 
 def may_roll_back(before: str | None, after: str | None) -> bool:
-    """Data goes back only if the new release surely has neither taken nor sent anything, nor was told what to do."""
+    """Return whether data may be rolled back: only if the new release has certainly changed nothing."""
     return before is not None and before == after

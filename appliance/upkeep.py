@@ -1,4 +1,4 @@
-"""Updates and restores asked for on the page: handed on, followed, and what became of them."""
+"""Updates, backups, restores and power commands of the status page, and their results."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from appliance.update import Result, read_result, read_state
 
 log = structlog.get_logger(__name__)
 
-OUTGOING = "outgoing-"  # folders of backups that are being downloaded
+OUTGOING = "outgoing-"  # prefix of the folders of backups being downloaded
 UPDATE_BYTES = 512 << 20
 BACKUP_BYTES = 4 << 30
-# The file itself, and the copy that only root can write; the steward looks at what it unpacks to.
+# The file, and a copy that only root can write; the steward checks the space for unpacking.
 UPDATE_COPIES = 2
-BACKUP_COPIES = 2  # of the database, and packed
-# Longer than any trial of a release: one that is older was left behind by a steward that died.
+BACKUP_COPIES = 2  # of the database, and compressed
+# Longer than any trial of a release: an older one was left by a steward that died.
 TRIAL_SECONDS = 900.0
 
 
 class Busy(Exception):
-    """An update or a restore is under way already."""
+    """An update or an upload is already in progress."""
 
 
 class Upkeep:
-    """Of one box. What must outlive this process lies on the disk: `last`, the trial, a restore."""
+    """Maintenance of one box. What must survive this process is on disk: `last`, the trial, a restore."""
 
     def __init__(self, box: Box) -> None:
         settings = box.config.steward
@@ -55,7 +55,7 @@ class Upkeep:
         self.start_anew: Callable[[], None] | None = None  # set by whoever serves
 
     def start(self) -> None:
-        """What nobody took further before the last stop is gone."""
+        """Remove what was abandoned before the last stop."""
         self.incoming.clear()
         for left in (self._data / backup.CHECKED, *self._data.glob(f"{OUTGOING}*")):
             shutil.rmtree(left, ignore_errors=True)
@@ -66,7 +66,7 @@ class Upkeep:
 
     @contextlib.contextmanager
     def receiving(self, name: str) -> Iterator[Path]:
-        """Where a file that is being sent goes; one at a time, and none during an update. Raises Busy."""
+        """Yield the path for an upload; one at a time, and none during an update. Raises Busy."""
         if self._receiving or self.step:
             raise Busy
         file = self.incoming.place(name)
@@ -87,7 +87,7 @@ class Upkeep:
                 raise steward.NoSteward(line.get("words", ""))
 
     async def backup(self) -> Path:
-        """A consistent copy of everything, in a folder of its own. NoRoom, OSError, sqlite3.Error."""
+        """Write a consistent backup into a new folder. Raises NoRoom, OSError, sqlite3.Error."""
         self.incoming.make_sure(backup.size(self._data), BACKUP_COPIES)
         target = Path(tempfile.mkdtemp(prefix=OUTGOING, dir=self._data)) / "backup"
         try:
@@ -101,7 +101,7 @@ class Upkeep:
 
     @property
     def step(self) -> str:
-        """What the update under way is at, "" if there is none; also in the release that is on trial."""
+        """The current step of an update, "" if there is none; also known in the release on trial."""
         return self._step or ("watching" if self._on_trial() else "")
 
     def _on_trial(self) -> bool:
@@ -114,14 +114,14 @@ class Upkeep:
 
     @property
     def last(self) -> Result | None:
-        """What became of the last update."""
+        """The result of the last update."""
         kept = read_result(self._releases / "last-update.json")
         if self._refused is not None and (kept is None or kept.at < self._refused.at):
             return self._refused
         return kept
 
     def update(self) -> None:
-        """Hand the file that was received to the steward, and follow it. Raises Busy."""
+        """Start an update with the uploaded file, and follow it. Raises Busy."""
         if self.step:
             raise Busy
         self._step = "checking"
@@ -142,22 +142,22 @@ class Upkeep:
         except steward.NoSteward as error:
             answer = Result(False, "NO_STEWARD", str(error))
         except (OSError, ValueError, TimeoutError) as error:
-            # It may still be at it, and keeps what becomes of it.
+            # The steward may continue, and stores the result.
             log.warning("update_not_followed", reason=str(error))
         finally:
             self._step = ""
             self.incoming.clear()
         kept = read_result(self._releases / "last-update.json")
         if kept is not None and kept.code == "RESTARTING" and kept.at >= begun:
-            self._step = "restarting"  # until the box does
-        if kept is None or kept.at < begun:  # refused before it was an update at all
+            self._step = "restarting"  # until the box restarts
+        if kept is None or kept.at < begun:  # refused before the update began
             self._refused = msgspec.structs.replace(answer, at=time.time())
         log.info("update_ended", ok=answer.ok, code=answer.code)
 
     # --- restores ------------------------------------------------------------------------------------
 
     async def examine(self) -> None:
-        """Check the backup that was received; what it is stands in `checked`. Raises BackupError."""
+        """Check the uploaded backup and describe it in `checked`. Raises BackupError."""
         file, fresh = self.incoming.place(BACKUP), self._data / backup.CHECKED
         self.checked = None
         try:
@@ -174,16 +174,16 @@ class Upkeep:
                 await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
 
     async def drop(self) -> None:
-        """The checked backup is not wanted after all."""
-        if self.checked is None:  # what lies there may be one that is being checked
+        """Discard the checked backup."""
+        if self.checked is None:  # a backup may be under examination there
             return
         self.checked = None
         await asyncio.to_thread(shutil.rmtree, self._data / backup.CHECKED, ignore_errors=True)
 
     async def restore(self) -> bool:
-        """The next start takes the checked backup; False if there is none. Raises Busy.
+        """Stage the checked backup for the next start; return whether one is staged. Raises Busy.
 
-        Not during an update, which would take it for what the new release has done. Asked for twice, it is asked for.
+        Refused during an update, which would mistake it for the work of the new release.
         """
         if self.step:
             raise Busy
@@ -194,7 +194,7 @@ class Upkeep:
         return True
 
     async def restart(self) -> None:
-        """The gateway anew: by the steward, else in this very process."""
+        """Restart the gateway, through the steward or in this process."""
         self.restarting = True
         try:
             async for line in steward.ask("restart-gateway", socket=self._socket):
@@ -208,14 +208,14 @@ class Upkeep:
 
     @property
     def restore_failed(self) -> bool:
-        """Whether the last restore was given back because the box did not start on it."""
+        """Whether the last restore was undone because the box did not start on it."""
         return (self._data / backup.FAILED).exists()
 
     async def kept_aside(self) -> list[tuple[Path, int]]:
-        """What was there before earlier restores, with its size."""
+        """Return the data kept by earlier restores, each with its size in bytes."""
         return await asyncio.to_thread(backup.kept_aside, self._data)
 
     async def forget_aside(self) -> None:
-        """Remove it for good."""
+        """Delete the data kept by earlier restores."""
         for folder, _ in await self.kept_aside():
             await asyncio.to_thread(shutil.rmtree, folder)
