@@ -52,7 +52,7 @@ from appliance.orders import (
 )
 from appliance.otp import OneTimePasswords
 from appliance.refusals import Refusal, invalid
-from appliance.store import answers, blocked, clients, inbound, messages, queue, reading
+from appliance.store import answers, backlog, blocked, clients, inbound, messages, reading
 from appliance.store import devices as device_table
 from appliance.webhooks import Webhooks
 
@@ -231,7 +231,7 @@ class Gateway:
     async def health(self) -> Health:
         def work(db: Connection) -> tuple[list[Row], int]:
             rows = db.execute("SELECT * FROM device WHERE test = 0 ORDER BY id").fetchall()
-            return rows, queue.waiting(db, test=False)
+            return rows, backlog.messages(db, test=False)
 
         rows, queued = await self._box.db.read(work)
         views = tuple(self._device(row) for row in rows if self._devices.by_number(row["id"]))

@@ -16,7 +16,7 @@ from appliance.message import Status
 from appliance.orders import BulkOrder, Idempotency, Refused, SendOrder
 from appliance.prospect import Ahead, Route
 from appliance.refusals import Refusal, later
-from appliance.store import answers, archive, blocked, clients, messages, queue, reading
+from appliance.store import answers, archive, backlog, blocked, clients, messages, reading
 from appliance.store import devices as device_table
 from modem import alphabet
 
@@ -132,7 +132,7 @@ class Intake:
         self._box.bells.work()
 
     def _send(self, db: Connection, caller: Caller, order: SendOrder, route: Route) -> Accepted:
-        self.check_room(queue.waiting(db, caller.mode == "test"))
+        self.check_room(backlog.messages(db, caller.mode == "test"))
         return self.take(db, caller, order, route, self._box.clock.now())
 
     def check_room(self, waiting: int) -> None:
@@ -271,7 +271,7 @@ class Intake:
         self, db: Connection, caller: Caller, order: BulkOrder, route: Route
     ) -> BulkAccepted:
         now = self._box.clock.now()
-        waiting = queue.waiting(db, caller.mode == "test")
+        waiting = backlog.messages(db, caller.mode == "test")
         batch = self._box.ids.other(now)
         ahead = None
         entries: list[BulkMessage] = []
@@ -298,7 +298,6 @@ class Intake:
             else:
                 taken.append(accepted)
                 parts += accepted.parts
-                ahead.note(accepted.to)
                 entries.append(BulkMessage(accepted.message_id, accepted.to))
         if not taken:
             raise refused[0]
@@ -337,7 +336,7 @@ class Intake:
         if not recipient.startswith("+") and not caller.permissions.short_codes:
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "short_codes"})
         self.check_permission(caller, recipient)
-        self.check_room(queue.waiting(db, caller.mode == "test"))
+        self.check_room(backlog.messages(db, caller.mode == "test"))
         plan = alphabet.plan(row["body"], shifts=config.sending.national_shifts)
         _, end = self._span(None, now)
         ahead = self._ahead(db, caller, route, now, end, now)

@@ -14,7 +14,7 @@ from appliance.interface import Caller, OtpAccepted, OtpVerdict
 from appliance.orders import Idempotency, OtpOrder, SendOrder, VerifyOrder
 from appliance.prospect import Route
 from appliance.refusals import Refusal, later
-from appliance.store import otps, queue
+from appliance.store import backlog, otps
 
 ATTEMPTS = 3
 MASK = "•"
@@ -66,7 +66,7 @@ class OneTimePasswords:
         test = caller.mode == "test"
         if wait := otps.wait(db, test, order.to, self._box.config.otp.per_hour, now):
             raise later("OTP_RATE_LIMIT", math.ceil(wait / 1000))
-        self._intake.check_room(queue.waiting(db, test))
+        self._intake.check_room(backlog.messages(db, test))
         number = self._box.ids.other(now)
         code = new_code(order.length, test=test)
         expires_at = now + order.expiry_seconds * 1000

@@ -14,7 +14,8 @@ from appliance.attached import Attached
 from appliance.config import Limits
 from appliance.interface import Accepted
 from appliance.refusals import Refusal, later
-from appliance.store import queue
+from appliance.store import backlog, queue
+from appliance.store.backlog import Recipients
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -39,21 +40,6 @@ class Route(msgspec.Struct, frozen=True):
         )
 
 
-class Recipients(msgspec.Struct, frozen=True):
-    """Whom a SIM with a cap on recipients has written to in this billing month, and who waits."""
-
-    known: set[str]
-    waiting: set[str]  # of those that are new
-
-    def is_new(self, number: str) -> bool:
-        return number not in self.known
-
-    def leave_no_room(self, number: str, most: int) -> bool:
-        """Whether this would be one number too many."""
-        one_more = self.is_new(number) and number not in self.waiting
-        return one_more and len(self.known) + len(self.waiting) >= most
-
-
 class Ahead(msgspec.Struct, frozen=True):
     """What a message that is due `at` a moment finds: parts due by then, parts that share its caps, of
     these the ones that are due before the day of its moment (if that is not today), what each SIM has sent."""
@@ -69,12 +55,6 @@ class Ahead(msgspec.Struct, frozen=True):
         """The same for one that comes after so many more parts."""
         return msgspec.structs.replace(self, parts=self.parts + parts, rivals=self.rivals + parts)
 
-    def note(self, recipient: str) -> None:
-        """One more message waits, for this number."""
-        for numbers in self.recipients:
-            if numbers is not None and numbers.is_new(recipient):
-                numbers.waiting.add(recipient)
-
 
 def _capped(limits: Limits) -> bool:
     """Minutes, hours and quiet hours only delay."""
@@ -89,9 +69,9 @@ def ahead(
     day = pacing.day_start(due_at, zone)
     return Ahead(
         at=due_at,
-        parts=queue.parts_waiting(db, test, due_at),
-        rivals=queue.parts_waiting(db, test, end) if capped else 0,
-        earlier=queue.parts_waiting(db, test, day - 1) if capped and day > now else 0,
+        parts=backlog.parts(db, test, due_at, exact=False),
+        rivals=backlog.parts(db, test, end) if capped else 0,
+        earlier=backlog.parts(db, test, day - 1) if capped and day > now else 0,
         used=tuple(
             pacing.Usage()
             if test or queue.unlimited(a.limits)
@@ -107,8 +87,7 @@ def ahead(
 
 def _recipients(db: Connection, a: Attached, now: int, zone: ZoneInfo) -> Recipients:
     month = pacing.month_number(now, zone, a.limits.billing_day)
-    known = queue.known_recipients(db, a.iccid, month)
-    return Recipients(known, queue.waiting_recipients(db) - known)
+    return backlog.recipients(db, a.iccid, month)
 
 
 def estimate(

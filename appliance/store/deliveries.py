@@ -260,7 +260,7 @@ def delete_webhook(db: Connection, scope: int, number: int, now: int) -> bool:
 def log_page(db: Connection, scope: int, wanted: PageFilter) -> tuple[list[Row], int]:
     """One page of a client's attempts, newest first, with the total."""
     total: int = db.execute(
-        "SELECT COUNT(*) FROM delivery_log WHERE scope = ?", (scope,)
+        "SELECT COALESCE(SUM(n), 0) FROM delivery_log_count WHERE scope = ?", (scope,)
     ).fetchone()[0]
     rows = db.execute(
         "SELECT l.*, d.webhook, d.url, d.event, e.name FROM (SELECT * FROM delivery_log "
@@ -304,9 +304,9 @@ def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
 
 def pending(db: Connection) -> int:
     """How many events still wait to be told."""
-    n: int = db.execute(
-        f"SELECT COUNT(*) FROM delivery INDEXED BY delivery_stream WHERE {OPEN}"
-    ).fetchone()[0]
+    n: int = db.execute(f"SELECT COALESCE(SUM(n), 0) FROM delivery_count WHERE {OPEN}").fetchone()[
+        0
+    ]
     return n
 
 

@@ -56,8 +56,8 @@ def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:
 def live(db: Connection) -> list[Row]:
     """Every modem that was ever here and not removed, with how many parts wait for it alone."""
     return db.execute(
-        "SELECT device.*, (SELECT COUNT(*) FROM part WHERE pin = device.id AND state = 'waiting' "
-        "AND pin != 0) AS waiting FROM device WHERE test = 0 ORDER BY id"
+        "SELECT device.*, (SELECT COALESCE(SUM(ripe + delayed), 0) FROM part_count "
+        "WHERE pin = device.id) AS waiting FROM device WHERE test = 0 ORDER BY id"
     ).fetchall()
 
 
@@ -72,7 +72,7 @@ def remove(db: Connection, device: int) -> bool:
     Its number is given to no other. What waits for it is failed by housekeeping.
     """
     gone = "IN (SELECT id FROM device WHERE id = ? AND test = 0 AND online = 0)"
-    for table in ("kept_for", "device_client", "device_limits"):
+    for table in ("kept_for", "device_limits"):
         db.execute(f"DELETE FROM {table} WHERE device {gone}", (device,))
     return bool(db.execute(f"DELETE FROM device WHERE id {gone}", (device,)).rowcount)
 

@@ -9,17 +9,10 @@ import msgspec
 
 from appliance.interface import MessageView
 from appliance.orders import HistoryFilter, InboxFilter
-from appliance.store import inbound, reading
+from appliance.store import backlog, inbound, reading
+from appliance.store.backlog import Level
 from appliance.store.handovers import IN_DOUBT
 from appliance.store.tally import HOUR_MS
-
-
-class Level(msgspec.Struct, frozen=True):
-    """What waits at one priority (1 first): messages and their parts."""
-
-    priority: int
-    messages: int
-    parts: int
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -65,20 +58,12 @@ def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int
 
 def queue(db: Connection, now: int) -> Queue:
     """What waits in live mode."""
-    rows = db.execute(
-        "SELECT priority, COUNT(*), SUM(parts) FROM message WHERE status = 'queued' "
-        "AND scope & 1 = 0 AND due_at <= ? GROUP BY priority ORDER BY priority",
-        (now,),
-    ).fetchall()
-    later: int = db.execute(
-        "SELECT COUNT(*) FROM message WHERE status = 'queued' AND scope & 1 = 0 AND due_at > ?",
-        (now,),
-    ).fetchone()[0]
+    levels, later = backlog.levels(db, now)
     first = db.execute(
         "SELECT ready_at FROM part WHERE state = 'waiting' AND ripe = 1 AND test = 0 AND pin = 0 "
         "ORDER BY rank LIMIT 1"
     ).fetchone()
-    return Queue(tuple(Level(*row) for row in rows), later, first[0] if first else None)
+    return Queue(levels, later, first[0] if first else None)
 
 
 def uncertain(db: Connection) -> int:

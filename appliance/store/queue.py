@@ -105,9 +105,9 @@ def usage(db: Connection, sim: str, limits: Limits, now: int, zone: ZoneInfo) ->
         (today, sim, first, today),
     ).fetchone()
     recipients = db.execute(
-        "SELECT COUNT(*) FROM sim_recipient WHERE sim = ? AND month = ?", (sim, month)
-    ).fetchone()[0]
-    return Usage(row[0], row[1], days[0], days[1], recipients)
+        "SELECT recipients FROM recipient_count WHERE sim = ? AND month = ?", (sim, month)
+    ).fetchone()
+    return Usage(row[0], row[1], days[0], days[1], recipients[0] if recipients else 0)
 
 
 def count_use(
@@ -320,14 +320,6 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
     )
 
 
-def known_recipients(db: Connection, sim: str, month: int) -> set[str]:
-    """The numbers that this SIM has written to in that billing month."""
-    rows = db.execute(
-        "SELECT recipient FROM sim_recipient WHERE sim = ? AND month = ?", (sim, month)
-    )
-    return {row[0] for row in rows}
-
-
 def forget_recipients(db: Connection, before: int) -> None:
     """The numbers written to in billing months that are over."""
     db.execute("DELETE FROM sim_recipient WHERE month < ?", (before,))
@@ -354,31 +346,3 @@ def forget_references(db: Connection, after: str, most: int) -> str:
         }
         db.executemany("DELETE FROM concatenation WHERE recipient = ?", [(n,) for n in over])
     return rows[-1][0] if len(rows) == most else ""
-
-
-def waiting_recipients(db: Connection) -> set[str]:
-    """The numbers that messages wait for; live mode."""
-    rows = db.execute(
-        "SELECT DISTINCT recipient FROM message WHERE status = 'queued' AND scope & 1 = 0"
-    )
-    return {row[0] for row in rows}
-
-
-def parts_waiting(db: Connection, test: bool, until: int) -> int:
-    """How many parts that are due by that moment have not gone: what is on the line still is to count."""
-    n: int = db.execute(
-        "SELECT (SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ripe = 1 AND test = ?1) "
-        "+ (SELECT COUNT(*) FROM part WHERE state = 'handed' AND test = ?1) "
-        "+ (SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at <= ?2 "
-        "AND test = ?1)",
-        (int(test), until),
-    ).fetchone()[0]
-    return n
-
-
-def waiting(db: Connection, test: bool) -> int:
-    """How many messages wait in the queue."""
-    n: int = db.execute(
-        "SELECT COUNT(*) FROM message WHERE status = 'queued' AND scope & 1 = ?", (int(test),)
-    ).fetchone()[0]
-    return n

@@ -17,7 +17,7 @@ from appliance.housekeeping import Housekeeping
 from appliance.intake import Intake
 from appliance.orders import BulkOrder, SendOrder, WebhookOrder
 from appliance.refusals import Refusal
-from appliance.store import archive, clients, messages, queue
+from appliance.store import archive, backlog, clients, messages
 from appliance.store.queue import Nothing
 from appliance.vault import Vault
 from appliance.webhooks import Webhooks
@@ -58,7 +58,7 @@ async def test_nothing_of_a_deleted_client_waits_for_ever(
     await jobs.end_doubts()
     await jobs.close_reports()
     await jobs.cancel_of_revoked()
-    assert await stage.db.read(queue.waiting, False) == 0
+    assert await stage.db.read(backlog.messages, False) == 0
 
 
 async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothing(
@@ -149,4 +149,4 @@ async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
     hook = WebhookOrder("https://example.com/sms", ("sms.received",))
     with pytest.raises(Refusal, match="INVALID_API_KEY"):
         await gateway.webhook_configure(caller, hook)
-    assert await stage.db.read(queue.waiting, False) == 0
+    assert await stage.db.read(backlog.messages, False) == 0

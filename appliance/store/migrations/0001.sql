@@ -39,13 +39,17 @@ CREATE TABLE device (
   phone_number TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL,
   since INTEGER,                      -- of the state it is in
-  online INTEGER NOT NULL DEFAULT 0
+  online INTEGER NOT NULL DEFAULT 0,
+  sim TEXT NOT NULL DEFAULT ''        -- ICCID of the SIM it was last seen with: its limits go with it
 );
-CREATE TABLE device_client (
+-- For whom the settings keep a modem; without a row it is everybody's. Read from the settings at every start.
+CREATE TABLE kept_for (
   device INTEGER NOT NULL REFERENCES device,
-  client INTEGER NOT NULL REFERENCES client,
+  client INTEGER NOT NULL,            -- of a client that there may not be, or not any more
   PRIMARY KEY (device, client)
 ) WITHOUT ROWID;
+-- Limits set on the page; a device without a row has those of the configuration.
+CREATE TABLE device_limits (device INTEGER PRIMARY KEY REFERENCES device ON DELETE CASCADE, limits TEXT NOT NULL);
 
 -- What is in motion: queued, awaiting a report, or finished and not moved yet. Stays small.
 CREATE TABLE message (
@@ -122,6 +126,8 @@ CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ripe = 
 CREATE INDEX part_ripe ON part (test, pin, rank, message, number) WHERE state = 'waiting' AND ripe = 1;
 CREATE INDEX part_doubt ON part (state) WHERE state IN ('handed', 'uncertain');
 CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
+-- What waits for one modem alone, to find what waits for one that was removed.
+CREATE INDEX part_pinned ON part (pin) WHERE state = 'waiting' AND pin != 0;
 
 -- Earlier tries of a part: for the message's story, and for reports that come late.
 CREATE TABLE try (
@@ -136,10 +142,26 @@ CREATE TABLE try (
   tp_status INTEGER,
   reported_at INTEGER,
   open INTEGER NOT NULL,
-  error TEXT
+  error TEXT,
+  round INTEGER NOT NULL DEFAULT 0    -- how often its message had been resent before this try
 );
 CREATE INDEX try_message ON try (message);
 CREATE INDEX try_open ON try (sim, reference) WHERE open = 1;
+
+-- Hand-overs of which a report has spoken, or from which none is awaited any more. TP-MR is one octet:
+-- only with what came before it in mind can a report be told from a copy of an older part's (23.040
+-- 9.2.3.6). Kept for as long as a report may still be taken for another's (handovers.forget).
+CREATE TABLE hand_over (
+  sim TEXT NOT NULL,
+  reference INTEGER NOT NULL,         -- TP-MR; -1: nobody ever told it
+  handed_at INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  taken_by INTEGER NOT NULL,          -- by then the network had it, if ever
+  submitted_at INTEGER,               -- TP-SCTS, the same in all its reports; NULL: no report with one came
+  PRIMARY KEY (sim, reference, handed_at, message, number)
+) WITHOUT ROWID;
 
 -- Reports that fit no part yet: they may precede the answer they belong to, or settle a doubt.
 CREATE TABLE stray_report (
@@ -169,6 +191,7 @@ CREATE TABLE history (
   parts INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   device INTEGER NOT NULL,
+  pinned INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and the one again when it is resent
   status TEXT NOT NULL,
   touched INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
@@ -234,7 +257,7 @@ CREATE TABLE sim_minute (sim TEXT NOT NULL, minute INTEGER NOT NULL, parts INTEG
 CREATE TABLE sim_day (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT NULL,
   PRIMARY KEY (sim, day)) WITHOUT ROWID;
 CREATE TABLE sim_recipient (sim TEXT NOT NULL, month INTEGER NOT NULL, recipient TEXT NOT NULL,
-  PRIMARY KEY (sim, month, recipient)) WITHOUT ROWID;
+  PRIMARY KEY (recipient, sim, month)) WITHOUT ROWID;
 
 CREATE TABLE idempotency (
   scope INTEGER NOT NULL,
@@ -298,6 +321,7 @@ CREATE INDEX delivery_due ON delivery (receiver, due_at, id) WHERE state = 'due'
 CREATE INDEX delivery_stream ON delivery (receiver, stream, id) WHERE state IN ('due', 'behind');
 CREATE INDEX delivery_event ON delivery (event);
 CREATE INDEX delivery_message ON delivery (message) WHERE message IS NOT NULL;
+CREATE INDEX delivery_given_up_at ON delivery (created_at) WHERE state = 'given_up';
 CREATE TABLE delivery_log (
   id INTEGER PRIMARY KEY,
   delivery INTEGER NOT NULL,
@@ -352,6 +376,14 @@ CREATE TABLE blocked (
   PRIMARY KEY (scope, number)
 ) WITHOUT ROWID;
 
+-- Who was asked back: the opt-out that is every client's does not hold for this one. The next STOP ends it.
+CREATE TABLE opt_in (
+  scope INTEGER NOT NULL,
+  number TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (scope, number)
+) WITHOUT ROWID;
+
 -- Who wrote to a number last: an answer belongs to that client.
 CREATE TABLE last_writer (
   test INTEGER NOT NULL,
@@ -361,3 +393,204 @@ CREATE TABLE last_writer (
   at INTEGER NOT NULL,
   PRIMARY KEY (test, recipient, device)
 ) WITHOUT ROWID;
+
+-- What the status page keeps: who may act as the owner, and what was set there.
+
+-- One value a row, as JSON: "password" (argon2), "language", "time_zone", "own_number", …
+CREATE TABLE owner_setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE owner_session (
+  hash BLOB PRIMARY KEY,              -- SHA-256 of the cookie; the cookie itself is kept nowhere
+  created_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL,
+  agent TEXT NOT NULL                 -- what browser it was, for the owner to recognise
+) WITHOUT ROWID;
+
+-- Counts of the queue, kept by the triggers below in the transaction of each change. No request counts rows.
+
+-- Messages with status 'queued', and their parts.
+CREATE TABLE queued_count (
+  scope INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  messages INTEGER NOT NULL,
+  parts INTEGER NOT NULL,
+  PRIMARY KEY (scope, priority)
+) WITHOUT ROWID;
+CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN NEW.status = 'queued' BEGIN
+  INSERT INTO queued_count VALUES (NEW.scope, NEW.priority, 1, NEW.parts)
+    ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
+END;
+CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN OLD.status = 'queued' BEGIN
+  UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
+    WHERE scope = OLD.scope AND priority = OLD.priority;
+END;
+CREATE TRIGGER message_left_queue AFTER UPDATE OF status, parts ON message WHEN OLD.status = 'queued' BEGIN
+  UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
+    WHERE scope = OLD.scope AND priority = OLD.priority;
+END;
+CREATE TRIGGER message_joined_queue AFTER UPDATE OF status, parts ON message WHEN NEW.status = 'queued' BEGIN
+  INSERT INTO queued_count VALUES (NEW.scope, NEW.priority, 1, NEW.parts)
+    ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
+END;
+
+-- Parts that have not gone, by the modem they wait for (0: any).
+CREATE TABLE part_count (
+  test INTEGER NOT NULL,
+  pin INTEGER NOT NULL,
+  ripe INTEGER NOT NULL,              -- waiting, and may go now
+  delayed INTEGER NOT NULL,           -- waiting for a moment
+  handed INTEGER NOT NULL,
+  PRIMARY KEY (test, pin)
+) WITHOUT ROWID;
+CREATE TRIGGER part_inserted AFTER INSERT ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
+  INSERT INTO part_count VALUES (NEW.test, NEW.pin, NEW.state = 'waiting' AND NEW.ripe,
+      NEW.state = 'waiting' AND NOT NEW.ripe, NEW.state = 'handed')
+    ON CONFLICT DO UPDATE SET ripe = ripe + excluded.ripe, delayed = delayed + excluded.delayed,
+      handed = handed + excluded.handed;
+END;
+CREATE TRIGGER part_deleted AFTER DELETE ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
+  UPDATE part_count SET ripe = ripe - (OLD.state = 'waiting' AND OLD.ripe),
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ripe), handed = handed - (OLD.state = 'handed')
+    WHERE test = OLD.test AND pin = OLD.pin;
+END;
+CREATE TRIGGER part_left AFTER UPDATE OF state, pin, ripe ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
+  UPDATE part_count SET ripe = ripe - (OLD.state = 'waiting' AND OLD.ripe),
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ripe), handed = handed - (OLD.state = 'handed')
+    WHERE test = OLD.test AND pin = OLD.pin;
+END;
+CREATE TRIGGER part_joined AFTER UPDATE OF state, pin, ripe ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
+  INSERT INTO part_count VALUES (NEW.test, NEW.pin, NEW.state = 'waiting' AND NEW.ripe,
+      NEW.state = 'waiting' AND NOT NEW.ripe, NEW.state = 'handed')
+    ON CONFLICT DO UPDATE SET ripe = ripe + excluded.ripe, delayed = delayed + excluded.delayed,
+      handed = handed + excluded.handed;
+END;
+
+-- What waits for a moment, by that moment: days, hours and minutes (width in ms, bucket = moment / width),
+-- so that all before a moment are a few dozen rows. kind 'part': delayed parts by ready_at and test mode
+-- (0, 1); 'message': queued messages that were scheduled, by due_at and test mode * 8 + priority.
+CREATE TABLE due_count (
+  kind TEXT NOT NULL,
+  class INTEGER NOT NULL,
+  width INTEGER NOT NULL,
+  bucket INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  parts INTEGER NOT NULL,
+  PRIMARY KEY (kind, class, width, bucket)
+) WITHOUT ROWID;
+CREATE VIEW due_change AS SELECT '' AS kind, 0 AS class, 0 AS moment, 0 AS n, 0 AS parts;
+CREATE TRIGGER due_changed INSTEAD OF INSERT ON due_change BEGIN
+  INSERT INTO due_count
+    SELECT NEW.kind, NEW.class, column1, NEW.moment / column1, NEW.n, NEW.parts
+      FROM (VALUES (86400000), (3600000), (60000)) WHERE 1
+    ON CONFLICT DO UPDATE SET n = n + excluded.n, parts = parts + excluded.parts;
+  DELETE FROM due_count WHERE kind = NEW.kind AND class = NEW.class AND n = 0 AND (width, bucket) IN
+    (SELECT column1, NEW.moment / column1 FROM (VALUES (86400000), (3600000), (60000)));
+END;
+CREATE TRIGGER part_delayed AFTER INSERT ON part WHEN NEW.state = 'waiting' AND NEW.ripe = 0 BEGIN
+  INSERT INTO due_change VALUES ('part', NEW.test, NEW.ready_at, 1, 1);
+END;
+CREATE TRIGGER part_delayed_deleted AFTER DELETE ON part WHEN OLD.state = 'waiting' AND OLD.ripe = 0 BEGIN
+  INSERT INTO due_change VALUES ('part', OLD.test, OLD.ready_at, -1, -1);
+END;
+CREATE TRIGGER part_delayed_before AFTER UPDATE OF state, ripe, ready_at ON part
+WHEN OLD.state = 'waiting' AND OLD.ripe = 0 BEGIN
+  INSERT INTO due_change VALUES ('part', OLD.test, OLD.ready_at, -1, -1);
+END;
+CREATE TRIGGER part_delayed_after AFTER UPDATE OF state, ripe, ready_at ON part
+WHEN NEW.state = 'waiting' AND NEW.ripe = 0 BEGIN
+  INSERT INTO due_change VALUES ('part', NEW.test, NEW.ready_at, 1, 1);
+END;
+CREATE INDEX message_scheduled ON message (scope & 1, due_at) WHERE status = 'queued' AND scheduled_at IS NOT NULL;
+CREATE TRIGGER message_scheduled AFTER INSERT ON message
+WHEN NEW.status = 'queued' AND NEW.scheduled_at IS NOT NULL BEGIN
+  INSERT INTO due_change VALUES ('message', (NEW.scope & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
+END;
+CREATE TRIGGER message_scheduled_deleted AFTER DELETE ON message
+WHEN OLD.status = 'queued' AND OLD.scheduled_at IS NOT NULL BEGIN
+  INSERT INTO due_change VALUES ('message', (OLD.scope & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
+END;
+CREATE TRIGGER message_scheduled_before AFTER UPDATE OF status, parts, due_at, scheduled_at ON message
+WHEN OLD.status = 'queued' AND OLD.scheduled_at IS NOT NULL BEGIN
+  INSERT INTO due_change VALUES ('message', (OLD.scope & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
+END;
+CREATE TRIGGER message_scheduled_after AFTER UPDATE OF status, parts, due_at, scheduled_at ON message
+WHEN NEW.status = 'queued' AND NEW.scheduled_at IS NOT NULL BEGIN
+  INSERT INTO due_change VALUES ('message', (NEW.scope & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
+END;
+
+-- Live messages that wait, by their number. Kept from the first message on that met a SIM with a cap on
+-- recipients (meta: recipients_counted); without such a cap it would cost a page a message for nothing.
+CREATE TABLE queued_recipient (recipient TEXT PRIMARY KEY, messages INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER recipient_inserted AFTER INSERT ON message
+WHEN NEW.status = 'queued' AND NEW.scope & 1 = 0
+  AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
+  INSERT INTO queued_recipient VALUES (NEW.recipient, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
+END;
+CREATE TRIGGER recipient_deleted AFTER DELETE ON message
+WHEN OLD.status = 'queued' AND OLD.scope & 1 = 0
+  AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
+  UPDATE queued_recipient SET messages = messages - 1 WHERE recipient = OLD.recipient;
+  DELETE FROM queued_recipient WHERE recipient = OLD.recipient AND messages = 0;
+END;
+CREATE TRIGGER recipient_before AFTER UPDATE OF status, recipient ON message
+WHEN OLD.status = 'queued' AND OLD.scope & 1 = 0
+  AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
+  UPDATE queued_recipient SET messages = messages - 1 WHERE recipient = OLD.recipient;
+  DELETE FROM queued_recipient WHERE recipient = OLD.recipient AND messages = 0;
+END;
+CREATE TRIGGER recipient_after AFTER UPDATE OF status, recipient ON message
+WHEN NEW.status = 'queued' AND NEW.scope & 1 = 0
+  AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
+  INSERT INTO queued_recipient VALUES (NEW.recipient, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
+END;
+
+-- How many numbers a SIM has written to in a billing month, and to how many of these messages wait. The row
+-- with the empty name counts all numbers that messages wait for.
+CREATE TABLE recipient_count (
+  sim TEXT NOT NULL,
+  month INTEGER NOT NULL,
+  recipients INTEGER NOT NULL,
+  queued INTEGER NOT NULL,
+  PRIMARY KEY (sim, month)
+) WITHOUT ROWID;
+INSERT INTO recipient_count VALUES ('', 0, 0, 0);
+CREATE TRIGGER recipient_known AFTER INSERT ON sim_recipient BEGIN
+  INSERT INTO recipient_count VALUES (NEW.sim, NEW.month, 1,
+      EXISTS (SELECT 1 FROM queued_recipient WHERE recipient = NEW.recipient))
+    ON CONFLICT DO UPDATE SET recipients = recipients + 1, queued = queued + excluded.queued;
+END;
+CREATE TRIGGER recipient_forgotten AFTER DELETE ON sim_recipient BEGIN
+  UPDATE recipient_count SET recipients = recipients - 1,
+      queued = queued - EXISTS (SELECT 1 FROM queued_recipient WHERE recipient = OLD.recipient)
+    WHERE sim = OLD.sim AND month = OLD.month;
+  DELETE FROM recipient_count WHERE sim = OLD.sim AND month = OLD.month AND recipients = 0;
+END;
+CREATE TRIGGER recipient_waits AFTER INSERT ON queued_recipient BEGIN
+  UPDATE recipient_count SET queued = queued + 1 WHERE (sim, month) IN
+    (SELECT sim, month FROM sim_recipient WHERE recipient = NEW.recipient UNION ALL SELECT '', 0);
+END;
+CREATE TRIGGER recipient_waits_no_more AFTER DELETE ON queued_recipient BEGIN
+  UPDATE recipient_count SET queued = queued - 1 WHERE (sim, month) IN
+    (SELECT sim, month FROM sim_recipient WHERE recipient = OLD.recipient UNION ALL SELECT '', 0);
+END;
+
+-- Deliveries that are not over: due, or behind an earlier one.
+CREATE TABLE delivery_count (state TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER delivery_inserted AFTER INSERT ON delivery BEGIN
+  INSERT INTO delivery_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER delivery_deleted AFTER DELETE ON delivery BEGIN
+  UPDATE delivery_count SET n = n - 1 WHERE state = OLD.state;
+END;
+CREATE TRIGGER delivery_changed AFTER UPDATE OF state ON delivery WHEN NEW.state != OLD.state BEGIN
+  UPDATE delivery_count SET n = n - 1 WHERE state = OLD.state;
+  INSERT INTO delivery_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+-- Attempts in the log of a client.
+CREATE TABLE delivery_log_count (scope INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TRIGGER delivery_log_inserted AFTER INSERT ON delivery_log BEGIN
+  INSERT INTO delivery_log_count VALUES (NEW.scope, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER delivery_log_deleted AFTER DELETE ON delivery_log BEGIN
+  UPDATE delivery_log_count SET n = n - 1 WHERE scope = OLD.scope;
+END;
