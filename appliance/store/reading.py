@@ -12,6 +12,7 @@ import msgspec
 
 from appliance import ids
 from appliance.interface import Day, Failure, HistoryPage, MessageView, Stats
+from appliance.message import Status
 from appliance.orders import HistoryFilter, MessageStatus, Period, StatsFilter
 from appliance.refusals import Words
 from appliance.store.tally import DAY_MS, HOUR_MS
@@ -19,6 +20,8 @@ from appliance.store.tally import DAY_MS, HOUR_MS
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
 SKIP_FROM = 500  # a page this deep is found by the hour counts instead of stepping over rows
 DAYS_LISTED = 366
+EDGE_ROWS = 500  # rows of an hour that are counted before the other side of the moment is
+EVER = 1 << 40  # hours: beyond every clock, and its milliseconds still fit SQLite's integers
 # So few messages are looked at themselves: the index of texts is of all clients, and finding what others
 # wrote, only to leave it out, takes time that tells of it.
 LOOKED_THROUGH = 500
@@ -98,10 +101,15 @@ def _where(scope: int, wanted: HistoryFilter) -> _Where:
     return _Where(" AND ".join(clauses), arguments)
 
 
-def _both(hot: str, cold: str) -> str:
+def _both(hot: str, cold: str, status: str | None) -> str:
+    """Both tables; of the queue one branch a status, so that each is read in the order of its index."""
+    branches = [hot] if status else [f"{hot} AND status = '{one}'" for one in Status]
     return (
-        f"SELECT {COLUMNS}, uncertain FROM message WHERE {hot} UNION ALL "
-        f"SELECT {COLUMNS}, 0 AS uncertain FROM history WHERE {cold}"
+        "".join(
+            f"SELECT {COLUMNS}, uncertain FROM message WHERE {branch} UNION ALL "
+            for branch in branches
+        )
+        + f"SELECT {COLUMNS}, 0 AS uncertain FROM history WHERE {cold}"
     )
 
 
@@ -123,7 +131,7 @@ def page(db: Connection, scope: int, wanted: HistoryFilter) -> HistoryPage:
             arguments["end"] = end
             text += "" if wanted.period.end is not None else " AND created_at < :end"
         rows = db.execute(
-            f"{_both(text, text)} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset",
+            f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset",
             arguments,
         ).fetchall()
     return HistoryPage(tuple(view(r) for r in rows), total)
@@ -139,16 +147,46 @@ def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
     return " AND device = :device", {"device": ids.parse_decimal("device", device_id) or -1}
 
 
-def _rows_between(db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int) -> int:
-    """Messages counted one by one; for less than an hour."""
+def _rows_between(
+    db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
+) -> int:
+    """Messages counted one by one, `most` of each table; for less than an hour."""
     if start >= end:
         return 0
     narrowed = msgspec.structs.replace(wanted, period=Period(start, end))
     where = _where(scope, narrowed)
+    every = ", ".join(f"'{status}'" for status in Status)
+    hot = where.text + ("" if wanted.status else f" AND status IN ({every})")
     n: int = db.execute(
-        f"SELECT (SELECT COUNT(*) FROM message WHERE {where.text}) "
-        f"+ (SELECT COUNT(*) FROM history WHERE {where.text})",
-        where.arguments,
+        f"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE {hot} LIMIT :most)) "
+        f"+ (SELECT COUNT(*) FROM (SELECT 1 FROM history WHERE {where.text} LIMIT :most))",
+        where.arguments | {"most": most},
+    ).fetchone()[0]
+    return n
+
+
+def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: int) -> int:
+    """Messages of the hour of this moment that are older than it, counted from the side with fewer rows.
+
+    The usual moment is now: nothing is newer, however much was queued within the hour.
+    """
+    hour = moment // HOUR_MS
+    begins, ends = hour * HOUR_MS, (hour + 1) * HOUR_MS
+    if moment == begins:
+        return 0
+    newer = _rows_between(db, scope, wanted, moment, ends, EDGE_ROWS)
+    if newer < EDGE_ROWS:
+        return _hours(db, scope, wanted, hour, hour + 1) - newer
+    return _rows_between(db, scope, wanted, begins, moment)
+
+
+def _hours(db: Connection, scope: int, wanted: HistoryFilter, first: int, last: int) -> int:
+    """The messages of whole hours, `last` excluded, from the counts."""
+    device, arguments = _device(wanted.device_id)
+    n: int = db.execute(
+        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE scope = :scope{device} "
+        "AND hour >= :first AND hour < :last",
+        arguments | {"scope": scope, "first": first, "last": last},
     ).fetchone()[0]
     return n
 
@@ -156,25 +194,15 @@ def _rows_between(db: Connection, scope: int, wanted: HistoryFilter, start: int,
 def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
     """The exact total: whole hours from the counts, the two edges from the rows."""
     start, end = wanted.period.start, wanted.period.end
-    first = -(-start // HOUR_MS) if start is not None else None
-    last = end // HOUR_MS if end is not None else None
-    if first is not None and last is not None and first > last:  # inside one hour
-        return _rows_between(db, scope, wanted, start or 0, end or 0)
-    device, arguments = _device(wanted.device_id)
-    n: int = db.execute(
-        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE scope = :scope{device} "
-        "AND hour >= :first AND hour < :last",
-        arguments
-        | {
-            "scope": scope,
-            "first": first if first is not None else -(1 << 62),
-            "last": last if last is not None else 1 << 62,
-        },
-    ).fetchone()[0]
-    if first is not None and start is not None:
-        n += _rows_between(db, scope, wanted, start, first * HOUR_MS)
-    if last is not None and end is not None:
-        n += _rows_between(db, scope, wanted, max(last * HOUR_MS, start or 0), end)
+    if start is not None and end is not None and start >= end:
+        return 0
+    first = start // HOUR_MS if start is not None else -EVER
+    last = end // HOUR_MS if end is not None else EVER
+    n = _hours(db, scope, wanted, first, last)
+    if end is not None:
+        n += _before_in_hour(db, scope, wanted, end)
+    if start is not None:
+        n -= _before_in_hour(db, scope, wanted, start)
     return n
 
 
@@ -182,7 +210,7 @@ def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tup
     """Step over whole days and hours by their counts: an earlier end and what is left of the offset."""
     end = wanted.period.end
     if end is not None:
-        edge = _rows_between(db, scope, wanted, end // HOUR_MS * HOUR_MS, end)
+        edge = _before_in_hour(db, scope, wanted, end)
         if offset < edge:
             return end, offset
         offset -= edge
@@ -195,9 +223,6 @@ def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tup
         day, offset, _ = _walk(db, scope, wanted, "day", whole, offset)
         hour, offset, _ = _walk(db, scope, wanted, "hour", (-EVER, day * 24), offset)
     return hour * HOUR_MS, offset
-
-
-EVER = 1 << 40  # hours: beyond every clock, and its milliseconds still fit SQLite's integers
 
 
 def _walk(
@@ -264,7 +289,7 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
         arguments,
     )
     rows = db.execute(
-        f"{_both(hot, cold)} ORDER BY {order} LIMIT :limit OFFSET :offset",
+        f"{_both(hot, cold, wanted.status)} ORDER BY {order} LIMIT :limit OFFSET :offset",
         arguments | {"limit": wanted.limit, "offset": offset},
     )
     return _bounded_page(rows.fetchall(), total)
@@ -340,7 +365,8 @@ def after(
         text += " AND instr(fold(body), :search)"
         arguments["search"] = wanted.search
     rows = db.execute(
-        f"{_both(text, text)} ORDER BY created_at DESC, id DESC LIMIT :most", arguments
+        f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :most",
+        arguments,
     ).fetchall()
     return rows, (rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == most else None
 

@@ -15,9 +15,20 @@ import pytest
 from appliance.config import Limits
 from appliance.matching import Heard
 from appliance.message import Status
-from appliance.store import archive, blocked, clients, devices, messages, outcomes, reading, reports
+from appliance.store import (
+    archive,
+    backlog,
+    blocked,
+    clients,
+    devices,
+    messages,
+    outcomes,
+    reading,
+    reports,
+)
 from appliance.store.queue import Job, Sender
 from modem.interface import Fault, Outcome, Verdict
+from tests.appliance.backlog_check import assert_counts_are_true, assert_sums_are_true
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -224,6 +235,8 @@ class Life:
             for key in [k for k, n in found.items() if not n or k[0] // 2 not in self.alive]:
                 del found[key]
         assert counted == kept
+        assert_counts_are_true(db)
+        assert_sums_are_true(db, self.stage.now)
         for message in db.execute("SELECT * FROM message").fetchall():
             self._look_at(db, message["id"], message["status"], message["closed_at"])
         for table in ("part", "try"):
@@ -256,8 +269,11 @@ async def test_whatever_the_order_everything_is_counted_and_comes_to_its_end(
     await stage.db.write(clients.add_client, "three", START)
     for sender in SENDERS.values():
         await stage.db.write(devices.known, sender.sim, "", False, START)
-    for _ in range(STEPS):
+    counted_from = life.dice.randrange(STEPS)  # when a SIM gets a cap on recipients
+    for step in range(STEPS):
         await life.step()
+        if step == counted_from:
+            await stage.db.write(backlog.recipients, "sim1", 0)
         await stage.db.read(life.look)
     await life.come_to_the_end()
     assert await stage.db.read(_rows, "message") == 0, "in motion for ever"

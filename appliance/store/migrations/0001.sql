@@ -93,7 +93,7 @@ CREATE TABLE message (
   closed_at INTEGER,                  -- finished: nothing can change it any more; may move to history
   changed_at INTEGER NOT NULL
 );
-CREATE INDEX message_scope ON message (scope, created_at);
+CREATE INDEX message_status ON message (scope, status, created_at);
 CREATE INDEX message_queued ON message (expires_at, scope) WHERE status = 'queued';
 CREATE INDEX message_closed ON message (closed_at) WHERE closed_at IS NOT NULL;
 
