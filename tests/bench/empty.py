@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import uvloop
 from litestar import Litestar, get, post
 
+from web.connections import for_this_process
+from web.http_protocol import HttpProtocol
 from web.server import _bind, _server
 
 
@@ -27,7 +31,8 @@ def main() -> None:
     app = Litestar([read, write], openapi_config=None, logging_config=None)
     bound = _bind("127.0.0.1:0")
     print(f"http://127.0.0.1:{bound.getsockname()[1]}", flush=True)  # noqa: T201
-    uvloop.run(_server(app)._serve([bound]))
+    protocol = partial(HttpProtocol, limiter=for_this_process())
+    uvloop.run(_server(app, protocol)._serve([bound]))
 
 
 if __name__ == "__main__":
