@@ -9,25 +9,25 @@ from pathlib import Path
 
 import structlog
 
-from appliance.attached import Attached
-from appliance.balance import Balances
-from appliance.box import Box
-from appliance.clock import Clock, SystemClock
-from appliance.config import Config, ModemSettings
-from appliance.devices import Devices
+from appliance.admin.preferences import Owner
+from appliance.context import Box
+from appliance.core.clock import Clock, SystemClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.core.lock import DataLock
+from appliance.core.tasks import forever
+from appliance.devices.attached import Attached
+from appliance.devices.balance import Balances
+from appliance.devices.manager import Devices
 from appliance.gateway import Gateway
-from appliance.housekeeping import Housekeeping
-from appliance.inbox import Inbox
-from appliance.intake import Intake
-from appliance.lock import DataLock
-from appliance.outbox import Outbox
-from appliance.owner import Owner
-from appliance.store import archive, outcomes
+from appliance.maintenance.clock_sync import Timekeeper
+from appliance.maintenance.jobs import Housekeeping
+from appliance.messaging.inbox import Inbox
+from appliance.messaging.intake import Intake
+from appliance.messaging.outbox import Outbox
+from appliance.store import archive, attempts
 from appliance.store.database import Database
-from appliance.supervision import forever
-from appliance.timekeeping import Timekeeper
-from appliance.vault import Vault
-from appliance.webhooks import Webhooks
+from appliance.webhooks.dispatcher import Webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class Assembly:
     ) -> None:
         """Settle what a crash left in doubt, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(outcomes.doubt_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(attempts.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("parts_in_doubt_after_start", parts=doubtful)
         await box.db.write(self.devices.note_after_start)

@@ -8,12 +8,27 @@ from typing import Literal
 
 import msgspec
 
-from appliance import __version__, ids
-from appliance.attached import Attached
-from appliance.box import Box
-from appliance.devices import Devices
-from appliance.intake import Intake, resendable
-from appliance.interface import (
+from appliance import __version__
+from appliance.clients.rate_limit import Limiter
+from appliance.context import Box
+from appliance.devices.attached import Attached
+from appliance.devices.manager import Devices
+from appliance.domain import ids
+from appliance.domain.errors import Refusal, invalid
+from appliance.domain.requests import (
+    BlockOrder,
+    BulkOrder,
+    HistoryFilter,
+    Idempotency,
+    InboxFilter,
+    OtpOrder,
+    PageFilter,
+    SendOrder,
+    StatsFilter,
+    VerifyOrder,
+    WebhookOrder,
+)
+from appliance.domain.views import (
     Accepted,
     Allowance,
     AuthTest,
@@ -35,26 +50,15 @@ from appliance.interface import (
     WebhookTest,
     WebhookView,
 )
-from appliance.limiter import Limiter
-from appliance.metrics import Metrics
-from appliance.orders import (
-    BlockOrder,
-    BulkOrder,
-    HistoryFilter,
-    Idempotency,
-    InboxFilter,
-    OtpOrder,
-    PageFilter,
-    SendOrder,
-    StatsFilter,
-    VerifyOrder,
-    WebhookOrder,
-)
-from appliance.otp import OneTimePasswords
-from appliance.refusals import Refusal, invalid
-from appliance.store import answers, backlog, blocked, clients, inbound, messages, reading
+from appliance.messaging.intake import Intake, resendable
+from appliance.messaging.otp import OneTimePasswords
+from appliance.monitoring.metrics import Metrics
+from appliance.store import backlog, clients, messages, received
+from appliance.store import blocklist as blocklist_store
 from appliance.store import devices as device_table
-from appliance.webhooks import Webhooks
+from appliance.store import history as history_store
+from appliance.store import idempotency as idempotency_store
+from appliance.webhooks.dispatcher import Webhooks
 
 EXPORT_BATCH = 500
 KEY_NOTED_EVERY_SECONDS = 60.0  # last_used_at is for people; a write for each request is not
@@ -149,7 +153,9 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        return await self._box.db.read(answers.earlier, caller.scope, idempotency, self.now())
+        return await self._box.db.read(
+            idempotency_store.earlier, caller.scope, idempotency, self.now()
+        )
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -172,7 +178,7 @@ class Gateway:
 
     async def resend(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
-        row = await self._box.db.read(reading.one, caller.scope, number)
+        row = await self._box.db.read(history_store.one, caller.scope, number)
         if row is None or not resendable(row) or not await self._intake.resend(caller, number):
             raise Refusal("CANNOT_RESEND_MESSAGE")
         self._box.bells.changed()
@@ -180,7 +186,10 @@ class Gateway:
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
-        if number is None or await self._box.db.read(reading.one, caller.scope, number) is None:
+        if (
+            number is None
+            or await self._box.db.read(history_store.one, caller.scope, number) is None
+        ):
             raise Refusal("MESSAGE_NOT_FOUND")
         return number
 
@@ -190,16 +199,16 @@ class Gateway:
         number = ids.parse("msg", message_id)
         row = None
         if number is not None:
-            row = await self._box.db.read(reading.one, caller.scope, number)
+            row = await self._box.db.read(history_store.one, caller.scope, number)
         if row is None:
             raise Refusal("MESSAGE_NOT_FOUND")
-        return reading.view(row)
+        return history_store.view(row)
 
     async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage:
-        return await self._box.db.read(reading.page, caller.scope, wanted)
+        return await self._box.db.read(history_store.page, caller.scope, wanted)
 
     async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats:
-        return await self._box.db.read(reading.stats, caller.scope, wanted)
+        return await self._box.db.read(history_store.stats, caller.scope, wanted)
 
     async def export(
         self, caller: Caller, wanted: HistoryFilter
@@ -207,10 +216,10 @@ class Gateway:
         before: tuple[int, int] | None = None
         while True:
             rows, before = await self._box.db.read(
-                reading.after, caller.scope, wanted, before, EXPORT_BATCH
+                history_store.after, caller.scope, wanted, before, EXPORT_BATCH
             )
             if rows:
-                yield tuple(reading.view(row) for row in rows)
+                yield tuple(history_store.view(row) for row in rows)
             if before is None:
                 return
 
@@ -274,7 +283,7 @@ class Gateway:
     # --- received --------------------------------------------------------------------------------------
 
     async def inbox(self, caller: Caller, wanted: InboxFilter) -> InboxPage:
-        rows, total, exact = await self._box.db.read(inbound.page, caller.scope, wanted)
+        rows, total, exact = await self._box.db.read(received.page, caller.scope, wanted)
         return InboxPage(
             tuple(
                 InboxView(
@@ -292,19 +301,19 @@ class Gateway:
         )
 
     async def blocklist(self, caller: Caller) -> tuple[BlockedNumber, ...]:
-        rows = await self._box.db.read(blocked.listed, caller.scope)
+        rows = await self._box.db.read(blocklist_store.listed, caller.scope)
         return tuple(_blocked(row) for row in rows)
 
     async def block(self, caller: Caller, order: BlockOrder) -> BlockedNumber:
         row = await self._box.db.write(
-            blocked.add, caller.scope, order.number, order.reason or "", "api", self.now()
+            blocklist_store.add, caller.scope, order.number, order.reason or "", "api", self.now()
         )
         return _blocked(row)
 
     async def unblock(self, caller: Caller, number: str) -> None:
-        if await self._box.db.write(blocked.remove, caller.scope, number, self.now()):
+        if await self._box.db.write(blocklist_store.remove, caller.scope, number, self.now()):
             return
-        if await self._box.db.read(blocked.is_blocked, caller.scope, number):
+        if await self._box.db.read(blocklist_store.is_blocked, caller.scope, number):
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "owner"})
         raise invalid(
             "number", "n'est pas sur la liste de blocage", "is not on the block list", "NOT_FOUND"

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.bundle import write_bundle
+from appliance.maintenance.bundle import write_bundle
 from image import debs, initramfs, rootfs
 
 HERE = Path(__file__).resolve().parent

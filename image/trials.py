@@ -507,7 +507,7 @@ def root_slot(card: Path) -> str:
 
 def make_roots(folder: Path) -> dict[str, Path]:
     """good (the root of this build), broken (the same without the gateway and what would confirm it)."""
-    from appliance.bundle import write_bundle
+    from appliance.maintenance.bundle import write_bundle
 
     tree, key = folder / "tree", build.load_private_key(build.update_key())
     tree.mkdir(exist_ok=True)
@@ -532,7 +532,7 @@ def make_bundles(folder: Path) -> dict[str, Path]:
     """good (9.9.9), unproven (says it is another), broken (does not start), wrong (another's key), cut (half)."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from appliance.bundle import write_bundle
+    from appliance.maintenance.bundle import write_bundle
 
     check(build.python() != "", "python3.13 must be on the PATH, for the byte code of the bundles")
     key = build.load_private_key(build.update_key())

@@ -18,13 +18,13 @@ from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
-from appliance.interface import Allowance, Gateway
-from web import reference
-from web.answers import Answer
+from appliance.domain.views import Allowance, Gateway
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
-from web.door import BODY_BYTES, Asked
-from web.envelope import refused, wants_page
+from web.error_responses import refused, wants_page
+from web.openapi import page
+from web.request import BODY_BYTES, Asked
+from web.responses import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +180,7 @@ def create(
         response_class=Told,
     )
     app = Web(
-        route_handlers=[api, service.health, service.metrics, *reference.HANDLERS, *pages],
+        route_handlers=[api, service.health, service.metrics, *page.HANDLERS, *pages],
         dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
         exception_handlers={
             HTTPException: by_server,
@@ -193,5 +193,5 @@ def create(
         logging_config=None,  # structlog is configured once, for the whole box
         debug=False,
     )
-    reference.publish(app)
+    page.publish(app)
     return app

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from appliance.interface import Caller, Gateway
-from appliance.refusals import Refusal
-from web.door import Asked
-from web.operation import Operation
+from appliance.domain.errors import Refusal
+from appliance.domain.views import Caller, Gateway
+from web.openapi.metadata import Operation
+from web.request import Asked
 
 _HEADERS = ("X-API-Key", "X-Client-ID")
 

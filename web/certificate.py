@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from appliance.devices import own_address
-from appliance.durable import write_durably
+from appliance.core.durable import write_durably
+from appliance.devices.manager import own_address
 
 CERTIFICATE, PRIVATE_KEY = "https.pem", "https.key"
 # Browsers take a certificate of one's own for 825 days at the most; it is made anew before it ends.

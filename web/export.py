@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 from litestar.response import Stream
 
-from appliance.interface import MessageView
-from appliance.refusals import Language, invalid
-from web.answers import FailureBody, Message, message
+from appliance.domain.errors import Language, invalid
+from appliance.domain.views import MessageView
+from web.responses import FailureBody, Message, message
 
 Format = Literal["csv", "jsonl"]
 # Litestar adds the charset.

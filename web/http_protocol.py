@@ -16,9 +16,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from appliance.refusals import KINDS, Code, Words
+from appliance.domain.errors import KINDS, Code, Words
 from web.connections import ConnectionLimiter, Occupation
-from web.envelope import ErrorAnswer, ErrorBody
+from web.error_responses import ErrorAnswer, ErrorBody
 
 # RFC 9112 3: a server should take request lines of at least 8,000 octets.
 MAX_TARGET_BYTES = 8 * 1024

@@ -18,14 +18,14 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from appliance import backup
 from appliance.assembly import Assembly
-from appliance.config import Config, ModemSettings
-from appliance.diary import DIARY
-from appliance.lock import DataInUse
-from appliance.notify import keep_alive, notify
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import BadKey
+from appliance.core.lock import DataInUse
+from appliance.core.log_buffer import DIARY
+from appliance.core.systemd import keep_alive, notify
+from appliance.maintenance import backup
 from appliance.store.database import NewerSchema, StorageFull
-from appliance.vault import BadKey
 from web import certificate
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process

@@ -6,11 +6,11 @@ from sqlite3 import Connection, Row
 
 import msgspec
 
-from appliance.ids import Ids
-from appliance.message import Status
-from appliance.rules import fold
-from appliance.store import reading
-from appliance.store.tally import DAY_MS, HOUR_MS
+from appliance.domain.ids import Ids
+from appliance.domain.message import Status
+from appliance.domain.validation import fold
+from appliance.store import history
+from appliance.store.counters import DAY_MS, HOUR_MS
 
 MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, pinned, status, touched,
 attempts, tries, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
@@ -32,7 +32,7 @@ def move(db: Connection, most: int, closed_before: int) -> int:
     """Move one batch to the history and feed its indexes. Returns how many went."""
     numbers = sorted(finished(db, most, closed_before))
     for number in numbers:
-        story = msgspec.json.encode(reading.live_story(db, number)).decode()
+        story = msgspec.json.encode(history.live_story(db, number)).decode()
         db.execute(
             f"INSERT INTO history ({MOVED}, story) SELECT {MOVED}, ? FROM message WHERE id = ?",
             (story, number),

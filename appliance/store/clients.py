@@ -8,10 +8,10 @@ from sqlite3 import Connection, Row
 
 import msgspec
 
-from appliance.ids import Ids
-from appliance.interface import Permissions
-from appliance.message import Status
-from appliance.store import messages, tally
+from appliance.domain.ids import Ids
+from appliance.domain.message import Status
+from appliance.domain.views import Permissions
+from appliance.store import counters, messages
 
 KEY_BYTES = 24
 
@@ -226,8 +226,8 @@ def erase(db: Connection, client: int, now: int) -> bool:
         f"SELECT id, scope, device, created_at FROM message WHERE {both} AND status = 'queued' AND touched = 0",
         scopes,
     ).fetchall():
-        tally.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
-        tally.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
+        counters.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
+        counters.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
         # Earlier tries too: it may have been resent.
         for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))

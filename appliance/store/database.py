@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import aiosqlite
 import structlog
 
-from appliance.rules import fold
+from appliance.domain.validation import fold
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ class NewerSchema(Exception):
     """The data was written by a newer release, and this one cannot work on it."""
 
 
-# Migrations only add (tests/appliance/test_database.py holds them to it), so a release that knows this
+# Migrations only add (tests/appliance/store/test_database.py holds them to it), so a release that knows this
 # schema works on data of any later one: after an update that is taken back, the data may have stayed.
 # A migration that has to break with that raises this to its own number.
 OLDEST_READER = 1

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.ids import SHORT_SHIFT, Ids
-from appliance.orders import PageFilter
+from appliance.domain.ids import SHORT_SHIFT, Ids
+from appliance.domain.requests import PageFilter
 
 
 class State(StrEnum):

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from appliance import ids
-from appliance.refusals import FAILURES
-from appliance.rules import timestamp
+from appliance.domain import ids
+from appliance.domain.errors import FAILURES
+from appliance.domain.validation import timestamp
 from appliance.store import deliveries
 
 

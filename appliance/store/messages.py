@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from appliance import message as states
-from appliance.ids import Ids
-from appliance.message import Part, Status, Step
-from appliance.store import events, handovers, tally
+from appliance.domain import message as states
+from appliance.domain.ids import Ids
+from appliance.domain.message import Part, Status, Step
+from appliance.store import counters, events, submissions
 
 NEVER = 1 << 52  # a part's ready_at far in the future: parked
 
@@ -97,7 +97,7 @@ def insert(db: Connection, new_ids: Ids, fresh: Fresh, now: int) -> int:
             for k in range(1, f.parts + 1)
         ],
     )
-    tally.add(db, f.scope, f.device, now, Status.QUEUED)
+    counters.add(db, f.scope, f.device, now, Status.QUEUED)
     return number
 
 
@@ -190,7 +190,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         changes |= {"failed_at": None, "sent_at": None, "error_code": None, "error_detail": None}
     assignments = ", ".join(f"{name} = ?" for name in changes)
     db.execute(f"UPDATE message SET {assignments} WHERE id = ?", (*changes.values(), number))
-    tally.move(db, message["scope"], message["device"], message["created_at"], before, then)
+    counters.move(db, message["scope"], message["device"], message["created_at"], before, then)
     if then != Status.QUEUED:
         events.of_message(db, new_ids, message, f"sms.{then}", now)
     _close_if_finished(db, message, then, parts, now)
@@ -213,7 +213,7 @@ def _close_if_finished(
         status in (Status.SENT, Status.FAILED) and not _report_may_come(db, number, parts)
     )
     if final:
-        handovers.close(db, number)
+        submissions.close(db, number)
         db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
         db.execute("UPDATE try SET open = 0 WHERE message = ? AND open = 1", (number,))
     if final != (message["closed_at"] is not None):
@@ -298,7 +298,7 @@ def resend(
     states.check(Status(message["status"]), Status.QUEUED)
     if parts != message["parts"]:
         # Cut otherwise than before: what arrives of the earlier text completes nothing.
-        handovers.close(db, number)
+        submissions.close(db, number)
         db.execute("UPDATE try SET open = 0 WHERE message = ?", (number,))
     handed = [part for part in parts_of(db, number) if part["handed_at"] is not None]
     for part in handed:
@@ -307,7 +307,7 @@ def resend(
     scope = message["scope"]
     if pin and pin != message["device"]:
         before = message["device"]
-        tally.change_device(db, scope, before, pin, message["created_at"], Status.FAILED)
+        counters.change_device(db, scope, before, pin, message["created_at"], Status.FAILED)
     db.execute("DELETE FROM part WHERE message = ?", (number,))
     db.executemany(
         INSERT_PART,

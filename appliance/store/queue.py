@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from appliance import pacing
-from appliance.config import Limits
-from appliance.ids import Ids
-from appliance.message import Status, Step
-from appliance.pacing import Allowance, Usage
-from appliance.store import blocked, clients, messages, tally
-from appliance.store.causes import cause
+from appliance.core.config import Limits
+from appliance.domain import limits as limit_rules
+from appliance.domain.ids import Ids
+from appliance.domain.limits import Allowance, Usage
+from appliance.domain.message import Status, Step
+from appliance.store import blocklist, clients, counters, messages
+from appliance.store.failure_causes import cause
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -90,15 +90,15 @@ def next_ready(db: Connection, trusted: bool, after: int = 0) -> int | None:
 
 def usage(db: Connection, sim: str, limits: Limits, now: int, zone: ZoneInfo) -> Usage:
     """What this SIM has sent in the running minute, hour, local day and billing month."""
-    minute = now // pacing.MINUTE_MS
+    minute = now // limit_rules.MINUTE_MS
     row = db.execute(
         "SELECT COALESCE(SUM(parts) FILTER (WHERE minute = ?), 0), COALESCE(SUM(parts), 0) "
         "FROM sim_minute WHERE sim = ? AND minute BETWEEN ? AND ?",
         (minute, sim, minute // 60 * 60, minute),  # not what a clock that was ahead has noted
     ).fetchone()
-    today = pacing.day_number(now, zone)
-    month = pacing.month_number(now, zone, limits.billing_day)
-    first = pacing.month_start(month, limits.billing_day, zone).date().toordinal()
+    today = limit_rules.day_number(now, zone)
+    month = limit_rules.month_number(now, zone, limits.billing_day)
+    first = limit_rules.month_start(month, limits.billing_day, zone).date().toordinal()
     days = db.execute(
         "SELECT COALESCE(SUM(parts) FILTER (WHERE day = ?), 0), COALESCE(SUM(parts), 0) "
         "FROM sim_day WHERE sim = ? AND day BETWEEN ? AND ?",
@@ -115,8 +115,8 @@ def count_use(
 ) -> None:
     """One more part has left through this SIM."""
     for table, unit, value in (
-        ("sim_minute", "minute", now // pacing.MINUTE_MS),
-        ("sim_day", "day", pacing.day_number(now, zone)),
+        ("sim_minute", "minute", now // limit_rules.MINUTE_MS),
+        ("sim_day", "day", limit_rules.day_number(now, zone)),
     ):
         db.execute(
             f"INSERT INTO {table} (sim, {unit}, parts) VALUES (?, ?, 1) "
@@ -125,7 +125,7 @@ def count_use(
         )
     db.execute(
         "INSERT OR IGNORE INTO sim_recipient (sim, month, recipient) VALUES (?, ?, ?)",
-        (sim, pacing.month_number(now, zone, limits.billing_day), recipient),
+        (sim, limit_rules.month_number(now, zone, limits.billing_day), recipient),
     )
 
 
@@ -184,7 +184,7 @@ def claim(
     may = Allowance(ordinary=True, urgent=True)
     if not sender.test and not unlimited(sender.limits):
         used = usage(db, sender.sim, sender.limits, now, rules.zone)
-        may = pacing.allowance(sender.limits, used, now, rules.zone)
+        may = limit_rules.allowance(sender.limits, used, now, rules.zone)
     if not may.urgent:
         return Nothing(may.again_at, may.reason)
     conditions = ["1"]
@@ -201,7 +201,7 @@ def claim(
         "sim": sender.sim,
         "test": int(sender.test),
         "now": now,
-        "month": pacing.month_number(now, rules.zone, sender.limits.billing_day),
+        "month": limit_rules.month_number(now, rules.zone, sender.limits.billing_day),
     }
     for _ in range(PASSED_OVER_MOST):
         row = db.execute(statement, arguments).fetchone()
@@ -229,7 +229,7 @@ def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: boo
     """Why this message must not go any more, looked at again at hand-over; JSON, None if it may."""
     if clients.is_deleted(db, message["scope"] // 2):
         return CLIENT_DELETED
-    if blocked.is_blocked(db, message["scope"], message["recipient"]):
+    if blocklist.is_blocked(db, message["scope"], message["recipient"]):
         return cause(
             "BLOCKED_NUMBER",
             "The number is on the block list or has opted out.",
@@ -290,7 +290,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         (sender.device, reference, now, message["id"]),
     )
     if message["device"] != sender.device:
-        tally.change_device(
+        counters.change_device(
             db,
             message["scope"],
             message["device"],

@@ -7,13 +7,13 @@ from functools import cache
 from sqlite3 import Connection, Row
 from typing import Any
 
-from appliance import matching
-from appliance.ids import Ids
-from appliance.matching import Candidate, Heard, Offset
-from appliance.message import Part, Step, possible
-from appliance.store import handovers, messages
-from appliance.store.causes import fault_cause
-from modem import faults
+from appliance.domain import report_matching
+from appliance.domain.ids import Ids
+from appliance.domain.message import Part, Step, possible
+from appliance.domain.report_matching import Candidate, Heard, Offset
+from appliance.store import messages, submissions
+from appliance.store.failure_causes import fault_cause
+from modem.error_codes import lookup
 
 LOOKED_AT = 200  # strays at the most, the newest, with each answer: a part must not wait for them
 
@@ -50,10 +50,10 @@ def _find(
     db: Connection, sim: str, heard: Heard, centre: Callable[[], Offset | None] | None = None
 ) -> Candidate | None:
     """The hand-over that the report speaks of, if that can be said now."""
-    found = matching.match(
+    found = report_matching.match(
         heard,
-        handovers.candidates(db, sim, heard),
-        centre or (lambda: handovers.centre(db, sim)),
+        submissions.candidates(db, sim, heard),
+        centre or (lambda: submissions.centre(db, sim)),
     )
     # Of the part that is on the air just now: its answer, with its reference, is still to come.
     return None if found is not None and found.kind == "air" else found
@@ -70,8 +70,8 @@ def _apply(
     part: Row = db.execute(
         "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
     ).fetchone()
-    handovers.remember(db, part, found.recipient, heard.reference, heard.submitted_at)
-    settled = faults.status(tp_status)
+    submissions.remember(db, part, found.recipient, heard.reference, heard.submitted_at)
+    settled = lookup.status(tp_status)
     told = {"reference": heard.reference, "tp_status": tp_status, "reported_at": now}
     state = Part(part["state"])
     if settled.meaning == "delivered":
@@ -103,15 +103,15 @@ def _apply_to_try(
 ) -> None:
     """A report for an earlier try: only `delivered` counts, and then the part need not go again."""
     row: Row = db.execute("SELECT * FROM try WHERE id = ?", (found.row,)).fetchone()
-    handovers.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
-    kind = faults.status(tp_status).meaning
+    submissions.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
+    kind = lookup.status(tp_status).meaning
     db.execute(
         "UPDATE try SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
         (heard.reference, tp_status, now, int(kind == "trying"), found.row),
     )
     message: int = row["message"]
     if kind == "delivered":
-        handovers.close(db, message)
+        submissions.close(db, message)
         for part in _arrived_with(db, row):
             # Where nothing was handed over since, that hand-over is the one that counts.
             of_it = ("device", "sim", "handed_at", "answered_at", "reference")
@@ -155,11 +155,11 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
 
     @cache
     def centre() -> Offset | None:
-        known = handovers.centre(db, sim)
+        known = submissions.centre(db, sim)
         if known is not None:
             return known
-        kept = ((heard, handovers.candidates(db, sim, heard)) for _, heard in strays)
-        return matching.agreement(kept)
+        kept = ((heard, submissions.candidates(db, sim, heard)) for _, heard in strays)
+        return report_matching.agreement(kept)
 
     for row, heard in strays:
         found = _find(db, sim, heard, centre)

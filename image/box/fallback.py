@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from appliance.update import fall_back, read_state, write_state
+from appliance.maintenance.update import fall_back, read_state, write_state
 from image.box.slots import Places, point_at
 
 # Nothing to go back to: the same release again, but not in a hurry.

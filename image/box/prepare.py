@@ -21,8 +21,8 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.durable import sync, write_durably
-from appliance.update import (
+from appliance.core.durable import sync, write_durably
+from appliance.maintenance.update import (
     Result,
     Slot,
     State,

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.bundle import BundleRefused, Manifest, copy_root
-from appliance.durable import write_durably
-from appliance.update import Result, Shown, State, judge, write_state
+from appliance.core.durable import write_durably
+from appliance.maintenance.bundle import BundleRefused, Manifest, copy_root
+from appliance.maintenance.update import Result, Shown, State, judge, write_state
 from image.box.slots import Places
 
 # As long as an application is watched: start, migration, a modem that finds its network.

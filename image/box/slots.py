@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.durable import sync, write_durably
-from appliance.update import Slot, may_roll_back
+from appliance.core.durable import sync, write_durably
+from appliance.maintenance.update import Slot, may_roll_back
 
 DATABASE = "zimbox.db"
 OWNER = "zimbox"

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.bundle import BundleRefused, check, load_public_key, unpack
-from appliance.update import (
+from appliance.maintenance.bundle import BundleRefused, check, load_public_key, unpack
+from appliance.maintenance.update import (
     Result,
     Shown,
     Slot,

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from appliance import config
+from appliance.core import config
 
 # \Z where one would write $: that also allows a line feed at the end.
 
@@ -169,7 +169,7 @@ def gateway_config(wishes: Wishes) -> str:
             lines.append(f"pin = {quoted(modem.pin)}")
         lines += ["[modem.power]", 'chip = "/dev/gpiochip-header"']
         if ON_USB.match(modem.port):
-            reset = ["/usr/bin/python3", "-P", "-s", "-m", "appliance.steward"]
+            reset = ["/usr/bin/python3", "-P", "-s", "-m", "appliance.maintenance.steward_client"]
             reset += ["usb-reset", f"port={modem.port}"]
             lines.append(f"supply_command = {msgspec.json.encode(reset).decode()}")
         if modem.hat:

@@ -7,11 +7,11 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from modem.pdu import Report
-from modem.simulator.formats import stamp
-from modem.simulator.network import Arriving, Taken
+from modem.simulator.commands.formats import stamp
+from modem.simulator.network.network import Arriving, Taken
 from modem.simulator.sim_card import Stored
 from modem.simulator.timers import Timers
+from modem.sms.tpdu import Report
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment

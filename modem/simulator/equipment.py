@@ -7,26 +7,20 @@ from collections.abc import Callable
 
 import msgspec
 
-from modem.simulator import (
-    commands_basic,
-    commands_network,
-    commands_sim,
-    commands_sms,
-    commands_store,
-    formats,
-)
 from modem.simulator.arrivals import Arrivals
-from modem.simulator.at import Command, Kind, SyntaxFault
-from modem.simulator.errors import ERROR, Refusal, cme, cms
+from modem.simulator.commands import basic, formats, sim, sms, storage
+from modem.simulator.commands import network as network_commands
+from modem.simulator.commands.errors import ERROR, Refusal, cme, cms
+from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
+from modem.simulator.commands.registry import Handler
+from modem.simulator.commands.syntax import Command, Kind, SyntaxFault
 from modem.simulator.faults import AnswerFault, Faults
-from modem.simulator.journal import Journal
-from modem.simulator.network import CAN_SEND, Arriving, Network, Taken
+from modem.simulator.network.journal import Journal
+from modem.simulator.network.network import CAN_SEND, Arriving, Network, Taken
 from modem.simulator.personalities import Personality
-from modem.simulator.registry import Handler
 from modem.simulator.sending import Sending
 from modem.simulator.settings import Settings
 from modem.simulator.sim_card import PinState, SimCard, Store
-from modem.simulator.steps import OK, Answer, Step, refuse, tell
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
@@ -385,9 +379,9 @@ def _tested(modem: Equipment, command: Command, handler: Handler) -> Step:
 
 
 HANDLERS = {
-    **commands_basic.COMMANDS,
-    **commands_sim.COMMANDS,
-    **commands_network.COMMANDS,
-    **commands_sms.COMMANDS,
-    **commands_store.COMMANDS,
+    **basic.COMMANDS,
+    **sim.COMMANDS,
+    **network_commands.COMMANDS,
+    **sms.COMMANDS,
+    **storage.COMMANDS,
 }

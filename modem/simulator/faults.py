@@ -9,8 +9,8 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from modem.pdu import Report, encode_report
-from modem.simulator.errors import Refusal
+from modem.simulator.commands.errors import Refusal
+from modem.sms.tpdu import Report, encode_report
 
 Stage = Literal["command", "prompt", "body", "taken", "answer"]
 

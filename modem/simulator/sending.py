@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modem.pdu import PduError, Submit
-from modem.simulator.errors import Refusal, cms
+from modem.simulator.commands.errors import Refusal, cms
+from modem.simulator.commands.formats import stamp
+from modem.simulator.commands.outcome import Answer, Ask, Dead, Silence, Step, Wait, refuse
+from modem.simulator.commands.submit_input import understood
 from modem.simulator.faults import SendFault, Stage
-from modem.simulator.formats import stamp
-from modem.simulator.handset import whole
-from modem.simulator.steps import Answer, Ask, Dead, Silence, Step, Wait, refuse
-from modem.simulator.typed import understood
+from modem.simulator.network.handset import whole
+from modem.sms.tpdu import PduError, Submit
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from modem.simulator.errors import Refusal, cme
+from modem.simulator.commands.errors import Refusal, cme
 from modem.simulator.settings import Settings
 
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import msgspec
 
-from modem.simulator.control import ControlSocket
+from modem.simulator.control.execution import execute
+from modem.simulator.control.requests import AnyOrder
+from modem.simulator.control.server import ControlSocket
 from modem.simulator.equipment import Equipment
-from modem.simulator.execution import execute
 from modem.simulator.faults import Faults
-from modem.simulator.handset import Handsets, Reply
-from modem.simulator.incoming import Incoming, deliveries
-from modem.simulator.journal import Journal
-from modem.simulator.line import Line
-from modem.simulator.magic import Numbers
-from modem.simulator.network import Arriving, Network
-from modem.simulator.orders import AnyOrder
+from modem.simulator.network.delivery import Incoming, deliveries
+from modem.simulator.network.handset import Handsets, Reply
+from modem.simulator.network.journal import Journal
+from modem.simulator.network.network import Arriving, Network
+from modem.simulator.network.test_numbers import Numbers
 from modem.simulator.personalities import EVERY
 from modem.simulator.settings import Settings
 from modem.simulator.sim_card import SimCard
 from modem.simulator.timers import Timers
 from modem.simulator.trace import Trace
+from modem.simulator.virtual_port import Line
 
 
 class Simulator:

@@ -8,10 +8,10 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modem.simulator import at, errors
-from modem.simulator.errors import Refusal
+from modem.simulator.commands import errors, syntax
+from modem.simulator.commands.errors import Refusal
+from modem.simulator.commands.outcome import Answer, Ask, Dead, Silence, Step, Wait
 from modem.simulator.faults import AnswerFault
-from modem.simulator.steps import Answer, Ask, Dead, Silence, Step, Wait
 from modem.simulator.timers import Timers
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Terminal:
         self._input = bytearray()
         self._line = bytearray()
         self._held: list[bytes] = []
-        self._rest: list[at.Command] = []  # of the line in work
+        self._rest: list[syntax.Command] = []  # of the line in work
         self._ask: Ask | None = None
         self._last = ""
         self._deaf = False  # auto-baud: the speed is not known before the first AT
@@ -143,10 +143,10 @@ class Terminal:
     # -- commands
 
     def _begin(self, line: str) -> None:
-        line = at.edited(line.rstrip("\r"))
+        line = syntax.edited(line.rstrip("\r"))
         if line.strip().upper() == "A/":
             line = self._last
-        body = at.body(line)
+        body = syntax.body(line)
         if body is None:
             return
         if self._deaf:
@@ -156,9 +156,9 @@ class Terminal:
         self._mode = _Mode.BUSY
         try:
             if len(line) > LONGEST_LINE:
-                raise at.SyntaxFault("too long")
-            self._rest = at.parse(body) or [at.Command("", at.Kind.EXECUTE)]
-        except at.SyntaxFault:
+                raise syntax.SyntaxFault("too long")
+            self._rest = syntax.parse(body) or [syntax.Command("", syntax.Kind.EXECUTE)]
+        except syntax.SyntaxFault:
             self._rest = []
             self._take(Answer((), errors.ERROR))
             return
@@ -180,7 +180,7 @@ class Terminal:
             return Wait(fault.late, lambda: self._spoilt(fault, command))
         return self._spoilt(fault, command)
 
-    def _spoilt(self, fault: AnswerFault, command: at.Command) -> Step:
+    def _spoilt(self, fault: AnswerFault, command: syntax.Command) -> Step:
         """A command's step as a fault leaves it."""
         if fault.restart:
             self._modem.restart()

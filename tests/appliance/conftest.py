@@ -10,21 +10,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance import pacing
-from appliance.balance import Balances
-from appliance.box import Box
-from appliance.clock import ManualClock
-from appliance.config import Config, Limits
-from appliance.housekeeping import Housekeeping
-from appliance.ids import Ids
-from appliance.inbox import Inbox
-from appliance.interface import MessageView
-from appliance.matching import Candidate, Heard
-from appliance.store import archive, clients, messages, outcomes, queue, reading, reports
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, Limits
+from appliance.core.encryption import Vault
+from appliance.devices.balance import Balances
+from appliance.domain import limits
+from appliance.domain.ids import Ids
+from appliance.domain.report_matching import Candidate, Heard
+from appliance.domain.views import MessageView
+from appliance.maintenance.jobs import Housekeeping
+from appliance.messaging.inbox import Inbox
+from appliance.store import archive, attempts, clients, history, messages, queue, reports
 from appliance.store.database import Database
 from appliance.store.messages import Fresh
 from appliance.store.queue import Job, Nothing, Rules, Sender
-from appliance.vault import Vault
 from modem.interface import Fault, Outcome, Verdict
 
 START = 1_800_000_000_000
@@ -55,7 +55,7 @@ class Stage:
             "shift": 0,
             "parts": 1,
             "priority": priority,
-            "rank": pacing.rank(priority, due, 10),
+            "rank": limits.rank(priority, due, 10),
             "device": 1,
             "pinned": False,
             "due_at": due,
@@ -77,7 +77,7 @@ class Stage:
 
     async def record(self, job: Job, outcome: Outcome, sender: Sender | None = None) -> None:
         await self.db.write(
-            outcomes.record, self.ids, self.rules, sender or self.sender, job, outcome, self.now
+            attempts.record, self.ids, self.rules, sender or self.sender, job, outcome, self.now
         )
 
     async def sent(self, reference: int, **changes: Any) -> int:
@@ -99,18 +99,18 @@ class Stage:
         )
 
     async def end_doubts(self, window_ms: int = 600_000) -> None:
-        await self.db.write(outcomes.end_doubts, self.ids, window_ms, self.now)
+        await self.db.write(attempts.end_doubts, self.ids, window_ms, self.now)
 
     async def expire(self) -> int:
-        return await self.db.write(outcomes.expire, self.ids, self.now, 100)
+        return await self.db.write(attempts.expire, self.ids, self.now, 100)
 
     async def archive(self) -> int:
         return await self.db.write(archive.move, 256, self.now)
 
     async def view(self, number: int, scope: int = 2) -> MessageView:
-        row = await self.db.read(reading.one, scope, number)
+        row = await self.db.read(history.one, scope, number)
         assert row is not None
-        return reading.view(row)
+        return history.view(row)
 
     async def status(self, number: int) -> str:
         return (await self.view(number)).status

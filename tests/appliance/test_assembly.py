@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from appliance.assembly import Assembly
-from appliance.attached import Attached
-from appliance.config import Config, ModemSettings
-from appliance.lock import DataLock
-from modem.device import Device
+from appliance.core.config import Config, ModemSettings
+from appliance.core.lock import DataLock
+from appliance.devices.attached import Attached
+from modem.driver.device import Device
 from modem.interface import Received
-from modem.timing import Line
+from modem.timeouts import Line
 
 
 class Jammed(Device):

@@ -14,9 +14,9 @@ from sqlite3 import Connection
 import msgspec
 import requests
 
-from appliance.ids import LONG_SHIFT
+from appliance.domain.ids import LONG_SHIFT
+from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.database import beside
-from appliance.store.tally import DAY_MS, HOUR_MS
 from tests.box.running import RunningBox
 
 DAYS = 89  # within the retention

@@ -148,7 +148,7 @@ class _Forks:
 
 def _serve(descriptor: int) -> None:
     import web.server  # noqa: F401 - `serve` imports it late
-    from appliance.__main__ import main
+    from appliance.cli.main import main
 
     gc.collect()
     gc.freeze()  # what a fork never touches stays shared

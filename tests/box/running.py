@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 import requests
 
-from appliance.__main__ import main as command_line
+from appliance.cli.main import main as command_line
 from tests.box.launcher import ZIMBOX, Process, launcher
 
 START_SECONDS = 30.0  # until it takes requests, on a busy machine

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 import requests
 
-from appliance import ids
-from appliance.vault import Vault
-from modem import alphabet, pdu
+from appliance.core.encryption import Vault
+from appliance.domain import ids
+from modem.sms import gsm7, tpdu
 from tests.box.outside import Truth, order
 from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
 
@@ -35,9 +35,9 @@ class Code(msgspec.Struct, frozen=True):
     def forms(self) -> list[bytes]:
         """All that anybody could mistake for harmless: plain, wide, and as the modem gets it."""
         text = f"Zauberwort {self.digits} bitte"
-        plan = alphabet.plan(text)
-        submit = pdu.Submit(recipient=self.to, text=text, alphabet=plan.alphabet)
-        packed = pdu.encode_submit(submit).hex[-2 * 12 :]  # from inside the text to its end
+        plan = gsm7.plan(text)
+        submit = tpdu.Submit(recipient=self.to, text=text, alphabet=plan.alphabet)
+        packed = tpdu.encode_submit(submit).hex[-2 * 12 :]  # from inside the text to its end
         return [
             self.digits.encode(),
             self.digits.encode("utf-16-le"),

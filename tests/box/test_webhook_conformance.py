@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.config import Webhook
+from appliance.core.config import Webhook
 from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead

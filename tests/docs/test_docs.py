@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config
+from appliance.core import config
 from tests.box.running import RunningBox
 from tests.docs.blocks import DOCS, LANGUAGES, OUTCOMES, PAGES, fences, runnable
 from tests.docs.readers import ProgramReader, Reader, ShellReader

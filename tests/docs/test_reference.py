@@ -9,8 +9,8 @@ from typing import Any
 import click
 import msgspec
 
-from appliance.__main__ import main
-from appliance.config import Config, ModemSettings
+from appliance.cli.main import main
+from appliance.core.config import Config, ModemSettings
 from tests.docs.blocks import DOCS
 
 CELL = re.compile(r"(?<!\\)\|")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.refusals import FAILURES, KINDS
-from modem.simulator.magic import TABLE
+from appliance.domain.errors import FAILURES, KINDS
+from modem.simulator.network.test_numbers import TABLE
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.docs.blocks import DOCS
 

@@ -19,8 +19,8 @@ import msgspec
 import pytest
 import requests
 
-from appliance import config
-from appliance.orders import WebhookEvent
+from appliance.core import config
+from appliance.domain.requests import WebhookEvent
 from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, eventually, free_port
 from tests.box.when import ahead

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance import clock
+from appliance.core import clock
 from image import build, checks, debs, initramfs
 from image.box import prepare, wishes
-from modem import timing
+from modem import timeouts
 
 pytestmark = pytest.mark.process
 
@@ -31,7 +31,7 @@ def unit(name: str) -> configparser.ConfigParser:
 
 def test_a_stop_waits_longer_than_the_longest_send() -> None:
     stop = int(unit("zimbox.service")["Service"]["TimeoutStopSec"])
-    assert stop > timing.Timing().network_seconds + 15  # and the rest of the stop
+    assert stop > timeouts.Timing().network_seconds + 15  # and the rest of the stop
 
 
 def test_the_gateway_is_not_root_and_has_no_way_to_become_it() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.update import State, read_state, try_slot, write_state
+from appliance.maintenance.update import State, read_state, try_slot, write_state
 from image.box import prepare
 from image.box.prepare import CODE, FILE, MISTAKE, Keep
 from image.box.slots import Places, save_database

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.steward import NoSteward, ask, order
+from appliance.maintenance.steward_client import NoSteward, ask, order
 from image.box import steward
 from image.box.steward import Refusal, Tell, acceptable_time, answer, usb_switch
 

@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.bundle import write_bundle
+from appliance.maintenance.bundle import write_bundle
+from appliance.maintenance.update import Result, Shown, State, fall_back, read_result, read_state
 from appliance.store.database import migrate
-from appliance.update import Result, Shown, State, fall_back, read_result, read_state
 from image.box.prepare import choose_slot, sweep
 from image.box.roots import Roots
 from image.box.slots import Places

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config
-from appliance.devices import power_key
+from appliance.core import config
+from appliance.devices.manager import power_key
 from image.box import wishes as w
 
 FULL = """
@@ -46,7 +46,7 @@ def test_what_the_gateway_is_told_is_what_its_own_settings_accept(tmp_path: Path
 
 @pytest.mark.parametrize("hat", w.HATS)
 def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
-    from modem.gpio import WIRINGS
+    from modem.driver.gpio import WIRINGS
 
     told = w.gateway_config(w.Wishes(modem=[w.ModemWish(hat=hat)]))
     named = [line.split('"')[1] for line in told.splitlines() if line.startswith("hat =")]
@@ -71,7 +71,11 @@ def test_a_modem_on_usb_is_taken_off_it_and_put_back_by_the_steward(
     file = tmp_path / "zimbox.toml"
     file.write_text(w.gateway_config(w.Wishes(modem=[w.ModemWish(port=port), w.ModemWish()])))
     usb, header = config.load(file, {}).modem
-    assert usb.power.supply_command[-3:] == ("appliance.steward", "usb-reset", f"port={port}")
+    assert usb.power.supply_command[-3:] == (
+        "appliance.maintenance.steward_client",
+        "usb-reset",
+        f"port={port}",
+    )
     assert header.power.supply_command == ()
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from modem import pdu
-from modem.alphabet import Alphabet
-from modem.device import Device, Line, Timing
+from modem.driver.device import Device, Line, Timing
 from modem.interface import Changed, Event, Outcome, Received, State, Status, Tpdu
-from modem.pdu import Deliver, Report, Submit
 from modem.simulator import Settings, Simulator
+from modem.sms import tpdu
+from modem.sms.gsm7 import Alphabet
+from modem.sms.tpdu import Deliver, Report, Submit
 
 PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
 
@@ -122,17 +122,17 @@ class Driven:
 
     @property
     def reports(self) -> list[Report]:
-        decoded = (pdu.decode(event.hex) for event in self.received)
+        decoded = (tpdu.decode(event.hex) for event in self.received)
         return [one for one in decoded if isinstance(one, Report)]
 
     @property
     def messages(self) -> list[Deliver]:
-        decoded = (pdu.decode(event.hex) for event in self.received)
+        decoded = (tpdu.decode(event.hex) for event in self.received)
         return [one for one in decoded if isinstance(one, Deliver)]
 
 
 def part(text: str = "Hello", to: str = "+4915112340001") -> Tpdu:
-    return pdu.encode_submit(Submit(recipient=to, text=text, alphabet=Alphabet.GSM7))
+    return tpdu.encode_submit(Submit(recipient=to, text=text, alphabet=Alphabet.GSM7))
 
 
 @contextlib.asynccontextmanager

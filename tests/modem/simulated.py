@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from modem.alphabet import Alphabet
-from modem.pdu import Submit, encode_submit
 from modem.simulator import Settings, Simulator
+from modem.sms.gsm7 import Alphabet
+from modem.sms.tpdu import Submit, encode_submit
 
 PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
 

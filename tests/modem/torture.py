@@ -19,10 +19,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from modem import pdu
 from modem.interface import Outcome, State, Verdict
-from modem.pdu import Report
 from modem.simulator import Settings
+from modem.sms import tpdu as tpdu_codec
+from modem.sms.tpdu import Report
 from tests.modem.driven import Driven, driven, part, quick
 
 # Short, but with room between what a healthy answer takes and its time-out.
@@ -177,8 +177,8 @@ def _compare_reports(box: Driven, tally: Tally) -> None:
     heard: Counter[tuple[int, str]] = Counter()
     for event in box.received:
         try:
-            report = pdu.decode(event.hex)
-        except pdu.PduError:
+            report = tpdu_codec.decode(event.hex)
+        except tpdu_codec.PduError:
             tally.wrong_reports.append(event.hex)
             continue
         assert isinstance(report, Report)

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import appliance
-from appliance.bundle import write_bundle
-from appliance.incoming import FOLDER
-from appliance.update import Shown
+from appliance.maintenance.bundle import write_bundle
+from appliance.maintenance.update import Shown
+from appliance.maintenance.uploads import FOLDER
 from image.box.roots import Roots
 from image.box.slots import Places
 from image.box.steward import Refusal, Tell, converse

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import synchronised
+from appliance.core.clock import synchronised
 from tests.box.running import RunningBox
 from tests.page.conftest import Open, ready
 from tests.page.troubles import TROUBLES, CannotMount, Trouble

@@ -18,7 +18,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance import __version__
-from appliance.update import Result, read_result
+from appliance.maintenance.update import Result, read_result
 from image.box.steward import Tell
 from tests.box.running import RunningBox, eventually, free_port
 from tests.page.conftest import Open, ready

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.ids import LONG_SHIFT
+from appliance.domain.ids import LONG_SHIFT
 from appliance.store.database import beside
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.page.conftest import ready

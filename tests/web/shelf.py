@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from appliance import interface as seam
-from appliance import orders
-from appliance.refusals import Refusal, Words, later
+from appliance.domain import requests
+from appliance.domain import views as seam
+from appliance.domain.errors import Refusal, Words, later
 
 KEY, CLIENT, DEVICE = "zs_live_0123456789", "client_1", "device_1"
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
@@ -53,7 +53,7 @@ class Shelf(seam.Gateway):
         return self.allowance
 
     async def answered(
-        self, caller: seam.Caller, idempotency: orders.Idempotency
+        self, caller: seam.Caller, idempotency: requests.Idempotency
     ) -> seam.Accepted | None:
         if idempotency.key not in self.answers:
             return None
@@ -65,8 +65,8 @@ class Shelf(seam.Gateway):
     async def send(
         self,
         caller: seam.Caller,
-        order: orders.SendOrder,
-        idempotency: orders.Idempotency | None,
+        order: requests.SendOrder,
+        idempotency: requests.Idempotency | None,
     ) -> seam.Accepted:
         self.orders.append(order)
         message_id = self._keep(order)
@@ -88,7 +88,7 @@ class Shelf(seam.Gateway):
             self.answers[idempotency.key] = (idempotency.fingerprint, answer)
         return answer
 
-    def _keep(self, order: orders.SendOrder) -> str:
+    def _keep(self, order: requests.SendOrder) -> str:
         message_id = f"msg_{len(self.messages):016x}"
         self.messages.append(
             seam.MessageView(
@@ -119,13 +119,13 @@ class Shelf(seam.Gateway):
     async def send_bulk(
         self,
         caller: seam.Caller,
-        order: orders.BulkOrder,
-        idempotency: orders.Idempotency | None,
+        order: requests.BulkOrder,
+        idempotency: requests.Idempotency | None,
     ) -> seam.BulkAccepted:
         self.orders.append(order)
         entries: list[seam.BulkMessage] = []
         for entry, same in zip(order.entries, order.same_as, strict=True):
-            if isinstance(entry, orders.Refused):
+            if isinstance(entry, requests.Refused):
                 entries.append(seam.BulkMessage(None, entry.to, entry.reason))
             elif same is not None:
                 entries.append(entries[same])
@@ -149,20 +149,22 @@ class Shelf(seam.Gateway):
     async def status(self, caller: seam.Caller, message_id: str) -> seam.MessageView:
         return self._found(message_id)
 
-    async def history(self, caller: seam.Caller, wanted: orders.HistoryFilter) -> seam.HistoryPage:
+    async def history(
+        self, caller: seam.Caller, wanted: requests.HistoryFilter
+    ) -> seam.HistoryPage:
         self.filters.append(wanted)
         first = (wanted.page - 1) * wanted.limit
         return seam.HistoryPage(
             tuple(self.messages[::-1][first : first + wanted.limit]), len(self.messages)
         )
 
-    async def stats(self, caller: seam.Caller, wanted: orders.StatsFilter) -> seam.Stats:
+    async def stats(self, caller: seam.Caller, wanted: requests.StatsFilter) -> seam.Stats:
         self.filters.append(wanted)
         day = seam.Day("2025-01-15", 3, 2, 1)
         return seam.Stats(wanted.start, wanted.end, 3, 2, 1, len(self.messages), (day,))
 
     async def export(
-        self, caller: seam.Caller, wanted: orders.HistoryFilter
+        self, caller: seam.Caller, wanted: requests.HistoryFilter
     ) -> AsyncIterator[tuple[seam.MessageView, ...]]:
         self.filters.append(wanted)
         for view in self.messages:
@@ -181,14 +183,14 @@ class Shelf(seam.Gateway):
     async def send_otp(
         self,
         caller: seam.Caller,
-        order: orders.OtpOrder,
-        idempotency: orders.Idempotency | None,
+        order: requests.OtpOrder,
+        idempotency: requests.Idempotency | None,
     ) -> seam.OtpAccepted:
         self.orders.append(order)
         expires = NOW + order.expiry_seconds * 1000
         return seam.OtpAccepted("otp_000000000001", "msg_1", order.to, expires, order.length)
 
-    async def verify_otp(self, caller: seam.Caller, order: orders.VerifyOrder) -> seam.OtpVerdict:
+    async def verify_otp(self, caller: seam.Caller, order: requests.VerifyOrder) -> seam.OtpVerdict:
         if order.otp_id != "otp_000000000001":
             raise Refusal("OTP_NOT_FOUND")
         if order.code == "123456":
@@ -196,7 +198,7 @@ class Shelf(seam.Gateway):
         return seam.OtpVerdict(False, attempts_remaining=2)
 
     async def webhook_configure(
-        self, caller: seam.Caller, order: orders.WebhookOrder
+        self, caller: seam.Caller, order: requests.WebhookOrder
     ) -> seam.WebhookView:
         secret = order.secret or "whsec_1"
         return seam.WebhookView("wh_1", order.url, order.events, "active", NOW, secret)
@@ -215,7 +217,7 @@ class Shelf(seam.Gateway):
         return seam.WebhookTest(answers[webhook_id])
 
     async def webhook_logs(
-        self, caller: seam.Caller, wanted: orders.PageFilter
+        self, caller: seam.Caller, wanted: requests.PageFilter
     ) -> seam.WebhookLogPage:
         self.filters.append(wanted)
         log = seam.WebhookLog(
@@ -228,7 +230,7 @@ class Shelf(seam.Gateway):
             raise Refusal("WEBHOOK_NOT_FOUND")
         return seam.Replayed("1", "wh_1", "evt_1")
 
-    async def inbox(self, caller: seam.Caller, wanted: orders.InboxFilter) -> seam.InboxPage:
+    async def inbox(self, caller: seam.Caller, wanted: requests.InboxFilter) -> seam.InboxPage:
         self.filters.append(wanted)
         view = seam.InboxView("1", "+33612345678", "STOP", NOW, DEVICE, False)
         return seam.InboxPage((view,), 1)
@@ -236,7 +238,7 @@ class Shelf(seam.Gateway):
     async def blocklist(self, caller: seam.Caller) -> tuple[seam.BlockedNumber, ...]:
         return (seam.BlockedNumber("+33612345678", None, "stop", NOW),)
 
-    async def block(self, caller: seam.Caller, order: orders.BlockOrder) -> seam.BlockedNumber:
+    async def block(self, caller: seam.Caller, order: requests.BlockOrder) -> seam.BlockedNumber:
         return seam.BlockedNumber(order.number, order.reason, "api", NOW)
 
     async def unblock(self, caller: seam.Caller, number: str) -> None:

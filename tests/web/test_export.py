@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from appliance.orders import HistoryFilter
+from appliance.domain.requests import HistoryFilter
 from tests.web.shelf import Shelf, failed
 
 TO = "+33612345678"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from appliance import supervision
+from appliance.admin.preferences import Owner
 from appliance.assembly import Assembly
-from appliance.config import Config
-from appliance.overview import Overview
-from appliance.owner import Owner
+from appliance.core import tasks
+from appliance.core.config import Config
+from appliance.monitoring.dashboard import Overview
 from web.app import create
 from web.page import live
 from web.page.live import Live
@@ -84,7 +84,7 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
 ) -> None:
     for module, name in ((live, "LOOK_SECONDS"), (live, "REST_FOR_LOOK"), (live, "SAFETY_SECONDS")):
         monkeypatch.setattr(module, name, 0)
-    monkeypatch.setattr(supervision, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
     assembly = await Assembly.build(tmp_path, Config())
     owner = Falters(assembly.box, assembly.devices, assembly.gateway)
     looking = Live(owner)

@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.backup import Fault
-from appliance.bundle import Refused
-from appliance.config import Limits
-from appliance.overview import (
+from appliance.core.config import Limits
+from appliance.domain.errors import Language, Words
+from appliance.domain.limits import Usage
+from appliance.maintenance.backup import Fault
+from appliance.maintenance.bundle import Refused
+from appliance.maintenance.update import Result
+from appliance.monitoring.dashboard import (
     DayView,
     bars,
     called,
@@ -19,11 +22,8 @@ from appliance.overview import (
     local_days,
     local_midnight,
 )
-from appliance.pacing import Usage
-from appliance.refusals import Language, Words
-from appliance.store.overview import Figures
-from appliance.store.tally import HOUR_MS
-from appliance.update import Result
+from appliance.store.counters import HOUR_MS
+from appliance.store.dashboard import Figures
 from web.page.chart import HEIGHT, ceiling, draw
 from web.page.live import event
 from web.page.messages import number_sought

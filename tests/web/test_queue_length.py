@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from appliance.assembly import Assembly
-from appliance.clock import ManualClock
-from appliance.config import Config, Limits, ModemSettings, Sending
-from appliance.ids import message_id
-from appliance.message import Status
-from appliance.orders import HistoryFilter
-from appliance.store import clients, devices, messages, tally
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, Limits, ModemSettings, Sending
+from appliance.domain.ids import message_id
+from appliance.domain.message import Status
+from appliance.domain.requests import HistoryFilter
+from appliance.store import clients, counters, devices, messages
 from appliance.store.database import READERS
 from appliance.store.messages import Fresh
 from web.app import create
@@ -120,7 +120,7 @@ def settle(db: Connection, scope: int) -> None:
         "SELECT * FROM message WHERE scope = ? ORDER BY id LIMIT 1", (scope,)
     ).fetchone()
     db.execute("UPDATE message SET status = 'sent' WHERE id = ?", (row["id"],))
-    tally.move(db, scope, row["device"], row["created_at"], Status.QUEUED, Status.SENT)
+    counters.move(db, scope, row["device"], row["created_at"], Status.QUEUED, Status.SENT)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from appliance.assembly import Assembly
-from appliance.config import Config
-from appliance.incoming import BACKUP
+from appliance.core.config import Config
+from appliance.maintenance.uploads import BACKUP
 from web.app import create
 from web.page import upload
 from web.page.routes import Page

@@ -8,11 +8,11 @@ import msgspec
 from litestar import get
 from msgspec import Meta
 
-from appliance import interface, rules
-from appliance.refusals import AUTHENTICATED
-from web.answers import Answer, MomentOrNull
-from web.door import Asked, Asker, Box
-from web.operation import told
+from appliance.domain import validation, views
+from appliance.domain.errors import AUTHENTICATED
+from web.openapi.metadata import told
+from web.request import Asked, Asker, Box
+from web.responses import Answer, MomentOrNull
 
 OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
 
@@ -64,7 +64,7 @@ async def devices(caller: Asker, gateway: Box) -> DevicesAnswer:
     return DevicesAnswer(devices=[_device(view) for view in await gateway.devices(caller)])
 
 
-def _device(view: interface.DeviceView) -> Device:
+def _device(view: views.DeviceView) -> Device:
     return Device(
         device_id=view.device_id,
         name=view.name,
@@ -74,5 +74,5 @@ def _device(view: interface.DeviceView) -> Device:
         technology=view.technology,
         signal=view.signal_dbm,
         phone_number=view.phone_number,
-        since=rules.timestamp(view.since),
+        since=validation.timestamp(view.since),
     )

@@ -6,12 +6,12 @@ from litestar import post
 from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
-from appliance import interface, ordering, rules
-from appliance.bodies import OtpBody, VerifyBody
-from appliance.refusals import OTP_VALID, OTP_WRONG
-from web.answers import Answer, Moment, moment
-from web.door import Asked, Asker, Box
-from web.operation import IDEMPOTENCY_KEY, told
+from appliance.domain import parsing, validation, views
+from appliance.domain.errors import OTP_VALID, OTP_WRONG
+from appliance.domain.schemas import OtpBody, VerifyBody
+from web.openapi.metadata import IDEMPOTENCY_KEY, told
+from web.request import Asked, Asker, Box
+from web.responses import Answer, Moment, moment
 
 
 class OtpAnswer(Answer, frozen=True, kw_only=True):
@@ -56,19 +56,19 @@ async def send_otp(
     """Goes out at priority 1. The code leaves the box by SMS only."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
-        assert isinstance(earlier, interface.OtpAccepted)  # the fingerprint has the route in it
+        assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
         return _accepted(earlier)
-    order = ordering.otp_order(data, short_codes=caller.permissions.short_codes)
+    order = parsing.otp_order(data, short_codes=caller.permissions.short_codes)
     return _accepted(await gateway.send_otp(caller, order, idempotency))
 
 
-def _accepted(value: interface.OtpAccepted) -> OtpAnswer:
+def _accepted(value: views.OtpAccepted) -> OtpAnswer:
     return OtpAnswer(
         otp_id=value.otp_id,
         to=value.to,
         expires_at=moment(value.expires_at),
         message_id=value.message_id,
-        phone_masked=rules.mask_phone(value.to),
+        phone_masked=validation.mask_phone(value.to),
         code_length=value.code_length,
     )
 
@@ -87,7 +87,7 @@ async def verify_otp(
     data: JSONBody[VerifyBody], request: Asked, caller: Asker, gateway: Box
 ) -> VerifyAnswer:
     """A right code counts once; three wrong ones end it."""
-    verdict = await gateway.verify_otp(caller, ordering.verify_order(data))
+    verdict = await gateway.verify_otp(caller, parsing.verify_order(data))
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,

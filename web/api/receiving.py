@@ -9,12 +9,12 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from appliance import interface, ordering, rules
-from appliance.bodies import BlockBody
-from appliance.orders import InboxFilter
-from web.answers import Answer, Moment, Pagination, moment, pagination
-from web.door import Asked, Asker, Box
-from web.operation import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
+from appliance.domain import parsing, validation, views
+from appliance.domain.requests import InboxFilter
+from appliance.domain.schemas import BlockBody
+from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
+from web.request import Asked, Asker, Box
+from web.responses import Answer, Moment, Pagination, moment, pagination
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,17 +76,17 @@ async def inbox(request: Asked, caller: Asker, gateway: Box) -> InboxAnswer:
 
 
 def _inbox_filter(query: dict[str, str]) -> InboxFilter:
-    sender = rules.sender_filter(query.get("from"))
+    sender = validation.sender_filter(query.get("from"))
     return InboxFilter(
-        page=rules.page(query.get("page")),
-        limit=rules.limit(query.get("limit")),
+        page=validation.page(query.get("page")),
+        limit=validation.limit(query.get("limit")),
         senders=(sender,) if sender else None,
-        period=rules.period(query.get("from_date"), query.get("to_date")),
-        search=rules.search(query.get("search")),
+        period=validation.period(query.get("from_date"), query.get("to_date")),
+        search=validation.search(query.get("search")),
     )
 
 
-def _received(view: interface.InboxView) -> Received:
+def _received(view: views.InboxView) -> Received:
     return Received(
         inbox_id=view.inbox_id,
         sender=view.sender,
@@ -125,7 +125,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
 )
 async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> BlockedAnswer:
     """It gets no SMS from now on; what waits for it is refused when its turn comes."""
-    entry = await gateway.block(caller, ordering.block_order(data))
+    entry = await gateway.block(caller, parsing.block_order(data))
     return BlockedAnswer(
         number=entry.number,
         reason=entry.reason,
@@ -143,4 +143,4 @@ async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> Block
 )
 async def unblock(number: FromPath[str], caller: Asker, gateway: Box) -> None:
     """It may get SMS again."""
-    await gateway.unblock(caller, rules.phone_number(number, short_codes=True, field="number"))
+    await gateway.unblock(caller, validation.phone_number(number, short_codes=True, field="number"))

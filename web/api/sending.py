@@ -10,14 +10,14 @@ from litestar import post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance import interface, ordering, rules
-from appliance.bodies import BulkBody, PersonalizedBody, SendBody
-from appliance.orders import BulkOrder
-from appliance.refusals import Code, Language
-from web.answers import Answer, Moment, MomentOrNull, moment
-from web.door import BULK_BYTES, Asked, Asker, Box
-from web.envelope import ErrorBody, error_body
-from web.operation import IDEMPOTENCY_KEY, MESSAGE_ID, told
+from appliance.domain import parsing, validation, views
+from appliance.domain.errors import Code, Language
+from appliance.domain.requests import BulkOrder
+from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
+from web.error_responses import ErrorBody, error_body
+from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
+from web.request import BULK_BYTES, Asked, Asker, Box
+from web.responses import Answer, Moment, MomentOrNull, moment
 
 Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
 
@@ -37,15 +37,15 @@ class AcceptedAnswer(Answer, frozen=True, kw_only=True):
     encoding: Annotated[str, Meta(extra_json_schema={"enum": ["GSM-7", "UCS-2"]})]
 
 
-def accepted(value: interface.Accepted) -> AcceptedAnswer:
+def accepted(value: views.Accepted) -> AcceptedAnswer:
     """The answer to a send."""
     return AcceptedAnswer(
         message_id=value.message_id,
         to=value.to,
         queued_at=moment(value.queued_at),
         estimated_delivery=moment(value.estimated_delivery),
-        scheduled_at=rules.timestamp(value.scheduled_at),
-        priority=rules.priority_name(value.priority),
+        scheduled_at=validation.timestamp(value.scheduled_at),
+        priority=validation.priority_name(value.priority),
         device_id=value.device_id,
         parts=value.parts,
         encoding=value.encoding,
@@ -78,7 +78,7 @@ class BulkAnswer(Answer, frozen=True, kw_only=True):
     rest_from: Annotated[Moment | UnsetType, Meta(description="When the rest goes on.")] = UNSET
 
 
-def bulk_accepted(value: interface.BulkAccepted, language: Language) -> BulkAnswer:
+def bulk_accepted(value: views.BulkAccepted, language: Language) -> BulkAnswer:
     """The answer to a bulk: every entry in its place, each message counted once."""
     messages = [_bulk_message(entry, language) for entry in value.messages]
     ids = list(dict.fromkeys(m.message_id for m in messages if m.message_id is not None))
@@ -97,7 +97,7 @@ def bulk_accepted(value: interface.BulkAccepted, language: Language) -> BulkAnsw
     )
 
 
-def _bulk_message(entry: interface.BulkMessage, language: Language) -> BulkMessage:
+def _bulk_message(entry: views.BulkMessage, language: Language) -> BulkMessage:
     return BulkMessage(
         message_id=entry.message_id,
         to=entry.to,
@@ -145,9 +145,9 @@ async def send(
     """202 means: on the disk, and it survives a power cut in that same instant."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
-        assert isinstance(earlier, interface.Accepted)  # the fingerprint has the route in it
+        assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
         return accepted(earlier)
-    order = ordering.send_order(data, gateway.now(), short_codes=caller.permissions.short_codes)
+    order = parsing.send_order(data, gateway.now(), short_codes=caller.permissions.short_codes)
     return accepted(await gateway.send(caller, order, idempotency))
 
 
@@ -172,7 +172,7 @@ async def send_bulk(
         request,
         caller,
         gateway,
-        lambda now: ordering.bulk_order(data, now, short_codes=caller.permissions.short_codes),
+        lambda now: parsing.bulk_order(data, now, short_codes=caller.permissions.short_codes),
     )
 
 
@@ -201,7 +201,7 @@ async def send_bulk_personalized(
         request,
         caller,
         gateway,
-        lambda now: ordering.personalized_order(
+        lambda now: parsing.personalized_order(
             data, now, short_codes=caller.permissions.short_codes
         ),
     )
@@ -209,13 +209,13 @@ async def send_bulk_personalized(
 
 async def _send_bulk(
     request: Asked,
-    caller: interface.Caller,
-    gateway: interface.Gateway,
+    caller: views.Caller,
+    gateway: views.Gateway,
     order_at: Callable[[int], BulkOrder],
 ) -> BulkAnswer:
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
-        assert isinstance(earlier, interface.BulkAccepted)  # the fingerprint has the route in it
+        assert isinstance(earlier, views.BulkAccepted)  # the fingerprint has the route in it
         return bulk_accepted(earlier, request.language)
     taken = await gateway.send_bulk(caller, order_at(gateway.now()), idempotency)
     return bulk_accepted(taken, request.language)

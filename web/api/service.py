@@ -8,10 +8,10 @@ import msgspec
 from litestar import Response, get
 from msgspec import Meta
 
-from web.answers import Answer
 from web.api.account import OnOff
-from web.door import Asked, Box
-from web.operation import told
+from web.openapi.metadata import told
+from web.request import Asked, Box
+from web.responses import Answer
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 METRICS = "text/plain; version=0.0.4"  # Litestar adds the charset

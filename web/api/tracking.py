@@ -10,13 +10,11 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance import interface, rules
-from appliance.orders import HistoryFilter, StatsFilter
-from appliance.refusals import CANCELLED
+from appliance.domain import validation, views
+from appliance.domain.errors import CANCELLED
+from appliance.domain.requests import HistoryFilter, StatsFilter
 from web import export
-from web.answers import Answer, Message, Moment, Pagination, message, moment, pagination
-from web.door import Asked, Asker, Box
-from web.operation import (
+from web.openapi.metadata import (
     DEVICE_ID,
     FORMAT,
     FROM_DATE,
@@ -29,6 +27,8 @@ from web.operation import (
     TO_DATE,
     told,
 )
+from web.request import Asked, Asker, Box
+from web.responses import Answer, Message, Moment, Pagination, message, moment, pagination
 
 
 class MessageAnswer(Message, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class StatsAnswer(Answer, frozen=True, kw_only=True):
     stats: StatsBody
 
 
-def statistics(value: interface.Stats) -> StatsAnswer:
+def statistics(value: views.Stats) -> StatsAnswer:
     """The answer to a question for statistics."""
     rate = round(100 * value.delivered / value.total_sent, 2) if value.total_sent else 0.0
     return StatsAnswer(
@@ -148,13 +148,13 @@ async def history(request: Asked, caller: Asker, gateway: Box) -> HistoryAnswer:
 def history_filter(query: dict[str, str]) -> HistoryFilter:
     """The query of history and export. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
     return HistoryFilter(
-        page=rules.page(query.get("page")),
-        limit=rules.limit(query.get("limit")),
-        status=rules.status(query.get("status")),
-        to=rules.to_filter(query.get("to")),
-        period=rules.period(query.get("from_date"), query.get("to_date")),
+        page=validation.page(query.get("page")),
+        limit=validation.limit(query.get("limit")),
+        status=validation.status(query.get("status")),
+        to=validation.to_filter(query.get("to")),
+        period=validation.period(query.get("from_date"), query.get("to_date")),
         device_id=query.get("device_id") or None,
-        search=rules.search(query.get("search")),
+        search=validation.search(query.get("search")),
     )
 
 
@@ -167,7 +167,7 @@ def history_filter(query: dict[str, str]) -> HistoryFilter:
 async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
     """Counts by UTC day of creation; the last 30 days unless asked otherwise."""
     query = request.wanted
-    start, end = rules.statistics_period(
+    start, end = validation.statistics_period(
         query.get("from_date"), query.get("to_date"), gateway.now()
     )
     wanted = StatsFilter(start, end, device_id=query.get("device_id") or None)

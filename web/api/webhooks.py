@@ -9,13 +9,13 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from appliance import interface, ordering, rules
-from appliance.bodies import WebhookBody
-from appliance.orders import PageFilter
-from appliance.refusals import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, Words
-from web.answers import Answer, Moment, Pagination, moment, pagination
-from web.door import Asked, Asker, Box
-from web.operation import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
+from appliance.domain import parsing, validation, views
+from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, Words
+from appliance.domain.requests import PageFilter
+from appliance.domain.schemas import WebhookBody
+from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
+from web.request import Asked, Asker, Box
+from web.responses import Answer, Moment, Pagination, moment, pagination
 
 
 class ConfiguredAnswer(Answer, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class ReplayedAnswer(Answer, frozen=True, kw_only=True):
 )
 async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) -> ConfiguredAnswer:
     """The answer holds the secret that signs each call; it is shown this once."""
-    view = await gateway.webhook_configure(caller, ordering.webhook_order(data))
+    view = await gateway.webhook_configure(caller, parsing.webhook_order(data))
     return ConfiguredAnswer(
         webhook_id=view.webhook_id,
         url=view.url,
@@ -112,7 +112,7 @@ async def webhooks(caller: Asker, gateway: Box) -> WebhooksAnswer:
     return WebhooksAnswer(webhooks=[_webhook(view) for view in await gateway.webhooks(caller)])
 
 
-def _webhook(view: interface.WebhookView) -> Webhook:
+def _webhook(view: views.WebhookView) -> Webhook:
     return Webhook(
         webhook_id=view.webhook_id,
         url=view.url,
@@ -167,7 +167,7 @@ def _heard(response_status: int | None) -> Words:
 async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
     """Every attempt to call a webhook, newest first."""
     query = request.wanted
-    wanted = PageFilter(rules.page(query.get("page")), rules.limit(query.get("limit")))
+    wanted = PageFilter(validation.page(query.get("page")), validation.limit(query.get("limit")))
     page = await gateway.webhook_logs(caller, wanted)
     return LogsAnswer(
         logs=[_log(entry) for entry in page.logs],
@@ -175,7 +175,7 @@ async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
     )
 
 
-def _log(entry: interface.WebhookLog) -> WebhookLog:
+def _log(entry: views.WebhookLog) -> WebhookLog:
     return WebhookLog(
         log_id=entry.log_id,
         webhook_id=entry.webhook_id,

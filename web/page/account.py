@@ -7,8 +7,8 @@ from urllib.parse import quote
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from appliance.access import PASSWORD_CHARACTERS, Denied
-from appliance.refusals import Words
+from appliance.admin.auth import PASSWORD_CHARACTERS, Denied
+from appliance.domain.errors import Words
 from web.page.rendering import page
 from web.page.status import local
 from web.page.visitor import SESSION, Host, Seen, cookie

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from appliance.overview import DayView
+from appliance.monitoring.dashboard import DayView
 
 WIDTH, HEIGHT = 600, 120
 GAP = 4

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from appliance.overview import Overview
-from appliance.owner import Owner
-from appliance.refusals import Language, Refusal
-from appliance.supervision import forever
+from appliance.admin.preferences import Owner
+from appliance.core.tasks import forever
+from appliance.domain.errors import Language, Refusal
+from appliance.monitoring.dashboard import Overview
 from web.page.chart import draw
 from web.page.rendering import fragment
 from web.page.visitor import Visitor

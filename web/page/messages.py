@@ -12,11 +12,11 @@ from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
-from appliance import rules
-from appliance.orders import HistoryFilter, MessageStatus, Period
-from appliance.overview import local_midnight
-from appliance.owner import Owner
-from appliance.refusals import Refusal
+from appliance.admin.preferences import Owner
+from appliance.domain import validation
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import HistoryFilter, MessageStatus, Period
+from appliance.monitoring.dashboard import local_midnight
 from web import export as sheet
 from web.page.rendering import HEADERS, fragment, page, sentence
 from web.page.settings import whole
@@ -106,7 +106,7 @@ def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,
         ),
-        search=rules.fold(wanted.q) or None,
+        search=validation.fold(wanted.q) or None,
     )
 
 

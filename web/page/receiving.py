@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from litestar import Response, get
 
-from appliance import rules
-from appliance.orders import InboxFilter
-from appliance.owner import Owner
+from appliance.admin.preferences import Owner
+from appliance.domain import validation
+from appliance.domain.requests import InboxFilter
 from web.page.messages import PAGE_ROWS, number_sought, wanted_of
 from web.page.rendering import page
 from web.page.visitor import Host, Seen
@@ -20,7 +20,7 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
         page=wanted.page,
         limit=PAGE_ROWS,
         senders=senders_sought(wanted.to, owner),
-        search=rules.fold(wanted.q) or None,
+        search=validation.fold(wanted.q) or None,
     )
     found = await owner.inbox(asked)
     return page(

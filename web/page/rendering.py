@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
 from appliance import __version__
-from appliance.refusals import Refusal, Words
+from appliance.domain.errors import Refusal, Words
 from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
 from web.page.words import characters, phone, standing

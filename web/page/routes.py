@@ -9,8 +9,8 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from appliance.owner import Owner
-from web.envelope import meant
+from appliance.admin.preferences import Owner
+from web.error_responses import meant
 from web.page import account, assets, messages, receiving, settings, sim, status, upkeep, welcome
 from web.page.live import Live
 from web.page.rendering import not_ours, page, refused

@@ -12,9 +12,9 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.interface import Permissions
-from appliance.orders import PageFilter, WebhookEvent, WebhookOrder
-from appliance.refusals import Refusal, Words, invalid
+from appliance.domain.errors import Refusal, Words, invalid
+from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.views import Permissions
 from web.page.rendering import mark, page, sentence
 from web.page.visitor import Host, Seen
 

@@ -9,9 +9,9 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.config import Limits
-from appliance.owner import NoAnswer
-from appliance.refusals import Refusal, Words
+from appliance.admin.preferences import NoAnswer
+from appliance.core.config import Limits
+from appliance.domain.errors import Refusal, Words
 from web.page.live import Live
 from web.page.rendering import page, sentence
 from web.page.settings import CHANGED, back, most_of, outdated, said, whole

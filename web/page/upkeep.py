@@ -11,11 +11,11 @@ from litestar.background_tasks import BackgroundTask
 from litestar.response import File, Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.backup import BackupError
-from appliance.incoming import BACKUP, UPDATE, NoRoom
-from appliance.refusals import Words
-from appliance.steward import NoSteward
-from appliance.upkeep import BACKUP_BYTES, UPDATE_BYTES, UPDATE_COPIES, Busy
+from appliance.admin.maintenance import BACKUP_BYTES, UPDATE_BYTES, UPDATE_COPIES, Busy
+from appliance.domain.errors import Words
+from appliance.maintenance.backup import BackupError
+from appliance.maintenance.steward_client import NoSteward
+from appliance.maintenance.uploads import BACKUP, UPDATE, NoRoom
 from web.page.rendering import HEADERS, fragment, page
 from web.page.settings import back, said
 from web.page.upload import Gone, NoFile, TooLarge, receive

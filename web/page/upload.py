@@ -11,8 +11,8 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from appliance.incoming import NoRoom
-from appliance.owner import Owner
+from appliance.admin.preferences import Owner
+from appliance.maintenance.uploads import NoRoom
 from web.page.visitor import TOKEN_FIELD, NotOurs, Seen
 
 FILE_FIELD = "file"

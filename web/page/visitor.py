@@ -14,10 +14,10 @@ from litestar.params import SkipValidation
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
-from appliance.access import near
-from appliance.owner import Owner
-from appliance.refusals import Language, Refusal, invalid
-from web.envelope import preferred
+from appliance.admin.auth import near
+from appliance.admin.preferences import Owner
+from appliance.domain.errors import Language, Refusal, invalid
+from web.error_responses import preferred
 from web.page.words import Tongue
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"

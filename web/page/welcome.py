@@ -8,8 +8,8 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.interface import Permissions
-from appliance.refusals import Refusal
+from appliance.domain.errors import Refusal
+from appliance.domain.views import Permissions
 from web.page.messages import new_form
 from web.page.rendering import page, sentence
 from web.page.settings import back, base, chosen, said

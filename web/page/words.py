@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from appliance.interface import Permissions
-from appliance.refusals import Language, Reason, Words
-from appliance.rules import mask_phone
-from appliance.update import Result
+from appliance.domain.errors import Language, Reason, Words
+from appliance.domain.validation import mask_phone
+from appliance.domain.views import Permissions
+from appliance.maintenance.update import Result
 
 _MONTHS: dict[Language, tuple[str, ...]] = {
     "fr": (

@@ -19,7 +19,7 @@ CREATE TABLE api_key (
   hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and kept nowhere
   hint TEXT NOT NULL,                 -- its last four characters
   name TEXT NOT NULL,
-  narrowing TEXT NOT NULL,            -- JSON: what it may do (appliance.access.Narrowing)
+  narrowing TEXT NOT NULL,            -- JSON: what it may do (appliance.admin.auth.Narrowing)
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   expires_at INTEGER,

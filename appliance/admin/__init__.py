@@ -1,0 +1,1 @@
+"""What the owner of the box does on the status page."""

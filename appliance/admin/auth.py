@@ -1,0 +1,300 @@
+"""Who may act as the owner: claiming the box, the password, sessions, and how often one may guess."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import os
+import re
+import secrets
+from pathlib import Path
+from sqlite3 import Connection
+
+import structlog
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from appliance.context import Box
+from appliance.core.durable import write_durably
+from appliance.store import admin as table
+
+log = structlog.get_logger(__name__)
+
+PASSWORD_CHARACTERS = (8, 200)
+SESSION_BYTES = 32
+SESSION_IDLE_MS = 30 * 86_400_000
+SESSION_SEEN_EVERY_MS = 3_600_000  # a session's last use is noted once an hour at the most
+SESSIONS_MOST = 20
+AGENT_CHARACTERS = 120
+
+# RFC 9106 asks for more memory than a Pi Zero has to spare; these are OWASP's for little memory.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+FREE_TRIES = 5  # wrong guesses from one address before it has to wait
+FIRST_WAIT_SECONDS = 10.0  # doubles with each further wrong guess
+LONGEST_WAIT_SECONDS = 900.0
+TRIES_A_MINUTE = 30  # of everybody together: the hash costs a Pi a second each
+ADDRESSES_MOST = 1000
+
+SETUP_CODE_FILE = "setup-code"
+
+
+def _code_in(file: Path) -> str:
+    """The setup code in a file; "" where there is none or, after a power cut, anything else in it."""
+    try:
+        code = file.read_bytes().strip()
+    except OSError:
+        return ""
+    return code.decode() if re.fullmatch(rb"\d{4}-\d{4}-\d{4}", code) else ""
+
+
+class Denied(Exception):
+    """Not let in. `reason`: "claimed", "code", "short", "long", "password"; or "wait" seconds."""
+
+    def __init__(self, reason: str, seconds: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.seconds = seconds
+
+
+class Throttle:
+    """Wrong guesses by address; in memory, so a restart (which needs hands on the box) forgives."""
+
+    def __init__(self, monotonic: float) -> None:
+        self._wrong: dict[str, tuple[int, float]] = {}
+        self._minute = monotonic
+        self._tries = 0
+
+    def admit(self, address: str, now: float) -> None:
+        """Raises Denied("wait") with the seconds to go."""
+        tries, until = self._wrong.get(address, (0, 0.0))
+        if tries >= FREE_TRIES and now < until:
+            raise Denied("wait", round(until - now) + 1)
+        if now - self._minute >= 60:
+            self._minute, self._tries = now, 0
+        if self._tries >= TRIES_A_MINUTE:
+            raise Denied("wait", round(60 - (now - self._minute)) + 1)
+        self._tries += 1
+
+    def wrong(self, address: str, now: float) -> None:
+        tries = self._wrong.pop(address, (0, 0.0))[0] + 1
+        wait = min(FIRST_WAIT_SECONDS * 2.0 ** min(tries - FREE_TRIES, 20), LONGEST_WAIT_SECONDS)
+        self._wrong[address] = (tries, now + (wait if tries >= FREE_TRIES else 0.0))
+        if len(self._wrong) > ADDRESSES_MOST:
+            del self._wrong[next(iter(self._wrong))]
+
+    def right(self, address: str) -> None:
+        self._wrong.pop(address, None)
+
+
+class Access:
+    """The one owner of the box."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._throttle = Throttle(box.clock.monotonic())
+        self._one_guess = asyncio.Lock()  # ten sent at once are looked at as ten
+        self._one_hash = asyncio.Lock()  # two at once would take a small board's memory
+        self._started = box.clock.monotonic()
+        self.claimed = False
+        self.setup_code = ""  # while nobody has claimed the box
+
+    async def start(self) -> None:
+        """Learn whether the box is claimed; if not, lay the setup code where the owner can read it."""
+        if self._box.config.page.password_hash:
+            await self._box.db.write(table.given, self._box.config.page.password_hash)
+        self.claimed = await self._box.db.read(table.setting, "password", str) is not None
+        data = self._box.db.path.parent
+        if self.claimed:
+            (data / SETUP_CODE_FILE).unlink(missing_ok=True)
+            return
+        self.setup_code = await asyncio.to_thread(self._lay_code, data / SETUP_CODE_FILE)
+
+    def _lay_code(self, kept: Path) -> str:
+        """The same code over restarts, until the box is claimed."""
+        code = _code_in(kept)
+        if not code:
+            code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
+            try:
+                write_durably(kept, f"{code}\n".encode(), 0o600)
+            except OSError as error:
+                log.warning("setup_code_not_written", file=str(kept), reason=str(error))
+        if self._has_place:
+            place = Path(self._box.config.page.setup_code_file)
+            try:
+                descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                    file.write(code + "\n")
+            except OSError as error:  # the boot partition may be read-only; the log still has it
+                log.warning("setup_code_not_written", file=str(place), reason=str(error))
+        return code
+
+    @property
+    def _has_place(self) -> bool:
+        return bool(self._box.config.page.setup_code_file)
+
+    def forget_code(self) -> None:
+        """The box is claimed: the code opens nothing any more and goes."""
+        self.setup_code = ""
+        places = [self._box.db.path.parent / SETUP_CODE_FILE]
+        if self._has_place:
+            places.append(Path(self._box.config.page.setup_code_file))
+        for place in places:
+            try:
+                place.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("setup_code_not_removed", file=str(place), reason=str(error))
+
+    # --- claiming and logging in ---------------------------------------------------------------------
+
+    def code_needed(self, address: str, host: str) -> bool:
+        """Within the claim window anybody on the LAN may claim; later, or from afar, with the code.
+
+        `host` is how the browser calls the box: a foreign name may be a trap that points here.
+        """
+        window = self._box.config.page.claim_window_minutes * 60
+        late = self._box.clock.monotonic() - self._started > window
+        return late or not near(address, host)
+
+    async def claim(self, password: str, code: str, address: str, host: str) -> str:
+        """Set the first password; its hash, for `open_session`. Raises Denied."""
+        if self.claimed:
+            raise Denied("claimed")
+        if self.code_needed(address, host):
+            now = self._box.clock.monotonic()
+            self._throttle.admit(address, now)
+            digits = "".join(c for c in code if c.isdigit())
+            wanted = self.setup_code.replace("-", "")
+            if not hmac.compare_digest(digits.encode(), wanted.encode()):
+                self._throttle.wrong(address, now)
+                raise Denied("code")
+            self._throttle.right(address)
+        hashed = await self._hash(password)
+        if not await self._box.db.write(table.claim, hashed):
+            raise Denied("claimed")
+        self.claimed = True
+        await asyncio.to_thread(self.forget_code)
+        log.info("box_claimed")
+        return hashed
+
+    async def login(self, password: str, address: str) -> str:
+        """The hash that it fits, for `open_session`. Raises Denied("password"); "wait" without having looked."""
+        async with self._one_guess:
+            self._throttle.admit(address, self._box.clock.monotonic())
+            hashed = await self._right(password)
+            if hashed is None:
+                self._throttle.wrong(address, self._box.clock.monotonic())
+                log.warning("login_refused", address=address)
+                raise Denied("password")
+            self._throttle.right(address)
+            return hashed
+
+    async def change_password(self, old: str, new: str, token: str, address: str) -> None:
+        """Every other session ends. Raises Denied."""
+        await self.login(old, address)
+        hashed = await self._hash(new)
+
+        def work(db: Connection) -> None:
+            table.keep(db, "password", hashed)
+            table.end_other_sessions(db, token)
+
+        await self._box.db.write(work)
+
+    async def _hash(self, password: str) -> str:
+        if len(password) < PASSWORD_CHARACTERS[0]:
+            raise Denied("short")
+        if len(password) > PASSWORD_CHARACTERS[1]:
+            raise Denied("long")
+        async with self._one_hash:
+            return await asyncio.to_thread(_HASHER.hash, password)
+
+    async def _right(self, password: str) -> str | None:
+        """The hash that this password fits; None for a wrong one."""
+        hashed = await self._box.db.read(table.setting, "password", str)
+        if hashed is None or len(password) > PASSWORD_CHARACTERS[1]:
+            return None
+        async with self._one_hash:
+            try:
+                await asyncio.to_thread(_HASHER.verify, hashed, password)
+            except (VerifyMismatchError, VerificationError, InvalidHashError):
+                return None
+        return hashed
+
+    # --- sessions ------------------------------------------------------------------------------------
+
+    async def open_session(self, agent: str, hashed: str) -> str:
+        """A new session's cookie, if the password is still the one of this hash. Raises Denied."""
+        token = secrets.token_urlsafe(SESSION_BYTES)
+        now = self._box.clock.now()
+
+        def work(db: Connection) -> None:
+            if table.setting(db, "password", str) != hashed:  # changed since it was compared
+                raise Denied("password")
+            table.open_session(db, token, agent[:AGENT_CHARACTERS], now, SESSIONS_MOST)
+
+        await self._box.db.write(work)
+        return token
+
+    async def is_owner(self, token: str) -> bool:
+        """Whether this cookie is a session that lives. Read from the store each time."""
+        if not token:
+            return False
+        seen = await self._box.db.read(table.session_seen, token)
+        if seen is None:
+            return False
+        now = self._box.clock.now()
+        if self._box.steps.pending:  # the clock was just set; nobody was idle for that
+            return True
+        if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
+            await self._box.db.note(table.end_session, token)
+            return False
+        if abs(now - seen[1]) > SESSION_SEEN_EVERY_MS:
+            await self._box.db.note(table.see_session, token, now)
+        return True
+
+    async def end_session(self, token: str) -> None:
+        await self._box.db.write(table.end_session, token)
+
+    def form_token(self, cookie: str) -> str:
+        """What a form of whoever has this cookie must carry: another site cannot know it.
+
+        The cookie is the secret, so a page left open over a restart of the box is not too old.
+        """
+        return hmac.new(cookie.encode(), b"form", "sha256").hexdigest()
+
+    def form_is_ours(self, cookie: str, token: str) -> bool:
+        return bool(cookie) and hmac.compare_digest(
+            self.form_token(cookie).encode(), token.encode()
+        )
+
+
+# Names that nobody can register. `.box` is a public domain; of it only the Fritz!Box's own is a LAN's.
+LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
+
+
+def is_a_name_of_the_lan(host: str) -> bool:
+    """Whether a Host header is an address, a single name or a name that only a LAN has."""
+    name = host.strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(LOCAL_ENDINGS)
+    return True
+
+
+def near(address: str, host: str) -> bool:
+    """Whether somebody on the LAN asks, and for this box: not a page elsewhere that points its name here."""
+    return on_the_lan(address) and is_a_name_of_the_lan(host)
+
+
+def on_the_lan(address: str) -> bool:
+    """Whether this address is one of a home or shop network, or the box itself."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    return found.is_private or found.is_link_local or found.is_loopback

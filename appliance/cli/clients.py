@@ -1,0 +1,243 @@
+"""`zimbox client …` and `zimbox key …`: clients and API keys, whether the box runs or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+import click
+
+from appliance.cli.common import data_option, ended, new_store, now_ms, number, store, tell
+from appliance.domain import validation
+from appliance.domain.errors import Refusal
+from appliance.domain.validation import timestamp
+from appliance.domain.views import Permissions
+from appliance.store import archive, clients
+
+ERASE_STEP = 500
+LONGEST_DAYS = 36_500  # a hundred years; some platforms cannot represent later dates
+MOST_NUMBER = 2**53
+
+
+def label(_context: click.Context, option: click.Parameter, text: str) -> str:
+    """Validate a name as the page does: one line, without control characters."""
+    try:
+        return validation.line(text.strip(), "name", 80) if text.strip() else ""
+    except Refusal as refusal:
+        raise click.BadParameter(
+            str((refusal.reason.told("en") or {})["reason"]), param=option
+        ) from None
+
+
+@click.group()
+def client() -> None:
+    """Manage the clients of the API."""
+
+
+@client.command("create")
+@data_option
+@click.option("--name", default="", callback=label, help="For people.")
+@click.option("--json", "as_json", is_flag=True)
+def client_create(data: Path, name: str, as_json: bool) -> None:
+    """Create a client. Its signing secret is shown only once."""
+    made = new_store(data, lambda db: clients.add_client(db, name, now_ms()))
+    told = {
+        "client_id": f"client_{made.id}",
+        "name": made.name,
+        "signing_secret": made.signing_secret,
+    }
+    tell(told, as_json)
+
+
+@client.command("list")
+@data_option
+@click.option("--json", "as_json", is_flag=True)
+def client_list(data: Path, as_json: bool) -> None:
+    """List all clients."""
+    rows = store(data, clients.clients)
+    table = [
+        {
+            "client_id": f"client_{r['id']}",
+            "name": r["name"],
+            "created_at": timestamp(r["created_at"]),
+            "disabled_at": timestamp(r["disabled_at"]),
+        }
+        for r in rows
+    ]
+    tell(table, as_json)
+
+
+@client.command("disable")
+@data_option
+@click.argument("client_id")
+def client_disable(data: Path, client_id: str) -> None:
+    """Refuse a client's keys and hold its queued messages back."""
+    done = store(data, lambda db: clients.disable(db, number("client", client_id), now_ms()))
+    ended(done, "disabled", f"{client_id} does not exist or is already disabled")
+
+
+@client.command("enable")
+@data_option
+@click.argument("client_id")
+def client_enable(data: Path, client_id: str) -> None:
+    """Accept a disabled client again and send its queued messages."""
+    done = store(data, lambda db: clients.enable(db, number("client", client_id)))
+    ended(done, "enabled", f"{client_id} does not exist or is not disabled")
+
+
+@client.command("delete")
+@data_option
+@click.argument("client_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def client_delete(data: Path, client_id: str, yes: bool) -> None:
+    """Erase a client's texts and numbers and revoke its keys. The statistics stay."""
+    key = number("client", client_id)
+    if not yes:
+        click.confirm(f"Erase all messages of {client_id}? This cannot be undone", abort=True)
+    done = store(data, lambda db: clients.erase(db, key, now_ms()))
+    # Also for a deleted client: an earlier run may have been interrupted here.
+    while store(data, lambda db: archive.erase_step(db, key, ERASE_STEP)):
+        done = True
+    ended(done, "deleted", f"{client_id} does not exist")
+
+
+@client.command("secret")
+@data_option
+@click.argument("client_id")
+def client_secret(data: Path, client_id: str) -> None:
+    """Replace a client's signing secret. The new one is shown only once."""
+    secret = store(data, lambda db: clients.replace_signing_secret(db, number("client", client_id)))
+    ended(secret is not None, secret or "", f"{client_id} does not exist")
+
+
+@click.group()
+def key() -> None:
+    """Manage API keys. The box may be running."""
+
+
+@key.command("create")
+@data_option
+@click.option(
+    "--client",
+    "client_id",
+    help="Owner of the key. Default: the first client, created if there is none.",
+)
+@click.option(
+    "--test", is_flag=True, help="Create a zs_test_ key, whose messages end at a simulated modem."
+)
+@click.option("--name", default="", callback=label, help="For people.")
+@click.option(
+    "--expires-days",
+    type=click.IntRange(1, LONGEST_DAYS),
+    help="Refuse the key after this many days.",
+)
+@click.option("--send-only", is_flag=True, help="The key cannot read.")
+@click.option("--read-only", is_flag=True, help="The key cannot send.")
+@click.option(
+    "--prefix",
+    "prefixes",
+    multiple=True,
+    help="Allow only numbers with this prefix, such as +33. Repeatable.",
+)
+@click.option("--short-codes", is_flag=True, help="Also allow short codes (3 to 8 digits).")
+@click.option("--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages per day at most.")
+@click.option("--json", "as_json", is_flag=True)
+def key_create(
+    data: Path,
+    client_id: str | None,
+    test: bool,
+    name: str,
+    expires_days: int | None,
+    send_only: bool,
+    read_only: bool,
+    prefixes: Sequence[str],
+    short_codes: bool,
+    daily_cap: int | None,
+    as_json: bool,
+) -> None:
+    """Create an API key. It is shown only once."""
+    if send_only and read_only:
+        raise click.UsageError("--send-only and --read-only cannot be combined")
+    for prefix in prefixes:
+        try:
+            validation.prefix(prefix)
+        except Refusal:
+            raise click.BadParameter(
+                f"{prefix!r}: expected + and digits, such as +33", param_hint="--prefix"
+            ) from None
+    permissions = Permissions(
+        send=not read_only,
+        read=not send_only,
+        short_codes=short_codes,
+        prefixes=tuple(prefixes),
+        daily_cap=daily_cap,
+    )
+    wanted = number("client", client_id) if client_id else None
+    now = now_ms()
+    expires_at = now + expires_days * 86_400_000 if expires_days else None
+
+    def work(db: Connection) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        existing = clients.clients(db)
+        if wanted is not None:
+            owner = wanted if clients.client(db, wanted) else None
+        elif existing:
+            owner = existing[0]["id"]
+        else:
+            made = clients.add_client(db, "default", now)
+            owner, told["signing_secret"] = made.id, made.signing_secret
+        if owner is None:
+            raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
+        new = clients.add_key(
+            db, owner, now, test=test, name=name, expires_at=expires_at, permissions=permissions
+        )
+        return {
+            "client_id": f"client_{owner}",
+            "api_key": new.key,
+            "key_id": new.id,
+            "mode": "test" if test else "live",
+            **told,
+        }
+
+    tell(new_store(data, work), as_json)
+
+
+@key.command("list")
+@data_option
+@click.option("--client", "client_id", help="Only the keys of this client.")
+@click.option("--json", "as_json", is_flag=True)
+def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
+    """List API keys by their last four characters."""
+    wanted = number("client", client_id) if client_id else None
+    rows = store(data, lambda db: clients.keys(db, wanted))
+    table = [
+        {
+            "key_id": r["id"],
+            "client_id": f"client_{r['client']}",
+            "mode": "test" if r["test"] else "live",
+            "key": f"…{r['hint']}",
+            "name": r["name"],
+            "created_at": timestamp(r["created_at"]),
+            "last_used_at": timestamp(r["last_used_at"]),
+            "expires_at": timestamp(r["expires_at"]),
+            "revoked_at": timestamp(r["revoked_at"]),
+            "narrowing": json.loads(r["narrowing"]),
+        }
+        for r in rows
+    ]
+    tell(table, as_json)
+
+
+@key.command("revoke")
+@data_option
+@click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
+@click.option(
+    "--cancel-queued", is_flag=True, help="Cancel the key's messages that were never submitted."
+)
+def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
+    """Revoke an API key at once."""
+    done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
+    ended(done, "revoked", f"key {key_id} does not exist or is already revoked")

@@ -1,0 +1,279 @@
+"""`zimbox doctor`: examine modem, SIM and network, and say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from modem.driver import probe
+from modem.driver.device import Device
+from modem.driver.gpio import PowerKey
+from modem.driver.probe import Findings
+from modem.interface import Changed, PinMemory, Received, State, Verdict
+from modem.sms import gsm7, tpdu
+from modem.timeouts import Line, Timing
+
+Grade = Literal["ok", "note", "bad"]
+MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
+
+WEAK_DBM = -103  # below this, sending fails often
+CLOCK_OFF_SECONDS = 120
+REPORT_SECONDS = 180.0  # most reports arrive within seconds; some networks take minutes
+CAME_BACK = "the SMS itself came back: receiving works"
+OWN_SECONDS = 15.0  # an SMS to the SIM's own number arrives soon after its report
+READY_SECONDS = 200.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One finding."""
+
+    grade: Grade
+    text: str
+
+
+def advice(found: Findings, now: float) -> list[Finding]:
+    """Return the findings in the order in which the owner should fix them."""
+    if found.error:
+        return [
+            Finding("bad", f"{found.port}: no modem answers ({found.error})"),
+            Finding(
+                "note",
+                "Is it the right port, is the HAT powered and switched on (its PWRKEY), is the login "
+                "console off the UART, does another program (ModemManager) hold the port?",
+            ),
+        ]
+    told = [_modem(found)]
+    told += _sim(found)
+    if found.pin_state in ("READY", "SIM PIN2", "SIM PUK2"):
+        told += [*_network(found), *_messages(found)]
+    told.append(_clock(found.clock, now))
+    return told
+
+
+def _modem(found: Findings) -> Finding:
+    identity = found.identity
+    name = f"{identity.manufacturer} {identity.model}".strip() if identity else ""
+    firmware = f", firmware {identity.revision}" if identity and identity.revision else ""
+    imei = f", IMEI {identity.imei}" if identity and identity.imei else ""
+    return Finding("ok", f"{found.port}: {name or 'a modem'}{firmware}{imei}, at {found.baud} baud")
+
+
+def _sim(found: Findings) -> list[Finding]:
+    tries = f" ({found.pin_tries_left} tries left)" if found.pin_tries_left is not None else ""
+    match found.pin_state:
+        case "READY" | "SIM PIN2" | "SIM PUK2":
+            iccid = found.identity.iccid if found.identity else ""
+            return [Finding("ok", f"SIM: ready{f', card {iccid}' if iccid else ''}")]
+        case "SIM PIN":
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: wants its PIN{tries}. Put it into the settings ([[modem]] pin) or type it on "
+                    "the page; the box tries it once, and only with three tries left.",
+                )
+            ]
+        case "SIM PUK":
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: locked{tries}. Its PUK (on the card's letter) unlocks it on the page.",
+                )
+            ]
+        case other:
+            return [
+                Finding(
+                    "bad",
+                    f"SIM: {other}. Is a card in the holder, the right way round and pushed home?",
+                )
+            ]
+
+
+def _network(found: Findings) -> list[Finding]:
+    told = []
+    if not found.radio_on:
+        told.append(
+            Finding("note", "radio: switched off (AT+CFUN). The box switches it on when it starts.")
+        )
+    elif found.can_send:
+        on = f" on {found.technology}" if found.technology else ""
+        told.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
+    elif found.denied:
+        told.append(
+            Finding(
+                "bad", "network: refuses this SIM. Is it activated, paid for, allowed to roam here?"
+            )
+        )
+    else:
+        told.append(
+            Finding(
+                "bad",
+                "network: none found. Is the antenna screwed on, is there coverage for this module?",
+            )
+        )
+    if found.signal_dbm is None:
+        told.append(Finding("note", "signal: the modem cannot say"))
+    elif found.signal_dbm <= WEAK_DBM:
+        told.append(
+            Finding(
+                "bad", f"signal: {found.signal_dbm} dBm is too weak. Move the antenna to a window."
+            )
+        )
+    else:
+        told.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
+    return told
+
+
+def _messages(found: Findings) -> list[Finding]:
+    told = []
+    if found.identity and not found.identity.smsc:
+        told.append(
+            Finding(
+                "bad",
+                "service centre: the SIM has none; ask the operator for its number and set it (AT+CSCA)",
+            )
+        )
+    reports = "directly (+CDS)" if found.offers_direct_reports else "stored (+CDSI), or not at all"
+    told.append(Finding("ok", f"delivery reports: this modem gives them {reports}"))
+    for name, used, total in found.stores[-1:]:
+        full = total and used >= total
+        told.append(
+            Finding(
+                "bad" if full else "ok",
+                f"message store {name}: {used} of {total} places taken"
+                + (
+                    ". It is full: nothing more is received. The box empties it when it runs."
+                    if full
+                    else ""
+                ),
+            )
+        )
+    return told
+
+
+def _clock(clock: float | None, now: float) -> Finding:
+    if clock is None:
+        return Finding("note", "network time: none (many networks send none; NTP serves as well)")
+    off = clock - now
+    if abs(off) > CLOCK_OFF_SECONDS:
+        return Finding("note", f"network time: {abs(off):.0f} s away from this machine's clock")
+    return Finding("ok", "network time: agrees with this machine's clock")
+
+
+async def examine(paths: list[str]) -> list[Finding]:
+    """Examine these ports, or all."""
+    wanted = paths or probe.ports()
+    if not wanted:
+        return [
+            Finding("bad", "no serial port on this machine"),
+            Finding(
+                "note", "USB: is the modem plugged in? UART: is it switched on (enable_uart=1)?"
+            ),
+        ]
+    told: list[Finding] = []
+    for path in wanted:
+        port, _, baud = path.rpartition("@") if "@" in path else (path, "", "")
+        line = Line(port, baud=int(baud)) if baud else Line(port)
+        told += advice(await probe.look(line, probe.quick()), time.time())
+    return told
+
+
+async def prove(
+    path: str, number: str, *, pin: str, pin_memory: PinMemory, power: PowerKey | None = None
+) -> list[Finding]:
+    """Send one real SMS and wait for its report, and for the SMS itself if sent to the own number."""
+    modem = Device(Line(path), timing=Timing(), pin=pin, pin_memory=pin_memory, power=power)
+    await modem.start()
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while modem.status.state != State.READY:
+                event = await modem.next_event()
+                if isinstance(event, Changed) and event.status.state in (
+                    State.PIN_REQUIRED,
+                    State.PUK_REQUIRED,
+                    State.SIM_MISSING,
+                    State.DENIED,
+                ):
+                    return [Finding("bad", f"the modem cannot send: {event.status.detail}")]
+    except TimeoutError:
+        return [Finding("bad", f"not ready within {READY_SECONDS:g} s: {modem.status.detail}")]
+    else:
+        return await _send_and_wait(modem, number)
+    finally:
+        await modem.stop()
+
+
+async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
+    text = f"ZimBox {time.strftime('%H:%M:%S')}"
+    plan = gsm7.plan(text)
+    started = time.monotonic()
+    outcome = await modem.send(tpdu.encode_submit(tpdu.Submit(number, text, plan.alphabet)))
+    seconds = time.monotonic() - started
+    if outcome.verdict != Verdict.TAKEN:
+        why = outcome.fault.english if outcome.fault else outcome.verdict
+        return [Finding("bad", f"sending failed after {seconds:.1f} s: {why}")]
+    told = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
+    own = modem.status.identity.phone_number if modem.status.identity else ""
+    comes_back = bool(own) and number.endswith(
+        own.lstrip("+0")
+    )  # a SIM may store it in national form
+    missing = {"report"} | ({"message"} if comes_back else set())
+    told += await _wait_for(modem, missing, outcome.reference, text, REPORT_SECONDS)
+    if missing:
+        told.append(
+            Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
+        )
+    elif not own:
+        # Most SIMs do not know their number: this may be it.
+        told += await _wait_for(modem, {"message"}, outcome.reference, text, OWN_SECONDS)
+    if not comes_back and not any(f.text == CAME_BACK for f in told):
+        told.append(Finding("note", "receiving was not tried: that takes this SIM's own number"))
+    return told
+
+
+async def _wait_for(
+    modem: Device, missing: set[str], reference: int | None, text: str, seconds: float
+) -> list[Finding]:
+    """Collect events until `missing` is empty, or time is up."""
+    told: list[Finding] = []
+    try:
+        async with asyncio.timeout(seconds):
+            while missing:
+                event = await modem.next_event()
+                if isinstance(event, Received):
+                    told += _received(event, reference, text, missing)
+                    # Delete only this SMS and its report; the box reads the rest.
+                    if told[-1].grade == "ok":
+                        await modem.forget(event)
+    except TimeoutError:
+        pass
+    return told
+
+
+def _received(
+    event: Received, reference: int | None, text: str, missing: set[str]
+) -> list[Finding]:
+    try:
+        decoded = tpdu.decode(event.hex)
+    except tpdu.PduError as error:
+        return [Finding("note", f"something came that cannot be read: {error}")]
+    if isinstance(decoded, tpdu.Report) and decoded.reference == reference:
+        missing.discard("report")
+        if decoded.status == 0:
+            return [Finding("ok", "the report came: delivered")]
+        return [Finding("bad", f"a report came: TP-Status {decoded.status:#04x}, not delivered")]
+    if isinstance(decoded, tpdu.Deliver) and decoded.text == text:
+        missing.discard("message")
+        return [Finding("ok", CAME_BACK)]
+    return [Finding("note", "something else came and stays in the modem for the box")]
+
+
+def running(data: Path) -> str:
+    """Return what to say when the running box uses the modem."""
+    return (
+        f"The box on {data} is running and holds its modem. Its page and /health say what it sees; "
+        "to look from here, stop it first (systemctl stop zimbox)."
+    )

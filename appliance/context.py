@@ -1,0 +1,40 @@
+"""What all legs share: settings, clock, store, ids, bells."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from appliance.core.clock import Clock
+from appliance.core.config import Config
+from appliance.core.encryption import Vault
+from appliance.core.undervoltage import Supply
+from appliance.core.wakeup import Bells
+from appliance.domain.ids import Ids
+from appliance.store.clock_jumps import Steps
+from appliance.store.database import Database
+from appliance.store.queue import Rules
+
+
+class Box:
+    """Shared by the legs; holds no state of a message (that is in the store)."""
+
+    def __init__(
+        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.db = db
+        self.ids = new_ids
+        self.vault = vault
+        self.bells = Bells()
+        self.steps = Steps(clock, db)
+        self.supply = Supply(clock)
+        self.zone = ZoneInfo(config.time_zone)
+        self.rules = Rules(
+            zone=self.zone,
+            first_backoff_seconds=config.sending.first_backoff_seconds,
+            longest_backoff_seconds=config.sending.longest_backoff_seconds,
+            late_grace_ms=round(config.clock.late_grace_minutes * 60_000),
+            late_fails=config.clock.late_rule == "fail",
+            behind_ms=round(config.sending.probe_minutes * 90_000),  # longer than the modem rests
+        )

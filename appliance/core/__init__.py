@@ -1,0 +1,1 @@
+"""Foundations that every part uses: settings, clock, files, encryption, task supervision."""

@@ -1,0 +1,402 @@
+"""One TOML file and ZIMBOX_… variables, checked at the door: a wrong setting is named with its place.
+
+A variable's name is the setting's path in capitals: `[webhook] allow_loopback` is
+ZIMBOX_WEBHOOK_ALLOW_LOOPBACK, the top-level `rate_limit` is ZIMBOX_RATE_LIMIT. Variables win over
+the file, options of the command line over both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+from modem.driver.gpio import WIRINGS
+from modem.timeouts import Timing
+
+# Nothing here is meant to be more: in milliseconds even this many days are a number and a date.
+MOST = 1_000_000
+Positive = Annotated[float, Meta(gt=0, le=MOST)]
+NotNegative = Annotated[float, Meta(ge=0, le=MOST)]
+Amount = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+ClientId = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}$")]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be: where it stands, what was read, what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every section: a field that does not exist is an error, not a silence."""
+
+
+class Server(Settings, frozen=True):
+    listen: str = "127.0.0.1:8080"
+    https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
+    certificate: str = ""  # a PEM of one's own, with `private_key`
+    private_key: str = ""
+    metrics_token: str = ""  # empty: /metrics needs none
+
+
+class Page(Settings, frozen=True):
+    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    claim_window_minutes: NotNegative = 60.0
+    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    setup_code_file: str = ""
+    # argon2id, of a box that is prepared before its first start, or whose password was lost: taken once.
+    password_hash: str = ""
+
+
+class ClockSettings(Settings, frozen=True):
+    trust: Literal["auto", "always"] = "auto"
+    # What a scheduled message may be late by (the box was off, the clock unknown) and still be sent.
+    late_grace_minutes: NotNegative = 24 * 60.0
+    late_rule: Literal["send", "fail"] = "send"
+
+
+class Queue(Settings, frozen=True):
+    max_waiting: Count = 100_000
+    lifetime_hours: Positive = 24.0
+    # How much older a message must be to go before one of the next higher priority.
+    aging_minutes: Positive = 10.0
+    # A modem is ready and something may go, and yet nothing moved for so long: the page says so.
+    stuck_minutes: Positive = 15.0
+
+
+class Sending(Settings, frozen=True):
+    # Nobody knows whether it left: how long a report may still tell, then `on_uncertain` decides.
+    uncertain_window_seconds: Positive = 600.0
+    on_uncertain: Literal["fail", "resend"] = "fail"
+    first_backoff_seconds: Positive = 5.0
+    longest_backoff_seconds: Positive = 600.0
+    # A modem that cannot send just now is asked again at the latest after this (its bell is quicker).
+    wait_seconds: Positive = 10.0
+    # Device away for longer than this: a send for now is refused instead of queued.
+    offline_grace_minutes: NotNegative = 10.0
+    # Refused by the operator for this many different recipients in a row: bulk stops, a probe goes on.
+    suspicious_recipients: Annotated[int, Meta(ge=1)] = 3
+    probe_minutes: Positive = 10.0
+    national_shifts: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = ()
+
+
+class Reports(Settings, frozen=True):
+    window_hours: Positive = 72.0  # how long a message is kept open for a report
+    stray_minutes: Positive = 60.0  # how long a report is kept that fits no part (yet), or two
+
+
+class Archive(Settings, frozen=True):
+    # Finished messages move to the history in batches: whichever of the two comes first.
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 64
+    after_minutes: NotNegative = 30.0
+
+
+class Retention(Settings, frozen=True):
+    days: Annotated[int, Meta(ge=1, le=MOST)] = 90
+    step: Annotated[int, Meta(ge=1, le=10_000)] = 200  # messages removed in one transaction
+    days_per_run: Annotated[int, Meta(ge=1)] = 3  # a wrong clock must not empty the history
+
+
+class Storage(Settings, frozen=True):
+    # Below this much free space a new message is refused: the box keeps it for its own results.
+    reserve_mib: Count = 32
+
+
+class Webhook(Settings, frozen=True):
+    timeout_seconds: Positive = 5.0
+    retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
+    allow_loopback: bool = False
+    ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
+    log_days: Annotated[int, Meta(ge=1, le=MOST)] = 30
+
+
+class Otp(Settings, frozen=True):
+    per_hour: Annotated[int, Meta(ge=1)] = 10
+
+
+class Inbox(Settings, frozen=True):
+    part_timeout_minutes: Positive = 60.0
+    reply_days: Positive = 30.0  # an answer belongs to the client that wrote last within these days
+    stop_words: tuple[str, ...] = (
+        "STOP",
+        "STOPSMS",
+        "ARRET",
+        "DESABONNER",
+        "UNSUBSCRIBE",
+        "END",
+        "QUIT",
+    )
+    start_words: tuple[str, ...] = ("START", "UNSTOP", "REPRISE", "REABONNER")
+
+
+class Limits(Settings, frozen=True):
+    """Limits of one SIM; 0 means none. Priority 1 passes quiet hours if `urgent_passes`."""
+
+    per_minute: Count = 0
+    per_hour: Count = 0
+    per_day: Count = 0
+    per_month: Count = 0
+    recipients_per_month: Count = 0
+    billing_day: Annotated[int, Meta(ge=1, le=28)] = 1
+    quiet_hours: tuple[str, ...] = ()  # "21:30-07:00", in the box's time zone; may be several
+    urgent_passes: bool = True
+
+
+class Balance(Settings, frozen=True):
+    code: str = ""  # "*100#"; empty: never asked
+    pattern: str = ""  # a regular expression with one group: the amount
+    every_hours: Positive = 24.0
+    low: Amount = 0.0
+    reserve: Amount = 0.0  # below this only priority 1 is sent
+
+
+class Power(Settings, frozen=True):
+    """What the box may do to a silent modem from outside: pins in BCM numbers, pulses by HAT."""
+
+    hat: str = ""  # one of modem.gpio.WIRINGS: a start
+    power_key: int | None = None
+    reset: int | None = None
+    active_low: bool | None = None
+    on_seconds: Positive | None = None
+    off_seconds: Positive | None = None
+    reset_seconds: Positive | None = None
+    supply_command: tuple[str, ...] = ()  # switches supply or USB port off and on
+    chip: str = "/dev/gpiochip0"
+
+
+class StewardSettings(Settings, frozen=True):
+    """Where the appliance's steward and its releases are; elsewhere there is none."""
+
+    socket: str = "/run/zimbox/steward.sock"
+    releases: str = "/data/app"
+
+
+class SimulatorSettings(Settings, frozen=True):
+    """The simulated modem of `--modem sim` and of the test keys."""
+
+    personality: str = "sim7600"
+    latency_seconds: NotNegative = 0.05  # a real network takes seconds
+    report_seconds: NotNegative = 0.2
+
+
+class ModemSettings(Settings, frozen=True):
+    port: str = "sim"
+    baud: Count = 0  # 0: find out
+    name: str = ""
+    pin: str = ""
+    rtscts: bool = False
+    reports: Literal["direct", "stored"] = "direct"
+    clients: tuple[ClientId, ...] = ()  # empty: every client's
+    limits: Limits = Limits()
+    balance: Balance = Balance()
+    power: Power = Power()
+
+
+class Config(Settings, frozen=True):
+    """All settings with their defaults. `zimbox config show` prints them."""
+
+    rate_limit: Count = 100  # writes a minute a client; 0 switches both limits off
+    read_limit: Count = 1000  # reads a minute a client
+    time_zone: str = "Europe/Paris"
+    language: Literal["fr", "en"] = "fr"
+    server: Server = Server()
+    page: Page = Page()
+    clock: ClockSettings = ClockSettings()
+    queue: Queue = Queue()
+    sending: Sending = Sending()
+    reports: Reports = Reports()
+    archive: Archive = Archive()
+    retention: Retention = Retention()
+    storage: Storage = Storage()
+    webhook: Webhook = Webhook()
+    otp: Otp = Otp()
+    inbox: Inbox = Inbox()
+    limits: Limits = Limits()  # for every modem that has none of its own
+    steward: StewardSettings = StewardSettings()
+    simulator: SimulatorSettings = SimulatorSettings()
+    timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
+    modem: tuple[ModemSettings, ...] = ()
+
+
+QUIET_SPAN = re.compile(
+    r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
+)
+PREFIX = "ZIMBOX_"
+# Variables that are not settings: they say where things are, before the settings are read.
+NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}
+
+
+def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Settings from an optional file and the environment. Raises ConfigError."""
+    return _checked(_read(file) if file else {}, file, environment)
+
+
+def loads(text: str, environment: Mapping[str, str] = os.environ) -> Config:
+    """Settings from a file's text. Raises ConfigError."""
+    return _checked(_parsed(text, "settings"), None, environment)
+
+
+def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, str]) -> Config:
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            _overlay(raw, name, text)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error, raw, file)) from None
+    _check_personality(config.simulator.personality)
+    for wanted in config.modem:
+        if wanted.power.hat and wanted.power.hat.upper() not in WIRINGS:
+            raise ConfigError(
+                f"modem.power.hat: {wanted.power.hat!r} was read; allowed are {', '.join(WIRINGS)}"
+            )
+        try:
+            re.compile(wanted.balance.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"modem.balance.pattern: {wanted.balance.pattern!r} was read; "
+                f"allowed is a regular expression ({error})"
+            ) from None
+    for limits in (config.limits, *(m.limits for m in config.modem)):
+        for span in limits.quiet_hours:
+            if not QUIET_SPAN.fullmatch(span):
+                raise ConfigError(
+                    f"limits.quiet_hours: {span!r} was read; allowed are spans such as '21:30-07:00'"
+                )
+    try:
+        ZoneInfo(config.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"time_zone: {config.time_zone!r} is no time zone; allowed are names such as 'Europe/Paris'"
+        ) from None
+    if config.server.private_key and not config.server.certificate:
+        raise ConfigError("server.private_key: a path was read; it goes with server.certificate")
+    _check_authorities(config.webhook.ca_file)
+    return config
+
+
+def _check_personality(name: str) -> None:
+    if name == SimulatorSettings().personality:
+        return
+    from modem.simulator.personalities import EVERY  # half of what this module takes to load
+
+    if name not in EVERY:
+        raise ConfigError(
+            f"simulator.personality: {name!r} was read; allowed are {', '.join(EVERY)}"
+        )
+
+
+def _check_authorities(file: str) -> None:
+    """Raises ConfigError if whom webhooks shall believe cannot be read."""
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"webhook.ca_file: {file!r} was read; allowed is a PEM of certificates: {error}"
+        ) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return _parsed(file.read_text("utf-8-sig"), str(file))  # Windows likes to write a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from None
+
+
+def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
+    """Put one variable's value where the file would have it."""
+    path = variable[len(PREFIX) :].lower()
+    fields = get_type_hints(Config, include_extras=True)
+    section: Any = raw
+    kind: Any = fields.get(path)
+    if kind is None:
+        for name, candidate in fields.items():
+            if path.startswith(name + "_") and _is_section(candidate):
+                kind = get_type_hints(candidate, include_extras=True).get(path[len(name) + 1 :])
+                if kind is not None:
+                    section, path = raw.setdefault(name, {}), path[len(name) + 1 :]
+                    break
+    if not isinstance(section, dict):
+        return  # what the file has there is no section, and is refused for that
+    if kind is None or _is_section(kind) or path == "modem":
+        raise ConfigError(f"{variable}: there is no such setting; `zimbox config show` lists them")
+    try:
+        section[path] = _value(text, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{variable}: {text!r} was read; {error}") from None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _value(text: str, kind: Any) -> Any:
+    """A variable's text as its setting's type; lists are separated by commas."""
+    if get_origin(kind) is tuple:
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        return msgspec.convert(items, kind, strict=False)
+    return msgspec.convert(text, kind, strict=False)
+
+
+def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | None) -> str:
+    text = str(error)
+    what, _, place = text.partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    where = f"{file or 'environment'}: {place or 'top level'}"
+    value: Any = raw
+    kind: Any = Config
+    for name, index in re.findall(r"([^.\[\]]+)|\[([0-9]+)\]", place):
+        value = value[int(index)] if index else value[name]
+        kind = get_args(kind)[0] if index else get_type_hints(kind).get(name)
+    hidden = place.rpartition(".")[2] in SECRET
+    shown = "" if isinstance(value, dict) or hidden else f" {value!r} was read;"
+    allowed = f"; allowed are {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+    return f"{where}:{shown} {what[0].lower()}{what[1:]}{allowed}"
+
+
+def show(config: Config) -> str:
+    """The settings as TOML, as they are in force. PINs and tokens are not shown."""
+    lines: list[str] = []
+    _show_section(config, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+SECRET = {"pin", "metrics_token", "password_hash"}
+
+
+def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, msgspec.Struct]] = []
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, msgspec.Struct):
+            nested.append((f"{path}{name}", value))
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+            nested += [(f"[{path}{name}]", item) for item in value]
+        elif value is None:
+            lines.append(f"# {name} is not set")
+        else:
+            lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
+    for place, item in nested:
+        lines.append(f"\n[{place}]")
+        _show_section(item, f"{place.strip('[]')}.", lines)
+
+
+def _toml(value: Any, *, hidden: bool) -> str:
+    return '"(set, not shown)"' if hidden else msgspec.json.encode(value).decode()

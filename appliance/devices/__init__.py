@@ -1,0 +1,1 @@
+"""The modems of the box."""

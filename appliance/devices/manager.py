@@ -1,0 +1,329 @@
+"""The modems of the box: attached, watched, given a number bound to their IMEI."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+import msgspec
+import structlog
+
+from appliance import __version__
+from appliance.context import Box
+from appliance.core.config import ModemSettings, Power
+from appliance.devices.attached import Attached
+from appliance.domain.validation import timestamp
+from appliance.store import admin, events
+from appliance.store import devices as table
+from modem.driver.device import Device
+from modem.driver.gpio import WIRINGS, GpioPower, PowerKey, Wiring
+from modem.driver.pin_guard import FilePinMemory
+from modem.interface import (
+    Changed,
+    Event,
+    Identity,
+    NetworkTime,
+    Received,
+    State,
+    Status,
+)
+from modem.simulator import Settings as SimulatorSettings
+from modem.simulator import Simulator
+from modem.timeouts import Line, Timing
+
+log = structlog.get_logger(__name__)
+
+# Why a device went offline, in the words of the documented event and ours.
+REASONS = {
+    State.OFFLINE: "CONNECTION_LOST",
+    State.STARTING: "CONNECTION_LOST",
+    State.SIM_MISSING: "SIM_MISSING",
+    State.PIN_REQUIRED: "PIN_REQUIRED",
+    State.PUK_REQUIRED: "PIN_REQUIRED",
+    State.SEARCHING: "NOT_REGISTERED",
+    State.DENIED: "NOT_REGISTERED",
+    State.STOPPED: "SHUTDOWN",
+}
+
+
+Receive = Callable[[Attached, Received], Awaitable[None]]
+
+
+TEST_SILENCE_SECONDS = 3.0
+TEST_START_SECONDS = 10.0  # of a simulated modem on a busy board; then its first request goes on
+PROBE_BAUDS = (115200, 9600, 57600, 38400, 19200)
+
+
+def line(path: str, settings: ModemSettings) -> Line:
+    """The serial line of a modem; without a configured speed the usual ones are tried."""
+    if settings.baud:
+        return Line(path=path, baud=settings.baud, rtscts=settings.rtscts)
+    return Line(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
+
+
+def power_key(power: Power) -> PowerKey | None:
+    """What can be done to the modem from outside; None where nothing is configured."""
+    start = WIRINGS.get(power.hat.upper(), Wiring())
+    names = ("power_key", "reset", "active_low", "on_seconds", "off_seconds", "reset_seconds")
+    own = {n: value for n in names if (value := getattr(power, n)) is not None}
+    wiring = msgspec.structs.replace(start, supply_command=power.supply_command, **own)
+    if wiring.power_key is None and wiring.reset is None and not wiring.supply_command:
+        return None
+    return GpioPower(wiring, chip=power.chip)
+
+
+class Devices:
+    """Attaches the configured modems and listens to each; finds the one for a message."""
+
+    def __init__(self, box: Box, data: Path, receive: Receive) -> None:
+        self._box = box
+        self._data = data
+        self._receive = receive
+        self.attached: list[Attached] = []
+        self.joined: Callable[[Attached], None] = lambda _: (
+            None
+        )  # the assembly starts its legs here
+        self.told_time: Callable[[float], None] = (
+            box.clock.hear_network
+        )  # … and here its timekeeper
+        self.first_known = asyncio.Event()  # some modem has its number
+        self._simulators: list[Simulator] = []
+        self._test_lock = asyncio.Lock()
+
+    async def attach(
+        self,
+        settings: ModemSettings,
+        *,
+        test: bool = False,
+        journal: Path | None = None,
+        control: Path | None = None,
+    ) -> Attached:
+        """Start a modem: a real one on its port, or the simulated one (`sim`)."""
+        path = settings.port
+        if path == "sim":
+            index = len(self._simulators)
+            path = await self._simulate(
+                index, test=test, pin=settings.pin, journal=journal, control=control
+            )
+        modem = Device(
+            line(path, settings),
+            timing=self._timing(test),
+            pin=settings.pin,
+            pin_memory=FilePinMemory(self._data / "pin.json"),
+            power=power_key(settings.power),
+            stored_reports=settings.reports == "stored",
+        )
+        attached = Attached(self._box, settings, modem, test=test)
+        self.attached.append(attached)
+        self.joined(attached)
+        await modem.start()
+        return attached
+
+    def _timing(self, test: bool) -> Timing:
+        """A simulated modem that does not answer should not hold up its integrator for minutes."""
+        timing = self._box.config.timing
+        return (
+            msgspec.structs.replace(timing, network_seconds=TEST_SILENCE_SECONDS)
+            if test
+            else timing
+        )
+
+    async def _simulate(
+        self, index: int, *, test: bool, pin: str, journal: Path | None, control: Path | None
+    ) -> str:
+        wanted = self._box.config.simulator
+        # Distinct identities, so that several simulated modems are several devices.
+        simulator = Simulator(
+            SimulatorSettings(
+                personality=wanted.personality,
+                latency=wanted.latency_seconds,
+                report_delay=wanted.report_seconds,
+                pin=pin,
+                number=f"+3360000{int(test)}{index:03d}",
+                plmn="20801",
+                imei=f"86012304567{int(test)}{index:03d}",
+                iccid=f"893301000000000{int(test)}{index:03d}",
+                imsi=f"20801000000{int(test)}{index:03d}",
+            ),
+            # A name that stays when it is unplugged and plugged in again.
+            link=self._data / f"simulated-modem-{index}",
+            journal=journal,
+            control=control,
+        )
+        self._simulators.append(simulator)
+        return await simulator.start()
+
+    async def test_modem(self) -> Attached:
+        """The simulated modem of the test keys, started on first use: the first answer knows it."""
+        async with self._test_lock:
+            for attached in self.attached:
+                if attached.test:
+                    return attached
+            started = await self.attach(ModemSettings(port="sim", name="Simulateur"), test=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(started.been_online.wait(), TEST_START_SECONDS)
+            return started
+
+    async def stop(self) -> None:
+        """Close every line (an open send is finished first) and every simulator."""
+        await asyncio.gather(*(a.modem.stop() for a in self.attached))
+        for attached in self.attached:
+            if attached.number:
+                await self._box.db.note(self._note, attached, attached.status)
+        for simulator in self._simulators:
+            await simulator.stop()
+
+    async def meet_again(self) -> None:
+        """A modem removed beside the running box (`zimbox device remove`) while attached is a new one."""
+        there = await self._box.db.read(table.numbers)
+        for attached in self.attached:
+            if attached.number and attached.number not in there:
+                attached.removed()
+                await self._changed(attached, attached.status)
+
+    def by_number(self, number: int) -> Attached | None:
+        return next((a for a in self.attached if a.number == number), None)
+
+    # --- listening ---------------------------------------------------------------------------------
+
+    async def listen(self, attached: Attached) -> None:
+        """The receiving loop of one modem: everything that comes from it, in order, until it is stopped."""
+        while True:
+            event = await attached.modem.next_event()
+            await self._heard(attached, event)
+            if isinstance(event, Changed) and event.status.state is State.STOPPED:
+                return
+
+    async def _heard(self, attached: Attached, event: Event) -> None:
+        if isinstance(event, Received):
+            await self._receive(attached, event)
+        elif isinstance(event, Changed):
+            await self._changed(attached, event.status)
+        elif isinstance(event, NetworkTime) and not attached.test:  # its time is our own
+            # It may have waited here behind what a full card did not take.
+            self.told_time(event.epoch + time.monotonic() - event.heard_at)
+
+    async def _changed(self, attached: Attached, status: Status) -> None:
+        before, now = attached.number, attached.status.identity or status.identity
+        if now and now.imei:
+            await self._identify(attached, now)
+        attached.changed(status.state, self._box.clock)
+        there = {other.number for other in self.attached if other.online}
+        if before and before not in there | {attached.number}:
+            reason = REASONS[State.OFFLINE]  # another modem is on its port
+            await self._box.db.insist(lambda db: self._stands(db, before, False, reason))
+        if attached.number:
+            # As it stands by now: an event that waited here must not undo what came after it.
+            await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
+        if attached.number and attached.online:
+            attached.been_online.set()
+        log.info(
+            "modem_changed",
+            device=attached.number,
+            port=attached.settings.port,
+            state=status.state,
+            detail=status.detail,
+            operator=status.operator,
+        )
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    async def _identify(self, attached: Attached, identity: Identity) -> None:
+        """The IMEI says which device this is, whatever port it is on."""
+        others = [
+            other
+            for other in self.attached
+            if other is not attached
+            and other.status.identity
+            and other.status.identity.imei == identity.imei
+        ]
+        # Ports change names: until it is asked again, a modem shows who was on its port before.
+        if not attached.online and any(other.online for other in others):
+            attached.removed()
+            return
+        for other in others:
+            if not other.online:
+                other.removed()
+        name = (
+            attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
+        )
+
+        def work(db: Connection) -> int:
+            row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
+            number: int = row["id"]
+            table.describe(db, number, attached.settings.name, identity)
+            attached.limits = admin.limits(db, number) or attached.limits_at_first
+            # The settings are the only place that says so.
+            for client in table.assign(db, number, attached.clients):
+                log.error("modem_of_no_client", device=number, client=f"client_{client}")
+            return number
+
+        attached.number = await self._box.db.insist(work)
+        self.first_known.set()
+
+    def note_after_start(self, db: Connection) -> None:
+        """What was online when the box died without a word is not any more: nobody told of that yet."""
+        for row in db.execute("SELECT id, since FROM device WHERE online = 1").fetchall():
+            # The latest id shows until when the box was there, and the row that the modem was.
+            seen = max(row["since"], self._box.ids.latest_ms)
+            self._stands(db, row["id"], False, "UNKNOWN", seen)
+
+    def _note(self, db: Connection, attached: Attached, status: Status) -> None:
+        """Online or offline: on the disk, with the events that tell of it."""
+        reason = REASONS.get(status.state, "UNKNOWN")
+        self._stands(db, attached.number, status.state == State.READY, reason)
+
+    def _stands(
+        self, db: Connection, number: int, online: bool, reason: str, seen: int | None = None
+    ) -> None:
+        now = self._box.clock.now()
+        if not table.set_online(db, number, online, now):
+            return
+        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (number,)).fetchone()
+        if row["test"]:
+            return
+        data: dict[str, object] = {
+            "device_id": f"device_{number}",
+            "device_name": row["name"],
+            "phone_number": row["phone_number"] or None,
+        }
+        if online:
+            name = "device.connected"
+            data |= {
+                "connected_at": timestamp(now),
+                "ip_address": own_address(),
+                "app_version": __version__,
+            }
+        else:
+            name = "device.disconnected"
+            data |= {
+                "disconnected_at": timestamp(now),
+                "last_seen": timestamp(seen or now),
+                "reason": reason,
+            }
+        for client in table.clients_of(db, number):
+            events.emit(
+                db,
+                self._box.ids,
+                client * 2,
+                name,
+                lambda: data,
+                now,
+                stream=f"device_{number}",
+            )
+
+
+def own_address() -> str | None:
+    """The address this box has on its network: no packet is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: documentation, never routed
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address

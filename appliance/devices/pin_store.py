@@ -1,0 +1,38 @@
+"""PINs typed on the page, kept so that the box comes back by itself after a power cut."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from appliance.context import Box
+from appliance.core.config import ModemSettings
+from appliance.core.encryption import LostKey
+from appliance.store import admin as table
+
+log = structlog.get_logger(__name__)
+
+
+class Pins:
+    """By port, encrypted under the key that no backup holds. The modem's own guard decides on trying."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    async def remember(self, port: str, pin: str) -> None:
+        """This PIN has just opened the SIM. With it goes the one that was configured: it had not."""
+        configured = next((m.pin for m in self._box.config.modem if m.port == port), "")
+        kept = self._box.vault.encrypt(f"{pin} {configured}")
+        await self._box.db.write(table.keep, f"pin {port}", kept)
+
+    async def completed(self, modem: ModemSettings) -> ModemSettings:
+        """A modem's settings with the PIN typed on the page, unless another was configured since."""
+        kept = await self._box.db.read(table.setting, f"pin {modem.port}", bytes)
+        if kept is None:
+            return modem
+        try:
+            pin, _, configured = self._box.vault.decrypt(kept).partition(" ")
+            return msgspec.structs.replace(modem, pin=pin) if modem.pin == configured else modem
+        except LostKey:  # a restored backup: the owner types it again
+            log.warning("kept_pin_unreadable", port=modem.port)
+            return modem

@@ -1,0 +1,1 @@
+"""The rules of messages, numbers, limits and reports. Pure: no I/O, the time is passed in."""

@@ -1,0 +1,317 @@
+"""What clients write: the shapes of the bodies, told to the reader of the reference as well.
+
+`Any` is the type of a field whose every fault has a code of its own; the rest msgspec checks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta
+
+from appliance.domain import validation
+from appliance.domain.errors import Refusal, invalid
+from appliance.domain.requests import WebhookEvent
+
+Json = dict[str, Any]
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+RECIPIENTS = 100
+MESSAGES = 1000
+SECRET_CHARACTERS = 256
+PURPOSE_CHARACTERS = 100
+REASON_CHARACTERS = 200
+OTP_LENGTH = 6
+OTP_EXPIRY_SECONDS = 300
+
+# What a field may hold, told to the reader of the reference; `rules` is what decides. Nothing here
+# may be a constraint of msgspec's own: it would answer with another code.
+
+
+def _told(description: str, example: object, **schema: object) -> Meta:
+    return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
+
+
+NATIONAL = r"[1-9](?:[ .\-()]*[0-9]){6,14}"  # what follows the +
+INTERNATIONAL = rf"\+{NATIONAL}"
+SHORT_CODE = r"[0-9](?:[ .\-()]*[0-9]){2,7}"
+# No control characters; in a line no line breaks either.
+TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+LINE_PATTERN = r"^[^\u0000-\u0008\u000a-\u001f\u007f-\u009f]*$"
+
+
+def _line(description: str, example: object, most: int) -> Meta:
+    return _told(description, example, minLength=1, maxLength=most, pattern=LINE_PATTERN)
+
+
+Recipient = Annotated[
+    Any,
+    _told(
+        "International number: + and 7 to 15 digits. Spaces, dots, hyphens and parentheses "
+        "between digits are removed.",
+        "+33612345678",
+        type="string",
+        pattern=f"^{INTERNATIONAL}$",
+    ),
+]
+Text = Annotated[
+    str,
+    _told(
+        "1 to 1600 characters; no control characters but line feed, carriage return and tab.",
+        "Bonjour, votre commande est en cours de livraison",
+        minLength=1,
+        maxLength=validation.MESSAGE_CHARACTERS,
+        pattern=TEXT_PATTERN,
+    ),
+]
+Priority = Annotated[
+    Any,
+    _told(
+        "1 (first) to 5, or the name of the level.",
+        "normal",
+        enum=[1, 2, 3, 4, 5, "urgent", "high", "normal", "low", "bulk", None],
+        default=3,
+    ),
+]
+Metadata = Annotated[
+    Json | None,
+    _told(
+        "Your own JSON object, at most 1,024 bytes; comes back in status, history and webhooks.",
+        {"order_id": "order_12345"},
+    ),
+]
+Hook = Annotated[
+    Any,
+    _told(
+        "Told of this message instead of the configured webhooks. https anywhere, http on the LAN.",
+        "https://example.com/sms",
+        type=["string", "null"],
+        format="uri",
+        maxLength=validation.URL_CHARACTERS,
+    ),
+]
+Schedule = Annotated[
+    Any,
+    _told(
+        "ISO 8601, UTC when it has no offset; in the future, at most 30 days ahead.",
+        None,
+        type=["string", "null"],
+        format="date-time",
+    ),
+]
+Attempts = Annotated[
+    int | None, _told("Tries after passing faults.", 3, minimum=1, maximum=5, default=3)
+]
+Validity = Annotated[
+    int | None,
+    _told(
+        "How long the message is worth delivering, in minutes from when it is due.",
+        1440,
+        minimum=1,
+        maximum=validation.VALIDITY_MINUTES,
+    ),
+]
+Flash = Annotated[bool | None, _told("Shown at once and not stored by the handset.", False)]
+Uncertain = Annotated[
+    str | None,
+    _told(
+        "What to do when nobody knows whether the message left.",
+        "fail",
+        enum=["fail", "resend", None],
+    ),
+]
+
+
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked of one SMS, and of all of a bulk."""
+
+    priority: Priority = None
+    webhook_url: Hook = None
+    metadata: Metadata = None
+    scheduled_at: Schedule = None
+    retry_attempts: Attempts = None
+    validity_minutes: Validity = None
+    flash: Flash = None
+    on_uncertain: Uncertain = None
+
+
+class SendBody(Common, frozen=True, kw_only=True):
+    """One SMS to send."""
+
+    to: Recipient
+    message: Text
+
+
+class BulkEntry(msgspec.Struct, frozen=True):
+    """One message of a bulk."""
+
+    to: Recipient
+    message: Text
+    metadata: Metadata = None
+    priority: Priority = None
+
+
+Entries = _told(
+    "The messages, at most 1000. A refused one keeps its place and the others go.",
+    [{"to": "+33612345678", "message": "Bonjour Alice"}],
+    items={"$ref": "#/components/schemas/BulkEntry"},
+    minItems=1,
+    maxItems=MESSAGES,
+)
+
+
+class BulkBody(Common, frozen=True, kw_only=True):
+    """Many SMS: `recipients` with one `message`, or `messages`."""
+
+    recipients: Annotated[
+        list[Any] | None,
+        _told(
+            "The numbers that all get `message`, at most 100; the same number twice gets it once.",
+            ["+33612345678", "+33698765432"],
+            items={"type": "string"},
+            minItems=1,
+            maxItems=RECIPIENTS,
+        ),
+    ] = None
+    message: Annotated[
+        str | None,
+        _told(
+            "The text for all `recipients`.",
+            "Bonjour",
+            minLength=1,
+            maxLength=validation.MESSAGE_CHARACTERS,
+            pattern=TEXT_PATTERN,
+        ),
+    ] = None
+    messages: Annotated[list[Any] | None, Entries] = None
+
+
+class PersonalizedBody(Common, frozen=True, kw_only=True):
+    """Many SMS, each with a text of its own."""
+
+    messages: Annotated[list[Any], Entries]
+
+
+class OtpBody(msgspec.Struct, frozen=True):
+    """A one-time code to make and send."""
+
+    to: Recipient
+    length: Annotated[
+        int | None, _told("Digits of the code (also `code_length`).", 6, minimum=4, maximum=8)
+    ] = None
+    code_length: Annotated[int | None, _told("The same as `length`.", 6, minimum=4, maximum=8)] = (
+        None
+    )
+    expiry: Annotated[
+        int | None,
+        _told("Seconds until it expires (or `expiry_minutes`).", 300, minimum=60, maximum=1800),
+    ] = None
+    expiry_minutes: Annotated[
+        int | None, _told("The same in minutes.", 5, minimum=1, maximum=30)
+    ] = None
+    template: Annotated[
+        str | None,
+        _told(
+            "The text, with {{code}} or {code} where the code goes.",
+            validation.OTP_TEMPLATE,
+            pattern=r"\{code\}",
+        ),
+    ] = None
+    purpose: Annotated[
+        str | None,
+        _line("What the code is for.", "login", PURPOSE_CHARACTERS),
+    ] = None
+    metadata: Metadata = None
+    webhook_url: Hook = None
+
+
+class VerifyBody(msgspec.Struct, frozen=True):
+    """A one-time code as the person typed it."""
+
+    otp_id: Annotated[str, _line("From send-otp.", "otp_1234567890ab", 64)]
+    code: Annotated[str, _line("What was typed.", "123456", 64)]
+    phone: Annotated[
+        Any,
+        _told(
+            "The number it was sent to.",
+            "+33612345678",
+            type=["string", "null"],
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+        ),
+    ] = None
+
+
+class WebhookBody(msgspec.Struct, frozen=True):
+    """A webhook to be called."""
+
+    url: Annotated[
+        Any,
+        _told(
+            "https anywhere, http on the LAN; never the box itself.",
+            "https://example.com/sms",
+            type="string",
+            format="uri",
+            maxLength=validation.URL_CHARACTERS,
+        ),
+    ]
+    events: Annotated[
+        list[str],
+        _told(
+            "At least one.",
+            ["sms.sent", "sms.delivered", "sms.failed"],
+            items={"enum": list(get_args(WebhookEvent))},
+            minItems=1,
+        ),
+    ]
+    secret: Annotated[
+        str | None,
+        _line("Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS),
+    ] = None
+
+
+class BlockBody(msgspec.Struct, frozen=True):
+    """A number to put on the block list."""
+
+    number: Annotated[
+        Any,
+        _told(
+            "International number, or a short code of 3 to 8 digits.",
+            "+33612345678",
+            type="string",
+            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+        ),
+    ]
+    reason: Annotated[
+        str | None,
+        _line("Why, for yourself.", "opt-out", REASON_CHARACTERS),
+    ] = None
+
+
+_EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_PLACE = re.compile(r" - at `(?:key in )?\$\.?(?P<place>[^`]*)`$")
+
+
+def taken(value: object, kind: type[Body]) -> Body:
+    """A decoded JSON value as the body it should be. INVALID_REQUEST names the field and why."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _ill_typed(str(error)) from None
+
+
+def _ill_typed(told: str) -> Refusal:
+    """What msgspec says of a value, in the words of the API."""
+    place = _PLACE.search(told)
+    field = place["place"] if place else ""
+    if missing := _MISSING.search(told):
+        return invalid(f"{field}.{missing['field']}".lstrip("."), "est obligatoire", "is required")
+    found = _EXPECTED.search(told)
+    if found is None:  # a text of msgspec's that this does not know: still true, only in English
+        return invalid(field or "body", told, told)
+    expected, got = found["expected"].replace(" | null", ""), found["got"]
+    return invalid(
+        field or "body", f"devrait être {expected}, reçu {got}", f"should be {expected}, got {got}"
+    )

@@ -1,0 +1,422 @@
+"""The rules of the API for single values: each checks, normalises and returns, or raises Refusal."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
+from urllib.parse import urlsplit
+
+from appliance.domain.errors import Refusal, Words, invalid
+from appliance.domain.requests import MessageStatus, OnUncertain, Period, WebhookEvent
+
+MESSAGE_CHARACTERS = 1600
+METADATA_BYTES = 1024
+SCHEDULE_AHEAD = timedelta(days=30)
+VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP can say (23.040 9.2.3.12.1)
+STATISTICS_DAYS = 30  # the period of the statistics when none is asked for
+URL_CHARACTERS = 2048
+SENDER_CHARACTERS = 40  # an alphanumeric address has 11 (23.040 9.1.2.5)
+DAY_MS = 86_400_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What can be told as a date again (RFC 3339 has four digits for the year).
+_FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00Z
+_LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
+# --- numbers and texts -------------------------------------------------------------------------
+
+# Separators are forgiven between digits only; a no-break space is a space as French pages write it.
+_SEPARATORS = r"[ \u00a0\u202f.\-()]+"
+_INTERNATIONAL = re.compile(rf"\+[0-9]+(?:{_SEPARATORS}[0-9]+)*")
+_SHORT = re.compile(rf"[0-9]+(?:{_SEPARATORS}[0-9]+)*")
+
+
+def phone_number(text: object, *, short_codes: bool = False, field: str = "to") -> str:
+    """E.164 without separators, or a short code (3-8 digits) where allowed. INVALID_PHONE_NUMBER."""
+    if isinstance(text, str):
+        digits = "".join(c for c in text if c in "0123456789")
+        # E.164 6.1: no country code begins with 0.
+        if _INTERNATIONAL.fullmatch(text) and 7 <= len(digits) <= 15 and digits[0] != "0":
+            return "+" + digits
+        if short_codes and _SHORT.fullmatch(text) and 3 <= len(digits) <= 8:
+            return digits
+    raise invalid(
+        field,
+        "doit commencer par + suivi de 7 à 15 chiffres",
+        "must be + followed by 7 to 15 digits",
+        "INVALID_PHONE_NUMBER",
+    )
+
+
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+
+
+def prefix(text: str) -> str:
+    """How the numbers begin that a key may write to. One without its + would be a key to nobody."""
+    if not _PREFIX.fullmatch(text):
+        raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
+    return text
+
+
+def message(text: str, field: str = "message") -> str:
+    """1-1600 characters, no control character but LF, CR and tab. MESSAGE_TOO_LONG."""
+    if len(text) > MESSAGE_CHARACTERS:
+        raise Refusal("MESSAGE_TOO_LONG", {"field": field, "length": len(text), "maximum": 1600})
+    if not text:
+        raise invalid(field, "ne doit pas être vide", "must not be empty")
+    return _clean(text, field)
+
+
+def _clean(text: str, field: str) -> str:
+    for character in text:
+        category = unicodedata.category(character)
+        if category == "Cs":
+            raise invalid(field, "n'est pas de l'Unicode valide", "is not valid Unicode")
+        if category == "Cc" and character not in "\n\r\t":
+            point = f"U+{ord(character):04X}"
+            raise invalid(
+                field,
+                f"contient le caractère de contrôle {point}",
+                f"contains the control character {point}",
+            )
+    return text
+
+
+def line(text: str, field: str, most: int) -> str:
+    """A short text of one line: 1 to `most` characters."""
+    if not 1 <= len(text) <= most or "\n" in text or "\r" in text:
+        raise invalid(
+            field,
+            f"doit être une ligne de 1 à {most} caractères",
+            f"must be one line of 1 to {most} characters",
+        )
+    return _clean(text, field)
+
+
+def mask_phone(number: str) -> str:
+    """`+33612345678` as `+336****5678`; of a short number less is shown, of a short code nothing."""
+    if not number.startswith("+"):
+        return "****"
+    digits = number[1:]
+    tail = min(4, max(0, len(digits) - 7))
+    return f"+{digits[:3]}****{digits[len(digits) - tail :]}"
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, for searching: equal for what a person would call equal."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in apart if not unicodedata.combining(c))
+
+
+# --- how a message is to be sent ---------------------------------------------------------------
+
+_PRIORITIES = ("urgent", "high", "normal", "low", "bulk")
+
+
+def priority(value: object) -> int:
+    """1 (first) to 5, as a whole number or a name. INVALID_PRIORITY."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5:
+        return value
+    if isinstance(value, str) and value in _PRIORITIES:
+        return _PRIORITIES.index(value) + 1
+    raise Refusal("INVALID_PRIORITY", {"field": "priority"})
+
+
+def priority_name(level: int) -> str:
+    """The name the API answers for a level of 1 to 5."""
+    return _PRIORITIES[level - 1]
+
+
+def metadata(value: Mapping[str, object], field: str = "metadata") -> str:
+    """A JSON object of at most 1,024 bytes, as compact JSON."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError):  # a lone surrogate, or nested beyond reason
+        raise invalid(
+            field, "n'est pas un objet JSON valide", "is not a valid JSON object"
+        ) from None
+    if size > METADATA_BYTES:
+        raise invalid(
+            field,
+            f"dépasse {METADATA_BYTES} octets ({size} en JSON)",
+            f"is larger than {METADATA_BYTES} bytes ({size} as JSON)",
+        )
+    return text
+
+
+def whole(value: int, field: str, least: int, most: int) -> int:
+    """A whole number between `least` and `most`."""
+    if not least <= value <= most:
+        raise invalid(
+            field,
+            f"doit être un entier de {least} à {most}",
+            f"must be a whole number from {least} to {most}",
+        )
+    return value
+
+
+def retry_attempts(value: int) -> int:
+    """1-5."""
+    return whole(value, "retry_attempts", 1, 5)
+
+
+def validity_minutes(value: int) -> int:
+    """How long the message is worth sending, from due: one minute to 63 weeks."""
+    return whole(value, "validity_minutes", 1, VALIDITY_MINUTES)
+
+
+def on_uncertain(value: str) -> OnUncertain:
+    """`fail` or `resend`."""
+    for known in get_args(OnUncertain):
+        if value == known:
+            return known  # type: ignore[no-any-return]  # get_args forgets what the names are
+    raise invalid("on_uncertain", "doit être fail ou resend", "must be fail or resend")
+
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def idempotency_key(text: str) -> str:
+    """1-255 visible ASCII characters."""
+    if not _KEY.fullmatch(text):
+        raise invalid(
+            "Idempotency-Key",
+            "doit compter 1 à 255 caractères ASCII visibles",
+            "must be 1 to 255 visible ASCII characters",
+        )
+    return text
+
+
+# --- moments -----------------------------------------------------------------------------------
+
+_MOMENT = re.compile(
+    r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"(?:[Tt ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,12}))?)?)?"
+    # A + in a query string arrives as a space.
+    r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<zh>\d\d):?(?P<zm>[0-5]\d)?)?)?",
+    re.ASCII,
+)
+
+
+def moment(text: str) -> tuple[int, bool] | None:
+    """ISO 8601 as (epoch milliseconds, whether it is a plain day); no offset means UTC."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return None
+    part = found.groupdict()
+    year, month, day, hour, minute, second = (
+        int(part[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")
+    )
+    try:
+        wall = datetime(year, month, day, hour, minute, second, tzinfo=_zone(part))
+    except ValueError:  # 31 February, 25 o'clock
+        return None
+    # By subtraction: with an offset, the ends of the calendar have no UTC datetime.
+    seconds = (wall.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+    offset = wall.utcoffset() or timedelta()
+    milliseconds = int((part["fraction"] or "0")[:3].ljust(3, "0"))
+    instant = (seconds - offset // timedelta(seconds=1)) * 1000 + milliseconds
+    return min(max(instant, _FIRST), _LAST), part["hour"] is None
+
+
+def _zone(part: Mapping[str, str | None]) -> timezone:
+    if part["sign"] is None:
+        return UTC
+    offset = timedelta(hours=int(part["zh"] or 0), minutes=int(part["zm"] or 0))
+    return timezone(-offset if part["sign"] == "-" else offset)
+
+
+def scheduled_at(value: object, now: int) -> int:
+    """ISO 8601, after `now` and at most 30 days ahead, as epoch milliseconds. INVALID_SCHEDULED_DATE."""
+    found = moment(value) if isinstance(value, str) else None
+    if found is None:
+        raise invalid(
+            "scheduled_at",
+            "n'est pas une date ISO 8601",
+            "is not an ISO 8601 date",
+            "INVALID_SCHEDULED_DATE",
+        )
+    when = found[0]
+    if when <= now:
+        raise invalid(
+            "scheduled_at", "est dans le passé", "is in the past", "INVALID_SCHEDULED_DATE"
+        )
+    if when > now + SCHEDULE_AHEAD // timedelta(milliseconds=1):
+        raise invalid(
+            "scheduled_at",
+            "est à plus de 30 jours",
+            "is more than 30 days ahead",
+            "INVALID_SCHEDULED_DATE",
+        )
+    return when
+
+
+def timestamp(milliseconds: int | None) -> str | None:
+    """RFC 3339 in UTC to the second, or None for a moment not reached."""
+    if milliseconds is None:
+        return None
+    whole_second = _EPOCH + timedelta(seconds=milliseconds // 1000)
+    return whole_second.replace(tzinfo=None).isoformat() + "Z"
+
+
+# --- what to look for --------------------------------------------------------------------------
+
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+
+
+def _query_number(text: str | None, field: str, default: int, least: int, most: int) -> int:
+    if not text:
+        return default
+    value = int(text) if _WHOLE.fullmatch(text) else least - 1
+    return whole(value, field, least, most)
+
+
+def page(text: str | None) -> int:
+    """1 and up; 1 when absent."""
+    return _query_number(text, "page", 1, 1, 10**12)
+
+
+def limit(text: str | None) -> int:
+    """1-100; 50 when absent."""
+    return _query_number(text, "limit", 50, 1, 100)
+
+
+def status(text: str | None) -> MessageStatus | None:
+    """One of the five, or None when absent."""
+    if not text:
+        return None
+    known: Sequence[MessageStatus] = get_args(MessageStatus)
+    for name in known:
+        if text == name:
+            return name
+    names = ", ".join(known)
+    raise invalid("status", f"doit être l'un de : {names}", f"must be one of: {names}")
+
+
+def period(from_date: str | None, to_date: str | None) -> Period:
+    """Half-open; a plain `to_date` includes its whole day, any other its whole second."""
+    start = _query_moment(from_date, "from_date")
+    last = _query_moment(to_date, "to_date")
+    if last is None:
+        return Period(start[0] if start else None, None)
+    end = last[0] + DAY_MS if last[1] else last[0] // 1000 * 1000 + 1000
+    if start is not None and start[0] > (end - 1 if last[1] else last[0]):
+        raise invalid("from_date", "est après to_date", "is after to_date")
+    return Period(start[0] if start else None, end)
+
+
+def _query_moment(text: str | None, field: str) -> tuple[int, bool] | None:
+    if not text:
+        return None
+    found = moment(text)
+    if found is None:
+        raise invalid(field, "n'est pas une date ISO 8601", "is not an ISO 8601 date")
+    return found
+
+
+def statistics_period(from_date: str | None, to_date: str | None, now: int) -> tuple[int, int]:
+    """As `period`, with both ends: by default today (UTC) and the 29 days before it, until `now`."""
+    asked = period(from_date, to_date)
+    end = asked.end if asked.end is not None else now // 1000 * 1000 + 1000
+    if asked.start is not None:
+        return asked.start, max(end, asked.start)
+    start = (end - 1) // DAY_MS * DAY_MS - (STATISTICS_DAYS - 1) * DAY_MS
+    return max(start, _FIRST), end
+
+
+def to_filter(text: str | None, field: str = "to") -> str | None:
+    """A number to look for; a `+` that arrived as a space is one. INVALID_PHONE_NUMBER."""
+    if not text:
+        return None
+    plus = "+" + text[1:] if text.startswith(" ") else text
+    return phone_number(plus, short_codes=True, field=field)
+
+
+def sender_filter(text: str | None) -> str | None:
+    """A sender to look for: a number as `to_filter` takes it, or a name as it is."""
+    if not text:
+        return None
+    try:
+        return to_filter(text)
+    except Refusal:
+        return line(text, "from", SENDER_CHARACTERS)
+
+
+def search(text: str | None) -> str | None:
+    """What to search for, folded; None when absent or when nothing is left of it."""
+    if not text:
+        return None
+    if len(text) > MESSAGE_CHARACTERS:
+        raise invalid(
+            "search",
+            f"dépasse {MESSAGE_CHARACTERS} caractères",
+            f"is longer than {MESSAGE_CHARACTERS} characters",
+        )
+    return fold(_clean(text, "search")) or None  # no text can contain what `message` refuses
+
+
+# --- one-time codes and webhooks ---------------------------------------------------------------
+
+OTP_TEMPLATE = "Votre code de vérification est : {{code}}"
+
+
+def otp_text(template: str, code: str) -> str:
+    """The template with the code in place of each {{code}} or {code}."""
+    return template.replace("{{code}}", code).replace("{code}", code)
+
+
+def otp_template(text: str, length: int) -> str:
+    """A text with a place for the code, that is a sendable message once the code is in it."""
+    if "{code}" not in text:  # which {{code}} contains too
+        raise invalid("template", "doit contenir {{code}}", "must contain {{code}}")
+    message(otp_text(text, "0" * length), "template")
+    return text
+
+
+def one_of_two(first: tuple[str, int | None], second: tuple[str, int | None]) -> int | None:
+    """A value that has two names; given under both, it must be the same."""
+    (name, value), (other, again) = first, second
+    if value is not None and again is not None and value != again:
+        raise invalid(other, f"contredit {name}", f"contradicts {name}")
+    return again if value is None else value
+
+
+def webhook_events(names: Sequence[str]) -> tuple[WebhookEvent, ...]:
+    """At least one known event; each once, in the order given."""
+    known: Sequence[WebhookEvent] = get_args(WebhookEvent)
+    by_name = {str(event): event for event in known}
+    if not names or any(name not in by_name for name in names):
+        listed = ", ".join(known)
+        raise invalid("events", f"à choisir parmi : {listed}", f"choose from: {listed}")
+    return tuple(by_name[name] for name in dict.fromkeys(names))
+
+
+def webhook_url(text: object, field: str = "webhook_url") -> str:
+    """An http(s) URL with a host. Where it may lead is `egress`'s to say. INVALID_WEBHOOK_URL."""
+    if isinstance(text, str) and 1 <= len(text) <= URL_CHARACTERS and _is_http(text):
+        return text
+    raise Refusal(
+        "INVALID_WEBHOOK_URL",
+        {
+            "field": field,
+            "reason": Words(
+                "doit être une URL http ou https complète", "must be a complete http or https URL"
+            ),
+        },
+    )
+
+
+def _is_http(text: str) -> bool:
+    if any(c <= " " or c == "\x7f" or unicodedata.category(c) == "Cs" for c in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # brackets that do not close, a port that is none
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0

@@ -1,0 +1,1 @@
+"""Timed jobs, backups, updates and the clock of the box."""

@@ -1,0 +1,239 @@
+"""Timed work of the box. The only module that imports APScheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from sqlite3 import Connection
+
+import structlog
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from appliance.context import Box
+from appliance.core.undervoltage import LOOK_SECONDS
+from appliance.core.wakeup import SAFETY_LOOK_SECONDS
+from appliance.devices.balance import Balances
+from appliance.domain import limits, report_matching
+from appliance.messaging.inbox import Inbox
+from appliance.store import archive, attempts, clients, deliveries, queue, reports, submissions
+from appliance.store import received as received_store
+from appliance.store.counters import DAY_MS, HOUR_MS
+
+log = structlog.get_logger(__name__)
+
+# A job that could not run in time (the box was busy) runs once, however late.
+MISFIRE_GRACE_SECONDS = 3600
+MINUTE = 60.0
+CANCEL_STEP = EXPIRE_STEP = 200  # messages in one transaction
+TIDY_MOST = 2000  # rows of each table in one run; more than a busy quarter of an hour adds
+ROUNDS_MOST = 1000  # upper bound of one retention run
+
+
+class Housekeeping:
+    """Runs periodic jobs. The jobs are in memory; their work, including due times, is rows in the store."""
+
+    def __init__(self, box: Box, inbox: Inbox, balances: Balances) -> None:
+        self._box = box
+        self._balances = balances
+        self._inbox = inbox
+        self._references = ""  # position of the cleanup of concatenation references
+        self._rung_to, self._rung_trusted = (
+            0,
+            False,
+        )  # up to when outboxes were notified, and by which clock
+        self.scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            executors={"default": AsyncIOExecutor()},
+            job_defaults={
+                "coalesce": True,
+                "max_instances": 1,
+                "misfire_grace_time": MISFIRE_GRACE_SECONDS,
+            },
+        )
+
+    def start(self) -> None:
+        window = self._box.config.sending.uncertain_window_seconds
+        self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
+        self.every("revoked", 15.0, self.cancel_of_revoked)
+        self.every("removed", 15.0, self.fail_for_removed)
+        self.every("archive", 30.0, self.archive)
+        lifetime = self._box.config.queue.lifetime_hours * 3600
+        self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
+        self.every("reports", MINUTE, self.close_reports)
+        self.every("inbox", MINUTE, self.give_up_waiting)
+        self.every("tidy", 15 * MINUTE, self.tidy)
+        self.every("retention", 60 * MINUTE, self.retire)
+        self.every("balance", MINUTE, self._balances.look)
+        if self._box.supply.told_of:
+            self.every("supply", LOOK_SECONDS, self._box.supply.look)
+        self.scheduler.start()
+
+    def stop(self) -> None:
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+
+    def every(self, name: str, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
+        """Run `job` at this interval. A failing run is logged; the next one comes nevertheless."""
+        self.scheduler.add_job(
+            self._guarded(name, job), IntervalTrigger(seconds=max(seconds, 0.05)), id=name
+        )
+
+    def _guarded(
+        self, name: str, job: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            try:
+                await job()
+            except asyncio.CancelledError:
+                log.debug(
+                    "job_cut_short", job=name
+                )  # the box is stopping; the store rolled it back
+            except Exception:
+                log.exception("job_failed", job=name)
+
+        return run
+
+    async def watch_due(self) -> None:
+        """Loop: plan a job for the next scheduled message, which notifies the outboxes.
+
+        The clock of a board may jump while the scheduler's timer is monotonic, so plan again every 30 s, and
+        whenever a new scheduled message was accepted.
+        """
+        while True:
+            await self.schedule_due()
+            await self._box.clock.wait(self._box.bells.housekeeping, SAFETY_LOOK_SECONDS)
+
+    async def schedule_due(self) -> None:
+        clock = self._box.clock
+        # Notify once only: a modem that cannot send now looks by itself when it can.
+        rung_to = min(self._rung_to, clock.now()) if clock.trusted == self._rung_trusted else 0
+        moment = await self._box.db.read(queue.next_ready, clock.trusted, rung_to)
+        if moment is None:
+            if self.scheduler.get_job("due"):
+                self.scheduler.remove_job("due")
+            return
+        # A datetime cannot hold very late times (a parked message); the safety poll finds them.
+        run_at = datetime.fromtimestamp(min(moment / 1000, 32_503_680_000), UTC)
+        self.scheduler.add_job(
+            self.ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
+        )
+
+    async def ring(self) -> None:
+        self._rung_to, self._rung_trusted = self._box.clock.now(), self._box.clock.trusted
+        self._box.bells.work()
+        self._box.bells.housekeeping.set()
+
+    # --- the jobs ------------------------------------------------------------------------------------
+
+    async def end_doubts(self) -> None:
+        await self._box.steps.mind()
+        window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
+        await self._box.db.write(
+            attempts.end_doubts, self._box.ids, window_ms, self._box.clock.now()
+        )
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    async def archive(self) -> None:
+        """Move finished messages to the history, one batch per transaction, with a pause between two."""
+        settings = self._box.config.archive
+        before = self._box.clock.now() - round(settings.after_minutes * 60_000)
+        while await self._box.db.write(archive.move, settings.batch, before):
+            await asyncio.sleep(0.05)
+
+    async def cancel_of_revoked(self) -> None:
+        """Cancel the messages of keys that the command line revoked with their queue."""
+        while await self._box.db.write(
+            clients.cancel_of_revoked, self._box.ids, self._box.clock.now(), CANCEL_STEP
+        ):
+            self._box.bells.changed()
+
+    async def fail_for_removed(self) -> None:
+        """Fail the messages bound to modems that were removed, perhaps by the command line."""
+        while await self._box.db.write(
+            attempts.fail_for_removed, self._box.ids, self._box.clock.now(), EXPIRE_STEP
+        ):
+            self._box.bells.changed()
+            await asyncio.sleep(0.05)
+
+    async def expire(self) -> None:
+        """Fail messages whose lifetime has ended; never with an untrusted clock."""
+        if not self._box.clock.trusted:
+            return
+        await self._box.steps.mind()
+        while await self._box.db.write(
+            attempts.expire, self._box.ids, self._box.clock.now(), EXPIRE_STEP
+        ):
+            self._box.bells.changed()
+            await asyncio.sleep(0.05)
+
+    async def close_reports(self) -> None:
+        settings = self._box.config.reports
+        now = self._box.clock.now()
+        await self._box.steps.mind()
+        before = now - round(settings.window_hours * 3_600_000) - self._box.steps.forward_ms
+        await self._box.db.write(attempts.close_reports, self._box.ids, before, now)
+        await self._box.db.write(submissions.forget, before - report_matching.FURTHEST_MS)
+        strays = await self._box.db.write(
+            reports.forget_strays, now - round(settings.stray_minutes * 60_000)
+        )
+        for stray in strays:
+            log.warning(
+                "report_without_message",
+                device=stray["device"],
+                reference=stray["reference"],
+                tp_status=stray["tp_status"],
+            )
+
+    async def give_up_waiting(self) -> None:
+        await self._box.steps.mind()
+        minutes = self._box.config.inbox.part_timeout_minutes
+        before = self._box.clock.now() - round(minutes * 60_000)
+        if await self._box.db.write(self._inbox.give_up_waiting, before):
+            self._box.bells.changed()
+
+    async def tidy(self) -> None:
+        if not self._box.clock.trusted:
+            return
+        now, log_days = self._box.clock.now(), self._box.config.webhook.log_days
+        await self._box.db.write(archive.tidy, now, log_days=log_days)
+        await self._box.db.write(self._forget_numbers, now)
+        await self._box.db.write(self._keep_marks)
+        await self._box.db.write(deliveries.tidy, now - log_days * DAY_MS, TIDY_MOST)
+
+    def _forget_numbers(self, db: Connection, now: int) -> None:
+        """Forget numbers once their messages are removed and no answer is expected any more."""
+        days = max(self._box.config.retention.days, self._box.config.inbox.reply_days)
+        received_store.forget_writers(db, now - round(days * DAY_MS))
+        self._references = queue.forget_references(db, self._references, TIDY_MOST)
+        # Billing months begin on different days: the previous one may still run for another SIM.
+        queue.forget_recipients(db, limits.month_number(now, self._box.zone, 1) - 1)
+
+    async def retire(self) -> None:
+        """Remove what is older than the retention period, in small steps, a few days per run."""
+        if not self._box.clock.trusted:
+            return
+        settings = self._box.config.retention
+        now = self._box.clock.now()
+        cut = self._kept_from(await self._box.db.read(archive.oldest), now)
+        cut = cut // HOUR_MS * HOUR_MS  # hourly counters are removed for whole hours
+        await self._box.db.write(self._keep_marks)
+        for _ in range(ROUNDS_MOST):
+            if not await self._box.db.write(archive.retire, cut, settings.step):
+                break
+            await asyncio.sleep(0.05)
+        received = self._kept_from(await self._box.db.read(received_store.oldest), now)
+        await self._box.db.write(received_store.retire, received)
+
+    def _kept_from(self, oldest: int | None, now: int) -> int:
+        """Return the time before which rows are removed. Bounded, in case the clock jumped years ahead."""
+        settings = self._box.config.retention
+        cut = now - settings.days * DAY_MS
+        return cut if oldest is None else min(cut, oldest + settings.days_per_run * DAY_MS)
+
+    def _keep_marks(self, db: Connection) -> None:
+        archive.keep_marks(db, self._box.ids)

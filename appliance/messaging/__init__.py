@@ -1,0 +1,1 @@
+"""Messages on their way: accepted, sent, reported on, received."""

@@ -1,0 +1,177 @@
+"""Reports and received messages: read, committed, and only then deleted from the modem."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from sqlite3 import Connection, Row
+
+import msgspec
+import structlog
+
+from appliance.context import Box
+from appliance.devices.attached import Attached
+from appliance.domain import ids, reassembly
+from appliance.domain.report_matching import Heard
+from appliance.store import blocklist, reports
+from appliance.store import received as received_store
+from appliance.store.received import Part, Whole
+from modem.interface import Received
+from modem.sms import tpdu
+
+log = structlog.get_logger(__name__)
+
+
+class Inbox:
+    """Puts what a modem received where it belongs."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._since = box.clock.now()
+
+    async def receive(self, attached: Attached, received: Received) -> None:
+        """Commit what this PDU says, then let the modem forget it. What cannot be read is kept raw.
+
+        Nothing is dropped: what came directly (+CDS) is known nowhere else until it is committed.
+        """
+        await self._commit(attached, received)
+        await attached.modem.forget(received)
+        self._box.bells.work()
+        self._box.bells.changed()
+
+    async def _commit(self, attached: Attached, received: Received) -> None:
+        try:
+            decoded = tpdu.decode(received.hex)
+            if isinstance(decoded, tpdu.Report):
+                await self._report(attached, received, decoded)
+            else:
+                await self._message(attached, received, decoded)
+        except tpdu.PduError as error:
+            log.warning("pdu_undecodable", device=attached.number, reason=str(error))
+            await self._keep_raw(attached, received, str(error))
+        except Exception as error:
+            # Our own fault, with this PDU only: it must not stop those behind it, nor be lost.
+            log.exception("received_not_understood", device=attached.number)
+            await self._keep_raw(attached, received, repr(error))
+
+    async def _keep_raw(self, attached: Attached, received: Received, reason: str) -> None:
+        await self._box.db.insist(
+            received_store.undecodable, attached.number, received.hex, reason, self._box.clock.now()
+        )
+
+    async def _report(self, attached: Attached, received: Received, report: tpdu.Report) -> None:
+        now = self._box.clock.now()
+        heard = Heard(
+            report.reference,
+            report.recipient,
+            _ms(report.submitted_at),
+            now,
+            believed=self._box.clock.trusted,
+        )
+        found = await self._box.db.insist(
+            reports.arrived,
+            self._box.ids,
+            attached.number,
+            received.iccid or attached.iccid,
+            heard,
+            report.status,
+            _ms(report.discharged_at),
+            now,
+        )
+        log.info(
+            "report_arrived",
+            device=attached.number,
+            reference=report.reference,
+            tp_status=report.status,
+            message=ids.message_id(found.key[0]) if found else None,
+        )
+        if found is not None and heard.submitted_at and found.handed_at >= self._since:
+            # When the service centre took what this box handed over since it started: it knows the
+            # time. (Stamps of other messages may be as old as a clock that stood still with the box.)
+            epoch = now + heard.submitted_at - found.handed_at
+            self._box.clock.hear_network(epoch / 1000)
+
+    async def _message(self, attached: Attached, received: Received, deliver: tpdu.Deliver) -> None:
+        found = await self._box.db.insist(self._keep, attached, received, deliver)
+        log.info("message_received", device=attached.number, outcome=found)
+
+    def _keep(
+        self, db: Connection, attached: Attached, received: Received, deliver: tpdu.Deliver
+    ) -> str:
+        now = self._box.clock.now()
+        sim = received.iccid or attached.iccid
+        if not received_store.first_time(db, sim, received.hex, now):
+            return "duplicate"
+        text = deliver.text if deliver.text is not None else deliver.data.hex()
+        together = deliver.concatenation
+        if together is None or together.total <= 1:
+            whole = Whole(deliver.sender, text, _ms(deliver.sent_at), received.hex)
+            return self._whole(db, attached.number, attached.test, whole, now)
+        # 8- and 16-bit references are counted apart (23.040 9.2.3.24.8).
+        reference = together.reference + (1 << 16 if together.wide else 0)
+        part = Part(
+            sender=deliver.sender,
+            text=text,
+            sent_at=_ms(deliver.sent_at),
+            hex=received.hex,
+            reference=reference,
+            total=together.total,
+            number=together.number,
+        )
+        if earlier := received_store.overtaken(db, sim, part):
+            self._incomplete(db, attached.number, attached.test, earlier, now)
+        rows = received_store.keep_part(db, attached.number, sim, part, now)
+        if rows is None:
+            return "part"
+        # From the PDUs: a character that the sender cut in two is whole again.
+        digits = [r["hex"] for r in rows]
+        joined = tpdu.join(digits)
+        if joined is None:
+            joined = reassembly.join(((r["number"], r["text"]) for r in rows), part.total)
+        whole = Whole(part.sender, joined, rows[0]["sent_at"], " ".join(digits))
+        return self._whole(db, attached.number, attached.test, whole, now)
+
+    def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
+        """A whole text: STOP and START are obeyed, and everything goes to its client's inbox."""
+        settings = self._box.config.inbox
+        wish = reassembly.wish(whole.text, settings.stop_words, settings.start_words)
+        whole = msgspec.structs.replace(
+            whole, sender=received_store.known_as(db, test, whole.sender)
+        )
+        if wish == "stop":
+            blocklist.opt_out(db, device, test, whole.sender, now)
+        elif wish == "start":
+            blocklist.opt_in(db, device, test, whole.sender, now)
+        scope = received_store.owner(
+            db,
+            device,
+            test,
+            whole.sender,
+            round(settings.reply_days * 86_400_000),
+            now,
+        )
+        if scope is None:
+            received_store.undecodable(db, device, whole.hex, "no client to give it to", now)
+            return "unowned"
+        received_store.store(db, self._box.ids, device, scope, whole, now)
+        return wish or "stored"
+
+    def give_up_waiting(self, db: Connection, before: int) -> int:
+        """Texts whose missing part does not come: given to their client, marked incomplete."""
+        late = received_store.overdue(db, before)
+        for rows in late:
+            device = rows[0]["device"]
+            test = db.execute("SELECT test FROM device WHERE id = ?", (device,)).fetchone()
+            self._incomplete(db, device, bool(test and test[0]), rows, self._box.clock.now())
+        return len(late)
+
+    def _incomplete(
+        self, db: Connection, device: int, test: bool, rows: list[Row], now: int
+    ) -> None:
+        text = reassembly.join(((r["number"], r["text"]) for r in rows), rows[0]["total"])
+        digits = " ".join(r["hex"] for r in rows)
+        whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], digits, incomplete=True)
+        self._whole(db, device, test, whole, now)
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)

@@ -1,0 +1,369 @@
+"""Taking: what was asked for is checked against the box's state and put on the disk in one commit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from sqlite3 import Connection, Row
+from typing import TypeVar
+
+from appliance.context import Box
+from appliance.devices.attached import Attached
+from appliance.devices.manager import Devices
+from appliance.domain import ids, limits
+from appliance.domain.errors import Refusal, later
+from appliance.domain.message import Status
+from appliance.domain.requests import BulkOrder, Idempotency, Refused, SendOrder
+from appliance.domain.views import Accepted, BulkAccepted, BulkMessage, Caller, OtpAccepted
+from appliance.messaging import admission
+from appliance.messaging.admission import Ahead, Route
+from appliance.store import archive, backlog, blocklist, clients, history, messages
+from appliance.store import devices as device_table
+from appliance.store import idempotency as idempotency_store
+from modem.sms import gsm7
+
+T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
+MIB = 1 << 20
+
+
+def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
+    """Whether this modem is the caller's: by the settings, and by its number once it has one.
+
+    One that is kept for a client that does not exist is nobody's, not everybody's.
+    """
+    return (not a.number or a.number in mine) and (not a.clients or caller.client_id in a.clients)
+
+
+class Intake:
+    """The only way a message comes into the box."""
+
+    def __init__(self, box: Box, devices: Devices) -> None:
+        self._box = box
+        self._devices = devices
+
+    # --- before the store ----------------------------------------------------------------------------
+
+    def check_storage(self) -> None:
+        """The box keeps room for its own results. STORAGE_FULL."""
+        free = shutil.disk_usage(self._box.db.path.parent).free
+        if free < self._box.config.storage.reserve_mib * MIB:
+            raise Refusal("STORAGE_FULL")
+
+    def check_permission(self, caller: Caller, to: str) -> None:
+        """What the owner lets this key do. KEY_NOT_ALLOWED, INVALID_PHONE_NUMBER for a short code."""
+        may = caller.permissions
+        if not to.startswith("+"):
+            if not may.short_codes:
+                raise Refusal("INVALID_PHONE_NUMBER", {"field": "to"})
+        elif may.prefixes and not to.startswith(may.prefixes):
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "prefixes", "field": "to"})
+
+    async def route(self, caller: Caller, scheduled: bool, before: int = 0) -> Route:
+        """The modem for this caller's message. DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now.
+
+        `before`: the modem that was named for it earlier; it is the one again if it is still theirs.
+        """
+        test = caller.mode == "test"
+        if test:
+            await self._devices.test_modem()
+        rows = await self._box.db.read(device_table.visible, caller.client_id, test)
+        mine = {row["id"] for row in rows}
+        named = before if before in mine else None
+        if caller.device_id:
+            named = ids.parse_decimal("device", caller.device_id)
+        if test:
+            named = None
+        attached = [
+            a
+            for a in self._devices.attached
+            if a.test == test and _may_use(caller, a, mine) and (named is None or a.number == named)
+        ]
+        # One that has not said yet who it is may be the named one.
+        unknown = [a for a in self._devices.attached if a.test == test and not a.number]
+        if (
+            not scheduled
+            and not test
+            and not any(self._expected(a) for a in (*attached, *(unknown if named else ())))
+        ):
+            raise Refusal("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
+        if named is not None:
+            return Route(named, True, tuple(attached))
+        best = sorted(attached, key=lambda a: (not a.online, not a.number, a.number))
+        device = best[0].number if best and best[0].number else min(mine, default=0)
+        # Beside modems of others it is its only one's; of several of its own each may take it, and a
+        # modem of others takes none (queue.OF_CLIENTS), but has to look past it.
+        others = any(
+            a.test == test and not _may_use(caller, a, mine) for a in self._devices.attached
+        )
+        return Route(device, others and bool(device) and len(attached) < 2, tuple(attached))
+
+    def _expected(self, attached: Attached) -> bool:
+        """Online, or not away for as long as the grace (of which there may be none)."""
+        grace = self._box.config.sending.offline_grace_minutes * 60
+        since = attached.offline_since  # None: it has just gone, and that was not heard of yet
+        away = 0.0 if since is None else self._box.clock.monotonic() - since
+        return attached.online or away < grace
+
+    # --- in the transaction --------------------------------------------------------------------------
+
+    async def send(
+        self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
+    ) -> Accepted:
+        """One message: on the disk when this returns."""
+        self.check_storage()
+        self.check_permission(caller, order.to)
+        route = await self.route(caller, order.scheduled_at is not None)
+        accepted = await self.once(
+            caller, idempotency, lambda db: self._send(db, caller, order, route)
+        )
+        self._ring(scheduled=order.scheduled_at is not None)
+        return accepted
+
+    async def once(
+        self, caller: Caller, idempotency: Idempotency | None, take: Callable[[Connection], T]
+    ) -> T:
+        """Take something in one commit; what was taken under this key is answered again."""
+        # Else this would pass for what was taken before the clock was set.
+        await self._box.steps.mind()
+        now = self._box.clock.now()
+        return await self._box.db.write(
+            idempotency_store.once, caller.scope, idempotency, now, take
+        )
+
+    def _ring(self, *, scheduled: bool) -> None:
+        if scheduled:
+            self._box.bells.housekeeping.set()
+        self._box.bells.work()
+
+    def _send(self, db: Connection, caller: Caller, order: SendOrder, route: Route) -> Accepted:
+        self.check_room(backlog.messages(db, caller.mode == "test"))
+        return self.take(db, caller, order, route, self._box.clock.now())
+
+    def check_room(self, waiting: int) -> None:
+        """Whether one more message fits behind so many. QUEUE_FULL."""
+        if waiting >= self._box.config.queue.max_waiting:
+            raise later("QUEUE_FULL", 60)
+
+    def _count_against_cap(self, db: Connection, caller: Caller, now: int) -> None:
+        """The key's own daily cap. KEY_NOT_ALLOWED."""
+        cap = caller.permissions.daily_cap
+        if cap is None:
+            return
+        today = limits.day_number(now, self._box.zone)
+        if idempotency_store.taken_by_key(db, caller.key_id, today) >= cap:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "daily_cap", "cap": cap})
+        idempotency_store.count_key(db, caller.key_id, today)
+
+    def take(
+        self,
+        db: Connection,
+        caller: Caller,
+        order: SendOrder,
+        route: Route,
+        now: int,
+        *,
+        ahead: Ahead | None = None,
+        batch: int | None = None,
+        kind: str = "sms",
+        expires_at: int | None = None,
+        secret_text: str | None = None,
+    ) -> Accepted:
+        """Store one message. BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
+
+        A one-time password comes with `order.message` masked and its real text in `secret_text`.
+        `ahead`: what waits before it, where it is known already.
+        """
+        config = self._box.config
+        text = secret_text if secret_text is not None else order.message
+        plan = gsm7.plan(text, shifts=config.sending.national_shifts)
+        due_at, end = self._span(order.scheduled_at, now)
+        if expires_at is not None:
+            end = min(end, expires_at)
+        ahead = ahead or self._ahead(db, caller, route, due_at, end, now)
+        self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end)
+        fresh = messages.Fresh(
+            scope=caller.scope,
+            api_key=caller.key_id,
+            kind=kind,
+            batch=batch,
+            recipient=order.to,
+            body=order.message,
+            secret=self._box.vault.encrypt(text) if secret_text is not None else None,
+            alphabet=plan.alphabet.value,
+            shift=plan.shift,
+            parts=len(plan.parts),
+            priority=order.priority,
+            rank=limits.rank(order.priority, due_at, config.queue.aging_minutes),
+            device=route.device,
+            pinned=route.pinned,
+            due_at=due_at,
+            expires_at=end,
+            tries=order.retry_attempts,
+            on_uncertain=order.on_uncertain or config.sending.on_uncertain,
+            scheduled_at=order.scheduled_at,
+            validity_minutes=order.validity_minutes,
+            flash=order.flash,
+            metadata=order.metadata,
+            webhook_url=order.webhook_url,
+        )
+        number = messages.insert(db, self._box.ids, fresh, now)
+        estimate = admission.estimate(
+            route, ahead, order.priority, len(plan.parts), due_at, now, self._box.zone
+        )
+        return Accepted(
+            message_id=ids.message_id(number),
+            to=order.to,
+            queued_at=now,
+            estimated_delivery=estimate,
+            scheduled_at=order.scheduled_at,
+            priority=order.priority,
+            device_id=f"device_{route.device}" if route.device else None,
+            parts=len(plan.parts),
+            encoding=plan.alphabet.value,
+        )
+
+    def _span(self, scheduled_at: int | None, now: int) -> tuple[int, int]:
+        """When a message is due, and when its life in the queue ends."""
+        due_at = now if scheduled_at is None else scheduled_at
+        return due_at, due_at + round(self._box.config.queue.lifetime_hours * 3_600_000)
+
+    def _ahead(
+        self, db: Connection, caller: Caller, route: Route, due_at: int, end: int, now: int
+    ) -> Ahead:
+        test = caller.mode == "test"
+        return admission.ahead(db, test, route, due_at, end, now, self._box.zone)
+
+    def _admit(
+        self,
+        db: Connection,
+        caller: Caller,
+        recipient: str,
+        parts: int,
+        route: Route,
+        ahead: Ahead,
+        now: int,
+        until: int,
+    ) -> None:
+        """The refusals that the store decides: BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED, INVALID_API_KEY."""
+        if not clients.still_may(db, caller.key_id, caller.client_id):
+            raise Refusal("INVALID_API_KEY")
+        if blocklist.is_blocked(db, caller.scope, recipient):
+            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
+        if caller.mode == "live":
+            admission.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
+        # Last: what was refused for another reason costs nothing of the cap.
+        self._count_against_cap(db, caller, now)
+
+    # --- many ----------------------------------------------------------------------------------------
+
+    async def send_bulk(
+        self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
+    ) -> BulkAccepted:
+        """All that can go, in one transaction; if nothing can, the first entry's refusal."""
+        self.check_storage()
+        scheduled = any(
+            e.scheduled_at is not None for e in order.entries if isinstance(e, SendOrder)
+        )
+        route = await self.route(caller, scheduled)
+        accepted = await self.once(
+            caller, idempotency, lambda db: self._send_bulk(db, caller, order, route)
+        )
+        self._ring(scheduled=scheduled)
+        return accepted
+
+    def _send_bulk(
+        self, db: Connection, caller: Caller, order: BulkOrder, route: Route
+    ) -> BulkAccepted:
+        now = self._box.clock.now()
+        waiting = backlog.messages(db, caller.mode == "test")
+        batch = self._box.ids.other(now)
+        ahead = None
+        entries: list[BulkMessage] = []
+        taken: list[Accepted] = []
+        parts = 0
+        refused: list[Refusal] = []
+        for entry, same in zip(order.entries, order.same_as, strict=True):
+            if same is not None:
+                entries.append(entries[same])
+                continue
+            try:
+                if isinstance(entry, Refused):
+                    raise Refusal(entry.reason.code, entry.reason.details)
+                self.check_permission(caller, entry.to)
+                self.check_room(waiting + len(taken))
+                if ahead is None:  # the same for all of them, but for the entries themselves
+                    due_at, end = self._span(entry.scheduled_at, now)
+                    ahead = self._ahead(db, caller, route, due_at, end, now)
+                behind = ahead.behind(parts)
+                accepted = self.take(db, caller, entry, route, now, ahead=behind, batch=batch)
+            except Refusal as refusal:
+                refused.append(refusal)
+                entries.append(BulkMessage(None, entry.to, refusal.reason))
+            else:
+                taken.append(accepted)
+                parts += accepted.parts
+                entries.append(BulkMessage(accepted.message_id, accepted.to))
+        if not taken:
+            raise refused[0]
+        over = any(refusal.code == "QUOTA_EXCEEDED" for refusal in refused)
+        going, rest_from = None, None
+        if ahead is not None and caller.mode == "live":
+            going, rest_from = admission.window(route, ahead, taken, over, now, self._box.zone)
+        return BulkAccepted(
+            batch_id=ids.short_id("batch", batch),
+            messages=tuple(entries),
+            queued_at=now,
+            sendable_now=going,
+            rest_from=rest_from,
+        )
+
+    # --- again ---------------------------------------------------------------------------------------
+
+    async def resend(self, caller: Caller, number: int) -> bool:
+        """A failed message back into the queue, under the rules of any send; False if it is none."""
+        self.check_storage()
+        before = await self._box.db.read(messages.named_device, number)
+        route = await self.route(caller, scheduled=False, before=before)
+        await self._box.steps.mind()
+        done = await self._box.db.write(self._resend, caller, number, route)
+        if done:
+            self._ring(scheduled=False)
+        return done
+
+    def _resend(self, db: Connection, caller: Caller, number: int, route: Route) -> bool:
+        row = history.one(db, caller.scope, number)
+        if row is None or not resendable(row):
+            return False
+        now = self._box.clock.now()
+        config = self._box.config
+        recipient = row["recipient"]
+        if not recipient.startswith("+") and not caller.permissions.short_codes:
+            raise Refusal("KEY_NOT_ALLOWED", {"reason": "short_codes"})
+        self.check_permission(caller, recipient)
+        self.check_room(backlog.messages(db, caller.mode == "test"))
+        plan = gsm7.plan(row["body"], shifts=config.sending.national_shifts)
+        _, end = self._span(None, now)
+        ahead = self._ahead(db, caller, route, now, end, now)
+        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end)
+        rank = limits.rank(row["priority"], now, config.queue.aging_minutes)
+        if messages.get(db, number) is None:
+            archive.take_back(db, number, now, end, rank)
+        messages.resend(
+            db,
+            self._box.ids,
+            number,
+            now,
+            end,
+            rank,
+            plan.alphabet.value,
+            plan.shift,
+            len(plan.parts),
+            pin=route.device if route.pinned else 0,
+            api_key=caller.key_id,
+        )
+        return True
+
+
+def resendable(row: Row) -> bool:
+    """Whether this message may go back into the queue: failed, and no one-time code."""
+    return bool(row["status"] == Status.FAILED and row["kind"] == "sms")

@@ -1,0 +1,131 @@
+"""One-time passwords: made from a proper random source, masked everywhere but in the SMS itself."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import secrets
+from sqlite3 import Connection
+
+from appliance.context import Box
+from appliance.domain import ids, validation
+from appliance.domain.errors import Refusal, later
+from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.domain.views import Caller, OtpAccepted, OtpVerdict
+from appliance.messaging.admission import Route
+from appliance.messaging.intake import Intake
+from appliance.store import backlog, otp
+
+ATTEMPTS = 3
+MASK = "•"
+
+
+def new_code(length: int, *, test: bool) -> str:
+    """Random digits; of a test key always `123456…` cut to its length, as documented."""
+    if test:
+        return "12345678"[:length]
+    return "".join(secrets.choice("0123456789") for _ in range(length))
+
+
+class OneTimePasswords:
+    """Makes, sends and verifies one-time passwords."""
+
+    def __init__(self, box: Box, intake: Intake) -> None:
+        self._box = box
+        self._intake = intake
+
+    async def send(
+        self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
+    ) -> OtpAccepted:
+        """A code on its way at priority 1. OTP_RATE_LIMIT and what a send may be refused for."""
+        self._intake.check_storage()
+        sms = SendOrder(
+            to=order.to,
+            message=validation.otp_text(order.template, MASK * order.length),
+            priority=1,
+            metadata=order.metadata,
+            webhook_url=order.webhook_url,
+        )
+        self._intake.check_permission(caller, sms.to)
+        route = await self._intake.route(caller, scheduled=False)
+        accepted = await self._intake.once(
+            caller, idempotency, lambda db: self._send(db, caller, order, sms, route)
+        )
+        self._box.bells.work()
+        return accepted
+
+    def _send(
+        self,
+        db: Connection,
+        caller: Caller,
+        order: OtpOrder,
+        sms: SendOrder,
+        route: Route,
+    ) -> OtpAccepted:
+        now = self._box.clock.now()
+        test = caller.mode == "test"
+        if wait := otp.wait(db, test, order.to, self._box.config.otp.per_hour, now):
+            raise later("OTP_RATE_LIMIT", math.ceil(wait / 1000))
+        self._intake.check_room(backlog.messages(db, test))
+        number = self._box.ids.other(now)
+        code = new_code(order.length, test=test)
+        expires_at = now + order.expiry_seconds * 1000
+        taken = self._intake.take(
+            db,
+            caller,
+            sms,
+            route,
+            now,
+            kind="otp",
+            expires_at=expires_at,
+            secret_text=validation.otp_text(order.template, code),
+        )
+        message = ids.parse("msg", taken.message_id)
+        assert message is not None
+        code_hash = self._box.vault.code_hash(number, code)
+        otp.add(
+            db,
+            number,
+            caller.scope,
+            message,
+            order.to,
+            code_hash,
+            ATTEMPTS,
+            expires_at,
+            order.purpose,
+            now,
+        )
+        return OtpAccepted(
+            otp_id=ids.short_id("otp", number),
+            message_id=taken.message_id,
+            to=order.to,
+            expires_at=expires_at,
+            code_length=order.length,
+        )
+
+    async def verify(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
+        """Right once; wrong three times at the most. OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
+        await self._box.steps.mind()
+        # The spent attempt must be committed, so a refusal comes back as a value and is raised here.
+        found = await self._box.db.write(self._verify, caller, order)
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def _verify(self, db: Connection, caller: Caller, order: VerifyOrder) -> OtpVerdict | Refusal:
+        now = self._box.clock.now()
+        number = ids.parse("otp", order.otp_id)
+        row = otp.get(db, caller.scope, number) if number is not None else None
+        if row is None or row["verified_at"] is not None:
+            return Refusal("OTP_NOT_FOUND")
+        if order.phone is not None and order.phone != row["recipient"]:
+            return Refusal("OTP_NOT_FOUND")
+        if now >= row["expires_at"]:
+            return Refusal("OTP_EXPIRED")
+        if row["attempts_left"] <= 0:
+            return Refusal("OTP_MAX_ATTEMPTS")
+        if hmac.compare_digest(row["code_hash"], self._box.vault.code_hash(row["id"], order.code)):
+            otp.verified(db, row["id"], now)
+            return OtpVerdict(True, verified_at=now)
+        otp.spend_attempt(db, row["id"])
+        return OtpVerdict(False, attempts_remaining=row["attempts_left"] - 1)

@@ -1,0 +1,212 @@
+"""Sending: claim the next part, hand it to the modem, record what became of it. One loop per modem."""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+import structlog
+
+from appliance.context import Box
+from appliance.core.encryption import LostKey
+from appliance.core.wakeup import SAFETY_LOOK_SECONDS
+from appliance.devices.attached import Attached
+from appliance.domain import ids
+from appliance.store import attempts, queue
+from appliance.store.queue import Job, Nothing, Sender
+from modem.interface import Fault, Outcome, State, Tpdu, Verdict
+from modem.sms import gsm7
+from modem.sms import tpdu as tpdu_codec
+
+log = structlog.get_logger(__name__)
+
+# The store takes nothing (disk full): the outcome is kept in memory and offered again.
+RECORD_AGAIN_SECONDS = 2.0
+# The log and the bells wait until the next part is on the line, which waits for none of them.
+TELL_AFTER_SECONDS = 0.005
+
+
+def encode(job: Job, text: str) -> Tpdu:
+    """The part as the modem wants it. Raises pdu.PduError."""
+    plan = gsm7.plan(text, shifts=(job.shift,) if job.shift else ())
+    concatenation = None
+    if job.parts > 1 and job.concatenation is not None:
+        concatenation = tpdu_codec.Concatenation(job.concatenation, job.parts, job.number)
+    return tpdu_codec.encode_submit(
+        tpdu_codec.Submit(
+            recipient=job.recipient,
+            text=plan.parts[job.number - 1],
+            alphabet=plan.alphabet,
+            shift=plan.shift,
+            concatenation=concatenation,
+            validity_minutes=job.validity_minutes,
+            flash=job.flash,
+        )
+    )
+
+
+OUR_OWN_FAULT = Fault(
+    Verdict.NEVER,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The box could not put this text into an SMS.",
+    "Le boîtier n'a pas pu mettre ce texte sous forme de SMS.",
+)
+KEY_LOST = Fault(
+    Verdict.NEVER,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The key that protected this text while it waited is gone.",
+    "La clé qui protégeait ce texte pendant son attente n'existe plus.",
+)
+
+
+class Outbox:
+    """The sending loop of one modem."""
+
+    def __init__(self, box: Box, attached: Attached) -> None:
+        self._box = box
+        self._attached = attached
+        self._bell = box.bells.add_outbox()
+        self._stopping = False
+        self._loop = asyncio.get_running_loop()
+        self._encoded: tuple[Job, Tpdu | Outcome] | None = None
+
+    def stop(self) -> None:
+        """Finish what is on the line, record it, claim nothing more."""
+        self._stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Between two parts lies exactly one commit."""
+        while not self._stopping:
+            wait = SAFETY_LOOK_SECONDS
+            if self._can_send():
+                await self._box.steps.mind()
+                found: Job | Nothing | None = await self._box.db.write(self._claim)
+                while isinstance(found, Job):
+                    found = await self._send(found)
+                wait = self._wait_seconds(found)
+            if not self._stopping:
+                await self._box.clock.wait(self._bell, wait)
+        self._box.bells.remove_outbox(self._bell)
+
+    def _can_send(self) -> bool:
+        a = self._attached
+        return (
+            bool(a.number)
+            and a.modem.status.state == State.READY
+            and not a.resting(self._box.clock)
+        )
+
+    def _wait_seconds(self, found: Nothing | None) -> float:
+        rest = self._attached.rest_seconds(self._box.clock)
+        if rest:
+            return min(rest, SAFETY_LOOK_SECONDS)
+        if found is None or found.look_at is None:
+            return SAFETY_LOOK_SECONDS
+        return min(max(found.look_at - self._box.clock.now(), 1) / 1000, SAFETY_LOOK_SECONDS)
+
+    def _sender(self) -> Sender:
+        a = self._attached
+        return Sender(
+            a.number,
+            a.test,
+            a.iccid,
+            a.limits,
+            only_urgent=a.bulk_held(self._box.clock),
+            probe=a.may_probe(self._box.clock),
+            clients=a.clients,
+        )
+
+    def _claim(self, db: Connection) -> Job | Nothing:
+        box = self._box
+        found = queue.claim(
+            db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted
+        )
+        self._attached.held_by = found.held if isinstance(found, Nothing) else ""
+        if isinstance(found, Job):
+            # In the loop's thread, while this one waits for the disk to keep the claim.
+            self._loop.call_soon_threadsafe(self._prepare, found)
+        return found
+
+    async def _send(self, job: Job) -> Job | Nothing | None:
+        """One part over the line; then its result and the next claim in one commit."""
+        outcome = await self._hand_over(job)
+        outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
+        found = await self._record(job, outcome)
+        self._loop.call_later(TELL_AFTER_SECONDS, self._tell, job, outcome)
+        return found
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        log.info(
+            "part_sent" if outcome.verdict == Verdict.TAKEN else "part_not_sent",
+            message=ids.message_id(job.message),
+            part=job.number,
+            parts=job.parts,
+            device=self._attached.number,
+            verdict=outcome.verdict,
+            reference=outcome.reference,
+            fault=outcome.fault.english if outcome.fault else None,
+        )
+        self._box.bells.changed()
+
+    def _prepare(self, job: Job) -> None:
+        self._encoded = (job, self._encode(job))
+
+    def _encode(self, job: Job) -> Tpdu | Outcome:
+        """The part as the modem wants it, or what becomes of one that cannot be put so."""
+        try:
+            text = self._box.vault.decrypt(job.secret) if job.secret else job.body
+            return encode(job, text)
+        except LostKey:
+            return Outcome(Verdict.NEVER, fault=KEY_LOST, given=False)
+        except Exception:
+            log.exception("part_not_encoded", message=ids.message_id(job.message))
+            return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT, given=False)
+
+    async def _hand_over(self, job: Job) -> Outcome:
+        ready, self._encoded = self._encoded, None  # not kept: it may be a code
+        tpdu = ready[1] if ready and ready[0] is job else self._encode(job)
+        if isinstance(tpdu, Outcome):
+            return tpdu
+        started = self._box.clock.monotonic()
+        try:
+            outcome = await self._attached.modem.send(tpdu)
+        except Exception:
+            # A mistake of ours, and perhaps after the text was given. The row says `handed`: whatever
+            # happens it is settled, or its message would be queued for ever.
+            log.exception("hand_over_broke", message=ids.message_id(job.message))
+            return Outcome(Verdict.UNKNOWN)
+        if outcome.verdict == Verdict.TAKEN:
+            self._attached.paced(self._box.clock.monotonic() - started)
+        return outcome
+
+    async def _record(self, job: Job, outcome: Outcome) -> Job | Nothing | None:
+        """Put the outcome on the disk, whatever it takes: it is known nowhere else.
+
+        By itself, once it did not succeed: what stops the next claim must not keep it out.
+        """
+        alone = self._box.steps.pending
+        if alone:
+            self._bell.set()  # the next claim comes after that
+        while True:
+            go_on = not alone and not self._stopping and self._can_send()
+            try:
+                return await self._box.db.write(self._record_and_claim, job, outcome, go_on)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("outcome_not_recorded", message=ids.message_id(job.message))
+                alone = True
+                self._bell.set()  # and then to the next
+                await asyncio.sleep(RECORD_AGAIN_SECONDS)
+
+    def _record_and_claim(
+        self, db: Connection, job: Job, outcome: Outcome, go_on: bool
+    ) -> Job | Nothing | None:
+        box = self._box
+        attempts.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
+        return self._claim(db) if go_on else None

@@ -1,0 +1,323 @@
+"""The data of the status page, gathered in one read of the store and from the modems."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from sqlite3 import Connection
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from appliance.context import Box
+from appliance.core.config import Limits
+from appliance.devices.attached import Attached
+from appliance.devices.manager import Devices
+from appliance.domain import limits as limit_rules
+from appliance.domain.limits import Usage
+from appliance.monitoring.diagnosis import Facts, ModemFacts, Problem, diagnose
+from appliance.store import dashboard as table
+from appliance.store import queue
+from appliance.store.counters import DAY_MS
+from appliance.store.dashboard import Figures, Owned, Queue
+from modem.interface import State
+
+MIB = 1 << 20
+DAYS = 30
+LATEST = 8
+
+# Thresholds of one to four bars in dBm: CSQ 2, 6, 10 and 15 (27.007 8.5).
+_BARS = (-109, -101, -93, -83)
+
+
+class LimitUse(msgspec.Struct, frozen=True):
+    """The use of one limit; `name` is the field of `Limits`."""
+
+    name: str
+    used: int
+    most: int
+
+
+class ModemView(msgspec.Struct, frozen=True):
+    """A modem as the status page shows it."""
+
+    number: int
+    name: str
+    state: str
+    operator: str
+    technology: str
+    signal_dbm: int | None
+    bars: int
+    roaming: bool
+    phone_number: str
+    model: str
+    sim: str  # the last digits of the ICCID, to recognise the card
+    tries_left: int | None
+    simulated: bool
+    limits: tuple[LimitUse, ...]
+    settings: Limits
+    balance: str  # the operator's own words
+    balance_code: str
+    balance_low: float
+
+
+class DayView(msgspec.Struct, frozen=True):
+    """One local day: `date` is "2025-01-31"."""
+
+    date: str
+    figures: Figures
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """All figures, gathered at one time."""
+
+    now: int
+    problems: tuple[Problem, ...]
+    modems: tuple[ModemView, ...]
+    queue: Queue
+    empty_at: int | None  # when the queue will be empty; None: it is empty, or unknown
+    today: Figures
+    received_today: int
+    days: tuple[DayView, ...]
+    latest: tuple[Owned, ...]
+    disk_free_mib: int
+    free: bool  # a modem is ready, and only limits hold it back
+
+    @property
+    def ready(self) -> bool:
+        """Whether a modem is ready to send."""
+        return any(modem.state == "ready" for modem in self.modems)
+
+
+def bars(signal_dbm: int | None) -> int:
+    """Return 0 to 4 bars, as on a phone."""
+    return 0 if signal_dbm is None else sum(signal_dbm >= step for step in _BARS)
+
+
+def empties_at(
+    parts: int,
+    pace_seconds: Sequence[float],
+    limits: Sequence[tuple[Limits, Usage]],
+    now: int,
+    zone: ZoneInfo,
+) -> int | None:
+    """Return when `parts` will have been sent (ms), by the pace and limits of the modems that are ready.
+
+    None if no modem is ready, or a daily or monthly limit is reached first.
+    """
+    if not parts or not pace_seconds:
+        return None
+    rate = 0.0  # parts per millisecond
+    begins = now
+    for pace, (limit, used) in zip(pace_seconds, limits, strict=True):
+        room = limit_rules.room_today(limit, used)
+        if room is not None and room < parts:
+            return None
+        quiet_until = limit_rules.quiet(limit.quiet_hours, now, zone)
+        begins = max(begins, quiet_until or now)
+        caps = [
+            1 / (pace * 1000),
+            *([limit.per_minute / 60_000] if limit.per_minute else []),
+            *([limit.per_hour / 3_600_000] if 0 < limit.per_hour < used.hour + parts else []),
+        ]
+        rate += min(caps)
+    return round(begins + parts / rate)
+
+
+def local_days(hours: dict[int, Figures], now: int, zone: ZoneInfo) -> tuple[DayView, ...]:
+    """Return the hourly figures as the last 30 local days, including empty ones."""
+    today = limit_rules.local(now, zone).date()
+    days = {today - timedelta(days=n): Figures() for n in range(DAYS - 1, -1, -1)}
+    for begins, figures in hours.items():
+        day = datetime.fromtimestamp(begins / 1000, zone).date()
+        if day in days:
+            before = days[day]
+            days[day] = Figures(
+                before.queued + figures.queued,
+                before.sent + figures.sent,
+                before.delivered + figures.delivered,
+                before.failed + figures.failed,
+            )
+    return tuple(DayView(day.isoformat(), figures) for day, figures in days.items())
+
+
+def local_midnight(day: date, zone: ZoneInfo, *, after: bool = False) -> int:
+    """Return when a local day begins, or ends (ms)."""
+    begins = day + timedelta(days=int(after))
+    return int(datetime.combine(begins, time(), zone).timestamp() * 1000)
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    queue: Queue
+    last_sent: int | None
+    hours: dict[int, Figures]
+    received: int
+    given_up: int
+    latest: tuple[Owned, ...]
+    usage: tuple[Usage, ...]
+
+
+class Glance:
+    """Gathers an `Overview`; has no state of its own."""
+
+    def __init__(self, box: Box, devices: Devices) -> None:
+        self._box = box
+        self._devices = devices
+
+    async def take(self) -> Overview:
+        """Return a snapshot of the store and of every modem except that of the test keys."""
+        box = self._box
+        now = box.clock.now()
+        attached = [a for a in self._devices.attached if not a.test]
+        stored = await box.db.read(self._read, attached, now)
+        disk = shutil.disk_usage(box.db.path.parent).free // MIB
+        days = local_days(stored.hours, now, box.zone)
+        free = [
+            (a, used)
+            for a, used in zip(attached, stored.usage, strict=True)
+            if a.online and not a.resting(box.clock) and not a.bulk_held(box.clock)
+        ]
+        return Overview(
+            now=now,
+            problems=diagnose(self._facts(attached, stored, disk, now)),
+            modems=tuple(
+                view(a, used, name)
+                for a, used, name in zip(attached, stored.usage, names_of(attached), strict=True)
+            ),
+            queue=stored.queue,
+            empty_at=empties_at(
+                stored.queue.parts,
+                [a.pace_seconds for a, _ in free],
+                [(a.limits, used) for a, used in free],
+                now,
+                box.zone,
+            ),
+            today=days[-1].figures,
+            received_today=stored.received,
+            days=days,
+            latest=stored.latest,
+            disk_free_mib=disk,
+            free=bool(free),
+        )
+
+    def _read(self, db: Connection, attached: Sequence[Attached], now: int) -> _Stored:
+        zone = self._box.zone
+        live = table.scopes(db, test=False)
+        midnight = local_midnight(limit_rules.local(now, zone).date(), zone)
+        return _Stored(
+            queue=table.queue(db, now),
+            last_sent=table.last_sent(db),
+            hours=table.hours(db, live, now - DAYS * DAY_MS),
+            received=table.received(db, live, midnight),
+            given_up=table.given_up(db, now - DAY_MS),
+            latest=tuple(table.latest(db, live, LATEST)),
+            usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
+        )
+
+    def _facts(
+        self, attached: Sequence[Attached], stored: _Stored, free_mib: int, now: int
+    ) -> Facts:
+        still = None
+        if stored.queue.ready_since is not None:
+            moved = max(stored.queue.ready_since, stored.last_sent or 0)
+            still = (now - moved) / 60_000
+        return Facts(
+            modems=tuple(
+                self._modem_facts(a, name)
+                for a, name in zip(attached, names_of(attached), strict=True)
+            ),
+            waiting=stored.queue.parts,
+            scheduled=stored.queue.scheduled,
+            minutes_without_progress=still,
+            stuck_minutes=self._box.config.queue.stuck_minutes,
+            disk_free_mib=free_mib,
+            disk_reserve_mib=self._box.config.storage.reserve_mib,
+            clock_trusted=self._box.clock.trusted,
+            supply_low=self._box.supply.low,
+            webhooks_given_up=stored.given_up,
+        )
+
+    def _modem_facts(self, a: Attached, name: str) -> ModemFacts:
+        status = a.status
+        return ModemFacts(
+            name=name,
+            state=status.state,
+            tries_left=status.pin_tries_left,
+            registration=status.registration,
+            signal_dbm=status.signal_dbm,
+            refused=a.refused,
+            # A single refusal concerns its message; it concerns the SIM once the modem rests because of it.
+            fault=a.rest_reason if a.refused or a.barred or a.resting(self._box.clock) else None,
+            held_by=a.held_by,
+            warning=status.warning,
+            balance=a.balance,
+            balance_low=a.settings.balance.low,
+            store_full=bool(status.storage) and status.stored >= status.storage,
+        )
+
+
+# Only in these states what the modem knows about the network is current.
+_HEARING = {State.READY, State.SEARCHING, State.DENIED, State.NO_SMSC}
+
+
+def view(a: Attached, used: Usage, name: str) -> ModemView:
+    """A modem as the page shows it."""
+    status = a.status
+    if status.state not in _HEARING:
+        status = msgspec.structs.replace(
+            status, operator="", technology="", signal_dbm=None, registration=None
+        )
+    identity = status.identity
+    return ModemView(
+        number=a.number,
+        name=name,
+        state=status.state.value,
+        operator=status.operator,
+        technology=status.technology,
+        signal_dbm=status.signal_dbm,
+        bars=bars(status.signal_dbm),
+        roaming=status.roaming,
+        phone_number=identity.phone_number if identity else "",
+        model=model_of(a),
+        sim=a.iccid[-4:],
+        tries_left=status.pin_tries_left,
+        simulated=a.settings.port == "sim",
+        limits=limit_uses(a.limits, used),
+        settings=a.limits,
+        balance=a.balance_text,
+        balance_code=a.settings.balance.code,
+        balance_low=a.settings.balance.low,
+    )
+
+
+def names_of(attached: Sequence[Attached]) -> list[str]:
+    """Return the names of the modems: as set, else the model, numbered where two are equal."""
+    names = [a.settings.name or model_of(a) or "Modem" for a in attached]
+    return [
+        name if names.count(name) == 1 else f"{name} {place}" for place, name in enumerate(names, 1)
+    ]
+
+
+def model_of(a: Attached) -> str:
+    identity = a.status.identity
+    return called(identity.manufacturer, identity.model) if identity else ""
+
+
+def called(manufacturer: str, model: str) -> str:
+    """Return the common name of a model: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is SIM7600E-H."""
+    maker = manufacturer.partition(" ")[0]
+    rest = model.removeprefix(maker).lstrip("_ -") if maker else model
+    return rest or model or manufacturer
+
+
+def limit_uses(limits: Limits, used: Usage) -> tuple[LimitUse, ...]:
+    """Return the limits that are set, with their use."""
+    found = (
+        LimitUse("per_minute", used.minute, limits.per_minute),
+        LimitUse("per_hour", used.hour, limits.per_hour),
+        LimitUse("per_day", used.day, limits.per_day),
+        LimitUse("per_month", used.month, limits.per_month),
+        LimitUse("recipients_per_month", used.recipients, limits.recipients_per_month),
+    )
+    return tuple(use for use in found if use.most)

@@ -1,0 +1,300 @@
+"""What became of a part that was handed over, and what time does to those nobody knows about."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+
+from appliance.domain import limits
+from appliance.domain.ids import Ids
+from appliance.domain.message import Part, Status, Step
+from appliance.store import clients, messages, received, reports, submissions
+from appliance.store.failure_causes import cause, fault_cause
+from appliance.store.queue import WAITED_TOO_LONG, Job, Rules, Sender, count_use, part_of
+from appliance.store.submissions import IN_DOUBT
+from modem.interface import Outcome, Verdict
+
+
+def record(
+    db: Connection,
+    new_ids: Ids,
+    rules: Rules,
+    sender: Sender,
+    job: Job,
+    outcome: Outcome,
+    now: int,
+) -> None:
+    """What became of the part on the line."""
+    part = part_of(db, job.message, job.number)
+    if part is None or (part["handed_at"], part["device"]) != (job.handed_at, job.device):
+        _record_before(db, rules, sender, job, outcome, now)
+        if messages.get(db, job.message) is not None:
+            messages.settle(db, new_ids, job.message, now)  # perhaps nothing is awaited any more
+        reports.apply_strays(db, new_ids, job.sim, now)
+        return
+    if part["state"] != Part.HANDED:
+        # The report of an earlier try settled it meanwhile; the answer only adds its reference.
+        if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
+            _used(db, rules, sender, job, now)
+        _attempted(db, part)
+        db.execute(
+            "UPDATE part SET reference = ?, answered_at = ? WHERE message = ? AND number = ?",
+            (outcome.reference, now, job.message, job.number),
+        )
+        submissions.remember(db, part, job.recipient, outcome.reference, answered_at=now)
+        reports.apply_strays(db, new_ids, job.sim, now)
+        return
+    error = fault_cause(outcome.fault)
+    if _perhaps_taken(outcome):
+        submissions.remember(db, part, job.recipient, None, answered_at=now)
+    match outcome.verdict:
+        case Verdict.TAKEN:
+            _used(db, rules, sender, job, now)
+            _attempted(db, part)
+            messages.step_part(
+                db, part, Step.TAKE, reference=outcome.reference, answered_at=now, open=1
+            )
+        case Verdict.UNKNOWN:
+            _used(db, rules, sender, job, now)
+            _attempted(db, part)
+            messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
+        case Verdict.OWNER if sender.test:
+            # A documented number asked for this: its integrator wants to see the failure, and no
+            # owner will ever mend a simulated SIM.
+            _attempted(db, part)
+            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
+        case Verdict.NEVER:
+            _attempted(db, part)
+            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
+        case Verdict.AGAIN:
+            _attempted(db, part)
+            _again(db, rules, part, error, now)
+        case Verdict.WAIT | Verdict.OWNER | Verdict.HOUSEKEEP:
+            # Nothing left the modem and nothing is wrong with the message: as if never handed over.
+            # But what the network would not have for this number lets the others go first.
+            turn = {"ripe": 1}
+            if outcome.fault is not None and outcome.fault.by_network:
+                turn = {"ripe": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
+            messages.step_part(
+                db, part, Step.BACK, device=None, sim=None, handed_at=None, error=error, **turn
+            )
+            _unbind(db, job.message)
+            db.execute(
+                "UPDATE message SET touched = attempts > 0 WHERE id = ?",
+                (job.message,),
+            )
+    messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
+    reports.apply_strays(db, new_ids, job.sim, now)
+
+
+def _record_before(
+    db: Connection, rules: Rules, sender: Sender, job: Job, outcome: Outcome, now: int
+) -> None:
+    """What became of a hand-over whose message was resent meanwhile: its try keeps it."""
+    left = outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN)
+    if left:
+        _used(db, rules, sender, job, now)
+    db.execute(
+        "UPDATE try SET reference = ?, answered_at = ?, open = ?, error = ? "
+        "WHERE message = ? AND number = ? AND handed_at = ? AND device = ?",
+        (outcome.reference, now, int(left), fault_cause(outcome.fault))
+        + (job.message, job.number, job.handed_at, job.device),
+    )
+
+
+def _perhaps_taken(outcome: Outcome) -> bool:
+    """Whether the network may have a part all the same that the modem, not the network, refused.
+
+    A modem says CMS 500 also where the network's word got lost.
+    """
+    fault = outcome.fault
+    refused = outcome.verdict not in (Verdict.TAKEN, Verdict.UNKNOWN)
+    return refused and outcome.given and not (fault is not None and fault.by_network)
+
+
+def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
+    if job.number == 1 and not clients.is_deleted(db, job.scope // 2):
+        received.wrote(db, sender.test, job.device, job.recipient, job.scope, now)
+    if not sender.test:
+        count_use(db, job.sim, job.recipient, sender.limits, now, rules.zone)
+
+
+def _attempted(db: Connection, part: Row) -> None:
+    db.execute(
+        "UPDATE message SET attempts = MAX(attempts, ?) WHERE id = ?",
+        (part["tries"] + 1, part["message"]),
+    )
+
+
+def _again(db: Connection, rules: Rules, part: Row, error: str | None, now: int) -> None:
+    """Back into the queue with a moment, or failed when its tries are used up."""
+    tries = part["tries"] + 1
+    message = messages.get(db, part["message"])
+    assert message is not None
+    if tries >= message["tries"]:
+        messages.step_part(db, part, Step.REFUSE, tries=tries, answered_at=now, error=error)
+        return
+    messages.keep_try(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
+    ready_at = now + limits.backoff_ms(
+        tries, rules.first_backoff_seconds, rules.longest_backoff_seconds
+    )
+    messages.step_part(db, part, Step.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0)
+    _unbind(db, part["message"])
+
+
+def _unbind(db: Connection, message: int) -> None:
+    """As long as no part was taken, another SIM may have the message."""
+    db.execute(
+        "UPDATE part SET pin_sim = NULL, pin = (SELECT IIF(pinned, device, 0) FROM message WHERE id = ?1) "
+        "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
+        "AND state NOT IN ('waiting', 'dropped'))",
+        (message,),
+    )
+
+
+def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
+    """What was on a line when the box stopped without a word: nobody knows. Returns how many parts."""
+    rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'handed'").fetchall()
+    for part in rows:
+        _attempted(db, part)
+        messages.step_part(db, part, Step.LOSE, open=1, answered_at=now)
+        messages.settle(db, new_ids, part["message"], now)
+    for sim in {part["sim"] for part in rows}:
+        reports.apply_strays(db, new_ids, sim, now)
+    return len(rows)
+
+
+REMOVED = cause(
+    "DEVICE_ERROR",
+    "The modem it waited for was removed.",
+    "Le modem qu'il attendait a été retiré.",
+)
+TIMED_OUT = cause(
+    "SMS_SEND_TIMEOUT",
+    "The message was handed over and no answer came; it may or may not have arrived.",
+    "Le message a été transmis mais aucune réponse n'est venue ; il a pu partir ou non.",
+)
+
+
+def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
+    """Settle the uncertain parts whose window is over, as their message asks for (fail or resend).
+
+    The window counts from the last thing that happened to any part of the message; parts that still
+    wait go first. Returns when to look again (ms), None if nothing is in doubt.
+    """
+    rows = db.execute(
+        "SELECT message, MAX(MAX(COALESCE(answered_at, handed_at), IIF(state = 'uncertain', ready_at, 0))) "
+        "AS since FROM part "
+        f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
+        "GROUP BY message "
+        "HAVING SUM(state IN ('waiting', 'handed')) = 0"
+    ).fetchall()
+    look_at: int | None = None
+    for row in rows:
+        if row["since"] + window_ms > now:
+            look_at = min(look_at or row["since"] + window_ms, row["since"] + window_ms)
+            continue
+        message = messages.get(db, row["message"])
+        assert message is not None
+        for part in messages.parts_of(db, row["message"]):
+            if part["state"] == Part.UNCERTAIN:
+                _end_doubt(db, message, part, now)
+        messages.settle(db, new_ids, row["message"], now)
+    return look_at
+
+
+def move_doubts(db: Connection, since: int, step: int) -> None:
+    """The clock was set forward by so much: the windows of the doubts since then do not end sooner.
+
+    `ready_at` holds their beginning: by `answered_at` reports find their parts.
+    """
+    db.execute(
+        "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
+        f"WHERE {IN_DOUBT} AND state = 'uncertain' AND answered_at >= ?",
+        (max(step, 0), since),
+    )
+
+
+def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
+    again = (
+        message["on_uncertain"] == "resend"
+        and part["tries"] + 1 < message["tries"]
+        and now < message["expires_at"]
+        and message["status"] == Status.QUEUED
+    )
+    if again:
+        messages.keep_try(
+            db,
+            part,
+            error=part["error"] or TIMED_OUT,
+            answered_at=part["answered_at"],
+            awaited=bool(part["open"]),
+        )
+        messages.step_part(
+            db,
+            part,
+            Step.REPEAT,
+            tries=part["tries"] + 1,
+            ripe=1,
+            ready_at=now,
+            open=0,
+            scheduled=0,
+        )
+    else:
+        messages.step_part(db, part, Step.EXPIRE, error=TIMED_OUT)
+
+
+def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
+    """Fail what waits for a modem that was removed. Returns how many messages.
+
+    Numbers of devices grow by one: one that has no row any more was removed.
+    """
+    rows = db.execute(
+        "WITH RECURSIVE gone (id) AS (SELECT seq FROM sqlite_sequence WHERE name = 'device' "
+        "UNION ALL SELECT id - 1 FROM gone WHERE id > 1) "
+        "SELECT p.message, MIN(p.number) FROM gone JOIN part p ON p.pin = gone.id "
+        "WHERE gone.id NOT IN (SELECT id FROM device) AND p.state = 'waiting' AND p.pin != 0 "
+        "GROUP BY p.message LIMIT ?",
+        (most,),
+    ).fetchall()
+    for message, number in rows:
+        part = part_of(db, message, number)
+        assert part is not None, "it was read just now"
+        messages.step_part(db, part, Step.REFUSE, error=REMOVED, answered_at=now)
+        messages.settle(db, new_ids, message, now)
+    return len(rows)
+
+
+def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
+    """Fail what has waited longer than its lifetime (a modem that does not come back).
+
+    Also beside a part that nobody knows about, which keeps its window.
+    """
+    rows = db.execute(
+        "SELECT p.* FROM message m JOIN part p ON p.message = m.id AND p.number = "
+        "(SELECT MIN(number) FROM part WHERE message = m.id AND state = 'waiting') "
+        "WHERE m.status = 'queued' AND m.expires_at < ? LIMIT ?",
+        (now, most),
+    ).fetchall()
+    for part in rows:
+        messages.step_part(db, part, Step.EXPIRE, error=WAITED_TOO_LONG, answered_at=now)
+        messages.settle(db, new_ids, part["message"], now)
+    return len(rows)
+
+
+def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
+    """Stop waiting for reports on what was handed over before that moment; the status stands."""
+    rows = db.execute(
+        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
+        "UNION SELECT message FROM try JOIN message m ON m.id = try.message "
+        "WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
+        (before, most),
+    ).fetchall()
+    for row in rows:
+        submissions.close(db, row["message"])
+        for table in ("part", "try"):
+            db.execute(
+                f"UPDATE {table} SET open = 0 WHERE message = ? AND handed_at < ?",
+                (row["message"], before),
+            )
+        messages.settle(db, new_ids, row["message"], now)
+    return len(rows)

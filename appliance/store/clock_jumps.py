@@ -1,0 +1,63 @@
+"""The wall clock is set while messages wait: what counts from when they were taken moves with it.
+
+A board without a clock chip starts in the past. What is taken before a time server or the network sets its
+clock would otherwise be older than its lifetime a moment later, and fail unsent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+import structlog
+
+from appliance.core.clock import Clock
+from appliance.store import admin, attempts, idempotency, messages, otp, received
+from appliance.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+# Less is drift and slewing, and nobody's lifetime depends on it.
+STEP_MS = 60_000
+
+
+class Steps:
+    """Compares the wall clock with the one that never jumps. `mind` before time is held against anybody."""
+
+    def __init__(self, clock: Clock, db: Database) -> None:
+        self._clock = clock
+        self._db = db
+        self._minding = asyncio.Lock()
+        self._since = clock.now()  # what is older was taken before this start, by a clock of then
+        self._distance = self._measured()
+        self.forward_ms = 0  # in all: what is older than it looks by no more than that
+
+    def _measured(self) -> int:
+        return self._clock.now() - round(self._clock.monotonic() * 1000)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the clock was set and the store has not heard of it."""
+        return abs(self._measured() - self._distance) >= STEP_MS
+
+    async def mind(self) -> None:
+        """Tell the store, if the clock was set. Raises what `Database.write` raises; then it is still to be told."""
+        if not self.pending:
+            return
+        async with self._minding:
+            if self.pending:
+                distance = self._measured()
+                step = distance - self._distance
+                moved = await self._db.write(self._move, step)
+                self._distance = distance
+                self._since += min(step, 0)
+                self.forward_ms += max(step, 0)
+                log.info("clock_was_set", by_seconds=round(step / 1000), messages_moved=moved)
+
+    def _move(self, db: Connection, step: int) -> int:
+        otp.move_expiry(db, self._since, step)
+        idempotency.move(db, self._since, step)
+        admin.move_sessions(db, self._since, step)
+        attempts.move_doubts(db, self._since, step)
+        received.move_parts(db, self._since, step)
+        return messages.move_lifetime(db, self._since, step)

@@ -1,0 +1,42 @@
+"""Counts by hour and day of creation, moved in the same transaction as the change they count."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+
+from appliance.domain.message import Status
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def add(
+    db: Connection, scope: int, device: int, created_at: int, status: Status, n: int = 1
+) -> None:
+    """`n` more messages stand at this status (n may be negative)."""
+    for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
+        db.execute(
+            f"INSERT INTO {table} (scope, device, {unit}, {status}) VALUES (?, ?, ?, ?) "
+            f"ON CONFLICT DO UPDATE SET {status} = {status} + excluded.{status}",
+            (scope, device, created_at // width, n),
+        )
+
+
+def move(
+    db: Connection, scope: int, device: int, created_at: int, before: Status, then: Status
+) -> None:
+    """One message went from one status to another."""
+    for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
+        db.execute(
+            f"INSERT INTO {table} (scope, device, {unit}, {before}, {then}) VALUES (?, ?, ?, -1, 1) "
+            f"ON CONFLICT DO UPDATE SET {before} = {before} - 1, {then} = {then} + 1",
+            (scope, device, created_at // width),
+        )
+
+
+def change_device(
+    db: Connection, scope: int, before: int, then: int, created_at: int, status: Status
+) -> None:
+    """One message is another device's now."""
+    add(db, scope, before, created_at, status, -1)
+    add(db, scope, then, created_at, status)

@@ -1,0 +1,200 @@
+"""What the status page and the owner's lists read, over all clients. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection, Row
+
+import msgspec
+
+from appliance.domain.requests import HistoryFilter, InboxFilter
+from appliance.domain.views import MessageView
+from appliance.store import backlog, history
+from appliance.store import received as received_store
+from appliance.store.backlog import Level
+from appliance.store.counters import HOUR_MS
+from appliance.store.submissions import IN_DOUBT
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """What waits. `scheduled` messages are for a later moment and in no level."""
+
+    levels: tuple[Level, ...]
+    scheduled: int
+    ready_since: int | None  # since when the first in line could have gone
+
+    @property
+    def messages(self) -> int:
+        return sum(level.messages for level in self.levels)
+
+    @property
+    def parts(self) -> int:
+        return sum(level.parts for level in self.levels)
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Messages of a span by how they stand now."""
+
+    queued: int = 0
+    sent: int = 0
+    delivered: int = 0
+    failed: int = 0
+
+    @property
+    def gone(self) -> int:
+        """All that has left the queue."""
+        return self.sent + self.delivered + self.failed
+
+
+def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int]:
+    """The partitions of all clients, or of one, of that mode."""
+    return [
+        row[0] * 2 + int(test)
+        for row in db.execute(
+            "SELECT id FROM client WHERE deleted_at IS NULL AND (?1 IS NULL OR id = ?1) ORDER BY id",
+            (client,),
+        )
+    ]
+
+
+def queue(db: Connection, now: int) -> Queue:
+    """What waits in live mode."""
+    levels, later = backlog.levels(db, now)
+    first = db.execute(
+        "SELECT ready_at FROM part WHERE state = 'waiting' AND ripe = 1 AND test = 0 AND pin = 0 "
+        "ORDER BY rank LIMIT 1"
+    ).fetchone()
+    return Queue(levels, later, first[0] if first else None)
+
+
+def uncertain(db: Connection) -> int:
+    """Messages of which nobody knows whether they left; live mode."""
+    n: int = db.execute(
+        f"SELECT COUNT(DISTINCT message) FROM part WHERE {IN_DOUBT} AND state = 'uncertain' AND test = 0"
+    ).fetchone()[0]
+    return n
+
+
+def last_sent(db: Connection) -> int | None:
+    """The minute in which a SIM last sent a part (ms); None if none ever did."""
+    row = db.execute("SELECT MAX(minute) FROM sim_minute").fetchone()
+    return row[0] * 60_000 if row[0] is not None else None
+
+
+def hours(db: Connection, of: Sequence[int], since: int) -> dict[int, Figures]:
+    """Figures by the hour (ms of its beginning) from that hour on."""
+    marks = ", ".join("?" * len(of))
+    return {
+        row[0] * HOUR_MS: Figures(*row[1:])
+        for row in db.execute(
+            "SELECT hour, SUM(queued), SUM(sent), SUM(delivered), SUM(failed) FROM hour_count "
+            f"WHERE scope IN ({marks}) AND hour >= ? GROUP BY hour",
+            (*of, since // HOUR_MS),
+        )
+    }
+
+
+def received(db: Connection, of: Sequence[int], since: int) -> int:
+    """How many texts came in since."""
+    marks = ", ".join("?" * len(of))
+    n: int = db.execute(
+        f"SELECT COUNT(*) FROM inbound WHERE scope IN ({marks}) AND received_at >= ?", (*of, since)
+    ).fetchone()[0]
+    return n
+
+
+def given_up(db: Connection, since: int) -> int:
+    """How many notifications no receiver took since."""
+    n: int = db.execute(
+        "SELECT COUNT(*) FROM delivery WHERE state = 'given_up' AND created_at >= ?", (since,)
+    ).fetchone()[0]
+    return n
+
+
+# --- lists over several clients ------------------------------------------------------------------
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """A message and the partition it belongs to."""
+
+    scope: int
+    view: MessageView
+
+    @property
+    def test(self) -> bool:
+        return bool(self.scope & 1)
+
+    @property
+    def age_key(self) -> tuple[int, str]:
+        return self.view.created_at, self.view.message_id
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """One page of messages, newest first; `exact` is False where counting stopped."""
+
+    messages: tuple[Owned, ...]
+    total: int
+    exact: bool = True
+
+
+def latest(db: Connection, of: Sequence[int], most: int) -> list[Owned]:
+    """The newest messages."""
+    found = [
+        Owned(scope, history.view(row))
+        for scope in of
+        for row in history.after(db, scope, HistoryFilter(), None, most)[0]
+    ]
+    return sorted(found, key=lambda m: m.age_key, reverse=True)[:most]
+
+
+def messages(db: Connection, of: Sequence[int], wanted: HistoryFilter) -> MessagePage:
+    """One page of messages of all these partitions."""
+    upto = wanted.page * wanted.limit
+    several = len(of) > 1
+    each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
+    pages = [(scope, history.page(db, scope, each)) for scope in of]
+    found = [Owned(scope, view) for scope, page in pages for view in page.messages]
+    if several:
+        found.sort(key=lambda m: m.age_key, reverse=True)
+        found = found[upto - wanted.limit : upto]
+    return MessagePage(
+        tuple(found), sum(page.total for _, page in pages), all(page.exact for _, page in pages)
+    )
+
+
+class InboxRows(msgspec.Struct, frozen=True):
+    """One page of received texts, newest first."""
+
+    rows: tuple[Row, ...]
+    total: int
+    exact: bool = True
+
+
+def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
+    """One page of received texts of all these partitions."""
+    upto = wanted.page * wanted.limit
+    several = len(of) > 1
+    each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
+    pages = [received_store.page(db, scope, each) for scope in of]
+    rows = [row for some, _, _ in pages for row in some]
+    if several:
+        rows.sort(key=lambda r: (r["received_at"], r["id"]), reverse=True)
+        rows = rows[upto - wanted.limit : upto]
+    return InboxRows(tuple(rows), sum(n for _, n, _ in pages), all(e for _, _, e in pages))
+
+
+def scope_of(db: Connection, number: int) -> int | None:
+    """The partition of a message, wherever it lies."""
+    row = db.execute(
+        "SELECT scope FROM message WHERE id = ?1 UNION ALL SELECT scope FROM history WHERE id = ?1",
+        (number,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def blocked(db: Connection) -> list[Row]:
+    """The block lists of all clients and the opt-outs, newest first; live mode."""
+    return db.execute(
+        "SELECT b.*, c.name AS client_name FROM blocked b LEFT JOIN client c ON c.id = b.scope / 2 "
+        "WHERE b.scope & 1 = 0 ORDER BY b.created_at DESC, b.number, b.scope"
+    ).fetchall()

@@ -1,0 +1,474 @@
+"""What clients may know of their messages: one, a page of many, figures, all of them. Reads only."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from datetime import UTC, datetime
+from sqlite3 import Connection, Row
+from typing import Any, Literal
+
+import msgspec
+
+from appliance.domain import ids
+from appliance.domain.errors import Words
+from appliance.domain.message import Status
+from appliance.domain.requests import HistoryFilter, MessageStatus, Period, StatsFilter
+from appliance.domain.views import Day, Failure, HistoryPage, MessageView, Stats
+from appliance.store.counters import DAY_MS, HOUR_MS
+
+COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
+SKIP_FROM = 500  # a page this deep is found by the hour counts instead of stepping over rows
+DAYS_LISTED = 366
+EDGE_ROWS = 500  # rows of an hour that are counted before the other side of the moment is
+EVER = 1 << 40  # hours: beyond every clock, and its milliseconds still fit SQLite's integers
+# So few messages are looked at themselves: the index of texts is of all clients, and finding what others
+# wrote, only to leave it out, takes time that tells of it.
+LOOKED_THROUGH = 500
+
+COLUMNS = """id, scope, kind, batch, recipient, body, parts, priority, device, status, touched, attempts,
+created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
+error_detail, metadata"""
+
+
+def view(row: Row) -> MessageView:
+    """A row of either table as a client sees it."""
+    return MessageView(
+        message_id=ids.message_id(row["id"]),
+        status=row["status"],
+        to=row["recipient"],
+        message=row["body"],
+        priority=row["priority"],
+        created_at=row["created_at"],
+        queued_at=row["queued_at"],
+        scheduled_at=row["scheduled_at"],
+        sent_at=row["sent_at"],
+        delivered_at=row["delivered_at"],
+        failed_at=row["failed_at"],
+        cancelled_at=row["cancelled_at"],
+        metadata=row["metadata"],
+        uncertain=bool(row["uncertain"]),
+        cancellable=row["status"] == "queued" and not (row["touched"] or row["attempts"]),
+        device_id=f"device_{row['device']}" if row["device"] else None,
+        parts=row["parts"],
+        attempts=row["attempts"],
+        error=failure(row["error_code"], row["error_detail"]),
+        batch_id=ids.short_id("batch", row["batch"]) if row["batch"] else None,
+    )
+
+
+def failure(code: Any, detail: str | None) -> Failure | None:
+    """The error of a failed message, in words."""
+    if code is None:
+        return None
+    told = msgspec.json.decode(detail or "{}")
+    cause = Words(told.get("fr", ""), told.get("en", "")) if told.get("en") else None
+    return Failure(code, cause, told.get("source"), told.get("number"))
+
+
+def one(db: Connection, scope: int, number: int) -> Row | None:
+    """The message's row, wherever it lies; None if there is none in this scope."""
+    row: Row | None = db.execute(
+        f"SELECT {COLUMNS}, uncertain FROM message WHERE id = ?1 AND scope = ?2 UNION ALL "
+        f"SELECT {COLUMNS}, 0 FROM history WHERE id = ?1 AND scope = ?2",
+        (number, scope),
+    ).fetchone()
+    return row
+
+
+class _Where(msgspec.Struct, frozen=True):
+    """A condition that both tables understand."""
+
+    text: str
+    arguments: dict[str, Any]
+
+
+def _where(scope: int, wanted: HistoryFilter) -> _Where:
+    clauses: list[str] = ["scope = :scope"]
+    arguments: dict[str, Any] = {"scope": scope}
+    if wanted.status is not None:
+        clauses.append("status = :status")
+        arguments["status"] = wanted.status
+    if wanted.period.start is not None:
+        clauses.append("created_at >= :start")
+        arguments["start"] = wanted.period.start
+    if wanted.period.end is not None:
+        clauses.append("created_at < :end")
+        arguments["end"] = wanted.period.end
+    if wanted.device_id is not None:
+        clauses.append("device = :device")
+        arguments["device"] = ids.parse_decimal("device", wanted.device_id) or -1
+    return _Where(" AND ".join(clauses), arguments)
+
+
+def _both(hot: str, cold: str, status: str | None) -> str:
+    """Both tables; of the queue one branch a status, so that each is read in the order of its index."""
+    branches = [hot] if status else [f"{hot} AND status = '{one}'" for one in Status]
+    return (
+        "".join(
+            f"SELECT {COLUMNS}, uncertain FROM message WHERE {branch} UNION ALL "
+            for branch in branches
+        )
+        + f"SELECT {COLUMNS}, 0 AS uncertain FROM history WHERE {cold}"
+    )
+
+
+def page(db: Connection, scope: int, wanted: HistoryFilter) -> HistoryPage:
+    """One page of the history, newest first, with the total."""
+    offset = (wanted.page - 1) * wanted.limit
+    if wanted.search is not None or wanted.to is not None:
+        return _sought(db, scope, wanted, offset)
+    where = _where(scope, wanted)
+    total = _counted(db, scope, wanted)
+    rows: list[Row] = []
+    if offset < total:
+        end = wanted.period.end
+        if offset >= SKIP_FROM:
+            end, offset = _skip(db, scope, wanted, offset)
+        arguments = where.arguments | {"limit": wanted.limit, "offset": offset}
+        text = where.text
+        if end != wanted.period.end:
+            arguments["end"] = end
+            text += "" if wanted.period.end is not None else " AND created_at < :end"
+        rows = db.execute(
+            f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset",
+            arguments,
+        ).fetchall()
+    return HistoryPage(tuple(view(r) for r in rows), total)
+
+
+def _sum_of(status: str | None) -> str:
+    return status or "queued + sent + delivered + failed + cancelled"
+
+
+def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
+    if device_id is None:
+        return "", {}
+    return " AND device = :device", {"device": ids.parse_decimal("device", device_id) or -1}
+
+
+def _rows_between(
+    db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
+) -> int:
+    """Messages counted one by one, `most` of each table; for less than an hour."""
+    if start >= end:
+        return 0
+    narrowed = msgspec.structs.replace(wanted, period=Period(start, end))
+    where = _where(scope, narrowed)
+    every = ", ".join(f"'{status}'" for status in Status)
+    hot = where.text + ("" if wanted.status else f" AND status IN ({every})")
+    n: int = db.execute(
+        f"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE {hot} LIMIT :most)) "
+        f"+ (SELECT COUNT(*) FROM (SELECT 1 FROM history WHERE {where.text} LIMIT :most))",
+        where.arguments | {"most": most},
+    ).fetchone()[0]
+    return n
+
+
+def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: int) -> int:
+    """Messages of the hour of this moment that are older than it, counted from the side with fewer rows.
+
+    The usual moment is now: nothing is newer, however much was queued within the hour.
+    """
+    hour = moment // HOUR_MS
+    begins, ends = hour * HOUR_MS, (hour + 1) * HOUR_MS
+    if moment == begins:
+        return 0
+    newer = _rows_between(db, scope, wanted, moment, ends, EDGE_ROWS)
+    if newer < EDGE_ROWS:
+        return _hours(db, scope, wanted, hour, hour + 1) - newer
+    return _rows_between(db, scope, wanted, begins, moment)
+
+
+def _hours(db: Connection, scope: int, wanted: HistoryFilter, first: int, last: int) -> int:
+    """The messages of whole hours, `last` excluded, from the counts."""
+    device, arguments = _device(wanted.device_id)
+    n: int = db.execute(
+        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE scope = :scope{device} "
+        "AND hour >= :first AND hour < :last",
+        arguments | {"scope": scope, "first": first, "last": last},
+    ).fetchone()[0]
+    return n
+
+
+def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
+    """The exact total: whole hours from the counts, the two edges from the rows."""
+    start, end = wanted.period.start, wanted.period.end
+    if start is not None and end is not None and start >= end:
+        return 0
+    first = start // HOUR_MS if start is not None else -EVER
+    last = end // HOUR_MS if end is not None else EVER
+    n = _hours(db, scope, wanted, first, last)
+    if end is not None:
+        n += _before_in_hour(db, scope, wanted, end)
+    if start is not None:
+        n -= _before_in_hour(db, scope, wanted, start)
+    return n
+
+
+def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tuple[int | None, int]:
+    """Step over whole days and hours by their counts: an earlier end and what is left of the offset."""
+    end = wanted.period.end
+    if end is not None:
+        edge = _before_in_hour(db, scope, wanted, end)
+        if offset < edge:
+            return end, offset
+        offset -= edge
+    last = end // HOUR_MS if end is not None else EVER
+    # The hours of the day that `end` cuts, then whole days, then the hours of the day it stops in.
+    # A day of which the retention has taken a part counts more than is there: by the hour as well.
+    hour, offset, found = _walk(db, scope, wanted, "hour", (last // 24 * 24, last), offset)
+    if not found:
+        whole = (_kept_from(db) // DAY_MS + 1, last // 24)
+        day, offset, _ = _walk(db, scope, wanted, "day", whole, offset)
+        hour, offset, _ = _walk(db, scope, wanted, "hour", (-EVER, day * 24), offset)
+    return hour * HOUR_MS, offset
+
+
+def _walk(
+    db: Connection,
+    scope: int,
+    wanted: HistoryFilter,
+    unit: Literal["hour", "day"],
+    span: tuple[int, int],
+    offset: int,
+) -> tuple[int, int, bool]:
+    """Back from the end of `span` over whole hours or days. Where it stopped (exclusive), what is
+    left of the offset, and whether that lies within the last one looked at."""
+    device, arguments = _device(wanted.device_id)
+    stopped = span[1]
+    for number, n in db.execute(
+        f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE scope = :scope{device} "
+        f"AND {unit} >= :first AND {unit} < :last GROUP BY {unit} ORDER BY {unit} DESC",
+        arguments | {"scope": scope, "first": span[0], "last": span[1]},
+    ):
+        if offset < n:
+            return number + 1, offset, True
+        offset -= n
+        stopped = number
+    return stopped, offset, False
+
+
+def _kept_from(db: Connection) -> int:
+    """Before this moment the retention has removed messages, and only their figures are left."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'kept_from'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def phrase(folded: str) -> str:
+    """A text as one phrase of FTS5's query language."""
+    return '"' + folded.replace('"', '""') + '"'
+
+
+def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> HistoryPage:
+    """Pages of a search or of one number: the index for what is finished, a look at all in motion."""
+    where = _where(scope, wanted)
+    arguments = dict(where.arguments)
+    hot = cold = where.text
+    order = "created_at DESC, id DESC"
+    if wanted.to is not None:
+        arguments["to"] = wanted.to
+        hot += " AND recipient = :to"
+        cold += (
+            " AND id IN (SELECT id FROM history_recipient WHERE scope = :scope AND recipient = :to"
+            + (" AND created_at >= :start" if wanted.period.start is not None else "")
+            + (" AND created_at < :end" if wanted.period.end is not None else "")
+            + ")"
+        )
+    if wanted.search is not None:
+        arguments["search"] = wanted.search
+        hot += " AND instr(fold(body), :search)"
+        indexable = len(wanted.search) >= 3 and wanted.to is None
+        if indexable and _among(db, scope, wanted) > LOOKED_THROUGH:
+            arguments["phrase"] = phrase(wanted.search)
+            return _searched(db, wanted, hot, cold, arguments, offset)
+        cold += " AND instr(fold(body), :search)"
+    total = _bounded(
+        db,
+        f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 FROM history WHERE {cold}",
+        arguments,
+    )
+    rows = db.execute(
+        f"{_both(hot, cold, wanted.status)} ORDER BY {order} LIMIT :limit OFFSET :offset",
+        arguments | {"limit": wanted.limit, "offset": offset},
+    )
+    return _bounded_page(rows.fetchall(), total)
+
+
+def _among(db: Connection, scope: int, wanted: HistoryFilter) -> int:
+    """How many messages a look without the index of texts would read: those of all devices."""
+    return _counted(db, scope, msgspec.structs.replace(wanted, device_id=None))
+
+
+def _searched(
+    db: Connection,
+    wanted: HistoryFilter,
+    hot: str,
+    cold: str,
+    arguments: dict[str, Any],
+    offset: int,
+) -> HistoryPage:
+    """The full-text index gives ids in falling order, which is the order of time: it can stop early."""
+    indexed = (
+        "FROM history_text t CROSS JOIN history h ON h.id = t.rowid "
+        f"WHERE t.folded MATCH :phrase AND {cold}"
+    )
+    total = _bounded(
+        db, f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 {indexed}", arguments
+    )
+    columns = ", ".join(f"h.{name.strip()}" for name in COLUMNS.split(","))
+    most = {"most": offset + wanted.limit}
+    recent = db.execute(
+        f"SELECT {COLUMNS}, uncertain FROM message WHERE {hot} ORDER BY id DESC LIMIT :most",
+        arguments | most,
+    )
+    finished = db.execute(
+        f"SELECT {columns}, 0 AS uncertain {indexed} ORDER BY t.rowid DESC LIMIT :most",
+        arguments | most,
+    )
+    # Row by row: a deep page of a common word is not to be held in memory.
+    rows = heapq.merge(recent, finished, key=_newest, reverse=True)
+    page = list(itertools.islice(rows, offset, offset + wanted.limit))
+    return _bounded_page(sorted(page, key=_newest, reverse=True), total)
+
+
+def _newest(row: Row) -> tuple[int, int]:
+    return row["created_at"], row["id"]
+
+
+def _bounded(db: Connection, rows: str, arguments: dict[str, Any]) -> int:
+    n: int = db.execute(
+        f"SELECT COUNT(*) FROM ({rows} LIMIT {COUNT_MOST + 1})", arguments
+    ).fetchone()[0]
+    return n
+
+
+def _bounded_page(rows: list[Row], total: int) -> HistoryPage:
+    exact = total <= COUNT_MOST
+    return HistoryPage(tuple(view(r) for r in rows), min(total, COUNT_MOST), exact)
+
+
+def after(
+    db: Connection, scope: int, wanted: HistoryFilter, before: tuple[int, int] | None, most: int
+) -> tuple[list[Row], tuple[int, int] | None]:
+    """The next `most` rows older than `before` (created_at, id), for an export that never looks back."""
+    where = _where(scope, wanted)
+    arguments = where.arguments | {"most": most}
+    text = where.text
+    if before is not None:
+        text += " AND (created_at, id) < (:created, :id)"
+        arguments |= {"created": before[0], "id": before[1]}
+    if wanted.to is not None:
+        text += " AND recipient = :to"
+        arguments["to"] = wanted.to
+    if wanted.search is not None:
+        text += " AND instr(fold(body), :search)"
+        arguments["search"] = wanted.search
+    rows = db.execute(
+        f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :most",
+        arguments,
+    ).fetchall()
+    return rows, (rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == most else None
+
+
+# --- statistics --------------------------------------------------------------------------------
+
+FIGURES: tuple[MessageStatus, ...] = ("queued", "sent", "delivered", "failed")
+
+
+def stats(db: Connection, scope: int, wanted: StatsFilter) -> Stats:
+    """Figures of a period by UTC days of `created_at`, as the messages stand now.
+
+    Whole days come from the day counts; a part of a day from hours and rows, or, where those are
+    past the retention, as the whole day (and `start` and `end` say so).
+    """
+    device, arguments = _device(wanted.device_id)
+    arguments |= {"scope": scope}
+    start, end = _rounded(db, arguments, wanted.start, wanted.end)
+    first, last = start // DAY_MS, (max(end, start + 1) - 1) // DAY_MS
+    days: dict[int, list[int]] = {}
+    for row in db.execute(
+        "SELECT day, SUM(queued), SUM(sent), SUM(delivered), SUM(failed) FROM day_count "
+        f"WHERE scope = :scope{device} AND day BETWEEN :first AND :last GROUP BY day",
+        arguments | {"first": first, "last": last},
+    ):
+        days[row[0]] = list(row[1:])
+    for day in {first, last}:
+        begins, ends = max(start, day * DAY_MS), min(end, (day + 1) * DAY_MS)
+        if ends - begins < DAY_MS:
+            days[day] = _part_of_day(db, scope, wanted.device_id, begins, ends)
+    totals = [sum(figures[i] for figures in days.values()) for i in range(4)]
+    from_day = max(first, last - DAYS_LISTED + 1)
+    return Stats(
+        start=start,
+        end=end,
+        total_sent=sum(totals[1:]),
+        delivered=totals[2],
+        failed=totals[3],
+        pending=totals[0],
+        by_day=tuple(_day(d, days.get(d, [0, 0, 0, 0])) for d in range(from_day, last + 1)),
+        truncated=from_day > first,
+    )
+
+
+def _day(day: int, figures: list[int]) -> Day:
+    date = datetime.fromtimestamp(day * DAY_MS // 1000, UTC).date().isoformat()
+    return Day(date, sum(figures[1:]), figures[2], figures[3])
+
+
+def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:
+    """The period widened to whole days at an edge in whose day messages were removed that it counts."""
+    kept_from = _kept_from(db)
+    if start < kept_from:
+        start = start // DAY_MS * DAY_MS
+        if end // DAY_MS * DAY_MS < kept_from:
+            end = -(-end // DAY_MS) * DAY_MS
+    return start, end
+
+
+def _part_of_day(
+    db: Connection, scope: int, device_id: str | None, start: int, end: int
+) -> list[int]:
+    figures = []
+    for status in FIGURES:
+        wanted = HistoryFilter(status=status, device_id=device_id, period=Period(start, end))
+        figures.append(_counted(db, scope, wanted))
+    return figures
+
+
+def story(db: Connection, number: int) -> dict[str, Any]:
+    """All that happened to a message: its parts, earlier tries, and the calls that told of it."""
+    row = db.execute("SELECT story FROM history WHERE id = ?", (number,)).fetchone()
+    if row is not None:
+        told: dict[str, Any] = msgspec.json.decode(row["story"])
+    else:
+        told = live_story(db, number)
+    told["deliveries"] = [
+        dict(r)
+        for r in db.execute(
+            "SELECT e.id AS event, e.name, d.url, d.state, d.attempt, d.due_at, e.created_at FROM event e "
+            "JOIN delivery d ON d.event = e.id WHERE d.message = ? ORDER BY d.id",
+            (number,),
+        )
+    ]
+    return told
+
+
+TRY_STORY = "number, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error"
+PART_STORY = f"{TRY_STORY}, state, tries"
+
+
+def live_story(db: Connection, number: int) -> dict[str, Any]:
+    """Parts and tries of a message in motion, as they are kept with it when it moves to history."""
+    parts = db.execute(
+        f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,)
+    )
+    tries = db.execute(f"SELECT {TRY_STORY} FROM try WHERE message = ? ORDER BY id", (number,))
+    return {"parts": [_told(r) for r in parts], "tries": [_told(r) for r in tries]}
+
+
+def _told(row: Row) -> dict[str, Any]:
+    told = {key: row[key] for key in row.keys() if row[key] is not None}  # noqa: SIM118 - a Row
+    if "error" in told:
+        told["error"] = msgspec.json.decode(told["error"])
+    return told

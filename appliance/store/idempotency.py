@@ -1,0 +1,87 @@
+"""Answers kept under their Idempotency-Key, in the same transaction as what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sqlite3 import Connection
+from typing import TypeVar, cast
+
+import msgspec
+
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import Idempotency
+from appliance.domain.views import Accepted, BulkAccepted, OtpAccepted
+from appliance.store.counters import DAY_MS
+
+Answer = Accepted | BulkAccepted | OtpAccepted
+T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
+KINDS: dict[str, type[Answer]] = {k.__name__: k for k in (Accepted, BulkAccepted, OtpAccepted)}
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    kind: str
+    answer: msgspec.Raw
+
+
+def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> Answer | None:
+    """The answer this key got in the last 24 hours.
+
+    IDEMPOTENCY_CONFLICT when it came with another body or route.
+    """
+    row = db.execute(
+        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ? "
+        "AND created_at < ?",  # not by a clock that was ahead before this start
+        (scope, idempotency.key, now - DAY_MS, now + DAY_MS),
+    ).fetchone()
+    if row is None:
+        return None
+    if row["fingerprint"] != idempotency.fingerprint:
+        raise Refusal("IDEMPOTENCY_CONFLICT")
+    kept = msgspec.json.decode(row["answer"], type=_Kept)
+    return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
+
+
+def once(
+    db: Connection,
+    scope: int,
+    idempotency: Idempotency | None,
+    now: int,
+    take: Callable[[Connection], T],
+) -> T:
+    """What `take` answers, or what this key was answered before. In one transaction with the answer."""
+    if idempotency is None:
+        return take(db)
+    found = earlier(db, scope, idempotency, now)
+    if found is not None:
+        return cast("T", found)  # the fingerprint has the route in it: of another kind it cannot be
+    answer = take(db)
+    kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
+    db.execute(
+        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
+        "VALUES (?, ?, ?, 202, ?, ?)",
+        (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
+    )
+    return answer
+
+
+def move(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: what was answered since then is known for as long."""
+    db.execute(
+        "UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?", (step, since)
+    )
+
+
+def taken_by_key(db: Connection, key_id: int, day: int) -> int:
+    """Messages taken with this key on that local day."""
+    row = db.execute(
+        "SELECT taken FROM key_day WHERE api_key = ? AND day = ?", (key_id, day)
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def count_key(db: Connection, key_id: int, day: int) -> None:
+    db.execute(
+        "INSERT INTO key_day (api_key, day, taken) VALUES (?, ?, 1) "
+        "ON CONFLICT DO UPDATE SET taken = taken + 1",
+        (key_id, day),
+    )

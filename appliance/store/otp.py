@@ -1,0 +1,62 @@
+"""One-time passwords: a keyed hash, a few attempts, an end."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+
+from appliance.store.counters import HOUR_MS
+
+
+def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
+    """Milliseconds until this number may have one more, by `most` an hour of every client of that mode.
+
+    Those of a clock that was ahead before this start say nothing.
+    """
+    row = db.execute(
+        "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? AND created_at < ? "
+        "ORDER BY created_at DESC LIMIT 1 OFFSET ?",
+        (recipient, int(test), now + HOUR_MS, most - 1),
+    ).fetchone()
+    return max(0, row[0] + HOUR_MS - now) if row else 0
+
+
+def add(
+    db: Connection,
+    number: int,
+    scope: int,
+    message: int,
+    recipient: str,
+    code_hash: bytes,
+    attempts: int,
+    expires_at: int,
+    purpose: str | None,
+    now: int,
+) -> None:
+    db.execute(
+        "INSERT INTO otp (id, scope, message, recipient, code_hash, attempts_left, expires_at, purpose, "
+        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, scope, message, recipient, code_hash, attempts, expires_at, purpose, now),
+    )
+
+
+def get(db: Connection, scope: int, number: int) -> Row | None:
+    row: Row | None = db.execute(
+        "SELECT * FROM otp WHERE id = ? AND scope = ?", (number, scope)
+    ).fetchone()
+    return row
+
+
+def spend_attempt(db: Connection, number: int) -> None:
+    db.execute("UPDATE otp SET attempts_left = attempts_left - 1 WHERE id = ?", (number,))
+
+
+def verified(db: Connection, number: int, now: int) -> None:
+    db.execute("UPDATE otp SET verified_at = ? WHERE id = ?", (now, number))
+
+
+def move_expiry(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: codes made since then hold on as long as they would have."""
+    db.execute(
+        "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? WHERE created_at >= ?",
+        (step, step, since),
+    )

@@ -1,0 +1,226 @@
+"""Received messages: parts kept until they are all there, whole ones given to a client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from sqlite3 import Connection, Row
+
+import msgspec
+
+from appliance.domain import ids
+from appliance.domain.ids import Ids
+from appliance.domain.requests import InboxFilter
+from appliance.domain.validation import fold, timestamp
+from appliance.store import devices, events
+
+NATIONAL_DIGITS = 7  # without the trunk 0; fewer are a short code
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of a received text."""
+
+    sender: str
+    text: str
+    sent_at: int | None
+    hex: str
+    reference: int = 0
+    total: int = 1
+    number: int = 1
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A received text, joined. `hex`: the PDUs it came in."""
+
+    sender: str
+    text: str
+    sent_at: int | None
+    hex: str
+    incomplete: bool = False
+
+
+def first_time(db: Connection, sim: str, hex_digits: str, now: int) -> bool:
+    """Whether this PDU was not received before: a modem may hand the same thing out twice."""
+    digest = hashlib.sha256(f"{sim}:{hex_digits}".encode()).digest()
+    done = db.execute("INSERT OR IGNORE INTO seen (hash, at) VALUES (?, ?)", (digest, now))
+    return bool(done.rowcount)
+
+
+def keep_part(db: Connection, device: int, sim: str, part: Part, now: int) -> list[Row] | None:
+    """Keep a part; all of its text's parts if it was the last that was missing, else None."""
+    group = (sim, part.sender, part.reference, part.total)
+    db.execute(
+        "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at, hex) "
+        "SELECT ?5, ?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM inbound_part "
+        "WHERE sim = ?1 AND sender = ?2 AND reference = ?3 AND total = ?4 AND number = ?6)",
+        (*group, device, part.number, part.text, part.sent_at, now, part.hex),
+    )
+    rows = _group(db, *group)
+    if len(rows) < part.total:
+        return None
+    _drop(db, rows)
+    return rows
+
+
+def overtaken(db: Connection, sim: str, part: Part) -> list[Row]:
+    """The parts kept of an earlier text whose reference is used again before it was whole; taken out."""
+    rows = _group(db, sim, part.sender, part.reference, part.total)
+    if not any(r["number"] == part.number and r["text"] != part.text for r in rows):
+        return []
+    _drop(db, rows)
+    return rows
+
+
+def _group(db: Connection, sim: str, sender: str, reference: int, total: int) -> list[Row]:
+    return db.execute(
+        "SELECT * FROM inbound_part WHERE sim = ? AND sender = ? AND reference = ? AND total = ? "
+        "ORDER BY number",
+        (sim, sender, reference, total),
+    ).fetchall()
+
+
+def _drop(db: Connection, rows: list[Row]) -> None:
+    db.executemany("DELETE FROM inbound_part WHERE id = ?", [(r["id"],) for r in rows])
+
+
+def overdue(db: Connection, before: int) -> list[list[Row]]:
+    """Texts whose last part came before that moment and which are not whole; taken out."""
+    groups = db.execute(
+        "SELECT sim, sender, reference, total FROM inbound_part GROUP BY sim, sender, reference, total "
+        "HAVING MAX(arrived_at) < ?",
+        (before,),
+    ).fetchall()
+    found = [_group(db, *group) for group in groups]
+    for rows in found:
+        _drop(db, rows)
+    return found
+
+
+def move_parts(db: Connection, since: int, step: int) -> None:
+    """The clock was set by so much: a part that came since then waits as long as before."""
+    db.execute(
+        "UPDATE inbound_part SET arrived_at = arrived_at + ? WHERE arrived_at >= ?", (step, since)
+    )
+
+
+def owner(
+    db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
+) -> int | None:
+    """The scope an incoming text belongs to: who wrote to that number last, else the first client."""
+    clients = devices.clients_of(db, device)
+    rows = db.execute(
+        "SELECT scope FROM last_writer WHERE test = ? AND recipient = ? AND at > ? "
+        "ORDER BY device = ? DESC, at DESC",
+        (int(test), sender, now - reply_ms, device),
+    )
+    for (scope,) in rows:
+        if scope // 2 in clients:  # a SIM kept for some tells nobody else
+            found: int = scope
+            return found
+    return clients[0] * 2 + int(test) if clients else None
+
+
+def known_as(db: Connection, test: bool, sender: str) -> str:
+    """The number we wrote to, of a sender whom the network tells in national form (0612345678).
+
+    As it is where that says nothing, or could mean several.
+    """
+    national = sender.lstrip("0")
+    if not national.isdecimal() or len(national) < NATIONAL_DIGITS:
+        return sender  # international already, a name, or a short code
+    rows = db.execute(
+        "SELECT DISTINCT recipient FROM last_writer WHERE test = ? AND recipient LIKE '+%' || ?",
+        (int(test), national),
+    ).fetchall()
+    return rows[0][0] if len(rows) == 1 else sender
+
+
+def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, now: int) -> None:
+    """This client has just written to that number."""
+    db.execute(
+        "INSERT INTO last_writer (test, device, recipient, scope, at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET scope = excluded.scope, at = excluded.at",
+        (int(test), device, recipient, scope, now),
+    )
+
+
+def forget_writers(db: Connection, before: int) -> None:
+    """Whom nobody has written to since is a number like any other."""
+    db.execute("DELETE FROM last_writer WHERE at < ?", (before,))
+
+
+def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, now: int) -> int:
+    """A received text in its client's inbox, with its event. Returns its number."""
+    number = new_ids.other(now)
+    db.execute(
+        "INSERT INTO inbound (id, scope, device, sender, body, folded, sent_at, received_at, incomplete) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, scope, device, whole.sender, whole.text, fold(whole.text))
+        + (whole.sent_at, now, int(whole.incomplete)),
+    )
+    data = {
+        "inbox_id": ids.short_id("inbox", number),
+        "from": whole.sender,
+        "message": whole.text,
+        "received_at": timestamp(now),
+        "device_id": f"device_{device}",
+        "incomplete": whole.incomplete,
+    }
+    events.emit(
+        db,
+        new_ids,
+        scope,
+        "sms.received",
+        lambda: data,
+        now,
+        stream=f"device_{device} {whole.sender}",
+    )
+    return number
+
+
+def undecodable(db: Connection, device: int, hex_digits: str, reason: str, now: int) -> None:
+    """Kept raw, so that it may be deleted from the modem."""
+    db.execute(
+        "INSERT INTO undecodable (device, hex, reason, at) VALUES (?, ?, ?, ?)",
+        (device, hex_digits, reason, now),
+    )
+
+
+def oldest(db: Connection) -> int | None:
+    """When the oldest received text came."""
+    row = db.execute("SELECT received_at FROM inbound ORDER BY id LIMIT 1").fetchone()
+    return row[0] if row else None
+
+
+def retire(db: Connection, before: int) -> None:
+    """Remove what was received before that moment."""
+    db.execute("DELETE FROM inbound WHERE received_at < ?", (before,))
+
+
+COUNT_MOST = 10_000
+
+
+def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
+    """One page of a client's inbox, newest first, with the total."""
+    clauses: list[str] = ["scope = ?"]
+    arguments: list[str | int] = [scope]
+    senders = json.dumps(wanted.senders) if wanted.senders else None
+    for clause, value in (
+        ("sender IN (SELECT value FROM json_each(?))", senders),
+        ("received_at >= ?", wanted.period.start),
+        ("received_at < ?", wanted.period.end),
+        ("instr(folded, ?)", wanted.search),
+    ):
+        if value is not None:
+            clauses.append(clause)
+            arguments.append(value)
+    where = " AND ".join(clauses)
+    total: int = db.execute(
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM inbound WHERE {where} LIMIT {COUNT_MOST + 1})",
+        arguments,
+    ).fetchone()[0]
+    rows = db.execute(
+        f"SELECT * FROM inbound WHERE {where} ORDER BY received_at DESC, id DESC LIMIT ? OFFSET ?",
+        (*arguments, wanted.limit, (wanted.page - 1) * wanted.limit),
+    ).fetchall()
+    return rows, min(total, COUNT_MOST), total <= COUNT_MOST

@@ -1,0 +1,142 @@
+"""Hand-overs and what was heard of them: all that can compete for a report, also when they are over."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection, Row
+
+from appliance.domain import report_matching
+from appliance.domain.report_matching import Candidate, Heard, Offset
+
+UNTOLD = -1  # the reference of a hand-over that nobody ever named
+# A modem whose answer did not come may still have been at it (24.011: TR1M is below 45 s).
+DOUBT_MS = 60_000
+TEACHERS = 32  # so many of the newest tell how the service centre's clock goes
+
+# As the index part_doubt is written: only where a statement says so does SQLite look there instead of
+# at every part that waits.
+IN_DOUBT = "state IN ('handed', 'uncertain')"
+
+OPEN = f"""
+SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.handed_at,
+    p.answered_at, p.state
+  FROM part p JOIN message m ON m.id = p.message
+  WHERE p.sim = :sim AND p.open = 1 AND (p.reference = :reference OR p.reference IS NULL)
+UNION ALL
+SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.handed_at, NULL, p.state
+  FROM part p JOIN message m ON m.id = p.message
+  WHERE p.{IN_DOUBT} AND p.state = 'handed' AND p.sim = :sim
+UNION ALL
+SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.handed_at, t.answered_at, ''
+  FROM try t JOIN message m ON m.id = t.message
+  WHERE t.sim = :sim AND t.open = 1 AND (t.reference = :reference OR t.reference IS NULL)
+"""
+PAST = "SELECT * FROM hand_over WHERE sim = :sim AND reference IN (:reference, :untold)"
+REMEMBER = """
+INSERT INTO hand_over (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
+VALUES (:sim, :reference, :handed_at, :message, :number, :recipient, :taken_by, :submitted_at)
+ON CONFLICT DO UPDATE SET submitted_at = COALESCE(submitted_at, excluded.submitted_at)
+"""
+# What no report is awaited from any more although it was. The conflict: a report has come before.
+CLOSE = f"""
+INSERT OR IGNORE INTO hand_over
+  (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
+SELECT t.sim, COALESCE(t.reference, {UNTOLD}), t.handed_at, t.message, t.number, m.recipient,
+    COALESCE(t.answered_at, t.handed_at) + IIF(t.reference IS NULL, {DOUBT_MS}, 0), NULL
+  FROM (SELECT message, number, sim, reference, handed_at, answered_at FROM part
+          WHERE message = :message AND open = 1
+        UNION ALL
+        SELECT message, number, sim, reference, handed_at, answered_at FROM try
+          WHERE message = :message AND open = 1) t
+  JOIN message m ON m.id = t.message
+  WHERE t.sim IS NOT NULL AND t.handed_at IS NOT NULL
+"""
+
+
+def candidates(db: Connection, sim: str, heard: Heard) -> list[Candidate]:
+    """All hand-overs through this SIM that a report with this reference can speak of."""
+    wanted = {"sim": sim, "reference": heard.reference, "untold": UNTOLD}
+    past = {_key(row): row for row in db.execute(PAST, wanted)}
+    found = []
+    for row in db.execute(OPEN, wanted):
+        told = past.pop(_key(row), None)
+        found.append(
+            Candidate(
+                row["kind"],
+                (row["message"], row["number"]),
+                row["recipient"],
+                row["reference"],
+                row["handed_at"],
+                heard.arrived_at if row["kind"] == "air" else taken_by(row),
+                told["submitted_at"] if told else None,
+                row["id"],
+            )
+        )
+    over = [
+        Candidate(
+            "past",
+            (row["message"], row["number"]),
+            row["recipient"],
+            None if row["reference"] == UNTOLD else row["reference"],
+            row["handed_at"],
+            row["taken_by"],
+            row["submitted_at"],
+        )
+        for row in past.values()
+    ]
+    return found + over
+
+
+def _key(row: Row) -> tuple[int, int, int]:
+    """A modem has one part at a time: the moment names the hand-over among those of a part."""
+    return row["message"], row["number"], row["handed_at"]
+
+
+def taken_by(row: Row) -> int:
+    """By when the network had this part or try, if ever."""
+    answered: int = row["answered_at"] or row["handed_at"]
+    return answered + (DOUBT_MS if row["reference"] is None else 0)
+
+
+def centre(db: Connection, sim: str) -> Offset | None:
+    """How the clock of this SIM's service centre goes, by the reports that have come."""
+    rows = db.execute(
+        "SELECT handed_at, taken_by, submitted_at FROM hand_over "
+        "WHERE sim = ? AND submitted_at IS NOT NULL ORDER BY handed_at DESC LIMIT ?",
+        (sim, TEACHERS),
+    )
+    return report_matching.offset((r[0], r[1], r[2]) for r in rows)
+
+
+def remember(
+    db: Connection,
+    row: Row,
+    recipient: str,
+    reference: int | None,
+    submitted_at: int | None = None,
+    *,
+    answered_at: int | None = None,
+) -> None:
+    """A hand-over (a part's or a try's row as it was) with what was heard of it."""
+    db.execute(
+        REMEMBER,
+        {
+            "sim": row["sim"],
+            "reference": UNTOLD if reference is None else reference,
+            "handed_at": row["handed_at"],
+            "message": row["message"],
+            "number": row["number"],
+            "recipient": recipient,
+            "taken_by": answered_at or taken_by(row),
+            "submitted_at": submitted_at,
+        },
+    )
+
+
+def close(db: Connection, message: int) -> None:
+    """To be called before `open` is cleared: reports of these hand-overs are not to be another's."""
+    db.execute(CLOSE, {"message": message})
+
+
+def forget(db: Connection, before: int) -> None:
+    """Those handed over so long ago that no report is taken for another's by them."""
+    db.execute("DELETE FROM hand_over WHERE handed_at < ?", (before,))

@@ -1,0 +1,1 @@
+"""Webhooks: registration, delivery, and where they may be sent."""

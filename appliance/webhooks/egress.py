@@ -1,0 +1,197 @@
+"""Where a webhook may lead: the rules on URLs and on addresses. Pure.
+
+A URL is looked at when it is configured, as far as it says itself where it leads; the address is
+looked at each time before it is connected to, whatever the name resolved to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from httpx import URL, InvalidURL  # the parser that the call itself uses: the two cannot disagree
+
+from appliance.domain.errors import Refusal, Words
+
+Address = IPv4Address | IPv6Address
+
+
+class Place(Enum):
+    """What an address is, for somebody who wants to call it."""
+
+    BOX = "box"  # loopback, or an address of one of the box's interfaces
+    LAN = "lan"  # private and link-local
+    PUBLIC = "public"
+    SHARED = "shared"  # RFC 6598: behind a carrier's or an overlay's NAT, neither LAN nor public
+    METADATA = "metadata"  # a cloud's door to the secrets of its machines
+    NOWHERE = (
+        "nowhere"  # no single host: unspecified, multicast, reserved, a tunnel's or a mapped form
+    )
+
+
+# Where the clouds' metadata services answer. The two /24 hold all of AWS's.
+_METADATA = [
+    ip_network(text)
+    for text in (
+        *("169.254.169.0/24", "169.254.170.0/24"),  # AWS, GCP, Azure, OpenStack, Hetzner, …
+        *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),  # Alibaba, Oracle, Azure
+        *("fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128"),  # AWS, GCP, Scaleway
+        "fe80::a9fe:a9fe/128",  # OpenStack
+    )
+]
+_LAN = [
+    ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10"),
+    )
+]
+_SHARED = ip_network("100.64.0.0/10")
+_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last 32 bits
+# Forms that carry another address inside, and which nothing that is meant to be called needs.
+_CARRIERS = [
+    ip_network(text)
+    for text in ("::/96", "::ffff:0:0/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+]
+_UNSPECIFIED = ip_network("0.0.0.0/8")  # RFC 1122: "this host"; Linux connects 0.0.0.0 to itself
+
+
+def place(address: Address, is_own: Callable[[Address], bool]) -> Place:
+    """What this address is. `is_own` says whether an interface of the box has it."""
+    bare = _without_zone(address)
+    if isinstance(bare, IPv6Address) and bare.ipv4_mapped is not None:
+        return Place.NOWHERE  # said first: since Python 3.13 `is_loopback` looks into mapped ones
+    if bare.is_loopback:
+        return Place.BOX
+    if _within(bare, *_METADATA):
+        return Place.METADATA
+    if isinstance(bare, IPv6Address):
+        if bare in _NAT64:
+            inner = place(IPv4Address(int(bare) & 0xFFFF_FFFF), is_own)
+            return inner if inner in (Place.PUBLIC, Place.METADATA, Place.BOX) else Place.NOWHERE
+        if _within(bare, *_CARRIERS):
+            return Place.NOWHERE
+    if bare.is_multicast or _within(bare, _UNSPECIFIED):
+        return Place.NOWHERE
+    if is_own(address):
+        return Place.BOX
+    if _within(bare, *_LAN):
+        return Place.LAN
+    if _within(bare, _SHARED):
+        return Place.SHARED
+    return Place.PUBLIC if bare.is_global else Place.NOWHERE
+
+
+def _within(address: Address, *networks: IPv4Network | IPv6Network) -> bool:
+    return any(address in network for network in networks)
+
+
+def _without_zone(address: Address) -> Address:
+    """`fe80::1%eth0` without `%eth0`: with it, no network contains it."""
+    if isinstance(address, IPv6Address) and address.scope_id:
+        return IPv6Address(int(address))
+    return address
+
+
+TO_THE_BOX = Words("l'URL mène au boîtier lui-même", "the URL leads to the box itself")
+TO_METADATA = Words("l'URL mène à un service de métadonnées", "the URL leads to a metadata service")
+TO_NOWHERE = Words(
+    "l'adresse n'est pas celle d'une machine joignable",
+    "the address is not one of a host that can be called",
+)
+HTTP_BEYOND_LAN = Words(
+    "http n'est accepté que vers le réseau local ; utilisez https",
+    "http is only allowed to the local network; use https",
+)
+NO_URL = Words("doit être une URL http ou https complète", "must be a complete http or https URL")
+WITH_PASSWORD = Words(
+    "ne doit contenir ni nom d'utilisateur ni mot de passe",
+    "must contain neither a user name nor a password",
+)
+ODD_NUMBER = Words(
+    "l'adresse IP doit être écrite sous sa forme usuelle (192.168.1.20)",
+    "the IP address must be written in its usual form (192.168.1.20)",
+)
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+_BOX_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
+_METADATA_NAMES = {"metadata", "metadata.google.internal", "instance-data"}
+
+
+class Egress:
+    """The rules as this box has them. `allow_loopback` lifts the one that protects the box itself."""
+
+    def __init__(self, is_own: Callable[[Address], bool], *, allow_loopback: bool = False) -> None:
+        self._is_own = is_own
+        self._allow_loopback = allow_loopback
+
+    def check_url(self, text: str, field: str = "webhook_url") -> None:
+        """INVALID_WEBHOOK_URL for a URL that says itself that it may not be called."""
+        reason = self.objection(text)
+        if reason is not None:
+            raise Refusal("INVALID_WEBHOOK_URL", {"field": field, "reason": reason})
+
+    def objection(self, text: str) -> Words | None:
+        """What speaks against this URL as it is written; None if nothing does."""
+        try:
+            url = URL(text)
+        except (InvalidURL, ValueError):  # ValueError: labels that IDNA does not know
+            return NO_URL
+        if url.scheme not in ("http", "https") or not _fits(url.port):
+            return NO_URL
+        if url.userinfo:
+            return WITH_PASSWORD
+        host = bare_host(url)
+        literal = address_in(host)
+        if literal is not None:
+            return self.objection_to(url.scheme, literal)
+        labels = host.split(".")
+        if ":" in host or not all(_LABEL.fullmatch(label) for label in labels) or len(host) > 253:
+            return NO_URL
+        # What ends in a number is an IPv4 address to inet_aton: 2130706433, 0x7f.1, 0177.0.0.1.
+        if _NUMBER.fullmatch(labels[-1]):
+            return ODD_NUMBER
+        return self._objection_to_name(url.scheme, host, labels)
+
+    def _objection_to_name(self, scheme: str, host: str, labels: list[str]) -> Words | None:
+        if host in _METADATA_NAMES:
+            return TO_METADATA
+        if host in _BOX_NAMES or labels[-1] == "localhost":
+            return None if self._allow_loopback else TO_THE_BOX
+        if scheme == "http" and len(labels) > 1 and labels[-1] != "local":
+            return HTTP_BEYOND_LAN
+        return None
+
+    def objection_to(self, scheme: str, address: Address) -> Words | None:
+        """What speaks against connecting to this address; None if nothing does."""
+        found = place(address, self._is_own)
+        if found is Place.BOX:
+            return None if self._allow_loopback else TO_THE_BOX
+        if found is Place.METADATA:
+            return TO_METADATA
+        if found is Place.NOWHERE:
+            return TO_NOWHERE
+        return HTTP_BEYOND_LAN if scheme == "http" and found is not Place.LAN else None
+
+
+def bare_host(url: URL) -> str:
+    """The host of a URL as a name server or `address_in` takes it: ASCII, no dot at its end."""
+    host = url.raw_host.decode("ascii").lower()
+    if ":" in host:
+        return host.replace("%25", "%")  # RFC 6874: how a URL writes the zone of fe80::1%eth0
+    return host.removesuffix(".")
+
+
+def address_in(host: str) -> Address | None:
+    """The address that this host is; None for a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _fits(port: int | None) -> bool:
+    return port is None or 0 < port < 65536

@@ -1,0 +1,265 @@
+"""Calls receivers over HTTP; the only module that sends with httpx.
+
+One POST to an address that the rules allow, one answer, within a set time: no redirects, no proxies,
+no cookies, no connection kept, no more of a body than the receiver needs to get rid of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import cast
+
+import certifi
+import httpx
+import msgspec
+
+from appliance.webhooks.egress import Address, Egress, address_in, bare_host
+
+# An answer is its status line; of the body so much is read, for so long, that an ordinary receiver
+# can end its sentence.
+BODY_OCTETS = 16 * 1024
+BODY_SECONDS = 0.5
+ADDRESSES_MOST = 4  # of one name; each gets its share of the time to connect
+LOOKUPS_MOST = (
+    64  # names asked for at once; a dead name server must not fill the memory with threads
+)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a call: the receiver's status, or None and why there is none."""
+
+    status: int | None
+    milliseconds: int
+    reason: str = ""  # one English sentence when it was no success
+
+    @property
+    def success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class NoCall(Exception):
+    """It was not connected to, and why."""
+
+
+Resolve = Callable[[str], Sequence[Address]]
+
+
+def resolve(host: str) -> Sequence[Address]:
+    """The addresses of a name, as the machine's resolver orders them. Blocks. Raises OSError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [ip_address(_scoped(entry[4])) for entry in found]
+
+
+def _scoped(place: tuple[object, ...]) -> str:
+    """The address in a sockaddr; a link-local one with the interface it is behind."""
+    text = str(place[0])
+    zone = place[3] if len(place) > 3 else 0
+    return f"{text}%{zone}" if zone and "%" not in text else text
+
+
+def is_own(address: Address) -> bool:
+    """Whether an interface of this machine has this address: only then can it be bound to."""
+    family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError as error:
+        # EINVAL: a link-local address without its zone; EAFNOSUPPORT: a machine without IPv6.
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT, errno.ENODEV):
+            return False
+        raise
+    return True
+
+
+class Lookups:
+    """Asks for names in threads of their own, so that a dead name server holds up its names only.
+
+    A question that is still open is not asked twice: who gave up on it (5 s) leaves its thread to
+    the resolver's own time-outs (up to 30 s), and the next caller of that name joins it.
+    """
+
+    def __init__(self, ask: Resolve = resolve) -> None:
+        self._ask = ask
+        self._open: dict[str, asyncio.Future[Sequence[Address] | str]] = {}
+
+    async def addresses(self, host: str) -> Sequence[Address]:
+        """Raises NoCall."""
+        found = await asyncio.shield(self._question(host))
+        if isinstance(found, str):
+            raise NoCall(found)
+        return found
+
+    def _question(self, host: str) -> asyncio.Future[Sequence[Address] | str]:
+        question = self._open.get(host)
+        if question is None:
+            if len(self._open) >= LOOKUPS_MOST:
+                raise NoCall("too many names are being looked up already")
+            loop = asyncio.get_running_loop()
+            asker = threading.Thread(
+                target=self._look_up, args=(loop, host), name=f"look-up {host}", daemon=True
+            )
+            try:
+                asker.start()
+            except RuntimeError as error:  # no memory for one more: nobody would ever answer
+                raise NoCall(f"the name {host} was not looked up: {error}") from None
+            question = self._open[host] = loop.create_future()
+        return question
+
+    def _look_up(self, loop: asyncio.AbstractEventLoop, host: str) -> None:
+        try:
+            found: Sequence[Address] | str = list(dict.fromkeys(self._ask(host)))
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be asked for
+            found = f"the name {host} was not resolved: {error}"
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(self._answered, host, found)
+
+    def _answered(self, host: str, found: Sequence[Address] | str) -> None:
+        question = self._open.pop(host)
+        if not question.done():
+            question.set_result(found)
+
+
+@functools.cache
+def trust(ca_file: str = "") -> ssl.SSLContext:
+    """Whom to believe over https: the system's authorities (or Mozilla's), and one's own.
+
+    Raises OSError (ssl.SSLError is one) if the file is no PEM.
+    """
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+class Courier:
+    """Carries one event to one receiver at a time, as often as it is asked. `close` at the end."""
+
+    def __init__(
+        self,
+        rules: Egress,
+        *,
+        timeout_seconds: float,
+        trusted: ssl.SSLContext | None = None,
+        lookups: Lookups | None = None,
+    ) -> None:
+        self._rules = rules
+        self._seconds = timeout_seconds
+        self._lookups = lookups or Lookups()
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=trusted or trust(),
+            trust_env=False,
+            # Each event is a connection of its own: its address is looked at, and no receiver's
+            # idle time-out can race with our next event.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
+        """POST it once. Never longer than the time-out, and never an exception of the network's."""
+        started = time.monotonic()
+        status, reason = None, ""
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await self._open(httpx.URL(url), headers, body)
+            status = response.status_code
+            reason = "" if 200 <= status < 300 else f"answered {status}"
+            milliseconds = _since(started)
+            await _get_rid(response)
+        except (TimeoutError, httpx.TimeoutException):
+            milliseconds, reason = _since(started), f"no answer within {self._seconds:g} s"
+        except NoCall as error:
+            milliseconds, reason = _since(started), str(error)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            milliseconds, reason = _since(started), _in_words(error)
+        return Answer(status, milliseconds, reason)
+
+    async def _open(
+        self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> httpx.Response:
+        """Connect to the first allowed address that takes it; the answer's head. Raises NoCall."""
+        host = bare_host(url)
+        addresses = await self._allowed(url.scheme, host)
+        share = self._seconds / len(addresses)
+        for tried, address in enumerate(addresses, start=1):
+            request = httpx.Request(
+                "POST",
+                url.copy_with(host=str(address)),
+                headers=[("Host", url.netloc.decode("ascii")), *headers],
+                content=body,
+                extensions={
+                    "timeout": dict.fromkeys(("read", "write", "pool"), self._seconds)
+                    | {"connect": share},
+                    # The certificate must be the name's, not the address's.
+                    "sni_hostname": host if address_in(host) is None else None,
+                },
+            )
+            try:
+                return await self._transport.handle_async_request(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if tried == len(addresses):
+                    raise
+        raise AssertionError("there is at least one address")
+
+    async def _allowed(self, scheme: str, host: str) -> Sequence[Address]:
+        """The addresses of this host that may be called. Raises NoCall if there is none."""
+        literal = address_in(host)
+        found = [literal] if literal is not None else await self._lookups.addresses(host)
+        objections = [(a, self._rules.objection_to(scheme, a)) for a in found]
+        allowed = [address for address, objection in objections if objection is None]
+        if not allowed:
+            raise NoCall(
+                "; ".join(
+                    f"not connected to {address}: {objection.english}"
+                    for address, objection in objections
+                    if objection
+                )
+                or f"the name {host} has no address"
+            )
+        return allowed[:ADDRESSES_MOST]
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+async def _get_rid(response: httpx.Response) -> None:
+    """Let the receiver end its answer if it is short and quick; then hang up."""
+    read = 0
+    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    # Whatever goes wrong from here on, the status was received.
+    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(BODY_SECONDS), contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                read += len(chunk)
+                if read >= BODY_OCTETS:
+                    break
+    await response.aclose()
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong, with the system's or TLS's own word for it."""
+    text = str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
+        if isinstance(cause, OSError) and cause.errno:
+            return f"not connected: {os.strerror(cause.errno)}"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.RemoteProtocolError):
+        return f"no HTTP answer: {text}"
+    return f"connection lost: {text or type(error).__name__}"

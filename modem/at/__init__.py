@@ -1,0 +1,1 @@
+"""The AT dialogue with a modem: serial transport, commands, responses, unsolicited result codes."""

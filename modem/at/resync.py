@@ -1,0 +1,58 @@
+"""Question and answer found together again, after a command whose time was over."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from modem.at.errors import NoAnswer, OutOfStep, Refused
+
+# Questions whose answers cannot be taken for one another's; asked after a time-out until two in
+# a row are answered by their own answer (one could be the late answer of the round before).
+_QUESTIONS = (
+    ("AT+CMEE?", "+CMEE:"),
+    ("AT+CSQ", "+CSQ:"),
+    ("AT+CFUN?", "+CFUN:"),
+    ("AT+CREG?", "+CREG:"),
+)
+_ROUNDS = 3
+_IN_A_ROW = 2
+
+
+class Asked(Protocol):
+    """A port, as far as it is needed here."""
+
+    stale: bool
+    heard_at: float  # when the last byte came
+
+    def escape(self) -> None: ...
+    def wait_for_quiet(self) -> None: ...
+    def plain(self, command: str, seconds: float) -> tuple[str, ...]: ...
+
+
+def resynchronise(port: Asked, seconds: float) -> None:
+    """Leaves a possible prompt and asks until the answers are those of the questions.
+
+    OutOfStep if that does not succeed, after one round where there is silence all the time;
+    PortLost, Restarted.
+    """
+    fitting = 0
+    before = port.heard_at
+    for number, (command, prefix) in enumerate(_QUESTIONS * _ROUNDS):
+        if number >= len(_QUESTIONS) and port.heard_at == before:
+            break
+        if not fitting:
+            port.escape()
+            port.wait_for_quiet()
+        port.stale = False
+        try:
+            lines = port.plain(command, seconds)
+            fits = len(lines) == 1 and lines[0].upper().startswith(prefix)
+        except Refused:
+            continue  # a question that this modem does not know proves nothing
+        except NoAnswer:
+            fits = False
+        fitting = fitting + 1 if fits and not port.stale else 0
+        if fitting == _IN_A_ROW:
+            return
+    port.stale = True
+    raise OutOfStep("every question of the resynchronisation")

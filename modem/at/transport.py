@@ -1,0 +1,452 @@
+"""The one module that sees gsmmodem and pyserial: commands and answers over a serial line.
+
+The library's class is kept and its transport replaced: `Modem → GsmModem → Transport →
+SerialComms` is the order in which methods are found, so what the library writes comes through
+here. Foreign errors end here and become `PortError`s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import termios
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import serial
+
+from modem.at.errors import Log, NoAnswer, PortError, PortLost, Refused, Restarted, said, shown
+from modem.at.line_parser import Answer, Heard, Kind, Repeated, Sorted, Sorter, Splitter
+from modem.at.line_quality import Trust, foreign_to, spoilt
+from modem.at.restart_detection import Boot, Meaning
+from modem.timeouts import Line, Timing
+
+with warnings.catch_warnings():
+    # Its regular expressions are not raw strings: 28 warnings whenever it is compiled.
+    warnings.simplefilter("ignore")
+    from gsmmodem import exceptions as foreign
+    from gsmmodem.modem import GsmModem
+    from gsmmodem.serial_comms import SerialComms
+
+_READ_AT_MOST = 4096
+_READ_SECONDS = 1.0  # a reader that nobody wakes looks whether it shall end
+
+ESCAPE = "\x1b"
+_USUAL_BAUD = 115200
+
+
+_OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
+    (foreign.TimeoutException, NoAnswer),
+    (foreign.GsmModemException, Refused),  # its commands', states' and codec's errors
+    (serial.SerialException, PortLost),  # its time-outs too: a line that takes no bytes is lost
+    (OSError, PortLost),
+    (termios.error, PortLost),  # not an OSError
+    (ValueError, PortLost),  # a speed that the port cannot do
+    (AttributeError, PortLost),  # pyserial, where another thread has just closed the port
+    (TypeError, PortLost),  # the same, in select()
+)
+
+
+@contextlib.contextmanager
+def ours(what: str) -> Iterator[None]:
+    """Turns every error of the two libraries into a `PortError`."""
+    try:
+        yield
+    except PortError:
+        raise
+    except tuple(theirs for theirs, _ in _OURS) as error:
+        kind = next(kind for theirs, kind in _OURS if isinstance(error, theirs))
+        words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if kind is PortLost:
+            raise PortLost(f"{what}: {words}") from error
+        if kind is Refused:
+            raise Refused(what, words) from error
+        raise NoAnswer(what) from error
+
+
+def find(path: str, turn: int = 0) -> str:
+    """The port that `path` (a name, or a pattern) stands for now, or PortLost.
+
+    One USB modem has several ports, of which one or two answer AT: another `turn`, another port.
+    """
+    if not glob.has_magic(path):
+        return path
+    found = sorted(glob.glob(path))  # noqa: PTH207 - patterns are absolute, pathlib refuses those
+    if not found:
+        raise PortLost(f"no port like {path}")
+    return found[turn % len(found)]
+
+
+class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
+    """One reader thread that sorts lines; one command at a time, asked by whoever owns the modem."""
+
+    # Given by `Modem` before the library's own construction begins
+    _line: Line
+    _timing: Timing
+    _hear: Callable[[Heard], None]
+    _lost: Callable[[str], None]
+    _trust: Trust
+    _log: Log
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)
+        self.serial: serial.Serial | None = None
+        self.boot = Boot(time.monotonic(), self._timing.boot_seconds)
+        self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
+        self.echoed = False  # the modem repeated our words although it was told not to
+        self.suspect = False  # it may have restarted: look whether its settings are still there
+        self.looked_at = 0.0  # when the settings were last seen to be there, monotonic
+        self.heard_at = 0.0  # when the last byte came, monotonic
+        self.stale = False  # answers that nobody waits for may still come
+        self.sent_unasked = False  # a +CMGS came that nobody waited for
+        self._turn = threading.Condition()  # guards what follows
+        self._splitter = Splitter()
+        self._sorter = Sorter()
+        self._lines: list[str] = []
+        self._ended = ""  # what ended the command: its final line, `>` for the prompt
+        self._spelling = False
+        self._restarted = False
+        self._settled = False  # what comes now is no noise of a start
+        self._reason = ""  # why the port is dead
+
+    def connect(self) -> None:
+        """Opens the port and starts to read. PortLost if that is not possible."""
+        name = find(self._line.path)
+        with ours(f"open {name}"):
+            self.serial = serial.Serial(
+                port=name,
+                baudrate=self.baudrate,
+                timeout=_READ_SECONDS,
+                write_timeout=self._timing.write_seconds,
+                exclusive=True,
+                rtscts=self._line.rtscts,
+                dsrdtr=False,
+            )
+        self.alive = True
+        self.boot.began(time.monotonic())
+        self.rxThread = threading.Thread(
+            target=self._readLoop, name=f"read {self._line.path}", daemon=True
+        )
+        self.rxThread.start()
+
+    def close(self) -> None:
+        """Closes the port; an open command ends with PortLost. More than once is fine."""
+        self._die("closed")
+        port, self.serial = self.serial, None
+        if port is None:
+            return
+        with contextlib.suppress(PortError), ours("close"):
+            port.cancel_read()
+        if self.rxThread is not threading.current_thread():
+            self.rxThread.join(_READ_SECONDS * 2)
+        with contextlib.suppress(PortError), ours("close"):
+            port.close()
+
+    # Reading
+
+    def _readLoop(self) -> None:  # noqa: N802 - the library's name
+        port = self.serial
+        try:
+            while self.alive and port is not None:
+                with ours("read"):
+                    data = port.read(1)
+                    if data and (more := port.in_waiting):
+                        data += port.read(min(more, _READ_AT_MOST))
+                if data:
+                    self._take(data)
+        except PortError as error:
+            self._die(str(error))
+        except Exception as error:  # noqa: BLE001 - or the asker would wait for nobody
+            self._log.exception("the reader failed")
+            self._die(repr(error))
+
+    def _take(self, data: bytes) -> None:
+        with self._turn:
+            self.heard_at = time.monotonic()
+            lines = list(self._splitter.feed(data))
+        for line in lines:
+            self._handleLineRead(line)
+        with self._turn:
+            if self._sorter.prompting and self._splitter.prompted():
+                self._end(">")
+            if self._spelling:
+                self._turn.notify_all()
+
+    def _handleLineRead(self, line: str, checkForResponseTerm: bool = True) -> None:  # noqa: N802, N803
+        with self._turn:
+            found = tuple(self._sorter.sort(line))
+            for one in found:
+                self._settle(one)
+        for one in found:
+            if one.heard is not None:
+                self._hear(one.heard)
+
+    def _settle(self, one: Sorted) -> None:
+        if one.kind in (Kind.ANSWER, Kind.EVENT) and (
+            spoilt(one.line) or (self._settled and foreign_to(one.line))
+        ):
+            self.doubt(one.line)
+        match one.kind:
+            case Kind.ANSWER:
+                self._lines.append(one.line)
+                self._turn.notify_all()
+            case Kind.FINAL:
+                self._end(one.line)
+            case Kind.PROMPT:
+                self._end(">")
+            case Kind.ECHO:
+                self.echoed = self.echoed or not self.echo_wanted
+            case Kind.STRAY:
+                self.stale = True
+                self._log.debug("an answer to nothing", line=one.line)
+            case Kind.DAMAGED:
+                self.doubt(one.line)
+            case Kind.EVENT:
+                self.sent_unasked = self.sent_unasked or one.line.upper().startswith("+CMGS:")
+                self._notice_start(one.line)
+
+    @property
+    def careful(self) -> bool:
+        """Whether everything is checked by its echo, because this line has spoilt bytes."""
+        return self._trust.lost
+
+    def doubt(self, why: str) -> None:
+        """The line has spoilt something: from now on everything is checked by its echo."""
+        if self._trust.doubt():
+            self._log.warning(
+                "the line spoils bytes; from now on every text is checked", seen=said(why)
+            )
+
+    def _notice_start(self, line: str) -> None:
+        match self.boot.line(line, time.monotonic()):
+            case Meaning.RESTART:
+                self._restarted = True
+                self._settled = False
+                self._turn.notify_all()
+            case Meaning.SUSPECT:
+                self.suspect = True
+
+    def _end(self, with_line: str) -> None:
+        self._ended = with_line
+        self._sorter.end()
+        self._turn.notify_all()
+
+    def _die(self, reason: str) -> None:
+        with self._turn:
+            was_alive, self.alive = self.alive, False
+            self._reason = reason if was_alive else self._reason or reason
+            self._turn.notify_all()
+        if was_alive and reason != "closed":
+            self._lost(reason)
+
+    # Asking
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the modem said since `settled` that it has started anew."""
+        return self._restarted
+
+    def looked_for(self) -> None:
+        """What was heard of restarts and echoes does not matter yet; noise may still come of a start."""
+        with self._turn:
+            self._settled = False
+            self._restarted = False
+            self.suspect = False
+            self.echoed = False
+
+    def settled(self) -> None:
+        """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
+        self.looked_for()
+        self._settled = True
+
+    def put(self, data: str) -> None:
+        """Writes without waiting for an answer. PortLost."""
+        port = self.serial
+        if not self.alive or port is None:
+            raise PortLost(self._reason or "closed")
+        try:
+            with ours("write"):
+                port.write(data.encode("latin-1"))
+        except PortLost as error:
+            self._die(str(error))
+            raise
+
+    def spell(self, text: str, seconds: float) -> Repeated:
+        """Writes `text` without its end, and compares what the modem repeats. PortLost."""
+        self._spelling = True
+        silent_since = self.heard_at
+        try:
+            self.put(text)
+            with self._turn:
+                self._turn.wait_for(
+                    lambda: (
+                        (said := self._repeated(text)) == text
+                        or not text.startswith(said)
+                        or not self.alive
+                    ),
+                    seconds,
+                )
+                said = self._repeated(text)
+                if said:
+                    self._splitter.clear()
+        finally:
+            self._spelling = False
+        if said == text:
+            return Repeated.EXACTLY
+        # A single byte proves that it does repeat: only silence counts as a modem that does not.
+        silent = self.heard_at == silent_since
+        return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
+
+    def _repeated(self, text: str) -> str:
+        """What has come back of `text`; an event that is just being said is not that."""
+        said = self._splitter.rest.lstrip("> ")
+        return said if said[:2] == text[:2] else ""
+
+    def exchange(
+        self,
+        command: str,
+        seconds: float,
+        *,
+        data: str = "",
+        answers: tuple[str, ...] = (),
+        prompt: bool = False,
+        closing: str = "",
+    ) -> Answer:
+        """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
+
+        `data` are written instead, where the command stands on the line already. With `prompt` the
+        end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
+        """
+        with self._turn:
+            if self._restarted:
+                raise Restarted(f"the modem restarted before {shown(command)}")
+            self._lines = []
+            self._ended = ""
+            self._sorter.begin(command, answers=answers, prompt=prompt, text=data)
+        try:
+            self.put(data or command + "\r")
+            with self._turn:
+                self._turn.wait_for(lambda: self._over or self._closed(closing), seconds)
+                if not self._over and self._closed(closing):
+                    self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+                    self._ended = self._ended or "OK"
+                return self._result(command)
+        finally:
+            with self._turn:
+                self._sorter.end()
+
+    def _closed(self, by: str) -> bool:
+        return bool(by) and any(line.upper().startswith(by) for line in self._lines)
+
+    @property
+    def _over(self) -> bool:
+        return bool(self._ended) or self._restarted or not self.alive
+
+    def _result(self, command: str) -> Answer:
+        lines = tuple(self._lines)
+        if self._ended:
+            return Answer(lines, self._ended)
+        self.stale = True
+        if not self.alive:
+            raise PortLost(self._reason)
+        if self._restarted:
+            raise Restarted(f"the modem restarted during {shown(command)}")
+        raise NoAnswer(command, lines)
+
+    def plain(
+        self,
+        command: str,
+        seconds: float,
+        *,
+        answers: tuple[str, ...] = (),
+        data: str = "",
+        closing: str = "",
+    ) -> tuple[str, ...]:
+        """The lines of an answer that ends with OK; otherwise Refused. As `exchange`."""
+        answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
+        if answer.final.upper() != "OK":
+            raise Refused(command, answer.final, answer.lines)
+        return answer.lines
+
+    def escape(self) -> None:
+        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
+        self.stale = True
+        self.put(ESCAPE)
+
+    def wait_for_quiet(self) -> None:
+        """Until nothing was heard for a moment, at most ten of them."""
+        pause = self._timing.resync_pause_seconds
+        for _ in range(10):
+            before = self.heard_at
+            with self._turn:
+                self._turn.wait_for(lambda: not self.alive, pause)
+            if self.heard_at == before:
+                return
+
+
+class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
+    """The library's modem on our transport. Every error is a `PortError`."""
+
+    def __init__(
+        self,
+        line: Line,
+        timing: Timing,
+        *,
+        hear: Callable[[Heard], None],
+        lost: Callable[[str], None],
+        log: Log,
+        trust: Trust | None = None,
+    ) -> None:
+        """`hear` and `lost` are called in the reader's thread."""
+        self._line = line
+        self._timing = timing
+        self._hear = hear
+        self._lost = lost
+        self._log = log
+        self._trust = trust or Trust(timing.distrust_seconds)
+        # What the library wants to know is asked as everything else, once there is a dialogue.
+        self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
+        super().__init__(line.path, line.baud or _USUAL_BAUD)
+
+    def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
+        """Opens the port, no more: the modem is brought up by `modem.startup`."""
+        Transport.connect(self)
+
+    def write(
+        self,
+        data: str,
+        waitForResponse: bool = True,  # noqa: N803 - the library's names
+        timeout: float = 10,
+        parseError: bool = True,  # noqa: N803
+        writeTerm: str = "\r",  # noqa: N803
+        expectedResponseTermSeq: str | None = None,  # noqa: N803
+    ) -> list[str] | None:
+        """For the library's own properties, in its words; never again by itself (its write does)."""
+        if not waitForResponse:
+            self.put(data + writeTerm)
+            return None
+        try:
+            return [*self.asking(data, timeout), "OK"]
+        except Refused as refused:
+            if not parseError:
+                return [*refused.lines, refused.line]
+            raise foreign.CommandError(str(refused)) from refused
+
+    def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
+        """One of the library's questions about identity, "" where the modem would not say."""
+        try:
+            with ours(name):
+                found = getattr(self, name)
+        except (Refused, NoAnswer):
+            return ""
+        return "" if found in (None, "OK") else str(found)  # OK: an answer without the word
+
+    def speed(self, baud: int) -> None:
+        """Goes on at another speed. PortLost if the port cannot."""
+        self.baudrate = baud
+        with ours(f"set {baud} baud"):
+            if self.serial is not None:
+                self.serial.baudrate = baud

@@ -1,0 +1,1 @@
+"""The modem driver: start-up, sending, receiving, health and recovery."""

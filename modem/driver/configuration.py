@@ -1,0 +1,195 @@
+"""What a modem is set to for messages, read back from it; and who it and its SIM are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from modem.at import responses
+from modem.at.errors import Refused
+from modem.at.session import Talk
+from modem.driver import sim
+from modem.driver.sim import Halted
+from modem.error_codes import lookup
+from modem.interface import Identity, State
+
+# What lies on a SIM is surely that SIM's. The modem's own store is larger, but everything is read
+# and deleted at once, so that places hardly matter.
+_PREFERRED = ("SM", "ME", "MT")
+_STARTING = (14, 310, 314, 515)  # CME and CMS of a SIM or a message store that is not up yet
+_REPORT_MODES = {0: "none", 1: "direct", 2: "stored"}
+
+# Nothing depends on these; a modem that does not know them goes without.
+_WISHES = (
+    "AT+COPS=3,0",  # operators by name
+    "AT+CREG=1",  # say so when the registration changes
+    "AT+CEREG=1",
+    "AT+CTZU=1",  # set the clock by the network
+    "AT+CTZR=1",
+    "AT+CLTS=1",  # the same on SIM800
+    "AT+CBATCHK=1",  # SIM800L warns of its supply only then
+    "AT+CMMS=2",  # 27.005 3.5.6: keep the radio link open between the parts of a burst
+)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What was read back."""
+
+    receives: str  # the store in which messages arrive
+    readable: tuple[str, ...]  # all stores that can be read
+    report_mode: str  # "direct", "stored", "none"
+    acknowledges: bool  # each direct report wants a +CNMA (27.005 4.7)
+
+
+async def message_store(talk: Talk) -> tuple[str, tuple[str, ...]]:
+    """Chooses the stores as soon as the modem knows messages: where they arrive, and all."""
+    until = time.monotonic() + talk.timing.store_seconds
+    while True:
+        try:
+            await talk.ask("AT+CMGF=0")  # PDU mode
+            offered = responses.stores_offered(await talk.slow("AT+CPMS=?"))
+            chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
+            await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in chosen))
+        except Refused as refused:
+            # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
+            if time.monotonic() >= until:
+                raise Halted(
+                    State.SIM_FAILURE, f"no message store: {refused.line}", passing=True
+                ) from refused
+            await asyncio.sleep(talk.timing.sim_poll_seconds)
+        else:
+            return chosen[-1], offered[0] if offered else (chosen[0],)
+
+
+def _choose(group: Sequence[str]) -> str:
+    return next((name for name in _PREFERRED if name in group), group[0] if group else "SM")
+
+
+async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
+    """Sets what sending and receiving need, and reads it back. `Halted` where it does not hold."""
+    receives, readable = await message_store(talk)
+    await talk.try_ask("AT+CSMS=0")
+    service = responses.fields(
+        responses.value(await talk.try_ask("AT+CSMS?") or (), "+CSMS") or "0"
+    )
+    reports = await _indications(talk, stored=stored_reports)
+    await _hear_everything(talk)
+    for wish in _WISHES:
+        await talk.try_ask(wish)
+    if (mode := responses.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
+        raise Halted(
+            State.STARTING, f"the modem does not stay in PDU mode (+CMGF: {mode})", passing=True
+        )
+    return Settings(receives, readable, reports, acknowledges=service[0] == "1")
+
+
+async def _hear_everything(talk: Talk) -> None:
+    """A Quectel module says what nobody asked on one of its ports: let it be ours."""
+    lines = await talk.try_ask('AT+QURCCFG="urcport"') or ()
+    if wanted := responses.urc_port(lines, str(Path(talk.port.port).resolve())):
+        talk.log.info("what the modem says by itself was sent to another port", now=wanted)
+        await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
+
+
+async def _indications(talk: Talk, *, stored: bool) -> str:
+    """Sets +CNMI; the report mode that results."""
+    offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
+    found: tuple[int, ...] = ()
+    for wanted in responses.choose_indications(offered, stored=stored):
+        command = "AT+CNMI=" + ",".join(map(str, wanted))
+        # Twice: a byte spoilt on the line is refused too, and the second choice may be no reports.
+        if await _once_started(talk, command) is None and await talk.try_ask(command) is None:
+            continue
+        found = responses.indications(await talk.ask("AT+CNMI?"))
+        if found[:4] == wanted[:4]:
+            return _REPORT_MODES[wanted[3]]
+    raise Halted(
+        State.STARTING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
+    )
+
+
+async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
+    """The answer, None where it is refused; "busy" is no refusal but waited for. `Halted`."""
+    until = time.monotonic() + talk.timing.store_seconds
+    while True:
+        try:
+            return await talk.ask(command)
+        except Refused as refused:
+            fault = lookup.words(refused.line)
+            if fault is None or fault.number not in _STARTING:
+                talk.log.debug("refused", reason=str(refused))
+                return None
+            if time.monotonic() >= until:
+                raise Halted(State.SIM_FAILURE, str(refused), passing=True) from refused
+        await asyncio.sleep(talk.timing.sim_poll_seconds)
+
+
+async def holds(talk: Talk, settings: Settings) -> bool:
+    """Whether the modem still has them: after a restart it has not."""
+    mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
+    found = responses.indications(await talk.try_ask("AT+CNMI?") or ())
+    reports = _REPORT_MODES.get(found[3]) if len(found) > 3 else None
+    return mode == "0" and found[1:2] == (1,) and reports == settings.report_mode
+
+
+async def imei(talk: Talk) -> str:
+    """The modem's serial number; it needs no SIM."""
+    return await talk.twice(partial(_imei, talk))
+
+
+async def _imei(talk: Talk) -> str:
+    return responses.imei([await talk.word("imei")])
+
+
+async def _imsi(talk: Talk) -> str:
+    return responses.imsi([await talk.word("imsi")])
+
+
+async def identity(talk: Talk) -> Identity:
+    """Who modem and SIM are."""
+    return Identity(
+        imei=await imei(talk),
+        manufacturer=_plain(await talk.word("manufacturer"), "+CGMI"),
+        model=_plain(await talk.word("model"), "+CGMM"),
+        revision=_plain(await talk.word("revision"), "+CGMR").removeprefix("Revision:").strip(),
+        imsi=await talk.twice(partial(_imsi, talk)),
+        iccid=await sim.iccid(talk),
+        smsc=await smsc(talk),
+        phone_number=responses.own_number(await talk.try_ask("AT+CNUM") or ()),
+    )
+
+
+def _plain(word: str, name: str) -> str:
+    """`word`, or what stands behind its name or in its quotes."""
+    return (responses.value([word], name) or word).strip(' "')
+
+
+async def smsc(talk: Talk) -> str:
+    """The service centre's number, "" where the SIM has none (CMS 330)."""
+    return responses.smsc(await talk.try_ask("AT+CSCA?") or ())
+
+
+def with_smsc(known: Identity, found: str) -> Identity:
+    """`known`, now that the service centre is."""
+    return msgspec.structs.replace(known, smsc=found)
+
+
+def with_imei(known: Identity, found: str) -> Identity:
+    """`known`, now that the modem's number is."""
+    return msgspec.structs.replace(known, imei=found)
+
+
+async def standing(talk: Talk) -> responses.Standing:
+    """Whether the network lets this SIM send, by any of its three registrations."""
+    stats = []
+    for name in ("+CREG", "+CEREG", "+CGREG"):
+        lines = await talk.try_ask(f"AT{name}?")
+        stats.append(responses.registration(lines or (), name))
+        if (found := responses.standing(*stats)).can_send:
+            return found
+    return responses.standing(*stats)

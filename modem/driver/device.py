@@ -1,0 +1,251 @@
+"""A modem that is brought up and kept up for ever: the facade that the rest of the box uses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Coroutine
+from functools import partial
+from time import monotonic
+
+import structlog
+
+from modem.at import responses
+from modem.at.client import Dialogue
+from modem.at.errors import Log, PortError, Refused
+from modem.at.line_parser import Heard
+from modem.at.session import Talk
+from modem.driver import submit
+from modem.driver.gpio import PowerKey
+from modem.driver.service import Service
+from modem.driver.sim import Sim
+from modem.driver.status import Board
+from modem.driver.storage import Stores
+from modem.driver.supervisor import Supervisor
+from modem.interface import (
+    Event,
+    Outcome,
+    PinMemory,
+    Received,
+    State,
+    Status,
+    Tpdu,
+    UssdError,
+    Verdict,
+)
+from modem.timeouts import Line, Timing
+
+__all__ = ["Device", "Line", "Timing"]
+
+_NOT_READY = submit.waiting("The modem is not ready to send.", "Le modem n'est pas prêt à envoyer.")
+_USSD = re.compile(r"[0-9*#+]{1,182}")
+_WANTS_MORE = 1
+_USSD_STATUS = {
+    2: "the operator ended the dialogue",
+    4: "the operator does not know this code",
+    5: "the network did not answer",
+}
+_LOOK_AFTER_SECONDS = 0.005  # at what a send may have told: the next part goes first
+_MOST_LOOKS = 8  # for one part, over a line that makes the modem doubtful again and again
+_REINITIALISE = 302  # CMS: operation not allowed, until the modem is set up again
+
+
+class Device:
+    """One modem on one line. Implements `modem.interface.Modem`; to be made in a running loop."""
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        timing: Timing | None = None,
+        pin: str = "",
+        pin_memory: PinMemory | None = None,
+        power: PowerKey | None = None,
+        stored_reports: bool = False,
+        log: Log | None = None,
+    ) -> None:
+        self._timing = timing or Timing()
+        bound: Log = (log or structlog.stdlib.get_logger("modem")).bind(port=line.path)
+        self._board = Board(bound)
+        self._talk = Talk(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
+        stores = Stores(self._talk, self._board.publish)
+        self._stores = stores
+        self._sim = Sim(self._talk, pin, pin_memory)
+        self._service = Service(self._talk, self._board, stores)
+        self._supervisor = Supervisor(
+            self._talk,
+            self._board,
+            self._service,
+            stores,
+            self._sim,
+            power,
+            stored_reports=stored_reports,
+        )
+        self._life: asyncio.Task[None] | None = None
+        self._sends: set[asyncio.Future[Outcome]] = set()
+        self._stopping = False
+        self._asking = False  # a USSD question is open
+        self._unended = False  # the operator has not ended the last one
+
+    @property
+    def status(self) -> Status:
+        return self._board.status
+
+    @property
+    def board(self) -> Board:
+        """What it shows and tells; written by the driver, and by tests in its place."""
+        return self._board
+
+    @property
+    def careful(self) -> bool:
+        """Whether the line has spoilt bytes lately, so that everything on it is looked at twice."""
+        return self._talk.careful
+
+    async def start(self) -> None:
+        """Begin to bring the modem up, in the background and for ever. Returns at once."""
+        self._life = asyncio.create_task(self._supervisor.live(), name="modem")
+
+    async def stop(self) -> None:
+        """Let an open send finish, then close the line."""
+        self._stopping = True
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=self._timing.stop_seconds)
+        if self._life is not None:
+            self._life.cancel()
+            await self._talk.abort()
+            await asyncio.wait([self._life])
+        await self._talk.abort()
+        self._talk.end()
+        self._board.show(State.STOPPED)
+
+    async def next_event(self) -> Event:
+        return await self._board.next_event()
+
+    # Sending
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        """Hand one part over and wait for the network's answer. Never raises.
+
+        Not cancelled either: a cancellation is held back until the outcome is there, and the
+        outcome is returned. The caller records it and then asks `current_task().cancelling()`,
+        or goes on to the next `await` of its own loop knowing that it should end.
+        """
+        if self._stopping or self.status.state is not State.READY:
+            return _NOT_READY
+        try:
+            dialogue = self._talk.dialogue
+        except PortError:
+            return _NOT_READY
+        for _ in range(_MOST_LOOKS):
+            if not await self._service.is_well() or self.status.state is not State.READY:
+                return _NOT_READY  # also where it was another look that found it ill meanwhile
+            outcome = await self._submit(dialogue, tpdu)
+            if outcome is not submit.DOUBTFUL:
+                break
+        port = dialogue.port
+        if not port.alive:
+            self._board.show(State.OFFLINE, "the port is gone")
+        elif port.restarted or port.echoed:
+            self._board.show(State.STARTING, "the modem has restarted")
+        self._draw_conclusions(outcome)
+        return outcome
+
+    async def _submit(self, dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
+        self._service.sending = True
+        open_send = self._talk.begin(
+            partial(submit.submit, dialogue, tpdu, self._service.references)
+        )
+        self._sends.add(open_send)
+        open_send.add_done_callback(self._sends.discard)
+        try:
+            while not open_send.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(open_send)
+        finally:
+            self._service.sending = False
+            self._service.sent_at = monotonic()
+        return open_send.result()
+
+    def _draw_conclusions(self, outcome: Outcome) -> None:
+        """What a refusal says about the modem itself."""
+        if outcome.verdict is Verdict.HOUSEKEEP:
+            self._service.look_into_stores()
+        elif outcome.verdict is Verdict.OWNER:
+            self._service.look_at_sim()
+        elif outcome.fault is not None and outcome.fault.number == _REINITIALISE:
+            self._service.again("the modem wants to be set up again (CMS 302)")
+        else:
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._service.poke)
+
+    # What was received
+
+    async def forget(self, received: Received) -> None:
+        """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
+        await self._stores.forget(received)
+
+    # The owner
+
+    async def enter_pin(self, pin: str) -> str:
+        """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""
+        return await self._about_sim(self._sim.enter(pin, self._supervisor.imei))
+
+    async def unlock(self, puk: str, new_pin: str) -> str:
+        """Try the owner's PUK, setting a new PIN. Returns "" or why not."""
+        return await self._about_sim(self._sim.unlock(puk, new_pin, self._supervisor.imei))
+
+    async def _about_sim(self, work: Coroutine[None, None, str]) -> str:
+        try:
+            why = await work
+        except PortError as error:
+            return f"the modem did not answer: {error}"
+        self._supervisor.sim_changed()
+        return why
+
+    async def ussd(self, code: str) -> str:
+        """Ask the operator a USSD question; its answer as text. `UssdError`."""
+        if not _USSD.fullmatch(code):
+            raise UssdError("a USSD code is made of digits, * and #")
+        if self._asking:
+            raise UssdError("another USSD question is open")
+        answer: asyncio.Future[responses.Ussd] = asyncio.get_running_loop().create_future()
+        self._asking = True
+        try:
+            await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
+            async with asyncio.timeout(self._timing.ussd_seconds):
+                found = await answer
+            self._unended = found.status == _WANTS_MORE
+        except PortError as error:
+            raise UssdError(str(error)) from error
+        except TimeoutError as error:
+            raise UssdError("the operator did not answer") from error
+        finally:
+            self._asking, self._service.ussd = False, None
+        if not found.text:
+            raise UssdError(_USSD_STATUS.get(found.status, "the operator answered nothing"))
+        return found.text
+
+    def _ask_operator(
+        self, dialogue: Dialogue, code: str, answer: asyncio.Future[responses.Ussd]
+    ) -> None:
+        if self._unended:
+            # To an open menu the code would be an answer; and what still comes is to the last question.
+            with contextlib.suppress(Refused):
+                dialogue.ask("AT+CUSD=2")
+        # Not before: what the operator says within an open send is about that.
+        self._service.ussd = answer
+        self._unended = True
+        dialogue.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
+
+    async def restart(self) -> None:
+        """Reset the modem (AT+CFUN=1,1) and bring it up again, after an open send."""
+        self._supervisor.restart()
+
+    # From the reader
+
+    def _hear(self, heard: Heard) -> None:
+        self._service.hear(heard)
+
+    def _lost(self, reason: str) -> None:
+        self._board.log.warning("the port is gone", reason=reason)
+        self._service.poke()

@@ -1,0 +1,160 @@
+"""The module's PWRKEY and RESET, and its supply: what a HAT can do to a modem that is silent.
+
+PWRKEY toggles: pressed on a running modem it switches it off. So it is only pressed after the
+modem was asked and did not answer, and the caller looks again after every press.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from modem.driver.recovery import Means
+
+
+class PowerError(Exception):
+    """The pin or the command that should act on the modem's supply is not there or fails."""
+
+
+class PowerKey(Protocol):
+    """What can be done to a modem from outside. Blocking, for seconds. `PowerError`."""
+
+    @property
+    def means(self) -> Means: ...
+
+    @property
+    def off_seconds(self) -> float:
+        """How long the module takes to go off, after `switch_off`."""
+        ...
+
+    def running(self) -> bool | None:
+        """What the module's STATUS pin says, None where it is not wired."""
+        ...
+
+    def switch_on(self) -> None:
+        """A press as long as switching on wants."""
+
+    def switch_off(self) -> None:
+        """A press as long as switching off wants."""
+
+    def reset(self) -> None: ...
+
+    def cut_supply(self) -> None:
+        """Supply or USB port off and on."""
+
+
+class Wiring(msgspec.Struct, frozen=True):
+    """How a HAT is wired, in BCM numbers, and how long its module wants its keys pressed."""
+
+    power_key: int | None = None
+    reset: int | None = None
+    status: int | None = None  # high while the module runs
+    active_low: bool = False  # True where no transistor stands between pin and key
+    on_seconds: float = 1.2
+    off_seconds: float = 3.0
+    off_takes_seconds: float = 8.0
+    reset_seconds: float = 0.3
+    supply_command: tuple[str, ...] = ()  # switches the supply off and on, e.g. uhubctl's
+    supply_seconds: float = 30.0
+
+
+# Lengths out of the vendors' hardware manuals, pins out of the makers' wiring tables; everything
+# can be overridden by the owner. On these boards a transistor makes the keys active high.
+_SIM7000 = Wiring(power_key=4, on_seconds=1.2, off_seconds=1.4, off_takes_seconds=8.0)
+WIRINGS: Mapping[str, Wiring] = {
+    # Many boards have no PWRKEY at all. Longer than 33 s restarts a SIM800; RST is a last resort.
+    "SIM800L": Wiring(on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
+    "SIM868": Wiring(power_key=4, on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
+    "SIM7600": Wiring(power_key=6, on_seconds=0.6, off_seconds=2.8, off_takes_seconds=30.0),
+    # The 7070 and 7080 are wired and switched as the 7000.
+    **dict.fromkeys(("SIM7000", "SIM7070", "SIM7080"), _SIM7000),
+    "A7670": Wiring(on_seconds=0.8, off_seconds=3.2, reset_seconds=2.6),
+    "EC25": Wiring(on_seconds=0.6, off_seconds=0.8, off_takes_seconds=30.0, reset_seconds=0.3),
+}
+
+
+class GpioPower:
+    """A `PowerKey` over libgpiod (v2). The pins are taken only while a key is pressed."""
+
+    def __init__(self, wiring: Wiring, *, chip: str = "/dev/gpiochip0") -> None:
+        self._wiring = wiring
+        self._chip = chip
+
+    @property
+    def means(self) -> Means:
+        return Means(
+            reset=self._wiring.reset is not None,
+            power_key=self._wiring.power_key is not None,
+            supply=bool(self._wiring.supply_command),
+        )
+
+    @property
+    def off_seconds(self) -> float:
+        return self._wiring.off_takes_seconds
+
+    def switch_on(self) -> None:
+        self._press(self._wiring.power_key, self._wiring.on_seconds)
+
+    def switch_off(self) -> None:
+        self._press(self._wiring.power_key, self._wiring.off_seconds)
+
+    def reset(self) -> None:
+        self._press(self._wiring.reset, self._wiring.reset_seconds)
+
+    def cut_supply(self) -> None:
+        try:
+            subprocess.run(
+                self._wiring.supply_command,
+                check=True,
+                timeout=self._wiring.supply_seconds,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise PowerError(f"the supply could not be switched: {error}") from error
+
+    def running(self) -> bool | None:
+        pin = self._wiring.status
+        if pin is None:
+            return None
+        with self._line(pin, output=False) as line:
+            return bool(line.get_value(pin).value)
+
+    def _press(self, pin: int | None, seconds: float) -> None:
+        if pin is None:
+            raise PowerError("no such pin is configured")
+        with self._line(pin, output=True) as line:
+            line.set_value(pin, _states().Value.ACTIVE)
+            time.sleep(seconds)
+            line.set_value(pin, _states().Value.INACTIVE)
+
+    @contextlib.contextmanager
+    def _line(self, pin: int, *, output: bool) -> Iterator[Any]:
+        """The pin, for as long as it is needed. Only a board has the library, so it is asked
+        for here and not at the start."""
+        try:
+            gpiod = importlib.import_module("gpiod")
+            states = _states()
+        except ImportError as error:
+            raise PowerError("the library gpiod (libgpiod 2) is not installed") from error
+        settings = gpiod.LineSettings(
+            direction=states.Direction.OUTPUT if output else states.Direction.INPUT,
+            active_low=self._wiring.active_low and output,
+        )
+        try:
+            with gpiod.request_lines(
+                self._chip, consumer="zimbox", config={pin: settings}
+            ) as request:
+                yield request
+        except (OSError, ValueError) as error:
+            raise PowerError(f"pin {pin} of {self._chip}: {error}") from error
+
+
+def _states() -> Any:
+    return importlib.import_module("gpiod.line")

@@ -1,0 +1,368 @@
+"""A modem in service: what has come is read at once, what may have come once a minute, and how it
+stands is asked while nobody sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from modem.at import responses
+from modem.at.errors import PortError, Restarted, said
+from modem.at.line_parser import Heard
+from modem.at.session import Talk
+from modem.driver import configuration, sim
+from modem.driver.configuration import Settings
+from modem.driver.recovery import Step
+from modem.driver.references import References
+from modem.driver.status import Board
+from modem.driver.storage import Stores
+from modem.interface import NetworkTime, Received, Slot, State
+from modem.sms import tpdu
+
+# So many looks in a row must say "denied": some seconds of it are normal after a start.
+_DENIALS = 3
+_LOOKS = 3
+_WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
+_NO_TIME = "00" * 7  # 23.040 9.2.3.11
+_SIM_LINES = ("+CPIN:", "+SIMCARD:", "+QSIMSTAT:", "+CSMINS:", "+QUSIM:")
+_REGISTRATION_LINES = ("+CREG:", "+CGREG:", "+CEREG:")
+_TIME_LINES = ("*PSUTTZ", "+PSUTTZ", "+CTZE")
+
+
+def _plausible(direct: str) -> bool:
+    """Whether a direct PDU of the right length is one: a lost digit and a doubled one make up for
+    each other, and leave times and addresses that do not exist."""
+    try:
+        found = tpdu.decode(direct)
+    except tpdu.PduError:
+        return False
+    times = (
+        [found.submitted_at, found.discharged_at]
+        if isinstance(found, tpdu.Report)
+        else [found.sent_at]
+    )
+    # Networks do send zeros for a time they do not know: those are told from a time that was spoilt.
+    return direct.count(_NO_TIME) >= times.count(None)
+
+
+class Again(Exception):
+    """The start-up must be gone through once more, without any harm done to the modem."""
+
+
+class Service:
+    """Between two start-ups."""
+
+    def __init__(self, talk: Talk, board: Board, stores: Stores) -> None:
+        self._talk = talk
+        self._board = board
+        self._stores = stores
+        self._poke = asyncio.Event()
+        self._due: dict[str, float] = {}
+        self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
+        self._again = ""  # why the start-up must be gone through again
+        self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._made: Settings | None = None
+        self._looking = asyncio.Lock()  # whoever comes second waits for what the first finds
+        self._resyncs = 0
+        self._denials = 0
+        self._registered_at = 0.0
+        self._lost_network = False
+        self._warned_at = 0.0
+        self.ussd: asyncio.Future[responses.Ussd] | None = None
+        self.sending = False
+        self.sent_at = 0.0
+        self.references = References()
+
+    # What the modem says by itself
+
+    def hear(self, heard: Heard) -> None:
+        """Sorts a line that came unasked; what it asks for is done by `serve`."""
+        line = heard.line
+        name = line.partition(":")[0].strip().upper()
+        if heard.pdu:
+            self._direct(name, heard)
+        elif name in ("+CMTI", "+CDSI"):
+            if (slot := responses.slot(line)) is not None:
+                self._announced[slot] = name == "+CDSI"
+        elif name == "+CUSD":
+            self._answered(line)
+        elif name + ":" in _REGISTRATION_LINES:
+            self._due["standing"] = 0.0
+        elif name in _TIME_LINES and (epoch := responses.network_time(line)) is not None:
+            self._board.publish(NetworkTime(epoch))
+        elif name in ("+CTZV", "DST"):
+            self._due["clock"] = 0.0
+        elif line.startswith(_SIM_LINES):
+            if "READY" not in line or "NOT" in line:
+                self.again(f"the SIM: {line}")
+        elif warning := next((w for start, w in _WARNINGS.items() if line.startswith(start)), ""):
+            self._warned_at = time.monotonic()
+            self._board.show(warning=warning, last_error=line)
+            self._board.log.warning("the power supply is not good enough", line=line)
+        else:
+            self._board.log.debug("heard", line=line)
+        self.poke()
+
+    def _direct(self, name: str, heard: Heard) -> None:
+        if name == "+CBM":
+            return  # cell broadcasts are nobody's messages
+        if self._talk.careful and not _plausible(heard.pdu):
+            self._board.log.warning("spoilt on the line", line=said(heard.line))
+            return
+        identity = self._board.status.identity
+        self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
+        self._acknowledge += 1
+
+    def _answered(self, line: str) -> None:
+        answer = responses.ussd(line)
+        if answer is not None and self.ussd is not None and not self.ussd.done():
+            self.ussd.set_result(answer)
+        else:
+            self._board.log.info("the operator says", line=said(line))
+
+    def poke(self) -> None:
+        """Something happened: look now."""
+        self._poke.set()
+
+    def again(self, why: str) -> None:
+        """Go through the start-up again."""
+        self._again = why
+        self.poke()
+
+    def look_into_stores(self) -> None:
+        """Read what lies there soon: the modem says that it is full."""
+        self._due["stores"] = 0.0
+        self.poke()
+
+    def look_at_sim(self) -> None:
+        """A send was refused in a way that speaks of the SIM."""
+        self._due["sim"] = 0.0
+        self.poke()
+
+    # In service
+
+    def begin(self) -> None:
+        """A start-up has just succeeded, and the stores were looked into."""
+        now = time.monotonic()
+        timing = self._talk.timing
+        self._again = ""
+        self._announced.clear()
+        self._denials = 0
+        self._lost_network = False
+        self._acknowledge = 0
+        self.references = References()  # another SIM counts otherwise, and some modems from 0 again
+        self._registered_at = now
+        self._resyncs = self._talk.dialogue.resyncs
+        self._due = {
+            "standing": 0.0,
+            "stores": now + timing.stored_poll_seconds,
+            "other_stores": now + timing.other_store_seconds,
+            "status": 0.0,
+            "clock": 0.0,
+            "sim": now + timing.idle_poll_seconds,
+            "settings": now + timing.stored_poll_seconds,
+        }
+
+    async def serve(self, made: Settings) -> None:
+        """For as long as nothing is wrong. `Again`, or the `PortError` that ended it."""
+        self._made = made
+        while True:
+            self._poke.clear()
+            await self._line_is_well(made)
+            await self._read_what_came(made)
+            if self._is_due("standing"):
+                await self._stand()
+            if self._talk.careful and self._is_due("settings"):
+                # An echo that is wanted does not tell of a restart: even within a burst.
+                self._next("settings", self._talk.timing.stored_poll_seconds)
+                await self._look_at_settings()
+            if self._idle():
+                await self._look_around()
+            await self._wait()
+
+    def _idle(self) -> bool:
+        quiet = time.monotonic() - self.sent_at >= self._talk.timing.idle_after_seconds
+        return quiet and not self.sending
+
+    def _is_due(self, what: str) -> bool:
+        return self._due.get(what, 0.0) <= time.monotonic()
+
+    def _next(self, what: str, seconds: float) -> None:
+        self._due[what] = time.monotonic() + seconds
+
+    async def _wait(self) -> None:
+        now = time.monotonic()
+        timing = self._talk.timing
+        urgent = min(self._due["standing"], self._due["stores"])
+        calm = min(self._due.values())
+        until = min(urgent, max(calm, self.sent_at + timing.idle_after_seconds))
+        if self.sending:
+            until = urgent
+        try:
+            async with asyncio.timeout(max(0.0, until - now)):
+                await self._poke.wait()
+        except TimeoutError:
+            return
+
+    async def _line_is_well(self, made: Settings) -> None:
+        if self._again:
+            raise Again(self._again)
+        async with self._looking:
+            await self._looked_at(made)
+
+    async def _looked_at(self, made: Settings) -> None:
+        port = self._talk.port
+        if port.restarted:
+            raise Restarted("the modem has restarted")
+        if port.stale:
+            await self._talk.ask("AT")  # resynchronises before
+        while self._resyncs < self._talk.dialogue.resyncs:
+            self._resyncs += 1
+            self._board.count(Step.RESYNC.value)
+        if port.echoed or port.suspect:
+            port.suspect = False  # what makes it doubtful from here on wants another look
+            if port.echoed or not await self._holds(made):
+                port.suspect = True
+                raise Restarted("the modem has lost its settings")
+            port.looked_at = time.monotonic()
+
+    async def is_well(self) -> bool:
+        """Before a send: whether the modem has its settings, if there is a doubt. A part sent by one
+        that has silently restarted would have no report."""
+        try:
+            port = self._talk.port
+            if port.careful:
+                port.suspect = True  # its echo is wanted: no other sign of a restart is left
+            if not (port.stale or port.suspect or self._looking.locked()) or self._made is None:
+                return True
+            await self._line_is_well(self._made)
+        except (Again, PortError) as error:
+            self.again(str(error))
+            return False
+        return True
+
+    async def _holds(self, made: Settings) -> bool:
+        # Over a line that spoils answers one of them proves nothing.
+        for _ in range(_LOOKS if self._talk.port.careful else 1):
+            if await configuration.holds(self._talk, made):
+                return True
+        return False
+
+    async def _read_what_came(self, made: Settings) -> None:
+        if made.acknowledges:
+            while self._acknowledge:
+                self._acknowledge -= 1
+                await self._talk.try_ask("AT+CNMA")
+        while self._announced:
+            slot = next(iter(self._announced))  # in the order in which they came
+            report = self._announced.pop(slot)
+            await self._stores.announced(slot, report=report)
+        if self._is_due("stores"):
+            await self._stores.look()
+            self._next("stores", self._talk.timing.stored_poll_seconds)
+
+    async def _stand(self) -> None:
+        """Whether the network lets us send, and with that the state."""
+        timing = self._talk.timing
+        found = await configuration.standing(self._talk)
+        self._denials = self._denials + 1 if found.denied else 0
+        self._board.show(registration=found.stat, roaming=found.roaming)
+        if found.can_send:
+            if self._lost_network:
+                await self._look_at_sim()  # not every module says that it was another's
+                self._lost_network = False
+            self._registered_at = time.monotonic()
+            ready = await self._ready()
+            self._next("standing", timing.idle_poll_seconds if ready else timing.owner_poll_seconds)
+            return
+        self._lost_network |= self._board.status.state is State.READY
+        if self._denials >= _DENIALS:
+            self._board.show(State.DENIED, "the network refuses this SIM")
+        elif self._board.status.state is not State.DENIED or not found.denied:
+            self._board.show(State.SEARCHING, "not registered with a network")
+        self._next("standing", timing.registration_poll_seconds)
+        if time.monotonic() - self._registered_at > timing.registration_seconds:
+            self._registered_at = time.monotonic()
+            self._board.log.warning("no network for long: asking for an automatic choice")
+            await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
+
+    async def _ready(self) -> bool:
+        """Whether there is a service centre too; with it, nothing is in the way of sending."""
+        identity = self._board.status.identity
+        if identity is not None and not identity.smsc:
+            found = await configuration.smsc(self._talk)
+            if not found:
+                self._board.show(State.NO_SMSC, "the SIM names no service centre (SMSC)")
+                return False
+            self._board.show(identity=configuration.with_smsc(identity, found))
+        self._board.show(State.READY)
+        return True
+
+    async def _look_around(self) -> None:
+        """What only an idle line is asked; one question at a time, until somebody sends."""
+        timing = self._talk.timing
+        looks = (
+            ("sim", self._look_at_sim, timing.idle_poll_seconds),
+            ("settings", self._look_at_settings, timing.stored_poll_seconds),
+            ("status", self._look_at_network, timing.idle_poll_seconds),
+            ("clock", self._look_at_clock, timing.clock_poll_seconds),
+            ("other_stores", self._look_everywhere, timing.other_store_seconds),
+        )
+        for what, look, seconds in looks:
+            if self._is_due(what) and self._idle():
+                self._next(what, seconds)
+                await look()
+                if not self._idle():
+                    self._due[what] = 0.0  # perhaps broken off: once more, later
+
+    async def _look_at_sim(self) -> None:
+        if not sim.usable(found := await sim.state(self._talk)):
+            raise Again(f"the SIM: {found}")
+        identity = self._board.status.identity
+        found = await sim.iccid(self._talk)
+        if identity is not None and found and found != identity.iccid:
+            raise Again("another SIM is in the modem")
+        # Without an IMEI it is no device of the box. A modem that was busy says it now.
+        if (
+            identity is not None
+            and not identity.imei
+            and (imei := await configuration.imei(self._talk))
+        ):
+            self._board.show(identity=configuration.with_imei(identity, imei))
+
+    async def _look_at_settings(self) -> None:
+        self._talk.port.suspect = True  # some modules forget +CNMI without any restart
+        self.poke()
+
+    async def _look_at_network(self) -> None:
+        if self._board.status.warning and (
+            time.monotonic() - self._warned_at > self._talk.timing.warning_seconds
+        ):
+            self._board.show(warning="")
+        self._board.show(signal_dbm=responses.signal_dbm(await self._talk.try_ask("AT+CSQ") or ()))
+        if not self._idle():
+            return
+        name, technology = responses.operator(
+            await self._talk.try_ask("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
+        )
+        self._board.show(operator=name, technology=technology)
+        if self._idle():
+            stores = responses.stores(await self._talk.try_ask("AT+CPMS?") or ())
+            if stores:
+                self._board.show(stored=stores[-1].used, storage=stores[-1].total)
+
+    async def _look_at_clock(self) -> None:
+        """Twice: who sets a clock by it must hear the same again, for a line may spoil a digit."""
+        for _ in range(2):
+            epoch = responses.clock(await self._talk.try_ask("AT+CCLK?") or ())
+            if epoch is None:  # the network has not told it yet
+                timing = self._talk.timing
+                if not self._is_due("clock"):  # else it was told while this was asked
+                    self._next("clock", min(timing.clock_poll_seconds, timing.stored_poll_seconds))
+                return
+            self._board.publish(NetworkTime(epoch))
+            if not self._idle():
+                return
+
+    async def _look_everywhere(self) -> None:
+        await self._stores.look(everywhere=True)

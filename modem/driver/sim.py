@@ -1,0 +1,267 @@
+"""The SIM: what it wants, who it is, and its PIN, entered under the guard of `modem.pin`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from functools import partial
+
+from modem.at import responses
+from modem.at.errors import Refused
+from modem.at.session import Talk
+from modem.driver import pin_guard
+from modem.interface import PinMemory, State
+
+_ICCID = (
+    ("AT+CCID", "+CCID:"),
+    ("AT+ICCID", "+ICCID:"),
+    ("AT+QCCID", "+QCCID:"),
+    ("AT+CICCID", "+ICCID:"),
+)
+_TRIES_LEFT = ('AT+CPINR="SIM PIN"', "AT+CPINR", "AT+SPIC", 'AT+QPINC="SC"')
+
+# PIN2 locks only what needs PIN2 (fixed dialling): messages go.
+_USABLE = frozenset({"READY", "SIM PIN2", "SIM PUK2"})
+_WANTS_PIN = "SIM PIN"
+_WANTS_PUK = "SIM PUK"
+_FINAL = _USABLE | {_WANTS_PIN, _WANTS_PUK}
+# So long the same wrong code is not tried again: nobody who types it anew is as quick.
+SAME_AGAIN_SECONDS = 10.0
+_MISSING = re.compile(r"NOT INSERTED|ERROR:\s*(10|310|SIM not inserted)\s*$", re.IGNORECASE)
+
+
+class Halted(Exception):
+    """Nothing more can be done without the owner, or until the SIM comes to itself."""
+
+    def __init__(
+        self, state: State, detail: str, tries_left: int | None = None, *, passing: bool = False
+    ) -> None:
+        """`passing`: it may be over by itself, without the SIM's state being another."""
+        super().__init__(detail)
+        self.passing = passing
+        self.state = state
+        self.detail = detail
+        self.tries_left = tries_left
+
+
+async def state(talk: Talk) -> str:
+    """`READY`, `SIM PIN`, … (27.007 8.3), or the modem's error in its own words."""
+    try:
+        # Some old modules say no OK after it.
+        lines = await talk.ask("AT+CPIN?", talk.timing.slow_command_seconds, closing="+CPIN:")
+        return responses.pin_state(lines) or "no answer"
+    except Refused as refused:
+        return refused.line
+
+
+def usable(found: str) -> bool:
+    """Whether a SIM in this state lets messages go."""
+    return found in _USABLE
+
+
+async def settled_state(talk: Talk) -> str:
+    """The same, after a SIM that says "busy" or nothing has had its time to start."""
+    until = time.monotonic() + talk.timing.sim_seconds
+    while True:
+        found = await state(talk)
+        if found in _FINAL or time.monotonic() >= until:
+            return found
+        await asyncio.sleep(talk.timing.sim_poll_seconds)
+
+
+async def iccid(talk: Talk) -> str:
+    """The number of the SIM card, "" where it cannot be read (yet)."""
+    return await talk.twice(partial(_iccid, talk))
+
+
+async def _iccid(talk: Talk) -> str:
+    for command, prefix in _ICCID:
+        if talk.iccid_command not in ("", command):
+            continue
+        lines = await talk.try_ask(command, answers=(prefix,))
+        if lines and (found := responses.iccid(lines)):
+            talk.iccid_command = command
+            return found
+    return ""
+
+
+async def tries_left(talk: Talk) -> int | None:
+    """PIN tries left, None where the modem cannot say."""
+    for command in _TRIES_LEFT:
+        lines = await talk.try_ask(command)
+        if lines and (found := responses.tries_left(lines)) is not None:
+            return found
+    return None
+
+
+class Sim:
+    """One modem's SIM slot, with the configured PIN and the memory of its tries."""
+
+    def __init__(self, talk: Talk, code: str, memory: PinMemory | None) -> None:
+        self._talk = talk
+        self._code = code
+        self._memory = memory
+        self._untold: tuple[str, ...] = ()  # the card on which a try was made whose answer was lost
+        self._turn = asyncio.Lock()  # one try at a time: the next one sees what it has left
+        self._refused, self._refused_at = "", 0.0  # what was typed last and was wrong
+
+    async def unlocked(self, imei: str) -> None:
+        """Until the SIM can be used. `Halted` with the state that needs someone.
+
+        `imei` stands for the SIM where its own number cannot be read before its PIN.
+        """
+        async with self._turn:
+            found = await settled_state(self._talk)
+            if usable(found) and self._untold and self._untold == await self._keys(imei):
+                await self._succeeded(self._untold, self._code)  # that try was the right one
+            if found in _FINAL:
+                self._untold = ()
+            if found == _WANTS_PIN:
+                await self._by_itself(imei)
+                found = await settled_state(self._talk)
+        if found not in _USABLE:
+            raise await self._halted(found)
+
+    async def _by_itself(self, imei: str) -> None:
+        left = await tries_left(self._talk)
+        keys = await self._keys(imei)
+        if not self._code:
+            raise Halted(State.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
+        if not pin_guard.wellformed(self._code):
+            raise Halted(State.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
+        if left is None and (self._memory is None or not imei):
+            raise Halted(
+                State.PIN_REQUIRED,
+                "the modem cannot say how many tries are left and no tries are remembered",
+                left,
+                passing=not imei,
+            )
+        failed = await self._failed_before(keys)
+        if why := pin_guard.automatic(tries_left=left, failed_before=failed):
+            raise Halted(State.PIN_REQUIRED, why, left)
+        if why := await self._try(keys, self._code):
+            raise Halted(State.PIN_REQUIRED, why, await tries_left(self._talk))
+
+    async def _failed_before(self, keys: tuple[str, ...]) -> bool:
+        if self._memory is None:
+            return False
+        try:
+            for key in keys:
+                if await asyncio.to_thread(self._memory.failed, key, self._code):
+                    return True
+        except OSError as error:
+            raise Halted(
+                State.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
+            ) from error
+        return False
+
+    async def enter(self, code: str, imei: str) -> str:
+        """Tries the owner's PIN: "" or why not. NoAnswer, PortLost, Restarted."""
+        if not pin_guard.wellformed(code):
+            return "a PIN has 4 to 8 digits"
+        async with self._turn:
+            return await self._entered(code, imei)
+
+    async def _entered(self, code: str, imei: str) -> str:
+        found = await state(self._talk)
+        if found in _USABLE:
+            return "the SIM does not want a PIN"
+        if found != _WANTS_PIN:
+            return (await self._halted(found)).detail
+        if self._just_refused(code):
+            return "the SIM did not take the PIN: it is the same as a moment ago"
+        if why := pin_guard.typed(tries_left=await tries_left(self._talk)):
+            return why
+        why = await self._try(await self._keys(imei), code)
+        if why:
+            self._refused, self._refused_at = code, time.monotonic()
+        else:
+            self._code = code  # for the next start of the modem
+        return why
+
+    def _just_refused(self, code: str) -> bool:
+        """A double tap, or two windows: it costs one try."""
+        return code == self._refused and time.monotonic() - self._refused_at < SAME_AGAIN_SECONDS
+
+    async def unlock(self, puk: str, new_code: str, imei: str) -> str:
+        """Tries the owner's PUK: "" or why not. NoAnswer, PortLost, Restarted."""
+        if not pin_guard.wellformed_puk(puk):
+            return "a PUK has 8 digits"
+        if not pin_guard.wellformed(new_code):
+            return "a PIN has 4 to 8 digits"
+        async with self._turn:
+            if await state(self._talk) != _WANTS_PUK:
+                return "the SIM does not want its PUK"
+            if self._just_refused(puk):
+                return "the SIM did not take the PUK: it is the same as a moment ago"
+            try:
+                await self._say(f'AT+CPIN="{puk}","{new_code}"')
+            except Refused as refused:
+                self._refused, self._refused_at = puk, time.monotonic()
+                return f"the SIM did not take the PUK: {refused.line}"
+            self._code = new_code
+            await self._succeeded(await self._keys(imei), new_code)
+            return ""
+
+    async def _say(self, command: str) -> None:
+        """PIN or PUK, once. By the right one the SIM starts, and what it says then is no restart."""
+        self._talk.port.boot.began(time.monotonic())
+        await self._talk.slow(command, once=True)
+
+    async def _keys(self, imei: str) -> tuple[str, ...]:
+        """What a try is remembered by: the SIM and the modem, for either may be unreadable at times."""
+        if not (found := await iccid(self._talk)):
+            self._talk.log.warning("the SIM's number cannot be read before its PIN", kept_by=imei)
+        return tuple(key for key in (found, imei and f"imei:{imei}") if key)
+
+    async def _try(self, keys: tuple[str, ...], code: str) -> str:
+        """One try, on the disk before it is made. "" or why it did not succeed."""
+        if self._memory is not None:
+            try:
+                for key in keys:
+                    await asyncio.to_thread(self._memory.trying, key, code)
+            except OSError as error:
+                return f"the PIN was not tried, since the try could not be remembered: {error}"
+        self._talk.log.info("entering the PIN")
+        self._untold = keys if code == self._code else ()
+        try:
+            await self._say(f'AT+CPIN="{code}"')
+        except Refused as refused:
+            self._untold = ()
+            return f"the SIM did not take the PIN: {refused.line}"
+        # Some answer OK before the SIM has looked: only its state tells.
+        found = await self._after_try()
+        if found in _FINAL:  # else it is still starting
+            self._untold = ()
+        if found not in _USABLE:
+            return f"the SIM did not take the PIN: {found}"
+        await self._succeeded(keys, code)
+        return ""
+
+    async def _succeeded(self, keys: tuple[str, ...], code: str) -> None:
+        if self._memory is None:
+            return
+        try:
+            for key in keys:
+                await asyncio.to_thread(self._memory.succeeded, key, code)
+        except OSError as error:
+            self._talk.log.warning("a PIN that was right stays noted as tried", reason=str(error))
+
+    async def _after_try(self) -> str:
+        until = time.monotonic() + self._talk.timing.sim_seconds
+        while True:
+            found = await state(self._talk)
+            if found in _USABLE or found == _WANTS_PUK or time.monotonic() >= until:
+                return found
+            await asyncio.sleep(self._talk.timing.sim_poll_seconds)
+
+    async def _halted(self, found: str) -> Halted:
+        if found == _WANTS_PUK:
+            return Halted(State.PUK_REQUIRED, "the SIM wants its PUK", 0)
+        if found == _WANTS_PIN:
+            left = await tries_left(self._talk)
+            return Halted(State.PIN_REQUIRED, "the SIM wants its PIN", left)
+        if _MISSING.search(found):
+            return Halted(State.SIM_MISSING, "there is no SIM in the modem")
+        return Halted(State.SIM_FAILURE, f"the SIM does not work: {found}")

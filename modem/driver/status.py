@@ -1,0 +1,52 @@
+"""What the rest of the box sees of a modem: its status as one frozen value, and its events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from modem.at.errors import Log
+from modem.interface import Changed, Event, State, Status
+
+# These change with every look and are no news; everything else is worth an event.
+_RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
+
+
+class Board:
+    """Holds the status and replaces it as a whole."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.status = Status(State.OFFLINE, "not started")
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def show(
+        self, state: State | None = None, detail: str | None = None, **changes: object
+    ) -> None:
+        """Replaces fields of the status. A new state without a detail takes the old one away."""
+        if state is not None:
+            changes |= {"state": state, "detail": detail or ""}
+        before, self.status = self.status, msgspec.structs.replace(self.status, **changes)
+        if _calm(before) == _calm(self.status):
+            return
+        if before.state is not self.status.state:
+            self.log.info("modem", state=self.status.state.value, detail=self.status.detail)
+        self.publish(Changed(self.status))
+
+    def count(self, what: str) -> None:
+        """One more of a step of recovery, or of the modem's own restarts."""
+        counted = dict(self.status.recoveries)
+        counted[what] = counted.get(what, 0) + 1
+        self.show(recoveries=counted)
+
+    def publish(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def next_event(self) -> Event:
+        return await self._events.get()
+
+
+def _calm(status: Status) -> Status:
+    return msgspec.structs.replace(status, **_RESTLESS)

@@ -1,0 +1,146 @@
+"""One part over the line, and what became of it."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+
+from modem.at import responses
+from modem.at.client import Dialogue
+from modem.at.errors import Doubtful, NoAnswer, PortError, Refused, Spoilt
+from modem.driver.references import References
+from modem.error_codes import lookup
+from modem.interface import Fault, Outcome, Tpdu, Verdict
+
+
+def waiting(english: str, french: str) -> Outcome:
+    """Nothing went out, and the message is not to blame."""
+    fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english, french)
+    return Outcome(Verdict.WAIT, fault=fault, given=False)
+
+
+_NO_PROMPT = waiting(
+    "The modem did not ask for the text of the message.",
+    "Le modem n'a pas demandé le texte du message.",
+)
+_GONE = waiting(
+    "The modem was lost before the message was handed over.",
+    "Le modem a été perdu avant la remise du message.",
+)
+_UNKNOWN = Outcome(
+    Verdict.UNKNOWN,
+    fault=Fault(
+        Verdict.UNKNOWN,
+        "SMS_SEND_TIMEOUT",
+        "modem",
+        None,
+        "The message was handed over and the modem did not say what became of it.",
+        "Le message a été remis et le modem n'a pas dit ce qu'il est devenu.",
+    ),
+)
+
+
+DOUBTFUL = waiting(
+    "The modem was silent and may have restarted; nothing went out.",
+    "Le modem s'est tu et a peut-être redémarré ; rien n'est parti.",
+)
+_SPOILT = waiting(
+    "The line to the modem spoils what is sent over it; nothing went out.",
+    "La liaison avec le modem altère ce qui y passe ; rien n'est parti.",
+)
+# What a modem says of a TPDU that is not well-formed. Ours are: so the line has spoilt it.
+_ILL_FORMED = (304, 305)
+_TRIES = 2  # where nothing has gone out, and something may have been spoilt
+_CAREFUL_TRIES = 8  # … over a line that does so often
+
+
+def submit(dialogue: Dialogue, tpdu: Tpdu, references: References) -> Outcome:
+    """One AT+CMGS, or several where the line has spoilt it. Blocking, never raises a `PortError`.
+
+    Until the text is written nothing can have gone out, so that every trouble means WAIT; from
+    then on only an answer tells, and everything else means UNKNOWN. DOUBTFUL where the caller has
+    to look at the modem first.
+    """
+    for attempt in itertools.count(1):
+        checked = dialogue.port.careful
+        outcome = _once(dialogue, tpdu)
+        limit = _CAREFUL_TRIES if checked else _TRIES
+        if attempt >= limit or not _perhaps_spoilt(outcome, dialogue, checked=checked):
+            return _counted(outcome, references, careful=dialogue.port.careful)
+    raise AssertionError("the count has no end")
+
+
+def _counted(outcome: Outcome, references: References, *, careful: bool) -> Outcome:
+    if outcome.verdict is Verdict.UNKNOWN:
+        references.doubt()
+    if outcome.verdict is not Verdict.TAKEN:
+        return outcome
+    return Outcome(Verdict.TAKEN, references.taken(outcome.reference, careful=careful))
+
+
+def _perhaps_spoilt(outcome: Outcome, dialogue: Dialogue, *, checked: bool) -> bool:
+    """Whether it was the line, and is worth another try. Only where nothing has gone out."""
+    if outcome is _SPOILT:
+        return True
+    if outcome is _NO_PROMPT:
+        return checked
+    if outcome.fault is None:
+        return False
+    ill_formed = outcome.fault.source == "CMS" and outcome.fault.number in _ILL_FORMED
+    if ill_formed:
+        dialogue.port.doubt(f"CMS {outcome.fault.number}")
+    return ill_formed
+
+
+def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
+    try:
+        dialogue.prompt(f"AT+CMGS={tpdu.length}")
+    except Refused as refused:
+        return _refused_at_once(refused.line)
+    except Spoilt:
+        return _SPOILT
+    except Doubtful:
+        return DOUBTFUL
+    except NoAnswer:
+        return _NO_PROMPT
+    except PortError:
+        return _GONE
+    try:
+        return _taken(dialogue.text(tpdu.hex))
+    except Refused as refused:
+        if responses.reference(refused.lines) is not None:
+            return _taken(refused.lines)
+        return _of(lookup.words(refused.line)) or _UNKNOWN
+    except Spoilt:
+        return _SPOILT if _taken_back(dialogue) else _UNKNOWN
+    except PortError:
+        return _UNKNOWN
+
+
+def _taken_back(dialogue: Dialogue) -> bool:
+    try:
+        return dialogue.taken_back()
+    except PortError:
+        return True  # a modem that was lost or restarted has nothing at its prompt any more
+
+
+def _taken(lines: tuple[str, ...]) -> Outcome:
+    """An OK without its +CMGS may be the late answer to something else: it proves nothing."""
+    if responses.value(lines, "+CMGS") is None:
+        return _UNKNOWN
+    return Outcome(Verdict.TAKEN, reference=responses.reference(lines))
+
+
+def _of(fault: Fault | None) -> Outcome | None:
+    if fault is None:
+        return None
+    return Outcome(fault.verdict, fault=None if fault.verdict is Verdict.TAKEN else fault)
+
+
+def _refused_at_once(line: str) -> Outcome:
+    """No prompt but an error: no text was given, so that its outcome is never in doubt."""
+    outcome = _of(lookup.words(line))
+    if outcome is None or outcome.verdict in (Verdict.UNKNOWN, Verdict.TAKEN):
+        return _NO_PROMPT
+    return msgspec.structs.replace(outcome, given=False)

@@ -1,0 +1,287 @@
+"""Brings a modem up and keeps it up for ever: start-up, service, and the ladder when both end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from modem.at.errors import NoAnswer, OutOfStep, PortError, PortLost, Refused, Restarted
+from modem.at.session import Talk
+from modem.at.transport import ESCAPE, find
+from modem.driver import configuration, recovery, sim, startup
+from modem.driver.gpio import PowerError, PowerKey
+from modem.driver.recovery import Means, Step
+from modem.driver.service import Again, Service
+from modem.driver.sim import Halted, Sim
+from modem.driver.status import Board
+from modem.driver.storage import Stores
+from modem.interface import State
+
+
+class Supervisor:
+    """The life of one modem. `live` ends only by being cancelled."""
+
+    def __init__(
+        self,
+        talk: Talk,
+        board: Board,
+        service: Service,
+        stores: Stores,
+        card: Sim,
+        power: PowerKey | None,
+        *,
+        stored_reports: bool = False,
+    ) -> None:
+        self._talk = talk
+        self._board = board
+        self._service = service
+        self._stores = stores
+        self._sim = card
+        self._power = power
+        self._stored_reports = stored_reports
+        self._timing = talk.timing
+        self._log = board.log
+        self._climb: list[Step] | None = None  # what is left of the ladder; None: all is well
+        self._climbs = 0
+        self._heard = False  # the modem answered at least once
+        self._restart = False  # the owner wants one
+        self._changed = asyncio.Event()  # the owner did something about the SIM
+        self.imei = ""
+
+    def restart(self) -> None:
+        """Reset the modem soon, at the owner's wish."""
+        self._restart = True
+        self._changed.set()
+        self._service.again("a restart was asked for")
+
+    def sim_changed(self) -> None:
+        """The owner has entered a PIN or PUK: go on."""
+        self._changed.set()
+
+    async def live(self) -> None:
+        """For ever; what nobody foresaw is logged, and the modem is begun with anew."""
+        while True:
+            try:
+                await self._live()
+            except Exception as error:  # noqa: BLE001 - this loop is the last to know
+                self._log.exception("unforeseen")
+                self._board.show(State.OFFLINE, "unforeseen", last_error=repr(error))
+                await asyncio.sleep(self._timing.backoff_first_seconds)
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                await self._life()
+            except Again as again:
+                self._log.info("starting the modem up again", reason=str(again))
+                self._board.show(State.STARTING, str(again))
+            except Restarted as restarted:
+                self._board.count("restart")
+                self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
+            except PortError as error:
+                await self._recover(error)
+
+    async def _life(self) -> None:
+        """Up, and in service until something ends that. `Again`, `PortError`."""
+        await self._reset_if_asked()
+        try:
+            made = await self._up()
+            self._recovered()
+            if self._restart:
+                raise Again("a restart was asked for")
+            await self._service.serve(made)
+        except Halted as halted:
+            self._recovered()
+            await self._halt(halted)
+        except Refused as refused:
+            await self._halt(Halted(State.STARTING, str(refused), passing=True))
+
+    def _recovered(self) -> None:
+        self._climb = None
+        self._climbs = 0
+
+    async def _up(self) -> configuration.Settings:
+        """From a port, open or not, to a modem in service. `Halted`, `PortError`."""
+        if not self._talk.is_open:
+            self._board.show(State.OFFLINE, "opening the port")
+            await self._open()
+        if self._board.status.state is State.OFFLINE:
+            self._board.show(State.STARTING, "waiting for the modem to answer")
+        try:
+            await startup.wake(self._talk)
+        except NoAnswer:
+            if not self._heard:
+                self._talk.try_another()
+            raise
+        self._heard = True
+        self._board.show(State.STARTING, "the modem answers")
+        await startup.known_state(self._talk)
+        self.imei = await configuration.imei(self._talk)
+        await self._sim.unlocked(self.imei)
+        self._board.show(State.STARTING, "the SIM is ready", pin_tries_left=None)
+        made = await configuration.make(self._talk, stored_reports=self._stored_reports)
+        identity = await configuration.identity(self._talk)
+        self._board.show(identity=identity, report_mode=made.report_mode)
+        self._service.begin()
+        self._stores.begin(made, identity.iccid)
+        await self._stores.look(everywhere=True)
+        self._board.show(State.SEARCHING, "looking for a network")
+        return made
+
+    async def _open(self) -> None:
+        """Opens the port, or waits for one that is gone (a USB modem that restarts). PortLost."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timing.vanished_seconds
+        while True:
+            # Looked at before: one that appears just after the try failed is there for the next one.
+            there = self._exists()
+            try:
+                await self._talk.open()
+            except PortLost as lost:
+                if loop.time() >= until or there:
+                    raise
+                self._board.show(State.OFFLINE, str(lost))
+                await asyncio.sleep(self._timing.reopen_seconds)
+            else:
+                return
+
+    def _exists(self) -> bool:
+        with contextlib.suppress(PortLost):
+            return Path(find(self._talk.line.path)).exists()
+        return False
+
+    async def _halt(self, halted: Halted) -> None:
+        """Shows what someone must do, until something about the SIM is different."""
+        self._log.warning("the modem waits for someone", reason=halted.detail)
+        self._board.show(halted.state, halted.detail, pin_tries_left=halted.tries_left)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timing.backoff_longest_seconds
+        before = await sim.state(self._talk)
+        while loop.time() < until:
+            try:
+                async with asyncio.timeout(self._timing.owner_poll_seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                if await sim.state(self._talk) != before or halted.passing:
+                    return
+            else:
+                self._changed.clear()
+                return
+        if halted.state in (State.SIM_MISSING, State.SIM_FAILURE):
+            # Most modules look for a SIM only when they start.
+            self._restart = True
+
+    # The ladder
+
+    async def _reset_if_asked(self) -> None:
+        if self._restart:
+            self._restart = False
+            if self._talk.is_open:
+                await self._take(Step.SOFT_RESET)
+
+    def _means(self) -> Means:
+        return self._power.means if self._power is not None else Means()
+
+    async def _recover(self, error: Exception) -> None:
+        """One step up the ladder, or the pause between two climbs."""
+        self._board.show(State.OFFLINE, str(error), last_error=str(error))
+        if self._climb is None:
+            port = self._talk.is_open or self._exists()
+            self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
+            if isinstance(error, OutOfStep) and Step.RESYNC in self._climb:
+                self._climb.remove(Step.RESYNC)  # that is what has just failed
+                self._board.count(Step.RESYNC.value)
+        if not self._climb:
+            await self._rest()
+            port = self._exists()
+            self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
+        step = self._climb.pop(0)
+        self._log.warning("trying to get the modem back", step=step.value, reason=str(error))
+        try:
+            await self._take(step)
+        except (PortError, PowerError) as failure:
+            self._log.warning("in vain", step=step.value, reason=str(failure))
+
+    async def _rest(self) -> None:
+        seconds = recovery.pause(
+            self._climbs, self._timing.backoff_first_seconds, self._timing.backoff_longest_seconds
+        )
+        self._climbs += 1
+        self._log.error(
+            "the modem does not come back", climbs=self._climbs, next_in_seconds=seconds
+        )
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        there = self._exists()
+        while (left := until - loop.time()) > 0:
+            await asyncio.sleep(min(left, self._timing.reopen_seconds))
+            was_there, there = there, self._exists()
+            if there and not was_there:
+                return  # it was plugged in again
+
+    async def _take(self, step: Step) -> None:
+        """One step. Runs behind an open send, since all of it goes through the owner thread."""
+        self._board.count(step.value)
+        self._board.show(State.OFFLINE, f"recovery: {step.value}")
+        match step:
+            case Step.RESYNC:
+                await self._talk.run(self._talk.dialogue.resynchronise)
+            case Step.REOPEN:
+                await self._talk.close()
+                await asyncio.sleep(self._timing.reopen_seconds)
+            case Step.SOFT_RESET:
+                await self._soft_reset()
+            case Step.RESET:
+                await self._press("reset")
+            case Step.POWER_KEY:
+                await self._power_key()
+            case Step.SUPPLY:
+                await self._press("cut_supply")
+
+    async def _soft_reset(self) -> None:
+        if not self._talk.is_open:
+            await self._talk.open()
+        port = self._talk.port
+
+        def reset() -> None:
+            port.put(ESCAPE + "\r")
+            port.put("AT+CFUN=1,1\r")
+
+        await self._talk.run(reset)
+        await asyncio.sleep(self._timing.reset_seconds)
+        await self._talk.close()
+
+    async def _press(self, what: str) -> None:
+        if self._power is None:
+            return
+        await self._talk.close()
+        await self._talk.run(getattr(self._power, what))
+        await asyncio.sleep(self._timing.reset_seconds)
+
+    async def _power_key(self) -> None:
+        """PWRKEY toggles: without a STATUS pin the modem is asked after each press.
+
+        On (it was off); off and on (it hung); on again (the press for "off" had found it off).
+        """
+        power = self._power
+        if power is None:
+            return
+        running = await self._talk.run(power.running)
+        if not running:
+            await self._press("switch_on")
+            if running is False or await self._answers():
+                return
+        await self._press("switch_off")
+        await asyncio.sleep(power.off_seconds)
+        await self._press("switch_on")
+        if running is None and not await self._answers():
+            await self._press("switch_on")
+
+    async def _answers(self) -> bool:
+        try:
+            await self._open()
+            await startup.wake(self._talk)
+        except PortError:
+            return False
+        return True

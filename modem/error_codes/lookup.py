@@ -1,0 +1,208 @@
+"""Errors of modems and networks put into words: number or wording in, `Fault` out. Pure.
+
+The classes: permanent is NEVER, 197 (duplicate) is TAKEN, transient is AGAIN, transient that
+smells of no credit or a wrong SMSC is AGAIN and `suspicious`, what the owner must mend is OWNER,
+a full store is HOUSEKEEP, and where the text may have left without an answer UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from modem.error_codes import Cause
+from modem.error_codes.cme import CME
+from modem.error_codes.cms import CMS, CMS_GROUPS
+from modem.error_codes.tp_status import TP_STATUS, End
+from modem.interface import Fault, Verdict
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What a TP-Status means for a part.
+
+    "delivered" and "failed" are what they say; "ended": no more will come, and nothing confirms a
+    delivery; "trying": the service centre goes on, another report may follow.
+    """
+
+    meaning: Literal["delivered", "ended", "trying", "failed"]
+    english: str
+    french: str
+    fault: Fault | None = None  # for "failed"
+
+
+def cms(number: int) -> Fault:
+    """`+CMS ERROR: <number>` (27.005 3.2.5)."""
+    cause = CMS.get(number) or _grouped(number) or _unlisted(number)
+    return _fault(cause, "CMS", number)
+
+
+def cme(number: int) -> Fault:
+    """`+CME ERROR: <number>` (27.007 9.2)."""
+    return _fault(CME.get(number) or _unlisted(number), "CME", number)
+
+
+def status(tp_st: int) -> Settled:
+    """TP-Status, any octet (23.040 9.2.3.15).
+
+    Reserved values count as "service rejected", as the clause says, except between 0x26 and 0x2F,
+    where the class still says that the service centre goes on. 0x10 to 0x1F are the service
+    centre's own for "completed": nothing about a delivery is known.
+    """
+    if tp_st == 0x00:
+        return _settled("delivered", TP_STATUS[tp_st])
+    if tp_st in (0x01, 0x02) or 0x10 <= tp_st <= 0x1F:
+        return _settled("ended", TP_STATUS.get(tp_st, _CENTRES_OWN))
+    if 0x20 <= tp_st <= 0x3F:
+        return _settled("trying", TP_STATUS.get(tp_st, _STILL_TRYING))
+    end = TP_STATUS.get(tp_st, TP_STATUS[0x63])
+    fault = Fault(Verdict.NEVER, end.code, "TP-ST", tp_st, end.english, end.french)
+    return Settled("failed", end.english, end.french, fault)
+
+
+def words(line: str) -> Fault | None:
+    """The fault in a final result line, by number or in words; None if it is no error line."""
+    text = line.strip()
+    answer = _ERROR_LINE.fullmatch(text)
+    if answer is None:
+        return REFUSED if text.upper() in _BARE_ERRORS else None
+    is_cms = answer["kind"].upper() == "CMS"
+    said = answer["said"].strip()
+    if not said:
+        return REFUSED
+    if number := re.match(r"\d{1,5}(?!\d)", said, re.ASCII):
+        return cms(int(number[0])) if is_cms else cme(int(number[0]))
+    return _worded(said, is_cms)
+
+
+REFUSED: Final = Fault(
+    Verdict.AGAIN,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The modem refused and gave no reason.",
+    "Le modem a refusé sans donner de raison.",
+    suspicious=True,
+)
+_ERROR_LINE: Final = re.compile(r"\+(?P<kind>CM[SE]) ERROR\s*:?(?P<said>.*)", re.IGNORECASE)
+_BARE_ERRORS: Final = frozenset({"ERROR", "COMMAND NOT SUPPORT", "COMMAND NO RESPONSE!"})
+_STILL_TRYING: Final = End(
+    "The service centre is still trying.", "Le centre de messages essaie encore."
+)
+_CENTRES_OWN: Final = End(
+    "Completed, in a way only the service centre knows.",
+    "Terminé, d'une manière que seul le centre de messages connaît.",
+)
+
+
+def _wordings(causes: Mapping[int, Cause]) -> dict[str, int]:
+    """Each wording's number; the later number where two share one (22 and 42: the same class)."""
+    return {_plain(cause.wording): number for number, cause in causes.items()}
+
+
+def _plain(said: str) -> str:
+    """Letters and digits only, in small letters, and U(SIM) as SIM: makers differ in the rest."""
+    lower = re.sub(r"\(?u\)?sim|uicc", "sim", said.lower())
+    return re.sub(r"[^a-z0-9]+", " ", lower).strip()
+
+
+_CMS_WORDINGS: Final = _wordings(CMS)
+_CME_WORDINGS: Final = _wordings(CME)
+
+# What makers write in their own way, most telling first; the number is the standard's for that.
+_TELLING: Final[tuple[tuple[re.Pattern[str], int], ...]] = tuple(
+    (re.compile(pattern), number)
+    for pattern, number in (
+        (r"puk ?2", 318),
+        (r"pin ?2", 317),
+        (r"puk", 316),
+        (r"\bpin\b", 311),
+        (
+            r"(no|not|without|missing|absent|removed)\b.*\bsim\b.*(insert|present|detect|card|$)",
+            310,
+        ),
+        (r"sim (card )?(is )?(not (insert|present|detect)|absent|missing|removed)", 310),
+        (r"sim.*(busy|not ready|initiali)", 314),
+        (r"sim.*(wrong|invalid|rejected|block)", 315),
+        (r"sim.*(fail|error|fault)", 313),
+        (r"smsc|service cent", 330),
+        (r"(memory|storage|store).*full", 322),
+        (r"(memory|storage|store)", 320),
+        (r"(no|not).*(network|service|regist|coverage)", 331),
+        (r"time ?d? ?out|timer expired|no response", 332),
+        (r"congest", 42),
+        (r"barr(ed|ing)", 8),
+        (r"busy|wait|in progress|not ready", 515),
+    )
+)
+_NO_CREDIT: Final = re.compile(
+    r"(no|not enough|insufficient|low|out of)\b.*\b(credit|balance|funds|money)"
+    r"|(credit|balance|funds).*\b(exhausted|insufficient|expired|empty|too low)"
+)
+
+
+def _worded(said: str, is_cms: bool) -> Fault:
+    plain = _plain(said)
+    tables = ((_CMS_WORDINGS, cms), (_CME_WORDINGS, cme))
+    for wordings, of_number in tables if is_cms else reversed(tables):
+        if plain in wordings:
+            return of_number(wordings[plain])
+    source: Literal["CMS", "CME"] = "CMS" if is_cms else "CME"
+    shown = said[:80]
+    if _NO_CREDIT.search(plain):
+        return Fault(
+            Verdict.OWNER,
+            "NO_CREDIT",
+            source,
+            None,
+            f"The SIM has no credit left: the modem said “{shown}”.",
+            f"La carte SIM n'a plus de crédit : le modem a répondu « {shown} ».",
+        )
+    for pattern, number in _TELLING:
+        if pattern.search(plain):
+            return _fault(CMS[number], source, None)
+    return Fault(
+        Verdict.AGAIN,
+        "DEVICE_ERROR",
+        source,
+        None,
+        f"The modem refused in words of its own: “{shown}”.",
+        f"Le modem a refusé avec ses propres mots : « {shown} ».",
+        suspicious=True,
+    )
+
+
+def _fault(
+    cause: Cause, source: Literal["CMS", "CME", "TP-ST", "modem"], number: int | None
+) -> Fault:
+    return Fault(
+        cause.verdict,
+        cause.code,
+        source,
+        number,
+        cause.english,
+        cause.french,
+        cause.suspicious,
+    )
+
+
+def _grouped(number: int) -> Cause | None:
+    return next((cause for group, cause in CMS_GROUPS.items() if number in group), None)
+
+
+def _unlisted(number: int) -> Cause:
+    """A number no table has: refused for a reason we cannot know, so like 500."""
+    return Cause(
+        "",
+        Verdict.AGAIN,
+        "NETWORK_ERROR",
+        f"The message was refused with error {number}, whose meaning is not known.",
+        f"Le message a été refusé avec l'erreur {number}, dont le sens n'est pas connu.",
+        suspicious=True,
+    )
+
+
+def _settled(meaning: Literal["delivered", "ended", "trying"], end: End) -> Settled:
+    return Settled(meaning, end.english, end.french)

@@ -1,0 +1,1 @@
+"""The AT commands that the simulated modem answers."""

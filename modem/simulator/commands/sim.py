@@ -1,0 +1,163 @@
+"""Commands about the SIM: PIN and PUK, who it is, what it stores beside messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modem.simulator.commands.errors import ERROR, Refusal, cme
+from modem.simulator.commands.formats import charset
+from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
+from modem.simulator.commands.registry import Commands
+from modem.simulator.commands.syntax import Command, Kind, number
+from modem.simulator.sim_card import PinState, SimCard
+
+if TYPE_CHECKING:
+    from modem.simulator.equipment import Equipment
+
+COMMANDS = Commands()
+_WRONG = cme(50)
+
+
+@COMMANDS("+CPIN", test="", syntax=_WRONG)
+def pin(modem: Equipment, command: Command) -> Step:
+    """What the SIM asks for, and the answer to it (27.007 8.3)."""
+    if not modem.sim_read:
+        return refuse(cme(13 if modem.personality.sim_fails_first else 14))
+    if modem.card is None:
+        return refuse(cme(10))
+    if command.kind is Kind.READ:
+        if modem.card.state is PinState.BLOCKED:
+            return refuse(cme(13))
+        return tell(f"+CPIN: {modem.card.state}")
+    if command.kind is not Kind.SET:
+        return refuse(ERROR)
+    return _enter(modem, modem.card, command.arguments)
+
+
+def _enter(modem: Equipment, card: SimCard, values: list[str]) -> Step:
+    state = card.state
+    if state is PinState.READY:
+        return refuse(cme(3))
+    if len(values) == 1:
+        refusal = card.verify(values[0])
+    elif len(values) == 2 and state is not PinState.PIN:
+        refusal = card.unblock(values[0], values[1])
+    else:
+        return refuse(_WRONG)
+    _record(modem, card, refusal, "PIN" if len(values) == 1 else "PUK")
+    if refusal is not None:
+        return refuse(refusal)
+
+    def opened() -> None:
+        if modem.personality.sim_line:
+            modem.say("+CPIN: READY")
+        modem.sim_opened()
+
+    return Answer(after=opened)
+
+
+def _record(modem: Equipment, card: SimCard, refusal: Refusal | None, what: str) -> None:
+    modem.journal.write(
+        "pin",
+        what=what,
+        iccid=card.iccid,
+        right=refusal is None,
+        pin_left=card.pin_left,
+        puk_left=card.puk_left,
+    )
+
+
+@COMMANDS("+CPINR", test="")
+def tries_left(modem: Equipment, _command: Command) -> Step:
+    """27.007 8.65."""
+    if modem.personality.tries != "+CPINR" or modem.card is None:
+        return refuse(ERROR)
+    card = modem.card
+    return tell(
+        f"+CPINR: SIM PIN,{card.pin_left},{card.pin_most}",
+        f"+CPINR: SIM PUK,{card.puk_left},{card.puk_most}",
+    )
+
+
+@COMMANDS("+SPIC", test="")
+def tries_left_simcom(modem: Equipment, _command: Command) -> Step:
+    """SIMCom: PIN, PUK, PIN2, PUK2."""
+    if modem.personality.tries != "+SPIC" or modem.card is None:
+        return refuse(ERROR)
+    return tell(f"+SPIC: {modem.card.pin_left},{modem.card.puk_left},3,10")
+
+
+@COMMANDS("+QPINC", test='("SC","P2")')
+def tries_left_quectel(modem: Equipment, command: Command) -> Step:
+    """Quectel: PIN and PUK of one of the two."""
+    if modem.personality.tries != "+QPINC" or modem.card is None:
+        return refuse(ERROR)
+    main = f'+QPINC: "SC",{modem.card.pin_left},{modem.card.puk_left}'
+    if command.kind is Kind.SET:
+        return tell(main if command.arguments[0] == "SC" else '+QPINC: "P2",3,10')
+    return tell(main, '+QPINC: "P2",3,10')
+
+
+@COMMANDS("+CLCK", test='("SC")', syntax=_WRONG)
+def lock(modem: Equipment, command: Command) -> Step:
+    """Whether the SIM asks for its PIN at power-up (27.007 7.4)."""
+    values = [*command.arguments, "", ""]
+    card = modem.card
+    if card is None:
+        return refuse(cme(10))
+    if values[0] != "SC":
+        return refuse(cme(4))
+    mode = number(values[1], range(3))
+    if mode == 2:
+        return tell(f"+CLCK: {int(card.locked)}")
+    refusal = card.verify(values[2])
+    _record(modem, card, refusal, "PIN")
+    if refusal is not None:
+        return refuse(refusal)
+    card.locked = bool(mode)
+    return OK
+
+
+@COMMANDS("+CPWD", test='("SC",8)', needs="sim")
+def password(modem: Equipment, command: Command) -> Step:
+    """A new PIN for the old one (27.007 7.5)."""
+    values = command.arguments
+    card = modem.card
+    if card is None or len(values) != 3 or values[0] != "SC":
+        return refuse(_WRONG)
+    refusal = card.verify(values[1])
+    _record(modem, card, refusal, "PIN")
+    if refusal is not None:
+        return refuse(refusal)
+    card.pin = values[2]
+    return OK
+
+
+@COMMANDS("+CIMI", test="", needs="sim")
+def imsi(modem: Equipment, command: Command) -> Step:
+    """Whose SIM it is."""
+    assert modem.card is not None  # needs="sim"
+    return tell(
+        f"{command.name}: {modem.card.imsi}" if modem.personality.labelled else modem.card.imsi
+    )
+
+
+@COMMANDS("+CCID", "+ICCID", "+QCCID", "+CICCID", test="")
+def iccid(modem: Equipment, command: Command) -> Step:
+    """Which card it is; readable without the PIN. Each module has its own name for it."""
+    form = modem.personality.iccid
+    name = form.partition(":")[0] if form.startswith("+") else "+CCID"
+    if command.name != name:
+        return refuse(ERROR)
+    if not modem.sim_read or modem.card is None:
+        return refuse(cme(10))
+    return tell(form.format(iccid=modem.card.iccid))
+
+
+@COMMANDS("+CNUM", test="", needs="sim")
+def own_number(modem: Equipment, _command: Command) -> Step:
+    """What the SIM thinks its number is; many have none."""
+    assert modem.card is not None  # needs="sim"
+    if not modem.card.number:
+        return OK
+    return tell(f'+CNUM: "{charset("", modem.modes.cscs)}","{modem.card.number}",145')

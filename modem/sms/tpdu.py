@@ -1,0 +1,296 @@
+"""The TPDUs of SMS (23.040 9.2.2): values to hex for AT commands and back.
+
+Pure. What the box sends and what it receives, and for both the network's side as well.
+Everything that cannot be encoded or decoded raises PduError, and nothing else is raised.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from modem.interface import Tpdu
+from modem.sms.gsm7 import Alphabet
+from modem.sms.tpdu_fields import (
+    Cursor,
+    PduError,
+    decode_address,
+    decode_coding,
+    decode_time,
+    decode_validity,
+    encode_address,
+    encode_coding,
+    encode_smsc,
+    encode_time,
+    encode_validity,
+    is_number,
+)
+from modem.sms.user_data import (
+    Concatenation,
+    Content,
+    Header,
+    decode_user_data,
+    encode_data,
+    encode_text,
+)
+from modem.sms.user_data import join as join_contents
+
+__all__ = [
+    "Concatenation",
+    "Deliver",
+    "PduError",
+    "Report",
+    "Submit",
+    "decode",
+    "decode_submit",
+    "encode_deliver",
+    "encode_report",
+    "encode_submit",
+    "join",
+]
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """SMS-SUBMIT: one part on its way out.
+
+    `validity_minutes` becomes the longest period of 23.040 9.2.3.12.1 that is not longer, and at
+    least five minutes; None leaves it to the network. Read back, it is None for absolute times too.
+    """
+
+    recipient: str  # "+4915112345678", or the digits of a short code, "8080"
+    text: str
+    alphabet: Alphabet
+    shift: int = 0  # national single shift table
+    concatenation: Concatenation | None = None
+    report: bool = True  # TP-SRR
+    validity_minutes: int | None = None
+    flash: bool = False  # class 0
+    reference: int = 0  # TP-MR; modems put their own in its place
+    lock: int = 0  # national locking shift table
+    data: bytes = b""  # instead of the text, with Alphabet.OCTETS
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """SMS-DELIVER: one part as received.
+
+    `text` is None where the content is no text (8-bit, compressed): it is in `data` then. To be
+    encoded with `dcs` 0, the octet is made from `alphabet` and `flash`.
+    """
+
+    sender: str
+    text: str | None
+    data: bytes = b""
+    sent_at: datetime | None = None  # UTC, from TP-SCTS
+    concatenation: Concatenation | None = None
+    alphabet: Alphabet = Alphabet.GSM7
+    dcs: int = 0
+    pid: int = 0
+    flash: bool = False
+    shift: int = 0
+    lock: int = 0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """SMS-STATUS-REPORT: what became of a part. `status` is TP-ST (`modem.faults.status`)."""
+
+    reference: int  # TP-MR as `+CMGS` told it
+    recipient: str
+    submitted_at: datetime | None  # UTC, from TP-SCTS
+    discharged_at: datetime | None
+    status: int
+
+
+# TP-MTI (23.040 9.2.3.1), whose meaning depends on the direction, and other bits of the first octet
+_TYPE: Final = 0b11
+_DELIVER: Final = 0b00
+_SUBMIT: Final = 0b01
+_STATUS_REPORT: Final = 0b10
+_NO_MORE_MESSAGES: Final = 0x04
+_RELATIVE_VALIDITY: Final = 0x10
+_VALIDITY_FORMAT: Final = 0x18
+_REPORT_REQUESTED: Final = 0x20
+_HEADER: Final = 0x40
+
+
+def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
+    """For AT+CMGS. Without `smsc` the modem uses the SIM's."""
+    if not is_number(submit.recipient):
+        raise PduError("not a recipient")
+    header = Header(submit.concatenation, submit.shift, submit.lock)
+    first = _SUBMIT | _header_bit(header) | (_REPORT_REQUESTED if submit.report else 0)
+    validity = b""
+    if submit.validity_minutes is not None:
+        first |= _RELATIVE_VALIDITY
+        validity = bytes([encode_validity(submit.validity_minutes)])
+    return _tpdu(
+        smsc,
+        bytes([first, _octet("reference", submit.reference)]),
+        encode_address(submit.recipient),
+        bytes([0, encode_coding(submit.alphabet, submit.flash)]),
+        validity,
+        encode_data(submit.data, header)
+        if submit.alphabet is Alphabet.OCTETS
+        else encode_text(submit.text, submit.alphabet, header),
+    )
+
+
+def decode_submit(hex: str) -> Submit:  # noqa: A002
+    """What a program handed to AT+CMGS."""
+    cursor = _opened(hex)
+    first = cursor.octet()
+    if first & _TYPE != _SUBMIT:
+        raise PduError(f"not an SMS-SUBMIT: first octet {first:02X}")
+    reference = cursor.octet()
+    recipient = decode_address(cursor)
+    cursor.octet()
+    coding = decode_coding(cursor.octet())
+    validity = _decode_validity_field(cursor, first)
+    content = decode_user_data(cursor, coding, has_header=bool(first & _HEADER))
+    if coding.compressed:
+        raise PduError("a compressed SMS-SUBMIT")
+    return Submit(
+        recipient=recipient,
+        text=content.text or "",
+        alphabet=coding.alphabet,
+        shift=content.header.shift,
+        concatenation=content.header.concatenation,
+        report=bool(first & _REPORT_REQUESTED),
+        validity_minutes=validity,
+        flash=coding.flash,
+        reference=reference,
+        lock=content.header.lock,
+        data=content.data,
+    )
+
+
+def decode(hex: str) -> Deliver | Report:  # noqa: A002
+    """What the network sent, as the modem gives it, with the SMSC in front."""
+    cursor = _opened(hex)
+    first = cursor.octet()
+    kind = first & _TYPE
+    if kind == _STATUS_REPORT:
+        return _decode_report(cursor)
+    if kind == _SUBMIT:
+        raise PduError("a stored SMS-SUBMIT, not something received")
+    # 23.040 9.2.3.1: the reserved type counts as DELIVER
+    return _decode_deliver(cursor, first)[0]
+
+
+def join(pdus: Sequence[str]) -> str | None:
+    """The whole text of received parts, given in their order; None if one is no text.
+
+    Better than joining the parts' texts: a pair of UTF-16 units or an escape pair that the sender
+    cut in two is whole again. Raises PduError.
+    """
+    contents: list[Content] = []
+    for each in pdus:
+        cursor = _opened(each)
+        first = cursor.octet()
+        if first & _TYPE in (_SUBMIT, _STATUS_REPORT):
+            raise PduError("not a received message")
+        contents.append(_decode_deliver(cursor, first)[1])
+    return join_contents(contents)
+
+
+def encode_deliver(deliver: Deliver, smsc: str = "") -> Tpdu:
+    """As the network would send it; an aware `sent_at` is written in its own zone."""
+    dcs = deliver.dcs or encode_coding(deliver.alphabet, deliver.flash)
+    coding = decode_coding(dcs)
+    header = Header(deliver.concatenation, deliver.shift, deliver.lock)
+    if coding.is_text != (deliver.text is not None):
+        raise PduError(f"text and data coding scheme {dcs:02X} do not go together")
+    return _tpdu(
+        smsc,
+        bytes([_DELIVER | _NO_MORE_MESSAGES | _header_bit(header)]),
+        encode_address(deliver.sender),
+        bytes([_octet("pid", deliver.pid), _octet("dcs", dcs)]),
+        encode_time(deliver.sent_at),
+        encode_data(deliver.data, header)
+        if deliver.text is None
+        else encode_text(deliver.text, coding.alphabet, header),
+    )
+
+
+def encode_report(report: Report, smsc: str = "") -> Tpdu:
+    """As the network would send it."""
+    return _tpdu(
+        smsc,
+        bytes([_STATUS_REPORT | _NO_MORE_MESSAGES, _octet("reference", report.reference)]),
+        encode_address(report.recipient),
+        encode_time(report.submitted_at),
+        encode_time(report.discharged_at),
+        bytes([_octet("status", report.status)]),
+    )
+
+
+def _decode_deliver(cursor: Cursor, first: int) -> tuple[Deliver, Content]:
+    sender = decode_address(cursor)
+    pid = cursor.octet()
+    dcs = cursor.octet()
+    coding = decode_coding(dcs)
+    sent_at = decode_time(cursor)
+    content = decode_user_data(cursor, coding, has_header=bool(first & _HEADER))
+    deliver = Deliver(
+        sender=sender,
+        text=content.text,
+        data=content.data,
+        sent_at=sent_at,
+        concatenation=content.header.concatenation,
+        alphabet=coding.alphabet,
+        dcs=dcs,
+        pid=pid,
+        flash=coding.flash,
+        shift=content.header.shift,
+        lock=content.header.lock,
+    )
+    return deliver, content
+
+
+def _decode_report(cursor: Cursor) -> Report:
+    """TP-PI and what it announces (9.2.3.27) say nothing about the message: not read."""
+    return Report(
+        reference=cursor.octet(),
+        recipient=decode_address(cursor),
+        submitted_at=decode_time(cursor),
+        discharged_at=decode_time(cursor),
+        status=cursor.octet(),
+    )
+
+
+def _opened(hex: str) -> Cursor:  # noqa: A002
+    """The octets behind the SMSC."""
+    try:
+        cursor = Cursor(binascii.unhexlify(hex.strip()))
+    except ValueError as error:
+        raise PduError(f"{len(hex)} characters that are not hexadecimal octets") from error
+    cursor.take(cursor.octet())
+    return cursor
+
+
+def _header_bit(header: Header) -> int:
+    return _HEADER if header != Header() else 0
+
+
+def _tpdu(smsc: str, *fields: bytes) -> Tpdu:
+    octets = b"".join(fields)
+    return Tpdu((encode_smsc(smsc) + octets).hex().upper(), len(octets))
+
+
+def _octet(name: str, number: int) -> int:
+    if not 0 <= number <= 0xFF:
+        raise PduError(f"{name} is one octet, not {number}")
+    return number
+
+
+def _decode_validity_field(cursor: Cursor, first: int) -> int | None:
+    form = first & _VALIDITY_FORMAT
+    if not form:
+        return None
+    if form == _RELATIVE_VALIDITY:
+        return decode_validity(cursor.octet())
+    cursor.take(7)  # absolute (9.2.3.12.2) and enhanced (9.2.3.12.3): no minutes from now
+    return None

@@ -1,0 +1,291 @@
+"""Who may act as the owner: guessing, claiming, sessions; the clock is set, not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.admin.auth import (
+    FREE_TRIES,
+    LONGEST_WAIT_SECONDS,
+    SESSION_IDLE_MS,
+    SESSIONS_MOST,
+    TRIES_A_MINUTE,
+    Access,
+    Denied,
+    Throttle,
+    is_a_name_of_the_lan,
+    on_the_lan,
+)
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, Page
+from appliance.core.encryption import Vault
+from appliance.domain.ids import Ids
+from appliance.store import admin, archive
+from appliance.store.database import Database
+
+LAN, AFAR = "192.168.1.20", "198.41.0.4"
+HOST = "zimbox.local"
+PASSWORD = "une phrase bien longue"
+
+
+class Stage:
+    """A box that nobody has claimed, with a clock that stands still."""
+
+    def __init__(self, db: Database, ids: Ids, folder: Path) -> None:
+        self.clock = ManualClock()
+        self.folder = folder
+        config = Config(page=Page(setup_code_file=str(folder / "boot" / "code.txt")))
+        self.box = Box(config, self.clock, db, ids, Vault(folder / "secret.key"))
+        self.access = Access(self.box)
+
+    async def session(self, agent: str) -> str:
+        """A new session of the owner, whose password this becomes."""
+        hashed = "any that stands in the store"
+        await self.box.db.write(admin.keep, "password", hashed)
+        return await self.access.open_session(agent, hashed)
+
+    async def restart(self) -> None:
+        """As after a power cut: only what is on the disk is left."""
+        self.access = Access(self.box)
+        await self.access.start()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    (tmp_path / "boot").mkdir()
+    db = await Database.open(tmp_path / "zimbox.db")
+    made = Stage(db, await db.read(archive.marks), tmp_path)
+    await made.access.start()
+    yield made
+    await db.close()
+
+
+async def test_the_setup_code_stays_the_same_until_the_box_is_claimed(stage: Stage) -> None:
+    code = stage.access.setup_code
+    assert (stage.folder / "boot" / "code.txt").read_text("ascii").strip() == code
+    await stage.restart()
+    assert stage.access.setup_code == code
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    assert stage.access.setup_code == ""
+    assert not (stage.folder / "boot" / "code.txt").exists()
+    assert not (stage.folder / "setup-code").exists()
+
+
+async def test_the_claim_window_is_for_the_lan_and_ends(stage: Stage) -> None:
+    assert not stage.access.code_needed(LAN, HOST)
+    assert stage.access.code_needed(AFAR, HOST)
+    stage.clock.advance(61 * 60)
+    assert stage.access.code_needed(LAN, HOST)
+    with pytest.raises(Denied, match="code"):
+        await stage.access.claim(PASSWORD, "", LAN, HOST)
+    await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
+
+
+async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
+    for _ in range(FREE_TRIES):
+        with pytest.raises(Denied, match="code"):
+            await stage.access.claim(PASSWORD, "000000000000", AFAR, HOST)
+    with pytest.raises(Denied, match="wait"):
+        await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
+
+
+async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    with pytest.raises(Denied, match="claimed"):
+        await stage.access.claim("another long one", "", LAN, HOST)
+    await stage.access.login(PASSWORD, LAN)
+    with pytest.raises(Denied, match="password"):
+        await stage.access.login("another long one", LAN)
+    await stage.restart()
+    assert stage.access.claimed
+    await stage.access.login(PASSWORD, LAN)
+
+
+async def test_guesses_made_at_once_are_no_more_than_guesses_one_after_the_other(
+    stage: Stage,
+) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    guesses = [stage.access.login(f"guess number {n}", LAN) for n in range(2 * FREE_TRIES)]
+    denied = await asyncio.gather(*guesses, return_exceptions=True)
+    reasons = [one.reason for one in denied if isinstance(one, Denied)]
+    assert reasons.count("password") == FREE_TRIES
+    assert reasons.count("wait") == FREE_TRIES
+
+
+async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_guesser(
+    stage: Stage,
+) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    logins = (stage.access.login(PASSWORD, LAN) for _ in range(2 * FREE_TRIES))
+    hashes = await asyncio.gather(*logins)
+    assert len(set(hashes)) == 1 and hashes[0]
+    with pytest.raises(Denied, match="password"):  # and not "wait": none of these was a guess
+        await stage.access.login("another long one", LAN)
+
+
+async def test_guesses_sent_all_at_once_are_as_many_guesses(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_TRIES))
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert [str(a) for a in answers].count("password") == FREE_TRIES
+
+
+async def test_a_login_with_the_old_password_does_not_outlive_its_change(stage: Stage) -> None:
+    await stage.access.claim(PASSWORD, "", LAN, HOST)
+    own = await stage.access.open_session("Firefox", await stage.access.login(PASSWORD, LAN))
+
+    async def thief() -> str:
+        hashed = await stage.access.login(PASSWORD, "192.168.1.66")
+        return await stage.access.open_session("Thief", hashed)
+
+    change = asyncio.create_task(
+        stage.access.change_password(PASSWORD, "another long one", own, LAN)
+    )
+    late: list[asyncio.Task[str]] = []
+    for _ in range(20):
+        late.append(asyncio.create_task(thief()))
+        await asyncio.sleep(0.01)
+    await change
+    tokens = await asyncio.gather(*late, return_exceptions=True)
+    with pytest.raises(Denied, match="password"):
+        await stage.access.login(PASSWORD, LAN)
+    for token in tokens:
+        assert isinstance(token, Denied) or not await stage.access.is_owner(str(token))
+    assert await stage.access.is_owner(own)
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 15, b"\xff\xfe", b"----", b"1234-56"])
+async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(stage: Stage, left: bytes) -> None:
+    (stage.folder / "setup-code").write_bytes(left)
+    await stage.restart()
+    assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", stage.access.setup_code)
+    with pytest.raises(Denied, match="code"):
+        await stage.access.claim(PASSWORD, "", AFAR, HOST)
+    assert (stage.folder / "setup-code").read_text().strip() == stage.access.setup_code
+
+
+async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: Stage) -> None:
+    token = await stage.session("Firefox")
+    for _ in range(3):
+        stage.clock.advance(SESSION_IDLE_MS / 1000 - 60)
+        assert await stage.access.is_owner(token)
+    stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
+    assert not await stage.access.is_owner(token)
+    assert not await stage.access.is_owner("")
+
+
+async def test_the_cookie_of_a_session_is_not_in_the_store(stage: Stage) -> None:
+    token = await stage.session("Firefox")
+    await stage.box.db.write(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
+    for file in stage.folder.glob("zimbox.db*"):
+        assert token.encode() not in file.read_bytes()
+
+
+async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> None:
+    first = await stage.session("1")
+    for n in range(SESSIONS_MOST):
+        stage.clock.advance(1)
+        await stage.session(str(n))
+    assert not await stage.access.is_owner(first)
+
+
+async def test_who_logs_in_by_a_clock_of_the_past_is_logged_in(stage: Stage) -> None:
+    for n in range(SESSIONS_MOST):
+        await stage.session(str(n))
+    stage.clock.step(-10 * 86_400_000)  # a board without a clock chip was switched on again
+    assert await stage.access.is_owner(await stage.session("Firefox"))
+
+
+async def test_a_clock_that_is_set_logs_nobody_out(stage: Stage) -> None:
+    stage.clock.trusted = False
+    token = await stage.session("Firefox")
+    stage.clock.step(SESSION_IDLE_MS + 86_400_000)
+    stage.clock.trusted = True
+    assert await stage.access.is_owner(token)
+    await stage.box.steps.mind()
+    assert await stage.access.is_owner(token)
+    stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
+    assert not await stage.access.is_owner(token)
+
+
+async def test_a_form_is_ours_only_with_the_token_of_its_own_cookie(stage: Stage) -> None:
+    token = stage.access.form_token("cookie")
+    assert stage.access.form_is_ours("cookie", token)
+    assert not stage.access.form_is_ours("another", token)
+    assert not stage.access.form_is_ours("", stage.access.form_token(""))
+
+
+def test_each_wrong_guess_costs_twice_the_wait_of_the_last() -> None:
+    throttle, now = Throttle(0.0), 0.0
+    waits: list[int] = []
+    for _ in range(12):
+        throttle.admit("a", now)
+        throttle.wrong("a", now)
+        try:
+            throttle.admit("a", now)
+        except Denied as denied:
+            waits.append(denied.seconds)
+            now += denied.seconds
+        now += 60  # the common limit is another test's
+    assert waits == sorted(waits) and len(waits) == 12 - FREE_TRIES + 1
+    assert waits[-1] <= LONGEST_WAIT_SECONDS + 1 and waits[1] > waits[0]
+
+
+def test_one_who_guesses_does_not_keep_others_out() -> None:
+    throttle = Throttle(0.0)
+    for _ in range(FREE_TRIES):
+        throttle.admit("a", 0.0)
+        throttle.wrong("a", 0.0)
+    with pytest.raises(Denied):
+        throttle.admit("a", 1.0)
+    throttle.admit("b", 1.0)
+    throttle.right("b")
+
+
+def test_many_addresses_together_cannot_wear_the_board_out() -> None:
+    throttle = Throttle(0.0)
+    for n in range(TRIES_A_MINUTE):
+        throttle.admit(f"10.0.0.{n}", 1.0)
+    with pytest.raises(Denied, match="wait"):
+        throttle.admit("10.0.1.1", 2.0)
+    throttle.admit("10.0.1.1", 61.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("192.168.1.20", True),
+        ("127.0.0.1", True),
+        ("fe80::1%eth0", True),
+        ("::ffff:10.0.0.5", True),
+        ("::ffff:8.8.8.8", False),
+        ("8.8.8.8", False),
+        ("2a00:1450::1", False),
+        ("", False),
+    ],
+)
+def test_what_is_on_the_lan(address: str, near: bool) -> None:
+    assert on_the_lan(address) is near
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("192.168.1.20:8080", True),
+        ("[fe80::1]:80", True),
+        ("localhost:8080", True),
+        ("zimbox", True),
+        ("zimbox.local", True),
+        ("zimbox.fritz.box", True),
+        ("rebound.example.com", False),
+        ("192.168.1.20.example.com", False),
+    ],
+)
+def test_a_foreign_name_that_points_here_is_not_ours(host: str, ours: bool) -> None:
+    assert is_a_name_of_the_lan(host) is ours

@@ -1,0 +1,33 @@
+"""The password out of the settings file: of a box prepared in advance, or whose owner forgot his."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from appliance.store import admin
+from appliance.store.database import migrate
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.create_function("fold", 1, str, deterministic=True)
+    migrate(connection)
+    yield connection
+    connection.close()
+
+
+def test_it_is_taken_once_and_a_later_change_on_the_page_stays(db: sqlite3.Connection) -> None:
+    assert admin.given(db, "$argon2id$one")
+    admin.keep(db, "password", "$argon2id$changed")
+    assert not admin.given(db, "$argon2id$one")
+    assert admin.setting(db, "password", str) == "$argon2id$changed"
+
+
+def test_a_new_one_replaces_a_forgotten_one_and_ends_every_session(db: sqlite3.Connection) -> None:
+    admin.claim(db, "$argon2id$forgotten")
+    admin.open_session(db, "token", "phone", 1, 5)
+    assert admin.given(db, "$argon2id$new")
+    assert admin.setting(db, "password", str) == "$argon2id$new"
+    assert admin.session_seen(db, "token") is None

@@ -1,0 +1,67 @@
+"""Files that the owner sends: one at a time, and one that failed is in nobody's way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.admin.maintenance import Busy, Upkeep
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, StewardSettings
+from appliance.core.encryption import Vault
+from appliance.maintenance import backup
+from appliance.maintenance.update import State, try_slot, write_state
+from appliance.maintenance.uploads import BACKUP, UPDATE
+from appliance.store import archive
+from appliance.store.database import Database
+
+
+@pytest.fixture
+async def upkeep(db: Database, tmp_path: Path) -> Upkeep:
+    ids = await db.read(archive.marks)
+    (tmp_path / "app").mkdir()
+    steward = StewardSettings(str(tmp_path / "steward.sock"), str(tmp_path / "app"))
+    return Upkeep(Box(Config(steward=steward), ManualClock(), db, ids, Vault(tmp_path / "key")))
+
+
+async def test_one_file_at_a_time(upkeep: Upkeep) -> None:
+    with upkeep.receiving(UPDATE), pytest.raises(Busy), upkeep.receiving(UPDATE):
+        pass
+    with upkeep.receiving(UPDATE):
+        pass
+
+
+async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
+    upkeep: Upkeep, tmp_path: Path
+) -> None:
+    (tmp_path / "incoming").write_text("in the way")
+    with pytest.raises(OSError, match="incoming"), upkeep.receiving(UPDATE):
+        pass
+    (tmp_path / "incoming").unlink()
+    with upkeep.receiving(UPDATE) as file:
+        assert file.parent.is_dir()
+
+
+async def test_a_restore_that_is_asked_for_twice_is_under_way(
+    upkeep: Upkeep, tmp_path: Path
+) -> None:
+    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
+    await upkeep.examine()
+    assert await upkeep.restore()
+    assert await upkeep.restore(), "a double tap"
+    assert backup.waits(tmp_path)
+
+
+async def test_nothing_is_restored_while_an_update_is_on_trial(
+    upkeep: Upkeep, tmp_path: Path
+) -> None:
+    """The update would take the restore for what the new release has done, or undo it."""
+    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
+    await upkeep.examine()
+    write_state(tmp_path / "app" / "state.json", try_slot(State(), "a"))
+    with pytest.raises(Busy):
+        await upkeep.restore()
+    write_state(tmp_path / "app" / "state.json", State())
+    assert await upkeep.restore(), "it is still there"

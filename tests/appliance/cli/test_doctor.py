@@ -1,0 +1,123 @@
+"""What the doctor finds on a simulated modem in each state an owner meets, and what it advises."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.cli import doctor
+from modem.driver import probe
+from modem.driver.pin_guard import FilePinMemory
+from modem.driver.probe import Findings
+from modem.simulator import Settings, Simulator
+from modem.timeouts import Line
+
+pytestmark = pytest.mark.seconds(10)
+
+
+async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Findings:
+    """A look at a simulated modem that was given these orders first."""
+    simulator = Simulator(Settings(**settings), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        for order in orders:
+            await simulator.command(order)
+        return await probe.look(Line(path), probe.quick())
+    finally:
+        await simulator.stop()
+
+
+def said(findings: Findings) -> dict[str, str]:
+    return {f.text.partition(":")[0]: f.grade for f in doctor.advice(findings, time.time())}
+
+
+@pytest.mark.parametrize("personality", ["sim800", "sim868", "sim7600", "a7670", "ec25"])
+async def test_a_healthy_modem_of_each_kind_is_well(tmp_path: Path, personality: str) -> None:
+    findings = await found(tmp_path, personality=personality)
+    assert findings.error == ""
+    assert findings.pin_state == "READY"
+    assert findings.can_send
+    assert "bad" not in said(findings).values()
+
+
+async def test_looking_enters_no_pin(tmp_path: Path) -> None:
+    findings = await found(tmp_path, pin="1234")
+    assert (findings.pin_state, findings.pin_tries_left) == ("SIM PIN", 3)
+    (pin,) = [f for f in doctor.advice(findings, time.time()) if f.text.startswith("SIM")]
+    assert pin.grade == "bad"
+    assert "3 tries left" in pin.text
+
+
+async def test_a_missing_card_and_a_missing_network_are_named(tmp_path: Path) -> None:
+    assert said(await found(tmp_path, {"do": "sim", "present": False}))["SIM"] == "bad"
+    assert said(await found(tmp_path, {"do": "registration", "stat": 3}))["network"] == "bad"
+
+
+async def test_a_port_without_a_modem_says_what_to_look_at(tmp_path: Path) -> None:
+    findings = await probe.look(Line(str(tmp_path / "nothing")), probe.quick())
+    grades = [f.grade for f in doctor.advice(findings, time.time())]
+    assert grades == ["bad", "note"]
+
+
+async def proven(tmp_path: Path, to: str, **settings: Any) -> list[doctor.Finding]:
+    simulator = Simulator(Settings(**settings), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        return await doctor.prove(path, to, pin="", pin_memory=FilePinMemory(tmp_path / "pin.json"))
+    finally:
+        await simulator.stop()
+
+
+async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
+    told = await proven(tmp_path, "+33612345678")
+    assert [f.grade for f in told] == ["ok", "ok", "note"]
+    assert told[1].text == "the report came: delivered"
+    assert "receiving was not tried" in told[2].text
+
+
+@pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "chatty"])
+async def test_an_sms_to_the_own_number_proves_receiving_too(
+    tmp_path: Path, personality: str
+) -> None:
+    told = await proven(tmp_path, "+33612345678", number="+33612345678", personality=personality)
+    assert {f.text for f in told[1:]} == {"the report came: delivered", doctor.CAME_BACK}
+    assert all(f.grade == "ok" for f in told)
+
+
+async def test_a_look_leaves_the_radio_as_it_is(tmp_path: Path) -> None:
+    """And everything else: what was set before stands afterwards."""
+    simulator = Simulator(Settings(), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        simulator.equipment.set_function(4)
+        before = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
+        findings = await probe.look(Line(path), probe.quick())
+        after = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
+        assert (simulator.equipment.cfun, after) == (4, before)
+    finally:
+        await simulator.stop()
+    assert not findings.radio_on
+    assert said(findings)["radio"] == "note"
+
+
+async def test_a_look_leaves_the_speed_as_it_is(tmp_path: Path) -> None:
+    simulator = Simulator(Settings(baud=9600, fixed_baud=True), journal=tmp_path / "journal")
+    path = await simulator.start()
+    try:
+        findings = await probe.look(Line(path), probe.quick())
+        assert simulator.equipment.speed == 0, "nobody has set +IPR"
+    finally:
+        await simulator.stop()
+    assert findings.baud == 9600
+
+
+def test_ports_with_a_stable_name_are_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "serial" / "by-id").mkdir(parents=True)
+    (tmp_path / "ttyUSB2").touch()
+    (tmp_path / "ttyAMA0").touch()
+    (tmp_path / "serial" / "by-id" / "usb-modem").symlink_to(tmp_path / "ttyUSB2")
+    names = [Path(p).name for p in probe.ports(tmp_path)]
+    assert names == ["usb-modem", "ttyAMA0"]

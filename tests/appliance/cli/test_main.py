@@ -1,0 +1,158 @@
+"""The command line, for owners who mistype."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from appliance.cli.main import main
+from appliance.store import clients, messages
+from tests.appliance.conftest import Stage
+
+pytestmark = pytest.mark.process
+
+
+def test_a_prefix_without_plus_is_refused_instead_of_a_key_that_may_write_to_nobody(
+    tmp_path: Path,
+) -> None:
+    words = ["key", "create", "--data", str(tmp_path), "--json", "--prefix"]
+    refused = CliRunner().invoke(main, [*words, "33"])
+    assert refused.exit_code == 2 and "+33" in refused.output
+    made = CliRunner().invoke(main, [*words, "+33"])
+    assert made.exit_code == 0 and json.loads(made.stdout)["api_key"].startswith("zs_live_")
+
+
+def test_a_new_box_is_made_by_create_only_and_is_no_secret(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    for words in ("key list", "client list", "key revoke 1", "owner forget"):
+        refused = CliRunner().invoke(main, [*words.split(), "--data", str(place)])
+        assert refused.exit_code == 2 and f"there is no box in {place}" in refused.stderr
+    assert not place.exists()
+    create = ["client", "create", "--data", str(place)]
+    assert "creating one" in CliRunner().invoke(main, create).stderr
+    assert CliRunner().invoke(main, create).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve", "--listen", "127.0.0.1:0", "--modem", "sim"),
+        ("key", "create"),
+        ("client", "create"),
+        ("doctor",),
+    ],
+)
+def test_a_data_folder_that_cannot_be_is_one_line_and_no_stack(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    done = _zimbox(*words, "--data", str(file))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {file}: ")
+
+
+def _zimbox(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: `serve` sets up the log of the whole process."""
+    command = [sys.executable, "-m", "appliance", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("words", [("serve", "--listen", "127.0.0.1:0"), ("key", "list")])
+def test_what_is_no_database_is_one_line_and_no_stack(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "zimbox.db").write_bytes(b"nonsense" * 1000)
+    done = _zimbox(*words, "--data", str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("file is not a database")
+
+
+def test_a_backup_to_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["client", "create", "--data", str(tmp_path)])
+    words = ["backup", str(tmp_path / "none" / "b.tgz"), "--data", str(tmp_path)]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 1 and "No such file or directory" in refused.stderr
+
+
+@pytest.mark.parametrize("modem", ["", "@115200"])
+def test_a_modem_without_a_port_is_refused(tmp_path: Path, modem: str) -> None:
+    refused = CliRunner().invoke(main, ["serve", "--data", str(tmp_path), "--modem", modem])
+    assert refused.exit_code == 2 and "--modem" in refused.output
+
+
+def test_a_key_file_that_is_none_is_one_line_and_the_start_ends(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("half a k")
+    done = _zimbox("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "secret.key" in done.stderr.splitlines()[-1]
+
+
+async def test_the_deletion_of_a_client_that_was_cut_off_can_be_gone_on_with(stage: Stage) -> None:
+    number = await stage.take()
+    assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+    assert await stage.archive() == 1
+    assert await stage.db.write(clients.erase, 1, stage.now)  # and then the power was cut
+    words = ["client", "delete", "--yes", "--data", str(stage.db.path.parent), "client_1"]
+    done = await asyncio.to_thread(CliRunner().invoke, main, words)
+    assert done.exit_code == 0
+    view = await stage.view(number)
+    assert (view.to, view.message) == ("", "")
+    assert (await asyncio.to_thread(CliRunner().invoke, main, words)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "create", "--expires-days", "99999999"),
+        ("key", "create", "--daily-cap", "9" * 30),
+        ("key", "create", "--name", "\udcff"),
+        ("key", "create", "--name", "two\nlines"),
+        ("client", "create", "--name", "\x1b[31m"),
+        ("key", "revoke", "9" * 20),
+        ("doctor", "--port", "/dev/null@fast"),
+        ("doctor", "--port", "/dev/null", "--send-to", "nobody"),
+        ("serve", "--modem", f"sim@{'9' * 20}"),
+        ("backup", "/dev/null"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    place = ["--data", str(tmp_path)]
+    assert CliRunner().invoke(main, ["key", "create", *place]).exit_code == 0
+    refused = CliRunner().invoke(main, [*words, *place])
+    assert refused.exit_code == 2, refused.output
+    assert refused.output.splitlines()[-1].startswith("Error: ")
+    listed = CliRunner().invoke(main, ["key", "list", "--json", *place])
+    assert [key["key_id"] for key in json.loads(listed.stdout)] == [1]
+
+
+@pytest.mark.parametrize("name", ["zimbox.db", "secret.key", "../data/zimbox.db"])
+def test_a_backup_never_takes_the_place_of_what_it_is_of(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    CliRunner().invoke(main, ["key", "create", "--data", str(data)])
+    refused = CliRunner().invoke(main, ["backup", str(data / name), "--data", str(data)])
+    assert refused.exit_code == 2 and "another name" in refused.output
+    assert CliRunner().invoke(main, ["key", "list", "--data", str(data)]).exit_code == 0
+
+
+def test_the_doctor_makes_no_folder(tmp_path: Path) -> None:
+    words = ["doctor", "--port", "/dev/null", "--data", str(tmp_path / "none")]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_database_is_its_owners_alone_in_a_folder_that_is_open(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    CliRunner().invoke(main, ["client", "create", "--data", str(tmp_path)])
+    assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600
+    file = str(tmp_path / "b.tgz")
+    CliRunner().invoke(main, ["backup", file, "--data", str(tmp_path)])
+    CliRunner().invoke(main, ["restore", file, "--data", str(tmp_path)])
+    assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,34 @@
+"""The request limit: what it lets through, and when it says to come back."""
+
+import pytest
+
+from appliance.clients.rate_limit import Limiter
+from appliance.core.clock import ManualClock
+from appliance.domain.errors import Refusal
+
+SCOPE = 2
+
+
+def refused(limiter: Limiter) -> int:
+    """The seconds of its Retry-After."""
+    with pytest.raises(Refusal) as caught:
+        limiter.admit(SCOPE, "write")
+    assert caught.value.headers["RateLimit-Reset"] == caught.value.headers["Retry-After"]
+    return int(caught.value.headers["Retry-After"])
+
+
+@pytest.mark.parametrize("passed", [0.0, 0.2, 0.6, 30.4, 59.4, 59.9])
+def test_who_waits_as_long_as_told_is_let_in(passed: float) -> None:
+    clock = ManualClock()
+    limiter = Limiter(clock, 1, 1)
+    assert limiter.admit(SCOPE, "write")
+    clock.advance(passed)
+    clock.advance(refused(limiter))
+    assert limiter.admit(SCOPE, "write")
+
+
+def test_another_kind_and_another_client_are_counted_apart() -> None:
+    limiter = Limiter(ManualClock(), 1, 2)
+    told = [limiter.admit(SCOPE, "write"), limiter.admit(SCOPE, "read"), limiter.admit(4, "write")]
+    assert [allowance and allowance.remaining for allowance in told] == [0, 1, 0]
+    assert refused(limiter) == 60

@@ -1,0 +1,335 @@
+"""A modem becomes a device: by its IMEI, for those whom the settings name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Balance, Config, Limits, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.attached import Attached
+from appliance.devices.manager import Devices
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.domain.views import Caller, Permissions
+from appliance.messaging.intake import Intake
+from appliance.messaging.otp import OneTimePasswords
+from appliance.store import admin, archive, attempts, clients, devices
+from appliance.store.database import Database
+from appliance.store.queue import Nothing
+from modem.driver.device import Device
+from modem.interface import Identity, NetworkTime, Received, State
+from modem.timeouts import Line
+from tests.appliance.conftest import NUMBER, START, Stage
+
+IMEI = "860123456789012"
+
+
+DAY_MS = 86_400_000
+CALLER = Caller(1, 1, "client_1", "live", 2, None, Permissions())
+
+
+class Bench:
+    """Devices over a real store; what a modem shows is set by the test."""
+
+    def __init__(self, box: Box, folder: Path) -> None:
+        self.box = box
+        self.devices = Devices(box, folder, self._receive)
+        self._listening: list[asyncio.Task[None]] = []
+
+    async def _receive(self, _: object, __: object) -> None:
+        raise AssertionError("nothing was received")
+
+    async def meet(self, identity: Identity, settings: ModemSettings | None = None) -> Attached:
+        """A modem that is ready and says who it is."""
+        modem = Device(Line("/nowhere"))
+        attached = Attached(self.box, settings or ModemSettings(), modem, test=False)
+        self.devices.attached.append(attached)
+        self._listening.append(asyncio.create_task(self.devices.listen(attached)))
+        modem.board.show(State.READY, identity=identity)
+        async with asyncio.timeout(5):
+            await attached.been_online.wait()
+        return attached
+
+    async def online(self) -> set[int]:
+        """The numbers of those that are online, as the disk says."""
+        rows = await self.box.db.read(
+            lambda db: db.execute("SELECT id FROM device WHERE online = 1").fetchall()
+        )
+        return {row["id"] for row in rows}
+
+    def stop_listening(self) -> None:
+        for task in self._listening:
+            task.cancel()
+
+    async def close(self) -> None:
+        self.stop_listening()
+        for attached in self.devices.attached:
+            await attached.modem.stop()
+
+
+@pytest.fixture
+async def bench(db: Database, tmp_path: Path) -> AsyncIterator[Bench]:
+    ids = await db.read(archive.marks)
+    made = Bench(Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "key")), tmp_path)
+    yield made
+    await made.close()
+
+
+async def test_a_modem_kept_for_a_client_that_does_not_exist_is_nobodys_and_known_all_the_same(
+    bench: Bench,
+) -> None:
+    attached = await bench.meet(Identity(IMEI), ModemSettings(clients=("client_9",)))
+    assert attached.number == 1
+    caller = CALLER
+    with pytest.raises(Refusal, match="NO_DEVICE_AVAILABLE"):
+        await Intake(bench.box, bench.devices).route(caller, scheduled=False)
+
+
+async def test_a_client_named_twice_for_a_modem_is_one(bench: Bench) -> None:
+    twice = ModemSettings(clients=("client_1", "client_1"))
+    assert (await bench.meet(Identity(IMEI), twice)).number == 1
+
+
+async def test_limits_set_on_the_page_go_with_the_sim_into_another_modem(bench: Bench) -> None:
+    capped = Limits(recipients_per_month=250)
+    first = await bench.meet(Identity(IMEI, iccid="8933010000000000001"))
+    await bench.box.db.write(admin.set_limits, first.number, capped)
+    other_sim = await bench.meet(Identity("860123456789013", iccid="8933010000000000002"))
+    assert other_sim.limits == Limits()
+    replaced = await bench.meet(Identity("860123456789014", iccid="8933010000000000001"))
+    assert replaced.limits == capped
+    await bench.box.db.write(admin.set_limits, other_sim.number, Limits(per_day=5))
+    moved = await bench.meet(Identity("860123456789013", iccid="8933010000000000001"))
+    assert moved.limits == Limits(per_day=5), "a modem's own stay"
+
+
+async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench) -> None:
+    attached = await bench.meet(Identity(IMEI, iccid="8933010000000000001"))
+    await bench.box.db.write(admin.set_limits, attached.number, Limits(per_day=5))
+    attached.limits = Limits(per_day=5)
+    board = attached.modem
+    assert isinstance(board, Device)
+    board.board.show(State.OFFLINE)
+    while await bench.box.db.read(
+        lambda db: db.execute("SELECT MAX(online) FROM device").fetchone()[0]
+    ):
+        await asyncio.sleep(0.01)
+    assert await bench.box.db.write(devices.remove, 1)
+    assert not await bench.box.db.write(admin.set_limits, 1, Limits(per_day=7)), "of no device"
+    await bench.devices.meet_again()
+    assert (attached.number, attached.limits) == (2, Limits())
+    await bench.devices.meet_again()
+    assert attached.number == 2, "met once"
+
+
+@pytest.mark.parametrize(("minutes", "refused"), [(0.0, True), (10.0, False)])
+async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
+    bench: Bench, minutes: float, refused: bool
+) -> None:
+    await bench.box.db.write(clients.add_client, "A shop", 0)
+    sending = msgspec.structs.replace(bench.box.config.sending, offline_grace_minutes=minutes)
+    bench.box.config = msgspec.structs.replace(bench.box.config, sending=sending)
+    attached = await bench.meet(Identity(IMEI))
+    board = attached.modem
+    assert isinstance(board, Device)
+    caller = Caller(1, 1, "client_1", "live", 2, "device_1", Permissions())
+    intake = Intake(bench.box, bench.devices)
+    assert (await intake.route(caller, scheduled=False)).device == 1
+    bench.stop_listening()
+    board.board.show(State.OFFLINE)
+    assert attached.offline_since is None, "nobody has heard of it yet"
+    if refused:
+        with pytest.raises(Refusal, match="DEVICE_OFFLINE"):
+            await intake.route(caller, scheduled=False)
+    else:
+        assert (await intake.route(caller, scheduled=False)).device == 1
+
+
+async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    db = stage.db
+    old = await db.write(clients.add_key, 1, START)
+    new = await db.write(clients.add_key, 1, START)
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    intake = Intake(bench.box, bench.devices)
+    by_old = msgspec.structs.replace(CALLER, key_id=old.id)
+    by_new = msgspec.structs.replace(CALLER, key_id=new.id)
+    accepted = await intake.send(by_old, SendOrder(to=NUMBER, message="Bonjour"), None)
+    number = int(accepted.message_id[4:], 16)
+    clock.advance(25 * 3600)
+    await db.write(attempts.expire, bench.box.ids, clock.now(), 100)
+    assert await stage.status(number) == "failed"
+    await db.write(clients.revoke, old.id, clock.now(), cancel_queued=True)
+    assert await intake.resend(by_new, number)
+    await db.write(clients.cancel_of_revoked, bench.box.ids, clock.now(), 100)
+    assert await stage.status(number) == "queued"
+
+
+async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(3600)
+    clock.step(-600_000)
+    intake = Intake(bench.box, bench.devices)
+    passwords = OneTimePasswords(bench.box, intake)
+    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    await bench.box.steps.mind()  # as the outbox does, rung for this message
+    stage.now = clock.now()
+    found = await stage.claim()
+    assert not isinstance(found, Nothing), await stage.view(int(taken.message_id[4:], 16))
+
+
+async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(10)
+    clock.step(30 * DAY_MS)
+    passwords = OneTimePasswords(bench.box, Intake(bench.box, bench.devices))
+    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    await bench.box.steps.mind()
+    clock.advance(24 * 3600)
+
+    with pytest.raises(Refusal, match="OTP_EXPIRED"):
+        await passwords.verify(CALLER, VerifyOrder(taken.otp_id, "000000"))
+
+
+async def test_the_same_key_sends_once_although_the_clock_was_set_between(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await bench.meet(Identity("860123456789012"))
+    clock = bench.box.clock
+    assert isinstance(clock, ManualClock)
+    intake = Intake(bench.box, bench.devices)
+    order, key = SendOrder(to=NUMBER, message="Bonjour"), Idempotency("order-17", b"same")
+    clock.advance(10)
+    first = await intake.send(CALLER, order, key)
+    clock.step(60 * DAY_MS)
+    await bench.box.steps.mind()
+    clock.advance(5)
+    assert (await intake.send(CALLER, order, key)).message_id == first.message_id
+
+
+async def test_a_named_modem_that_has_not_said_who_it_is_is_within_its_grace(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
+    modem = Device(Line("/nowhere"))  # the box has just started: it has not answered yet
+    bench.devices.attached.append(Attached(bench.box, ModemSettings(), modem, test=False))
+    caller = msgspec.structs.replace(CALLER, device_id="device_1")
+    assert (await Intake(bench.box, bench.devices).route(caller, scheduled=False)).device == 1
+
+
+async def test_a_message_goes_through_the_client_s_other_modem_when_the_first_is_gone(
+    bench: Bench,
+    stage: Stage,
+) -> None:
+    own, other = ModemSettings(clients=("client_1",)), ModemSettings(clients=("client_2",))
+    first = await bench.meet(Identity("860123456789012"), own)
+    second = await bench.meet(Identity("860123456789013"), own)
+    await bench.meet(Identity("860123456789014"), other)
+    intake = Intake(bench.box, bench.devices)
+    accepted = await intake.send(CALLER, SendOrder(to=NUMBER, message="Bonjour"), None)
+    assert accepted.device_id == first.device_id
+    stage.now = bench.box.clock.now()
+    sender = msgspec.structs.replace(stage.sender, device=second.number, clients=(1,))
+    assert not isinstance(await stage.claim(sender), Nothing)
+
+
+async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(bench: Bench) -> None:
+    attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"))
+    await bench.box.db.write(admin.set_limits, attached.number, Limits(per_day=5))
+    attached.limits = Limits(per_day=5)  # as the page does
+    modem = attached.modem
+    assert isinstance(modem, Device)
+    modem.board.show(State.OFFLINE)
+    modem.board.show(State.READY, identity=Identity("860123456789013", iccid="8933010000000000002"))
+    async with asyncio.timeout(5):
+        while attached.number != 2:
+            await asyncio.sleep(0.01)
+    assert attached.limits == Limits()
+
+
+async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Bench) -> None:
+    settings = ModemSettings(balance=Balance(code="*123#", reserve=1.0))
+    attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"), settings)
+    attached.balance = 0.1
+    assert attached.bulk_held(bench.box.clock)
+    modem = attached.modem
+    assert isinstance(modem, Device)
+    modem.board.show(State.SIM_MISSING)
+    modem.board.show(State.READY, identity=Identity("860123456789012", iccid="8933010000000000002"))
+    async with asyncio.timeout(5):
+        while attached.iccid != "8933010000000000002":
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not attached.bulk_held(bench.box.clock)
+
+
+async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) -> None:
+    """The second to come back still shows, until it is asked, who was on its port before."""
+    other = "860123456789013"
+    left = await bench.meet(Identity(IMEI))
+    right = await bench.meet(Identity(other))
+    boards = []
+    for attached in (left, right):
+        assert isinstance(attached.modem, Device)
+        boards.append(attached.modem.board)
+    for board in boards:
+        board.show(State.OFFLINE, "the ports are gone")
+    boards[1].show(State.READY, identity=Identity(IMEI))
+    async with asyncio.timeout(5):
+        while right.number != 1:
+            await asyncio.sleep(0.01)
+    boards[0].show(State.STARTING, "the modem answers")
+    await asyncio.sleep(0.1)
+    assert bench.devices.by_number(1) is right
+    assert await bench.online() == {1}
+    boards[0].show(State.READY, identity=Identity(other))
+    async with asyncio.timeout(5):
+        while left.number != 2:
+            await asyncio.sleep(0.01)
+    assert await bench.online() == {1, 2}
+
+
+async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench: Bench) -> None:
+    """A card that takes nothing for a while: by the wait the clock would be set back, and trusted."""
+    room = asyncio.Event()
+    told: list[float] = []
+
+    async def receive(_: object, __: object) -> None:
+        await room.wait()
+
+    bench.devices = Devices(bench.box, Path(), receive)
+    bench.devices.told_time = told.append
+    attached = await bench.meet(Identity(IMEI))
+    assert isinstance(attached.modem, Device)
+    board = attached.modem.board
+    board.publish(Received("00", None, ""))
+    board.publish(NetworkTime(1000.0))
+    await asyncio.sleep(0.5)
+    room.set()
+    async with asyncio.timeout(5):
+        while not told:
+            await asyncio.sleep(0.01)
+    assert told[0] == pytest.approx(1000.5, abs=0.4)

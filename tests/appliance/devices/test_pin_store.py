@@ -1,0 +1,48 @@
+"""A PIN typed on the page is kept for the next start, readable to this box alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.pin_store import Pins
+from appliance.store import archive
+from appliance.store.database import Database
+
+PORT = "/dev/ttyAMA0"
+
+
+async def test_a_kept_pin_completes_its_own_modem_only(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    ids = await db.read(archive.marks)
+
+    def pins(key: str) -> Pins:
+        return Pins(Box(Config(), ManualClock(), db, ids, Vault(tmp_path / key)))
+
+    await pins("key").remember(PORT, "4321")
+    kept = pins("key")
+    assert (await kept.completed(ModemSettings(port=PORT))).pin == "4321"
+    assert (await kept.completed(ModemSettings(port=PORT, pin="1111"))).pin == "1111"
+    assert (await kept.completed(ModemSettings(port="/dev/ttyUSB2"))).pin == ""
+    restored = pins("another key")
+    assert (await restored.completed(ModemSettings(port=PORT))).pin == ""
+    await db.close()
+
+
+async def test_a_pin_typed_after_the_card_refused_the_configured_one_is_the_next_start_s(
+    tmp_path: Path,
+) -> None:
+    """A PUK gave the card a new PIN, say: the old one in the settings would cost a try at each start."""
+    db = await Database.open(tmp_path / "zimbox.db")
+    ids = await db.read(archive.marks)
+    configured = ModemSettings(port=PORT, pin="1111")
+    config = Config(modem=(configured,))
+    pins = Pins(Box(config, ManualClock(), db, ids, Vault(tmp_path / "key")))
+    await pins.remember(PORT, "4321")
+    assert (await pins.completed(configured)).pin == "4321"
+    changed = ModemSettings(port=PORT, pin="2222")  # by the owner, and later
+    assert (await pins.completed(changed)).pin == "2222"
+    await db.close()

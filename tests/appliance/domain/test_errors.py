@@ -1,0 +1,115 @@
+"""Every no of the box: complete, in both languages, and a value that can be stored."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from appliance.domain import errors
+from appliance.domain.errors import FAILURES, KINDS, Code, FailureCode, Reason, Refusal, Words
+
+STATUSES = {
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "PAYLOAD_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "INVALID_REQUEST": 400,
+    "INTERNAL_ERROR": 500,
+    "STORAGE_FULL": 503,
+    "MISSING_AUTH_HEADERS": 400,
+    "INVALID_API_KEY": 401,
+    "INVALID_CLIENT_ID": 401,
+    "INVALID_DEVICE_ID": 404,
+    "KEY_NOT_ALLOWED": 403,
+    "INVALID_PHONE_NUMBER": 400,
+    "MESSAGE_TOO_LONG": 400,
+    "INVALID_PRIORITY": 400,
+    "INVALID_SCHEDULED_DATE": 400,
+    "INVALID_WEBHOOK_URL": 400,
+    "TOO_MANY_RECIPIENTS": 400,
+    "IDEMPOTENCY_CONFLICT": 409,
+    "BLOCKED_NUMBER": 403,
+    "RATE_LIMIT_EXCEEDED": 429,
+    "QUEUE_FULL": 429,
+    "QUOTA_EXCEEDED": 429,
+    "DEVICE_OFFLINE": 503,
+    "NO_DEVICE_AVAILABLE": 503,
+    "MESSAGE_NOT_FOUND": 404,
+    "CANNOT_CANCEL_MESSAGE": 400,
+    "CANNOT_RESEND_MESSAGE": 400,
+    "OTP_RATE_LIMIT": 429,
+    "OTP_NOT_FOUND": 404,
+    "OTP_EXPIRED": 400,
+    "OTP_MAX_ATTEMPTS": 429,
+    "WEBHOOK_NOT_FOUND": 404,
+}
+
+
+def test_every_code_of_the_contract_has_its_status_and_no_other_code_exists() -> None:
+    assert {code: kind.status for code, kind in KINDS.items()} == STATUSES
+    assert set(get_args(Code)) == set(STATUSES)
+    assert set(get_args(FailureCode)) == set(FAILURES)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [kind.words for kind in KINDS.values()]
+    + list(FAILURES.values())
+    + [value for value in vars(errors).values() if isinstance(value, Words)],
+)
+def test_every_sentence_is_there_in_both_languages(words: Words) -> None:
+    assert words.french.strip() and words.english.strip()
+    assert words.french != words.english
+
+
+def test_french_is_the_language_unless_english_is_asked_for() -> None:
+    refusal = Refusal("MESSAGE_NOT_FOUND")
+    assert refusal.message() == refusal.message("fr") == "Ce message n'existe pas."
+    assert refusal.message("en") == "This message does not exist."
+
+
+def test_the_words_the_public_pages_show_are_kept_to_the_letter() -> None:
+    assert errors.AUTHENTICATED.french == "Authentification réussie"
+    assert errors.CANCELLED.french == "SMS annulé avec succès"
+
+
+def test_an_invalid_request_says_in_its_message_which_field_and_why() -> None:
+    refusal = errors.invalid("limit", "est trop grand", "is too large")
+    assert (refusal.code, refusal.status) == ("INVALID_REQUEST", 400)
+    assert refusal.message("fr") == "La requête est invalide : limit, est trop grand"
+    assert refusal.message("en") == "The request is invalid: limit, is too large"
+    assert refusal.reason.told("fr") == {"field": "limit", "reason": "est trop grand"}
+    assert refusal.reason.told("en") == {"field": "limit", "reason": "is too large"}
+
+
+def test_a_code_of_its_own_keeps_its_sentence_and_names_the_field_in_the_details() -> None:
+    refusal = errors.invalid("to", "trop court", "too short", "INVALID_PHONE_NUMBER")
+    assert refusal.message("en").startswith("The phone number is invalid")
+    assert refusal.reason.told("en") == {"field": "to", "reason": "too short"}
+
+
+def test_a_refusal_that_passes_says_when_to_come_back() -> None:
+    refusal = errors.later("RATE_LIMIT_EXCEEDED", 12)
+    assert refusal.headers == {"Retry-After": "12"}
+    assert refusal.details == {"retry_after": 12}
+    assert errors.later("QUEUE_FULL", 0).headers == {"Retry-After": "1"}
+
+
+def test_a_reason_comes_back_from_storage_in_either_language() -> None:
+    reason = errors.invalid("message", "est vide", "is empty").reason
+    stored = msgspec.json.decode(msgspec.json.encode(reason), type=Reason)
+    assert stored.told("fr") == {"field": "message", "reason": "est vide"}
+    assert stored.told("en") == {"field": "message", "reason": "is empty"}
+    assert stored.message("en") == reason.message("en")
+
+
+def test_a_code_nobody_wrote_down_cannot_be_raised() -> None:
+    with pytest.raises(ValueError, match="no such refusal"):
+        Refusal("TEAPOT")  # type: ignore[arg-type]
+
+
+def test_the_log_names_the_code_and_the_field() -> None:
+    assert str(errors.invalid("page", "x", "is below 1")) == (
+        "INVALID_REQUEST {'field': 'page', 'reason': 'is below 1'}"
+    )
+    assert str(Refusal("QUEUE_FULL")) == "QUEUE_FULL"

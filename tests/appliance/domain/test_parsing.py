@@ -1,0 +1,232 @@
+"""Bodies as clients write them, and the orders they become."""
+
+from typing import Any
+
+import pytest
+
+from appliance.domain import parsing, schemas
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import BulkOrder, OtpOrder, Refused, SendOrder
+
+NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
+TO = "+33612345678"
+
+
+def send(**fields: object) -> SendOrder:
+    return parsing.send_order(schemas.taken(fields, schemas.SendBody), NOW)
+
+
+def bulk(**fields: object) -> BulkOrder:
+    return parsing.bulk_order(schemas.taken(fields, schemas.BulkBody), NOW)
+
+
+def otp(**fields: object) -> OtpOrder:
+    return parsing.otp_order(schemas.taken(fields, schemas.OtpBody))
+
+
+def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
+    with pytest.raises(Refusal) as caught:
+        call(**fields)
+    return caught.value.code, (caught.value.details or {}).get("field")
+
+
+def test_the_shortest_order_has_the_documented_defaults() -> None:
+    assert send(to=TO, message="Bonjour") == SendOrder(
+        to=TO, message="Bonjour", priority=3, retry_attempts=3, flash=False, on_uncertain=None
+    )
+
+
+def test_null_is_absent_in_every_optional_field() -> None:
+    optional = "priority webhook_url metadata scheduled_at retry_attempts validity_minutes flash on_uncertain"
+    assert send(to=TO, message="x", **dict.fromkeys(optional.split())) == send(to=TO, message="x")
+
+
+def test_a_full_order_arrives_normalised() -> None:
+    assert send(
+        to="+33 6 12 34 56 78",
+        message="x",
+        priority="urgent",
+        webhook_url="https://example.com/h",
+        metadata={"a": 1},
+        scheduled_at="2025-01-15T11:30:01+01:00",
+        retry_attempts=5,
+        validity_minutes=60,
+        flash=True,
+        on_uncertain="resend",
+        unknown="field",
+    ) == SendOrder(
+        TO, "x", 1, '{"a":1}', "https://example.com/h", NOW + 1000, 5, 60, True, "resend"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"message": "x"}, "INVALID_REQUEST", "to"),
+        ({"to": TO}, "INVALID_REQUEST", "message"),
+        ({"to": None, "message": "x"}, "INVALID_PHONE_NUMBER", "to"),
+        ({"to": TO, "message": None}, "INVALID_REQUEST", "message"),
+        ({"to": TO, "message": 5}, "INVALID_REQUEST", "message"),
+        ({"to": TO, "message": "x", "metadata": []}, "INVALID_REQUEST", "metadata"),
+        ({"to": TO, "message": "x", "metadata": "{}"}, "INVALID_REQUEST", "metadata"),
+        ({"to": TO, "message": "x", "retry_attempts": "3"}, "INVALID_REQUEST", "retry_attempts"),
+        ({"to": TO, "message": "x", "retry_attempts": True}, "INVALID_REQUEST", "retry_attempts"),
+        ({"to": TO, "message": "x", "retry_attempts": 6}, "INVALID_REQUEST", "retry_attempts"),
+        ({"to": TO, "message": "x", "flash": 1}, "INVALID_REQUEST", "flash"),
+        ({"to": TO, "message": "x", "on_uncertain": "?"}, "INVALID_REQUEST", "on_uncertain"),
+        ({"to": TO, "message": "x", "priority": True}, "INVALID_PRIORITY", "priority"),
+        ({"to": TO, "message": "x", "webhook_url": 1}, "INVALID_WEBHOOK_URL", "webhook_url"),
+        ({"to": TO, "message": "x", "scheduled_at": 1}, "INVALID_SCHEDULED_DATE", "scheduled_at"),
+    ],
+)
+def test_a_fault_of_the_body_names_its_field(
+    fields: dict[str, object], code: str, field: str
+) -> None:
+    assert refusal_of(send, **fields) == (code, field)
+
+
+@pytest.mark.parametrize("value", [[], "x", 5, None, True])
+def test_a_body_must_be_an_object(value: object) -> None:
+    with pytest.raises(Refusal) as caught:
+        schemas.taken(value, schemas.SendBody)
+    assert caught.value.reason.told("fr") == {
+        "field": "body",
+        "reason": f"devrait être object, reçu {_json_name(value)}",
+    }
+
+
+def _json_name(value: object) -> str:
+    names = {list: "array", str: "str", int: "int", bool: "bool"}
+    return "null" if value is None else names[type(value)]
+
+
+def test_recipients_share_one_message_and_the_same_number_twice_is_one() -> None:
+    order = bulk(recipients=[TO, "+33698765432", "+33 612345678", TO], message="x", priority=5)
+    assert order.same_as == (None, None, 0, 0)
+    assert order.entries[1] == SendOrder(to="+33698765432", message="x", priority=5)
+
+
+def test_the_same_number_twice_in_messages_is_two_messages() -> None:
+    order = bulk(messages=[{"to": TO, "message": "a"}, {"to": TO, "message": "b"}])
+    assert order.same_as == (None, None)
+
+
+def test_an_entry_has_its_own_priority_and_metadata_or_the_common_ones() -> None:
+    order = bulk(
+        messages=[
+            {"to": TO, "message": "a"},
+            {"to": TO, "message": "b", "priority": 1, "metadata": {"n": 2}},
+        ],
+        priority="bulk",
+        metadata={"n": 1},
+        scheduled_at="2025-01-15T10:30:01Z",
+    )
+    assert order.entries == (
+        SendOrder(TO, "a", 5, '{"n":1}', scheduled_at=NOW + 1000),
+        SendOrder(TO, "b", 1, '{"n":2}', scheduled_at=NOW + 1000),
+    )
+
+
+def test_refused_entries_keep_their_places_and_the_others_go() -> None:
+    order = bulk(
+        messages=[
+            {"to": "nobody", "message": "a"},
+            {"to": TO, "message": "b"},
+            {"to": TO, "message": "x" * 1601},
+            {"to": 5, "message": "c"},
+            "no object",
+            {"to": TO},
+            {"to": TO, "message": "d", "priority": 9},
+        ]
+    )
+    codes = [entry.reason.code if isinstance(entry, Refused) else None for entry in order.entries]
+    assert codes == [
+        "INVALID_PHONE_NUMBER",
+        None,
+        "MESSAGE_TOO_LONG",
+        "INVALID_PHONE_NUMBER",
+        "INVALID_REQUEST",
+        "INVALID_REQUEST",
+        "INVALID_PRIORITY",
+    ]
+    shown = [entry.to for entry in order.entries]
+    assert shown == ["nobody", TO, TO, None, None, TO, TO]
+
+
+def test_if_no_entry_can_go_the_first_ones_fault_is_the_answer() -> None:
+    bad = [{"to": TO, "message": "x" * 1601}, {"to": "nobody", "message": "x"}]
+    assert refusal_of(bulk, messages=bad)[0] == "MESSAGE_TOO_LONG"
+    assert refusal_of(bulk, recipients=["x", "y"], message="m")[0] == "INVALID_PHONE_NUMBER"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, "INVALID_REQUEST"),
+        ({"recipients": []}, "INVALID_REQUEST"),
+        ({"recipients": [], "message": "x"}, "INVALID_REQUEST"),
+        ({"messages": []}, "INVALID_REQUEST"),
+        ({"recipients": [TO]}, "INVALID_REQUEST"),
+        ({"recipients": [TO], "message": ""}, "INVALID_REQUEST"),
+        ({"recipients": [TO], "message": "x" * 1601}, "MESSAGE_TOO_LONG"),
+        ({"recipients": TO, "message": "x"}, "INVALID_REQUEST"),
+        ({"recipients": [TO], "messages": [], "message": "x"}, "INVALID_REQUEST"),
+        ({"recipients": [TO] * 101, "message": "x"}, "TOO_MANY_RECIPIENTS"),
+        ({"messages": [{"to": TO, "message": "x"}] * 1001}, "TOO_MANY_RECIPIENTS"),
+        ({"recipients": [TO], "message": "x", "priority": 0}, "INVALID_PRIORITY"),
+        ({"recipients": [TO], "message": "x", "scheduled_at": "?"}, "INVALID_SCHEDULED_DATE"),
+    ],
+)
+def test_a_bulk_whose_frame_is_wrong_is_refused_whole(fields: dict[str, object], code: str) -> None:
+    assert refusal_of(bulk, **fields)[0] == code
+
+
+def test_a_bulk_may_be_full() -> None:
+    assert len(bulk(recipients=[TO] * 100, message="x").entries) == 100
+    assert len(bulk(messages=[{"to": TO, "message": "x"}] * 1000).entries) == 1000
+
+
+def test_a_one_time_code_has_the_documented_defaults() -> None:
+    assert otp(to=TO) == OtpOrder(TO, "Votre code de vérification est : {{code}}", 6, 300)
+
+
+def test_length_and_expiry_go_by_two_names_each() -> None:
+    assert otp(to=TO, length=4, expiry=60) == otp(to=TO, code_length=4, expiry_minutes=1)
+    assert otp(to=TO, length=8, code_length=8, expiry=120, expiry_minutes=2).length == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"length": 3}, "INVALID_REQUEST", "length"),
+        ({"code_length": 9}, "INVALID_REQUEST", "code_length"),
+        ({"length": 4, "code_length": 5}, "INVALID_REQUEST", "code_length"),
+        ({"expiry": 59}, "INVALID_REQUEST", "expiry"),
+        ({"expiry": 1801}, "INVALID_REQUEST", "expiry"),
+        ({"expiry_minutes": 0}, "INVALID_REQUEST", "expiry_minutes"),
+        ({"expiry_minutes": 31}, "INVALID_REQUEST", "expiry_minutes"),
+        ({"expiry": 60, "expiry_minutes": 2}, "INVALID_REQUEST", "expiry_minutes"),
+        ({"template": "no place"}, "INVALID_REQUEST", "template"),
+        ({"purpose": ""}, "INVALID_REQUEST", "purpose"),
+        ({"to": "x"}, "INVALID_PHONE_NUMBER", "to"),
+    ],
+)
+def test_a_wrong_one_time_code_is_refused(fields: dict[str, object], code: str, field: str) -> None:
+    assert refusal_of(otp, **{"to": TO, **fields}) == (code, field)
+
+
+def test_a_code_of_any_shape_may_be_tried() -> None:
+    body = schemas.taken(
+        {"otp_id": "otp_1", "code": "abc", "phone": "+33 612345678"}, schemas.VerifyBody
+    )
+    assert parsing.verify_order(body).phone == TO
+    assert parsing.verify_order(body).code == "abc"
+
+
+def test_a_webhook_and_a_blocked_number() -> None:
+    hook = schemas.taken(
+        {"url": "https://example.com/", "events": ["sms.sent"]}, schemas.WebhookBody
+    )
+    assert parsing.webhook_order(hook).events == ("sms.sent",)
+    blocked = schemas.taken({"number": "8080", "reason": "spam"}, schemas.BlockBody)
+    assert parsing.block_order(blocked).number == "8080"

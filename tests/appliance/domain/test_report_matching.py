@@ -1,0 +1,199 @@
+"""Which hand-over a report speaks of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from appliance.domain.report_matching import (
+    Candidate,
+    Heard,
+    Offset,
+    match,
+    near,
+    offset,
+    same_number,
+)
+
+T = 1_800_000_000_000
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+NUMBER = "+33612345678"
+
+
+def part(
+    message: int,
+    reference: int | None,
+    handed_at: int = T,
+    to: str = NUMBER,
+    kind: Literal["part", "try", "air", "past"] = "part",
+    submitted_at: int | None = None,
+) -> Candidate:
+    """A hand-over that was answered three seconds later."""
+    return Candidate(
+        kind, (message, 1), to, reference, handed_at, handed_at + 3 * SECOND, submitted_at
+    )
+
+
+def heard(
+    reference: int, submitted_at: int | None = T + 2 * SECOND, recipient: str = NUMBER
+) -> Heard:
+    return Heard(reference, recipient, submitted_at, T + HOUR)
+
+
+def meant(
+    report: Heard, candidates: list[Candidate], clock: Offset | None = None
+) -> Candidate | None:
+    return match(report, candidates, lambda: clock)
+
+
+RIGHT = Offset(-500, 500)  # the centre's clock goes like ours
+
+
+def test_a_report_finds_its_part_by_reference_and_number() -> None:
+    wanted = part(2, 7)
+    others = [part(1, 6), part(3, 7, to="+33698765432")]
+    assert meant(heard(7), [*others, wanted]) == wanted
+
+
+def test_the_number_may_come_back_in_the_national_form() -> None:
+    assert meant(heard(7, recipient="0612345678"), [part(1, 7)]) == part(1, 7)
+
+
+def test_a_part_handed_over_after_the_report_came_is_not_meant() -> None:
+    assert meant(heard(7), [part(1, 7, T + 2 * HOUR)]) is None
+
+
+def test_when_the_reference_has_wrapped_the_time_tells_who_is_meant() -> None:
+    old, new = part(1, 7, T - 5 * MINUTE), part(2, 7)
+    assert meant(heard(7, T + SECOND), [old, new], RIGHT) == new
+    assert meant(heard(7, T - 5 * MINUTE + SECOND), [old, new], RIGHT) == old
+
+
+def test_without_knowing_the_centre_s_clock_nothing_is_guessed() -> None:
+    old, new = part(1, 7, T - 5 * MINUTE), part(2, 7)
+    assert meant(heard(7, T + SECOND), [old, new]) is None
+
+
+def test_what_is_half_an_hour_apart_is_told_apart_by_any_clock() -> None:
+    old, new = part(1, 7, T - 25 * MINUTE), part(2, 7)
+    assert meant(heard(7, T - 25 * MINUTE + 3 * SECOND), [old, new]) == old
+
+
+def test_a_network_in_the_wrong_time_zone_is_forgiven_whole_hours() -> None:
+    assert meant(heard(7, T + 2 * HOUR + 4 * SECOND), [part(1, 7)]) == part(1, 7)
+    assert not near(T + 20 * HOUR, T), "no zone is so far away: it is an old part's"
+
+
+def test_a_copy_goes_where_the_first_one_went() -> None:
+    over = part(1, 7, T - MINUTE, kind="past", submitted_at=T - 58 * SECOND)
+    new = part(2, 7)
+    assert meant(heard(7, T - 58 * SECOND), [over, new]) == over
+    assert meant(heard(7), [over, new]) == new
+
+
+def test_a_part_whose_report_has_come_takes_no_other_part_s() -> None:
+    failed = part(1, 7, T - MINUTE, submitted_at=T - 58 * SECOND)  # open: it may arrive after all
+    new = part(2, 7)
+    assert meant(heard(7), [failed, new]) == new
+    assert meant(heard(7, T - 58 * SECOND), [failed, new]) == failed
+
+
+def test_a_report_for_what_is_over_is_not_given_to_another() -> None:
+    over = part(1, 7, T - MINUTE, kind="past")  # closed without a report
+    assert meant(heard(7, T - 58 * SECOND), [over, part(2, 7)], RIGHT) == over
+    assert meant(heard(7, T - 58 * SECOND), [over, part(2, 7)]) is None
+
+
+def test_a_part_that_was_never_answered_takes_a_report_that_nobody_else_does() -> None:
+    doubtful, answered = part(1, None), part(2, 7, T + MINUTE)
+    assert meant(heard(8), [doubtful, answered]) == doubtful
+    assert meant(heard(7, T + 61 * SECOND), [doubtful, answered], RIGHT) == answered
+    assert meant(heard(7), [doubtful, answered], RIGHT) == doubtful, (
+        "it may have had that reference"
+    )
+
+
+def test_of_two_that_were_on_their_way_in_the_same_seconds_the_named_one_is_meant() -> None:
+    doubtful, answered = part(1, None), part(2, 7, T + SECOND)
+    assert meant(heard(7), [doubtful, answered], RIGHT) == answered
+
+
+def test_of_two_doubts_the_one_handed_over_at_that_moment_is_meant() -> None:
+    first, second = part(1, None, T - MINUTE), part(2, None, T)
+    assert meant(heard(8, T - 59 * SECOND), [first, second], RIGHT) == first
+    assert meant(heard(8, T + SECOND), [first, second], RIGHT) == second
+    assert meant(heard(8, T + SECOND), [first, second]) is None
+
+
+def test_a_report_from_another_time_settles_no_doubt() -> None:
+    assert meant(heard(8, T + 30 * MINUTE), [part(1, None)]) is None
+    assert meant(heard(8, T + MINUTE), [part(1, None)], RIGHT) is None
+
+
+def test_a_clock_that_was_set_does_not_end_it_all() -> None:
+    """Nothing else bears this reference: the part is meant, and its report teaches the new offset."""
+    assert meant(heard(7, T + 4 * MINUTE), [part(1, 7)], RIGHT) == part(1, 7)
+
+
+def test_a_box_whose_clock_is_wrong_by_days_finds_its_parts_all_the_same() -> None:
+    days = 40 * 24 * HOUR
+    part_one, part_two = part(1, 7), part(2, 8)
+    late = heard(7, T + days + 2 * SECOND)
+    assert meant(late, [part_one]) is None
+    doubted = Heard(7, NUMBER, T + days + 2 * SECOND, T + HOUR, believed=False)
+    assert meant(doubted, [part_one]) == part_one
+    # … which tells how the clocks go: from then on no trust is needed.
+    known = offset([(part_one.handed_at, part_one.taken_by, T + days + 2 * SECOND)])
+    assert meant(heard(8, T + days + 2 * SECOND), [part_two], known) == part_two
+
+
+def test_a_report_without_a_time_counts_by_reference_and_number() -> None:
+    assert meant(heard(7, None), [part(1, 7)]) == part(1, 7)
+    assert meant(heard(7, None), [part(1, 7, T - HOUR), part(2, 7)], RIGHT) is None
+
+
+def test_a_report_of_the_part_on_the_air_is_seen_to_be_that() -> None:
+    on_air = part(2, None, kind="air")
+    assert meant(heard(7), [part(1, None, T - MINUTE), on_air], RIGHT) == on_air
+
+
+def test_of_two_tries_of_one_part_the_named_one_is_meant() -> None:
+    earlier, later = part(1, None, T - MINUTE, kind="try"), part(1, 7)
+    assert meant(heard(7), [earlier, later]) == later
+
+
+def test_the_centre_s_clock_is_known_to_a_second_after_some_reports() -> None:
+    ahead = 90 * SECOND
+    known = []
+    for n in range(8):
+        handed_at = T - n * 10_377
+        submitted_at = (handed_at + 1_500 + ahead) // SECOND * SECOND
+        known.append((handed_at, handed_at + 3 * SECOND, submitted_at))
+    found = offset(known)
+    assert found is not None
+    assert found.least <= ahead <= found.most
+    assert found.most - found.least < 4 * SECOND
+
+
+def test_older_reports_do_not_speak_of_a_clock_that_was_set() -> None:
+    before = (T - MINUTE, T - 57 * SECOND, T - 58 * SECOND + HOUR)
+    after = (T, T + 3 * SECOND, T + 2 * SECOND)
+    assert offset([after, before]) == offset([after]) != offset([before])
+    assert offset([]) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("+33612345678", "+33612345678", True),
+        ("+33612345678", "0612345678", True),
+        ("+33612345678", "+33612345679", False),
+        ("8080", "8080", True),
+        ("8080", "+33612348080", False),
+    ],
+)
+def test_numbers_are_the_same_by_their_last_digits(one: str, other: str, same: bool) -> None:
+    assert same_number(one, other) is same

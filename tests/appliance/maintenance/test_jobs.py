@@ -1,0 +1,229 @@
+"""What the box forgets, and that it forgets no more at once than it should."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from sqlite3 import Connection
+
+import msgspec
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock, SystemClock
+from appliance.core.config import Config
+from appliance.core.encryption import Vault
+from appliance.devices.balance import Balances
+from appliance.domain import limits
+from appliance.maintenance.jobs import Housekeeping
+from appliance.messaging.inbox import Inbox
+from appliance.store import archive, history, messages
+from appliance.store import received as received_store
+from appliance.store.database import Database
+from appliance.store.received import Whole
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NEVER, Stage
+
+DAY = 86_400
+DAY_MS, HOUR_MS = DAY * 1000, 3_600_000
+NUMBER, OTHER = "+33612345678", "+33698765432"
+
+
+class Keeper:
+    """Housekeeping over a real store, whose clock is set."""
+
+    def __init__(self, box: Box, clock: ManualClock) -> None:
+        self.box = box
+        self.clock = clock
+        self.jobs = Housekeeping(box, Inbox(box), Balances(clock, []))
+
+    async def wrote(self, number: str) -> None:
+        def work(db: Connection) -> None:
+            now = self.clock.now()
+            received_store.wrote(db, False, 1, number, 2, now)
+            month = limits.month_number(now, self.box.zone, 1)
+            db.execute("INSERT OR IGNORE INTO sim_recipient VALUES ('sim', ?, ?)", (month, number))
+
+        await self.box.db.write(work)
+
+    async def received(self) -> None:
+        text = Whole(NUMBER, "bonjour", None, "")
+        await self.box.db.write(received_store.store, self.box.ids, 1, 2, text, self.clock.now())
+
+    async def rows(self, table: str, column: str) -> list[str]:
+        return [
+            row[0]
+            for row in await self.box.db.read(
+                lambda db: db.execute(f"SELECT {column} FROM {table} ORDER BY 1").fetchall()
+            )
+        ]
+
+
+@pytest.fixture
+async def keeper(db: Database, tmp_path: Path) -> Keeper:
+    clock = ManualClock()
+    ids = await db.read(archive.marks)
+    return Keeper(Box(Config(), clock, db, ids, Vault(tmp_path / "key")), clock)
+
+
+async def test_numbers_are_forgotten_with_the_messages_to_them(keeper: Keeper) -> None:
+    await keeper.wrote(NUMBER)
+    keeper.clock.advance(60 * DAY)
+    await keeper.wrote(OTHER)
+    await keeper.jobs.tidy()
+    assert await keeper.rows("last_writer", "recipient") == [NUMBER, OTHER]
+    assert await keeper.rows("sim_recipient", "recipient") == [OTHER]
+    keeper.clock.advance(31 * DAY)
+    await keeper.jobs.tidy()
+    assert await keeper.rows("last_writer", "recipient") == [OTHER]
+
+
+async def test_a_clock_that_jumps_ahead_does_not_empty_the_inbox_in_one_go(keeper: Keeper) -> None:
+    for _ in range(5):
+        await keeper.received()
+        keeper.clock.advance(2 * DAY)
+    keeper.clock.step(10 * 365 * DAY * 1000)
+    await keeper.jobs.retire()
+    assert len(await keeper.rows("inbound", "id")) == 3
+    await keeper.jobs.retire()
+    assert len(await keeper.rows("inbound", "id")) == 1
+
+
+async def test_what_was_received_goes_when_its_days_are_over(keeper: Keeper) -> None:
+    await keeper.received()
+    keeper.clock.advance(89 * DAY)
+    await keeper.jobs.retire()
+    assert len(await keeper.rows("inbound", "id")) == 1
+    keeper.clock.advance(2 * DAY)
+    await keeper.jobs.retire()
+    assert await keeper.rows("inbound", "id") == []
+
+
+async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
+    stage: Stage, tmp_path: Path
+) -> None:
+    clock = SystemClock()  # APScheduler knows no other
+    stage.now = clock.now() - 1000
+    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    jobs = Housekeeping(box, Inbox(box), Balances(clock, []))
+    await stage.take(scheduled_at=stage.now + 500)
+    bell, rings = box.bells.add_outbox(), 0
+
+    async def count() -> None:
+        nonlocal rings
+        while await bell.wait():
+            bell.clear()
+            rings += 1
+
+    jobs.start()
+    running = [asyncio.create_task(count()), asyncio.create_task(jobs.watch_due())]
+    await asyncio.sleep(0.5)  # no modem claims it meanwhile
+    jobs.stop()
+    for task in running:
+        task.cancel()
+    assert rings == 1
+
+
+async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    async def is_to_ring() -> bool:
+        await jobs.schedule_due()
+        job = jobs.scheduler.get_job("due")
+        due: bool = job is not None and job.trigger.run_date.timestamp() * 1000 <= clock.now()
+        return due
+
+    jobs.scheduler.start(paused=True)  # it knows no clock but the machine's
+    for hours in (1, 2):
+        await stage.take(scheduled_at=stage.now + hours * HOUR_MS)
+    assert not await is_to_ring()
+    for minutes in (90, 60):  # over the one, over the other
+        clock.step(minutes * 60_000)
+        assert await is_to_ring()
+        await jobs.ring()
+        assert not await is_to_ring()
+    await stage.take(scheduled_at=clock.now() + 1000)
+    clock.step(-HOUR_MS)
+    clock.step(HOUR_MS + 1000)
+    assert await is_to_ring()
+    await jobs.ring()
+    clock.trusted = False
+    await jobs.ring()
+    clock.trusted = True  # now what was scheduled may go
+    assert await is_to_ring()
+    jobs.stop()
+
+
+async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    stage.now += 3650 * DAY_MS
+    await stage.sent(1)
+    stage.now -= 3650 * DAY_MS
+    number = await stage.sent(2)
+    await stage.report(2)
+    await stage.archive()
+    clock.advance(100 * 86_400)
+    for _ in range(3):
+        await jobs.retire()
+    assert await stage.db.read(history.one, 2, number) is None
+
+
+async def test_the_number_of_a_long_message_is_forgotten_with_it(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    await stage.take(parts=2)
+    for reference in (1, 2):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, reference))
+        await stage.report(reference)
+    stage.now += 1
+    await stage.archive()
+    clock.advance(400 * 86_400)
+    await jobs.retire()
+    await jobs.tidy()
+
+    def numbers(db: Connection) -> list[str]:
+        return [r[0] for r in db.execute("SELECT recipient FROM concatenation")]
+
+    assert await stage.db.read(numbers) == []
+
+
+async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    number = await stage.take(on_uncertain="resend")
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    clock.advance(601)
+    stage.now = clock.now()
+    await stage.end_doubts()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    assert await stage.status(number) == "failed"
+    await stage.report(9, tp_status=0x45)  # of the first try, and the last word on it
+    clock.advance(100 * 86_400)
+    await jobs.close_reports()
+    await jobs.archive()
+    await jobs.retire()
+    assert await stage.db.read(history.one, 2, number) is None
+
+
+async def test_an_answer_of_before_the_resend_does_not_keep_its_message_for_ever(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    number = await stage.take(parts=2)
+    job = await stage.must_claim()
+    clock.advance(25 * 3600)
+    stage.now = clock.now()
+    await stage.expire()  # its second part
+    await stage.db.write(
+        messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 2
+    )
+    other = msgspec.structs.replace(stage.sender, device=2, sim="8933010000000002")
+    again = await stage.must_claim(other)
+    await stage.record(again, Outcome(Verdict.NEVER, fault=NEVER), other)
+    assert await stage.status(number) == "failed"
+    await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))  # its modem was slow
+    clock.advance(100 * 86_400)
+    await jobs.close_reports()
+    await jobs.archive()
+    await jobs.retire()
+    assert await stage.db.read(history.one, 2, number) is None

@@ -1,0 +1,309 @@
+"""Received texts: joined in any order, kept once, obeyed when they say STOP."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.attached import Attached
+from appliance.domain.requests import InboxFilter
+from appliance.messaging.inbox import Inbox
+from appliance.store import archive, blocklist, clients, received
+from appliance.store import devices as device_table
+from appliance.store.database import Database
+from modem.driver.device import Device
+from modem.interface import Received
+from modem.sms import tpdu
+from modem.sms.gsm7 import Alphabet
+from modem.sms.tpdu import Concatenation, Deliver
+from modem.timeouts import Line
+from tests.appliance.conftest import NUMBER, Stage
+
+SIM = "8933010000000001"
+SENDER = "+33698765432"
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Receiver:
+    """An inbox over a real store; PDUs are handed to it as a modem would."""
+
+    def __init__(self, box: Box, attached: Attached) -> None:
+        self.box = box
+        self.attached = attached
+        self.inbox = Inbox(box)
+
+    async def receive(
+        self, text: str, together: Concatenation | None = None, sender: str = SENDER
+    ) -> None:
+        alphabet = Alphabet.GSM7 if text.isascii() else Alphabet.UCS2
+        deliver = Deliver(
+            sender=sender,
+            text=text,
+            data=b"",
+            sent_at=AT,
+            concatenation=together,
+            alphabet=alphabet,
+            dcs=0,
+            pid=0,
+            flash=False,
+        )
+        await self.hear(tpdu.encode_deliver(deliver).hex)
+
+    async def hear(self, hex_digits: str) -> None:
+        await self.inbox.receive(self.attached, Received(hex_digits, None, SIM))
+
+    async def texts(self, scope: int = 2) -> list[Row]:
+        rows, _, _ = await self.box.db.read(received.page, scope, InboxFilter())
+        return rows
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    db = await Database.open(tmp_path / "zimbox.db")
+    clock = ManualClock()
+    for name in ("one", "two"):
+        await db.write(clients.add_client, name, clock.now())
+    device = await db.write(device_table.known, "860123456789012", "modem", False, clock.now())
+    box = Box(Config(), clock, db, await db.read(archive.marks), Vault(tmp_path / "secret.key"))
+    attached = Attached(box, ModemSettings(), Device(Line("/nowhere")), test=False)
+    attached.number = device["id"]
+    yield Receiver(box, attached)
+    await attached.modem.stop()
+    await db.close()
+
+
+async def test_parts_in_any_order_become_one_text(receiver: Receiver) -> None:
+    words = [f"part {k} of a long text; " for k in range(1, 7)]
+    order = list(range(6))
+    random.Random(4).shuffle(order)
+    for k in order:
+        await receiver.receive(words[k], Concatenation(7, 6, k + 1))
+    (row,) = await receiver.texts()
+    assert row["body"] == "".join(words)
+    assert not row["incomplete"]
+
+
+async def test_a_character_cut_between_two_parts_is_whole_again(receiver: Receiver) -> None:
+    def part(number: int, units: bytes) -> str:
+        deliver = Deliver(
+            sender=SENDER,
+            text=None,
+            data=units,
+            sent_at=AT,
+            concatenation=Concatenation(9, 2, number),
+            alphabet=Alphabet.OCTETS,
+            dcs=0,
+            pid=0,
+            flash=False,
+        )
+        # 8-bit data with the coding octet turned to UCS-2: as a sender that cuts through a pair.
+        return tpdu.encode_deliver(deliver).hex.replace("0004", "0008", 1)
+
+    units = "ok 😀".encode("utf-16-be")
+    for number, piece in ((1, units[:8]), (2, units[8:])):
+        await receiver.hear(part(number, piece))
+    (row,) = await receiver.texts()
+    assert row["body"] == "ok 😀"
+
+
+async def test_the_same_pdu_twice_is_one_message(receiver: Receiver) -> None:
+    """The same sender, text and second of the service centre: GSM has no other mark of a message."""
+    await receiver.receive("bonjour")
+    await receiver.receive("bonjour")
+    assert len(await receiver.texts()) == 1
+
+
+async def test_a_missing_part_is_given_up_and_marked(receiver: Receiver) -> None:
+    await receiver.receive("begin ", Concatenation(7, 3, 1))
+    await receiver.receive(" end", Concatenation(7, 3, 3))
+    assert await receiver.texts() == []
+    before = receiver.box.clock.now() + 1
+    await receiver.box.db.write(receiver.inbox.give_up_waiting, before)
+    (row,) = await receiver.texts()
+    assert (row["body"], row["incomplete"]) == ("begin […] end", 1)
+
+
+@pytest.mark.parametrize("word", ["STOP", "stop.", " Stop ! ", "ARRÊT", "arret", "unsubscribe"])
+async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word: str) -> None:
+    await receiver.receive(word)
+    for scope in (2, 4):
+        assert await receiver.box.db.read(blocklist.is_blocked, scope, SENDER)
+    assert not await receiver.box.db.read(blocklist.is_blocked, 3, SENDER), "test mode is apart"
+    assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
+
+
+async def test_start_takes_the_opt_out_back_but_no_clients_own_block(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(blocklist.add, 4, SENDER, "", "api", now)
+    await receiver.receive("STOP")
+    await receiver.receive("start")
+    assert not await db.read(blocklist.is_blocked, 2, SENDER)
+    assert await db.read(blocklist.is_blocked, 4, SENDER)
+
+
+async def test_stop_counts_for_the_clients_of_that_sim_only(receiver: Receiver) -> None:
+    db = receiver.box.db
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("STOP")
+    assert await db.read(blocklist.is_blocked, 4, SENDER)
+    assert not await db.read(blocklist.is_blocked, 2, SENDER), "it cannot write from that SIM"
+    await receiver.receive("start")
+    assert not await db.read(blocklist.is_blocked, 4, SENDER)
+
+
+async def test_a_client_that_takes_an_opt_out_off_takes_it_off_for_itself(
+    receiver: Receiver,
+) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await receiver.receive("STOP")
+    assert await db.write(blocklist.remove, 2, SENDER, now)
+    assert not await db.read(blocklist.is_blocked, 2, SENDER)
+    assert await db.read(blocklist.is_blocked, 4, SENDER), "who asked the one did not ask the other"
+    assert [row["number"] for row in await db.read(blocklist.listed, 2)] == []
+    assert [row["number"] for row in await db.read(blocklist.listed, 4)] == [SENDER]
+    assert not await db.write(blocklist.remove, 2, SENDER, now), "there is nothing left to take off"
+    await receiver.receive("STOP.")
+    for scope in (2, 4):
+        assert await db.read(blocklist.is_blocked, scope, SENDER), "the newest word counts"
+
+
+async def test_start_to_one_s_own_sim_asks_back_its_clients_only(receiver: Receiver) -> None:
+    db = receiver.box.db
+    await receiver.receive("STOP")
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("START")
+    assert not await db.read(blocklist.is_blocked, 4, SENDER)
+    assert await db.read(blocklist.is_blocked, 2, SENDER)
+
+
+async def test_a_client_s_own_block_outlasts_stop_and_start(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(device_table.assign, receiver.attached.number, [1, 2])
+    await receiver.receive("STOP")
+    await db.write(blocklist.add, 2, SENDER, "by letter", "api", now)
+    await receiver.receive("START")
+    assert await db.read(blocklist.is_blocked, 2, SENDER)
+    assert not await db.read(blocklist.is_blocked, 4, SENDER)
+
+
+async def test_the_owner_s_block_is_the_owner_s_to_lift(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(blocklist.add, 0, SENDER, "", "page", now)
+    assert not await db.write(blocklist.remove, 2, SENDER, now)
+    await receiver.receive("START")
+    assert await db.read(blocklist.is_blocked, 2, SENDER)
+    assert await db.write(blocklist.take_off, 0, SENDER)
+    assert not await db.read(blocklist.is_blocked, 2, SENDER)
+
+
+async def test_stop_within_a_sentence_is_a_sentence(receiver: Receiver) -> None:
+    await receiver.receive("please stop by tomorrow")
+    assert not await receiver.box.db.read(blocklist.is_blocked, 2, SENDER)
+
+
+async def test_an_answer_belongs_to_who_wrote_last(receiver: Receiver) -> None:
+    db, clock = receiver.box.db, receiver.box.clock
+    for client, scope in ((1, 2), (2, 4)):
+        await db.write(received.wrote, False, receiver.attached.number, SENDER, scope, clock.now())
+        await receiver.receive(f"to {client}")
+    assert [r["body"] for r in await receiver.texts(2)] == ["to 1"]
+    assert [r["body"] for r in await receiver.texts(4)] == ["to 2"]
+
+
+async def test_what_cannot_be_decoded_is_kept_raw_and_stops_nothing(receiver: Receiver) -> None:
+    await receiver.hear("00FF")
+    await receiver.receive("after")
+
+    def raw(db: Connection) -> list[str]:
+        return [row["hex"] for row in db.execute("SELECT hex FROM undecodable")]
+
+    assert await receiver.box.db.read(raw) == ["00FF"]
+    assert [r["body"] for r in await receiver.texts()] == ["after"]
+
+
+async def test_what_no_client_is_there_to_get_is_kept_raw_too(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    for client in (1, 2):
+        await db.write(clients.erase, client, now)
+    await receiver.receive("bonjour")
+    for number in (2, 1):
+        await receiver.receive(f"part {number}", Concatenation(7, 2, number, wide=False))
+
+    def raw(db: Connection) -> list[str]:
+        return [row["hex"] for row in db.execute("SELECT hex FROM undecodable ORDER BY id")]
+
+    kept = [[tpdu.decode(digits) for digits in row.split()] for row in await db.read(raw)]
+    texts = [[p.text for p in parts if isinstance(p, Deliver)] for parts in kept]
+    assert texts == [["bonjour"], ["part 1", "part 2"]]
+
+
+async def test_an_alphanumeric_sender_is_kept_as_it_is(receiver: Receiver) -> None:
+    await receiver.receive("solde 3 EUR", sender="Operator")
+    assert [r["sender"] for r in await receiver.texts()] == ["Operator"]
+
+
+async def test_the_stamp_of_a_report_on_what_was_just_sent_is_a_witness_of_the_time(
+    receiver: Receiver,
+) -> None:
+    """Not that of one from before the start: the clock may have stood still since."""
+    clock = receiver.box.clock
+    assert isinstance(clock, ManualClock)
+    stage = Stage(receiver.box.db, receiver.box.ids)
+    for seconds, witnessed in ((-60, 0), (5, 1)):
+        stage.now = clock.now() + seconds * 1000
+        await stage.sent(7 + witnessed)
+        sent_at = datetime.fromtimestamp(stage.now // 1000 + 3, UTC)
+        report = tpdu.Report(7 + witnessed, NUMBER, sent_at, sent_at, 0)
+        clock.advance(max(seconds, 0) + 10)
+        await receiver.hear(tpdu.encode_report(report).hex)
+        assert len(clock.heard) == witnessed
+    # Three seconds from the hand-over to the stamp, ten from there to the report.
+    assert abs(clock.heard[0] - clock.now() / 1000 - 3) < 1.5
+
+
+@pytest.mark.parametrize("written", ["0698765432", "698765432"])
+async def test_a_sender_in_national_form_is_who_we_wrote_to(
+    receiver: Receiver, written: str
+) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(received.wrote, False, receiver.attached.number, SENDER, 4, now)
+    await receiver.receive("STOP", sender=written)
+    assert [r["sender"] for r in await receiver.texts(4)] == [SENDER]
+    assert await db.read(blocklist.is_blocked, 4, SENDER)
+
+
+async def test_a_national_form_that_may_mean_two_is_left_as_it_is(receiver: Receiver) -> None:
+    db, now = receiver.box.db, receiver.box.clock.now()
+    for number in (SENDER, "+49698765432"):
+        await db.write(received.wrote, False, receiver.attached.number, number, 2, now)
+    for written in ("0698765432", "81234", "Operator"):
+        await receiver.receive("bonjour", sender=written)
+    assert {r["sender"] for r in await receiver.texts()} == {"0698765432", "81234", "Operator"}
+
+
+async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: Receiver) -> None:
+    db = receiver.box.db
+    now = receiver.box.clock.now()
+    await db.write(received.wrote, False, 77, "+33698765432", 2, now)  # client 1, by its own modem
+    await db.write(device_table.assign, receiver.attached.number, [2])
+    await receiver.receive("bonjour client 2")
+    assert [r["body"] for r in await receiver.texts(4)] == ["bonjour client 2"]
+    assert await receiver.texts(2) == []
+
+
+async def test_a_reference_that_comes_again_loses_and_mixes_nothing(receiver: Receiver) -> None:
+    await receiver.receive("Rendez-vous lundi ", Concatenation(7, 2, 1))  # its second part is lost
+    receiver.box.clock.advance(1200)  # type: ignore[attr-defined]
+    await receiver.receive("Votre colis est ", Concatenation(7, 2, 1))
+    await receiver.receive("arrive.", Concatenation(7, 2, 2))
+    bodies = [r["body"] for r in await receiver.texts()]
+    assert "Votre colis est arrive." in bodies, bodies

@@ -1,0 +1,132 @@
+"""The sending loop: what becomes of a part when something breaks that nobody foresaw."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from sqlite3 import IntegrityError
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.attached import Attached
+from appliance.messaging import outbox as outbox_module
+from appliance.messaging.outbox import Outbox
+from appliance.store import messages
+from appliance.store.database import Database
+from modem.driver.device import Device
+from modem.interface import Outcome, State, Tpdu, Verdict
+from modem.timeouts import Line
+from tests.appliance.conftest import Stage
+
+
+class Breaks(Device):
+    """Its first send breaks in a way that no modem's fault explains."""
+
+    sends = 0
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        self.sends += 1
+        if self.sends == 1:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        return Outcome(Verdict.TAKEN, self.sends)
+
+
+@pytest.fixture
+def box(stage: Stage, db: Database, tmp_path: Path) -> Box:
+    return Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
+
+
+@pytest.fixture
+async def outbox(box: Box) -> Outbox:
+    modem = Breaks(Line("/nowhere"))
+    modem.board.show(State.READY)
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    attached.number = 1
+    return Outbox(box, attached)
+
+
+async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes(
+    stage: Stage, box: Box, outbox: Outbox
+) -> None:
+    first, second = await stage.take(), await stage.take()
+    news = asyncio.Event()
+    box.bells.watchers.add(news)
+    running = asyncio.create_task(outbox.run())
+    async with asyncio.timeout(10):
+        while await stage.status(second) != "sent":
+            await news.wait()
+            news.clear()
+    (part,) = await stage.db.read(messages.parts_of, first)
+    assert part["state"] == "uncertain"
+    outbox.stop()
+    await running
+
+
+class Poisons(Device):
+    """While its part is on the air, the next claim becomes impossible."""
+
+    db: Database
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        trigger = (
+            "CREATE TRIGGER IF NOT EXISTS poison BEFORE UPDATE ON part WHEN new.state = 'handed' "
+            "BEGIN SELECT RAISE(ABORT, 'this row cannot be claimed'); END"
+        )
+        await self.db.write(lambda db: db.execute(trigger).fetchall())
+        return Outcome(Verdict.TAKEN, 7)
+
+
+async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
+    stage: Stage, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "RECORD_AGAIN_SECONDS", 0)
+    first, _ = await stage.take(), await stage.take()
+    box = Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
+    modem = Poisons(Line("/nowhere"))
+    modem.db = db
+    modem.board.show(State.READY)
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    attached.number = 1
+    news = asyncio.Event()
+    box.bells.watchers.add(news)
+    running = asyncio.create_task(Outbox(box, attached).run())
+    async with asyncio.timeout(10):
+        await news.wait()
+    assert await stage.status(first) == "sent"
+    with pytest.raises(IntegrityError):
+        await running
+
+
+class Slow(Device):
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self.given = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        self.given.set()
+        await self.answer.wait()
+        return Outcome(Verdict.TAKEN, 5)
+
+
+async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
+    stage: Stage, tmp_path: Path
+) -> None:
+    box = Box(Config(), ManualClock(stage.now), stage.db, stage.ids, Vault(tmp_path / "key"))
+    modem = Slow(Line("/nowhere"))
+    modem.board.show(State.READY)
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    attached.number = 1
+    number = await stage.take()
+    outbox = Outbox(box, attached)
+    running = asyncio.create_task(outbox.run())
+    await modem.given.wait()
+    attached.removed()  # meet_again: `zimbox device remove` beside the running box
+    modem.answer.set()
+    outbox.stop()
+    await running
+    assert await stage.status(number) == "sent"

@@ -1,0 +1,102 @@
+"""What a refusal by the network means: this number, or this SIM. The queue stops only for the second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.attached import Attached
+from appliance.store import archive
+from appliance.store.database import Database
+from appliance.store.queue import Nothing
+from modem.driver.device import Device
+from modem.error_codes import lookup
+from modem.interface import Outcome, State, Verdict
+from modem.timeouts import Line
+from tests.appliance.conftest import NUMBER, Stage
+
+BARRED = Outcome(Verdict.OWNER, fault=lookup.cms(8))
+NO_SIM = Outcome(Verdict.OWNER, fault=lookup.cms(310))
+TAKEN = Outcome(Verdict.TAKEN, 7)
+OTHER = "+33698765432"
+
+
+@pytest.fixture
+async def attached(db: Database, tmp_path: Path) -> Attached:
+    box = Box(Config(), ManualClock(), db, await db.read(archive.marks), Vault(tmp_path / "key"))
+    return Attached(box, ModemSettings(), Device(Line("/nowhere")), test=False)
+
+
+def test_one_barred_number_does_not_stop_the_modem(attached: Attached) -> None:
+    clock = ManualClock()
+    assert attached.learn(BARRED, NUMBER, clock).verdict is Verdict.OWNER
+    assert not attached.resting(clock)
+    assert attached.barred and attached.rest_reason is not None, "the page says so all the same"
+    attached.learn(TAKEN, OTHER, clock)
+    # The SIM may write to others: from now on the refusals count as tries of this number's own.
+    again = attached.learn(BARRED, NUMBER, clock)
+    assert (again.verdict, again.fault) == (Verdict.AGAIN, BARRED.fault)
+    assert not attached.resting(clock) and not attached.barred
+
+
+def test_two_barred_numbers_in_a_row_are_a_barred_sim(attached: Attached) -> None:
+    clock = ManualClock()
+    attached.learn(BARRED, NUMBER, clock)
+    attached.learn(BARRED, OTHER, clock)
+    assert attached.resting(clock)
+    attached.awake()
+    assert not attached.resting(clock) and not attached.barred
+
+
+def test_a_sim_that_is_missing_stops_the_modem_at_once(attached: Attached) -> None:
+    clock = ManualClock()
+    attached.learn(NO_SIM, NUMBER, clock)
+    assert attached.resting(clock)
+
+
+def test_only_a_modem_that_was_away_is_believed_to_be_well_again(attached: Attached) -> None:
+    """It hops between GSM and LTE all day: no reason to try a barred SIM again each time."""
+    clock = ManualClock()
+    assert isinstance(attached.modem, Device)
+    attached.modem.board.show(State.READY)
+    attached.changed(State.READY, clock)
+    attached.learn(NO_SIM, NUMBER, clock)
+    attached.modem.board.show(technology="LTE")
+    attached.changed(State.READY, clock)
+    assert attached.resting(clock)
+    attached.changed(State.SEARCHING, clock)  # told late: by now it is back
+    assert not attached.resting(clock)
+
+
+def test_a_number_that_was_barred_and_is_served_again_is_as_any_other(attached: Attached) -> None:
+    clock = ManualClock()
+    for outcome, number in ((BARRED, NUMBER), (TAKEN, OTHER), (TAKEN, NUMBER)):
+        attached.learn(outcome, number, clock)
+    assert attached.learn(BARRED, NUMBER, clock).verdict is Verdict.OWNER
+
+
+async def test_a_part_that_the_network_refused_lets_the_others_go_first(stage: Stage) -> None:
+    first = await stage.take()
+    second = await stage.take(recipient=OTHER)
+    await stage.record(await stage.must_claim(), BARRED)
+    job = await stage.must_claim()
+    assert job.message == second
+    await stage.record(job, TAKEN)
+    assert isinstance(await stage.claim(), Nothing)
+    stage.now += stage.rules.behind_ms
+    assert (await stage.must_claim()).message == first
+
+
+async def test_a_number_that_only_is_barred_fails_with_the_network_s_words(stage: Stage) -> None:
+    number = await stage.take()
+    for _ in range(3):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=BARRED.fault))
+        stage.now += 3_600_000
+    view = await stage.view(number)
+    assert view.status == "failed"
+    assert view.error is not None and (view.error.source, view.error.number) == ("CMS", 8)

@@ -1,0 +1,128 @@
+"""A card that takes nothing (it went read-only, it is full): what can be answered is, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.admin.auth import Access
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, ModemSettings
+from appliance.core.encryption import Vault
+from appliance.devices.attached import Attached
+from appliance.devices.manager import Devices
+from appliance.domain.requests import HistoryFilter, SendOrder, VerifyOrder
+from appliance.gateway import Gateway
+from appliance.messaging.intake import Intake
+from appliance.store import archive, clients, database
+from appliance.store.database import TAKES_NOTHING, Database, StorageFull
+from appliance.webhooks.dispatcher import Webhooks
+from modem.driver.device import Device
+from modem.interface import Changed, Identity, State, Status
+from modem.timeouts import Line
+
+IDENTITY = Identity(imei="860123456789012", manufacturer="Quectel", model="EC25")
+
+
+@pytest.fixture
+async def box(db: Database, tmp_path: Path) -> Box:
+    ids = await db.read(archive.marks)
+    return Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "secret.key"))
+
+
+async def takes(box: Box, *, nothing: bool) -> None:
+    """The disk goes read-only, or is back."""
+    await box.db.writer.run(lambda db: db.execute(f"PRAGMA query_only = {int(nothing)}").fetchall())
+
+
+@pytest.fixture
+async def gateway(box: Box, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async def receive(_: object, __: object) -> None:
+        raise AssertionError("no modem is attached")
+
+    devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
+    yield Gateway(box, devices, Intake(box, devices), webhooks)
+    await webhooks.close()
+
+
+async def test_a_key_that_reads_is_not_refused_for_its_last_use(box: Box, gateway: Gateway) -> None:
+    made = await box.db.write(clients.add_key, 1, box.clock.now())
+    await takes(box, nothing=True)
+    caller = await gateway.authenticate(made.key, "client_1", None)
+    assert caller.key_id == made.id
+    await takes(box, nothing=False)
+
+
+async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
+    box: Box, gateway: Gateway
+) -> None:
+    made = await box.db.write(clients.add_key, 1, box.clock.now())
+    caller = await gateway.authenticate(made.key, "client_1", None)
+    order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
+    await takes(box, nothing=True)
+    with pytest.raises(StorageFull):  # 503 STORAGE_FULL, by `web.envelope`
+        await gateway.send(caller, order, None)
+    await takes(box, nothing=False)
+    assert (await gateway.history(caller, HistoryFilter())).total == 0
+
+
+async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_not_wait(
+    box: Box, gateway: Gateway
+) -> None:
+    assert isinstance(box.clock, ManualClock)
+    made = await box.db.write(clients.add_key, 1, box.clock.now())
+    caller = await gateway.authenticate(made.key, "client_1", None)
+    box.clock.step(3_600_000)
+    order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
+    await takes(box, nothing=True)
+    async with asyncio.timeout(5):
+        with pytest.raises(StorageFull):
+            await gateway.send(caller, order, None)
+        with pytest.raises(StorageFull):
+            await gateway.verify_otp(caller, VerifyOrder("otp_0123456789ab", "123456"))
+    assert box.steps.pending, "it is told to the store when that takes something again"
+    await takes(box, nothing=False)
+    await gateway.send(caller, order, None)
+    assert not box.steps.pending
+
+
+async def test_the_owner_sees_the_page_of_a_full_box(box: Box) -> None:
+    assert isinstance(box.clock, ManualClock)
+    access = Access(box)
+    hashed = await access.claim("une phrase bien longue", "", "127.0.0.1", "zimbox.local")
+    token = await access.open_session("a browser", hashed)
+    await takes(box, nothing=True)
+    box.clock.advance(2 * 3600)
+    assert await access.is_owner(token)
+    await takes(box, nothing=False)
+
+
+async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "AGAIN_SECONDS", 0.01)
+
+    async def receive(_: object, __: object) -> None:
+        raise AssertionError("nothing was received")
+
+    devices = Devices(box, tmp_path, receive)
+    modem = Device(Line("/nowhere"))
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    listening = asyncio.create_task(devices.listen(attached))
+    await takes(box, nothing=True)
+    modem.board.publish(Changed(Status(State.SEARCHING, identity=IDENTITY)))
+    with contextlib.suppress(*TAKES_NOTHING):  # whoever had something to write has tried by then
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await box.db.write(lambda db: None)
+    await takes(box, nothing=False)
+    async with asyncio.timeout(5):
+        await devices.first_known.wait()
+    assert attached.number == 1
+    listening.cancel()
+    await modem.stop()

@@ -1,0 +1,200 @@
+"""A clock that is set while messages wait: none of them is older for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from sqlite3 import Connection
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config
+from appliance.core.encryption import Vault
+from appliance.devices.balance import Balances
+from appliance.domain.requests import Idempotency
+from appliance.domain.views import Accepted
+from appliance.maintenance.jobs import Housekeeping
+from appliance.messaging.inbox import Inbox
+from appliance.store import idempotency, otp, received
+from appliance.store.clock_jumps import STEP_MS
+from appliance.store.database import Database
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NUMBER, REFUSED, SIM, Stage
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+
+class Board:
+    """A box that has just started, on a clock without a chip."""
+
+    def __init__(self, stage: Stage, db: Database, folder: Path) -> None:
+        self.clock = ManualClock(stage.now, trusted=False)
+        self.box = Box(Config(), self.clock, db, stage.ids, Vault(folder / "key"))
+        self.jobs = Housekeeping(self.box, Inbox(self.box), Balances(self.clock, []))
+        self.stage = stage
+
+    def set_clock(self, step: int) -> None:
+        self.clock.step(step)
+        self.clock.trusted = True
+        self.stage.now = self.clock.now()
+
+
+@pytest.fixture
+async def before(stage: Stage) -> int:
+    """A message that waits since before this start."""
+    number = await stage.take()
+    stage.now += 1000
+    return number
+
+
+@pytest.fixture
+async def board(before: int, stage: Stage, db: Database, tmp_path: Path) -> Board:
+    return Board(stage, db, tmp_path)
+
+
+async def test_what_was_taken_just_before_the_clock_was_set_is_sent(
+    board: Board, before: int, stage: Stage
+) -> None:
+    waiting = await stage.take(validity_minutes=60)
+    scheduled = await stage.take(scheduled_at=stage.now + 5 * DAY_MS)
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    assert await stage.status(before) == "failed"  # three days are over for it
+    assert [await stage.status(n) for n in (waiting, scheduled)] == ["queued", "queued"]
+    job = await stage.must_claim()
+    assert (job.message, job.validity_minutes) == (waiting, 60)
+
+
+async def test_a_report_is_awaited_as_long_by_who_was_handed_over_before(
+    board: Board, stage: Stage
+) -> None:
+    number = await stage.take(rank=0)
+    job = await stage.must_claim()
+    assert job.message == number
+    await stage.record(job, Outcome(Verdict.TAKEN, 1))
+    board.set_clock(4 * DAY_MS)
+    await board.jobs.close_reports()
+    await stage.report(1)
+    assert await stage.status(number) == "delivered"
+
+
+async def test_its_lifetime_is_as_long_as_before(board: Board, stage: Stage) -> None:
+    number = await stage.take()
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    board.clock.advance(24 * 3600 + 1)
+    await board.jobs.expire()
+    assert await stage.status(number) == "failed"
+
+
+async def test_a_clock_that_is_set_twice_and_once_back(board: Board, stage: Stage) -> None:
+    first = await stage.take()
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.expire()
+    second = await stage.take()
+    board.set_clock(-2 * DAY_MS)
+    await board.jobs.expire()
+    third = await stage.take()
+    board.set_clock(30 * DAY_MS)
+    await board.jobs.expire()
+    assert {await stage.status(n) for n in (first, second, third)} == {"queued"}
+    board.clock.advance(24 * 3600 + 1)
+    await board.jobs.expire()
+    assert {await stage.status(n) for n in (first, second, third)} == {"failed"}
+
+
+async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: Database) -> None:
+    number = stage.ids.other(stage.now)
+    ends = stage.now + 300_000
+    await db.write(otp.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
+    board.set_clock(3 * DAY_MS)
+    await board.box.steps.mind()
+    row = await db.read(otp.get, 2, number)
+    assert row is not None and row["expires_at"] == ends + 3 * DAY_MS
+
+
+@pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
+async def test_codes_that_were_used_count_for_an_hour_by_whatever_clock(
+    board: Board, stage: Stage, db: Database, step: int
+) -> None:
+    for _ in range(3):
+        number = stage.ids.other(stage.now)
+        ends = stage.now + 300_000
+        await db.write(otp.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
+        await db.write(otp.verified, number, stage.now)
+    board.set_clock(step)
+    await board.box.steps.mind()
+    assert await db.read(otp.wait, False, NUMBER, 3, stage.now) == HOUR_MS
+
+
+async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
+    board: Board, stage: Stage
+) -> None:
+    number = await stage.take()
+    board.clock.advance(23 * 3600)
+    board.set_clock(STEP_MS - 1)
+    assert not board.box.steps.pending
+    board.clock.advance(3600)
+    await board.jobs.expire()
+    assert await stage.status(number) == "failed"
+
+
+async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
+    board: Board, before: int, stage: Stage
+) -> None:
+    board.clock.advance(20 * 3600)
+    stage.now = board.clock.now()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+    board.set_clock(-15 * HOUR_MS)
+    await board.box.steps.mind()
+    board.clock.advance(1800)
+    stage.now = board.clock.now()
+    assert (await stage.must_claim()).message == before
+
+
+async def test_a_key_of_a_clock_that_was_ahead_before_this_start_is_forgotten(
+    stage: Stage, db: Database
+) -> None:
+    def sent() -> Accepted:
+        return Accepted(
+            "msg_0000000000000001", NUMBER, stage.now, stage.now, None, 3, None, 1, "GSM-7"
+        )
+
+    ahead, key = stage.now + 365 * DAY_MS, Idempotency("order-17", b"same")
+    await db.write(idempotency.once, 2, key, ahead, lambda _: sent())
+    assert await db.read(idempotency.earlier, 2, key, ahead) is not None
+    assert await db.read(idempotency.earlier, 2, key, ahead - HOUR_MS) is not None
+    assert await db.read(idempotency.earlier, 2, key, stage.now) is None  # it was for a day
+
+
+async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
+    board: Board, before: int, stage: Stage
+) -> None:
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    board.set_clock(3 * DAY_MS)
+    await board.jobs.end_doubts()
+    assert (await stage.view(before)).uncertain  # for ten minutes; its report may still come
+    board.clock.advance(601)
+    await board.jobs.end_doubts()
+    assert await stage.status(before) == "failed"
+
+
+@pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
+async def test_a_missing_part_is_waited_for_as_long_when_the_clock_is_set(
+    board: Board, stage: Stage, db: Database, step: int
+) -> None:
+    first = received.Part(NUMBER, "Bonjour", None, "00", reference=1, total=2, number=1)
+    await db.write(received.keep_part, 1, SIM, first, stage.now)
+    board.set_clock(step)
+    await board.jobs.give_up_waiting()
+
+    def kept(db: Connection) -> int:
+        n: int = db.execute("SELECT COUNT(*) FROM inbound_part").fetchone()[0]
+        return n
+
+    assert await db.read(kept) == 1
+    board.clock.advance(24 * 3600)
+    await board.jobs.give_up_waiting()
+    assert await db.read(kept) == 0

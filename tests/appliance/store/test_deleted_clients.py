@@ -1,0 +1,152 @@
+"""A client is deleted or shut out in the middle of things: nothing goes, nothing stays, nobody else suffers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from sqlite3 import Connection
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config
+from appliance.core.encryption import Vault
+from appliance.devices.manager import Devices
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import BulkOrder, SendOrder, WebhookOrder
+from appliance.gateway import Gateway
+from appliance.maintenance.jobs import Housekeeping
+from appliance.messaging.intake import Intake
+from appliance.store import archive, backlog, clients, messages
+from appliance.store.queue import Nothing
+from appliance.webhooks.dispatcher import Webhooks
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
+
+DAY_MS = 86_400_000
+
+
+async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing_of_reports(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    number = await stage.take(scope=4)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    await stage.db.write(
+        messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 1
+    )
+    await stage.db.write(clients.erase, 2, stage.now)
+    other = await stage.sent(7, scope=2)
+
+    def awaited(db: Connection) -> bool:
+        return bool(db.execute("SELECT open FROM part WHERE message = ?", (other,)).fetchone()[0])
+
+    assert await stage.db.read(awaited)
+    clock.advance(73 * 3600)
+    await jobs.close_reports()
+    assert not await stage.db.read(awaited)
+
+
+async def test_nothing_of_a_deleted_client_waits_for_ever(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    await stage.take(scope=4)
+    await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+    await stage.db.write(clients.erase, 2, stage.now)
+    clock.advance(100 * 3600)
+    await jobs.expire()
+    await jobs.end_doubts()
+    await jobs.close_reports()
+    await jobs.cancel_of_revoked()
+    assert await stage.db.read(backlog.messages, False) == 0
+
+
+async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothing(
+    stage: Stage,
+) -> None:
+    await stage.take(scope=4)
+    job = await stage.must_claim()
+    await stage.db.write(clients.erase, 2, stage.now)
+    await stage.record(job, Outcome(Verdict.AGAIN, fault=REFUSED))
+    stage.now += 60_000
+    assert isinstance(await stage.claim(), Nothing)
+
+
+async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_again(
+    stage: Stage,
+) -> None:
+    await stage.take(scope=4)
+    job = await stage.must_claim()
+    await stage.db.write(clients.erase, 2, stage.now)
+    await stage.record(job, Outcome(Verdict.TAKEN, 1))
+
+    def writers(db: Connection) -> list[str]:
+        return [r[0] for r in db.execute("SELECT recipient FROM last_writer WHERE scope = 4")]
+
+    assert await stage.db.read(writers) == []
+
+
+async def test_the_retention_gets_past_the_messages_of_a_deleted_client(
+    stage: Stage, clock: ManualClock, jobs: Housekeeping
+) -> None:
+    for scope in (4, 4, 4, 4, 2):
+        await stage.sent(scope * 10 + 1, scope=scope)
+        await stage.report(scope * 10 + 1)
+        stage.now += 1000
+    await stage.archive()
+    await stage.db.write(clients.erase, 2, stage.now)
+    while await stage.db.write(archive.erase_step, 2, 2):
+        pass
+    clock.advance(100 * 86_400)
+    for _ in range(3):
+        await jobs.retire()
+
+    def left(db: Connection) -> int:
+        db.execute("SELECT COUNT(*) FROM history_text WHERE history_text MATCH 'bonjour'")
+        n: int = db.execute("SELECT COUNT(*) FROM history").fetchone()[0]
+        return n
+
+    assert await stage.db.read(left) == 0
+
+
+async def test_what_was_cancelled_with_its_key_does_not_go_when_the_client_is_enabled(
+    stage: Stage,
+) -> None:
+    key = await stage.db.write(clients.add_key, 1, START)
+    await stage.take(api_key=key.id)
+    await stage.db.write(clients.revoke, key.id, stage.now, cancel_queued=True)
+    await stage.db.write(clients.disable, 1, stage.now)
+    await stage.db.write(clients.enable, 1)
+    assert isinstance(await stage.claim(), Nothing)
+
+
+@pytest.fixture
+async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async def receive(_: object, __: object) -> None:
+        raise AssertionError("no modem is attached")
+
+    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
+    yield Gateway(box, devices, Intake(box, devices), webhooks)
+    await webhooks.close()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
+    stage: Stage, gateway: Gateway, deleted: bool
+) -> None:
+    key = await stage.db.write(clients.add_key, 2, START)
+    caller = await gateway.authenticate(key.key, "client_2", None)  # its body is on its way
+    if deleted:
+        await stage.db.write(clients.erase, 2, START)
+    else:
+        await stage.db.write(clients.revoke, key.id, START)
+    order = SendOrder(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.send(caller, order, None)
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
+    hook = WebhookOrder("https://example.com/sms", ("sms.received",))
+    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+        await gateway.webhook_configure(caller, hook)
+    assert await stage.db.read(backlog.messages, False) == 0

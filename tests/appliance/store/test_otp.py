@@ -1,0 +1,44 @@
+"""How often a number gets a one-time code, and when it may have the next."""
+
+from __future__ import annotations
+
+from appliance.store import otp
+from appliance.store.database import Database
+from tests.appliance.conftest import NUMBER, START
+
+HOUR, MINUTE = 3_600_000, 60_000
+
+
+async def make(db: Database, number: int, at: int, scope: int = 2, to: str = NUMBER) -> None:
+    await db.write(otp.add, number, scope, 1, to, b"", 3, at + 5 * MINUTE, None, at)
+
+
+async def wait(db: Database, now: int, *, test: bool = False) -> int:
+    return await db.read(otp.wait, test, NUMBER, 3, now)
+
+
+async def test_the_next_code_waits_for_the_oldest_of_the_hours(db: Database) -> None:
+    for k, minutes in enumerate((0, 10, 20)):
+        assert await wait(db, START + minutes * MINUTE) == 0
+        await make(db, k + 1, START + minutes * MINUTE, scope=2 + 2 * (k % 2))  # of every client
+    now = START + 30 * MINUTE
+    assert await wait(db, now) == 30 * MINUTE
+    assert await wait(db, START + HOUR - 1) == 1
+    assert await wait(db, START + HOUR) == 0
+    await make(db, 4, START + HOUR)
+    assert await wait(db, START + HOUR) == 10 * MINUTE
+
+
+async def test_another_number_and_the_other_mode_do_not_count(db: Database) -> None:
+    for k in range(3):
+        await make(db, k + 1, START, scope=3)
+        await make(db, k + 11, START, to="+33698765432")
+    assert await wait(db, START) == 0
+    assert await wait(db, START, test=True) == HOUR
+
+
+async def test_a_clock_that_was_ahead_before_a_restart_locks_nobody_out(db: Database) -> None:
+    for k in range(3):
+        await make(db, k + 1, START + 365 * 24 * HOUR)
+    assert await wait(db, START) == 0
+    assert await wait(db, START + 365 * 24 * HOUR) == HOUR

@@ -1,0 +1,853 @@
+"""The leg that tells: a real store, real receivers over sockets, and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from sqlite3 import Connection, Row
+from typing import Any
+
+import pytest
+
+from appliance.context import Box
+from appliance.core.clock import ManualClock
+from appliance.core.config import Config, Webhook
+from appliance.core.encryption import Vault
+from appliance.domain import ids
+from appliance.domain.errors import Refusal
+from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.views import WebhookLog, WebhookView
+from appliance.store import archive, clients, deliveries, events
+from appliance.store.database import Database
+from appliance.webhooks.concurrency import PLACES
+from appliance.webhooks.dispatcher import Webhooks
+from tests import receiver as receivers
+from tests.receiver import Receiver, Told
+
+START = 1_800_000_000_000
+SCOPE, TEST_SCOPE, OTHER_SCOPE = 2, 3, 4
+SETTLE_SECONDS = 30.0
+PATIENT_SECONDS = 60.0  # a time-out that does not come within a test, however busy the machine is
+HASTY_SECONDS = 1.0  # … and one that a test waits for
+ALL: tuple[WebhookEvent, ...] = ("sms.sent", "sms.delivered", "sms.failed", "sms.received")
+
+
+class Telling:
+    """A box that only tells; `restart` is a crash and a new start on the same data."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        chosen: dict[str, Any] = {
+            "timeout_seconds": PATIENT_SECONDS,
+            "retry_seconds": [60.0, 300.0],
+            "allow_loopback": True,
+        }
+        self.config = Config(webhook=Webhook(**(chosen | settings)))
+        self.clock = ManualClock(START)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> Telling:
+        db = await Database.open(self.folder / "zimbox.db")
+        marks = await db.read(archive.marks)
+        self.box = Box(self.config, self.clock, db, marks, Vault(self.folder / "secret.key"))
+        self.webhooks = Webhooks(self.box)
+        self._task = asyncio.create_task(self.webhooks.run())
+        return self
+
+    async def crash(self) -> None:
+        """Everything in memory is gone, in whatever state it was."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+            await self.webhooks.close()
+            await self.box.db.close()
+
+    async def stop(self) -> None:
+        """As SIGTERM does."""
+        assert self._task
+        self.webhooks.stop()
+        await self._task
+        self._task = None
+        await self.box.db.close()
+
+    async def configure(
+        self,
+        url: str,
+        *names: WebhookEvent,
+        scope: int = SCOPE,
+        secret: str | None = None,
+    ) -> WebhookView:
+        return await self.webhooks.configure(scope, WebhookOrder(url, names or ALL, secret))
+
+    async def emit(
+        self,
+        name: str = "sms.sent",
+        *,
+        stream: str = "m1",
+        scope: int = SCOPE,
+        own_url: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Something happened, and its commit rings."""
+
+        def work(db: Connection) -> None:
+            now = self.clock.now()
+            events.emit(
+                db, self.box.ids, scope, name, lambda: data, now, stream=stream, own_url=own_url
+            )
+
+        await self.box.db.write(work)
+        self.box.bells.changed()
+
+    async def rows(self, statement: str) -> list[Row]:
+        return await self.box.db.read(lambda db: db.execute(statement).fetchall())
+
+    async def states(self) -> list[str]:
+        return [row["state"] for row in await self.rows("SELECT state FROM delivery ORDER BY id")]
+
+    async def logged(self, count: int, scope: int = SCOPE) -> list[WebhookLog]:
+        """The attempts, oldest first, once there are so many and no call is open."""
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                page = await self.webhooks.logs(scope, PageFilter(limit=1000))
+                if page.total >= count and not self.webhooks.open_calls:
+                    return list(reversed(page.logs))
+                await asyncio.sleep(0.005)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Time passes, and the leg has seen it."""
+        await asyncio.sleep(0)
+        self.clock.advance(seconds)
+        self.box.bells.changed()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Telling]]:
+    made: list[Telling] = []
+
+    def new(**settings: Any) -> Telling:
+        made.append(Telling(tmp_path, **settings))
+        return made[-1]
+
+    yield new
+    for telling in made:
+        await telling.crash()
+
+
+async def _with_clients(telling: Telling) -> Telling:
+    await telling.start()
+    await telling.box.db.write(clients.add_client, "one", START)
+    await telling.box.db.write(clients.add_client, "two", START)
+    return telling
+
+
+@pytest.fixture
+async def telling(make: Callable[..., Telling]) -> Telling:
+    return await _with_clients(make())
+
+
+@pytest.fixture
+async def hasty(make: Callable[..., Telling]) -> Telling:
+    """For receivers that never answer."""
+    return await _with_clients(make(timeout_seconds=HASTY_SECONDS))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    running = await Receiver().start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Receiver]:
+    running = await Receiver().start()
+    yield running
+    await running.stop()
+
+
+def names(told: list[Told]) -> list[str]:
+    return [one.body["event"] for one in told]
+
+
+def texts(told: list[Told]) -> list[Any]:
+    return [one.body["data"].get("n") for one in told]
+
+
+def signed(told: Told, secret: str) -> bool:
+    return (
+        told.header("X-Webhook-Signature")
+        == hmac.digest(secret.encode(), told.raw, hashlib.sha256).hex()
+    )
+
+
+# --- what is told ----------------------------------------------------------------------------------
+
+
+async def test_an_event_is_told_at_once_with_exactly_the_documented_headers(
+    telling: Telling, receiver: Receiver
+) -> None:
+    view = await telling.configure(receiver.url())
+    assert view.secret is not None
+    assert view.secret.startswith("whsec_")
+    await telling.emit("sms.sent", text="é", n=1)
+    (told,) = await receiver.until(1)
+    assert [name for name, _ in told.headers] == [
+        *("Host", "Content-Type", "User-Agent", "X-Webhook-Signature", "Content-Length")
+    ]
+    assert told.header("Content-Type") == "application/json"
+    assert told.header("User-Agent") == "ZimSend-Webhook/1.0"
+    assert signed(told, view.secret)
+    assert told.body.keys() == {"event", "event_id", "timestamp", "data"}
+    assert told.body["data"] == {"text": "é", "n": 1}
+    assert told.body["event_id"].startswith("evt_") and len(told.body["event_id"]) == 16
+    assert told.body["timestamp"] == "2027-01-15T08:00:00Z"
+    (entry,) = await telling.logged(1)
+    assert (entry.event, entry.event_id) == ("sms.sent", told.body["event_id"])
+    assert (entry.webhook_id, entry.url) == (view.webhook_id, receiver.url())
+    assert (entry.response_status, entry.success, entry.attempt) == (200, True, 1)
+    assert entry.reason is None
+    assert await telling.states() == ["done"]
+
+
+async def test_only_the_events_asked_for_are_told(telling: Telling, receiver: Receiver) -> None:
+    await telling.configure(receiver.url(), "sms.failed")
+    await telling.emit("sms.sent")
+    await telling.emit("sms.failed")
+    assert names(await receiver.until(1)) == ["sms.failed"]
+    assert len(await telling.rows("SELECT 1 FROM event")) == 1
+
+
+async def test_a_webhook_signs_with_its_own_secret_also_the_clients_own_choice(
+    telling: Telling, receiver: Receiver, other: Receiver
+) -> None:
+    view = await telling.configure(receiver.url(), secret="mine of old")
+    assert view.secret == "mine of old"
+    second = await telling.configure(other.url())
+    assert second.secret
+    await telling.emit()
+    assert signed((await receiver.until(1))[0], "mine of old")
+    assert signed((await other.until(1))[0], second.secret)
+    assert receiver.told[0].body["event_id"] == other.told[0].body["event_id"]
+    assert receiver.told[0].raw == other.told[0].raw
+
+
+async def test_a_messages_own_url_replaces_the_webhooks_and_signs_with_the_clients_secret(
+    telling: Telling, receiver: Receiver, other: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    client = await telling.box.db.read(clients.client, 1)
+    assert client is not None
+    await telling.emit(own_url=other.url("/mine?a=1"))
+    (told,) = await other.until(1)
+    assert told.path == "/mine?a=1"
+    assert signed(told, client["signing_secret"])
+    (entry,) = await telling.logged(1)
+    assert entry.webhook_id is None
+    assert receiver.told == []
+
+
+async def test_a_replaced_signing_secret_is_used_for_what_is_still_to_be_told(
+    telling: Telling, receiver: Receiver
+) -> None:
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit(own_url=receiver.url())
+    await telling.logged(1)
+    new = await telling.box.db.write(clients.replace_signing_secret, 1)
+    assert new
+    await telling.pass_time(60)
+    assert signed((await receiver.until(2))[1], new)
+
+
+async def test_test_mode_is_a_partition(telling: Telling, receiver: Receiver) -> None:
+    await telling.configure(receiver.url("/live"))
+    await telling.configure(receiver.url("/test"), scope=TEST_SCOPE)
+    await telling.emit(n="live")
+    await telling.emit(n="test", scope=TEST_SCOPE)
+    await receiver.until(2)
+    assert texts(receiver.at("/live")) == ["live"]
+    assert texts(receiver.at("/test")) == ["test"]
+
+
+# --- retries ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behaviour", [receivers.hang, receivers.close, receivers.answer(500), receivers.answer(302)]
+)
+async def test_it_is_tried_again_after_1_and_5_minutes_then_given_up_and_kept(
+    make: Callable[..., Telling], receiver: Receiver, behaviour: receivers.Behaviour
+) -> None:
+    seconds = HASTY_SECONDS if behaviour is receivers.hang else PATIENT_SECONDS
+    telling = await _with_clients(make(timeout_seconds=seconds))
+    await telling.configure(receiver.url())
+    receiver.otherwise = behaviour
+    await telling.emit(n=1)
+    for attempt, wait in ((1, 60.0), (2, 300.0)):
+        log = await telling.logged(attempt)
+        assert [entry.attempt for entry in log] == list(range(1, attempt + 1))
+        assert await telling.states() == ["due"]
+        await telling.pass_time(wait - 1)
+        assert len(receiver.told) == attempt
+        await telling.pass_time(1)
+    log = await telling.logged(3)
+    assert [(entry.attempt, entry.success) for entry in log] == [(1, False), (2, False), (3, False)]
+    assert await telling.states() == ["given_up"]
+    assert len({told.raw for told in receiver.told}) == 1
+    assert telling.webhooks.counters.given_up == 1
+    (kept,) = await telling.box.db.read(deliveries.given_up, 10)
+    assert (kept["name"], kept["attempt"]) == ("sms.sent", 3)
+    await telling.pass_time(86_400)
+    assert len(receiver.told) == 3
+
+
+async def test_the_schedule_is_a_setting(
+    make: Callable[..., Telling], telling: Telling, receiver: Receiver
+) -> None:
+    await telling.crash()
+    impatient = await make(retry_seconds=[]).start()
+    receiver.otherwise = receivers.answer(503)
+    await impatient.configure(receiver.url())
+    await impatient.emit()
+    await impatient.logged(1)
+    assert await impatient.states() == ["given_up"]
+
+
+async def test_retries_go_on_across_a_crash(telling: Telling, receiver: Receiver) -> None:
+    receiver.otherwise = receivers.answer(500)
+    await telling.configure(receiver.url())
+    await telling.emit(n=1)
+    await telling.logged(1)
+    await telling.crash()
+    telling.clock.advance(60)
+    receiver.otherwise = receivers.answer(200)
+    await telling.start()
+    log = await telling.logged(2)
+    assert [entry.attempt for entry in log] == [1, 2]
+    assert receiver.told[0].raw == receiver.told[1].raw
+    assert await telling.states() == ["done"]
+
+
+async def test_a_call_cut_by_a_crash_is_made_again(telling: Telling, receiver: Receiver) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.hang
+    await telling.emit(n=1)
+    await receiver.until(1)
+    await telling.crash()
+    receiver.otherwise = receivers.answer(200)
+    await telling.start()
+    told = await receiver.until(2)
+    assert told[0].raw == told[1].raw
+    (entry,) = await telling.logged(1)
+    assert (entry.attempt, entry.success) == (1, True)
+
+
+async def test_a_clock_that_stepped_back_holds_up_no_retry(
+    telling: Telling, receiver: Receiver
+) -> None:
+    receiver.otherwise = receivers.answer(500)
+    await telling.configure(receiver.url())
+    await telling.emit()
+    await telling.logged(1)
+    telling.clock.step(-10 * 365 * 86_400_000)
+    await telling.pass_time(30)  # the safety look
+    assert len(await telling.logged(2)) == 2
+
+
+async def test_at_the_end_open_calls_may_finish(telling: Telling, receiver: Receiver) -> None:
+    answered = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await answered.wait()
+        await receivers.answer(200)(writer)
+
+    receiver.otherwise = late
+    await telling.configure(receiver.url())
+    await telling.emit(n=1)
+    await receiver.until(1)
+    ending = asyncio.create_task(telling.stop())
+    await asyncio.sleep(0)
+    answered.set()
+    await ending
+    await telling.start()
+    assert await telling.states() == ["done"]
+
+
+async def test_at_the_end_what_just_happened_is_still_told(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    await telling.emit(n=1)
+    await telling.stop()
+    assert texts(receiver.told) == [1]
+
+
+# --- order and independence ------------------------------------------------------------------------
+
+
+async def test_events_of_one_message_arrive_in_order_also_when_one_is_retried(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit("sms.sent", stream="m1")
+    await telling.emit("sms.delivered", stream="m1")
+    await telling.logged(1)
+    assert await telling.states() == ["due", "behind"]
+    receiver.otherwise = receivers.answer(200)
+    await telling.pass_time(60)
+    await telling.logged(3)
+    assert names(receiver.told) == ["sms.sent", "sms.sent", "sms.delivered"]
+
+
+async def test_a_given_up_event_makes_way_for_the_next_of_its_message(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit("sms.sent")
+    await telling.emit("sms.delivered")
+    await telling.logged(1)
+    await telling.pass_time(60)
+    await telling.logged(2)
+    await telling.pass_time(300)
+    await telling.logged(4)
+    assert names(receiver.told) == ["sms.sent"] * 3 + ["sms.delivered"]
+    assert await telling.states() == ["given_up", "due"]
+
+
+async def test_other_messages_do_not_wait_for_one_that_is_retried(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit(stream="m1", n=1)
+    await telling.logged(1)
+    receiver.otherwise = receivers.answer(200)
+    await telling.emit(stream="m2", n=2)
+    await telling.logged(2)
+    assert texts(receiver.told) == [1, 2]
+
+
+async def test_a_stopped_receiver_with_a_long_queue_never_delays_another(
+    telling: Telling, receiver: Receiver, other: Receiver
+) -> None:
+    receiver.otherwise = receivers.hang
+    await telling.configure(receiver.url())
+    await telling.configure(other.url())
+    for n in range(40):
+        await telling.emit(stream=f"m{n}", n=n)
+    await other.until(40)
+    assert sorted(texts(other.told)) == list(range(40))
+    # Not even one round of the other's time-outs was waited for.
+    assert len(receiver.told) <= 4
+
+
+async def test_a_stopped_path_does_not_delay_another_at_the_same_host(
+    telling: Telling, receiver: Receiver
+) -> None:
+    receiver.behave["/stuck"] = receivers.hang
+    await telling.configure(receiver.url("/stuck"))
+    await telling.configure(receiver.url("/well"))
+    for n in range(30):
+        await telling.emit(stream=f"m{n}", n=n)
+    await receiver.until(30, "/well")
+    # Not even one round of the other's time-outs was waited for.
+    assert len(receiver.at("/stuck")) <= 4
+
+
+async def test_many_stopped_receivers_do_not_delay_one_that_listens(
+    make: Callable[..., Telling], other: Receiver
+) -> None:
+    # Long beside twenty calls on a busy machine, short beside the rest of the test.
+    telling = await _with_clients(make(timeout_seconds=2.0))
+    stuck = [await Receiver().start() for _ in range(6)]
+    try:
+        for host in stuck:
+            host.otherwise = receivers.hang
+            for n in range(5):
+                await telling.configure(host.url(f"/{n}"), "sms.failed")
+        for n in range(20):
+            await telling.emit("sms.failed", stream=f"m{n}")
+        # All places were theirs until they were known to be slow.
+        await called(stuck, PLACES.total + PLACES.slow)
+        await telling.configure(other.url(), "sms.sent")
+        for n in range(20):
+            await telling.emit("sms.sent", stream=f"m{n}", n=n)
+            await other.until(n + 1)
+        # The twenty together took less than three rounds of the others' time-outs.
+        assert sum(len(host.told) for host in stuck) < PLACES.total + 4 * PLACES.slow
+    finally:
+        for host in stuck:
+            await host.stop()
+
+
+async def called(hosts: list[Receiver], count: int) -> None:
+    """Until these hosts were called so often, all together."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while sum(len(host.told) for host in hosts) < count:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
+    telling: Telling, receiver: Receiver
+) -> None:
+    open_now, most = 0, 0
+    go = asyncio.Event()
+
+    async def count(writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await go.wait()
+        open_now -= 1
+        await receivers.answer(200)(writer)
+
+    receiver.otherwise = count
+    await telling.configure(receiver.url())
+    for n in range(12):
+        await telling.emit(stream=f"m{n}", n=n)
+    await receiver.until(4)
+    go.set()
+    await telling.logged(12)
+    assert most == 4
+
+
+# --- configure, list, delete, test, logs, replay ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/", "https://169.254.169.254/", "http://0x7f.1/", "ftp://nas/"]
+)
+async def test_a_url_that_is_not_allowed_is_refused_where_it_is_given(
+    telling: Telling, url: str
+) -> None:
+    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL") as caught:
+        await telling.configure(url)
+    assert caught.value.details is not None
+    assert caught.value.details["field"] == "url"
+    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL") as caught:
+        telling.webhooks.check_url(url)
+    assert caught.value.details is not None
+    assert caught.value.details["field"] == "webhook_url"
+    telling.webhooks.check_url(None)
+
+
+async def test_without_the_setting_the_box_itself_is_never_called(
+    make: Callable[..., Telling], telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    await telling.crash()
+    strict = await make(allow_loopback=False).start()
+    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL"):
+        await strict.configure(receiver.url())
+    await strict.emit()
+    (entry,) = await strict.logged(1)
+    assert (entry.success, entry.response_status) == (False, None)
+    assert entry.reason == "not connected to 127.0.0.1: the URL leads to the box itself"
+    assert receiver.told == []
+
+
+async def test_the_list_has_no_secret_and_only_ones_own(
+    telling: Telling, receiver: Receiver
+) -> None:
+    one = await telling.configure(receiver.url("/1"), "sms.sent", "sms.received")
+    await telling.configure(receiver.url("/2"), scope=OTHER_SCOPE)
+    (listed,) = await telling.webhooks.listed(SCOPE)
+    assert listed.secret is None
+    assert (listed.webhook_id, listed.url) == (one.webhook_id, receiver.url("/1"))
+    assert (listed.events, listed.status) == (("sms.sent", "sms.received"), "active")
+
+
+async def test_a_deleted_webhook_is_told_nothing_more(telling: Telling, receiver: Receiver) -> None:
+    view = await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit("sms.sent")
+    await telling.emit("sms.delivered")
+    (entry,) = await telling.logged(1)
+    await telling.webhooks.delete(SCOPE, view.webhook_id)
+    await telling.emit("sms.failed")
+    await telling.pass_time(600)
+    assert await telling.states() == ["dropped", "dropped"]
+    assert len(receiver.told) == 1
+    assert await telling.webhooks.listed(SCOPE) == ()
+    assert [e.log_id for e in await telling.logged(1)] == [entry.log_id]
+    for attempt in (
+        telling.webhooks.delete(SCOPE, view.webhook_id),
+        telling.webhooks.test(SCOPE, view.webhook_id),
+        telling.webhooks.replay(SCOPE, entry.log_id),
+    ):
+        with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+            await attempt
+
+
+async def test_a_webhook_deleted_during_its_call_stays_deleted(
+    hasty: Telling, receiver: Receiver
+) -> None:
+    view = await hasty.configure(receiver.url())
+    receiver.otherwise = receivers.hang
+    await hasty.emit()
+    await receiver.until(1)
+    await hasty.webhooks.delete(SCOPE, view.webhook_id)
+    await hasty.logged(1)
+    assert await hasty.states() == ["dropped"]
+
+
+async def test_a_webhook_deleted_while_its_test_begins_is_not_called(
+    telling: Telling, receiver: Receiver
+) -> None:
+    view = await telling.configure(receiver.url())
+    tested, _ = await asyncio.gather(
+        telling.webhooks.test(SCOPE, view.webhook_id),
+        telling.webhooks.delete(SCOPE, view.webhook_id),
+        return_exceptions=True,
+    )
+    assert isinstance(tested, Refusal) and tested.code == "WEBHOOK_NOT_FOUND"
+    assert receiver.told == []  # it would have been signed with nothing
+
+
+async def test_a_client_erased_during_a_call_leaves_nothing(
+    hasty: Telling, receiver: Receiver
+) -> None:
+    await hasty.configure(receiver.url())
+    receiver.otherwise = receivers.hang
+    await hasty.emit()
+    await receiver.until(1)
+    await hasty.box.db.write(clients.erase, 1, START)
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while hasty.webhooks.open_calls:
+            await asyncio.sleep(0.005)
+    for table in ("webhook", "event", "delivery", "delivery_log"):
+        assert await hasty.rows(f"SELECT 1 FROM {table}") == []
+
+
+async def test_the_test_call_is_signed_logged_and_answered_with_what_the_receiver_said(
+    hasty: Telling, receiver: Receiver
+) -> None:
+    view = await hasty.configure(receiver.url(), "sms.failed")
+    assert view.secret
+    receiver.otherwise = receivers.answer(418)
+    assert (await hasty.webhooks.test(SCOPE, view.webhook_id)).response_status == 418
+    receiver.otherwise = receivers.hang
+    assert (await hasty.webhooks.test(SCOPE, view.webhook_id)).response_status is None
+    told = receiver.told[0]
+    assert signed(told, view.secret)
+    assert told.body["event"] == "webhook.test"
+    assert told.body["data"]["webhook_id"] == view.webhook_id
+    log = await hasty.logged(2)
+    assert [(e.event, e.response_status) for e in log] == [
+        *(("webhook.test", 418), ("webhook.test", None))
+    ]
+    await hasty.pass_time(60)  # a test call is not retried
+    assert len(receiver.told) == 2
+
+
+async def test_logs_are_paged_newest_first(telling: Telling, receiver: Receiver) -> None:
+    await telling.configure(receiver.url())
+    for n in range(7):
+        await telling.emit(stream="one", n=n)
+    await telling.logged(7)
+    page = await telling.webhooks.logs(SCOPE, PageFilter(page=2, limit=3))
+    assert page.total == 7
+    told = {one.body["event_id"]: one.body["data"]["n"] for one in receiver.told}
+    assert [told[entry.event_id] for entry in page.logs] == [3, 2, 1]
+    assert (await telling.webhooks.logs(SCOPE, PageFilter(page=9, limit=3))).logs == ()
+
+
+async def test_a_given_up_event_is_told_again_on_request_on_the_whole_schedule(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit(n=1)
+    for attempt, wait in ((1, 60), (2, 300)):
+        await telling.logged(attempt)
+        await telling.pass_time(wait)
+    log = await telling.logged(3)
+    replayed = await telling.webhooks.replay(SCOPE, log[0].log_id)
+    assert (replayed.log_id, replayed.event_id) == (log[0].log_id, log[0].event_id)
+    await telling.logged(4)
+    assert await telling.states() == ["due"]
+    receiver.otherwise = receivers.answer(200)
+    await telling.pass_time(60)
+    log = await telling.logged(5)
+    assert [entry.attempt for entry in log] == [1, 2, 3, 4, 5]
+    assert len({told.raw for told in receiver.told}) == 1
+    assert await telling.states() == ["done"]
+
+
+async def test_an_event_replayed_during_its_last_attempt_is_told_again(
+    telling: Telling, receiver: Receiver
+) -> None:
+    asked = asyncio.Event()
+
+    async def refuse_then(writer: receivers.Writer) -> None:
+        await asked.wait()
+        await receivers.answer(500)(writer)
+
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit()
+    await telling.logged(1)
+    await telling.pass_time(60)
+    (entry, _) = await telling.logged(2)
+    receiver.otherwise = refuse_then
+    await telling.pass_time(300)
+    await receiver.until(3)
+    await telling.webhooks.replay(SCOPE, entry.log_id)
+    asked.set()
+    await telling.logged(3)
+    receiver.otherwise = receivers.answer(200)
+    await telling.pass_time(60)
+    await telling.logged(4)
+    assert await telling.states() == ["done"]
+
+
+async def test_an_event_seen_as_due_before_its_attempt_was_recorded_is_not_told_twice(
+    telling: Telling, receiver: Receiver
+) -> None:
+    """The look that saw it and the record of the attempt run beside each other."""
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit()
+    await telling.logged(1)
+    (row,) = await telling.rows("SELECT id, state FROM delivery")
+    assert row["state"] == "due"  # in a minute
+    now = telling.clock.now()
+    assert await telling.box.db.read(deliveries.call, row["id"], now) is None
+    assert await telling.box.db.read(deliveries.call, row["id"], now + 60_000) is not None
+
+
+async def test_a_told_event_is_told_again_on_request(telling: Telling, receiver: Receiver) -> None:
+    await telling.emit(own_url=receiver.url())
+    (entry,) = await telling.logged(1)
+    await telling.webhooks.replay(SCOPE, entry.log_id)
+    await telling.logged(2)
+    assert receiver.told[0].raw == receiver.told[1].raw
+
+
+async def test_a_waiting_event_goes_at_once_on_request_and_keeps_its_place(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit("sms.sent")
+    await telling.emit("sms.delivered")
+    (entry,) = await telling.logged(1)
+    receiver.otherwise = receivers.answer(200)
+    await telling.webhooks.replay(SCOPE, entry.log_id)
+    await telling.logged(3)
+    assert names(receiver.told) == ["sms.sent", "sms.sent", "sms.delivered"]
+
+
+async def test_a_replay_beside_a_later_event_of_its_message_waits_for_it(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    await telling.emit("sms.sent")
+    (entry,) = await telling.logged(1)
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit("sms.delivered")
+    await telling.logged(2)
+    await telling.webhooks.replay(SCOPE, entry.log_id)
+    assert await telling.states() == ["behind", "due"]
+    receiver.otherwise = receivers.answer(200)
+    await telling.pass_time(60)
+    await telling.logged(4)
+    assert await telling.states() == ["done", "done"]
+    assert names(receiver.told) == ["sms.sent", "sms.delivered", "sms.delivered", "sms.sent"]
+
+
+async def test_anothers_webhooks_and_logs_answer_as_not_existing(
+    telling: Telling, receiver: Receiver
+) -> None:
+    view = await telling.configure(receiver.url())
+    await telling.emit()
+    (entry,) = await telling.logged(1)
+    for scope in (OTHER_SCOPE, TEST_SCOPE):
+        page = await telling.webhooks.logs(scope, PageFilter())
+        assert (page.logs, page.total) == ((), 0)
+        assert await telling.webhooks.listed(scope) == ()
+        for attempt in (
+            telling.webhooks.delete(scope, view.webhook_id),
+            telling.webhooks.test(scope, view.webhook_id),
+            telling.webhooks.replay(scope, entry.log_id),
+        ):
+            with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+                await attempt
+    assert len(await telling.webhooks.listed(SCOPE)) == 1
+    assert len(receiver.told) == 1
+
+
+@pytest.mark.parametrize("written", ["wh_99", "wh_", "1", "", "wh_1x", "log_000000000001", "wh_-1"])
+async def test_what_is_no_webhook_is_not_found(telling: Telling, written: str) -> None:
+    for attempt in (
+        telling.webhooks.delete(SCOPE, written),
+        telling.webhooks.test(SCOPE, written),
+        telling.webhooks.replay(SCOPE, written),
+    ):
+        with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+            await attempt
+
+
+# --- the store -------------------------------------------------------------------------------------
+
+
+async def test_what_is_old_and_finished_is_thrown_away_and_the_rest_kept(
+    telling: Telling, receiver: Receiver
+) -> None:
+    await telling.configure(receiver.url())
+    await telling.emit(n="old")
+    await telling.logged(1)
+    receiver.otherwise = receivers.answer(500)
+    await telling.emit(n="old and due")
+    await telling.logged(2)
+    telling.clock.advance(10)
+    receiver.otherwise = receivers.answer(200)
+    await telling.emit(stream="m2", n="new")
+    await telling.logged(3)
+    before = telling.clock.now() - 5000
+    while await telling.box.db.write(deliveries.tidy, before, 1):
+        pass
+    assert await telling.states() == ["due", "done"]
+    assert len(await telling.rows("SELECT 1 FROM event")) == 2
+    assert len((await telling.webhooks.logs(SCOPE, PageFilter())).logs) == 1
+
+
+def steps_of_a_look(connection: Connection) -> int:
+    """How many steps SQLite's machine takes to see who is next."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection.set_progress_handler(step, 1)
+    try:
+        look = deliveries.look(connection, START, START + 1, 8)
+    finally:
+        connection.set_progress_handler(None, 0)
+    assert [len(one.calls) for one in look.due] == [8] * 4
+    return count
+
+
+async def test_a_look_costs_no_more_with_ten_thousand_waiting(db: Database) -> None:
+    """The receivers are hopped over; their queues are not read."""
+    new_ids = ids.Ids(0, 0)
+
+    def fill(connection: Connection, events_: range) -> None:
+        for n in events_:
+            for hook in range(4):
+                deliveries.add(
+                    connection, new_ids, n, SCOPE, hook, "http://nas/", START, stream=str(n)
+                )
+
+    await db.write(fill, range(10))
+    few = await db.write(steps_of_a_look)
+    await db.write(fill, range(10, 2500))
+    assert await db.write(steps_of_a_look) < few * 1.2

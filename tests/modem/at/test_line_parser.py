@@ -1,0 +1,212 @@
+"""Lines out of bytes, and what each of them is."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modem.at.line_parser import (
+    LONGEST_LINE,
+    Kind,
+    Sorted,
+    Sorter,
+    Splitter,
+    pdu_fits,
+)
+
+REPORT = "0006D60B911326880736F4111011719551401110117195714000"
+SMSC = "0791947101670000"
+
+
+def split(*chunks: bytes) -> list[str]:
+    splitter = Splitter()
+    return [line for chunk in chunks for line in splitter.feed(chunk) if line]
+
+
+def kinds(sorter: Sorter, *lines: str) -> list[tuple[Kind, str]]:
+    return [(one.kind, one.line) for line in lines for one in sorter.sort(line)]
+
+
+@pytest.mark.parametrize(
+    ("stream", "lines"),
+    [
+        (b"\r\nOK\r\n", ["OK"]),
+        (b"AT+CSQ\r\r\n+CSQ: 20,0\r\n\r\nOK\r\n", ["AT+CSQ", "+CSQ: 20,0", "OK"]),
+        (b"+CSQ: 20,0\rOK\n", ["+CSQ: 20,0", "OK"]),
+        (b"\xff\x80\r\nR\x00DY\r\n", ["ÿ\x80", "RDY"]),
+        (b"+CSQ: 20", []),
+    ],
+)
+def test_lines_come_out_whatever_ends_them(stream: bytes, lines: list[str]) -> None:
+    assert split(stream) == lines
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
+def test_how_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    chunks = [data[a:b] for a, b in itertools.pairwise(places)]
+    whole, cut = Splitter(), Splitter()
+    assert [line for chunk in chunks for line in cut.feed(chunk)] == list(whole.feed(data))
+
+
+def test_noise_without_an_end_does_not_grow_for_ever() -> None:
+    assert len(split(b"x" * 3 * LONGEST_LINE)) == 1
+
+
+def test_a_line_that_is_ended_by_cr_does_not_wait_for_lf() -> None:
+    splitter = Splitter()
+    assert list(splitter.feed(b"OK\r")) == ["OK"]
+    assert list(splitter.feed(b"\nRDY\r\n")) == ["RDY"]
+
+
+@pytest.mark.parametrize("tail", [b"> ", b">", b"\r\n> ", b"\r\n>"])
+def test_a_prompt_has_no_line_end(tail: bytes) -> None:
+    splitter = Splitter()
+    list(splitter.feed(tail))
+    assert splitter.prompted()
+    assert not splitter.prompted()
+
+
+def test_an_answer_is_what_was_asked_for() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CSQ")
+    assert kinds(sorter, "AT+CSQ", "", "+CSQ: 20,0", "OK") == [
+        (Kind.ECHO, "AT+CSQ"),
+        (Kind.ANSWER, "+CSQ: 20,0"),
+        (Kind.FINAL, "OK"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["RDY", "RING", "SMS Ready", '+CMTI: "SM",3', '+CDSI: "SR",1', "OVER-VOLTAGE WARNNING",
+     "UNDER-VOLTAGE POWER DOWN", "+CREG: 5", "*PSUTTZ: 2025,6,1,10,0,0,\"+8\",1", "+CUSD: 2",
+     "^SIMST: 1", "+SOMETHING NEW", "+QIND: SMS DONE", "NO CARRIER", "DST: 1"],
+)  # fmt: skip
+def test_what_comes_unasked_is_never_an_answer(line: str) -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CSQ")
+    (only,) = sorter.sort(line)
+    assert only.kind in (Kind.EVENT, Kind.ANSWER)
+    assert (only.kind is Kind.EVENT) == (line != "+SOMETHING NEW")  # no colon: nobody can tell
+
+
+@pytest.mark.parametrize(
+    "final",
+    ["OK", "ERROR", "+CME ERROR: 14", "+CMS ERROR: 38", "+CME ERROR: SIM failure", "+CMS ERROR:515",
+     "COMMAND NOT SUPPORT"],
+)  # fmt: skip
+def test_every_kind_of_refusal_ends_a_command(final: str) -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CSQ")
+    assert kinds(sorter, final) == [(Kind.FINAL, final)]
+
+
+def test_the_end_of_an_answer_that_nobody_waits_for_is_a_stray() -> None:
+    assert kinds(Sorter(), "OK", "+CME ERROR: 14") == [
+        (Kind.STRAY, "OK"),
+        (Kind.STRAY, "+CME ERROR: 14"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "head", ["+CDS: 25", "+CDS:25", "+CMT: ,25", '+CMT: "",25', "+CDS:  25", '+CMT: "Awa, Ba",25']
+)
+def test_an_event_of_two_lines_is_one_event_inside_any_answer(head: str) -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGL=4")
+    found = [
+        one
+        for line in ["+CMGL: 1,1,,25", head, "", REPORT, REPORT, "OK"]
+        for one in sorter.sort(line)
+    ]
+    assert [one.kind for one in found] == [Kind.ANSWER, Kind.EVENT, Kind.ANSWER, Kind.FINAL]
+    assert found[1].heard is not None
+    assert (found[1].heard.line, found[1].heard.pdu) == (head, REPORT)
+
+
+def test_three_reports_in_one_burst_are_three_events() -> None:
+    sorter = Sorter()
+    found = [one for line in ["+CDS: 25", REPORT] * 3 for one in sorter.sort(line)]
+    assert [one.kind for one in found] == [Kind.EVENT] * 3
+
+
+def test_a_report_that_lost_octets_on_the_line_is_not_handed_on() -> None:
+    sorter = Sorter()
+    assert [kind for kind, _ in kinds(sorter, "+CDS: 25", REPORT[:-2])] == [Kind.DAMAGED]
+
+
+def test_half_an_event_does_not_swallow_the_answer_that_follows() -> None:
+    sorter = Sorter()
+    sorter.begin("AT")
+    assert kinds(sorter, "+CDS: 25", "OK") == [(Kind.DAMAGED, "+CDS: 25"), (Kind.FINAL, "OK")]
+
+
+def test_a_ussd_text_of_several_lines_is_one_event() -> None:
+    sorter = Sorter()
+    found = [one for line in ['+CUSD: 0,"Balance:', "", '5 EUR",15'] for one in sorter.sort(line)]
+    assert [one.line for one in found] == ['+CUSD: 0,"Balance:\n\n5 EUR",15']
+
+
+def test_a_quote_within_an_operators_text_does_not_swallow_the_answer() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGS", text="00")
+    assert kinds(sorter, '+CUSD: 0,"A 5" screen!",15', "+CMGS: 12", "OK") == [
+        (Kind.EVENT, '+CUSD: 0,"A 5" screen!",15'),
+        (Kind.ANSWER, "+CMGS: 12"),
+        (Kind.FINAL, "OK"),
+    ]
+
+
+def test_a_ussd_text_that_is_never_closed_does_not_swallow_an_answer() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CSQ")
+    assert kinds(sorter, '+CUSD: 0,"Balance', "OK") == [
+        (Kind.EVENT, '+CUSD: 0,"Balance'),
+        (Kind.FINAL, "OK"),
+    ]
+
+
+def test_the_echo_of_a_text_is_an_echo() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGS", text="0011AA\x1a")
+    assert kinds(sorter, "> 0011AA\x1a", "+CMGS: 3", "OK") == [
+        (Kind.ECHO, "> 0011AA\x1a"),
+        (Kind.ANSWER, "+CMGS: 3"),
+        (Kind.FINAL, "OK"),
+    ]
+
+
+def test_a_prompt_with_a_line_end_is_a_prompt() -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGS=20", prompt=True)
+    assert kinds(sorter, ">") == [(Kind.PROMPT, ">")]
+
+
+@pytest.mark.parametrize(
+    ("pdu", "length", "fits"),
+    [
+        (REPORT, 25, True),
+        (REPORT, 26, False),
+        (SMSC + REPORT[2:], 25, True),
+        (SMSC + REPORT[2:], 33, True),  # the SMSC octets counted as well
+        (SMSC + REPORT[2:], 32, False),
+        (REPORT, 24, False),
+        ("0", 0, False),
+        ("FF", 0, False),
+    ],
+)
+def test_a_pdu_is_as_long_as_announced(pdu: str, length: int, fits: bool) -> None:
+    assert pdu_fits(pdu, length) is fits
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=30))
+def test_no_line_at_all_makes_the_sorter_stumble(lines: list[str]) -> None:
+    sorter = Sorter()
+    sorter.begin("AT+CMGL=4")
+    for line in lines:
+        for found in sorter.sort(line.strip()):
+            assert isinstance(found, Sorted)

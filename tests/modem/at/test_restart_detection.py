@@ -1,0 +1,50 @@
+"""Which start-up lines mean that the modem has lost everything it was told."""
+
+from __future__ import annotations
+
+import pytest
+
+from modem.at.restart_detection import Boot, Meaning
+
+
+def meanings(*lines: str, after: float = 0.0, step: float = 1.0) -> list[Meaning]:
+    boot = Boot(0.0, tail_seconds=60.0)
+    return [boot.line(line, after + i * step) for i, line in enumerate(lines)]
+
+
+def test_the_start_of_a_sim800_is_one_restart_and_its_tail() -> None:
+    found = meanings("RDY", "+CFUN: 1", "+CPIN: READY", "Call Ready", "SMS Ready", after=500)
+    assert found == [
+        Meaning.RESTART,
+        Meaning.TAIL,
+        Meaning.NOTHING,
+        Meaning.TAIL,
+        Meaning.TAIL,
+    ]
+
+
+def test_an_auto_bauding_sim800_says_nothing_before_call_ready() -> None:
+    assert meanings("Call Ready", "SMS Ready", after=500) == [Meaning.RESTART, Meaning.TAIL]
+
+
+def test_a_line_of_a_start_that_we_came_into_is_only_suspicious() -> None:
+    assert meanings("SMS Ready", after=3) == [Meaning.SUSPECT]
+
+
+def test_the_same_line_twice_in_one_start_is_suspicious() -> None:
+    found = meanings("RDY", "SMS Ready", "SMS Ready", after=500)
+    assert found == [Meaning.RESTART, Meaning.TAIL, Meaning.SUSPECT]
+
+
+@pytest.mark.parametrize(
+    "line", ["NORMAL POWER DOWN", "UNDER-VOLTAGE POWER DOWN", "*ATREADY: 1", "RDY"]
+)
+def test_what_ends_or_begins_a_life_is_a_restart_at_any_time(line: str) -> None:
+    assert meanings(line) == [Meaning.RESTART]
+
+
+@pytest.mark.parametrize(
+    "line", ["OVER-VOLTAGE WARNNING", "UNDER-VOLTAGE WARNNING", "+CREG: 1", "RING"]
+)
+def test_other_lines_mean_nothing_for_the_start(line: str) -> None:
+    assert meanings(line, after=500) == [Meaning.NOTHING]

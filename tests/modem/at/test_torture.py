@@ -1,0 +1,92 @@
+"""A line that spoils bytes: `scripts/torture` in short. The long form takes ten thousand messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from modem.at.line_quality import Trust, foreign_to, spoilt
+from modem.driver.references import References, spoilt_from
+from tests.modem.torture import BAD_LINE, Damage, torture
+
+pytestmark = pytest.mark.seconds(15)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_bad_line_changes_no_text_and_hides_no_outcome(tmp_path: Path, seed: int) -> None:
+    tally = await torture(tmp_path, 150, seed, BAD_LINE)
+    assert tally.faultless, tally
+    assert sum(tally.verdicts.values()) == 150
+    assert set(tally.verdicts) <= {"taken", "unknown"}
+    assert tally.wrong_references <= 2  # a digit lost before the line was known to be bad
+
+
+async def test_a_dreadful_line_is_slow_and_still_true(tmp_path: Path) -> None:
+    dreadful = Damage(lose=0.002, double=0.002, garble=0.002, noise=0.001)
+    tally = await torture(tmp_path, 30, 3, dreadful)
+    assert not (tally.wrong_texts or tally.duplicates or tally.untrue or tally.stuck), tally
+
+
+async def test_garbled_digits_cannot_be_seen_by_anyone_and_harm_no_driver(tmp_path: Path) -> None:
+    tally = await torture(tmp_path, 100, 4, msgspec.structs.replace(BAD_LINE, digits=True))
+    assert not tally.stuck
+    assert sum(tally.verdicts.values()) == 100
+
+
+async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) -> None:
+    tally = await torture(tmp_path, 200, 5, Damage(split=0.2, delay=0.01))
+    assert tally.verdicts == {"taken": 200}
+    assert (tally.lost_reports, tally.wrong_references) == (0, 0)
+    assert tally.faultless
+
+
+def test_trust_comes_back_after_a_time_without_damage() -> None:
+    now = 0.0
+    trust = Trust(60, lambda: now)
+    assert not trust.lost
+    assert trust.doubt()
+    assert not trust.doubt()  # known already
+    now = 59.0
+    before, now = trust.lost, 61.0
+    assert (before, trust.lost) == (True, False)
+    assert trust.doubt()
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [("OK", False), ("K", True), ("OOK", True), ("OKK", True), ("O", True), ("OJ", True), ("O\x80K", True),
+     ("ERROR", False), ("RDY", False), ("+CSQ: 20,0", False), ("", True)],
+)  # fmt: skip
+def test_the_rest_of_an_ok_gives_the_line_away(line: str, bad: bool) -> None:
+    assert spoilt(line) is bad
+
+
+@pytest.mark.parametrize(
+    ("line", "strange"),
+    [("+CSQ: 2\x80,0", True), ("+CS\x11Q: 20,0", True), ('+CIEV: 10,"Téléphonie"', False), ("+CSQ: 20,0", False),
+     ('+CUSD: 0,"Crédit épuisé', False), ("+COPS: 0,0,Télécom", False)],
+)  # fmt: skip
+def test_characters_that_no_modem_says_give_the_line_away(line: str, strange: bool) -> None:
+    assert foreign_to(line) is strange
+
+
+@pytest.mark.parametrize(
+    ("said", "true", "likely"),
+    [(17, 117, True), (1117, 117, True), (11, 117, True), (117, 117, False), (118, 117, False),
+     (5, 105, True), (0, 10, True), (10, 100, True)],
+)  # fmt: skip
+def test_a_reference_with_a_digit_lost_or_doubled(said: int, true: int, likely: bool) -> None:
+    assert spoilt_from(said, true) is likely
+
+
+def test_references_follow_one_another_over_a_bad_line() -> None:
+    references = References()
+    assert references.taken(116, careful=True) == 116
+    assert references.taken(17, careful=True) == 117
+    references.doubt()
+    assert references.taken(119, careful=True) == 119  # the one in doubt had counted
+    assert references.taken(None, careful=True) == 120
+    assert references.taken(200, careful=True) == 200  # somebody else sends as well
+    assert references.taken(20, careful=False) == 20  # a good line is believed

@@ -1,0 +1,238 @@
+"""What the owner asks of a modem."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from modem.driver.device import Device
+from modem.interface import Modem, NetworkTime, State, UssdError, Verdict
+from modem.simulator import Settings
+from modem.timeouts import Line
+from tests.modem.driven import PATIENCE, driven, part, quick
+from tests.modem.scripted import HEALTHY, SENDING, Scripted
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"text": "Solde: 5 EUR"},
+        {"text": "Solde: 5 EUR", "form": "ucs2"},
+        {"text": "Solde: 5 EUR", "form": "packed"},
+        {"text": "Solde: 5 EUR", "form": "no dcs"},
+        {"text": "Solde: 5 EUR", "before_ok": True},
+        {"text": "Solde: 5 EUR", "after": 0.2},
+    ],
+)
+async def test_a_ussd_question_is_answered_in_every_dress(
+    tmp_path: Path, order: dict[str, object]
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", **order)
+        assert await box.device.ussd("*100#") == "Solde: 5 EUR"
+
+
+async def test_a_ussd_text_of_two_lines(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", text="Solde:\r\n5 EUR")
+        assert await box.device.ussd("*100#") == "Solde:\n5 EUR"
+
+
+@pytest.mark.parametrize(
+    "order", [{"status": 4}, {"status": 2}, {"cme": 30}, {"text": "x", "after": 9}]
+)
+async def test_a_ussd_question_without_an_answer_is_an_error_in_words(
+    tmp_path: Path, order: dict[str, object]
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", **order)
+        with pytest.raises(UssdError, match=r"\w+ \w+"):
+            await box.device.ussd("*100#")
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_message_goes_out_while_the_operator_thinks(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("ussd", code="*100#", text="Solde", after=0.3)
+        asking = asyncio.create_task(box.device.ussd("*100#"))
+        await asyncio.sleep(0.05)
+        assert (await box.send()).verdict is Verdict.TAKEN
+        assert not asking.done()
+        assert await asking == "Solde"
+
+
+async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_behind_it() -> None:
+    """Many a prepaid SIM is told its credit after each SMS."""
+    question = 'AT+CUSD=1,"*100#",15'
+    script = [entry for entry in SENDING if entry[0] != "<text>"]
+    sent = [("<text>", "<wait 0.3>+CMGS: 12\n\nOK"), (question, 'OK\n\n+CUSD: 0,"Credit",15')]
+    with Scripted([*HEALTHY, *script, *sent]) as modem:
+        device = Device(Line(modem.path), timing=quick())
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        sending = asyncio.create_task(device.send(part()))
+        await asyncio.to_thread(modem.wait_for, "AT+CMGS=19")
+        asking = asyncio.create_task(device.ussd("*100#"))
+        await asyncio.sleep(0.1)
+        modem.say('\r\n+CUSD: 2,"That was 5 cents",15\r\n')
+        assert (await sending).verdict is Verdict.TAKEN
+        assert await asking == "Credit"
+        await device.stop()
+
+
+@pytest.mark.parametrize("answer", ["OK", 'OK\n\n+CUSD: 1,"1 Credit 2 Offers",15'])
+async def test_a_dialogue_that_the_operator_did_not_end_is_ended_before_the_next_question(
+    answer: str,
+) -> None:
+    """To an open menu the next code would be an answer; a late answer would be the next question's."""
+    asked = [f'AT+CUSD=1,"{code}",15' for code in ("*100#", "*123#")]
+    answers = [(asked[0], answer), (asked[1], 'OK\n\n+CUSD: 0,"Credit",15'), ("AT+CUSD=2", "OK")]
+    with Scripted([*HEALTHY, *answers]) as modem:
+        device = Device(Line(modem.path), timing=quick())
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        with contextlib.suppress(UssdError):
+            await device.ussd("*100#")
+        assert await device.ussd("*123#") == "Credit"
+        assert [one for one in modem.heard if "CUSD" in one] == [asked[0], "AT+CUSD=2", asked[1]]
+        await device.stop()
+
+
+@pytest.mark.parametrize("code", ["", '*100#"\rATD112;', "abc", "*100#\r"])
+async def test_nothing_but_a_code_gets_onto_the_line(tmp_path: Path, code: str) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        with pytest.raises(UssdError):
+            await box.device.ussd(code)
+
+
+async def test_a_ussd_question_to_a_modem_that_is_away(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        with pytest.raises(UssdError):
+            await box.device.ussd("*100#")
+
+
+@pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "quiet"])
+async def test_the_networks_time_is_told_where_there_is_one(
+    tmp_path: Path, personality: str
+) -> None:
+    async with driven(tmp_path, Settings(personality=personality)) as box:
+        await box.ready()
+        await box.order("time", at="2031-05-06T07:08:09Z")
+        expected = 1935817689.0
+
+        def told() -> bool:
+            return any(
+                isinstance(event, NetworkTime) and abs(event.epoch - expected) < 5
+                for event in box.events
+            )
+
+        await box.until(told)
+
+
+async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.05)) as box:
+        await box.ready()
+        await box.order("time", at="2031-05-06T07:08:09Z", tell=False)
+        box.simulator.equipment.clock_set = True  # told before we came
+        await box.until(lambda: sum(isinstance(event, NetworkTime) for event in box.events) == 2)
+
+
+async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
+    unset, told = (
+        f'+CCLK: "{at}"\n\nOK' for at in ("04/01/01,00:00:00+00", "31/05/06,07:08:09+00")
+    )
+    script = [entry for entry in HEALTHY if entry[0] != "AT+CCLK?"]
+    clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", told)]
+    with Scripted([*script, *clock]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=60))
+        await device.start()
+        await asyncio.to_thread(modem.wait_for, "AT+CCLK?")
+        modem.say("\r\nDST: 0\r\n")
+        async with asyncio.timeout(5):  # not after stored_poll_seconds
+            while not isinstance(event := await device.next_event(), NetworkTime):
+                pass
+        assert event.epoch == 1935817689.0
+        await device.stop()
+
+
+async def test_a_clock_that_nobody_set_is_not_told(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(clock_poll_seconds=0.05)) as box:
+        await box.ready()
+        await asyncio.sleep(0.3)
+        assert not [event for event in box.events if isinstance(event, NetworkTime)]
+
+
+async def test_a_restart_asked_for_within_a_start_is_not_made_at_another_time(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("answer", command="+CIMI*", late=0.3)
+        await box.device.start()
+        await box.until(lambda: "SIM is ready" in box.device.status.detail)
+        await box.device.restart()
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.ready()
+
+
+async def test_a_restart_asked_for_while_the_sim_is_looked_at_is_not_forgotten() -> None:
+    script = [entry for entry in HEALTHY if entry[0] != "AT+CPIN?"]
+    wants = "+CPIN: SIM PIN\n\nOK"
+    with Scripted([*script, ("AT+CPIN?", wants)]) as modem:
+        timing = quick(backoff_longest_seconds=60)
+        device = Device(Line(modem.path), timing=timing)
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.PIN_REQUIRED:
+                await device.next_event()
+        modem.answer("AT+CPIN?", "<wait 0.3>" + wants)
+        count = modem.heard.count("AT+CPIN?")
+        await asyncio.to_thread(modem.wait_for, "AT+CPIN?", count + 2)
+        await device.restart()
+        await asyncio.to_thread(modem.wait_for, "AT+CFUN=1,1")
+        await device.stop()
+        assert modem.heard.count("AT+CFUN=1,1") == 1
+
+
+async def test_stop_in_every_state(tmp_path: Path) -> None:
+    for order in ({"do": "off"}, {"do": "unplug"}, {"do": "sim", "present": False}, {"do": "hang"}):
+        async with driven(tmp_path) as box:
+            await box.ready()
+            await box.simulator.command(order)
+            await box.left(State.READY)
+            await asyncio.wait_for(box.device.stop(), 2)
+            assert box.device.status.state is State.STOPPED
+
+
+async def test_a_stop_while_the_port_is_being_opened_leaves_it_closed(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        port = str(tmp_path / "port")
+        for turns in range(40):
+            device = Device(Line(port), timing=quick())
+            await device.start()
+            for _ in range(turns // 8 + 1):
+                await asyncio.sleep(0)
+            await device.stop()
+        async with asyncio.timeout(PATIENCE):
+            while any(thread.name == f"read {port}" for thread in threading.enumerate()):
+                await asyncio.sleep(0.05)
+        await box.device.start()
+        assert (await box.ready()).recoveries == {}
+
+
+def test_a_device_is_a_modem_to_the_rest_of_the_box() -> None:
+    implemented: type[Modem] = Device
+    assert implemented is Device

@@ -1,0 +1,469 @@
+"""Reports and messages reach the box however the modem gives them, once, and are then deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from modem.driver.device import Device, Line
+from modem.driver.storage import HandedOut
+from modem.interface import Received, Slot, State, Verdict
+from modem.simulator import Settings, Simulator
+from modem.sms import tpdu
+from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
+
+OTHER_ICCID = "89490200001234567891"
+REPORT = "0006D60B911326880736F4111011719551401110117195714000"
+ONE_STORE = {"AT+CPMS=?": '+CPMS: ("SM"),("SM"),("SM")\n\nOK', "AT+CMGL=4": "OK"}
+OTHER_REPORT = "0006D70B911326880736F4111011719551401110117195714000"
+
+
+async def forget_all(box: Driven) -> None:
+    for received in box.received:
+        if received.slot is not None:
+            await box.device.forget(received)
+
+
+async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("incoming", sender="+4915112345999", text="bonjour à tous")
+        await box.until(lambda: box.messages)
+        (received,) = box.received
+        assert received.slot == Slot("SM", 0)
+        assert received.iccid == "89490200001234567890"
+        assert box.messages[0].text == "bonjour à tous"
+        assert box.simulator.cards[received.iccid].store.places
+        await box.device.forget(received)
+        assert not box.simulator.cards[received.iccid].store.places
+
+
+async def test_a_long_message_in_reverse_order_with_wide_references(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="x" * 400, wide=True, order="reversed")
+        await box.until(lambda: len(box.messages) == 3)
+        joined = [message.concatenation for message in box.messages]
+        assert sorted(one.number for one in joined if one) == [1, 2, 3]
+        assert all(one.wide for one in joined if one)
+
+
+@pytest.mark.parametrize("personality", ["ec25", "sim7600", "sim800", "chatty"])
+async def test_reports_come_directly_where_the_module_can(tmp_path: Path, personality: str) -> None:
+    async with driven(tmp_path, Settings(personality=personality, report_delay=0.01)) as box:
+        assert (await box.ready()).report_mode == "direct"
+        for n in range(5):
+            await box.send(f"{n}")
+        await box.until(lambda: len(box.reports) == 5)
+        assert [report.reference for report in box.reports] == list(range(5))
+        assert all(received.slot is None for received in box.received)
+
+
+async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_path: Path) -> None:
+    """An EC25 announces +CDSI: "SM",0 and stores in SR."""
+    async with driven(
+        tmp_path, Settings(personality="ec25"), timing=quick(stored_poll_seconds=60), start=False
+    ) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "stored"
+        for n in range(3):
+            await box.send(f"{n}")
+            await box.reported(n + 1)
+        assert {received.slot.storage for received in box.received if received.slot} == {"SR"}
+        await forget_all(box)
+        assert not box.simulator.equipment.stores["SR"].places
+        # … and what the module receives goes where it went before.
+        await box.order("incoming", text="still here")
+        await box.until(lambda: box.messages)
+
+
+async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None:
+    """The owner may choose them; direct ones that come meanwhile are said to nobody."""
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(personality="ec25", report_delay=0.2), journal=journal)
+    path = await simulator.start()
+    try:
+        async with attached(path, simulator, journal, stored_reports=True) as box:
+            assert (await box.ready()).report_mode == "stored"
+            assert (await box.send("before the power cut")).verdict is Verdict.TAKEN
+        async with asyncio.timeout(PATIENCE):
+            while not simulator.journal.counts["report"]:
+                await asyncio.sleep(0.02)
+        async with attached(path, simulator, journal, stored_reports=True) as box:
+            await box.reported(1)
+    finally:
+        await simulator.stop()
+
+
+async def test_a_module_that_stores_no_reports_gives_them_directly_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="sim800"), stored_reports=True) as box:
+        assert (await box.ready()).report_mode == "direct"
+
+
+async def test_stored_reports_are_looked_for_even_within_a_burst(tmp_path: Path) -> None:
+    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    settings = Settings(personality="ec25", latency=0.002)
+    async with driven(tmp_path, settings, timing=timing, start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        await box.ready()
+        await box.order("fill", store="SR", count=1)  # of which nothing is said
+        async with asyncio.timeout(10):
+            while not box.received:
+                assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_stored_report_is_found_without_any_announcement(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="ec25"), start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.order("fill", store="SR", count=2)
+        await box.device.start()
+        await box.until(lambda: len(box.received) >= 2)
+
+
+async def test_old_messages_are_handed_out_at_start(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("fill", store="SM")
+        await box.order("fill", store="ME", count=3)
+        await box.device.start()
+        await box.ready()
+        assert len(box.messages) == 23
+        await forget_all(box)
+        assert not box.simulator.cards["89490200001234567890"].store.places
+        assert not box.simulator.equipment.stores["ME"].places
+
+
+async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(sim_slots=5, retry_delay=0.05), start=False) as box:
+        await box.order("fill", store="SM")
+        for n in range(10):
+            await box.order("incoming", text=f"late {n}")
+        await box.device.start()
+        await box.ready()
+        async with asyncio.timeout(15):
+            while len({m.text for m in box.messages if (m.text or "").startswith("late")}) < 10:
+                await forget_all(box)
+                await asyncio.sleep(0.02)
+        assert sorted(m.text or "" for m in box.messages if (m.text or "").startswith("late")) == [
+            f"late {n}" for n in range(10)
+        ]
+
+
+async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.02)) as box:
+        await box.ready()
+        await box.order("incoming", text="once")
+        await box.until(lambda: box.messages)
+        await asyncio.sleep(0.2)  # ten looks
+        assert len(box.messages) == 1
+        await forget_all(box)
+        await box.order("incoming", text="twice")  # in the same place
+        await box.until(lambda: len(box.messages) == 2)
+
+
+def _are(box: Driven, count: int) -> bool:
+    return len(box.messages) == count
+
+
+async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
+    """Each comes into the place of the one before, which a look and its receiver both delete."""
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.0)) as box:
+        await box.ready()
+        for count in range(1, 41):
+            await box.order("incoming", text=f"message {count}")
+            await box.until(partial(_are, box, count))
+            await box.device.forget(box.received[-1])
+        assert [message.text for message in box.messages] == [
+            f"message {count}" for count in range(1, 41)
+        ]
+
+
+async def test_a_message_nobody_took_off_our_hands_is_shown_again(tmp_path: Path) -> None:
+    timing = quick(stored_poll_seconds=0.02, handed_out_seconds=0.1)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("incoming", text="again")
+        await box.until(lambda: len(box.messages) >= 3)
+
+
+async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_again(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="first")
+        await box.until(lambda: box.messages)
+        await box.order("answer", command="+CMGD=*", silent=True)
+        await forget_all(box)
+        await box.order("restart")
+        await box.left(State.READY)
+        await box.ready()
+        assert len(box.messages) == 1
+        assert not box.simulator.cards["89490200001234567890"].store.places
+
+
+async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
+    tmp_path: Path,
+) -> None:
+    """Both lie in the same place of their SIM, and the first is committed late."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("incoming", text="first")
+        await box.until(lambda: box.messages)
+        await box.order("sim", iccid=OTHER_ICCID)
+        await box.order("incoming", text="second")
+        await box.until(lambda: len(box.messages) == 2)
+        first, second = box.received
+        assert first.slot == second.slot
+        await box.device.forget(first)
+        assert box.simulator.cards[OTHER_ICCID].store.places, "deleted before it was committed"
+        await box.device.forget(second)
+        assert not box.simulator.cards[OTHER_ICCID].store.places
+
+
+async def until_received(device: Device) -> Received:
+    async with asyncio.timeout(5):
+        while not isinstance(event := await device.next_event(), Received):
+            pass
+    return event
+
+
+async def test_what_came_into_a_place_that_was_overwritten_stays_until_it_is_committed() -> None:
+    """A report store that is full begins at its first place again."""
+    script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
+    listed = [("AT+CMGD=*", "OK")] + [
+        ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)
+    ]
+    with Scripted([*script, *listed]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.1))
+        await device.start()
+        first = await until_received(device)
+        second = await until_received(device)
+        assert (first.slot, first.hex, second.hex) == (second.slot, REPORT, OTHER_REPORT)
+        await device.forget(first)
+        assert "AT+CMGD=1" not in modem.heard
+        await device.forget(second)
+        assert "AT+CMGD=1" in modem.heard
+        await device.stop()
+
+
+async def test_a_deletion_whose_answer_is_lost_is_not_repeated_unseen() -> None:
+    """It was carried out, and meanwhile another message may lie in that place."""
+    script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
+    listed = [("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)]
+    deletion = [("AT+CMGD=1", "<silence>"), ("AT+CMGD=1", "OK")]
+    with Scripted([*script, *listed, *deletion]) as modem:
+        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.3))
+        await device.start()
+        await device.forget(await until_received(device))
+        assert (await until_received(device)).hex == OTHER_REPORT
+        assert modem.heard.count("AT+CMGD=1") == 1
+        await device.stop()
+
+
+async def test_nothing_is_deleted_in_a_store_that_may_not_be_the_selected_one() -> None:
+    """The modem went back to the messages without a word: a report's place is one of theirs there."""
+    script = [e for e in HEALTHY if e[0] not in ("AT+CMGL=4", 'AT+CPMS="SM"', "AT+CNMI=2,1,0,1,0")]
+    stored = [
+        ("AT+CNMI=?", "+CNMI: (2),(1),(0),(2),(0)\n\nOK"),
+        ("AT+CNMI=2,1,0,2,0", "OK"),
+        ("AT+CNMI?", "+CNMI: 2,1,0,2,0\n\nOK"),
+        ("AT+CMGD=*", "OK"),
+        ("AT+CMGL=4", "OK"),
+        ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{REPORT}\n\nOK"),
+        ("AT+CMGL=4", "OK"),
+        ('AT+CPMS="SM"', "<silence>"),
+        ('AT+CPMS="SM"', "<silence>"),
+        ('AT+CPMS="SM"', "+CPMS: 0,30,0,30,0,30\n\nOK"),
+    ]
+    script = [entry for entry in script if entry[0] not in ("AT+CNMI=?", "AT+CNMI?")]
+    timing = quick(stored_poll_seconds=60, slow_command_seconds=0.2)
+    with Scripted([*script, *stored]) as modem:
+        device = Device(Line(modem.path), timing=timing)
+        await device.start()
+        report = await until_received(device)
+        assert report.slot == Slot("SR", 1)
+        await asyncio.to_thread(modem.wait_for, 'AT+CPMS="SM"', 2)
+        await device.forget(report)
+        selected = [one for one in modem.heard if one.startswith(("AT+CPMS=", "AT+CMGD="))]
+        assert selected[selected.index("AT+CMGD=1") - 1] == 'AT+CPMS="SR"'
+        await device.stop()
+
+
+async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> None:
+    """The library returns the others under wrong indexes, and deletes those."""
+    async with driven(tmp_path, start=False) as box:
+        await box.order("incoming", pdu="00FFFF")
+        await box.order("incoming", text="good")
+        await box.device.start()
+        await box.ready()
+        await box.until(lambda: len(box.received) == 2)
+        raw = next(received for received in box.received if received.hex == "00FFFF")
+        with pytest.raises(tpdu.PduError):
+            tpdu.decode(raw.hex)
+        await box.device.forget(raw)
+        places = box.simulator.cards["89490200001234567890"].store.places
+        assert [entry.hex for entry in places.values()] != []
+        assert all(entry.hex != "00FFFF" for entry in places.values())
+
+
+@pytest.mark.parametrize("quirk", [{"empty_slot_error": False}, {"empty_slot_error": True}])
+async def test_an_announcement_that_points_to_an_empty_place_harms_nothing(
+    tmp_path: Path, quirk: dict[str, bool]
+) -> None:
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("quirks", **quirk)
+        await box.order("urc", lines=['+CMTI: "SM",19', '+CDSI: "SR",8', '+CMTI: "XX",1'])
+        await box.order("incoming", text="real")
+        await box.until(lambda: box.messages)
+        assert box.messages[0].text == "real"
+        await box.ready()
+
+
+async def test_reports_in_one_burst_in_the_middle_of_an_answer_are_all_there(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("report", hold=True, times=None)
+        for n in range(20):
+            await box.send(f"{n}")
+        await box.order("incoming", text="between")
+        await box.order("release")
+        await box.until(lambda: len(box.reports) == 20 and box.messages)
+        assert sorted(report.reference for report in box.reports) == list(range(20))
+
+
+@pytest.mark.parametrize("baud", [9600, 115200])
+async def test_reports_survive_a_slow_uart(tmp_path: Path, baud: int) -> None:
+    """Byte by byte the library loses two reports out of three."""
+    timing = quick(
+        command_seconds=2, list_seconds=3, network_seconds=3, prompt_seconds=1, resync_seconds=0.5
+    )
+    async with driven(tmp_path, Settings(baud=baud, report_delay=0.01), timing=timing) as box:
+        await box.ready()
+        for n in range(20):
+            assert (await box.send(f"{n}")).reference == n
+        await box.until(lambda: len(box.reports) == 20)
+
+
+async def test_a_direct_report_wants_an_acknowledgement_where_the_module_insists(
+    tmp_path: Path,
+) -> None:
+    """A module that keeps CSMS=1 goes silent unless each +CDS is answered by +CNMA (27.005 4.7)."""
+    async with driven(tmp_path, Settings(acknowledge_within=0.5), start=False) as box:
+        await box.simulator.command(
+            {"do": "answer", "command": "+CSMS=0", "final": "ERROR", "times": None}
+        )
+        box.simulator.equipment.modes.csms = 1
+        await box.device.start()
+        await box.ready()
+        for n in range(3):
+            await box.send(f"{n}")
+            await box.reported(n + 1)
+            await asyncio.sleep(0.6)
+        assert box.simulator.equipment.modes.csms == 1
+        assert box.simulator.equipment.modes.cnmi[3] == 1
+
+
+async def test_an_acknowledgement_that_a_send_kept_waiting_silences_the_module_for_a_while(
+    tmp_path: Path,
+) -> None:
+    """Thanks that come too late make <mt> and <ds> zero (27.005 4.7): found, and set up again."""
+    settings = Settings(latency=0.5, acknowledge_within=0.1, retry_delay=0.2)
+    async with driven(tmp_path, settings, start=False) as box:
+        await box.order("answer", command="+CSMS=0", final="ERROR", times=None)
+        box.simulator.equipment.modes.csms = 1
+        await box.device.start()
+        await box.ready()
+        sent = [await box.send("its report comes while the next one waits") for _ in range(2)]
+        assert [outcome.verdict for outcome in sent] == [Verdict.TAKEN] * 2
+        assert box.journal("not acknowledged")
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        assert box.simulator.equipment.modes.cnmi[1:4] == [1, 0, 1]
+        last = await box.send("heard of again")
+        await box.until(lambda: any(one.reference == last.reference for one in box.reports))
+
+
+async def test_a_report_without_times_is_kept_on_a_doubtful_line(tmp_path: Path) -> None:
+    """Zeros are the network's; only what is no time and no zeros was spoilt."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        await box.order("report", zero_times=True, recipient="national")
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
+        assert box.device.careful
+
+
+async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path) -> None:
+    """Class 0 is shown and not stored (23.038 4): some modules say +CMT although +CMTI was chosen."""
+    async with driven(tmp_path, Settings(personality="chatty")) as box:
+        await box.ready()
+        await box.order("incoming", text="flash", flash=True)
+        await box.until(lambda: box.messages)
+        assert box.received[0].slot is None
+        assert (box.messages[0].text, box.messages[0].flash) == ("flash", True)
+
+
+async def test_cell_broadcasts_are_nobodys_messages() -> None:
+    with Scripted(HEALTHY) as modem:
+        device = Device(Line(modem.path), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        modem.say(
+            "\r\n+CBM: 7\r\n00000111223344\r\n\r\n+CDS: 25\r\n0006D60B911326880736F41110117195514011101171957140"
+            "00\r\n"
+        )
+        async with asyncio.timeout(5):
+            while not isinstance(event := await device.next_event(), Received):
+                pass
+        assert event.hex.startswith("0006D6")
+        await device.stop()
+
+
+class TestHandedOut:
+    SLOT = Slot("SM", 3)
+
+    def test_the_same_pdu_in_the_same_place_is_not_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert not handed.fresh("sim", self.SLOT, "AA", 599)
+        assert handed.fresh("sim", self.SLOT, "AA", 601)
+
+    def test_another_pdu_in_the_same_place_is_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert handed.fresh("sim", self.SLOT, "BB", 1)
+
+    def test_the_same_place_of_another_sim_is_new(self) -> None:
+        handed = HandedOut(600)
+        assert handed.fresh("sim", self.SLOT, "AA", 0)
+        assert handed.fresh("other sim", self.SLOT, "AA", 1)
+
+    def test_a_restart_shows_again_what_was_not_confirmed(self) -> None:
+        handed = HandedOut(600)
+        handed.fresh("sim", self.SLOT, "AA", 0)
+        handed.restarted()
+        assert handed.fresh("sim", self.SLOT, "AA", 1)
+
+    def test_what_was_confirmed_is_settled_until_it_is_deleted(self) -> None:
+        handed = HandedOut(600)
+        handed.fresh("sim", self.SLOT, "AA", 0)
+        handed.forget("sim", self.SLOT, "AA")
+        handed.restarted()
+        assert handed.settled("sim", self.SLOT, "AA")
+        assert not handed.settled("sim", self.SLOT, "BB")
+        handed.deleted("sim", self.SLOT)
+        assert not handed.settled("sim", self.SLOT, "AA")

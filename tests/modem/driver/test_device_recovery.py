@@ -1,0 +1,363 @@
+"""A modem that falls silent is brought back, step by step, and never inside an open send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+import structlog
+import structlog.testing
+
+from modem.driver import submit, supervisor
+from modem.driver.device import Device, Line
+from modem.driver.recovery import Means
+from modem.driver.references import References
+from modem.interface import Outcome, State, Verdict
+from modem.simulator import Settings, Simulator
+from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, part, quick
+from tests.modem.scripted import HEALTHY, Scripted
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.seconds(35)
+
+IMPATIENT = quick(boot_seconds=0.3, backoff_longest_seconds=0.1)
+
+
+class Board:
+    """A PWRKEY wired to a simulated modem: it toggles, as the real ones do."""
+
+    off_seconds = 0.02
+
+    def __init__(self, simulator: Simulator, means: Means, *, status: bool = False) -> None:
+        self.means = means
+        self.pressed: list[str] = []
+        self._simulator = simulator
+        self._status = status
+        self._loop = asyncio.get_running_loop()
+
+    def running(self) -> bool | None:
+        return self._simulator.equipment.powered if self._status else None
+
+    def switch_on(self) -> None:
+        self.pressed.append("on")
+        self._loop.call_soon_threadsafe(self._toggle, False)
+
+    def switch_off(self) -> None:
+        self.pressed.append("off")
+        self._loop.call_soon_threadsafe(self._toggle, True)
+
+    def reset(self) -> None:
+        self.pressed.append("reset")
+        self._loop.call_soon_threadsafe(self._simulator.equipment.restart)
+
+    def cut_supply(self) -> None:
+        self.pressed.append("supply")
+        self._loop.call_soon_threadsafe(self._simulator.equipment.restart)
+
+    def _toggle(self, long: bool) -> None:
+        modem = self._simulator.equipment
+        if not modem.powered:
+            modem.power_on()
+        elif long:  # a short press does not switch off a modem that hangs
+            modem.power_off()
+
+
+async def test_one_silent_command_does_not_stop_the_queue(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("answer", command="+CSQ", silent=True)
+        await box.until(lambda: box.device.status.recoveries.get("resync"))
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        assert set(box.device.status.recoveries) == {"resync"}
+
+
+async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=IMPATIENT, start=False) as box:
+        await box.device.start()
+        await box.ready()
+        await box.order("hang")
+        await box.left(State.READY)
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.order("restart")  # what a reset would do, were it heard
+        await box.ready()
+        counted = box.device.status.recoveries
+        assert counted["reopen"] >= 1
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+@pytest.mark.parametrize(
+    ("means", "pressed"),
+    [
+        (Means(reset=True), ["reset"]),
+        (Means(power_key=True), ["on", "off", "on"]),
+        (Means(supply=True), ["supply"]),
+        (Means(reset=True, power_key=True, supply=True), ["reset"]),
+    ],
+)
+async def test_what_the_board_can_do_is_done_in_order(
+    tmp_path: Path, means: Means, pressed: list[str]
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    board = Board(simulator, means)
+    async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
+        await box.ready()
+        await box.order("hang")
+        await box.left(State.READY)
+        await box.ready()
+        assert board.pressed == pressed
+        assert (await box.send()).verdict is Verdict.TAKEN
+    await simulator.stop()
+
+
+@pytest.mark.parametrize("status", [False, True])
+async def test_a_modem_that_is_off_is_switched_on_and_one_that_runs_is_not_switched_off(
+    tmp_path: Path, status: bool
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    await simulator.command({"do": "off"})
+    board = Board(simulator, Means(power_key=True), status=status)
+    async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
+        await box.ready()
+        assert board.pressed == ["on"]
+        assert box.device.status.recoveries == {"power_key": 1}
+        await asyncio.sleep(IMPATIENT.boot_seconds * 2)
+        assert board.pressed == ["on"]
+    await simulator.stop()
+
+
+async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(latency=0.1)) as box:
+        await box.ready()
+        sending = asyncio.create_task(box.send("in doubt"))
+        await asyncio.sleep(0.05)
+        await box.order("unplug", back_after=0.3)
+        assert (await sending).verdict is Verdict.UNKNOWN
+        assert box.device.status.state is not State.READY
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.ready()
+        assert (await box.send("after")).verdict is Verdict.TAKEN
+
+
+async def test_a_modem_that_stays_away_is_looked_for_for_ever(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(vanished_seconds=0.05)) as box:
+        await box.ready()
+        await box.order("unplug")
+        await box.until(lambda: box.device.status.recoveries.get("reopen", 0) > 5)
+        assert box.device.status.state is State.OFFLINE
+        assert box.device.status.last_error
+        await box.order("plug")
+        await box.ready()
+
+
+async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_path: Path) -> None:
+    timing = quick(vanished_seconds=0.05, backoff_first_seconds=60, backoff_longest_seconds=600)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("unplug")
+        await box.until(lambda: box.device.status.recoveries.get("reopen"))
+        await asyncio.sleep(0.3)
+        await box.order("plug")
+        await box.ready()
+
+
+async def test_a_modem_that_hangs_and_is_pulled_and_plugged_in_again_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    """What an owner does who sees that it is not ready: the pause of minutes is over then, too."""
+    timing = quick(boot_seconds=0.3, backoff_first_seconds=600, backoff_longest_seconds=600)
+    with structlog.testing.capture_logs() as logged:
+        async with driven(tmp_path, timing=timing) as box:
+            await box.ready()
+            await box.order("hang")
+            # The last step of the ladder, and after that the pause.
+            await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+            await eventually(lambda: any("climbs" in each for each in logged), "the pause")
+            await box.order("unplug")
+            await asyncio.sleep(0.3)
+            await box.order("restart")  # it has lost its power
+            await box.order("plug")
+            await box.ready()
+
+
+async def test_a_brown_out_is_a_restart_and_a_warning(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="sim800")) as box:
+        await box.ready()
+        await box.order("restart", say=["UNDER-VOLTAGE WARNNING"])
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        assert box.device.status.warning == "undervoltage"
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.until(lambda: box.reports)
+
+
+async def test_a_restart_that_says_nothing_is_noticed_on_an_idle_line(tmp_path: Path) -> None:
+    """The library goes on without echo off, without reports, without an error."""
+    async with driven(tmp_path, Settings(personality="quiet")) as box:
+        await box.ready()
+        await box.order("restart")
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_settings_that_are_gone_without_echo_are_noticed_too(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        box.simulator.equipment.modes.cnmi = [2, 1, 0, 0, 0]
+        await box.until(lambda: box.device.status.recoveries.get("restart"))
+        await box.ready()
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_the_owner_restarts_the_modem_after_an_open_send(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(latency=0.2)) as box:
+        await box.ready()
+        sending = asyncio.create_task(box.send())
+        await asyncio.sleep(0.05)
+        await box.device.restart()
+        assert (await sending).verdict is Verdict.TAKEN
+        await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
+        await box.ready()
+        assert box.simulator.equipment.starts == 2
+
+
+async def test_the_page_can_follow_every_step(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=IMPATIENT) as box:
+        await box.ready()
+        await box.order("hang")
+        await box.until(lambda: box.device.status.detail == "recovery: soft_reset")
+        assert "no answer" in box.device.status.last_error
+
+
+@pytest.mark.parametrize(("personality", "first"), [("sim800", 1), ("a7670", 2), ("quiet", 3)])
+async def test_a_restart_in_the_middle_of_any_start_up_command(
+    tmp_path: Path, personality: str, first: int
+) -> None:
+    """With echo on, settings gone, and nothing said on a quiet modem: the next part has its report."""
+    async with driven(tmp_path, Settings(personality=personality)) as box:
+        await box.ready()
+        for number in range(first, 46, 5):
+            await restart_within_a_start(box, number)
+            await report_of_the_next_part(box)
+
+
+async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_line(
+    tmp_path: Path,
+) -> None:
+    """Where the echo is wanted it tells of no restart, and a part may be given while a silent command
+    is still waited for: it went out without a report."""
+    async with driven(tmp_path, Settings(personality="quiet")) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        for number in (3, 5, 7, 8, 11, 24, 52):
+            await restart_within_a_start(box, number)
+            await report_of_the_next_part(box)
+
+
+async def test_on_a_doubtful_line_a_part_is_given_only_right_after_a_look(tmp_path: Path) -> None:
+    """A box that stood still since then (a card that stalls) cannot know who listens now."""
+    async with driven(tmp_path, timing=quick(stored_poll_seconds=60, idle_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        assert (await box.send()).verdict is Verdict.TAKEN
+        dialogue = box.device._talk.dialogue
+        assert dialogue.port.careful
+
+        async def given(seconds_ago: float) -> Outcome:
+            dialogue.port.suspect = False
+            dialogue.port.looked_at = time.monotonic() - seconds_ago
+            return await asyncio.to_thread(submit.submit, dialogue, part("late"), References())
+
+        assert await given(QUICK.look_seconds + 0.5) is submit.DOUBTFUL
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+        assert (await given(0)).verdict is Verdict.TAKEN
+        assert [line["text"] for line in box.journal()] == ["Hello", "late"]
+
+
+@pytest.mark.parametrize("said", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])
+async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path, said: str) -> None:
+    """While the echo is still on, and where it is wanted because the line has spoilt bytes."""
+    async with driven(tmp_path) as box:
+        await box.ready()
+        for cut in (1, 4):
+            await box.order("echo", urc=[said], cut=cut, times=2)
+            left = asyncio.create_task(box.left(State.READY))
+            await box.order("restart")
+            await left
+            await box.ready()
+            assert box.simulator.faults.standing() == 0
+            await report_of_the_next_part(box)
+        await box.order("raw", hex="80ff800d0a")
+        for cut in (0, 2, 20):
+            await box.order("echo", urc=[said], cut=cut, times=2, every=3)
+            while box.simulator.faults.standing():
+                await report_of_the_next_part(box)
+        assert {line["text"] for line in box.journal()} == {"Hello"}
+        assert len(box.journal()) == len(box.reports)
+
+
+async def report_of_the_next_part(box: Driven) -> None:
+    reported = len(box.reports)
+    async with asyncio.timeout(PATIENCE):
+        while (await box.send()).verdict is not Verdict.TAKEN:
+            await asyncio.sleep(0.02)
+    await box.reported(reported + 1)
+
+
+async def restart_within_a_start(box: Driven, commands: int) -> None:
+    """The modem restarts, and once more after so many commands."""
+    before = box.simulator.equipment.starts
+    await box.order("answer", command="*", skip=commands, restart=True)
+    await box.order("restart")
+    await box.until(lambda: box.simulator.equipment.starts >= before + 2)
+
+
+async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
+    tmp_path: Path,
+) -> None:
+    """There the echo is wanted, so that it tells nothing; and a burst leaves no idle moment."""
+    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    async with driven(tmp_path, timing=timing) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        assert (await box.send("checked by its echo")).verdict is Verdict.TAKEN
+        await box.order("forget")
+        before = len(box.reports)
+        async with asyncio.timeout(PATIENCE):
+            while len(box.reports) <= before + 1:
+                await box.send("one of a burst")
+                await asyncio.sleep(0.005)  # not ready is said at once
+
+
+async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for one that is there and cannot be opened: a rest of up to ten minutes."""
+    link, looks = tmp_path / "modem", 0
+
+    def appears(path: str) -> str:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            link.symlink_to(scripted.path)
+        return path
+
+    monkeypatch.setattr(supervisor, "find", appears)
+    timing = quick(backoff_first_seconds=600, backoff_longest_seconds=600)
+    device = Device(Line(str(link)), timing=timing)
+    with Scripted(HEALTHY) as scripted:
+        await device.start()
+        async with asyncio.timeout(PATIENCE):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        await device.stop()
+    assert looks > 1

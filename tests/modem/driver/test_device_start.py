@@ -1,0 +1,381 @@
+"""A modem is brought up, whatever it is and whatever it was left in."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from modem.driver.device import Device, Line
+from modem.interface import State, Verdict
+from modem.simulator import PERSONALITIES, Settings, Simulator
+from tests.modem.driven import QUICK, attached, driven, quick
+from tests.modem.scripted import HEALTHY, Scripted
+from tests.modem.simulated import Client
+
+pytestmark = pytest.mark.seconds(10)
+
+
+@pytest.mark.parametrize("personality", PERSONALITIES)
+async def test_every_module_comes_up_sends_and_reports(tmp_path: Path, personality: str) -> None:
+    async with driven(tmp_path, Settings(personality=personality, boot=0.05)) as box:
+        status = await box.ready()
+        assert status.identity is not None
+        assert status.identity.imei == "860123456789015"
+        assert status.identity.iccid == "89490200001234567890"
+        assert status.identity.smsc == "+491710760000"
+        assert status.report_mode == "direct"
+        outcome = await box.send("Hello")
+        assert (outcome.verdict, outcome.reference) == (Verdict.TAKEN, 0)
+        await box.until(lambda: box.reports)
+        assert box.reports[0].reference == 0
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+        assert status.recoveries == {}
+
+
+async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
+    """A UART that comes alive while it is asked for the first time."""
+    with Scripted(HEALTHY) as scripted:
+        scripted.answer("AT", "<hex 0d0aff80fe0d0a>\nOK", "OK")
+        device = Device(Line(scripted.path), timing=quick())
+        await device.start()
+        try:
+            async with asyncio.timeout(20):
+                while device.status.state is not State.READY:
+                    await asyncio.sleep(0.01)
+            assert not device.careful
+        finally:
+            await device.stop()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"AT+CMGS=23\r",  # left at the prompt
+        b'AT+CMGF=1\r\nAT+CSCS="UCS2"\r',
+        b"ATE1\rAT+CNMI=0,0,0,0,0\rAT+CMEE=0\r",
+        b"ATV0\r",
+        b"ATQ1\r",
+        b"AT+CFUN=4\r",
+        b"AT+CPMS=",  # half a command
+        b"\x80\xff\x00AT\x1a\x1b",
+    ],
+)
+async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
+    tmp_path: Path, before: bytes
+) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    path = await simulator.start()
+    other = Client(path)
+    other.write(before)
+    await asyncio.sleep(0.05)
+    other.close()
+    async with attached(path, simulator, journal) as box:
+        await box.ready()
+        assert (await box.send("Hello")).verdict is Verdict.TAKEN
+        await box.until(lambda: box.reports)
+        assert [line["text"] for line in box.journal()] == ["Hello"]
+    await simulator.stop()
+
+
+async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path: Path) -> None:
+    settings = Settings(baud=9600, fixed_baud=True)
+    async with driven(tmp_path, settings, timing=quick(boot_seconds=6, probe_seconds=0.1)) as box:
+        await box.ready()
+        assert box.simulator.equipment.speed == 115200
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.order("restart")  # and is at 9600 again, which reads as noise
+        await box.left(State.READY)
+        await box.ready()
+        before = len(box.reports)
+        assert (await box.send("at the old speed")).verdict is Verdict.TAKEN
+        await box.reported(before + 1)
+
+
+async def test_a_modem_that_finds_its_speed_by_the_first_at_and_says_no_rdy(tmp_path: Path) -> None:
+    """Auto-baud, as a SIM800 comes: the first AT is lost, and a restart says nothing at all."""
+    async with driven(tmp_path, Settings(personality="sim800", autobaud=True)) as box:
+        await box.ready()
+        await box.order("restart")
+        await box.left(State.READY)
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
+
+
+async def test_a_modem_that_is_still_booting_is_waited_for(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="a7670", boot=0.2)) as box:
+        status = await box.ready()
+        assert status.recoveries == {}
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_message_store_that_starts_late_is_waited_for(tmp_path: Path) -> None:
+    """With the library's own start the box would be up and deaf: no report, no message, ever."""
+    async with driven(tmp_path, start=False) as box:
+        await box.order("answer", command="+CPMS*", final="+CMS ERROR: 314", times=4)
+        await box.order("answer", command="+CPIN[?]", final="+CME ERROR: 14", times=3)
+        await box.device.start()
+        status = await box.ready()
+        assert status.report_mode == "direct"
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+async def test_a_modem_that_forgets_its_settings_at_once_is_not_called_ready(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("answer", command="+CNMI[?]", lines=["+CNMI: 0,0,0,0,0"], times=3)
+        await box.device.start()
+        await box.until(lambda: "does not keep its settings" in box.device.status.detail)
+        assert box.device.status.state is State.STARTING
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.ready()
+
+
+async def test_a_module_that_refuses_the_first_choice_of_reports_gets_the_second(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="ec25"), start=False) as box:
+        await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "stored"
+        await box.send()
+        await box.until(lambda: box.reports)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"final": "+CMS ERROR: 314", "times": 3},
+        {"final": "+CME ERROR: SIM busy", "times": 3},
+        {"final": "+CMS ERROR: 515", "times": 3},
+        {"final": "ERROR"},
+    ],
+)
+@pytest.mark.parametrize("command", ["+CNMI=2,1,0,1,*", "+CNMI=[?]"])
+async def test_a_passing_refusal_of_direct_reports_does_not_cost_them(
+    tmp_path: Path, command: str, refusal: dict[str, object]
+) -> None:
+    """The second choice was stored ones, or none at all, until the next start."""
+    async with driven(tmp_path, Settings(personality="sim800"), start=False) as box:
+        await box.order("answer", command=command, **refusal)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "direct"
+        await box.send()
+        await box.reported(1)
+
+
+async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(smsc="")) as box:
+        status = await box.state(State.NO_SMSC)
+        assert "SMSC" in status.detail
+        assert (await box.send()).verdict is Verdict.WAIT
+        await box.order("smsc", number="+491710760000")
+        assert (await box.ready()).identity is not None
+
+
+async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("sim", present=False)
+        await box.device.start()
+        await box.state(State.SIM_MISSING)
+        await box.order("sim", present=True)
+        await box.ready()
+
+
+async def test_a_module_that_says_every_error_in_words_whatever_it_was_told(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(personality="a7670"), start=False) as box:
+        await box.order("quirks", always_words=True)
+        await box.order("sim", present=False)
+        await box.device.start()
+        await box.state(State.SIM_MISSING)
+        await box.order("answer", command="+CPMS*", final="+CMS ERROR: SIM busy", times=3)
+        await box.order("answer", command="+CSCA[?]", final="+CMS ERROR: SIM busy", times=2)
+        await box.order("sim", present=True)
+        await box.ready()
+        for code, verdict in ((38, Verdict.AGAIN), (1, Verdict.NEVER), (322, Verdict.HOUSEKEEP)):
+            await box.order("send", cms=code)
+            outcome = await box.send()
+            assert outcome.fault is not None
+            assert (outcome.verdict, outcome.fault.number) == (verdict, code)
+            await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(1)
+
+
+async def test_another_sim_replaces_the_identity(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("sim", present=False)
+        await box.left(State.READY)
+        await box.order("sim", iccid="89490200009999999999", imsi="262019999999999")
+        status = await box.ready()
+        assert status.identity is not None
+        assert status.identity.iccid == "89490200009999999999"
+        assert status.identity.imsi == "262019999999999"
+        await box.order("incoming", sender="+4915112345999", text="to the new SIM")
+        await box.until(lambda: box.messages)
+        assert box.received[-1].iccid == "89490200009999999999"
+
+
+async def test_registration_lost_for_an_hour_comes_back_by_itself(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("registration", stat=2)
+        await box.state(State.SEARCHING)
+        assert (await box.send()).verdict is Verdict.WAIT
+        # Far beyond `registration_seconds`, after which the modem is asked to choose by itself.
+        await asyncio.sleep(QUICK.registration_seconds * 3)
+        assert box.device.status.state is State.SEARCHING
+        await box.order("registration", stat=5)
+        status = await box.ready()
+        assert status.roaming
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_network_that_refuses_the_sim_is_told_apart_from_no_network(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.order("registration", stat=3)
+        await box.state(State.DENIED)
+        await box.order("registration", stat=1)
+        await box.ready()
+
+
+@pytest.mark.parametrize("stat", [6, 7])
+async def test_a_registration_for_messages_only_can_send(tmp_path: Path, stat: int) -> None:
+    async with driven(tmp_path, Settings(registration=stat)) as box:
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_signal_operator_and_store_are_known_once_the_line_is_idle(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        await box.until(lambda: box.device.status.operator)
+        status = box.device.status
+        assert (status.operator, status.technology) == ("ZimSim", "LTE")
+        async with asyncio.timeout(5):
+            while not box.device.status.storage:
+                await asyncio.sleep(0.01)
+        assert box.device.status.signal_dbm == -73
+
+
+async def test_a_port_that_another_program_holds_is_not_shared(tmp_path: Path) -> None:
+    async with driven(tmp_path) as box:
+        await box.ready()
+        second = Device(Line(str(tmp_path / "port")), timing=QUICK)
+        await second.start()
+        async with asyncio.timeout(5):
+            while "lock" not in second.status.last_error:
+                await second.next_event()
+        await second.stop()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_a_port_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
+    async with attached(str(tmp_path / "port"), simulator, journal) as box:
+        await box.until(lambda: "No such file" in box.device.status.detail)
+        await simulator.start()
+        await box.ready()
+    await simulator.stop()
+
+
+async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_path: Path) -> None:
+    deaf: list[tuple[str, str]] = [("*", "<silence>")]
+    with Scripted(deaf) as diagnostics, Scripted(HEALTHY) as modem:
+        (tmp_path / "usb-EC25-if01").symlink_to(diagnostics.path)
+        (tmp_path / "usb-EC25-if02").symlink_to(modem.path)
+        device = Device(Line(str(tmp_path / "usb-EC25-*")), timing=quick(boot_seconds=0.4))
+        await device.start()
+        async with asyncio.timeout(20):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        assert diagnostics.heard and modem.heard
+        await device.stop()
+
+
+async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
+    with Scripted(HEALTHY) as modem:
+        (tmp_path / "usb-Quectel_EC25-if02-port0").symlink_to(modem.path)
+        device = Device(Line(str(tmp_path / "usb-Quectel*-if02-*")), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while device.status.state is not State.READY:
+                await device.next_event()
+        assert "AT+CGSN" in modem.heard
+        await device.stop()
+
+
+async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> None:
+    """Without it the modem is no device, and sends nothing."""
+    script = [entry for entry in HEALTHY if entry[0] != "AT+CGSN"]
+    busy = [("AT+CGSN", "+CME ERROR: 14")] * 14
+    with Scripted([*script, *busy, ("AT+CGSN", "867322030000017\n\nOK")]) as modem:
+        device = Device(Line(modem.path), timing=QUICK)
+        await device.start()
+        async with asyncio.timeout(5):
+            while not (device.status.identity and device.status.identity.imei):
+                await device.next_event()
+        assert device.status.identity.imei == "867322030000017"
+        await device.stop()
+
+
+async def test_another_sim_after_the_network_was_gone_is_asked_who_it_is_before_a_part_goes(
+    tmp_path: Path,
+) -> None:
+    """Some modules say nothing of a SIM that is taken out; that the network is gone, they do."""
+    async with driven(tmp_path, timing=quick(idle_poll_seconds=60)) as box:
+        await box.ready()
+        await box.order("registration", stat=2)
+        await box.state(State.SEARCHING)
+        card = box.simulator.equipment.card
+        assert card is not None
+        card.iccid = "89490200001234567899"
+        await box.order("registration", stat=1)
+        await box.ready()
+        identity = box.device.status.identity
+        assert identity is not None
+        assert identity.iccid == "89490200001234567899"
+
+
+async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_own_words(
+    tmp_path: Path,
+) -> None:
+    port = tmp_path / "port"
+    other = [entry for entry in HEALTHY if entry[0] != "AT+CCID"]
+    with (
+        Scripted(HEALTHY) as first,
+        Scripted([*other, ("AT+QCCID", "+QCCID: 89490200001234567891\n\nOK")]) as second,
+    ):
+        port.symlink_to(first.path)
+        device = Device(Line(str(port)), timing=QUICK)
+        await device.start()
+        iccids: list[str] = []
+        for modem in (first, second):
+            async with asyncio.timeout(10):
+                while device.status.state is not State.READY:
+                    await device.next_event()
+            assert device.status.identity is not None
+            iccids.append(device.status.identity.iccid)
+            if modem is first:
+                port.unlink()
+                port.symlink_to(second.path)
+                first.unplug()
+                async with asyncio.timeout(10):
+                    while device.status.state is State.READY:
+                        await device.next_event()
+        assert iccids == ["89490200001234567890", "89490200001234567891"]
+        await device.stop()

@@ -1,0 +1,133 @@
+"""Every failure, whatever raised it, as the one envelope; and the language it is told in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance.domain.errors import Code, Language, Reason, Refusal, invalid
+from appliance.store.database import StorageFull
+
+log = structlog.get_logger(__name__)
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """What is wrong: `code` for programs, `message` for people."""
+
+    code: Annotated[str, Meta(description="Never changes.", examples=["INVALID_REQUEST"])]
+    message: Annotated[str, Meta(description="French, or English for Accept-Language: en.")]
+    details: Annotated[
+        dict[str, Any] | UnsetType, Meta(description="Where the request is at fault, and why.")
+    ] = UNSET
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Every failure of every route."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
+    error: ErrorBody
+
+
+def error_body(reason: Reason, language: Language) -> ErrorBody:
+    """A reason in words, as the envelope and a bulk's refused entry hold it."""
+    details = reason.told(language)
+    return ErrorBody(
+        code=reason.code,
+        message=reason.message(language),
+        details=UNSET if details is None else details,
+    )
+
+
+def language(request: Request[Any, Any, Any]) -> Language:
+    """What `Accept-Language` likes better of the two; French when it does not say."""
+    return preferred(request.headers.get("Accept-Language", ""))
+
+
+def preferred(header: str) -> Language:
+    """French unless English is ranked above it (RFC 9110 12.5.4)."""
+    weights = {"fr": 0.0, "en": 0.0}
+    for position, item in enumerate(header.split(",")[:20]):
+        tag, _, parameter = item.strip().partition(";")
+        name = tag.strip().lower().partition("-")[0]
+        name = "fr" if name == "*" else name
+        if name in weights:
+            # Of two equal ones the first named is meant.
+            weights[name] = max(weights[name], _weight(parameter) - position / 1000)
+    return "en" if weights["en"] > weights["fr"] else "fr"
+
+
+def wants_page(accept: str) -> bool:
+    """Whether `Accept` asks for HTML by name, and no less than for JSON: a browser going somewhere."""
+    weights = {"text/html": 0.0, "application/json": 0.0}
+    for item in accept.split(",")[:20]:
+        kind, _, parameter = item.strip().partition(";")
+        if kind.strip().lower() in weights:
+            weights[kind.strip().lower()] = _weight(parameter)
+    return weights["text/html"] > 0 and weights["text/html"] >= weights["application/json"]
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return min(1.0, max(0.0, float(value)))
+    except ValueError:
+        return 0.0
+
+
+# What Litestar itself refuses. Any other 4xx of its own is the request's fault.
+_CODES: dict[int, Code] = {
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+
+
+def meant(request: Request[Any, Any, Any], error: Exception) -> Refusal:
+    """What a failure means to whoever asked; what only we should know goes to the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, StorageFull):
+        # The disk took no more: nothing was taken, and the box says so instead of a 202.
+        log.error("storage_full", reason=str(error))
+        return Refusal("STORAGE_FULL")
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        if isinstance(error, ValidationException):  # nothing is left to it but a missing body
+            return invalid("body", "est obligatoire", "is required")
+        code = _CODES.get(error.status_code, "INVALID_REQUEST")
+        return Refusal(code, headers=_allowed(error.headers or {}))
+    log.error(
+        "request failed",
+        method=request.scope["method"],
+        route=request.scope.get("path_template", "-"),
+        exc_info=error,
+    )
+    return Refusal("INTERNAL_ERROR")
+
+
+def refused(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A failure as its answer."""
+    refusal = meant(request, error)
+    answer = ErrorAnswer(error=error_body(refusal.reason, language(request)))
+    return Response(
+        msgspec.json.encode(answer),
+        status_code=refusal.status,
+        headers=refusal.headers,
+        media_type=MediaType.JSON,
+    )
+
+
+def _allowed(headers: Mapping[str, str]) -> dict[str, str]:
+    """`Allow` of a 405: whatever may be read may be asked for by HEAD as well."""
+    if "allow" not in headers:
+        return {}
+    methods = {method.strip() for method in headers["allow"].split(",")}
+    return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}

@@ -1,0 +1,254 @@
+"""The OpenAPI 3.1 document, from the handlers themselves.
+
+Litestar's own generator adds answers that this box never gives (its own 400 body, an HTML 404) and
+cannot say what a field with a refusal of its own holds; msgspec writes the JSON Schema of the very
+structs that check the bodies and make the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from inspect import getdoc
+from typing import Any, cast, get_origin
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+from litestar.routes import HTTPRoute
+
+from appliance import __version__
+from appliance.domain.errors import KINDS, Code, Reason
+from appliance.domain.schemas import BulkEntry
+from web.error_responses import ErrorAnswer, error_body
+from web.openapi.examples import ANSWERS
+from web.openapi.metadata import Operation, Parameter
+
+Json = dict[str, Any]
+
+_TAGS = {
+    "Sending": "One SMS or many. 202 means: on the disk.",
+    "Tracking": "What became of them.",
+    "One-time codes": "Codes that the box makes, sends, and checks.",
+    "Webhooks": "Being told instead of asking.",
+    "Receiving": "What came in, and who wants nothing more.",
+    "Account": "The key and the modems behind it.",
+    "Service": "For those who watch the box. No key.",
+}
+_DESCRIPTION = (
+    "JSON in UTF-8. Moments are RFC 3339 in UTC, to the second. Every success carries "
+    '`"success": true`; every failure is `{"success": false, "error": {"code", "message"}}` '
+    "with a `message` in French, or in English for `Accept-Language: en`. Unknown fields of a body "
+    "are ignored and named in `warnings`; `null` in an optional field means absent."
+)
+
+# Of every operation, of those under /v1, of those that write, and of those with a body.
+_ALWAYS: tuple[Code, ...] = ("INTERNAL_ERROR",)
+_KEYED: tuple[Code, ...] = (
+    *("MISSING_AUTH_HEADERS", "INVALID_API_KEY", "INVALID_CLIENT_ID", "INVALID_DEVICE_ID"),
+    *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED"),
+)
+_WRITES: tuple[Code, ...] = ("PAYLOAD_TOO_LARGE", "STORAGE_FULL")
+_BODIED: tuple[Code, ...] = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE")
+
+_DEVICE = Parameter(
+    "X-Device-ID",
+    "header",
+    "The modem to use; absent: the box picks one.",
+    {"type": "string"},
+    example="device_1",
+)
+_LANGUAGE = Parameter(
+    "Accept-Language",
+    "header",
+    "French, or English where it is preferred.",
+    {"type": "string", "default": "fr"},
+    example="en",
+)
+
+
+def document(app: Litestar) -> Json:
+    """What the box answers to, truthfully: made from the routes it has."""
+    found = list(_operations(app))
+    paths: dict[str, Json] = {}
+    for path, method, handler in found:
+        paths.setdefault(path, {})[method] = _operation(path, method, handler)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ZimBox", "version": __version__, "description": _DESCRIPTION},
+        "servers": [{"url": "/", "description": "This box"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas([handler for _, _, handler in found]),
+            "securitySchemes": {
+                "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "ClientId": {"type": "apiKey", "in": "header", "name": "X-Client-ID"},
+                "MetricsToken": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+
+
+def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            # In a fixed order: Litestar keeps the methods of a path in a set.
+            for method, (handler, _) in sorted(
+                route.route_handler_map.items(), key=lambda entry: entry[0]
+            ):
+                if "operation" in handler.opt:
+                    yield route.path_format, method.lower(), handler
+
+
+def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
+    more: Operation = handler.opt["operation"]
+    keyed = path.startswith("/v1/")
+    body = _body(handler)
+    parameters = (*more.parameters, *([_DEVICE] if keyed else []), _LANGUAGE)
+    codes = (
+        *_ALWAYS,
+        *(_KEYED if keyed else ()),
+        *(_WRITES if method != "get" else ()),
+        *(_BODIED if body else ()),
+        *more.errors,
+    )
+    codes = tuple(c for c in codes if not (more.any_key and c == "KEY_NOT_ALLOWED"))
+    told: Json = {
+        "operationId": handler.handler_name,
+        "summary": handler.summary,
+        "description": getdoc(handler.fn) or "",
+        "tags": list(handler.resolve_tags()),
+        "parameters": [_parameter(parameter) for parameter in parameters],
+        "responses": {str(handler.status_code): _success(handler, more), **_errors(codes)},
+        "security": _security(keyed, more),
+    }
+    if body:
+        content: Json = {"schema": _reference(body)}
+        if more.example is not None:
+            content["example"] = more.example
+        told["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return told
+
+
+def _security(keyed: bool, more: Operation) -> list[Json]:
+    if keyed:
+        return [{"ApiKey": [], "ClientId": []}]
+    return [{}, {"MetricsToken": []}] if "INVALID_API_KEY" in more.errors else []
+
+
+def _parameter(parameter: Parameter) -> Json:
+    told: Json = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "required": parameter.required,
+        "schema": parameter.schema,
+    }
+    if parameter.place == "query":
+        told["allowEmptyValue"] = True  # it means absent
+    if parameter.example is not None:
+        told["example"] = parameter.example
+    return told
+
+
+def _success(handler: HTTPRouteHandler, more: Operation) -> Json:
+    answer = _answer(handler)
+    phrase = HTTPStatus(handler.status_code).phrase
+    if more.media:
+        text = {"schema": {"type": "string"}}
+        return {"description": phrase, "content": dict.fromkeys(more.media, text)}
+    if answer is None:
+        return {"description": phrase}
+    content: Json = {"schema": _reference(answer)}
+    if handler.handler_name in ANSWERS:
+        content["example"] = ANSWERS[handler.handler_name]
+    return {"description": getdoc(answer) or phrase, "content": {"application/json": content}}
+
+
+def _errors(codes: tuple[Code, ...]) -> dict[str, Json]:
+    by_status: dict[int, list[Code]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    return {str(status): _error(by_status[status]) for status in sorted(by_status)}
+
+
+def _error(codes: list[Code]) -> Json:
+    return {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "content": {
+            "application/json": {
+                "schema": {
+                    "allOf": [
+                        _reference(ErrorAnswer),
+                        {"properties": {"error": {"properties": {"code": {"enum": codes}}}}},
+                    ]
+                },
+                "examples": {
+                    code: {
+                        "value": msgspec.to_builtins(
+                            ErrorAnswer(error=error_body(Reason(code), "fr"))
+                        )
+                    }
+                    for code in codes
+                },
+            }
+        },
+    }
+
+
+# --- schemas -----------------------------------------------------------------------------------
+
+_PLACE = "#/components/schemas/{name}"
+
+
+def _reference(kind: type[msgspec.Struct]) -> Json:
+    return {"$ref": _PLACE.format(name=kind.__name__)}
+
+
+def _body(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
+    field = handler.parsed_data_field
+    if field is None:
+        return None
+    return _struct(field.annotation)
+
+
+def _answer(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
+    kind = handler.parsed_fn_signature.return_type.annotation
+    if kind in (None, type(None)) or kind is Stream or get_origin(kind) is Response:
+        return None
+    return _struct(kind)
+
+
+def _struct(kind: Any) -> type[msgspec.Struct]:
+    if not issubclass(kind, msgspec.Struct):
+        raise TypeError(f"{kind} is neither a body nor an answer")
+    return cast("type[msgspec.Struct]", kind)
+
+
+def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
+    bodies = [body for handler in handlers if (body := _body(handler))]
+    answers = [answer for handler in handlers if (answer := _answer(handler))]
+    _, asked = msgspec.json.schema_components([*bodies, BulkEntry], ref_template=_PLACE)
+    _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
+    for schema in told.values():
+        _as_answered(schema)
+    for schema in asked.values():  # what must be given is read first
+        required = schema.get("required", [])
+        fields = schema["properties"].items()
+        schema["properties"] = dict(sorted(fields, key=lambda f: f[0] not in required))
+    asked["BulkBody"]["anyOf"] = [
+        {"required": ["recipients", "message"]},
+        {"required": ["messages"]},
+    ]
+    return dict(sorted({**asked, **told}.items()))
+
+
+def _as_answered(schema: Json) -> None:
+    """An answer always has the fields that have a default: only UNSET ones may be missing."""
+    fields: Json = schema.get("properties", {})
+    required = set(schema.get("required", ()))
+    schema["required"] = [name for name in fields if name in required or "default" in fields[name]]
+    for field in fields.values():
+        field.pop("default", None)

@@ -1,0 +1,136 @@
+"""What the reference tells of an operation beyond its types; kept in the handler's `opt`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from appliance.domain.errors import Code
+from appliance.domain.requests import MessageStatus
+from appliance.domain.schemas import INTERNATIONAL, LINE_PATTERN, NATIONAL, SHORT_CODE, TEXT_PATTERN
+from appliance.domain.validation import MESSAGE_CHARACTERS, SENDER_CHARACTERS
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of an operation. `schema` is JSON Schema."""
+
+    name: str
+    place: Literal["path", "query", "header"]
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+    example: Any = None
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """What an operation takes and answers. `media`: where the answer is not JSON.
+
+    `any_key`: also for one that is narrowed, whatever it may.
+    """
+
+    errors: tuple[Code, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    media: tuple[str, ...] = ()
+    example: Any = None
+    any_key: bool = False
+
+
+def told(
+    *,
+    errors: tuple[Code, ...] = (),
+    path: tuple[Parameter, ...] = (),
+    query: tuple[Parameter, ...] = (),
+    headers: tuple[Parameter, ...] = (),
+    media: tuple[str, ...] = (),
+    example: Any = None,
+    any_key: bool = False,
+) -> dict[str, Any]:
+    """The `opt` of a handler."""
+    return {"operation": Operation(errors, (*path, *query, *headers), media, example, any_key)}
+
+
+def _path(name: str, description: str, example: str) -> Parameter:
+    return Parameter(name, "path", description, {"type": "string"}, required=True, example=example)
+
+
+def _query(name: str, description: str, example: Any = None, **schema: Any) -> Parameter:
+    return Parameter(name, "query", description, schema, example=example)
+
+
+MESSAGE_ID = _path("message_id", "The id that the send answered.", "msg_1234567890abcdef")
+WEBHOOK_ID = _path("webhook_id", "The id that configure answered.", "wh_1")
+LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "log_067a1b2c3d42")
+NUMBER = Parameter(
+    "number",
+    "path",
+    "A number of the list, + written as %2B.",
+    {"type": "string", "pattern": f"^(?:{INTERNATIONAL}|{SHORT_CODE})$"},
+    required=True,
+    example="+33612345678",
+)
+
+PAGE = _query("page", "From 1.", 1, type="integer", minimum=1, maximum=10**12, default=1)
+LIMIT = _query("limit", "Entries a page.", 20, type="integer", minimum=1, maximum=100, default=50)
+STATUS = _query(
+    "status",
+    "Only with this status.",
+    "delivered",
+    type="string",
+    enum=list(get_args(MessageStatus)),
+)
+TO = _query(
+    "to",
+    "Only to this number; + is written %2B, or arrives as a space and is understood.",
+    "+33612345678",
+    type="string",
+    # Empty is absent, in every query value.
+    pattern=rf"^(?:[+ ]{NATIONAL}|{SHORT_CODE})?$",
+)
+_DAY = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,12})?)?)?"
+_ZONE = "(?:[Zz]|[-+ ](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+_MOMENT = rf"^(?:{_DAY}(?:[Tt ]{_TIME}{_ZONE}?)?)?$"
+_DATES = "ISO 8601, a moment (UTC when it has no offset) or a plain day. "
+FROM_DATE = _query(
+    "from_date",
+    _DATES + "From then on.",
+    "2025-01-01T00:00:00Z",
+    type="string",
+    pattern=_MOMENT,
+)
+TO_DATE = _query(
+    "to_date",
+    _DATES + "The whole second, or day, included.",
+    "2025-01-31",
+    type="string",
+    pattern=_MOMENT,
+)
+DEVICE_ID = _query("device_id", "Only by this device.", "device_1", type="string")
+SEARCH = _query(
+    "search",
+    "Only with this text in it, whatever the case and the accents.",
+    "commande",
+    type="string",
+    maxLength=MESSAGE_CHARACTERS,
+    pattern=TEXT_PATTERN,
+)
+SENDER = _query(
+    "from",
+    "Only from this sender: a number, or a name as the network tells it.",
+    "+33612345678",
+    type="string",
+    maxLength=SENDER_CHARACTERS,
+    pattern=LINE_PATTERN,
+)
+FORMAT = _query(
+    "format", "csv or jsonl.", "csv", type="string", enum=["csv", "jsonl"], default="csv"
+)
+
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "The same key and body within 24 hours answers the first answer again and sends nothing.",
+    {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+    example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+)
