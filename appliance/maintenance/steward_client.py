@@ -2,7 +2,7 @@
 
 One JSON object per line over a Unix socket, with fixed verbs: restart-gateway, restart-box, power-off,
 usb-reset {port}, set-time {epoch, at}, update {file}. The last line of an answer has "done".
-As a program: `python -m appliance.steward VERB NAME=VALUE …`.
+As a program: `python -m appliance.maintenance.steward_client VERB NAME=VALUE …`.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def traces_as_owner(places: Places) -> str | None:
-    """`appliance.update.traces`, as the user whose files they are: SQLite leaves some beside them."""
+    """`appliance.maintenance.update.traces`, as the user whose files they are: SQLite leaves some beside them."""
     if not places.database.exists():
         return "no database"
     as_owner = (
@@ -126,7 +126,7 @@ def traces_as_owner(places: Places) -> str | None:
         else {}
     )
     code = (
-        "import sys; from pathlib import Path; from appliance.update import traces; "
+        "import sys; from pathlib import Path; from appliance.maintenance.update import traces; "
         "print(traces(Path(sys.argv[1])) or '', end='')"
     )
     asked = subprocess.run(

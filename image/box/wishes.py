@@ -152,7 +152,7 @@ def without_secrets(text: str) -> str:
 
 
 def gateway_config(wishes: Wishes) -> str:
-    """The gateway's own settings (appliance.config)."""
+    """The gateway's own settings (appliance.core.config)."""
     quoted = _quoted
     lines = [
         "# Made from zimbox.toml on the boot partition; put a new one there to change it.",

@@ -192,7 +192,7 @@ async def test_a_box_without_a_steward_goes_on_without_the_time(office: Office) 
 async def test_from_the_network_through_modem_and_gateway_to_the_steward(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.steward.SOCKET", office.path)
+    monkeypatch.setattr("appliance.maintenance.steward_client.SOCKET", office.path)
     simulator = Simulator(Settings(personality="sim868"), link=tmp_path / "modem")
     port = await simulator.start()
     box = await Assembly.build(tmp_path / "data", Config(), office.board)

@@ -403,7 +403,7 @@ def test_our_own_errors_pass_unchanged() -> None:
 def test_importing_the_library_warns_nobody(tmp_path: Path) -> None:
     """28 SyntaxWarnings on a first import by Python 3.12, an error under -W error."""
     anew = (  # compiled as on a first import, whatever lies in __pycache__
-        "import sys; sys.pycache_prefix = sys.argv[1]\nimport modem.port"
+        "import sys; sys.pycache_prefix = sys.argv[1]\nimport modem.at.transport"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", anew, str(tmp_path)],
