@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from appliance.clients.authentication import Credentials
 from appliance.core.clock import Clock
 from appliance.core.config import Config
 from appliance.core.encryption import Vault
+from appliance.core.free_space import FreeSpace
 from appliance.core.undervoltage import Supply
 from appliance.core.wakeup import Bells
 from appliance.domain.ids import Ids
@@ -29,6 +31,8 @@ class Box:
         self.bells = Bells()
         self.steps = Steps(clock, db)
         self.supply = Supply(clock)
+        self.credentials = Credentials(db)
+        self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)
         self.rules = Rules(
             zone=self.zone,

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from sqlite3 import Connection, Row
 from typing import Literal
 
-import msgspec
-
 from appliance import __version__
+from appliance.clients.authentication import Key
 from appliance.clients.rate_limit import Limiter
 from appliance.context import Box
 from appliance.devices.attached import Attached
@@ -43,7 +42,6 @@ from appliance.domain.views import (
     MessageView,
     OtpAccepted,
     OtpVerdict,
-    Permissions,
     Replayed,
     Stats,
     WebhookLogPage,
@@ -55,7 +53,6 @@ from appliance.messaging.otp import OneTimePasswords
 from appliance.monitoring.metrics import Metrics
 from appliance.store import backlog, clients, messages, received
 from appliance.store import blocklist as blocklist_store
-from appliance.store import devices as device_table
 from appliance.store import history as history_store
 from appliance.store import idempotency as idempotency_store
 from appliance.webhooks.dispatcher import Webhooks
@@ -83,41 +80,32 @@ class Gateway:
     # --- who is asking -------------------------------------------------------------------------------
 
     async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
-        """Read from the store each time: a revoked key is refused at once."""
-        row = await self._box.db.read(clients.by_key, api_key)
+        """A revoked key is refused at once, also one that the command line revoked beside the box."""
+        key = self._box.credentials.key(api_key)
         now = self._box.clock.now()
-        if (
-            row is None
-            or row["revoked_at"] is not None
-            or row["disabled_at"] is not None
-            or row["deleted_at"] is not None
-            or (row["expires_at"] is not None and now >= row["expires_at"])
-        ):
+        expired = key is not None and key.expires_at is not None and now >= key.expires_at
+        if key is None or not key.usable or expired:
             raise Refusal("INVALID_API_KEY")
-        if ids.parse_decimal("client", client_id) != row["client"]:
+        if ids.parse_decimal("client", client_id) != key.client:
             raise Refusal("INVALID_CLIENT_ID")
         if device_id is not None:
-            await self._check_device(row, device_id)
-        await self._note_use(row["id"], now)
+            self._check_device(key, device_id)
+        await self._note_use(key.id, now)
         return Caller(
-            key_id=row["id"],
-            client_id=row["client"],
-            client=f"client_{row['client']}",
-            mode="test" if row["test"] else "live",
-            scope=row["client"] * 2 + row["test"],
+            key_id=key.id,
+            client_id=key.client,
+            client=f"client_{key.client}",
+            mode="test" if key.test else "live",
+            scope=key.client * 2 + key.test,
             device_id=device_id,
-            permissions=msgspec.json.decode(row["narrowing"], type=Permissions),
+            permissions=key.permissions,
         )
 
-    async def _check_device(self, key: Row, device_id: str) -> None:
+    def _check_device(self, key: Key, device_id: str) -> None:
         """A test key may name any device of its client: its messages go to the simulated one."""
         number = ids.parse_decimal("device", device_id)
-        live = await self._box.db.read(device_table.visible, key["client"], False)
-        test = (
-            await self._box.db.read(device_table.visible, key["client"], True)
-            if key["test"]
-            else []
-        )
+        live = self._box.credentials.devices(key.client, False)
+        test = self._box.credentials.devices(key.client, True) if key.test else []
         if number not in {row["id"] for row in (*live, *test)}:
             raise Refusal("INVALID_DEVICE_ID")
 
@@ -153,9 +141,7 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        return await self._box.db.read(
-            idempotency_store.earlier, caller.scope, idempotency, self.now()
-        )
+        return self._box.db.look(idempotency_store.earlier, caller.scope, idempotency, self.now())
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -186,10 +172,7 @@ class Gateway:
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
-        if (
-            number is None
-            or await self._box.db.read(history_store.one, caller.scope, number) is None
-        ):
+        if number is None or self._box.db.look(history_store.one, caller.scope, number) is None:
             raise Refusal("MESSAGE_NOT_FOUND")
         return number
 
@@ -199,7 +182,7 @@ class Gateway:
         number = ids.parse("msg", message_id)
         row = None
         if number is not None:
-            row = await self._box.db.read(history_store.one, caller.scope, number)
+            row = self._box.db.look(history_store.one, caller.scope, number)
         if row is None:
             raise Refusal("MESSAGE_NOT_FOUND")
         return history_store.view(row)
@@ -228,9 +211,7 @@ class Gateway:
     async def devices(self, caller: Caller) -> tuple[DeviceView, ...]:
         if caller.mode == "test":
             await self._devices.test_modem()
-        rows = await self._box.db.read(
-            device_table.visible, caller.client_id, caller.mode == "test"
-        )
+        rows = self._box.credentials.devices(caller.client_id, caller.mode == "test")
         return tuple(self._device(row) for row in rows)
 
     def _device(self, row: Row) -> DeviceView:

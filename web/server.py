@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TextIO, cast
 import structlog
 import uvicorn
 from litestar import Litestar
+from structlog.typing import Processor
 
 from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
@@ -31,6 +32,7 @@ from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
 from web.http_protocol import HttpProtocol, HttpsProtocol
 from web.page.routes import Page
+from web.request_log import RequestLog
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +60,7 @@ def run(
 
     Exits with 1 and a clear word when it cannot start.
     """
-    _set_up_logging()
+    requests = _set_up_logging()
     try:
         sockets = [_bind(address) for address in listen.split(",")]
     except (OSError, ValueError) as error:
@@ -73,6 +75,8 @@ def run(
         _give_up(str(error))
     except (sqlite3.DatabaseError, StorageFull) as error:
         _give_up(f"the database in {data} cannot be used: {error}")
+    finally:
+        requests.flush()
 
 
 def _give_up(why: str) -> NoReturn:
@@ -126,6 +130,7 @@ def _server(app: Litestar, protocol: Callable[..., asyncio.Protocol]) -> _Server
             access_log=False,
             http=cast("type[asyncio.Protocol]", protocol),
             ws="none",
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             lifespan="off",  # the assembly starts and stops what lives longer than a request
@@ -222,28 +227,39 @@ class _Patient:
             sys.stderr.flush()
 
 
-def _set_up_logging() -> None:
+def _set_up_logging() -> RequestLog:
     """One line an event on standard error: readable on a terminal, key=value for a journal."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a line for each malformed request
     terminal = sys.stderr.isatty()
+    stderr = _Patient()
+    level, rendered = structlog.processors.add_log_level, _renderers(terminal)
+    requests = RequestLog([level, *rendered], stderr.write)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
+            requests,
+            level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
-            DIARY,
-            structlog.processors.format_exc_info
-            if not terminal
-            else structlog.processors.StackInfoRenderer(),
-            structlog.dev.ConsoleRenderer(
-                colors=terminal, exception_formatter=structlog.dev.plain_traceback
-            )
-            if terminal
-            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+            *rendered,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Patient())),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stderr)),
         cache_logger_on_first_use=True,
     )
+    return requests
+
+
+def _renderers(terminal: bool) -> list[Processor]:
+    """Keep an event for support, then make one line of it."""
+    if terminal:
+        console = structlog.dev.ConsoleRenderer(
+            colors=True, exception_formatter=structlog.dev.plain_traceback
+        )
+        return [DIARY, structlog.processors.StackInfoRenderer(), console]
+    return [
+        DIARY,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+    ]

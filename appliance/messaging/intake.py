@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from sqlite3 import Connection, Row
 from typing import TypeVar
@@ -18,12 +17,10 @@ from appliance.domain.views import Accepted, BulkAccepted, BulkMessage, Caller, 
 from appliance.messaging import admission
 from appliance.messaging.admission import Ahead, Route
 from appliance.store import archive, backlog, blocklist, clients, history, messages
-from appliance.store import devices as device_table
 from appliance.store import idempotency as idempotency_store
 from modem.sms import gsm7
 
 T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
-MIB = 1 << 20
 
 
 def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
@@ -45,8 +42,7 @@ class Intake:
 
     def check_storage(self) -> None:
         """The box keeps room for its own results. STORAGE_FULL."""
-        free = shutil.disk_usage(self._box.db.path.parent).free
-        if free < self._box.config.storage.reserve_mib * MIB:
+        if self._box.free_space.mib < self._box.config.storage.reserve_mib:
             raise Refusal("STORAGE_FULL")
 
     def check_permission(self, caller: Caller, to: str) -> None:
@@ -66,7 +62,7 @@ class Intake:
         test = caller.mode == "test"
         if test:
             await self._devices.test_modem()
-        rows = await self._box.db.read(device_table.visible, caller.client_id, test)
+        rows = self._box.credentials.devices(caller.client_id, test)
         mine = {row["id"] for row in rows}
         named = before if before in mine else None
         if caller.device_id:

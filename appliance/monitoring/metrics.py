@@ -119,12 +119,19 @@ class Metrics:
             ["method", "route"],
             registry=self._registry,
         )
+        self._observed: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is the template, without parameter values."""
-        known = method if method in METHODS else "other"
-        self._requests.labels(known, route, str(status)).inc()
-        self._seconds.labels(known, route).observe(seconds)
+        key = (method if method in METHODS else "other", route, status)
+        found = self._observed.get(key)
+        if found is None:  # few: looking labels up costs more than counting
+            found = self._observed[key] = (
+                self._requests.labels(key[0], route, str(status)),
+                self._seconds.labels(key[0], route),
+            )
+        found[0].inc()
+        found[1].observe(seconds)
 
     async def text(self, token: str | None) -> bytes:
         """Return the metrics in Prometheus text format. Raises INVALID_API_KEY for a wrong token."""

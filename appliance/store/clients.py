@@ -123,12 +123,18 @@ def keys(db: Connection, client: int | None = None) -> list[Row]:
     ).fetchall()
 
 
-def by_key(db: Connection, key: str) -> Row | None:
+def access_version(db: Connection) -> int:
+    """Return a number that grows with every change to keys, clients and devices."""
+    version: int = db.execute("SELECT version FROM access_version").fetchone()[0]
+    return version
+
+
+def by_hash(db: Connection, digest: bytes) -> Row | None:
     """The key's row with its client's state, whatever became of them."""
     row: Row | None = db.execute(
         "SELECT k.*, c.disabled_at, c.deleted_at FROM api_key k JOIN client c ON c.id = k.client "
         "WHERE k.hash = ?",
-        (hashed(key),),
+        (digest,),
     ).fetchone()
     return row
 

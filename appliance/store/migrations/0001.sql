@@ -594,3 +594,22 @@ END;
 CREATE TRIGGER delivery_log_deleted AFTER DELETE ON delivery_log BEGIN
   UPDATE delivery_log_count SET n = n - 1 WHERE scope = OLD.scope;
 END;
+
+-- Grows with every change to what a request is let in by: keys, clients and devices. Whoever keeps them in
+-- memory looks here first, so that a key revoked by the command line beside the box is refused at once.
+CREATE TABLE access_version (version INTEGER NOT NULL);
+INSERT INTO access_version VALUES (0);
+CREATE TRIGGER api_key_inserted AFTER INSERT ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER api_key_deleted AFTER DELETE ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
+-- Not last_used_at, which is only for people.
+CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, hash, narrowing, expires_at, revoked_at ON api_key
+  BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER client_inserted AFTER INSERT ON client BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER client_deleted AFTER DELETE ON client BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER client_changed AFTER UPDATE ON client BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_inserted AFTER INSERT ON device BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_deleted AFTER DELETE ON device BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_changed AFTER UPDATE ON device BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER kept_for_inserted AFTER INSERT ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER kept_for_deleted AFTER DELETE ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER kept_for_changed AFTER UPDATE ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;

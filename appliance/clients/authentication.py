@@ -1,0 +1,74 @@
+"""Keys and devices in memory, as the store has them at this moment."""
+
+from __future__ import annotations
+
+from sqlite3 import Row
+
+import msgspec
+
+from appliance.domain.views import Permissions
+from appliance.store import clients
+from appliance.store import devices as device_table
+from appliance.store.database import Database
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key with the state of its client."""
+
+    id: int
+    client: int
+    test: bool
+    usable: bool  # not revoked, its client neither disabled nor deleted
+    expires_at: int | None
+    permissions: Permissions
+
+
+class Credentials:
+    """Answers from memory while the store's version of them stands, whoever changes it: box or command line."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._version = -1
+        self._keys: dict[bytes, Key] = {}
+        self._devices: dict[tuple[int, bool], list[Row]] = {}
+
+    def key(self, api_key: str) -> Key | None:
+        """Return the key with its client's state; None if there is none."""
+        self._refresh()
+        digest = clients.hashed(api_key)
+        found = self._keys.get(digest)
+        if found is None:
+            row = self._db.look(clients.by_hash, digest)
+            if row is None:
+                return None  # not kept: anybody may try any number of them
+            found = self._keys[digest] = _key(row)
+        return found
+
+    def devices(self, client: int, test: bool) -> list[Row]:
+        """Return the devices that a client may use in that mode."""
+        self._refresh()
+        found = self._devices.get((client, test))
+        if found is None:
+            found = self._db.look(device_table.visible, client, test)
+            self._devices[client, test] = found
+        return found
+
+    def _refresh(self) -> None:
+        version = self._db.look(clients.access_version)
+        if version != self._version:
+            self._version = version
+            self._keys.clear()
+            self._devices.clear()
+
+
+def _key(row: Row) -> Key:
+    return Key(
+        id=row["id"],
+        client=row["client"],
+        test=bool(row["test"]),
+        usable=row["revoked_at"] is None
+        and row["disabled_at"] is None
+        and row["deleted_at"] is None,
+        expires_at=row["expires_at"],
+        permissions=msgspec.json.decode(row["narrowing"], type=Permissions),
+    )

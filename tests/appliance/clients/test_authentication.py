@@ -1,0 +1,64 @@
+"""Keys in memory: never older than the store, whoever changed it."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.clients.authentication import Credentials
+from appliance.domain.views import Permissions
+from appliance.store import clients, devices
+from appliance.store.database import Database, beside
+from tests.appliance.conftest import START
+
+
+@pytest.fixture
+async def key(db: Database) -> clients.NewKey:
+    return await db.write(clients.add_key, 1, START)
+
+
+async def test_a_key_that_the_command_line_revokes_is_refused_at_once(
+    db: Database, key: clients.NewKey
+) -> None:
+    credentials = Credentials(db)
+    found = credentials.key(key.key)
+    assert found is not None and found.usable
+    beside(db.path, lambda connection: clients.revoke(connection, key.id, START))
+    found = credentials.key(key.key)
+    assert found is not None and not found.usable
+
+
+async def test_whatever_changes_a_key_or_its_client_is_seen_at_once(
+    db: Database, key: clients.NewKey
+) -> None:
+    credentials = Credentials(db)
+    assert credentials.key(key.key) is not None
+    await db.write(clients.narrow, key.id, Permissions(read=False))
+    found = credentials.key(key.key)
+    assert found is not None and not found.permissions.read
+    await db.write(clients.disable, 1, START)
+    found = credentials.key(key.key)
+    assert found is not None and not found.usable
+    await db.write(clients.enable, 1)
+    found = credentials.key(key.key)
+    assert found is not None and found.usable
+    await db.write(clients.erase, 1, START)
+    found = credentials.key(key.key)
+    assert found is None or not found.usable
+
+
+async def test_a_key_made_later_and_a_modem_assigned_later_are_known(db: Database) -> None:
+    credentials = Credentials(db)
+    assert credentials.key("zs_live_unknown") is None
+    assert credentials.devices(1, test=False) == []
+    made = await db.write(clients.add_key, 1, START)
+    device = await db.write(devices.known, "350000000000001", "", False, START)
+    assert credentials.key(made.key) is not None
+    assert [row["id"] for row in credentials.devices(1, test=False)] == [device["id"]]
+    await db.write(devices.assign, device["id"], [2])
+    assert credentials.devices(1, test=False) == []
+
+
+async def test_the_use_of_a_key_empties_no_memory(db: Database, key: clients.NewKey) -> None:
+    before = db.look(clients.access_version)
+    await db.write(clients.used, key.id, START)
+    assert db.look(clients.access_version) == before
