@@ -60,6 +60,7 @@ def run(
 
     Exits with 1 and a clear word when it cannot start.
     """
+    sys.setswitchinterval(0.0005)
     requests = _set_up_logging()
     try:
         sockets = [_bind(address) for address in listen.split(",")]
