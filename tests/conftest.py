@@ -29,6 +29,7 @@ hypothesis.settings.load_profile("box")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--measure", action="store_true", help="also what is measured by the clock")
     parser.addoption(
         "--quick",
         action="store_true",
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "measure: bounds a time or a rate (only with --measure)")
     config.addinivalue_line("markers", "process: starts a process (left out by --quick)")
     config.addinivalue_line(
         "markers", "seconds(n): takes about n seconds, and is started early (left out by --quick)"
@@ -45,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the longest first, so that none is left over at the end."""
+    if not config.getoption("measure"):
+        measured = [item for item in items if item.get_closest_marker("measure")]
+        config.hook.pytest_deselected(items=measured)
+        items[:] = [item for item in items if item not in set(measured)]
     if config.getoption("quick"):
         quick = {item for item in items if not (_starts_processes(item) or _seconds(item))}
         config.hook.pytest_deselected(items=[item for item in items if item not in quick])

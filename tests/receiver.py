@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 DRIP_SECONDS = 0.05
 
 

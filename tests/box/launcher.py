@@ -23,7 +23,7 @@ from pathlib import Path
 
 ZIMBOX = Path(sys.executable).parent / "zimbox"
 REQUEST_OCTETS = 1 << 17
-START_SECONDS = 30.0  # until the launcher has imported everything, on a busy machine
+START_SECONDS = 120.0  # until the launcher has imported everything, on a busy machine
 
 
 class Process:

@@ -16,7 +16,7 @@ import msgspec
 from tests.box.launcher import launcher
 from tests.box.running import STOP_SECONDS, eventually
 
-ORDER_SECONDS = 10.0
+ORDER_SECONDS = 60.0
 DELIVERED, ENDED = 0x00, (0x01, 0x02)
 STILL_TRYING = range(0x20, 0x40)  # 23.040 9.2.3.15: temporary, the SC goes on
 

@@ -21,11 +21,11 @@ import requests
 from appliance.cli.main import main as command_line
 from tests.box.launcher import ZIMBOX, Process, launcher
 
-START_SECONDS = 30.0  # until it takes requests, on a busy machine
-STOP_SECONDS = 30.0  # what is on the line is finished first
-SETTLE_SECONDS = 30.0  # until a message is where a test wants it
+START_SECONDS = 120.0  # until it takes requests, on a busy machine
+STOP_SECONDS = 120.0  # what is on the line is finished first
+SETTLE_SECONDS = 120.0  # until a message is where a test wants it
 LOOK_SECONDS = 0.02  # between two looks at it
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 120.0
 
 # Quick, without the limits that a test is not about, and without whatever the tester has set.
 SETTINGS = {

@@ -69,6 +69,7 @@ def test_an_idempotency_key_outlives_a_kill(tmp_path: Path) -> None:
         box.stop()
 
 
+@pytest.mark.measure
 def test_a_batch_of_a_thousand_is_answered_well_under_a_second(client: Client) -> None:
     batch = [{"to": f"+3369{n:07d}", "message": f"Bonjour numéro {n}"} for n in range(1000)]
     taken: list[float] = []

@@ -10,7 +10,7 @@ import pytest
 from tests.bench import line, million, peers
 from tests.bench.million import Stored
 
-pytestmark = pytest.mark.seconds(25)
+pytestmark = [pytest.mark.seconds(25), pytest.mark.measure]
 
 # Medians against the disk's own median in the same run; the bench prints the real ones.
 FIRST_BYTE_MS, GAP_MS = 25.0, 40.0

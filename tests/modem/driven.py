@@ -18,7 +18,7 @@ from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Deliver, Report, Submit
 
-PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
+PATIENCE = 60.0  # seconds until a test says that something did not come; never waited in full
 
 QUICK = Timing(
     command_seconds=1.0,

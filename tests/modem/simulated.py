@@ -15,7 +15,7 @@ from modem.simulator import Settings, Simulator
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Submit, encode_submit
 
-PATIENCE = 20.0  # seconds until a test says that something did not come; never waited in full
+PATIENCE = 60.0  # seconds until a test says that something did not come; never waited in full
 
 
 class Client:

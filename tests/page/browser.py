@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
 TABS_MOST = 40
-PATIENCE_SECONDS = 45.0  # a SIM that says nothing may still be starting: the modem gives it 30 s
+PATIENCE_SECONDS = 120.0  # until a test says what it never saw; not waited in full
 
 
 _FIND = """

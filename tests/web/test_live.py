@@ -13,6 +13,7 @@ from appliance.assembly import Assembly
 from appliance.core import tasks
 from appliance.core.config import Config
 from appliance.monitoring.dashboard import Overview
+from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import live
 from web.page.live import Live
@@ -69,7 +70,7 @@ async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Pat
         "server": ("box", 80),
     }
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await app(scope, receive, send)
         assert answered[0]["status"] == 200
         assert [message.get("body") for message in answered[1:]] == [b""]
@@ -95,7 +96,7 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
             pass
 
     watching = asyncio.create_task(watch())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         await owner.third.wait()
     looking.close()
     await watching

@@ -11,6 +11,7 @@ import pytest
 from appliance.assembly import Assembly
 from appliance.core.config import Config
 from appliance.maintenance.uploads import BACKUP
+from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import upload
 from web.page.routes import Page
@@ -62,7 +63,7 @@ async def test_a_browser_that_went_out_of_reach_does_not_keep_the_next_file_out(
             "client": ("192.168.1.20", 1),
             "server": ("box", 80),
         }
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await app(scope, receive, send)
         assert answered[0]["status"] == 303
         with owner.upkeep.receiving(BACKUP):

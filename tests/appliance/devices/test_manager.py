@@ -27,6 +27,7 @@ from modem.driver.device import Device
 from modem.interface import Identity, NetworkTime, Received, State
 from modem.timeouts import Line
 from tests.appliance.conftest import NUMBER, START, Stage
+from tests.waiting import HANG_SECONDS, eventually
 
 IMEI = "860123456789012"
 
@@ -53,7 +54,7 @@ class Bench:
         self.devices.attached.append(attached)
         self._listening.append(asyncio.create_task(self.devices.listen(attached)))
         modem.board.show(State.READY, identity=identity)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             await attached.been_online.wait()
         return attached
 
@@ -264,9 +265,7 @@ async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(be
     assert isinstance(modem, Device)
     modem.board.show(State.OFFLINE)
     modem.board.show(State.READY, identity=Identity("860123456789013", iccid="8933010000000000002"))
-    async with asyncio.timeout(5):
-        while attached.number != 2:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: attached.number == 2, "another device")
     assert attached.limits == Limits()
 
 
@@ -279,9 +278,9 @@ async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Be
     assert isinstance(modem, Device)
     modem.board.show(State.SIM_MISSING)
     modem.board.show(State.READY, identity=Identity("860123456789012", iccid="8933010000000000002"))
-    async with asyncio.timeout(5):
-        while attached.iccid != "8933010000000000002":
-            await asyncio.sleep(0.01)
+    await eventually(
+        lambda: attached.iccid == "8933010000000000002", 'attached.iccid != "8933010000000000002"'
+    )
     await asyncio.sleep(0.1)
     assert not attached.bulk_held(bench.box.clock)
 
@@ -298,17 +297,13 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     for board in boards:
         board.show(State.OFFLINE, "the ports are gone")
     boards[1].show(State.READY, identity=Identity(IMEI))
-    async with asyncio.timeout(5):
-        while right.number != 1:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: right.number == 1, "right is 1")
     boards[0].show(State.STARTING, "the modem answers")
     await asyncio.sleep(0.1)
     assert bench.devices.by_number(1) is right
     assert await bench.online() == {1}
     boards[0].show(State.READY, identity=Identity(other))
-    async with asyncio.timeout(5):
-        while left.number != 2:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: left.number == 2, "left is 2")
     assert await bench.online() == {1, 2}
 
 
@@ -329,7 +324,5 @@ async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench:
     board.publish(NetworkTime(1000.0))
     await asyncio.sleep(0.5)
     room.set()
-    async with asyncio.timeout(5):
-        while not told:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: told, "a time is told")
     assert told[0] == pytest.approx(1000.5, abs=0.4)

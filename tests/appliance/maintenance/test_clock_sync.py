@@ -19,6 +19,7 @@ from appliance.core.wakeup import Bells
 from appliance.maintenance.clock_sync import REST_SECONDS, Timekeeper, Told, network_now, to_be_set
 from image.box import steward
 from modem.simulator import Settings, Simulator
+from tests.waiting import eventually
 
 NOW = 1_795_600_000.0
 YEAR = 365 * 86400.0
@@ -169,15 +170,13 @@ async def test_who_is_refused_is_not_believed_and_asks_again_after_a_rest(office
         one = keeper(office)
         running = asyncio.create_task(one.run())
         tell_twice(one, NOW)
-        while len(office.asked) < 1:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(office.asked) >= 1, "len(office.asked) < 1")
         tell_twice(one, NOW)  # no reason to ask sooner
         await asyncio.sleep(0.05)
         assert (len(office.asked), office.board.trusted) == (1, False)
         office.refuses = False
         office.board.advance(REST_SECONDS)
-        while not office.board.trusted:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: office.board.trusted, "not office.board.trusted")
         running.cancel()
     assert [request["epoch"] for request in office.asked] == [NOW, NOW + REST_SECONDS]
 
@@ -203,9 +202,7 @@ async def test_from_the_network_through_modem_and_gateway_to_the_steward(
             assert office.asked == []
             told = datetime.fromtimestamp(NOW, UTC).isoformat()
             await simulator.command({"do": "time", "at": told})
-            async with asyncio.timeout(30):
-                while not office.board.trusted:
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: office.board.trusted, "not office.board.trusted")
         finally:
             await box.stop()
             await simulator.stop()

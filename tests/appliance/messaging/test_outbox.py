@@ -21,6 +21,7 @@ from modem.driver.device import Device
 from modem.interface import Outcome, State, Tpdu, Verdict
 from modem.timeouts import Line
 from tests.appliance.conftest import Stage
+from tests.waiting import HANG_SECONDS
 
 
 class Breaks(Device):
@@ -56,7 +57,7 @@ async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes
     news = asyncio.Event()
     box.bells.watchers.add(news)
     running = asyncio.create_task(outbox.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while await stage.status(second) != "sent":
             await news.wait()
             news.clear()
@@ -94,7 +95,7 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
     news = asyncio.Event()
     box.bells.watchers.add(news)
     running = asyncio.create_task(Outbox(box, attached).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         await news.wait()
     assert await stage.status(first) == "sent"
     with pytest.raises(IntegrityError):

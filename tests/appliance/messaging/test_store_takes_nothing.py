@@ -25,6 +25,7 @@ from appliance.webhooks.dispatcher import Webhooks
 from modem.driver.device import Device
 from modem.interface import Changed, Identity, State, Status
 from modem.timeouts import Line
+from tests.waiting import HANG_SECONDS
 
 IDENTITY = Identity(imei="860123456789012", manufacturer="Quectel", model="EC25")
 
@@ -80,7 +81,7 @@ async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_
     box.clock.step(3_600_000)
     order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
     await takes(box, nothing=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageFull):
             await gateway.send(caller, order, None)
         with pytest.raises(StorageFull):
@@ -121,7 +122,7 @@ async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
             await asyncio.sleep(0)
         await box.db.write(lambda db: None)
     await takes(box, nothing=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         await devices.first_known.wait()
     assert attached.number == 1
     listening.cancel()

@@ -26,6 +26,7 @@ from appliance.webhooks.concurrency import PLACES
 from appliance.webhooks.dispatcher import Webhooks
 from tests import receiver as receivers
 from tests.receiver import Receiver, Told
+from tests.waiting import HANG_SECONDS, eventually
 
 START = 1_800_000_000_000
 SCOPE, TEST_SCOPE, OTHER_SCOPE = 2, 3, 4
@@ -111,7 +112,7 @@ class Telling:
 
     async def logged(self, count: int, scope: int = SCOPE) -> list[WebhookLog]:
         """The attempts, oldest first, once there are so many and no call is open."""
-        async with asyncio.timeout(SETTLE_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             while True:
                 page = await self.webhooks.logs(scope, PageFilter(limit=1000))
                 if page.total >= count and not self.webhooks.open_calls:
@@ -488,9 +489,10 @@ async def test_many_stopped_receivers_do_not_delay_one_that_listens(
 
 async def called(hosts: list[Receiver], count: int) -> None:
     """Until these hosts were called so often, all together."""
-    async with asyncio.timeout(SETTLE_SECONDS):
-        while sum(len(host.told) for host in hosts) < count:
-            await asyncio.sleep(0.005)
+    await eventually(
+        lambda: sum(len(host.told) for host in hosts) >= count,
+        "sum(len(host.told) for host in hosts) < count",
+    )
 
 
 async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
@@ -618,9 +620,7 @@ async def test_a_client_erased_during_a_call_leaves_nothing(
     await hasty.emit()
     await receiver.until(1)
     await hasty.box.db.write(clients.erase, 1, START)
-    async with asyncio.timeout(SETTLE_SECONDS):
-        while hasty.webhooks.open_calls:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: not hasty.webhooks.open_calls, "no open call")
     for table in ("webhook", "event", "delivery", "delivery_log"):
         assert await hasty.rows(f"SELECT 1 FROM {table}") == []
 

@@ -170,11 +170,9 @@ async def test_who_does_not_answer_in_time_has_not_answered(
     receiver: Receiver, behaviour: receivers.Behaviour
 ) -> None:
     receiver.otherwise = behaviour
-    started = time.monotonic()
     answer = await post(courier(seconds=SECONDS), receiver.url())
     assert (answer.status, answer.reason) == (None, "no answer within 0.4 s")
     assert answer.milliseconds >= SECONDS * 1000
-    assert time.monotonic() - started < SECONDS + 2
 
 
 async def test_a_connection_closed_without_a_word_is_a_failure(receiver: Receiver) -> None:
@@ -211,7 +209,7 @@ async def test_a_head_without_end_is_dropped_before_it_fills_the_memory(
             await writer.drain()
 
     receiver.otherwise = boast
-    answer = await post(courier(seconds=5), receiver.url())
+    answer = await post(courier(), receiver.url())
     assert answer.status is None
     assert answer.reason.startswith("no HTTP answer: ")
 
@@ -219,10 +217,8 @@ async def test_a_head_without_end_is_dropped_before_it_fills_the_memory(
 async def test_of_gigabytes_only_the_beginning_is_taken(receiver: Receiver) -> None:
     flood = receivers.Flood()
     receiver.otherwise = flood
-    started = time.monotonic()
-    answer = await post(courier(seconds=5), receiver.url())
+    answer = await post(courier(), receiver.url())
     assert answer.success
-    assert time.monotonic() - started < 5
     # What the sockets' buffers swallowed counts as sent, too.
     assert flood.sent < 16 * 1024 * 1024
 
@@ -230,10 +226,9 @@ async def test_of_gigabytes_only_the_beginning_is_taken(receiver: Receiver) -> N
 async def test_a_body_that_drips_for_ever_holds_nobody_up(receiver: Receiver) -> None:
     receiver.otherwise = receivers.drip_body
     started = time.monotonic()
-    answer = await post(courier(seconds=5), receiver.url())
+    answer = await post(courier(), receiver.url())
     assert answer.success
     took = time.monotonic() - started
-    assert took < 5
     # Its time is that to the status; what was waited for the body comes after it.
     assert took - answer.milliseconds / 1000 >= BODY_SECONDS * 0.9
 
@@ -334,19 +329,39 @@ async def test_a_dead_name_server_holds_up_its_names_only_and_is_asked_once(
     def half_dead(host: str) -> Sequence[Address]:
         asked.append(host)
         if host == "dead":
-            release.wait(30)
+            release.wait(PATIENCE_SECONDS)
         return [ip_address("127.0.0.2")]
 
-    carrier = courier(STRICT, half_dead, seconds=SECONDS)
+    carrier = courier(STRICT, half_dead)
     try:
         dead = [
-            carrier.post(f"http://dead:{neighbour.port}/{n}", HEADERS, b"{}") for n in range(100)
+            asyncio.create_task(carrier.post(f"http://dead:{neighbour.port}/{n}", HEADERS, b"{}"))
+            for n in range(100)
         ]
-        well = carrier.post(f"http://well:{neighbour.port}/", HEADERS, b"{}")
-        *silent, answer = await asyncio.gather(*dead, well)
-        assert answer.success
-        assert {one.reason for one in silent} == {"no answer within 0.4 s"}
+        well = await carrier.post(f"http://well:{neighbour.port}/", HEADERS, b"{}")
+        assert well.success
+        assert not any(one.done() for one in dead)
+        release.set()
+        assert all(answer.success for answer in await asyncio.gather(*dead))
         assert asked.count("dead") == 1
+    finally:
+        release.set()
+        await carrier.close()
+
+
+async def test_who_waits_for_a_dead_name_server_gives_up_in_time() -> None:
+    release = threading.Event()
+
+    def dead(host: str) -> Sequence[Address]:
+        release.wait(PATIENCE_SECONDS)
+        return [ip_address("127.0.0.2")]
+
+    carrier = courier(STRICT, dead, seconds=SECONDS)
+    try:
+        answers = await asyncio.gather(
+            *(carrier.post("http://dead/", HEADERS, b"{}") for _ in range(3))
+        )
+        assert {answer.reason for answer in answers} == {"no answer within 0.4 s"}
     finally:
         release.set()
         await carrier.close()
@@ -358,7 +373,7 @@ async def test_a_name_that_could_not_be_asked_for_once_is_asked_again(
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    carrier = courier(STRICT, known(nas=["127.0.0.2"]), seconds=SECONDS)
+    carrier = courier(STRICT, known(nas=["127.0.0.2"]))
     url = f"http://nas:{neighbour.port}/"
     try:
         with monkeypatch.context() as short_of_memory:
@@ -467,12 +482,10 @@ async def test_over_https_the_certificate_must_be_the_names(authority: Authority
     trusted = trust(str(authority.file))
     names = lambda host: [ip_address("127.0.0.2")]  # noqa: E731
     try:
-        right = await post(
-            courier(STRICT, names, trusted, 5), f"https://shop.example:{running.port}/"
-        )
+        right = await post(courier(STRICT, names, trusted), f"https://shop.example:{running.port}/")
         assert right.success, right.reason
         wrong = await post(
-            courier(STRICT, names, trusted, 5), f"https://other.example:{running.port}/"
+            courier(STRICT, names, trusted), f"https://other.example:{running.port}/"
         )
         assert wrong.status is None
         assert wrong.reason.startswith("TLS: Hostname mismatch"), wrong.reason
@@ -486,10 +499,10 @@ async def test_over_https_an_unknown_authority_is_not_believed(authority: Author
     running = await Receiver("127.0.0.2", tls=authority.server("127.0.0.2")).start()
     try:
         url = running.url()
-        unknown = await post(courier(STRICT, seconds=5), url)
+        unknown = await post(courier(STRICT), url)
         assert unknown.reason.startswith("TLS: "), unknown.reason
         assert running.told == []
-        known_one = await post(courier(STRICT, None, trust(str(authority.file)), 5), url)
+        known_one = await post(courier(STRICT, None, trust(str(authority.file))), url)
         assert known_one.success, known_one.reason
     finally:
         await running.stop()

@@ -10,7 +10,8 @@ import pytest
 
 from modem.interface import Outcome, State, Verdict
 from modem.simulator import Settings
-from tests.modem.driven import PATIENCE, Driven, driven, part, quick
+from tests.modem.driven import Driven, driven, part, quick
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.seconds(20)
 
@@ -49,7 +50,7 @@ async def keep_sending(box: Driven, outcomes: dict[str, Outcome], done: asyncio.
 async def set_up(box: Driven) -> None:
     """Until the modem is as the driver wants it: a restart that says nothing takes a while to be noticed."""
     modem = box.simulator.equipment
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(HANG_SECONDS):
         while not (
             box.device.status.state is State.READY
             and modem.powered
@@ -93,15 +94,13 @@ async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personalit
         sending = asyncio.create_task(keep_sending(box, outcomes, done))
         for number in range(restarts):
             # A busy machine gets no more restarts than messages out: nothing would be proved by them.
-            while taken(outcomes) <= number:
-                await asyncio.sleep(0.002)
+            await eventually(lambda done=number: taken(outcomes) > done, "a part is taken")  # type: ignore[misc]
             await asyncio.sleep(chance.uniform(0, 0.25))
             await box.order("restart", seconds=chance.choice(without_power))
-            while not box.simulator.equipment.powered:
-                await asyncio.sleep(0.002)
+            await eventually(lambda: box.simulator.equipment.powered, "the modem has power")
         await set_up(box)
         done.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             await sending
         # One or the other came while it was without power anyway.
         assert box.simulator.equipment.starts > restarts * 0.9
@@ -143,9 +142,10 @@ async def test_a_day_of_everything(tmp_path: Path) -> None:
                     await box.order("sim", present=True)
                 case 5:
                     await box.order("send", at="taken", silent=True)
-        async with asyncio.timeout(60):
-            while len(outcomes) < 100 or box.device.status.state is not State.READY:
-                await asyncio.sleep(0.01)
-            done.set()
-            await sending
+        await eventually(
+            lambda: len(outcomes) >= 100 and box.device.status.state is State.READY,
+            "a hundred outcomes, and the modem is ready",
+        )
+        done.set()
+        await sending
         compare(box, outcomes)

@@ -11,8 +11,9 @@ from modem.driver.device import Device, Line
 from modem.driver.pin_guard import FilePinMemory
 from modem.interface import State, Verdict
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
+from tests.modem.driven import QUICK, Driven, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
+from tests.waiting import HANG_SECONDS, eventually
 
 ICCID = "89490200001234567890"
 # How the modules tell the tries left: +CPINR, +SPIC, +QPINC, and not at all.
@@ -229,7 +230,7 @@ async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
         with Scripted(told_by_nobody(**answers)) as modem:
             device = Device(Line(modem.path), timing=QUICK, pin="1111", pin_memory=memory)
             await device.start()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HANG_SECONDS):
                 while device.status.state is not State.PIN_REQUIRED:
                     await device.next_event()
             await device.stop()
@@ -252,9 +253,7 @@ async def test_a_sim_that_is_open_clears_no_try_of_the_one_before(tmp_path: Path
     async with driven(tmp_path, settings, start=False, pin="1111", pin_memory=memory) as box:
         await box.order("answer", command='+CPIN="1111"', late=3.0)
         await box.device.start()
-        async with asyncio.timeout(PATIENCE):
-            while not box.journal("pin"):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: box.journal("pin"), 'box.journal("pin")')
         await box.order("sim", iccid=OTHER)  # which wants no PIN
         await box.ready()
         assert memory.failed(ICCID, "1111")

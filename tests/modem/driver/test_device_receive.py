@@ -13,8 +13,9 @@ from modem.driver.storage import HandedOut
 from modem.interface import Received, Slot, State, Verdict
 from modem.simulator import Settings, Simulator
 from modem.sms import tpdu
-from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, quick
+from tests.modem.driven import QUICK, Driven, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
+from tests.waiting import HANG_SECONDS, eventually
 
 OTHER_ICCID = "89490200001234567891"
 REPORT = "0006D60B911326880736F4111011719551401110117195714000"
@@ -91,9 +92,9 @@ async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None
         async with attached(path, simulator, journal, stored_reports=True) as box:
             assert (await box.ready()).report_mode == "stored"
             assert (await box.send("before the power cut")).verdict is Verdict.TAKEN
-        async with asyncio.timeout(PATIENCE):
-            while not simulator.journal.counts["report"]:
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: simulator.journal.counts["report"], 'simulator.journal.counts["report"]'
+        )
         async with attached(path, simulator, journal, stored_reports=True) as box:
             await box.reported(1)
     finally:
@@ -108,14 +109,14 @@ async def test_a_module_that_stores_no_reports_gives_them_directly_all_the_same(
 
 
 async def test_stored_reports_are_looked_for_even_within_a_burst(tmp_path: Path) -> None:
-    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    timing = quick(idle_after_seconds=600, stored_poll_seconds=0.1)
     settings = Settings(personality="ec25", latency=0.002)
     async with driven(tmp_path, settings, timing=timing, start=False) as box:
         await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
         await box.device.start()
         await box.ready()
         await box.order("fill", store="SR", count=1)  # of which nothing is said
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             while not box.received:
                 assert (await box.send()).verdict is Verdict.TAKEN
 
@@ -147,7 +148,7 @@ async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_pat
             await box.order("incoming", text=f"late {n}")
         await box.device.start()
         await box.ready()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(HANG_SECONDS):
             while len({m.text for m in box.messages if (m.text or "").startswith("late")}) < 10:
                 await forget_all(box)
                 await asyncio.sleep(0.02)
@@ -229,7 +230,7 @@ async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
 
 
 async def until_received(device: Device) -> Received:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while not isinstance(event := await device.next_event(), Received):
             pass
     return event
@@ -419,14 +420,14 @@ async def test_cell_broadcasts_are_nobodys_messages() -> None:
     with Scripted(HEALTHY) as modem:
         device = Device(Line(modem.path), timing=QUICK)
         await device.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             while device.status.state is not State.READY:
                 await device.next_event()
         modem.say(
             "\r\n+CBM: 7\r\n00000111223344\r\n\r\n+CDS: 25\r\n0006D60B911326880736F41110117195514011101171957140"
             "00\r\n"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             while not isinstance(event := await device.next_event(), Received):
                 pass
         assert event.hex.startswith("0006D6")

@@ -16,9 +16,9 @@ from modem.driver.recovery import Means
 from modem.driver.references import References
 from modem.interface import Outcome, State, Verdict
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import PATIENCE, QUICK, Driven, attached, driven, part, quick
+from tests.modem.driven import QUICK, Driven, attached, driven, part, quick
 from tests.modem.scripted import HEALTHY, Scripted
-from tests.waiting import eventually
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.seconds(35)
 
@@ -307,7 +307,7 @@ async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path,
 
 async def report_of_the_next_part(box: Driven) -> None:
     reported = len(box.reports)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(HANG_SECONDS):
         while (await box.send()).verdict is not Verdict.TAKEN:
             await asyncio.sleep(0.02)
     await box.reported(reported + 1)
@@ -325,14 +325,14 @@ async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
     tmp_path: Path,
 ) -> None:
     """There the echo is wanted, so that it tells nothing; and a burst leaves no idle moment."""
-    timing = quick(idle_after_seconds=60, stored_poll_seconds=0.1)
+    timing = quick(idle_after_seconds=600, stored_poll_seconds=0.1)
     async with driven(tmp_path, timing=timing) as box:
         await box.ready()
         await box.order("raw", hex="80ff800d0a")
         assert (await box.send("checked by its echo")).verdict is Verdict.TAKEN
         await box.order("forget")
         before = len(box.reports)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HANG_SECONDS):
             while len(box.reports) <= before + 1:
                 await box.send("one of a burst")
                 await asyncio.sleep(0.005)  # not ready is said at once
@@ -356,7 +356,7 @@ async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
     device = Device(Line(str(link)), timing=timing)
     with Scripted(HEALTHY) as scripted:
         await device.start()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HANG_SECONDS):
             while device.status.state is not State.READY:
                 await device.next_event()
         await device.stop()

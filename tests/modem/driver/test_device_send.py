@@ -14,11 +14,12 @@ from modem.interface import State, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import QUICK, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
+from tests.waiting import HANG_SECONDS
 
 
 async def up(device: Device) -> None:
     await device.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while device.status.state is not State.READY:
             await device.next_event()
 
@@ -56,6 +57,7 @@ async def test_one_command_per_part_in_a_burst() -> None:
         await device.stop()
 
 
+@pytest.mark.measure
 async def test_the_first_byte_leaves_well_under_a_millisecond_after_the_call() -> None:
     with Scripted([*HEALTHY, *SENDING]) as modem:
         device = Device(Line(modem.path), timing=quick(idle_poll_seconds=60))
@@ -96,13 +98,11 @@ async def test_the_networks_refusal_is_the_outcome(
 
 
 async def test_an_error_in_words_ends_the_command_at_once(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(network_seconds=30)) as box:
+    async with driven(tmp_path, timing=quick(network_seconds=600)) as box:
         await box.ready()
         await box.order("send", final="+CMS ERROR: network out of order")
-        begun = time.monotonic()
         outcome = await box.send()
         assert outcome.verdict is Verdict.AGAIN
-        assert time.monotonic() - begun < 5
 
 
 async def test_sim_busy_is_an_outcome_and_no_loop_inside_the_driver(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_a_prompt_that_comes_too_late_is_left_again(tmp_path: Path) -> Non
         await box.ready()
         await box.order("send", at="command", late=QUICK.prompt_seconds * 1.5)
         assert (await box.send("late")).verdict is Verdict.WAIT
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             while (await box.send("next")).verdict is not Verdict.TAKEN:
                 await asyncio.sleep(0.02)
         assert [line["text"] for line in box.journal()] == ["next"]
@@ -184,13 +184,11 @@ async def test_an_answer_after_our_time_out_is_not_taken_for_the_next_ones(tmp_p
 async def test_a_modem_that_dies_in_a_send(
     tmp_path: Path, how: str, at: str, possible: set[Verdict]
 ) -> None:
-    async with driven(tmp_path, timing=quick(network_seconds=30)) as box:
+    async with driven(tmp_path, timing=quick(network_seconds=600)) as box:
         await box.ready()
         await box.order("send", at=at, back_after=0.05, **{how: True})
-        begun = time.monotonic()
         outcome = await box.send("perhaps")
         assert outcome.verdict in possible | ({Verdict.WAIT} if at == "prompt" else set())
-        assert time.monotonic() - begun < 10
         sent = [line["text"] for line in box.journal()]
         if outcome.verdict is Verdict.WAIT:
             assert sent == []
@@ -292,7 +290,7 @@ async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
             return outcome.verdict, outcome.reference
 
         async def go_on() -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_SECONDS):
                 while await send(PROMPT, taken()) != (Verdict.TAKEN, (count - 1) % 256):
                     await asyncio.sleep(0.02)
 

@@ -13,6 +13,7 @@ from modem.simulator import PERSONALITIES, Settings, Simulator
 from tests.modem.driven import QUICK, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
 from tests.modem.simulated import Client
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.seconds(10)
 
@@ -41,9 +42,9 @@ async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
         device = Device(Line(scripted.path), timing=quick())
         await device.start()
         try:
-            async with asyncio.timeout(20):
-                while device.status.state is not State.READY:
-                    await asyncio.sleep(0.01)
+            await eventually(
+                lambda: device.status.state is State.READY, "device.status.state is State.READY"
+            )
             assert not device.careful
         finally:
             await device.stop()
@@ -265,9 +266,7 @@ async def test_signal_operator_and_store_are_known_once_the_line_is_idle(tmp_pat
         await box.until(lambda: box.device.status.operator)
         status = box.device.status
         assert (status.operator, status.technology) == ("ZimSim", "LTE")
-        async with asyncio.timeout(5):
-            while not box.device.status.storage:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: box.device.status.storage, "box.device.status.storage")
         assert box.device.status.signal_dbm == -73
 
 
@@ -276,7 +275,7 @@ async def test_a_port_that_another_program_holds_is_not_shared(tmp_path: Path) -
         await box.ready()
         second = Device(Line(str(tmp_path / "port")), timing=QUICK)
         await second.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             while "lock" not in second.status.last_error:
                 await second.next_event()
         await second.stop()
@@ -300,7 +299,7 @@ async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_p
         (tmp_path / "usb-EC25-if02").symlink_to(modem.path)
         device = Device(Line(str(tmp_path / "usb-EC25-*")), timing=quick(boot_seconds=0.4))
         await device.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while device.status.state is not State.READY:
                 await device.next_event()
         assert diagnostics.heard and modem.heard
@@ -312,7 +311,7 @@ async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
         (tmp_path / "usb-Quectel_EC25-if02-port0").symlink_to(modem.path)
         device = Device(Line(str(tmp_path / "usb-Quectel*-if02-*")), timing=QUICK)
         await device.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             while device.status.state is not State.READY:
                 await device.next_event()
         assert "AT+CGSN" in modem.heard
@@ -326,7 +325,7 @@ async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> No
     with Scripted([*script, *busy, ("AT+CGSN", "867322030000017\n\nOK")]) as modem:
         device = Device(Line(modem.path), timing=QUICK)
         await device.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             while not (device.status.identity and device.status.identity.imei):
                 await device.next_event()
         assert device.status.identity.imei == "867322030000017"
@@ -365,7 +364,7 @@ async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_ow
         await device.start()
         iccids: list[str] = []
         for modem in (first, second):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_SECONDS):
                 while device.status.state is not State.READY:
                     await device.next_event()
             assert device.status.identity is not None
@@ -374,7 +373,7 @@ async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_ow
                 port.unlink()
                 port.symlink_to(second.path)
                 first.unplug()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(HANG_SECONDS):
                     while device.status.state is State.READY:
                         await device.next_event()
         assert iccids == ["89490200001234567890", "89490200001234567891"]

@@ -15,6 +15,7 @@ from modem.driver.device import Device, Line
 from modem.interface import Received, State, Verdict
 from tests.modem.driven import part, quick
 from tests.modem.scripted import TRANSCRIPTS, Scripted, transcript
+from tests.waiting import HANG_SECONDS
 
 REPORT = "07919471016700000606780B911326880736F4111011719551401110117195714000"
 SERVING = {
@@ -46,7 +47,7 @@ async def started(name: str) -> AsyncIterator[tuple[Device, Scripted]]:
 
 
 async def reach(device: Device, state: State) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while device.status.state is not state:
             await device.next_event()
 
@@ -85,7 +86,7 @@ async def test_a_report_that_an_ec25_announces_in_the_wrong_place_is_found() -> 
         await reach(device, State.READY)
         modem.answer("AT+CMGL=4", f"+CMGL: 3,1,,26\n{REPORT}\n\nOK")
         assert (await device.send(part())).reference == 78
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             while not isinstance(event := await device.next_event(), Received):
                 pass
         assert event.hex == REPORT

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from modem.simulator.cli import simulate
 from tests.modem.simulated import Client, send, submit
+from tests.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +33,7 @@ async def process(folder: Path, *options: str) -> AsyncIterator[Process]:
     )  # fmt: skip
     assert started.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             assert (await started.stdout.readline()).decode().strip() == str(folder / "port")
         yield started
     finally:

@@ -14,6 +14,7 @@ import pytest
 from modem.simulator.faults import Rules, SendFault
 from modem.sms.tpdu import encode_submit
 from tests.modem.simulated import Bench, Client, send, simulated, submit
+from tests.waiting import HANG_SECONDS
 
 
 async def begin(client: Client, to: str = "+4915112340001") -> None:
@@ -223,7 +224,7 @@ async def attempt(bench: Bench) -> None:
     client, modem = bench.client, bench.simulator.equipment
     tpdu = encode_submit(submit(report=False))
     client.write(b"AT+CMGS=%d\r" % tpdu.length)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while not (client.gone or b"> " in client.read or b"RDY" in client.read):
             if not modem.terminal.listening:
                 return

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.modem.simulated import Bench, simulated
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.seconds(15)]
 
@@ -37,7 +38,7 @@ async def gammu(folder: Path, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         "gammu", "-c", gammu_settings(folder), *words, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
     )
-    async with asyncio.timeout(SLOW):
+    async with asyncio.timeout(HANG_SECONDS):
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return out.decode()
@@ -67,9 +68,7 @@ async def running(*words: str | Path) -> AsyncIterator[Process]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Looks every 50 ms, for what another program does cannot be waited for otherwise."""
-    async with asyncio.timeout(SLOW):
-        while not true():
-            await asyncio.sleep(0.05)
+    await eventually(lambda: true(), "true()")
 
 
 @needs("gammu")
@@ -106,7 +105,7 @@ async def test_gammu_sends_and_shows_the_reports(tmp_path: Path) -> None:
             await bench.order("release")
             shown = b""
             assert process.stdout is not None
-            async with asyncio.timeout(SLOW):
+            async with asyncio.timeout(HANG_SECONDS):
                 while b"Delivery status      : Delivered" not in shown:
                     line = await process.stdout.readline()
                     assert line, "gammu monitor ended without the reports"

@@ -16,6 +16,7 @@ from modem.simulator import PERSONALITIES, Settings, Simulator
 from modem.simulator.distortion import Distortion, distort
 from modem.simulator.uart import Pacer
 from tests.modem.simulated import Client, send, simulated, submit
+from tests.waiting import eventually
 
 
 async def test_a_message_goes_out_and_its_report_comes_back(tmp_path: Path) -> None:
@@ -58,9 +59,7 @@ async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path
             await bench.order("urc", lines=["x" * 4000])
         assert (await bench.order("status"))["bytes_lost"] > 100_000
         asyncio.get_running_loop().add_reader(client.file, client.readable)
-        async with asyncio.timeout(20):
-            while len(client.read) < 60_000:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: len(client.read) >= 60_000, "len(client.read) >= 60_000")
         await client.quiet()  # what was still on its way
         assert await client.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
 
@@ -137,9 +136,7 @@ async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> Non
         client.speed(termios.B9600)
         client.write(b"AT\r")
         await bench.order("urc", lines=["RING"])
-        async with asyncio.timeout(20):
-            while not client.read:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: client.read, "client.read")
         assert min(client.read) >= 0x80
         client.speed(termios.B115200)
         await asyncio.sleep(0.01)
@@ -274,6 +271,7 @@ def test_the_same_seed_damages_alike() -> None:
     assert runs[0] == runs[1]
 
 
+@pytest.mark.measure
 async def test_more_than_a_thousand_messages_a_second(tmp_path: Path) -> None:
     """A loose bound for a busy machine; the measured figure stands in docs/simulator.md."""
     async with simulated(tmp_path) as bench:

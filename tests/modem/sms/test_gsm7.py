@@ -300,6 +300,7 @@ def test_halves_that_stand_alone_are_replaced_and_pairs_in_two_halves_are_joined
     assert decode_utf16(b"\x00a\x00") == "a\ufffd"
 
 
+@pytest.mark.measure
 def test_planning_is_quick() -> None:
     """Measured about 0.05 ms; the limit only catches a change of kind (loaded machine)."""
     text = "{a}" * 50

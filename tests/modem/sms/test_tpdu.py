@@ -691,6 +691,7 @@ def test_a_recorded_pdu_cut_or_garbled_raises_nothing_else(pick: int, data: st.D
         assert isinstance(decode(hex_), Deliver | Report)
 
 
+@pytest.mark.measure
 def test_a_full_sms_is_made_in_well_under_a_millisecond() -> None:
     """Measured about 0.05 ms; the limit only catches a change of kind (loaded machine)."""
     text = "{a}" * 32
