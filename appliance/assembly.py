@@ -33,16 +33,16 @@ log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
 VAULT = "secret.key"
-# A present modem says who it is within a second or two; without one the API should not wait longer.
+# A modem reports its identity within a second or two; without one the API must not wait longer.
 FIRST_DEVICE_SECONDS = 3.0
-# After a removal beside the running box: the pace of all that is looked for there.
+# How often removals by the command line are looked for.
 MEET_AGAIN_SECONDS = 15.0
-# For what the modems have told and nobody has recorded yet; on a full card it would be for ever.
+# Time to record what the modems have reported when the box stops; a full card would block it for ever.
 RECORDING_SECONDS = 5.0
 
 
 class Assembly:
-    """The running gateway: `gateway` for the web, `owner` for the page."""
+    """The running gateway: `gateway` serves the API, `owner` the status page."""
 
     def __init__(self, box: Box, lock: DataLock) -> None:
         self.box = box
@@ -58,7 +58,7 @@ class Assembly:
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
-        self._receiving: list[asyncio.Task[None]] = []  # those of them that end with their modem
+        self._receiving: list[asyncio.Task[None]] = []  # the tasks that end with their modem
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
         self._timekeeper = Timekeeper(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
@@ -66,7 +66,7 @@ class Assembly:
 
     @classmethod
     async def build(cls, data: Path, config: Config, clock: Clock | None = None) -> Assembly:
-        """Open the data folder. Raises DataInUse, BadKey, sqlite3.Error, OSError."""
+        """Open the data folder and build the gateway. Raises DataInUse, BadKey, sqlite3.Error, OSError."""
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = DataLock(data)
         lock.take()
@@ -74,7 +74,7 @@ class Assembly:
             opened.callback(lock.release)
             vault = Vault(data / VAULT)
             db = await Database.open(data / DATABASE)
-            opened.push_async_callback(db.close)  # its threads would keep the process alive
+            opened.push_async_callback(db.close)  # its threads keep the process alive otherwise
             new_ids = await db.read(archive.marks)
             clock = clock or SystemClock(config.clock.trust, new_ids.latest_ms)
             assembly = cls(Box(config, clock, db, new_ids, vault), lock)
@@ -88,11 +88,11 @@ class Assembly:
         sim_journal: Path | None = None,
         sim_control: Path | None = None,
     ) -> None:
-        """Settle what a crash left in doubt, then start every leg."""
+        """Mark what a crash left uncertain, then start every leg."""
         box = self.box
         doubtful = await box.db.write(attempts.doubt_after_start, box.ids, box.clock.now())
         if doubtful:
-            log.warning("parts_in_doubt_after_start", parts=doubtful)
+            log.warning("uncertain_parts_after_start", parts=doubtful)
         await box.db.write(self.devices.note_after_start)
         await self.owner.start()
         for settings in modems:
@@ -111,7 +111,7 @@ class Assembly:
         log.info("box_started", modems=[m.port for m in modems])
 
     async def _meet_first_device(self) -> None:
-        """On the very first start no device has a number yet: give a modem a moment to tell its IMEI."""
+        """Wait a moment for a modem's IMEI on the first start, when no device has a number yet."""
         known = await self.box.db.read(lambda db: db.execute("SELECT 1 FROM device").fetchone())
         if known is None and self.devices.attached:
             with contextlib.suppress(TimeoutError):
@@ -119,7 +119,7 @@ class Assembly:
                     await self.devices.first_known.wait()
 
     def _join(self, attached: Attached) -> None:
-        """A modem was attached: its two loops."""
+        """Start the two loops of a modem that was attached."""
         outbox = Outbox(self.box, attached)
         self._outboxes.append(outbox)
         name = attached.settings.port
@@ -132,12 +132,12 @@ class Assembly:
         return task
 
     async def alive(self) -> bool:
-        """Whether the store takes work and no leg has ended: what the watchdog asks."""
+        """Return whether the store accepts work and no leg has ended, for the watchdog."""
         await self.box.db.write(lambda db: db.execute("SELECT 1").fetchone())
         return not any(task.done() for task in [*self._legs, *self._sending])
 
     async def stop(self) -> None:
-        """What is on the line is finished and recorded, then everything closes, whatever breaks."""
+        """Finish and record open sends, then close everything, whatever fails."""
         try:
             await self._stop_legs()
         finally:

@@ -18,7 +18,7 @@ from appliance.store.queue import Rules
 
 
 class Box:
-    """Shared by the legs; holds no state of a message (that is in the store)."""
+    """What all legs share. The state of messages is in the store, not here."""
 
     def __init__(
         self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault

@@ -11,15 +11,17 @@ import msgspec
 
 
 class Verdict(StrEnum):
-    """What an answer of the modem or the network means for the one who sent (see `modem.faults`)."""
+    """The meaning of an answer for the next attempt (see `modem.faults`)."""
 
     TAKEN = "taken"  # the network has it
-    AGAIN = "again"  # a passing fault: try later; the only verdict that counts against the tries
-    WAIT = "wait"  # nothing wrong with the message; the modem cannot send just now
-    OWNER = "owner"  # someone must act (PIN, SIM, credit, SMSC): this modem pauses, others go on
-    HOUSEKEEP = "housekeep"  # full store and the like: tidy up, then try again
-    NEVER = "never"  # this message will never go
-    UNKNOWN = "unknown"  # handed over, no answer: it may or may not have left
+    AGAIN = "again"  # temporary: try later. The only verdict that counts as an attempt
+    WAIT = "wait"  # the modem cannot send now; the message is fine
+    OWNER = (
+        "owner"  # the owner must act (PIN, SIM, credit, SMSC): this modem pauses, others continue
+    )
+    HOUSEKEEP = "housekeep"  # full storage or similar: clean up, then try again
+    NEVER = "never"  # this message can never be sent
+    UNKNOWN = "unknown"  # submitted without an answer: it may or may not have left
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -35,24 +37,26 @@ class Fault(msgspec.Struct, frozen=True):
         "DEVICE_ERROR",
     ]
     source: Literal["CMS", "CME", "TP-ST", "modem"]
-    number: int | None  # the modem's own code, None where there was none
+    number: int | None  # the modem's code; None without one
     english: str
     french: str
-    suspicious: bool = False  # in a row over several recipients: no credit, wrong SMSC, SIM barred
+    suspicious: bool = False  # for several recipients in a row: no credit, wrong SMSC, SIM barred
 
     @property
     def by_network(self) -> bool:
-        """Whether the network refused, not the modem: CMS below 256 (27.005 3.2.5)."""
+        """Whether the network refused, rather than the modem: CMS below 256 (27.005 3.2.5)."""
         return self.source == "CMS" and self.number is not None and self.number < 256
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one part handed to the modem. `reference` is TP-MR (0-255), only when taken."""
+    """The outcome of submitting one part. `reference` is TP-MR (0-255), only if accepted."""
 
     verdict: Verdict
     reference: int | None = None
     fault: Fault | None = None
-    given: bool = True  # the modem had the text: whatever it says, the network may have it too
+    given: bool = (
+        True  # the modem had the text, so the network may have it too, whatever the answer
+    )
 
 
 class Tpdu(msgspec.Struct, frozen=True):
@@ -63,15 +67,15 @@ class Tpdu(msgspec.Struct, frozen=True):
 
 
 class State(StrEnum):
-    """Where a modem stands. Only `READY` sends."""
+    """The state of a modem. Only `READY` sends."""
 
-    OFFLINE = "offline"  # no port, or nothing answers on it
+    OFFLINE = "offline"  # no port, or no answer
     STARTING = "starting"
     PIN_REQUIRED = "pin_required"
     PUK_REQUIRED = "puk_required"
     SIM_MISSING = "sim_missing"
     SIM_FAILURE = "sim_failure"
-    SEARCHING = "searching"  # SIM fine, not registered yet (or any more)
+    SEARCHING = "searching"  # the SIM is ready, but not registered
     DENIED = "denied"  # the network refuses this SIM
     NO_SMSC = "no_smsc"
     READY = "ready"
@@ -79,7 +83,7 @@ class State(StrEnum):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who modem and SIM are; an empty string where the modem would not say."""
+    """The identity of modem and SIM; an empty string if the modem does not tell."""
 
     imei: str
     manufacturer: str = ""
@@ -92,12 +96,12 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def sim(self) -> str:
-        """What the SIM is told by: its ICCID, or its IMSI where the modem does not give one."""
+        """The identifier of the SIM: its ICCID, or its IMSI if the modem does not tell."""
         return self.iccid or self.imsi
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A snapshot of one modem, replaced as a whole at each change."""
+    """A snapshot of a modem, replaced as a whole with each change."""
 
     state: State
     detail: str = ""  # one English sentence for the log and the doctor
@@ -108,40 +112,40 @@ class Status(msgspec.Struct, frozen=True):
     registration: int | None = None  # 27.007 7.2 <stat>
     roaming: bool = False
     pin_tries_left: int | None = None
-    stored: int = 0  # occupied places of the message store
+    stored: int = 0  # occupied places of the message storage
     storage: int = 0  # its size
     report_mode: str = ""  # "direct" (+CDS), "stored" (+CDSI), "none"
     warning: str = ""  # "undervoltage" and the like, empty when all is well
-    recoveries: Mapping[str, int] = {}  # times each step of the recovery ladder was taken
+    recoveries: Mapping[str, int] = {}  # how often each recovery step was taken
     last_error: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Where in the modem's stores something lies: `storage` is "SM", "ME" or "SR"."""
+    """A place in the message storage: `storage` is "SM", "ME" or "SR"."""
 
     storage: str
     index: int
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A DELIVER or STATUS-REPORT as it came. `slot` is None when it came directly (+CDS, +CMT).
+    """A DELIVER or STATUS-REPORT as received. `slot` is None if it arrived directly (+CDS, +CMT).
 
     The receiver decodes `hex` itself (`modem.pdu.decode`), commits, and then calls `Modem.forget`.
     """
 
     hex: str
     slot: Slot | None
-    iccid: str  # the SIM it came through
+    iccid: str  # the SIM that received it
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """The modem's status is another now."""
+    """The modem's status has changed."""
 
     status: Status
 
 
 class NetworkTime(msgspec.Struct, frozen=True):
-    """The network told the time: seconds since the epoch, UTC, at that moment of the clock that never jumps."""
+    """The network reported the time: seconds since the epoch (UTC), at a monotonic time."""
 
     epoch: float
     heard_at: float = msgspec.field(default_factory=time.monotonic)
@@ -151,7 +155,7 @@ Event = Received | Changed | NetworkTime
 
 
 class PinMemory(Protocol):
-    """Remembers, durably, PIN tries that were made and not seen to succeed."""
+    """Remembers, durably, PIN attempts that were not seen to succeed."""
 
     def failed(self, iccid: str, pin: str) -> bool: ...
     def trying(self, iccid: str, pin: str) -> None: ...
@@ -159,7 +163,7 @@ class PinMemory(Protocol):
 
 
 class Modem(Protocol):
-    """One modem with its SIM, on a line that may die and come back at any moment."""
+    """A modem with its SIM, on a line that may fail and return at any time."""
 
     @property
     def status(self) -> Status: ...
@@ -171,16 +175,16 @@ class Modem(Protocol):
         """Let an open send finish, then close the line."""
 
     async def send(self, tpdu: Tpdu) -> Outcome:
-        """Hand one part over and wait for the network's answer. Never raises.
+        """Submit one part and wait for the network's answer. Never raises.
 
-        WAIT means that not one octet of the text went out. UNKNOWN that it may have.
+        WAIT means that no octet of the text was written; UNKNOWN means that it may have been sent.
         """
 
     async def next_event(self) -> Event:
-        """The next thing that came from the modem, in order. Waits."""
+        """Wait for the next event from the modem, and return it. Events are in order."""
 
     async def forget(self, received: Received) -> None:
-        """Delete a stored PDU whose content is committed on our side; only this one, of this SIM."""
+        """Delete a stored PDU whose content is committed; only this one, of this SIM."""
 
     async def enter_pin(self, pin: str) -> str:
         """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""
@@ -189,11 +193,11 @@ class Modem(Protocol):
         """Try the owner's PUK, setting a new PIN. Returns "" or why not."""
 
     async def ussd(self, code: str) -> str:
-        """Ask the operator a USSD question (27.007 7.15); its answer as text. Or `UssdError`."""
+        """Send a USSD request (27.007 7.15) and return the answer as text. Raises UssdError."""
 
     async def restart(self) -> None:
-        """Reset the modem (AT+CFUN=1,1) and bring it up again, after an open send."""
+        """Reset the modem (AT+CFUN=1,1) and start it again, after an open send."""
 
 
 class UssdError(Exception):
-    """The operator did not answer the question, with the reason in words."""
+    """The operator did not answer; the message has the reason."""

@@ -9,32 +9,34 @@ class Line(msgspec.Struct, frozen=True):
     """A serial line. `path` may be a link under /dev/serial/by-id, or a pattern with `*`."""
 
     path: str
-    baud: int = 115200  # 0: whatever the modem speaks at
-    rtscts: bool = False  # three-wire HATs have no RTS/CTS: waiting for them would be for ever
+    baud: int = 115200  # 0: find out the modem's speed
+    rtscts: bool = False  # three-wire HATs have no RTS/CTS, and would wait for ever
     probe_bauds: tuple[int, ...] = ()  # speeds to try when nothing answers at `baud` (UART HATs)
 
 
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every wait of the driver. A test makes them short; nothing else changes them."""
+    """All time-outs and intervals of the driver, in seconds. Tests shorten them."""
 
     # One command
-    command_seconds: float = 5  # a local question; modules answer within 0.3 s, some need seconds
-    list_seconds: float = 30  # CMGL of a full SIM: 50 messages read off a slow card
-    slow_command_seconds: float = 20  # CPIN, CPMS, COPS?, CMGD: the SIM or the radio take part
-    write_seconds: float = 5  # the port takes no more bytes (flow control, a dead USB device)
+    command_seconds: float = (
+        5  # a command that the module answers itself: within 0.3 s, some need seconds
+    )
+    list_seconds: float = 30  # +CMGL of a full SIM: 50 messages from a slow card
+    slow_command_seconds: float = 20  # +CPIN, +CPMS, +COPS?, +CMGD: SIM or radio are involved
+    write_seconds: float = 5  # the port accepts no bytes (flow control, a dead USB device)
     prompt_seconds: float = 10  # from AT+CMGS to `>`: at once, or not at all
     network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
-    closing_seconds: float = 2  # from the line that says it all (+CMGS) to its OK
+    closing_seconds: float = 2  # from +CMGS to its OK
 
-    echo_seconds: float = 2  # until all of it is repeated, where that is looked at: 9600 baud
+    echo_seconds: float = 2  # until a command is echoed completely, at 9600 baud
 
-    look_seconds: float = 1  # from a look at the settings to AT+CMGS: no module starts faster
+    look_seconds: float = 1  # from a probe to AT+CMGS: no module restarts faster
 
     # After a time-out
-    resync_pause_seconds: float = 0.5  # after an ESC, until the modem has said all it had to say
+    resync_pause_seconds: float = 0.5  # silence after an ESC, before the line is used again
     resync_seconds: float = 3  # for the answer to each question of a resynchronisation
 
-    distrust_seconds: float = 3600  # a line that spoilt a byte is looked at so much longer
+    distrust_seconds: float = 3600  # how long a line counts as degraded after an altered byte
 
     # Start
     boot_seconds: float = 30  # until a starting modem answers AT (SIM7600: over 10 s seen)

@@ -20,10 +20,14 @@ log = structlog.get_logger(__name__)
 class ErrorBody(msgspec.Struct, frozen=True):
     """What is wrong: `code` for programs, `message` for people."""
 
-    code: Annotated[str, Meta(description="Never changes.", examples=["INVALID_REQUEST"])]
-    message: Annotated[str, Meta(description="French, or English for Accept-Language: en.")]
+    code: Annotated[
+        str, Meta(description="For programs; never changes.", examples=["INVALID_REQUEST"])
+    ]
+    message: Annotated[
+        str, Meta(description="For people; French, or English for Accept-Language: en.")
+    ]
     details: Annotated[
-        dict[str, Any] | UnsetType, Meta(description="Where the request is at fault, and why.")
+        dict[str, Any] | UnsetType, Meta(description="Which part of the request is wrong, and why.")
     ] = UNSET
 
 
@@ -105,7 +109,7 @@ def meant(request: Request[Any, Any, Any], error: Exception) -> Refusal:
         code = _CODES.get(error.status_code, "INVALID_REQUEST")
         return Refusal(code, headers=_allowed(error.headers or {}))
     log.error(
-        "request failed",
+        "request_failed",
         method=request.scope["method"],
         route=request.scope.get("path_template", "-"),
         exc_info=error,

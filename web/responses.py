@@ -13,7 +13,7 @@ from appliance.domain.errors import FAILURES, Language
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 MomentOrNull = Annotated[
     str | None,
-    Meta(description="null: not reached", extra_json_schema={"format": "date-time"}),
+    Meta(description="null if not reached.", extra_json_schema={"format": "date-time"}),
 ]
 Metadata = Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})]
 STATUSES = ["queued", "sent", "delivered", "failed", "cancelled"]
@@ -25,7 +25,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
     warnings: Annotated[
-        list[str] | UnsetType, Meta(description="Fields of the body that mean nothing here.")
+        list[str] | UnsetType, Meta(description="Unknown fields of the body, which were ignored.")
     ] = UNSET
 
 
@@ -47,7 +47,8 @@ class FailureBody(msgspec.Struct, frozen=True, kw_only=True):
     code: Annotated[str, Meta(extra_json_schema={"enum": list(FAILURES)})]
     message: str
     details: Annotated[
-        str | None, Meta(description="The cause in words, with the modem's own code.")
+        str | None,
+        Meta(description="The cause in words, with the code of the modem or the network."),
     ] = None
 
 
@@ -67,7 +68,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     failed_at: MomentOrNull
     cancelled_at: MomentOrNull
     metadata: Metadata
-    uncertain: Annotated[bool, Meta(description="Handed over, and nobody knows if it left.")]
+    uncertain: Annotated[
+        bool, Meta(description="Submitted without an answer: it may or may not have left.")
+    ]
     cancellable: Annotated[bool, Meta(description="Whether DELETE would work.")]
     device_id: str | None
     parts: int
@@ -122,7 +125,7 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True):
     total_pages: int
     total_items: int
     total_exact: Annotated[
-        bool, Meta(description="false: counting stopped at total_items, there are more.")
+        bool, Meta(description="false if counting stopped at total_items and there are more.")
     ] = True
 
 

@@ -24,24 +24,24 @@ log = structlog.get_logger(__name__)
 PASSWORD_CHARACTERS = (8, 200)
 SESSION_BYTES = 32
 SESSION_IDLE_MS = 30 * 86_400_000
-SESSION_SEEN_EVERY_MS = 3_600_000  # a session's last use is noted once an hour at the most
+SESSION_SEEN_EVERY_MS = 3_600_000  # the last use of a session is stored at most once per hour
 SESSIONS_MOST = 20
 AGENT_CHARACTERS = 120
 
-# RFC 9106 asks for more memory than a Pi Zero has to spare; these are OWASP's for little memory.
+# RFC 9106 needs more memory than a Pi Zero has to spare; these are OWASP's parameters for little memory.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
-FREE_TRIES = 5  # wrong guesses from one address before it has to wait
-FIRST_WAIT_SECONDS = 10.0  # doubles with each further wrong guess
+FREE_TRIES = 5  # wrong passwords from one address before it has to wait
+FIRST_WAIT_SECONDS = 10.0  # doubles with each further wrong password
 LONGEST_WAIT_SECONDS = 900.0
-TRIES_A_MINUTE = 30  # of everybody together: the hash costs a Pi a second each
+TRIES_A_MINUTE = 30  # in total: each hash takes a Pi about a second
 ADDRESSES_MOST = 1000
 
 SETUP_CODE_FILE = "setup-code"
 
 
 def _code_in(file: Path) -> str:
-    """The setup code in a file; "" where there is none or, after a power cut, anything else in it."""
+    """Return the setup code in a file; "" without a file, or if a power cut left something else in it."""
     try:
         code = file.read_bytes().strip()
     except OSError:
@@ -50,7 +50,7 @@ def _code_in(file: Path) -> str:
 
 
 class Denied(Exception):
-    """Not let in. `reason`: "claimed", "code", "short", "long", "password"; or "wait" seconds."""
+    """Access denied. `reason` is "claimed", "code", "short", "long", "password", or "wait" with seconds."""
 
     def __init__(self, reason: str, seconds: int = 0) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class Denied(Exception):
 
 
 class Throttle:
-    """Wrong guesses by address; in memory, so a restart (which needs hands on the box) forgives."""
+    """Counts wrong passwords by address, in memory: a restart, which needs access to the box, resets them."""
 
     def __init__(self, monotonic: float) -> None:
         self._wrong: dict[str, tuple[int, float]] = {}
@@ -67,7 +67,7 @@ class Throttle:
         self._tries = 0
 
     def admit(self, address: str, now: float) -> None:
-        """Raises Denied("wait") with the seconds to go."""
+        """Raise Denied("wait") with the remaining seconds."""
         tries, until = self._wrong.get(address, (0, 0.0))
         if tries >= FREE_TRIES and now < until:
             raise Denied("wait", round(until - now) + 1)
@@ -89,19 +89,21 @@ class Throttle:
 
 
 class Access:
-    """The one owner of the box."""
+    """The account of the box's owner: claiming, login, sessions."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
         self._throttle = Throttle(box.clock.monotonic())
-        self._one_guess = asyncio.Lock()  # ten sent at once are looked at as ten
-        self._one_hash = asyncio.Lock()  # two at once would take a small board's memory
+        self._one_guess = asyncio.Lock()  # concurrent attempts count one by one
+        self._one_hash = (
+            asyncio.Lock()
+        )  # two hashes at once would exhaust the memory of a small board
         self._started = box.clock.monotonic()
         self.claimed = False
-        self.setup_code = ""  # while nobody has claimed the box
+        self.setup_code = ""  # while the box has no owner
 
     async def start(self) -> None:
-        """Learn whether the box is claimed; if not, lay the setup code where the owner can read it."""
+        """Find out whether the box has an owner; if not, publish the setup code."""
         if self._box.config.page.password_hash:
             await self._box.db.write(table.given, self._box.config.page.password_hash)
         self.claimed = await self._box.db.read(table.setting, "password", str) is not None
@@ -112,7 +114,7 @@ class Access:
         self.setup_code = await asyncio.to_thread(self._lay_code, data / SETUP_CODE_FILE)
 
     def _lay_code(self, kept: Path) -> str:
-        """The same code over restarts, until the box is claimed."""
+        """Return the setup code, which stays the same over restarts until the box is claimed."""
         code = _code_in(kept)
         if not code:
             code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
@@ -126,7 +128,9 @@ class Access:
                 descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(descriptor, "w", encoding="ascii") as file:
                     file.write(code + "\n")
-            except OSError as error:  # the boot partition may be read-only; the log still has it
+            except (
+                OSError
+            ) as error:  # the boot partition may be read-only; the log has the code too
                 log.warning("setup_code_not_written", file=str(place), reason=str(error))
         return code
 
@@ -135,7 +139,7 @@ class Access:
         return bool(self._box.config.page.setup_code_file)
 
     def forget_code(self) -> None:
-        """The box is claimed: the code opens nothing any more and goes."""
+        """Delete the setup code once the box is claimed."""
         self.setup_code = ""
         places = [self._box.db.path.parent / SETUP_CODE_FILE]
         if self._has_place:
@@ -149,16 +153,16 @@ class Access:
     # --- claiming and logging in ---------------------------------------------------------------------
 
     def code_needed(self, address: str, host: str) -> bool:
-        """Within the claim window anybody on the LAN may claim; later, or from afar, with the code.
+        """Return whether a claim needs the setup code: after the claim window, or from outside the LAN.
 
-        `host` is how the browser calls the box: a foreign name may be a trap that points here.
+        `host` is the name that the browser uses: a foreign name may have been pointed at this box.
         """
         window = self._box.config.page.claim_window_minutes * 60
         late = self._box.clock.monotonic() - self._started > window
         return late or not near(address, host)
 
     async def claim(self, password: str, code: str, address: str, host: str) -> str:
-        """Set the first password; its hash, for `open_session`. Raises Denied."""
+        """Set the first password; return its hash for `open_session`. Raises Denied."""
         if self.claimed:
             raise Denied("claimed")
         if self.code_needed(address, host):
@@ -179,7 +183,7 @@ class Access:
         return hashed
 
     async def login(self, password: str, address: str) -> str:
-        """The hash that it fits, for `open_session`. Raises Denied("password"); "wait" without having looked."""
+        """Check a password; return its hash for `open_session`. Raises Denied("password"), or "wait" unchecked."""
         async with self._one_guess:
             self._throttle.admit(address, self._box.clock.monotonic())
             hashed = await self._right(password)
@@ -191,7 +195,7 @@ class Access:
             return hashed
 
     async def change_password(self, old: str, new: str, token: str, address: str) -> None:
-        """Every other session ends. Raises Denied."""
+        """Change the password and end all other sessions. Raises Denied."""
         await self.login(old, address)
         hashed = await self._hash(new)
 
@@ -210,7 +214,7 @@ class Access:
             return await asyncio.to_thread(_HASHER.hash, password)
 
     async def _right(self, password: str) -> str | None:
-        """The hash that this password fits; None for a wrong one."""
+        """Return the hash that a password matches; None for a wrong one."""
         hashed = await self._box.db.read(table.setting, "password", str)
         if hashed is None or len(password) > PASSWORD_CHARACTERS[1]:
             return None
@@ -224,12 +228,14 @@ class Access:
     # --- sessions ------------------------------------------------------------------------------------
 
     async def open_session(self, agent: str, hashed: str) -> str:
-        """A new session's cookie, if the password is still the one of this hash. Raises Denied."""
+        """Open a session and return its cookie, if this hash is still the password's. Raises Denied."""
         token = secrets.token_urlsafe(SESSION_BYTES)
         now = self._box.clock.now()
 
         def work(db: Connection) -> None:
-            if table.setting(db, "password", str) != hashed:  # changed since it was compared
+            if (
+                table.setting(db, "password", str) != hashed
+            ):  # the password was changed since the comparison
                 raise Denied("password")
             table.open_session(db, token, agent[:AGENT_CHARACTERS], now, SESSIONS_MOST)
 
@@ -237,14 +243,14 @@ class Access:
         return token
 
     async def is_owner(self, token: str) -> bool:
-        """Whether this cookie is a session that lives. Read from the store each time."""
+        """Return whether a cookie belongs to a live session. Reads the store each time."""
         if not token:
             return False
         seen = await self._box.db.read(table.session_seen, token)
         if seen is None:
             return False
         now = self._box.clock.now()
-        if self._box.steps.pending:  # the clock was just set; nobody was idle for that
+        if self._box.steps.pending:  # the clock has just been set; nobody was idle that long
             return True
         if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
             await self._box.db.note(table.end_session, token)
@@ -257,9 +263,9 @@ class Access:
         await self._box.db.write(table.end_session, token)
 
     def form_token(self, cookie: str) -> str:
-        """What a form of whoever has this cookie must carry: another site cannot know it.
+        """Return the token that a form must carry for this cookie; another site cannot know it.
 
-        The cookie is the secret, so a page left open over a restart of the box is not too old.
+        It depends on the cookie alone, so that open pages survive a restart of the box.
         """
         return hmac.new(cookie.encode(), b"form", "sha256").hexdigest()
 
@@ -269,12 +275,12 @@ class Access:
         )
 
 
-# Names that nobody can register. `.box` is a public domain; of it only the Fritz!Box's own is a LAN's.
+# Names that nobody can register. `.box` is a public domain, of which only fritz.box is local.
 LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 
 
 def is_a_name_of_the_lan(host: str) -> bool:
-    """Whether a Host header is an address, a single name or a name that only a LAN has."""
+    """Return whether a Host header is an address, a single label or a local name."""
     name = host.strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     try:
@@ -285,12 +291,12 @@ def is_a_name_of_the_lan(host: str) -> bool:
 
 
 def near(address: str, host: str) -> bool:
-    """Whether somebody on the LAN asks, and for this box: not a page elsewhere that points its name here."""
+    """Return whether a request comes from the LAN under a local name, not through a foreign name pointed here."""
     return on_the_lan(address) and is_a_name_of_the_lan(host)
 
 
 def on_the_lan(address: str) -> bool:
-    """Whether this address is one of a home or shop network, or the box itself."""
+    """Return whether an address belongs to a private network, or to the box itself."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

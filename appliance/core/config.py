@@ -22,7 +22,7 @@ from msgspec import Meta
 from modem.driver.gpio import WIRINGS
 from modem.timeouts import Timing
 
-# Nothing here is meant to be more: in milliseconds even this many days are a number and a date.
+# An upper bound for all settings: this many days in milliseconds are still a valid number and date.
 MOST = 1_000_000
 Positive = Annotated[float, Meta(gt=0, le=MOST)]
 NotNegative = Annotated[float, Meta(ge=0, le=MOST)]
@@ -32,33 +32,33 @@ ClientId = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}$")]
 
 
 class ConfigError(Exception):
-    """A setting that cannot be: where it stands, what was read, what is allowed."""
+    """An invalid setting; the message has its place, what was read and what is allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every section: a field that does not exist is an error, not a silence."""
+    """Base of every section. An unknown field is an error."""
 
 
 class Server(Settings, frozen=True):
     listen: str = "127.0.0.1:8080"
     https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
-    certificate: str = ""  # a PEM of one's own, with `private_key`
+    certificate: str = ""  # your own certificate (PEM), with `private_key`
     private_key: str = ""
-    metrics_token: str = ""  # empty: /metrics needs none
+    metrics_token: str = ""  # empty: /metrics requires none
 
 
 class Page(Settings, frozen=True):
-    # So long after a start anybody on the LAN may set the first password; later the setup code is asked.
+    # For this long after a start anybody on the LAN may set the first password; later the page asks for the setup code.
     claim_window_minutes: NotNegative = 60.0
-    # Where the setup code lies as well, such as "/boot/firmware/zimbox-code.txt"; it is in the data folder too.
+    # An additional file for the setup code, such as "/boot/firmware/zimbox-code.txt"; it is always in the data folder.
     setup_code_file: str = ""
-    # argon2id, of a box that is prepared before its first start, or whose password was lost: taken once.
+    # argon2id hash, for a box prepared before its first start, or after a lost password; used once.
     password_hash: str = ""
 
 
 class ClockSettings(Settings, frozen=True):
     trust: Literal["auto", "always"] = "auto"
-    # What a scheduled message may be late by (the box was off, the clock unknown) and still be sent.
+    # How late a scheduled message may still be sent (the box was off, the clock unknown).
     late_grace_minutes: NotNegative = 24 * 60.0
     late_rule: Literal["send", "fail"] = "send"
 
@@ -66,35 +66,35 @@ class ClockSettings(Settings, frozen=True):
 class Queue(Settings, frozen=True):
     max_waiting: Count = 100_000
     lifetime_hours: Positive = 24.0
-    # How much older a message must be to go before one of the next higher priority.
+    # How much longer a message must have waited to overtake one of the next higher priority.
     aging_minutes: Positive = 10.0
-    # A modem is ready and something may go, and yet nothing moved for so long: the page says so.
+    # After this time without progress, although a modem is ready, the page warns.
     stuck_minutes: Positive = 15.0
 
 
 class Sending(Settings, frozen=True):
-    # Nobody knows whether it left: how long a report may still tell, then `on_uncertain` decides.
+    # How long an uncertain message waits for a report; then `on_uncertain` decides.
     uncertain_window_seconds: Positive = 600.0
     on_uncertain: Literal["fail", "resend"] = "fail"
     first_backoff_seconds: Positive = 5.0
     longest_backoff_seconds: Positive = 600.0
-    # A modem that cannot send just now is asked again at the latest after this (its bell is quicker).
+    # The longest wait before a modem that cannot send now is asked again (a wake-up event comes earlier).
     wait_seconds: Positive = 10.0
-    # Device away for longer than this: a send for now is refused instead of queued.
+    # After a device has been offline for this time, a send for now is refused instead of queued.
     offline_grace_minutes: NotNegative = 10.0
-    # Refused by the operator for this many different recipients in a row: bulk stops, a probe goes on.
+    # After refusals for this many different recipients in a row, only probes are sent.
     suspicious_recipients: Annotated[int, Meta(ge=1)] = 3
     probe_minutes: Positive = 10.0
     national_shifts: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = ()
 
 
 class Reports(Settings, frozen=True):
-    window_hours: Positive = 72.0  # how long a message is kept open for a report
-    stray_minutes: Positive = 60.0  # how long a report is kept that fits no part (yet), or two
+    window_hours: Positive = 72.0  # how long a message waits for a report
+    stray_minutes: Positive = 60.0  # how long a report is kept that matches no part yet, or two
 
 
 class Archive(Settings, frozen=True):
-    # Finished messages move to the history in batches: whichever of the two comes first.
+    # Finished messages move to the history in batches, when the first of these is reached.
     batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
@@ -106,7 +106,7 @@ class Retention(Settings, frozen=True):
 
 
 class Storage(Settings, frozen=True):
-    # Below this much free space a new message is refused: the box keeps it for its own results.
+    # With less free space new messages are refused: the rest is for the box's own results.
     reserve_mib: Count = 32
 
 
@@ -114,7 +114,7 @@ class Webhook(Settings, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
-    ca_file: str = ""  # a PEM with authorities of one's own that sign receivers' certificates
+    ca_file: str = ""  # certificate authorities (PEM) for receivers, instead of the system's
     log_days: Annotated[int, Meta(ge=1, le=MOST)] = 30
 
 
@@ -124,7 +124,9 @@ class Otp(Settings, frozen=True):
 
 class Inbox(Settings, frozen=True):
     part_timeout_minutes: Positive = 60.0
-    reply_days: Positive = 30.0  # an answer belongs to the client that wrote last within these days
+    reply_days: Positive = (
+        30.0  # a received message belongs to the client that last wrote within these days
+    )
     stop_words: tuple[str, ...] = (
         "STOP",
         "STOPSMS",
@@ -159,9 +161,9 @@ class Balance(Settings, frozen=True):
 
 
 class Power(Settings, frozen=True):
-    """What the box may do to a silent modem from outside: pins in BCM numbers, pulses by HAT."""
+    """Power controls of a modem: pins in BCM numbers, pulse lengths."""
 
-    hat: str = ""  # one of modem.gpio.WIRINGS: a start
+    hat: str = ""  # one of modem.gpio.WIRINGS, as defaults
     power_key: int | None = None
     reset: int | None = None
     active_low: bool | None = None
@@ -173,7 +175,7 @@ class Power(Settings, frozen=True):
 
 
 class StewardSettings(Settings, frozen=True):
-    """Where the appliance's steward and its releases are; elsewhere there is none."""
+    """Where the image's steward and its releases are."""
 
     socket: str = "/run/zimbox/steward.sock"
     releases: str = "/data/app"
@@ -194,7 +196,7 @@ class ModemSettings(Settings, frozen=True):
     pin: str = ""
     rtscts: bool = False
     reports: Literal["direct", "stored"] = "direct"
-    clients: tuple[ClientId, ...] = ()  # empty: every client's
+    clients: tuple[ClientId, ...] = ()  # empty: all clients
     limits: Limits = Limits()
     balance: Balance = Balance()
     power: Power = Power()
@@ -203,8 +205,8 @@ class ModemSettings(Settings, frozen=True):
 class Config(Settings, frozen=True):
     """All settings with their defaults. `zimbox config show` prints them."""
 
-    rate_limit: Count = 100  # writes a minute a client; 0 switches both limits off
-    read_limit: Count = 1000  # reads a minute a client
+    rate_limit: Count = 100  # writes per minute and client; 0 disables both limits
+    read_limit: Count = 1000  # reads per minute and client
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
@@ -219,10 +221,10 @@ class Config(Settings, frozen=True):
     webhook: Webhook = Webhook()
     otp: Otp = Otp()
     inbox: Inbox = Inbox()
-    limits: Limits = Limits()  # for every modem that has none of its own
+    limits: Limits = Limits()  # for every modem without limits of its own
     steward: StewardSettings = StewardSettings()
     simulator: SimulatorSettings = SimulatorSettings()
-    timing: Timing = Timing()  # every wait of the driver, for tests and odd modems
+    timing: Timing = Timing()  # time-outs of the driver, for tests and unusual modems
     modem: tuple[ModemSettings, ...] = ()
 
 
@@ -230,17 +232,17 @@ QUIET_SPAN = re.compile(
     r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
 )
 PREFIX = "ZIMBOX_"
-# Variables that are not settings: they say where things are, before the settings are read.
+# Variables that are not settings, but locate them.
 NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
-    """Settings from an optional file and the environment. Raises ConfigError."""
+    """Load settings from an optional file and the environment. Raises ConfigError."""
     return _checked(_read(file) if file else {}, file, environment)
 
 
 def loads(text: str, environment: Mapping[str, str] = os.environ) -> Config:
-    """Settings from a file's text. Raises ConfigError."""
+    """Load settings from a text. Raises ConfigError."""
     return _checked(_parsed(text, "settings"), None, environment)
 
 
@@ -286,7 +288,9 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
 def _check_personality(name: str) -> None:
     if name == SimulatorSettings().personality:
         return
-    from modem.simulator.personalities import EVERY  # half of what this module takes to load
+    from modem.simulator.personalities import (
+        EVERY,
+    )  # importing it takes half the time of this module
 
     if name not in EVERY:
         raise ConfigError(
@@ -295,7 +299,7 @@ def _check_personality(name: str) -> None:
 
 
 def _check_authorities(file: str) -> None:
-    """Raises ConfigError if whom webhooks shall believe cannot be read."""
+    """Raise ConfigError if the certificate authorities cannot be read."""
     if not file:
         return
     try:
@@ -308,7 +312,9 @@ def _check_authorities(file: str) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return _parsed(file.read_text("utf-8-sig"), str(file))  # Windows likes to write a mark
+        return _parsed(
+            file.read_text("utf-8-sig"), str(file)
+        )  # Windows editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
 
@@ -321,7 +327,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
-    """Put one variable's value where the file would have it."""
+    """Put the value of a variable in its place among the settings."""
     path = variable[len(PREFIX) :].lower()
     fields = get_type_hints(Config, include_extras=True)
     section: Any = raw
@@ -334,7 +340,7 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
                     section, path = raw.setdefault(name, {}), path[len(name) + 1 :]
                     break
     if not isinstance(section, dict):
-        return  # what the file has there is no section, and is refused for that
+        return  # the file has no section there, and is refused for that
     if kind is None or _is_section(kind) or path == "modem":
         raise ConfigError(f"{variable}: there is no such setting; `zimbox config show` lists them")
     try:
@@ -348,7 +354,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def _value(text: str, kind: Any) -> Any:
-    """A variable's text as its setting's type; lists are separated by commas."""
+    """Convert the text of a variable to the type of its setting; lists are separated by commas."""
     if get_origin(kind) is tuple:
         items = [item.strip() for item in text.split(",") if item.strip()]
         return msgspec.convert(items, kind, strict=False)
@@ -372,7 +378,7 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | N
 
 
 def show(config: Config) -> str:
-    """The settings as TOML, as they are in force. PINs and tokens are not shown."""
+    """Return the settings in force as TOML, without PINs and tokens."""
     lines: list[str] = []
     _show_section(config, "", lines)
     return "\n".join(lines) + "\n"

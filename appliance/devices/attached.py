@@ -10,14 +10,14 @@ from appliance.core.clock import Clock
 from appliance.core.config import Limits, ModemSettings
 from modem.interface import Fault, Modem, Outcome, State, Status, Verdict
 
-HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read and hand out what fills its store
-MOST_BARRED = 1000  # numbers remembered that only they are refused
-PACE_WEIGHT = 0.2  # of the newest measurement in the running mean
-FIRST_PACE_SECONDS = 4.0  # a part on GSM, until measured
+HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read what fills the storage
+MOST_BARRED = 1000  # numbers remembered as refused while others are served
+PACE_WEIGHT = 0.2  # weight of the newest measurement in the running mean
+FIRST_PACE_SECONDS = 4.0  # duration of a part on GSM, until measured
 
 
 class Attached:
-    """One modem with what the box has learnt of it since it started. The store has the rest."""
+    """A modem, with what the box has learnt about it since the start. The store has the rest."""
 
     def __init__(self, box: Box, settings: ModemSettings, modem: Modem, *, test: bool) -> None:
         self.settings = settings
@@ -30,18 +30,18 @@ class Attached:
         self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
-        self.held_by = ""  # the limit that delays the queue just now
-        self.verdicts: Counter[str] = Counter()  # of all parts handed over, for /metrics
+        self.held_by = ""  # the limit that currently delays the queue
+        self.verdicts: Counter[str] = Counter()  # of all submitted parts, for /metrics
         self.balance: float | None = None
-        self.balance_text = ""  # the operator's own words
+        self.balance_text = ""  # the operator's text
         self._sending = box.config.sending
         self._rest_until = 0.0
         self._suspects: set[str] = set()
-        self._barred: set[str] = set()  # recipients that the network would not serve, in a row
-        self._barred_alone: set[str] = set()  # … while it served others
+        self._barred: set[str] = set()  # consecutive recipients that the network refused
+        self._barred_alone: set[str] = set()  # those refused while others were served
         self._next_probe = 0.0
         self._was_away = True
-        self._sim = ""  # whose credit `balance` is
+        self._sim = ""  # the SIM that `balance` belongs to
 
     @property
     def status(self) -> Status:
@@ -62,7 +62,7 @@ class Attached:
 
     @property
     def clients(self) -> tuple[int, ...]:
-        """Whose it is, as the settings say; empty: everybody's."""
+        """The clients that may use it, by the settings; empty: all."""
         return tuple(int(c.removeprefix("client_")) for c in self.settings.clients)
 
     @property
@@ -70,11 +70,11 @@ class Attached:
         return self.balance is not None and self.balance < self.settings.balance.low
 
     def removed(self) -> None:
-        """It was removed as a device: what the owner set for it has gone with its number."""
+        """Forget its number and limits: it was removed as a device."""
         self.number = 0
         self.limits = self.limits_at_first
 
-    # --- resting, holding, probing: what a run of refusals means ---------------------------------
+    # --- resting, holding, probing: consequences of refusals -------------------------------------
 
     def resting(self, clock: Clock) -> bool:
         return clock.monotonic() < self._rest_until
@@ -84,11 +84,11 @@ class Attached:
 
     @property
     def refused(self) -> bool:
-        """Several different recipients in a row: it is not them, it is this SIM."""
+        """Whether the network refused several different recipients in a row, so that the SIM is suspected."""
         return len(self._suspects) >= self._sending.suspicious_recipients
 
     def bulk_held(self, clock: Clock) -> bool:
-        """Only priority 1 goes: the operator refuses, or the credit is down to its reserve."""
+        """Return whether only priority 1 is sent: the operator refuses, or the credit has reached its reserve."""
         reserve = self.settings.balance.reserve
         return self.refused or (self.balance is not None and self.balance < reserve)
 
@@ -97,12 +97,12 @@ class Attached:
 
     @property
     def barred(self) -> bool:
-        """The network said that the owner must act, and has taken nothing since."""
+        """Whether the network demanded action of the owner and has accepted nothing since."""
         return bool(self._barred)
 
     def learn(self, outcome: Outcome, recipient: str, clock: Clock) -> Outcome:
-        """What the last answer says of the modem and its SIM; the answer as it is to be taken."""
-        # A test key's refusals are asked for by number: they say nothing of a SIM.
+        """Learn from an outcome about modem and SIM; return the outcome to record."""
+        # Test numbers produce refusals on purpose; they say nothing about a SIM.
         probe_seconds = HOUSEKEEP_REST_SECONDS if self.test else self._sending.probe_minutes * 60
         fault = outcome.fault
         self.verdicts[outcome.verdict] += 1
@@ -120,12 +120,12 @@ class Attached:
             self.rest_reason = fault
         if outcome.verdict == Verdict.OWNER and fault and fault.by_network and not self.test:
             if recipient in self._barred_alone:
-                # The SIM may write to others: it is this number, and no reason for them to wait.
+                # The SIM serves others, so the number is the cause, and the others need not wait.
                 return Outcome(Verdict.AGAIN, fault=fault)
             self._barred.add(recipient)
             self.rest_reason = fault
             if len(self._barred) == 1:
-                return outcome  # perhaps this number only: another one tells
+                return outcome  # perhaps only this number: the next one shows
         if outcome.verdict == Verdict.OWNER:
             self._rest_until = clock.monotonic() + probe_seconds
             self.rest_reason = fault
@@ -136,8 +136,9 @@ class Attached:
         return outcome
 
     def changed(self, state: State, clock: Clock) -> None:
-        """It was at this state, and stands as it stands by now. What it rested for may be over when it
-        is back from somewhere else; an operator or a technology that changes is no news of that.
+        """Apply a status change; coming online clears the back-off.
+
+        Its cause may be over then. A change of operator or technology alone does not clear it.
         """
         self._was_away = self._was_away or state is not State.READY
         if not self.online:
@@ -146,13 +147,14 @@ class Attached:
             return
         self.offline_since = None
         if self.iccid != self._sim:
-            self._sim, self.balance, self.balance_text = self.iccid, None, ""  # another's credit
+            # The balance was that of another SIM.
+            self._sim, self.balance, self.balance_text = self.iccid, None, ""
         if self._was_away:
             self._was_away = False
             self.awake()
 
     def awake(self) -> None:
-        """Nothing is held against it any more."""
+        """Clear all back-off."""
         self._rest_until = 0.0
         self._suspects.clear()
         self._barred.clear()

@@ -17,9 +17,9 @@ AGAIN_SECONDS = 15 * 60.0  # after an operator that did not answer
 
 
 def amount(text: str, pattern: str) -> float | None:
-    """The amount in an operator's answer: the pattern's first group, with comma or point.
+    """Return the amount in an operator's answer: the pattern's first group, with comma or point.
 
-    Where there are both, the last one begins the decimals: 1.234,56 and 1,234.56. What comes twice groups.
+    With both, the last one starts the decimals: 1.234,56 and 1,234.56. A sign that occurs twice groups digits.
     """
     found = re.search(pattern or r"(\d+(?:[.,]\d+)*)", text)
     if not found:
@@ -37,7 +37,7 @@ def amount(text: str, pattern: str) -> float | None:
 
 
 def told(modem: Attached, text: str) -> None:
-    """The operator's answer to the modem's balance code, whoever asked."""
+    """Note the operator's answer to the balance code, whoever asked."""
     modem.balance_text = text
     modem.balance = amount(text, modem.settings.balance.pattern)
     tell = log.warning if modem.balance is None or modem.low_credit else log.info
@@ -45,7 +45,7 @@ def told(modem: Attached, text: str) -> None:
 
 
 class Balances:
-    """Asks each modem that has a code, when its hour has come and its line is free."""
+    """Asks the balance of each modem with a code, when it is due and the line is free."""
 
     def __init__(self, clock: Clock, attached: Sequence[Attached]) -> None:
         self._clock = clock
@@ -53,7 +53,7 @@ class Balances:
         self._next: dict[tuple[int, str], float] = {}  # a new SIM is asked at once
 
     async def look(self) -> None:
-        """Ask every modem whose time has come."""
+        """Ask every modem that is due."""
         for modem in self._attached:
             settings = modem.settings.balance
             due = self._clock.monotonic() >= self._next.get((id(modem), modem.iccid), 0.0)
@@ -69,6 +69,6 @@ class Balances:
             text = await modem.modem.ussd(settings.code)
         except UssdError as error:
             self._next[id(modem), modem.iccid] = self._clock.monotonic() + AGAIN_SECONDS
-            log.warning("balance_not_told", device=modem.number, reason=str(error))
+            log.warning("balance_unavailable", device=modem.number, reason=str(error))
             return
         told(modem, text)

@@ -38,7 +38,7 @@ from modem.timeouts import Line, Timing
 
 log = structlog.get_logger(__name__)
 
-# Why a device went offline, in the words of the documented event and ours.
+# Why a device went offline, as the events name it.
 REASONS = {
     State.OFFLINE: "CONNECTION_LOST",
     State.STARTING: "CONNECTION_LOST",
@@ -55,19 +55,21 @@ Receive = Callable[[Attached, Received], Awaitable[None]]
 
 
 TEST_SILENCE_SECONDS = 3.0
-TEST_START_SECONDS = 10.0  # of a simulated modem on a busy board; then its first request goes on
+TEST_START_SECONDS = (
+    10.0  # for the start of a simulated modem on a busy board; then its first request continues
+)
 PROBE_BAUDS = (115200, 9600, 57600, 38400, 19200)
 
 
 def line(path: str, settings: ModemSettings) -> Line:
-    """The serial line of a modem; without a configured speed the usual ones are tried."""
+    """Return the serial line of a modem; without a configured speed the usual ones are tried."""
     if settings.baud:
         return Line(path=path, baud=settings.baud, rtscts=settings.rtscts)
     return Line(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
 
 
 def power_key(power: Power) -> PowerKey | None:
-    """What can be done to the modem from outside; None where nothing is configured."""
+    """Return the power controls of a modem; None without any."""
     start = WIRINGS.get(power.hat.upper(), Wiring())
     names = ("power_key", "reset", "active_low", "on_seconds", "off_seconds", "reset_seconds")
     own = {n: value for n in names if (value := getattr(power, n)) is not None}
@@ -78,7 +80,7 @@ def power_key(power: Power) -> PowerKey | None:
 
 
 class Devices:
-    """Attaches the configured modems and listens to each; finds the one for a message."""
+    """Attaches the configured modems and receives their events."""
 
     def __init__(self, box: Box, data: Path, receive: Receive) -> None:
         self._box = box
@@ -87,11 +89,11 @@ class Devices:
         self.attached: list[Attached] = []
         self.joined: Callable[[Attached], None] = lambda _: (
             None
-        )  # the assembly starts its legs here
+        )  # set by the assembly, which starts the legs of a modem
         self.told_time: Callable[[float], None] = (
             box.clock.hear_network
         )  # … and here its timekeeper
-        self.first_known = asyncio.Event()  # some modem has its number
+        self.first_known = asyncio.Event()  # set once a modem has its number
         self._simulators: list[Simulator] = []
         self._test_lock = asyncio.Lock()
 
@@ -103,7 +105,7 @@ class Devices:
         journal: Path | None = None,
         control: Path | None = None,
     ) -> Attached:
-        """Start a modem: a real one on its port, or the simulated one (`sim`)."""
+        """Attach and start a modem: a real one on its port, or the simulated one (`sim`)."""
         path = settings.port
         if path == "sim":
             index = len(self._simulators)
@@ -125,7 +127,7 @@ class Devices:
         return attached
 
     def _timing(self, test: bool) -> Timing:
-        """A simulated modem that does not answer should not hold up its integrator for minutes."""
+        """Return time-outs for a simulated modem, short so that a silent one delays nobody for minutes."""
         timing = self._box.config.timing
         return (
             msgspec.structs.replace(timing, network_seconds=TEST_SILENCE_SECONDS)
@@ -137,7 +139,7 @@ class Devices:
         self, index: int, *, test: bool, pin: str, journal: Path | None, control: Path | None
     ) -> str:
         wanted = self._box.config.simulator
-        # Distinct identities, so that several simulated modems are several devices.
+        # Distinct identities make several simulated modems several devices.
         simulator = Simulator(
             SimulatorSettings(
                 personality=wanted.personality,
@@ -150,7 +152,7 @@ class Devices:
                 iccid=f"893301000000000{int(test)}{index:03d}",
                 imsi=f"20801000000{int(test)}{index:03d}",
             ),
-            # A name that stays when it is unplugged and plugged in again.
+            # A name that stays over reconnections.
             link=self._data / f"simulated-modem-{index}",
             journal=journal,
             control=control,
@@ -159,7 +161,7 @@ class Devices:
         return await simulator.start()
 
     async def test_modem(self) -> Attached:
-        """The simulated modem of the test keys, started on first use: the first answer knows it."""
+        """Return the simulated modem of the test keys, started on first use."""
         async with self._test_lock:
             for attached in self.attached:
                 if attached.test:
@@ -170,7 +172,7 @@ class Devices:
             return started
 
     async def stop(self) -> None:
-        """Close every line (an open send is finished first) and every simulator."""
+        """Close every line, after open sends, and every simulator."""
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
         for attached in self.attached:
             if attached.number:
@@ -179,7 +181,7 @@ class Devices:
             await simulator.stop()
 
     async def meet_again(self) -> None:
-        """A modem removed beside the running box (`zimbox device remove`) while attached is a new one."""
+        """Register attached modems again that `zimbox device remove` has removed."""
         there = await self._box.db.read(table.numbers)
         for attached in self.attached:
             if attached.number and attached.number not in there:
@@ -189,10 +191,10 @@ class Devices:
     def by_number(self, number: int) -> Attached | None:
         return next((a for a in self.attached if a.number == number), None)
 
-    # --- listening ---------------------------------------------------------------------------------
+    # --- events of modems --------------------------------------------------------------------------
 
     async def listen(self, attached: Attached) -> None:
-        """The receiving loop of one modem: everything that comes from it, in order, until it is stopped."""
+        """Handle all events of one modem in order, until it is stopped."""
         while True:
             event = await attached.modem.next_event()
             await self._heard(attached, event)
@@ -204,8 +206,8 @@ class Devices:
             await self._receive(attached, event)
         elif isinstance(event, Changed):
             await self._changed(attached, event.status)
-        elif isinstance(event, NetworkTime) and not attached.test:  # its time is our own
-            # It may have waited here behind what a full card did not take.
+        elif isinstance(event, NetworkTime) and not attached.test:  # its time is ours
+            # It may have waited here behind events that a full card did not accept.
             self.told_time(event.epoch + time.monotonic() - event.heard_at)
 
     async def _changed(self, attached: Attached, status: Status) -> None:
@@ -218,7 +220,7 @@ class Devices:
             reason = REASONS[State.OFFLINE]  # another modem is on its port
             await self._box.db.insist(lambda db: self._stands(db, before, False, reason))
         if attached.number:
-            # As it stands by now: an event that waited here must not undo what came after it.
+            # Use the current status: an event that waited here must not undo a later one.
             await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
         if attached.number and attached.online:
             attached.been_online.set()
@@ -234,7 +236,7 @@ class Devices:
         self._box.bells.changed()
 
     async def _identify(self, attached: Attached, identity: Identity) -> None:
-        """The IMEI says which device this is, whatever port it is on."""
+        """Identify the device by its IMEI, whatever its port."""
         others = [
             other
             for other in self.attached
@@ -242,7 +244,7 @@ class Devices:
             and other.status.identity
             and other.status.identity.imei == identity.imei
         ]
-        # Ports change names: until it is asked again, a modem shows who was on its port before.
+        # Ports change names: until it is asked again, a modem shows the previous modem of its port.
         if not attached.online and any(other.online for other in others):
             attached.removed()
             return
@@ -258,7 +260,7 @@ class Devices:
             number: int = row["id"]
             table.describe(db, number, attached.settings.name, identity)
             attached.limits = admin.limits(db, number) or attached.limits_at_first
-            # The settings are the only place that says so.
+            # Only the settings know the client.
             for client in table.assign(db, number, attached.clients):
                 log.error("modem_of_no_client", device=number, client=f"client_{client}")
             return number
@@ -267,14 +269,14 @@ class Devices:
         self.first_known.set()
 
     def note_after_start(self, db: Connection) -> None:
-        """What was online when the box died without a word is not any more: nobody told of that yet."""
+        """Mark modems offline that were online when the box crashed, and emit their events."""
         for row in db.execute("SELECT id, since FROM device WHERE online = 1").fetchall():
-            # The latest id shows until when the box was there, and the row that the modem was.
+            # The latest id shows until when the box was running.
             seen = max(row["since"], self._box.ids.latest_ms)
             self._stands(db, row["id"], False, "UNKNOWN", seen)
 
     def _note(self, db: Connection, attached: Attached, status: Status) -> None:
-        """Online or offline: on the disk, with the events that tell of it."""
+        """Store whether a modem is online, with its events."""
         reason = REASONS.get(status.state, "UNKNOWN")
         self._stands(db, attached.number, status.state == State.READY, reason)
 
@@ -319,7 +321,7 @@ class Devices:
 
 
 def own_address() -> str | None:
-    """The address this box has on its network: no packet is sent to find it."""
+    """Return the address of this box in its network, without sending a packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: documentation, never routed

@@ -14,25 +14,25 @@ log = structlog.get_logger(__name__)
 
 
 class Pins:
-    """By port, encrypted under the key that no backup holds. The modem's own guard decides on trying."""
+    """PINs by port, encrypted with the key that no backup contains. The modem's guard decides on attempts."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
 
     async def remember(self, port: str, pin: str) -> None:
-        """This PIN has just opened the SIM. With it goes the one that was configured: it had not."""
+        """Keep a PIN that has just opened the SIM, beside the configured one, which had not."""
         configured = next((m.pin for m in self._box.config.modem if m.port == port), "")
         kept = self._box.vault.encrypt(f"{pin} {configured}")
         await self._box.db.write(table.keep, f"pin {port}", kept)
 
     async def completed(self, modem: ModemSettings) -> ModemSettings:
-        """A modem's settings with the PIN typed on the page, unless another was configured since."""
+        """Return a modem's settings with the PIN typed on the page, unless the configured one changed since."""
         kept = await self._box.db.read(table.setting, f"pin {modem.port}", bytes)
         if kept is None:
             return modem
         try:
             pin, _, configured = self._box.vault.decrypt(kept).partition(" ")
             return msgspec.structs.replace(modem, pin=pin) if modem.pin == configured else modem
-        except LostKey:  # a restored backup: the owner types it again
+        except LostKey:  # a restored backup: the owner has to type it again
             log.warning("kept_pin_unreadable", port=modem.port)
             return modem

@@ -1,6 +1,6 @@
-"""What clients write: the shapes of the bodies, told to the reader of the reference as well.
+"""Request schemas, with their descriptions for the API reference.
 
-`Any` is the type of a field whose every fault has a code of its own; the rest msgspec checks.
+A field is `Any` if its errors have codes of their own; msgspec checks the others.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REASON_CHARACTERS = 200
 OTP_LENGTH = 6
 OTP_EXPIRY_SECONDS = 300
 
-# What a field may hold, told to the reader of the reference; `rules` is what decides. Nothing here
-# may be a constraint of msgspec's own: it would answer with another code.
+# Descriptions for the reference; `rules` decides what is valid. Constraints of msgspec would answer
+# with other codes.
 
 
 def _told(description: str, example: object, **schema: object) -> Meta:
@@ -59,7 +59,7 @@ Recipient = Annotated[
 Text = Annotated[
     str,
     _told(
-        "1 to 1600 characters; no control characters but line feed, carriage return and tab.",
+        "1 to 1,600 characters; no control characters except line feed, carriage return and tab.",
         "Bonjour, votre commande est en cours de livraison",
         minLength=1,
         maxLength=validation.MESSAGE_CHARACTERS,
@@ -78,14 +78,14 @@ Priority = Annotated[
 Metadata = Annotated[
     Json | None,
     _told(
-        "Your own JSON object, at most 1,024 bytes; comes back in status, history and webhooks.",
+        "Your own JSON object, at most 1,024 bytes; returned by status, history and webhooks.",
         {"order_id": "order_12345"},
     ),
 ]
 Hook = Annotated[
     Any,
     _told(
-        "Told of this message instead of the configured webhooks. https anywhere, http on the LAN.",
+        "Called for this message instead of the configured webhooks. https anywhere, http on the LAN.",
         "https://example.com/sms",
         type=["string", "null"],
         format="uri",
@@ -102,18 +102,25 @@ Schedule = Annotated[
     ),
 ]
 Attempts = Annotated[
-    int | None, _told("Tries after passing faults.", 3, minimum=1, maximum=5, default=3)
+    int | None,
+    _told(
+        "Maximum number of attempts if the network refuses temporarily.",
+        3,
+        minimum=1,
+        maximum=5,
+        default=3,
+    ),
 ]
 Validity = Annotated[
     int | None,
     _told(
-        "How long the message is worth delivering, in minutes from when it is due.",
+        "How long the message is worth delivering, in minutes after it is due.",
         1440,
         minimum=1,
         maximum=validation.VALIDITY_MINUTES,
     ),
 ]
-Flash = Annotated[bool | None, _told("Shown at once and not stored by the handset.", False)]
+Flash = Annotated[bool | None, _told("The phone shows it at once and does not store it.", False)]
 Uncertain = Annotated[
     str | None,
     _told(
@@ -125,7 +132,7 @@ Uncertain = Annotated[
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be asked of one SMS, and of all of a bulk."""
+    """Options of one SMS, or of all SMS of a bulk."""
 
     priority: Priority = None
     webhook_url: Hook = None
@@ -138,14 +145,14 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendBody(Common, frozen=True, kw_only=True):
-    """One SMS to send."""
+    """An SMS to send."""
 
     to: Recipient
     message: Text
 
 
 class BulkEntry(msgspec.Struct, frozen=True):
-    """One message of a bulk."""
+    """A message of a bulk."""
 
     to: Recipient
     message: Text
@@ -154,7 +161,7 @@ class BulkEntry(msgspec.Struct, frozen=True):
 
 
 Entries = _told(
-    "The messages, at most 1000. A refused one keeps its place and the others go.",
+    "The messages, at most 1,000. A refused one keeps its place, and the others are sent.",
     [{"to": "+33612345678", "message": "Bonjour Alice"}],
     items={"$ref": "#/components/schemas/BulkEntry"},
     minItems=1,
@@ -168,7 +175,7 @@ class BulkBody(Common, frozen=True, kw_only=True):
     recipients: Annotated[
         list[Any] | None,
         _told(
-            "The numbers that all get `message`, at most 100; the same number twice gets it once.",
+            "The recipients of `message`, at most 100. A number that occurs twice gets one SMS.",
             ["+33612345678", "+33698765432"],
             items={"type": "string"},
             minItems=1,
@@ -189,13 +196,13 @@ class BulkBody(Common, frozen=True, kw_only=True):
 
 
 class PersonalizedBody(Common, frozen=True, kw_only=True):
-    """Many SMS, each with a text of its own."""
+    """Many SMS with individual texts."""
 
     messages: Annotated[list[Any], Entries]
 
 
 class OtpBody(msgspec.Struct, frozen=True):
-    """A one-time code to make and send."""
+    """A one-time code to send."""
 
     to: Recipient
     length: Annotated[
@@ -206,15 +213,20 @@ class OtpBody(msgspec.Struct, frozen=True):
     )
     expiry: Annotated[
         int | None,
-        _told("Seconds until it expires (or `expiry_minutes`).", 300, minimum=60, maximum=1800),
+        _told(
+            "Seconds until the code expires (or use `expiry_minutes`).",
+            300,
+            minimum=60,
+            maximum=1800,
+        ),
     ] = None
     expiry_minutes: Annotated[
-        int | None, _told("The same in minutes.", 5, minimum=1, maximum=30)
+        int | None, _told("Minutes until the code expires.", 5, minimum=1, maximum=30)
     ] = None
     template: Annotated[
         str | None,
         _told(
-            "The text, with {{code}} or {code} where the code goes.",
+            "The text, with {{code}} or {code} in place of the code.",
             validation.OTP_TEMPLATE,
             pattern=r"\{code\}",
         ),
@@ -228,14 +240,14 @@ class OtpBody(msgspec.Struct, frozen=True):
 
 
 class VerifyBody(msgspec.Struct, frozen=True):
-    """A one-time code as the person typed it."""
+    """A one-time code, as typed."""
 
-    otp_id: Annotated[str, _line("From send-otp.", "otp_1234567890ab", 64)]
-    code: Annotated[str, _line("What was typed.", "123456", 64)]
+    otp_id: Annotated[str, _line("The id from the answer of send-otp.", "otp_1234567890ab", 64)]
+    code: Annotated[str, _line("The code as typed.", "123456", 64)]
     phone: Annotated[
         Any,
         _told(
-            "The number it was sent to.",
+            "The number that the code was sent to.",
             "+33612345678",
             type=["string", "null"],
             pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
@@ -244,7 +256,7 @@ class VerifyBody(msgspec.Struct, frozen=True):
 
 
 class WebhookBody(msgspec.Struct, frozen=True):
-    """A webhook to be called."""
+    """A webhook to configure."""
 
     url: Annotated[
         Any,
@@ -259,7 +271,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
     events: Annotated[
         list[str],
         _told(
-            "At least one.",
+            "The events to be notified of, at least one.",
             ["sms.sent", "sms.delivered", "sms.failed"],
             items={"enum": list(get_args(WebhookEvent))},
             minItems=1,
@@ -267,7 +279,7 @@ class WebhookBody(msgspec.Struct, frozen=True):
     ]
     secret: Annotated[
         str | None,
-        _line("Your own signing secret; by default the box makes one.", None, SECRET_CHARACTERS),
+        _line("Your own signing secret. By default the box creates one.", None, SECRET_CHARACTERS),
     ] = None
 
 
@@ -285,7 +297,7 @@ class BlockBody(msgspec.Struct, frozen=True):
     ]
     reason: Annotated[
         str | None,
-        _line("Why, for yourself.", "opt-out", REASON_CHARACTERS),
+        _line("A note of your own.", "opt-out", REASON_CHARACTERS),
     ] = None
 
 
@@ -295,7 +307,7 @@ _PLACE = re.compile(r" - at `(?:key in )?\$\.?(?P<place>[^`]*)`$")
 
 
 def taken(value: object, kind: type[Body]) -> Body:
-    """A decoded JSON value as the body it should be. INVALID_REQUEST names the field and why."""
+    """Convert decoded JSON to a request schema. Raises INVALID_REQUEST, which names field and reason."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -303,7 +315,7 @@ def taken(value: object, kind: type[Body]) -> Body:
 
 
 def _ill_typed(told: str) -> Refusal:
-    """What msgspec says of a value, in the words of the API."""
+    """Translate an error of msgspec."""
     place = _PLACE.search(told)
     field = place["place"] if place else ""
     if missing := _MISSING.search(told):

@@ -26,7 +26,7 @@ from appliance.domain.requests import (
 
 
 class Permissions(msgspec.Struct, frozen=True):
-    """What the owner lets a key do; anything beyond is KEY_NOT_ALLOWED. The gateway checks."""
+    """What the owner allows a key to do; anything else is KEY_NOT_ALLOWED."""
 
     send: bool = True
     read: bool = True
@@ -36,19 +36,19 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who is asking, as the key proved. `scope` is the store's partition (client and mode)."""
+    """The authenticated caller. `scope` is the partition of the store (client and mode)."""
 
     key_id: int
     client_id: int
     client: str  # "client_1"
     mode: Literal["live", "test"]
     scope: int
-    device_id: str | None = None  # X-Device-ID, checked
+    device_id: str | None = None  # X-Device-ID, validated
     permissions: Permissions = Permissions()
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What is left of the request limit, for the RateLimit-* headers."""
+    """The remaining rate limit, for the RateLimit-* headers."""
 
     limit: int
     remaining: int
@@ -56,7 +56,7 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """A message that is on the disk and will be sent."""
+    """A message that is on disk and will be sent."""
 
     message_id: str
     to: str
@@ -70,7 +70,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class BulkMessage(msgspec.Struct, frozen=True):
-    """One entry of a bulk in its place: a message, or why not."""
+    """An entry of a bulk: a message, or the reason of its refusal."""
 
     message_id: str | None
     to: str | None
@@ -78,17 +78,17 @@ class BulkMessage(msgspec.Struct, frozen=True):
 
 
 class BulkAccepted(msgspec.Struct, frozen=True):
-    """A batch; its entries in the order they were asked for, repeated ones with the same id."""
+    """A batch, with its entries in order; repeated ones have the same id."""
 
     batch_id: str
     messages: tuple[BulkMessage, ...]
     queued_at: int
-    sendable_now: int | None = None  # where the SIM's limits make the rest wait
+    sendable_now: int | None = None  # if limits of the SIM delay the rest
     rest_from: int | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a message failed: the public code, and the cause with the modem's own number."""
+    """Why a message failed: the public code, and the cause with the modem's number."""
 
     code: FailureCode
     cause: Words | None = None
@@ -97,7 +97,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class MessageView(msgspec.Struct, frozen=True):
-    """All that a client may know of one of its messages. The code of an OTP is masked already."""
+    """Everything that a client may know about a message. The code of an OTP is masked."""
 
     message_id: str
     status: MessageStatus
@@ -122,7 +122,7 @@ class MessageView(msgspec.Struct, frozen=True):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """One page, newest first. `exact` is False where counting stopped at 10,000 hits."""
+    """A page of messages, newest first. `exact` is False if counting stopped at 10,000 hits."""
 
     messages: tuple[MessageView, ...]
     total: int
@@ -130,7 +130,7 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class Day(msgspec.Struct, frozen=True):
-    """One UTC day: all that left the queue, and how it stands now."""
+    """The figures of a UTC day: messages that left the queue, by current status."""
 
     date: str  # "2025-01-31"
     sent: int
@@ -139,7 +139,7 @@ class Day(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Counts of a period as it was really counted (whole days past the retention)."""
+    """Counts of the period that was really counted (whole days beyond the retention)."""
 
     start: int
     end: int  # exclusive
@@ -152,7 +152,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class DeviceView(msgspec.Struct, frozen=True):
-    """One modem. `state` is modem.interface.State in its own words."""
+    """A modem. `state` is a value of modem.interface.State."""
 
     device_id: str
     name: str
@@ -162,11 +162,11 @@ class DeviceView(msgspec.Struct, frozen=True):
     technology: str | None
     signal_dbm: int | None
     phone_number: str | None
-    since: int | None  # when this status began
+    since: int | None  # since when it has this status
 
 
 class AuthTest(msgspec.Struct, frozen=True):
-    """Who the key belongs to and the modem it would use; None where the box has none."""
+    """The client of a key and the modem that it would use; None without a modem."""
 
     client: str
     device_id: str | None
@@ -174,7 +174,7 @@ class AuthTest(msgspec.Struct, frozen=True):
 
 
 class OtpAccepted(msgspec.Struct, frozen=True):
-    """A one-time code on its way."""
+    """A one-time password that is queued."""
 
     otp_id: str
     message_id: str
@@ -184,7 +184,7 @@ class OtpAccepted(msgspec.Struct, frozen=True):
 
 
 class OtpVerdict(msgspec.Struct, frozen=True):
-    """Right (`verified_at`) or wrong (`attempts_remaining`)."""
+    """The result of a verification: `verified_at` if correct, else `attempts_remaining`."""
 
     valid: bool
     verified_at: int | None = None
@@ -192,7 +192,7 @@ class OtpVerdict(msgspec.Struct, frozen=True):
 
 
 class WebhookView(msgspec.Struct, frozen=True):
-    """A webhook; `secret` only in the answer that makes it."""
+    """A webhook; `secret` only when it is created."""
 
     webhook_id: str
     url: str
@@ -203,13 +203,13 @@ class WebhookView(msgspec.Struct, frozen=True):
 
 
 class WebhookTest(msgspec.Struct, frozen=True):
-    """What the receiver answered to a test event; None when it did not."""
+    """The receiver's answer to a test event; None without an answer."""
 
     response_status: int | None
 
 
 class WebhookLog(msgspec.Struct, frozen=True):
-    """One attempt to tell a receiver of one event."""
+    """An attempt to deliver an event to a receiver."""
 
     log_id: str
     webhook_id: str | None  # None: the message's own webhook_url
@@ -221,18 +221,18 @@ class WebhookLog(msgspec.Struct, frozen=True):
     success: bool
     attempt: int
     timestamp: int
-    reason: str | None = None  # why it was no success, one English sentence
+    reason: str | None = None  # why it failed, one English sentence
 
 
 class WebhookLogPage(msgspec.Struct, frozen=True):
-    """One page of attempts, newest first."""
+    """A page of attempts, newest first."""
 
     logs: tuple[WebhookLog, ...]
     total: int
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """An event that will be told again."""
+    """An event that will be delivered again."""
 
     log_id: str
     webhook_id: str | None
@@ -240,7 +240,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 class InboxView(msgspec.Struct, frozen=True):
-    """One received message, joined. `incomplete` when a part never came."""
+    """A received message. `incomplete` if a part is missing."""
 
     inbox_id: str
     sender: str
@@ -251,7 +251,7 @@ class InboxView(msgspec.Struct, frozen=True):
 
 
 class InboxPage(msgspec.Struct, frozen=True):
-    """One page of received messages, newest first."""
+    """A page of received messages, newest first."""
 
     messages: tuple[InboxView, ...]
     total: int
@@ -259,7 +259,7 @@ class InboxPage(msgspec.Struct, frozen=True):
 
 
 class BlockedNumber(msgspec.Struct, frozen=True):
-    """A number that gets no SMS, and since when. `source` is "api", "stop" or "page"."""
+    """A number on the block list. `source` is "api", "stop" or "page"."""
 
     number: str
     reason: str | None
@@ -268,7 +268,7 @@ class BlockedNumber(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Liveness and the modems in one glance; `status` says whether a send would go out now."""
+    """Liveness and the modems; `status` says whether a message could be sent now."""
 
     status: Literal["ok", "degraded"]
     version: str
@@ -277,9 +277,9 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Gateway(Protocol):
-    """The box behind the web. Every method may raise `Refusal`, and nothing else that is expected.
+    """What the web needs of the box. Every method may raise `Refusal`.
 
-    What does not exist and what is another client's are refused alike.
+    What does not exist and what belongs to another client are refused alike.
     """
 
     def now(self) -> int:

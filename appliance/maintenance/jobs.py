@@ -90,7 +90,7 @@ class Housekeeping:
                 await job()
             except asyncio.CancelledError:
                 log.debug(
-                    "job_cut_short", job=name
+                    "job_cancelled", job=name
                 )  # the box is stopping; the store rolled it back
             except Exception:
                 log.exception("job_failed", job=name)

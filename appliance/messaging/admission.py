@@ -19,20 +19,20 @@ from appliance.store.backlog import Recipients
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Which modem a message is meant for: the one named, or one the box picks."""
+    """The modem for a message: the named one, or one that the box picks."""
 
-    device: int  # 0: none is known yet
+    device: int  # 0: not known yet
     pinned: bool
     candidates: tuple[Attached, ...]
 
     @property
     def capped(self) -> bool:
-        """Whether each of them has a cap that may refuse a message."""
+        """Whether every modem has a cap that may refuse a message."""
         return bool(self.candidates) and all(_capped(a.limits) for a in self.candidates)
 
     @property
     def pace_ms(self) -> float:
-        """Milliseconds per part with all of them at work."""
+        """Milliseconds per part with all modems sending."""
         return (
             1000 / sum((1 / a.pace_seconds for a in self.candidates), 0.0)
             if self.candidates
@@ -52,19 +52,19 @@ class Ahead(msgspec.Struct, frozen=True):
     recipients: tuple[Recipients | None, ...]
 
     def behind(self, parts: int) -> Ahead:
-        """The same for one that comes after so many more parts."""
+        """Return the same for a message after this many more parts."""
         return msgspec.structs.replace(self, parts=self.parts + parts, rivals=self.rivals + parts)
 
 
 def _capped(limits: Limits) -> bool:
-    """Minutes, hours and quiet hours only delay."""
+    """Return the limits without those that only delay: minutes, hours and quiet hours."""
     return bool(limits.per_day or limits.per_month or limits.recipients_per_month)
 
 
 def ahead(
     db: Connection, test: bool, route: Route, due_at: int, end: int, now: int, zone: ZoneInfo
 ) -> Ahead:
-    """What a message would find before it that is due then and may go until `end`."""
+    """Return what is ahead of a message that is due at `due_at` and may be sent until `end`."""
     capped = route.capped and not test
     day = limit_rules.day_start(due_at, zone)
     return Ahead(
@@ -93,10 +93,10 @@ def _recipients(db: Connection, a: Attached, now: int, zone: ZoneInfo) -> Recipi
 def estimate(
     route: Route, ahead: Ahead, priority: int, parts: int, due_at: int, now: int, zone: ZoneInfo
 ) -> int:
-    """When it will have gone: what is ahead of it and itself, shared by the modems at work."""
+    """Return when the message will have been sent, after what is ahead of it (ms)."""
     urgent = priority == limit_rules.URGENT
     before = 0 if urgent else ahead.parts
-    # What is ahead goes from now on, and some of it is gone when this one is due.
+    # What is ahead is sent from now on, and part of it is gone when this one is due.
     gone = (due_at - now) / route.pace_ms
     total = max(0, round(before - gone)) + parts
     moments = [
@@ -131,8 +131,8 @@ def check_quota(
 
     if not fits(now, ahead.rivals, until):
         if ahead.at > now:
-            raise Refusal("QUOTA_EXCEEDED")  # its moment does not move: no wait makes room
-        # Room grows when a lifetime that begins later reaches the next day or billing month.
+            raise Refusal("QUOTA_EXCEEDED")  # its scheduled time is fixed, so waiting makes no room
+        # There is more room once a later lifetime reaches the next day or billing month.
         ends = {limit_rules.next_day(until, zone)}
         ends |= {
             limit_rules.next_month(until, zone, a.limits.billing_day) for a in route.candidates
@@ -146,7 +146,7 @@ def check_quota(
 def _room(
     route: Route, ahead: Ahead, recipient: str, start: int, now: int, until: int, zone: ZoneInfo
 ) -> int | None:
-    """How many parts may go between these moments, to this number; None: any number."""
+    """Return how many parts may be sent to a number between two times; None without caps."""
     total = 0
     for a, used, numbers in zip(route.candidates, ahead.used, ahead.recipients, strict=True):
         limits = a.limits

@@ -22,16 +22,16 @@ log = structlog.get_logger(__name__)
 
 
 class Inbox:
-    """Puts what a modem received where it belongs."""
+    """Stores what a modem received: reports and messages."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
         self._since = box.clock.now()
 
     async def receive(self, attached: Attached, received: Received) -> None:
-        """Commit what this PDU says, then let the modem forget it. What cannot be read is kept raw.
+        """Commit a received PDU, then delete it from the modem. A PDU that cannot be decoded is kept raw.
 
-        Nothing is dropped: what came directly (+CDS) is known nowhere else until it is committed.
+        Nothing is dropped: a direct PDU (+CDS) is known nowhere else until it is committed.
         """
         await self._commit(attached, received)
         await attached.modem.forget(received)
@@ -49,8 +49,8 @@ class Inbox:
             log.warning("pdu_undecodable", device=attached.number, reason=str(error))
             await self._keep_raw(attached, received, str(error))
         except Exception as error:
-            # Our own fault, with this PDU only: it must not stop those behind it, nor be lost.
-            log.exception("received_not_understood", device=attached.number)
+            # An error of ours with this PDU: it must not stop later ones, nor be lost.
+            log.exception("received_not_processed", device=attached.number)
             await self._keep_raw(attached, received, repr(error))
 
     async def _keep_raw(self, attached: Attached, received: Received, reason: str) -> None:
@@ -85,8 +85,8 @@ class Inbox:
             message=ids.message_id(found.key[0]) if found else None,
         )
         if found is not None and heard.submitted_at and found.handed_at >= self._since:
-            # When the service centre took what this box handed over since it started: it knows the
-            # time. (Stamps of other messages may be as old as a clock that stood still with the box.)
+            # TP-SCTS of a part submitted since the start shows the current time. (Submissions from before may be
+            # as old as a clock that stood still with the box.)
             epoch = now + heard.submitted_at - found.handed_at
             self._box.clock.hear_network(epoch / 1000)
 
@@ -106,7 +106,7 @@ class Inbox:
         if together is None or together.total <= 1:
             whole = Whole(deliver.sender, text, _ms(deliver.sent_at), received.hex)
             return self._whole(db, attached.number, attached.test, whole, now)
-        # 8- and 16-bit references are counted apart (23.040 9.2.3.24.8).
+        # 8- and 16-bit references are separate (23.040 9.2.3.24.8).
         reference = together.reference + (1 << 16 if together.wide else 0)
         part = Part(
             sender=deliver.sender,
@@ -122,7 +122,7 @@ class Inbox:
         rows = received_store.keep_part(db, attached.number, sim, part, now)
         if rows is None:
             return "part"
-        # From the PDUs: a character that the sender cut in two is whole again.
+        # Join the PDUs, which repairs characters that the sender split.
         digits = [r["hex"] for r in rows]
         joined = tpdu.join(digits)
         if joined is None:
@@ -131,7 +131,7 @@ class Inbox:
         return self._whole(db, attached.number, attached.test, whole, now)
 
     def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
-        """A whole text: STOP and START are obeyed, and everything goes to its client's inbox."""
+        """Store a complete text in its client's inbox, and act on STOP and START."""
         settings = self._box.config.inbox
         wish = reassembly.wish(whole.text, settings.stop_words, settings.start_words)
         whole = msgspec.structs.replace(
@@ -156,7 +156,7 @@ class Inbox:
         return wish or "stored"
 
     def give_up_waiting(self, db: Connection, before: int) -> int:
-        """Texts whose missing part does not come: given to their client, marked incomplete."""
+        """Deliver texts whose missing parts are overdue, marked incomplete; return how many."""
         late = received_store.overdue(db, before)
         for rows in late:
             device = rows[0]["device"]

@@ -24,15 +24,15 @@ T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
 
 
 def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
-    """Whether this modem is the caller's: by the settings, and by its number once it has one.
+    """Return whether the caller may use a modem, by the settings and by its number once it has one.
 
-    One that is kept for a client that does not exist is nobody's, not everybody's.
+    A modem reserved for a client that does not exist is available to nobody.
     """
     return (not a.number or a.number in mine) and (not a.clients or caller.client_id in a.clients)
 
 
 class Intake:
-    """The only way a message comes into the box."""
+    """Accepts messages: the only way into the queue."""
 
     def __init__(self, box: Box, devices: Devices) -> None:
         self._box = box
@@ -41,12 +41,12 @@ class Intake:
     # --- before the store ----------------------------------------------------------------------------
 
     def check_storage(self) -> None:
-        """The box keeps room for its own results. STORAGE_FULL."""
+        """Raise STORAGE_FULL if only the reserve for the box's own results is free."""
         if self._box.free_space.mib < self._box.config.storage.reserve_mib:
             raise Refusal("STORAGE_FULL")
 
     def check_permission(self, caller: Caller, to: str) -> None:
-        """What the owner lets this key do. KEY_NOT_ALLOWED, INVALID_PHONE_NUMBER for a short code."""
+        """Check what the key may do. Raises KEY_NOT_ALLOWED; INVALID_PHONE_NUMBER for a short code."""
         may = caller.permissions
         if not to.startswith("+"):
             if not may.short_codes:
@@ -55,9 +55,9 @@ class Intake:
             raise Refusal("KEY_NOT_ALLOWED", {"reason": "prefixes", "field": "to"})
 
     async def route(self, caller: Caller, scheduled: bool, before: int = 0) -> Route:
-        """The modem for this caller's message. DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now.
+        """Return the modem for a message. Raises DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now.
 
-        `before`: the modem that was named for it earlier; it is the one again if it is still theirs.
+        `before` is the modem that was named for it earlier; it is used again if it is still available.
         """
         test = caller.mode == "test"
         if test:
@@ -74,7 +74,7 @@ class Intake:
             for a in self._devices.attached
             if a.test == test and _may_use(caller, a, mine) and (named is None or a.number == named)
         ]
-        # One that has not said yet who it is may be the named one.
+        # A modem without an identity yet may be the named one.
         unknown = [a for a in self._devices.attached if a.test == test and not a.number]
         if (
             not scheduled
@@ -94,9 +94,9 @@ class Intake:
         return Route(device, others and bool(device) and len(attached) < 2, tuple(attached))
 
     def _expected(self, attached: Attached) -> bool:
-        """Online, or not away for as long as the grace (of which there may be none)."""
+        """Return whether a modem is online, or offline for less than the grace period."""
         grace = self._box.config.sending.offline_grace_minutes * 60
-        since = attached.offline_since  # None: it has just gone, and that was not heard of yet
+        since = attached.offline_since  # None: it has just gone, and the event is not handled yet
         away = 0.0 if since is None else self._box.clock.monotonic() - since
         return attached.online or away < grace
 
@@ -105,7 +105,7 @@ class Intake:
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
     ) -> Accepted:
-        """One message: on the disk when this returns."""
+        """Accept one message; it is on disk when this returns."""
         self.check_storage()
         self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
@@ -118,8 +118,8 @@ class Intake:
     async def once(
         self, caller: Caller, idempotency: Idempotency | None, take: Callable[[Connection], T]
     ) -> T:
-        """Take something in one commit; what was taken under this key is answered again."""
-        # Else this would pass for what was taken before the clock was set.
+        """Accept something in one commit, or return the earlier answer for the idempotency key."""
+        # Otherwise this would count as accepted before the clock was set.
         await self._box.steps.mind()
         now = self._box.clock.now()
         return await self._box.db.write(
@@ -136,12 +136,12 @@ class Intake:
         return self.take(db, caller, order, route, self._box.clock.now())
 
     def check_room(self, waiting: int) -> None:
-        """Whether one more message fits behind so many. QUEUE_FULL."""
+        """Raise QUEUE_FULL if no more messages may wait."""
         if waiting >= self._box.config.queue.max_waiting:
             raise later("QUEUE_FULL", 60)
 
     def _count_against_cap(self, db: Connection, caller: Caller, now: int) -> None:
-        """The key's own daily cap. KEY_NOT_ALLOWED."""
+        """Count a message against the key's daily cap. Raises KEY_NOT_ALLOWED."""
         cap = caller.permissions.daily_cap
         if cap is None:
             return
@@ -164,10 +164,10 @@ class Intake:
         expires_at: int | None = None,
         secret_text: str | None = None,
     ) -> Accepted:
-        """Store one message. BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
+        """Store one message. Raises BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
 
         A one-time password comes with `order.message` masked and its real text in `secret_text`.
-        `ahead`: what waits before it, where it is known already.
+        `ahead` is what waits before it, if known.
         """
         config = self._box.config
         text = secret_text if secret_text is not None else order.message
@@ -219,7 +219,7 @@ class Intake:
         )
 
     def _span(self, scheduled_at: int | None, now: int) -> tuple[int, int]:
-        """When a message is due, and when its life in the queue ends."""
+        """Return when a message is due, and when its lifetime ends (ms)."""
         due_at = now if scheduled_at is None else scheduled_at
         return due_at, due_at + round(self._box.config.queue.lifetime_hours * 3_600_000)
 
@@ -247,7 +247,7 @@ class Intake:
             raise Refusal("BLOCKED_NUMBER", {"field": "to"})
         if caller.mode == "live":
             admission.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
-        # Last: what was refused for another reason costs nothing of the cap.
+        # Last, so that messages refused for another reason do not count.
         self._count_against_cap(db, caller, now)
 
     # --- many ----------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Intake:
     async def send_bulk(
         self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
     ) -> BulkAccepted:
-        """All that can go, in one transaction; if nothing can, the first entry's refusal."""
+        """Accept all valid entries in one transaction. Raises the first entry's error if there is none."""
         self.check_storage()
         scheduled = any(
             e.scheduled_at is not None for e in order.entries if isinstance(e, SendOrder)
@@ -287,7 +287,7 @@ class Intake:
                     raise Refusal(entry.reason.code, entry.reason.details)
                 self.check_permission(caller, entry.to)
                 self.check_room(waiting + len(taken))
-                if ahead is None:  # the same for all of them, but for the entries themselves
+                if ahead is None:  # the same for all entries, apart from the batch itself
                     due_at, end = self._span(entry.scheduled_at, now)
                     ahead = self._ahead(db, caller, route, due_at, end, now)
                 behind = ahead.behind(parts)
@@ -316,7 +316,7 @@ class Intake:
     # --- again ---------------------------------------------------------------------------------------
 
     async def resend(self, caller: Caller, number: int) -> bool:
-        """A failed message back into the queue, under the rules of any send; False if it is none."""
+        """Queue a failed message again under the rules of a send; return False for any other message."""
         self.check_storage()
         before = await self._box.db.read(messages.named_device, number)
         route = await self.route(caller, scheduled=False, before=before)
@@ -361,5 +361,5 @@ class Intake:
 
 
 def resendable(row: Row) -> bool:
-    """Whether this message may go back into the queue: failed, and no one-time code."""
+    """Return whether a message can be resent: it failed and is not a one-time password."""
     return bool(row["status"] == Status.FAILED and row["kind"] == "sms")

@@ -21,14 +21,14 @@ MASK = "•"
 
 
 def new_code(length: int, *, test: bool) -> str:
-    """Random digits; of a test key always `123456…` cut to its length, as documented."""
+    """Return random digits; for test keys always `123456…`, cut to the length."""
     if test:
         return "12345678"[:length]
     return "".join(secrets.choice("0123456789") for _ in range(length))
 
 
 class OneTimePasswords:
-    """Makes, sends and verifies one-time passwords."""
+    """Creates, sends and verifies one-time passwords."""
 
     def __init__(self, box: Box, intake: Intake) -> None:
         self._box = box
@@ -37,7 +37,7 @@ class OneTimePasswords:
     async def send(
         self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
     ) -> OtpAccepted:
-        """A code on its way at priority 1. OTP_RATE_LIMIT and what a send may be refused for."""
+        """Create and queue a code with priority 1. Raises OTP_RATE_LIMIT and what a send raises."""
         self._intake.check_storage()
         sms = SendOrder(
             to=order.to,
@@ -104,9 +104,9 @@ class OneTimePasswords:
         )
 
     async def verify(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
-        """Right once; wrong three times at the most. OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
+        """Verify a code, valid once, with three attempts. Raises OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
         await self._box.steps.mind()
-        # The spent attempt must be committed, so a refusal comes back as a value and is raised here.
+        # The attempt must be committed, so an error is returned as a value and raised here.
         found = await self._box.db.write(self._verify, caller, order)
         if isinstance(found, Refusal):
             raise found

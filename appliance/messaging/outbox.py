@@ -20,14 +20,14 @@ from modem.sms import tpdu as tpdu_codec
 
 log = structlog.get_logger(__name__)
 
-# The store takes nothing (disk full): the outcome is kept in memory and offered again.
+# If the store accepts nothing (disk full), the outcome is kept in memory and stored again after this.
 RECORD_AGAIN_SECONDS = 2.0
-# The log and the bells wait until the next part is on the line, which waits for none of them.
+# Logging and wake-up events are delayed until the next part is on the line.
 TELL_AFTER_SECONDS = 0.005
 
 
 def encode(job: Job, text: str) -> Tpdu:
-    """The part as the modem wants it. Raises pdu.PduError."""
+    """Encode a part as TPDU. Raises pdu.PduError."""
     plan = gsm7.plan(text, shifts=(job.shift,) if job.shift else ())
     concatenation = None
     if job.parts > 1 and job.concatenation is not None:
@@ -75,12 +75,12 @@ class Outbox:
         self._encoded: tuple[Job, Tpdu | Outcome] | None = None
 
     def stop(self) -> None:
-        """Finish what is on the line, record it, claim nothing more."""
+        """Finish and record the open send; claim nothing more."""
         self._stopping = True
         self._bell.set()
 
     async def run(self) -> None:
-        """Until `stop`. Between two parts lies exactly one commit."""
+        """Send until `stop`. Between two parts there is exactly one commit."""
         while not self._stopping:
             wait = SAFETY_LOOK_SECONDS
             if self._can_send():
@@ -128,12 +128,12 @@ class Outbox:
         )
         self._attached.held_by = found.held if isinstance(found, Nothing) else ""
         if isinstance(found, Job):
-            # In the loop's thread, while this one waits for the disk to keep the claim.
+            # Encode in the loop's thread, while this thread commits the claim.
             self._loop.call_soon_threadsafe(self._prepare, found)
         return found
 
     async def _send(self, job: Job) -> Job | Nothing | None:
-        """One part over the line; then its result and the next claim in one commit."""
+        """Send one part; then commit its result together with the next claim."""
         outcome = await self._hand_over(job)
         outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
         found = await self._record(job, outcome)
@@ -157,7 +157,7 @@ class Outbox:
         self._encoded = (job, self._encode(job))
 
     def _encode(self, job: Job) -> Tpdu | Outcome:
-        """The part as the modem wants it, or what becomes of one that cannot be put so."""
+        """Return the encoded part, or the outcome of a part that cannot be encoded."""
         try:
             text = self._box.vault.decrypt(job.secret) if job.secret else job.body
             return encode(job, text)
@@ -176,18 +176,18 @@ class Outbox:
         try:
             outcome = await self._attached.modem.send(tpdu)
         except Exception:
-            # A mistake of ours, and perhaps after the text was given. The row says `handed`: whatever
-            # happens it is settled, or its message would be queued for ever.
-            log.exception("hand_over_broke", message=ids.message_id(job.message))
+            # An error of ours, perhaps after the text was written. The part is stored as submitted and must be
+            # settled, or its message would stay queued for ever.
+            log.exception("submission_failed", message=ids.message_id(job.message))
             return Outcome(Verdict.UNKNOWN)
         if outcome.verdict == Verdict.TAKEN:
             self._attached.paced(self._box.clock.monotonic() - started)
         return outcome
 
     async def _record(self, job: Job, outcome: Outcome) -> Job | Nothing | None:
-        """Put the outcome on the disk, whatever it takes: it is known nowhere else.
+        """Store the outcome, repeating until it succeeds: it is known nowhere else.
 
-        By itself, once it did not succeed: what stops the next claim must not keep it out.
+        After a failure it is stored alone, so that a failing claim cannot prevent it.
         """
         alone = self._box.steps.pending
         if alone:

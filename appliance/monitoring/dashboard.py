@@ -57,7 +57,7 @@ class ModemView(msgspec.Struct, frozen=True):
     simulated: bool
     limits: tuple[LimitUse, ...]
     settings: Limits
-    balance: str  # the operator's own words
+    balance: str  # the operator's text
     balance_code: str
     balance_low: float
 

@@ -17,31 +17,33 @@ from appliance.store.database import Database
 
 log = structlog.get_logger(__name__)
 
-# Less is drift and slewing, and nobody's lifetime depends on it.
+# Smaller changes are drift and slewing, which no lifetime depends on.
 STEP_MS = 60_000
 
 
 class Steps:
-    """Compares the wall clock with the one that never jumps. `mind` before time is held against anybody."""
+    """Detects jumps of the wall clock against the monotonic clock. Call before comparing any deadline."""
 
     def __init__(self, clock: Clock, db: Database) -> None:
         self._clock = clock
         self._db = db
         self._minding = asyncio.Lock()
-        self._since = clock.now()  # what is older was taken before this start, by a clock of then
+        self._since = (
+            clock.now()
+        )  # older rows are from before this start, by the clock at that time
         self._distance = self._measured()
-        self.forward_ms = 0  # in all: what is older than it looks by no more than that
+        self.forward_ms = 0  # total of forward jumps: rows may be younger than they look by this
 
     def _measured(self) -> int:
         return self._clock.now() - round(self._clock.monotonic() * 1000)
 
     @property
     def pending(self) -> bool:
-        """Whether the clock was set and the store has not heard of it."""
+        """Whether the clock has jumped and the store is not adjusted yet."""
         return abs(self._measured() - self._distance) >= STEP_MS
 
     async def mind(self) -> None:
-        """Tell the store, if the clock was set. Raises what `Database.write` raises; then it is still to be told."""
+        """Adjust the store if the clock has jumped. After an error of `Database.write` it is still pending."""
         if not self.pending:
             return
         async with self._minding:
@@ -52,7 +54,7 @@ class Steps:
                 self._distance = distance
                 self._since += min(step, 0)
                 self.forward_ms += max(step, 0)
-                log.info("clock_was_set", by_seconds=round(step / 1000), messages_moved=moved)
+                log.info("clock_jump_applied", by_seconds=round(step / 1000), messages_moved=moved)
 
     def _move(self, db: Connection, step: int) -> int:
         otp.move_expiry(db, self._since, step)

@@ -289,7 +289,7 @@ class Database:
             try:
                 return await self.write(work, *args, **kwargs)
             except TAKES_NOTHING as error:
-                log.error("store_takes_nothing", reason=str(error), again_in_seconds=AGAIN_SECONDS)
+                log.error("store_not_writable", reason=str(error), again_in_seconds=AGAIN_SECONDS)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def note(
@@ -302,7 +302,7 @@ class Database:
         try:
             await self.write(work, *args, **kwargs)
         except TAKES_NOTHING as error:
-            log.warning("not_noted", reason=str(error))
+            log.warning("best_effort_write_failed", reason=str(error))
 
     async def read(
         self,

@@ -1,4 +1,4 @@
-"""Whose turn it is to be called: places that no receiver, and no number of slow ones, can fill. Pure."""
+"""Concurrency limits of webhook calls, so that slow receivers cannot starve the others. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-SLOW_KEPT = 1000  # receivers remembered as slow; beyond, the oldest is tried as if it were quick
+SLOW_KEPT = 1000  # receivers remembered as slow; beyond this the oldest is forgotten
 
 
 class Places(Struct, frozen=True):
-    """How many calls may be open at once. A slow call holds its place for the whole time-out."""
+    """How many calls may be open at once. A slow call occupies its place for the whole time-out."""
 
     total: int = 64
     of_receiver: int = 4
     of_host: int = 16
-    slow: int = 24  # of all, to receivers that were slow the last time …
-    slow_of_host: int = 12  # … and to those of one host, so that its other receivers find a place
+    slow: int = 24  # of all, to receivers that were slow the last time
+    slow_of_host: int = 12  # of these, to one host, so that its other receivers find a place
 
 
 PLACES = Places()
 
 
 class Turns:
-    """Counts the open calls. `free`, then `take`, then `give_back`."""
+    """Counts open calls. Call `free`, then `take`, then `give_back`."""
 
     def __init__(self, places: Places = PLACES) -> None:
         self._places = places
@@ -33,13 +33,13 @@ class Turns:
         self._count = 0
 
     def in_order(self, receivers: Iterable[str]) -> list[str]:
-        """Who was served longest ago comes first; forgets those that want nothing."""
+        """Return the receivers, least recently served first; forget those without due calls."""
         wanting = set(receivers)
         self._served = {name: when for name, when in self._served.items() if name in wanting}
         return sorted(wanting, key=lambda name: (self._served.get(name, 0), name))
 
     def free(self, receiver: str, host: str) -> bool:
-        """Whether one more call to this receiver may begin."""
+        """Return whether one more call to this receiver may begin."""
         places, calls = self._places, self._open
         if len(calls) >= places.total:
             return False
@@ -53,13 +53,13 @@ class Turns:
         return len(slow_at) < places.slow and slow_at.count(host) < places.slow_of_host
 
     def take(self, receiver: str, host: str) -> None:
-        """A call begins."""
+        """Count a call that begins."""
         self._count += 1
         self._served[receiver] = self._count
         self._open.append((receiver, host))
 
     def give_back(self, receiver: str, host: str, *, slow: bool) -> None:
-        """A call has ended; `slow`: it held its place for long."""
+        """Count a call that has ended. `slow`: it occupied its place for a large part of the time-out."""
         self._open.remove((receiver, host))
         self._slow.pop(receiver, None)
         if slow:
@@ -69,5 +69,5 @@ class Turns:
 
     @property
     def open(self) -> int:
-        """How many calls are open."""
+        """The number of open calls."""
         return len(self._open)

@@ -27,18 +27,18 @@ from appliance.webhooks.http_client import Answer, Courier, is_own, trust
 log = structlog.get_logger(__name__)
 
 SECRET_BYTES = 24
-EACH = 8  # due events of one receiver looked at; more than it has places
-SLOW_SHARE = 0.5  # an answer that took more of the time-out than this held its place for long
-# A moment further ahead than the longest wait of the schedule by this much was set by a clock that
-# has stepped back since.
+EACH = 8  # due events read per receiver; more than it has places
+SLOW_SHARE = 0.5  # an answer is slow if it takes more than this share of the time-out
+# A due time further ahead than the longest wait of the schedule by this much comes from a clock that
+# has been set back since.
 STEPPED_BACK_MS = 60_000
-# The time-out of a call covers it to its answer's head; the rest is ours.
+# The time-out of a call ends at the response head; this is for the rest.
 ENDING_SECONDS = 2.0
 TEST_EVENT = "webhook.test"
 
 
 class Counters:
-    """Attempts since the box started, for /metrics."""
+    """Attempts since the start of the box, for /metrics."""
 
     def __init__(self) -> None:
         self.succeeded = 0
@@ -47,10 +47,10 @@ class Counters:
 
 
 class Webhooks:
-    """The leg that tells, and what clients ask of it."""
+    """The notifying leg, and the webhooks of clients."""
 
     def __init__(self, box: Box, courier: Courier | None = None) -> None:
-        """Raises OSError if the configured authorities cannot be read."""
+        """Prepare the leg. Raises OSError if the configured authorities cannot be read."""
         settings = box.config.webhook
         self._box = box
         self._settings = settings
@@ -69,7 +69,7 @@ class Webhooks:
     # --- the leg -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell what is due until `stop`; then look once more, and let the open calls end."""
+        """Deliver due events until `stop`; then look once more, and let open calls end."""
         while True:
             last = self._stopping
             seconds = await self._look()
@@ -82,28 +82,28 @@ class Webhooks:
 
     @property
     def open_calls(self) -> int:
-        """How many calls wait for an answer just now."""
+        """The number of calls that wait for an answer."""
         return len(self._calls)
 
     @property
     def ending_seconds(self) -> float:
-        """How long it takes to stop at the most: the time-out of the open calls and a little."""
+        """The longest time that stopping takes, in seconds: the time-out of open calls, and a little more."""
         return self._settings.timeout_seconds + ENDING_SECONDS
 
     def stop(self) -> None:
-        """No more calls begin after one last look; what is not told stays due."""
+        """Begin no more calls after one last look; undelivered events stay due."""
         self._stopping = True
         self._box.bells.webhooks.set()
 
     async def close(self) -> None:
-        """End at once: open calls are dropped, and due again when the box is back."""
+        """Cancel open calls at once; they are due again when the box is back."""
         for call in list(self._calls.values()):
             call.cancel()
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
         await self._courier.close()
 
     async def _look(self) -> float:
-        """Begin every call that is due and has a place. Seconds until the next one is due."""
+        """Begin every due call that has a place; return the seconds until the next one is due."""
         rest = self._rests_until - self._box.clock.monotonic()
         if rest > 0:
             return min(rest, SAFETY_LOOK_SECONDS)
@@ -126,14 +126,14 @@ class Webhooks:
             if number in self._calls:
                 continue
             if not self._turns.free(receiver, host):
-                return  # a call that ends rings
+                return  # the end of a call wakes the loop
             self._turns.take(receiver, host)
             self._calls[number] = asyncio.create_task(
                 self._tell(number, receiver, host), name=f"webhook {number}"
             )
 
     async def _tell(self, number: int, receiver: str, host: str) -> None:
-        """One attempt, from the row to the row."""
+        """Make one attempt: read the delivery, call, record the result."""
         slow = False
         try:
             call = await self._box.db.read(deliveries.call, number, self._box.clock.now())
@@ -142,8 +142,8 @@ class Webhooks:
                 slow = answer.milliseconds > self._settings.timeout_seconds * 1000 * SLOW_SHARE
                 await self._record(number, answer)
         except Exception:
-            # It could not be recorded (a full disk, say): not again and again at the receiver's cost.
-            log.exception("webhook_not_recorded", delivery=number)
+            # It could not be recorded (such as on a full disk): do not repeat the call at once.
+            log.exception("webhook_result_not_recorded", delivery=number)
             self._rests_until = self._box.clock.monotonic() + SAFETY_LOOK_SECONDS
         finally:
             del self._calls[number]
@@ -160,9 +160,8 @@ class Webhooks:
         try:
             return await self._courier.post(call.url, headers, call.body)
         except Exception:
-            # Whatever a receiver made us stumble over counts as its failed attempt, so that the
-            # schedule ends it.
-            log.exception("webhook_call_broke")
+            # An unexpected error counts as a failed attempt, so that the schedule ends it.
+            log.exception("webhook_call_failed")
             return Answer(None, 0, "internal error, see the log of the box")
 
     async def _record(self, number: int, answer: Answer) -> None:
@@ -182,17 +181,17 @@ class Webhooks:
             self.counters.given_up += 1
             log.warning("webhook_given_up", delivery=number, reason=answer.reason)
 
-    # --- what clients ask ----------------------------------------------------------------------------
+    # --- requests of clients -------------------------------------------------------------------------
 
     def check_url(self, url: str | None, field: str = "webhook_url") -> None:
-        """INVALID_WEBHOOK_URL if it may not be called, as far as it says itself where it leads."""
+        """Raise INVALID_WEBHOOK_URL for a URL that is not allowed as written."""
         if url is not None:
             self._rules.check_url(url, field)
 
     async def configure(self, scope: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
-        """A webhook for these events; its secret is in this answer only. INVALID_WEBHOOK_URL.
+        """Create a webhook; only this answer has its secret. Raises INVALID_WEBHOOK_URL.
 
-        INVALID_API_KEY for a key that was revoked since it was read.
+        Raises INVALID_API_KEY for a key that was revoked since it was read.
         """
         self.check_url(order.url, "url")
         secret = order.secret or "whsec_" + secrets.token_hex(SECRET_BYTES)
@@ -218,7 +217,7 @@ class Webhooks:
             raise Refusal("WEBHOOK_NOT_FOUND")
 
     async def test(self, scope: int, webhook_id: str) -> WebhookTest:
-        """Call it once, now, with an event of its own; logged like any. WEBHOOK_NOT_FOUND."""
+        """Call a webhook once with a test event, and log it. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse_decimal("wh", webhook_id)
         delivery = None
         if number is not None:
@@ -258,7 +257,7 @@ class Webhooks:
         return WebhookLogPage(tuple(_log(row) for row in rows), total)
 
     async def replay(self, scope: int, log_id: str) -> Replayed:
-        """Tell the event of that attempt again, on the whole schedule. WEBHOOK_NOT_FOUND."""
+        """Deliver the event of an attempt again, with the whole schedule. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse("log", log_id)
         row = None
         if number is not None:
@@ -270,7 +269,7 @@ class Webhooks:
 
 
 def signature(secret: str, body: bytes) -> str:
-    """`X-Webhook-Signature`: hex HMAC-SHA256 of the raw body."""
+    """Return `X-Webhook-Signature`: the hexadecimal HMAC-SHA256 of the raw body."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from httpx import URL, InvalidURL  # the parser that the call itself uses: the two cannot disagree
+from httpx import (
+    URL,
+    InvalidURL,
+)  # the same parser as for the request, so that the two cannot disagree
 
 from appliance.domain.errors import Refusal, Words
 
@@ -19,19 +22,19 @@ Address = IPv4Address | IPv6Address
 
 
 class Place(Enum):
-    """What an address is, for somebody who wants to call it."""
+    """The kinds of addresses, as the egress rules see them."""
 
     BOX = "box"  # loopback, or an address of one of the box's interfaces
     LAN = "lan"  # private and link-local
     PUBLIC = "public"
-    SHARED = "shared"  # RFC 6598: behind a carrier's or an overlay's NAT, neither LAN nor public
-    METADATA = "metadata"  # a cloud's door to the secrets of its machines
-    NOWHERE = (
-        "nowhere"  # no single host: unspecified, multicast, reserved, a tunnel's or a mapped form
+    SHARED = (
+        "shared"  # RFC 6598: behind the NAT of a carrier or overlay network, neither LAN nor public
     )
+    METADATA = "metadata"  # metadata services, which give out credentials
+    NOWHERE = "nowhere"  # not one host: unspecified, multicast, reserved, tunnelled or mapped
 
 
-# Where the clouds' metadata services answer. The two /24 hold all of AWS's.
+# Addresses of cloud metadata services. The two /24 contain all of AWS's.
 _METADATA = [
     ip_network(text)
     for text in (
@@ -50,7 +53,7 @@ _LAN = [
 ]
 _SHARED = ip_network("100.64.0.0/10")
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last 32 bits
-# Forms that carry another address inside, and which nothing that is meant to be called needs.
+# Forms that embed another address, which no legitimate receiver needs.
 _CARRIERS = [
     ip_network(text)
     for text in ("::/96", "::ffff:0:0/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
@@ -59,10 +62,12 @@ _UNSPECIFIED = ip_network("0.0.0.0/8")  # RFC 1122: "this host"; Linux connects 
 
 
 def place(address: Address, is_own: Callable[[Address], bool]) -> Place:
-    """What this address is. `is_own` says whether an interface of the box has it."""
+    """Classify an address. `is_own` returns whether an interface of the box has it."""
     bare = _without_zone(address)
     if isinstance(bare, IPv6Address) and bare.ipv4_mapped is not None:
-        return Place.NOWHERE  # said first: since Python 3.13 `is_loopback` looks into mapped ones
+        return (
+            Place.NOWHERE
+        )  # first, because `is_loopback` looks into mapped addresses since Python 3.13
     if bare.is_loopback:
         return Place.BOX
     if _within(bare, *_METADATA):
@@ -89,7 +94,7 @@ def _within(address: Address, *networks: IPv4Network | IPv6Network) -> bool:
 
 
 def _without_zone(address: Address) -> Address:
-    """`fe80::1%eth0` without `%eth0`: with it, no network contains it."""
+    """Return `fe80::1%eth0` without its zone, because no network contains an address with one."""
     if isinstance(address, IPv6Address) and address.scope_id:
         return IPv6Address(int(address))
     return address
@@ -122,23 +127,23 @@ _METADATA_NAMES = {"metadata", "metadata.google.internal", "instance-data"}
 
 
 class Egress:
-    """The rules as this box has them. `allow_loopback` lifts the one that protects the box itself."""
+    """The egress rules of this box. `allow_loopback` permits calls to the box itself."""
 
     def __init__(self, is_own: Callable[[Address], bool], *, allow_loopback: bool = False) -> None:
         self._is_own = is_own
         self._allow_loopback = allow_loopback
 
     def check_url(self, text: str, field: str = "webhook_url") -> None:
-        """INVALID_WEBHOOK_URL for a URL that says itself that it may not be called."""
+        """Raise INVALID_WEBHOOK_URL for a URL that is not allowed as written."""
         reason = self.objection(text)
         if reason is not None:
             raise Refusal("INVALID_WEBHOOK_URL", {"field": field, "reason": reason})
 
     def objection(self, text: str) -> Words | None:
-        """What speaks against this URL as it is written; None if nothing does."""
+        """Return why a URL is not allowed as written; None if it is allowed."""
         try:
             url = URL(text)
-        except (InvalidURL, ValueError):  # ValueError: labels that IDNA does not know
+        except (InvalidURL, ValueError):  # ValueError: labels that are not valid IDNA
             return NO_URL
         if url.scheme not in ("http", "https") or not _fits(url.port):
             return NO_URL
@@ -151,7 +156,7 @@ class Egress:
         labels = host.split(".")
         if ":" in host or not all(_LABEL.fullmatch(label) for label in labels) or len(host) > 253:
             return NO_URL
-        # What ends in a number is an IPv4 address to inet_aton: 2130706433, 0x7f.1, 0177.0.0.1.
+        # inet_aton takes a host that ends in a number for an IPv4 address: 2130706433, 0x7f.1, 0177.0.0.1.
         if _NUMBER.fullmatch(labels[-1]):
             return ODD_NUMBER
         return self._objection_to_name(url.scheme, host, labels)
@@ -166,7 +171,7 @@ class Egress:
         return None
 
     def objection_to(self, scheme: str, address: Address) -> Words | None:
-        """What speaks against connecting to this address; None if nothing does."""
+        """Return why connecting to an address is not allowed; None if it is allowed."""
         found = place(address, self._is_own)
         if found is Place.BOX:
             return None if self._allow_loopback else TO_THE_BOX
@@ -178,7 +183,7 @@ class Egress:
 
 
 def bare_host(url: URL) -> str:
-    """The host of a URL as a name server or `address_in` takes it: ASCII, no dot at its end."""
+    """Return the host of a URL for the resolver and `address_in`: ASCII, without a trailing dot."""
     host = url.raw_host.decode("ascii").lower()
     if ":" in host:
         return host.replace("%25", "%")  # RFC 6874: how a URL writes the zone of fe80::1%eth0
@@ -186,7 +191,7 @@ def bare_host(url: URL) -> str:
 
 
 def address_in(host: str) -> Address | None:
-    """The address that this host is; None for a name."""
+    """Return the address that a host is; None for a name."""
     try:
         return ip_address(host)
     except ValueError:

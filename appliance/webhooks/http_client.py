@@ -25,22 +25,22 @@ import msgspec
 
 from appliance.webhooks.egress import Address, Egress, address_in, bare_host
 
-# An answer is its status line; of the body so much is read, for so long, that an ordinary receiver
-# can end its sentence.
+# Only the status matters. The body is read up to these limits, so that an ordinary receiver can finish
+# its answer.
 BODY_OCTETS = 16 * 1024
 BODY_SECONDS = 0.5
-ADDRESSES_MOST = 4  # of one name; each gets its share of the time to connect
+ADDRESSES_MOST = 4  # of one name; each gets a share of the time to connect
 LOOKUPS_MOST = (
-    64  # names asked for at once; a dead name server must not fill the memory with threads
+    64  # names resolved at once; a dead name server must not fill the memory with threads
 )
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of a call: the receiver's status, or None and why there is none."""
+    """The result of a call: the receiver's status, or None and the reason."""
 
     status: int | None
     milliseconds: int
-    reason: str = ""  # one English sentence when it was no success
+    reason: str = ""  # one English sentence after a failure
 
     @property
     def success(self) -> bool:
@@ -48,27 +48,27 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class NoCall(Exception):
-    """It was not connected to, and why."""
+    """No connection was made; the message says why."""
 
 
 Resolve = Callable[[str], Sequence[Address]]
 
 
 def resolve(host: str) -> Sequence[Address]:
-    """The addresses of a name, as the machine's resolver orders them. Blocks. Raises OSError."""
+    """Return the addresses of a name in the resolver's order. Blocks. Raises OSError."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return [ip_address(_scoped(entry[4])) for entry in found]
 
 
 def _scoped(place: tuple[object, ...]) -> str:
-    """The address in a sockaddr; a link-local one with the interface it is behind."""
+    """Return the address in a sockaddr; a link-local one with its zone."""
     text = str(place[0])
     zone = place[3] if len(place) > 3 else 0
     return f"{text}%{zone}" if zone and "%" not in text else text
 
 
 def is_own(address: Address) -> bool:
-    """Whether an interface of this machine has this address: only then can it be bound to."""
+    """Return whether an interface of this machine has an address: only then can it be bound."""
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -82,10 +82,10 @@ def is_own(address: Address) -> bool:
 
 
 class Lookups:
-    """Asks for names in threads of their own, so that a dead name server holds up its names only.
+    """Resolves each name in its own thread, so that a dead name server delays only its names.
 
-    A question that is still open is not asked twice: who gave up on it (5 s) leaves its thread to
-    the resolver's own time-outs (up to 30 s), and the next caller of that name joins it.
+    A name is not resolved twice at the same time: a caller that gives up (5 s) leaves the thread to the
+    resolver's time-outs (up to 30 s), and the next caller of that name joins it.
     """
 
     def __init__(self, ask: Resolve = resolve) -> None:
@@ -93,7 +93,7 @@ class Lookups:
         self._open: dict[str, asyncio.Future[Sequence[Address] | str]] = {}
 
     async def addresses(self, host: str) -> Sequence[Address]:
-        """Raises NoCall."""
+        """Return the addresses of a host. Raises NoCall."""
         found = await asyncio.shield(self._question(host))
         if isinstance(found, str):
             raise NoCall(found)
@@ -110,7 +110,9 @@ class Lookups:
             )
             try:
                 asker.start()
-            except RuntimeError as error:  # no memory for one more: nobody would ever answer
+            except (
+                RuntimeError
+            ) as error:  # no memory for another thread: the future would never be answered
                 raise NoCall(f"the name {host} was not looked up: {error}") from None
             question = self._open[host] = loop.create_future()
         return question
@@ -118,9 +120,9 @@ class Lookups:
     def _look_up(self, loop: asyncio.AbstractEventLoop, host: str) -> None:
         try:
             found: Sequence[Address] | str = list(dict.fromkeys(self._ask(host)))
-        except (OSError, ValueError) as error:  # ValueError: a name that cannot be asked for
+        except (OSError, ValueError) as error:  # ValueError: not a valid name
             found = f"the name {host} was not resolved: {error}"
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, so nobody waits
             loop.call_soon_threadsafe(self._answered, host, found)
 
     def _answered(self, host: str, found: Sequence[Address] | str) -> None:
@@ -131,9 +133,9 @@ class Lookups:
 
 @functools.cache
 def trust(ca_file: str = "") -> ssl.SSLContext:
-    """Whom to believe over https: the system's authorities (or Mozilla's), and one's own.
+    """Return the TLS context: the authorities of the system (or Mozilla's), or those of `ca_file`.
 
-    Raises OSError (ssl.SSLError is one) if the file is no PEM.
+    Raises OSError (including ssl.SSLError) if the file is not PEM.
     """
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"]:
@@ -144,7 +146,7 @@ def trust(ca_file: str = "") -> ssl.SSLContext:
 
 
 class Courier:
-    """Carries one event to one receiver at a time, as often as it is asked. `close` at the end."""
+    """The HTTP client of webhooks. Call `close` at the end."""
 
     def __init__(
         self,
@@ -160,8 +162,8 @@ class Courier:
         self._transport = httpx.AsyncHTTPTransport(
             verify=trusted or trust(),
             trust_env=False,
-            # Each event is a connection of its own: its address is looked at, and no receiver's
-            # idle time-out can race with our next event.
+            # A connection per event: its address is checked, and no idle time-out of a receiver can
+            # race with our next event.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
@@ -169,7 +171,7 @@ class Courier:
         await self._transport.aclose()
 
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
-        """POST it once. Never longer than the time-out, and never an exception of the network's."""
+        """Send one POST request within the time-out. Network errors are part of the result, not raised."""
         started = time.monotonic()
         status, reason = None, ""
         try:
@@ -190,7 +192,7 @@ class Courier:
     async def _open(
         self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes
     ) -> httpx.Response:
-        """Connect to the first allowed address that takes it; the answer's head. Raises NoCall."""
+        """Connect to the first allowed address that accepts; return the response head. Raises NoCall."""
         host = bare_host(url)
         addresses = await self._allowed(url.scheme, host)
         share = self._seconds / len(addresses)
@@ -203,7 +205,7 @@ class Courier:
                 extensions={
                     "timeout": dict.fromkeys(("read", "write", "pool"), self._seconds)
                     | {"connect": share},
-                    # The certificate must be the name's, not the address's.
+                    # The certificate must match the name, not the address.
                     "sni_hostname": host if address_in(host) is None else None,
                 },
             )
@@ -215,7 +217,7 @@ class Courier:
         raise AssertionError("there is at least one address")
 
     async def _allowed(self, scheme: str, host: str) -> Sequence[Address]:
-        """The addresses of this host that may be called. Raises NoCall if there is none."""
+        """Return the allowed addresses of a host. Raises NoCall if there is none."""
         literal = address_in(host)
         found = [literal] if literal is not None else await self._lookups.addresses(host)
         objections = [(a, self._rules.objection_to(scheme, a)) for a in found]
@@ -237,10 +239,10 @@ def _since(started: float) -> int:
 
 
 async def _get_rid(response: httpx.Response) -> None:
-    """Let the receiver end its answer if it is short and quick; then hang up."""
+    """Read the rest of a short, quick response, then close the connection."""
     read = 0
     chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
-    # Whatever goes wrong from here on, the status was received.
+    # The status has been received, whatever fails from here on.
     with contextlib.suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(BODY_SECONDS), contextlib.aclosing(chunks):
             async for chunk in chunks:
@@ -251,7 +253,7 @@ async def _get_rid(response: httpx.Response) -> None:
 
 
 def _in_words(error: Exception) -> str:
-    """What went wrong, with the system's or TLS's own word for it."""
+    """Return what failed, with the reason from the system or TLS."""
     text = str(error)
     cause: BaseException | None = error
     while cause is not None:

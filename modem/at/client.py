@@ -26,26 +26,26 @@ from modem.at.transport import Modem
 from modem.timeouts import Timing
 
 CTRL_Z = "\x1a"
-_TRIES = 2  # of a question that may be asked again
-_CAREFUL_TRIES = 8  # … over a line that spoils bytes
-_BARE_ERROR = "ERROR"  # no code: a command that was not understood
-_DUMB = 5  # commands of which nothing is repeated, and the modem has no echo
-_SILENCES = 2  # … that a second try has answered, and the line is doubted
-_NONSENSE = "?#!?#!\r"  # what makes an error of any command that it is appended to
+_TRIES = 2  # attempts of a command that may be repeated
+_CAREFUL_TRIES = 8  # … on a degraded line
+_BARE_ERROR = "ERROR"  # no code: the command was not understood
+_DUMB = 5  # commands without any echo, after which the modem counts as one without echo
+_SILENCES = 2  # … answered only at a second attempt, after which the line counts as degraded
+_NONSENSE = "?#!?#!\r"  # appended to a command, it makes any command an error
 
 
 class Dialogue:
-    """With one open port, by one thread. Every error is a `PortError`."""
+    """AT commands over one open port, used by one thread. Every error is a `PortError`."""
 
     def __init__(self, port: Modem, timing: Timing, log: Log) -> None:
         self.port = port
         self._timing = timing
         self._log = log
-        self._mute = 0  # texts in a row of which it repeated nothing
-        self._dumb = 0  # commands in a row of which it repeated nothing
-        self._known: set[str] = set()  # commands that it has carried out
+        self._mute = 0  # consecutive texts without echo
+        self._dumb = 0  # consecutive commands without echo
+        self._known: set[str] = set()  # commands that the modem has carried out
         self._silences = 0
-        self.resyncs = 0  # after time-outs; the start-up's own does not count
+        self.resyncs = 0  # after time-outs; the one of the start-up does not count
         port.asking = self.ask
 
     def ask(
@@ -57,9 +57,10 @@ class Dialogue:
         closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """The lines of the answer without its OK. Refused, NoAnswer, PortLost, Restarted.
+        """Send a command and return the lines of the answer without OK.
 
-        A silence is followed by a second try, unless the command must be given `once` only.
+        After a time-out it is repeated, unless it must be sent `once` only. Raises Refused, NoAnswer, PortLost,
+        Restarted.
         """
         failures: list[PortError] = []
         while True:
@@ -84,10 +85,10 @@ class Dialogue:
                 return lines
 
     def _worth_another(self, command: str, failures: list[PortError], *, once: bool) -> bool:
-        """Whether the line may be to blame. A command that was not carried out may be repeated."""
+        """Return whether the line may be the cause, so that a command that was not carried out may be repeated."""
         last = failures[-1]
         if isinstance(last, Refused) and (
-            # It took the command before, and now does not understand it.
+            # The modem understood this command before.
             self.port.careful or command not in self._known or last.line.upper() != _BARE_ERROR
         ):
             return False
@@ -101,11 +102,13 @@ class Dialogue:
         return NoAnswer(command) if isinstance(last, Spoilt) else last
 
     def _learn(self, command: str, failures: list[PortError]) -> None:
-        """A command was carried out after all: then its failures were the line's, or a sloth's."""
+        """Note that a repeated command succeeded: its failures were caused by the line, or by slowness."""
         for failure in failures:
             if isinstance(failure, Refused):
                 self.port.doubt(str(failure))
-            elif isinstance(failure, NoAnswer) and not self.port.echoed:  # else it has restarted
+            elif (
+                isinstance(failure, NoAnswer) and not self.port.echoed
+            ):  # otherwise the modem has restarted
                 self._silences += 1
         if self._silences >= _SILENCES:
             self._silences = 0
@@ -113,7 +116,7 @@ class Dialogue:
         self._known.add(command)
 
     def _begun(self, command: str) -> str:
-        """Puts `command` on a line that is not trusted; what is left to be written. Spoilt."""
+        """Write `command` to a degraded line, checked by echo; return what is left to write. Raises Spoilt."""
         if not self.port.careful or self._dumb >= _DUMB:
             return ""
         if not self.port.echo_wanted:
@@ -125,19 +128,20 @@ class Dialogue:
                 self._dumb = 0
                 return "\r"
             case Repeated.NOT_AT_ALL:
-                self.port.echo_wanted = False  # it was restarted meanwhile, or did not hear of it
+                self.port.echo_wanted = False  # it has restarted meanwhile, or did not receive it
                 self._dumb += 1
                 if self._dumb == _DUMB:
-                    self._log.warning("this modem has no echo: what is said goes unchecked")
-        # Whatever stands there now must not be carried out.
+                    self._log.warning("echo_missing")
+        # Whatever is on the line now must not be carried out.
         self.port.put(_NONSENSE)
         self.port.stale = True
         raise Spoilt(f"{shown(command)} was not repeated as it was written")
 
     def prompt(self, command: str) -> None:
-        """Asks for the prompt of `command`. Refused, NoAnswer, Spoilt, Doubtful, PortLost, Restarted.
+        """Send `command` and wait for its prompt.
 
-        When it raises, the modem is not waiting for a text, or the next command sees to that.
+        When it raises, the modem does not wait for a text, or the next command takes care of that. Raises Refused,
+        NoAnswer, Spoilt, Doubtful, PortLost, Restarted.
         """
         try:
             self._prompt(command)
@@ -151,7 +155,7 @@ class Dialogue:
         self._clean()
         if self.port.suspect:
             raise Doubtful("a silence may have been a restart")
-        # Its echo is wanted and tells nothing: in text mode again it would take the TPDU for a text.
+        # The echo is on and shows no restart: in text mode the modem would take the TPDU for a text.
         looked = time.monotonic() - self.port.looked_at
         if self.port.careful and looked > self._timing.look_seconds:
             raise Doubtful("the modem was not looked at just now")
@@ -170,9 +174,9 @@ class Dialogue:
             raise Restarted("the modem echoes again")
 
     def text(self, hex_digits: str) -> tuple[str, ...]:
-        """Gives the text that was prompted for; the answer's lines. As `prompt`.
+        """Write the text at the prompt and return the lines of the answer. Raises as `prompt` does.
 
-        Spoilt means that it was to be taken back (`taken_back`). Otherwise it may be on its way from here on.
+        Spoilt means that it has to be taken back (`taken_back`). After any other error it may have been sent.
         """
         self.port.sent_unasked = False
         checked = self._text_checked(hex_digits)
@@ -185,7 +189,7 @@ class Dialogue:
         return answer.lines
 
     def _text_checked(self, hex_digits: str) -> bool:
-        """Whether the text stands at the prompt already, exactly as it should. Spoilt."""
+        """Return whether the text is at the prompt already, verified by its echo. Raises Spoilt."""
         if not self.port.careful or self._dumb >= _DUMB or self._mute >= _DUMB:
             return False
         if self.port.echo_wanted:
@@ -196,16 +200,16 @@ class Dialogue:
                 case Repeated.NOT_AT_ALL:
                     self._mute += 1
                     if self._mute == _DUMB:
-                        self._log.warning("this modem repeats no texts: they go unchecked")
-        # Where no echo was asked for yet, the damage was seen after the prompt was.
+                        self._log.warning("text_echo_missing")
+        # Without an echo so far, the damage was noticed after the prompt.
         self.port.escape()
         raise Spoilt("the text was not repeated as it was written")
 
     def taken_back(self) -> bool:
-        """Whether the text of a Spoilt is surely gone. PortLost, Restarted.
+        """Return whether the text after Spoilt is certainly discarded. Raises PortLost, Restarted.
 
-        ESC and Ctrl-Z are one bit apart: over such a line the one may arrive as the other. Then the modem
-        speaks of a +CMGS, or is silent because it still sends.
+        ESC and Ctrl-Z differ in one bit, so on such a line one may arrive as the other. Then the modem answers with
+        +CMGS, or is silent because it is sending.
         """
         try:
             self._clean()
@@ -214,7 +218,7 @@ class Dialogue:
         return not self.port.sent_unasked
 
     def probe(self, command: str, seconds: float) -> bool:
-        """Whether there is an OK to `command`, asked without regard to what came before."""
+        """Return whether the modem answers `command` with OK, whatever happened before."""
         try:
             self.port.plain(command, seconds)
         except (NoAnswer, Refused, Restarted):
@@ -222,18 +226,18 @@ class Dialogue:
         return True
 
     def hush(self) -> None:
-        """Echo off, as long as the line is trusted. As `ask`."""
+        """Switch the echo off unless the line is degraded. Raises as `ask` does."""
         self.port.echo_wanted = self.port.careful
         self.ask("ATE1" if self.port.careful else "ATE0")
-        self._silences = 0  # those before were a modem's that restarted, not the line's
+        self._silences = 0  # earlier failures came from a restart, not from the line
 
     def _clean(self) -> None:
         if self.port.stale:
             self.resyncs += 1
             self.resynchronise()
-            self.port.suspect = True  # a silence may have been a restart
+            self.port.suspect = True  # a time-out may have been a restart
 
     def resynchronise(self) -> None:
-        """Finds question and answer together again. NoAnswer, PortLost, Restarted."""
+        """Resynchronise commands and answers. Raises NoAnswer, PortLost, Restarted."""
         resynchronise(self.port, self._timing.resync_seconds)
-        self._log.debug("in step with the modem again")
+        self._log.debug("resynchronised")

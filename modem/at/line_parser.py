@@ -12,10 +12,10 @@ from enum import Enum, auto
 
 import msgspec
 
-# Two lines each: the second is a PDU, whenever it may come (27.005 3.4.1, PDU mode).
+# These have two lines: the second is a PDU, whenever it arrives (27.005 3.4.1, PDU mode).
 TWO_LINED = ("+CDS:", "+CMT:", "+CBM:")
 
-# Never an answer, even to a command whose answers we cannot tell by a prefix.
+# Never part of an answer, even to a command whose answers have no known prefix.
 _UNASKED = re.compile(
     r"RDY$|RING\b|NO CARRIER$|Call Ready$|SMS Ready$|SMS DONE$|PB DONE$|NORMAL POWER (DOWN|OFF)"
     r"|(UNDER|OVER)-VOLTAGE|DST:|\*PSUTTZ|\*PSNWID|\*ATREADY|\+(CMTI|CDSI|CUSD|CTZV|CTZE|QIND|CIEV|CLIP"
@@ -29,11 +29,11 @@ _FINAL = re.compile(
 )
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEX = re.compile(r"[0-9A-Fa-f]+$")
-# What stands before the length is a name out of the phone book: it may hold anything.
+# Before the length there is a name from the phone book, which may contain anything.
 _DIGITS = re.compile(r"[+*^$#&][A-Z0-9]+:(?:.*,)?\s*(\d+)\s*$", re.IGNORECASE)
 
-# Longer than any line of a modem in PDU mode (a stored PDU has at most 2 * 176 digits), a USSD
-# answer included: what grows beyond it without an end is noise.
+# Longer than any line in PDU mode (a stored PDU has at most 2 * 176 digits) and any USSD answer: a longer
+# line without an end is noise.
 LONGEST_LINE = 4096
 # A USSD answer holds at most 182 characters (23.038 5.1): never more lines than that, far fewer.
 _LONGEST_QUOTE_LINES = 40
@@ -50,7 +50,7 @@ BOOT_LINES = re.compile(
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """Something that came unasked: one line, with its PDU where it has one (in hex, complete)."""
+    """An unsolicited result code: one line, with its complete PDU in hex if it has one."""
 
     line: str
     pdu: str = ""
@@ -60,14 +60,14 @@ class Kind(Enum):
     ANSWER = auto()  # belongs to the command in progress
     FINAL = auto()  # … and ends it
     PROMPT = auto()  # the modem waits for the text of AT+CMGS
-    ECHO = auto()  # our own words: the modem has lost ATE0
+    ECHO = auto()  # our own command: the modem has lost ATE0
     EVENT = auto()
-    STRAY = auto()  # the end of an answer that nobody waits for (any more)
-    DAMAGED = auto()  # half of an event, or a PDU that is not as long as announced
+    STRAY = auto()  # the end of an answer that nobody waits for
+    DAMAGED = auto()  # half of an event, or a PDU of another length than announced
 
 
 class Sorted(msgspec.Struct, frozen=True):
-    """One line with what it is. `heard` stands only with EVENT."""
+    """A line and its kind. `heard` is set only for EVENT."""
 
     kind: Kind
     line: str
@@ -75,14 +75,14 @@ class Sorted(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The lines of an answer, and the one that ended it (`>` for a prompt)."""
+    """The lines of an answer, and its final line (`>` for a prompt)."""
 
     lines: tuple[str, ...]
     final: str
 
 
 class Repeated(Enum):
-    """How the modem repeated what was written."""
+    """How the modem echoed what was written."""
 
     EXACTLY = auto()
     NOT_AT_ALL = auto()
@@ -90,21 +90,21 @@ class Repeated(Enum):
 
 
 class Splitter:
-    """Cuts a stream of bytes at CR LF, CR or LF. Any byte is allowed: latin-1 knows them all."""
+    """Splits a stream of bytes at CR LF, CR or LF. Decodes as latin-1, which accepts any byte."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._after_cr = False  # a LF that comes next belongs to the CR before it
+        self._after_cr = False  # the next LF belongs to the CR before it
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that `data` completes; blank ones as "", since a USSD text may hold them."""
+        """Return the lines that `data` completes; blank ones as "", since a USSD text may contain them."""
         self._rest += data.replace(b"\x00", b"")
         if self._after_cr and self._rest:
             self._after_cr = False
             if self._rest[0] == 0x0A:
                 del self._rest[0]
         while end := _LINE_END.search(self._rest):
-            # A CR ends its line at once: an answer does not wait for the LF that follows it.
+            # A CR ends its line at once, so that an answer does not wait for the LF.
             self._after_cr = end[0] == b"\r" and end.end() == len(self._rest)
             line = self._rest[: end.start()].decode("latin-1").strip()
             del self._rest[: end.end()]
@@ -114,7 +114,7 @@ class Splitter:
             self._rest.clear()
 
     def prompted(self) -> bool:
-        """Whether the unfinished line is the prompt `> ` (27.005 4.3); it is consumed if so."""
+        """Return whether the unfinished line is the prompt `> ` (27.005 4.3), and consume it."""
         if self._rest.lstrip()[:1] != b">":
             return False
         self._rest.clear()
@@ -122,24 +122,24 @@ class Splitter:
 
     @property
     def rest(self) -> str:
-        """The line so far."""
+        """The unfinished line."""
         return self._rest.decode("latin-1")
 
     def clear(self) -> None:
-        """Forget the line so far."""
+        """Discard the unfinished line."""
         self._rest.clear()
 
 
 class Sorter:
-    """Tells the lines of one modem apart. One command is in progress at most."""
+    """Classifies the lines of a modem. At most one command is in progress."""
 
     def __init__(self) -> None:
         self._own: tuple[str, ...] = ()
         self._pending = False
         self._prompting = False
         self._echo = ""
-        self._head = ""  # first line of an event that wants a second
-        self._quote: list[str] = []  # a +CUSD whose text is not closed yet
+        self._head = ""  # the first line of an event that has two
+        self._quote: list[str] = []  # a +CUSD whose text is not complete yet
 
     def begin(
         self, command: str, *, answers: tuple[str, ...] = (), prompt: bool = False, text: str = ""
@@ -153,7 +153,7 @@ class Sorter:
         self._pending = True
 
     def end(self) -> None:
-        """Nobody waits for an answer any more."""
+        """Forget the command: nobody waits for its answer any more."""
         self._pending = False
         self._prompting = False
 

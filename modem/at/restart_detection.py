@@ -9,15 +9,15 @@ from modem.at.line_parser import BOOT_LINES, RESET_LINES
 
 class Meaning(Enum):
     NOTHING = auto()
-    TAIL = auto()  # the end of a start that we know of
-    SUSPECT = auto()  # perhaps a restart: look whether the settings are still there
-    RESTART = auto()  # everything we set is gone
+    TAIL = auto()  # the end of a start that we expect
+    SUSPECT = auto()  # perhaps a restart: check whether the settings are still there
+    RESTART = auto()  # all our settings are lost
 
 
 class Boot:
-    """The start-up lines of one modem since its last known start (each comes once per start).
+    """Tracks the start-up lines of a modem since its last known start (each occurs once per start).
 
-    RDY comes with a fixed speed only; an auto-bauding SIM800 says nothing before "Call Ready".
+    RDY occurs only with a fixed speed; an auto-bauding SIM800 sends nothing before "Call Ready".
     """
 
     def __init__(self, now: float, tail_seconds: float) -> None:
@@ -26,17 +26,17 @@ class Boot:
         self._seen: set[str] = set()
 
     def began(self, now: float) -> None:
-        """The port was opened or the modem reset by us: what comes now is its start."""
+        """Expect a start: the port was opened, or we have reset the modem."""
         self._began = now
         self._seen = set()
 
     @property
     def chattered(self) -> bool:
-        """Whether anything of a start was heard since it began."""
+        """Return whether any start-up line was received since then."""
         return bool(self._seen)
 
     def line(self, line: str, now: float) -> Meaning:
-        """What `line` says about the modem's start, heard at `now` (monotonic seconds)."""
+        """Return what a line received at `now` (monotonic seconds) says about a start."""
         if not (BOOT_LINES.match(line) or RESET_LINES.match(line)):
             return Meaning.NOTHING
         word = line.upper()

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from modem.at.errors import NoAnswer, OutOfStep, Refused
 
-# Questions whose answers cannot be taken for one another's; asked after a time-out until two in
-# a row are answered by their own answer (one could be the late answer of the round before).
+# Questions with distinguishable answers, asked after a time-out until two in a row get their own
+# answer (one could be the late answer of the previous round).
 _QUESTIONS = (
     ("AT+CMEE?", "+CMEE:"),
     ("AT+CSQ", "+CSQ:"),
@@ -19,7 +19,7 @@ _IN_A_ROW = 2
 
 
 class Asked(Protocol):
-    """A port, as far as it is needed here."""
+    """The part of a port that is needed here."""
 
     stale: bool
     heard_at: float  # when the last byte came
@@ -30,10 +30,9 @@ class Asked(Protocol):
 
 
 def resynchronise(port: Asked, seconds: float) -> None:
-    """Leaves a possible prompt and asks until the answers are those of the questions.
+    """Leave a possible prompt and ask until answers match their questions.
 
-    OutOfStep if that does not succeed, after one round where there is silence all the time;
-    PortLost, Restarted.
+    Raises OutOfStep if that fails (after one round if there is only silence), PortLost, Restarted.
     """
     fitting = 0
     before = port.heard_at

@@ -24,7 +24,7 @@ _READINGS = 6
 
 
 class Talk:
-    """One modem's line."""
+    """The serial line of a modem and its owner thread."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Talk:
         lost: Callable[[str], None],
         log: Log,
     ) -> None:
-        """`hear` and `lost` are called in the running loop's thread."""
+        """`hear` and `lost` are called in the thread of the running loop."""
         self.line = line
         self.timing = timing
         self.log = log
@@ -44,25 +44,25 @@ class Talk:
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
         self._dialogue: Dialogue | None = None
-        self._turn = 0  # which of the ports that fit a pattern
-        self.iccid_command = ""  # the one of many that this module knows, once it is found
-        self._trust = Trust(timing.distrust_seconds)  # outlives the port: the wires stay
+        self._turn = 0  # which of the ports that match a pattern
+        self.iccid_command = ""  # the variant that this module knows, once found
+        self._trust = Trust(timing.distrust_seconds)  # survives the port: the wires are the same
 
     @property
     def dialogue(self) -> Dialogue:
-        """What is asked on the open port. PortLost where there is none."""
+        """The AT client of the open port. Raises PortLost without one."""
         if self._dialogue is None or not self._dialogue.port.alive:
             raise PortLost("the port is closed")
         return self._dialogue
 
     @property
     def port(self) -> Modem:
-        """The open port. PortLost where there is none."""
+        """The open port. Raises PortLost without one."""
         return self.dialogue.port
 
     @property
     def careful(self) -> bool:
-        """Whether this line has spoilt bytes not long ago."""
+        """Whether the line is degraded: it has altered bytes recently."""
         return self._trust.lost
 
     @property
@@ -70,15 +70,15 @@ class Talk:
         return self._dialogue is not None and bool(self._dialogue.port.alive)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Does `work` in the owner thread, after what it was given before."""
+        """Run `work` in the owner thread, after earlier work."""
         return await self.begin(work)
 
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """The same, for whoever goes on meanwhile."""
+        """Start `work` in the owner thread, and return its future."""
         return self._loop.run_in_executor(self._owner, work)
 
     async def open(self) -> None:
-        """Opens the port anew. PortLost."""
+        """Open the port again. Raises PortLost."""
         await self.close()
         path = find(self.line.path, self._turn)
         port = Modem(
@@ -92,34 +92,34 @@ class Talk:
         try:
             await self.run(port.connect)
         except asyncio.CancelledError:
-            self.begin(port.close)  # the owner thread opens it all the same
+            self.begin(port.close)  # the owner thread opens it nevertheless
             raise
         self.iccid_command = ""  # it may be another module
         self._dialogue = Dialogue(port, self.timing, self.log)
 
     def try_another(self) -> None:
-        """This port does not answer AT: next time the next one that fits the pattern."""
+        """Use the next port that matches the pattern: this one does not answer AT."""
         self._turn += 1
 
     async def close(self) -> None:
-        """Closes the port, after what is being asked; an open send is not cut off."""
+        """Close the port after the current command; an open send is not interrupted."""
         dialogue, self._dialogue = self._dialogue, None
         if dialogue is not None:
             await self.run(dialogue.port.close)
 
     async def abort(self) -> None:
-        """Closes the port at once; a command that is open ends with PortLost."""
+        """Close the port at once; an open command ends with PortLost."""
         dialogue, self._dialogue = self._dialogue, None
         if dialogue is not None:
             await asyncio.to_thread(dialogue.port.close)
 
     def end(self) -> None:
-        """After `close`: the owner thread goes home."""
+        """End the owner thread, after `close`."""
         self._owner.shutdown(wait=False)
 
     def _across(self, told: Callable[[T], None]) -> Callable[[T], None]:
         def tell(what: T) -> None:
-            # The reader may outlive the loop by a line.
+            # The reader thread may outlive the loop by a line.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(told, what)
 
@@ -134,7 +134,7 @@ class Talk:
         closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """The answer's lines (see `Dialogue.ask`). Refused, NoAnswer, PortLost, Restarted."""
+        """Send a command and return its lines. Raises Refused, NoAnswer, PortLost, Restarted."""
         ask = partial(
             self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
         )
@@ -143,16 +143,18 @@ class Talk:
     async def try_ask(
         self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
     ) -> tuple[str, ...] | None:
-        """The same, and None where the modem refuses. NoAnswer, PortLost, Restarted."""
+        """Send a command; return its lines, or None if refused. Raises NoAnswer, PortLost, Restarted."""
         try:
             return await self.ask(command, seconds, answers=answers)
         except Refused as refused:
-            self.log.debug("refused", reason=str(refused))
+            self.log.debug("command_refused", reason=str(refused))
             return None
 
     async def twice(self, question: Callable[[], Awaitable[str]]) -> str:
-        """The answer that came twice running: a digit lost on the line would be another modem,
-        or another SIM. "" where there is none."""
+        """Return an answer that was received twice in a row, "" without one.
+
+        A digit lost on the line would look like another modem, or another SIM.
+        """
         before = None
         for _ in range(_READINGS):
             answer = await question()
@@ -162,9 +164,9 @@ class Talk:
         return ""
 
     async def slow(self, command: str, *, once: bool = False) -> tuple[str, ...]:
-        """A command in which SIM or radio take part."""
+        """Send a command that involves SIM or radio, with its longer time-out."""
         return await self.ask(command, self.timing.slow_command_seconds, once=once)
 
     async def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
-        """One question about identity; "" where the modem would not say."""
+        """Ask an identity question; return "" if the modem does not tell."""
         return await self.run(partial(self.port.word, name))

@@ -25,14 +25,14 @@ from modem.at.restart_detection import Boot, Meaning
 from modem.timeouts import Line, Timing
 
 with warnings.catch_warnings():
-    # Its regular expressions are not raw strings: 28 warnings whenever it is compiled.
+    # Its regular expressions are not raw strings, which causes 28 warnings when it is compiled.
     warnings.simplefilter("ignore")
     from gsmmodem import exceptions as foreign
     from gsmmodem.modem import GsmModem
     from gsmmodem.serial_comms import SerialComms
 
 _READ_AT_MOST = 4096
-_READ_SECONDS = 1.0  # a reader that nobody wakes looks whether it shall end
+_READ_SECONDS = 1.0  # how often the reader checks whether it has to end
 
 ESCAPE = "\x1b"
 _USUAL_BAUD = 115200
@@ -40,11 +40,14 @@ _USUAL_BAUD = 115200
 
 _OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
     (foreign.TimeoutException, NoAnswer),
-    (foreign.GsmModemException, Refused),  # its commands', states' and codec's errors
-    (serial.SerialException, PortLost),  # its time-outs too: a line that takes no bytes is lost
+    (foreign.GsmModemException, Refused),  # its errors of commands, states and codec
+    (
+        serial.SerialException,
+        PortLost,
+    ),  # including its time-outs: a line that accepts no bytes is lost
     (OSError, PortLost),
     (termios.error, PortLost),  # not an OSError
-    (ValueError, PortLost),  # a speed that the port cannot do
+    (ValueError, PortLost),  # a speed that the port does not support
     (AttributeError, PortLost),  # pyserial, where another thread has just closed the port
     (TypeError, PortLost),  # the same, in select()
 )
@@ -52,7 +55,7 @@ _OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
 
 @contextlib.contextmanager
 def ours(what: str) -> Iterator[None]:
-    """Turns every error of the two libraries into a `PortError`."""
+    """Convert every error of the two libraries into a `PortError`."""
     try:
         yield
     except PortError:
@@ -81,7 +84,7 @@ def find(path: str, turn: int = 0) -> str:
 
 
 class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
-    """One reader thread that sorts lines; one command at a time, asked by whoever owns the modem."""
+    """A reader thread that classifies lines, and one command at a time by the owner thread."""
 
     # Given by `Modem` before the library's own construction begins
     _line: Line
@@ -95,25 +98,25 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         super().__init__(*arguments, **named)
         self.serial: serial.Serial | None = None
         self.boot = Boot(time.monotonic(), self._timing.boot_seconds)
-        self.echo_wanted = False  # we asked for it, so that it says nothing about a restart
-        self.echoed = False  # the modem repeated our words although it was told not to
-        self.suspect = False  # it may have restarted: look whether its settings are still there
-        self.looked_at = 0.0  # when the settings were last seen to be there, monotonic
-        self.heard_at = 0.0  # when the last byte came, monotonic
-        self.stale = False  # answers that nobody waits for may still come
-        self.sent_unasked = False  # a +CMGS came that nobody waited for
+        self.echo_wanted = False  # requested by us, so the echo does not indicate a restart
+        self.echoed = False  # the modem echoed although the echo was switched off
+        self.suspect = False  # it may have restarted: check its settings
+        self.looked_at = 0.0  # when the settings were last verified (monotonic)
+        self.heard_at = 0.0  # when the last byte arrived (monotonic)
+        self.stale = False  # answers that nobody waits for may still arrive
+        self.sent_unasked = False  # a +CMGS arrived that nobody waited for
         self._turn = threading.Condition()  # guards what follows
         self._splitter = Splitter()
         self._sorter = Sorter()
         self._lines: list[str] = []
-        self._ended = ""  # what ended the command: its final line, `>` for the prompt
+        self._ended = ""  # the final line of the command, `>` for the prompt
         self._spelling = False
         self._restarted = False
-        self._settled = False  # what comes now is no noise of a start
-        self._reason = ""  # why the port is dead
+        self._settled = False  # what arrives now is not start-up noise
+        self._reason = ""  # why the port is closed
 
     def connect(self) -> None:
-        """Opens the port and starts to read. PortLost if that is not possible."""
+        """Open the port and start reading. Raises PortLost."""
         name = find(self._line.path)
         with ours(f"open {name}"):
             self.serial = serial.Serial(
@@ -133,7 +136,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.rxThread.start()
 
     def close(self) -> None:
-        """Closes the port; an open command ends with PortLost. More than once is fine."""
+        """Close the port; an open command ends with PortLost. May be called more than once."""
         self._die("closed")
         port, self.serial = self.serial, None
         if port is None:
@@ -160,7 +163,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         except PortError as error:
             self._die(str(error))
         except Exception as error:  # noqa: BLE001 - or the asker would wait for nobody
-            self._log.exception("the reader failed")
+            self._log.exception("reader_failed")
             self._die(repr(error))
 
     def _take(self, data: bytes) -> None:
@@ -201,7 +204,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 self.echoed = self.echoed or not self.echo_wanted
             case Kind.STRAY:
                 self.stale = True
-                self._log.debug("an answer to nothing", line=one.line)
+                self._log.debug("unexpected_response", line=one.line)
             case Kind.DAMAGED:
                 self.doubt(one.line)
             case Kind.EVENT:
@@ -210,15 +213,13 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     @property
     def careful(self) -> bool:
-        """Whether everything is checked by its echo, because this line has spoilt bytes."""
+        """Whether the line is degraded, so that everything is checked by its echo."""
         return self._trust.lost
 
     def doubt(self, why: str) -> None:
-        """The line has spoilt something: from now on everything is checked by its echo."""
+        """Mark the line as degraded: from now on everything is checked by its echo."""
         if self._trust.doubt():
-            self._log.warning(
-                "the line spoils bytes; from now on every text is checked", seen=said(why)
-            )
+            self._log.warning("line_degraded", seen=said(why))
 
     def _notice_start(self, line: str) -> None:
         match self.boot.line(line, time.monotonic()):
@@ -246,11 +247,11 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     @property
     def restarted(self) -> bool:
-        """Whether the modem said since `settled` that it has started anew."""
+        """Whether the modem has reported a restart since `settled`."""
         return self._restarted
 
     def looked_for(self) -> None:
-        """What was heard of restarts and echoes does not matter yet; noise may still come of a start."""
+        """Ignore restarts and echoes so far; start-up noise may still arrive."""
         with self._turn:
             self._settled = False
             self._restarted = False
@@ -258,12 +259,12 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             self.echoed = False
 
     def settled(self) -> None:
-        """What was heard of restarts and echoes is dealt with: the settings are made (again)."""
+        """Clear restarts and echoes: the settings have been made again."""
         self.looked_for()
         self._settled = True
 
     def put(self, data: str) -> None:
-        """Writes without waiting for an answer. PortLost."""
+        """Write without waiting for an answer. Raises PortLost."""
         port = self.serial
         if not self.alive or port is None:
             raise PortLost(self._reason or "closed")
@@ -275,7 +276,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             raise
 
     def spell(self, text: str, seconds: float) -> Repeated:
-        """Writes `text` without its end, and compares what the modem repeats. PortLost."""
+        """Write `text` without its end and compare the echo. Raises PortLost."""
         self._spelling = True
         silent_since = self.heard_at
         try:
@@ -296,12 +297,12 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             self._spelling = False
         if said == text:
             return Repeated.EXACTLY
-        # A single byte proves that it does repeat: only silence counts as a modem that does not.
+        # A single byte proves that there is an echo; only silence counts as no echo.
         silent = self.heard_at == silent_since
         return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
 
     def _repeated(self, text: str) -> str:
-        """What has come back of `text`; an event that is just being said is not that."""
+        """Return the echo of `text` so far, without an event that arrives in between."""
         said = self._splitter.rest.lstrip("> ")
         return said if said[:2] == text[:2] else ""
 
@@ -365,19 +366,19 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         data: str = "",
         closing: str = "",
     ) -> tuple[str, ...]:
-        """The lines of an answer that ends with OK; otherwise Refused. As `exchange`."""
+        """Send a command and return the lines of its answer. Raises Refused, and as `exchange` does."""
         answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
         if answer.final.upper() != "OK":
             raise Refused(command, answer.final, answer.lines)
         return answer.lines
 
     def escape(self) -> None:
-        """Leaves the prompt without sending anything; the modem's OK to that may be late."""
+        """Leave the prompt without sending anything. The modem's OK may be late."""
         self.stale = True
         self.put(ESCAPE)
 
     def wait_for_quiet(self) -> None:
-        """Until nothing was heard for a moment, at most ten of them."""
+        """Wait until the line is silent for a moment, at most ten times that long."""
         pause = self._timing.resync_pause_seconds
         for _ in range(10):
             before = self.heard_at
@@ -388,7 +389,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
 
 class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
-    """The library's modem on our transport. Every error is a `PortError`."""
+    """The library's modem class on our transport. Every error is a `PortError`."""
 
     def __init__(
         self,
@@ -400,19 +401,19 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
         log: Log,
         trust: Trust | None = None,
     ) -> None:
-        """`hear` and `lost` are called in the reader's thread."""
+        """`hear` and `lost` are called in the reader thread."""
         self._line = line
         self._timing = timing
         self._hear = hear
         self._lost = lost
         self._log = log
         self._trust = trust or Trust(timing.distrust_seconds)
-        # What the library wants to know is asked as everything else, once there is a dialogue.
+        # Once there is a client, the library's questions go through it.
         self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
-        """Opens the port, no more: the modem is brought up by `modem.startup`."""
+        """Open the port only; `modem.startup` starts the modem."""
         Transport.connect(self)
 
     def write(
@@ -424,7 +425,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
         writeTerm: str = "\r",  # noqa: N803
         expectedResponseTermSeq: str | None = None,  # noqa: N803
     ) -> list[str] | None:
-        """For the library's own properties, in its words; never again by itself (its write does)."""
+        """Answer the library's properties in its own form, without repeating as its own method would."""
         if not waitForResponse:
             self.put(data + writeTerm)
             return None
@@ -436,7 +437,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
             raise foreign.CommandError(str(refused)) from refused
 
     def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
-        """One of the library's questions about identity, "" where the modem would not say."""
+        """Ask one of the library's identity questions; return "" if the modem does not tell."""
         try:
             with ours(name):
                 found = getattr(self, name)
@@ -445,7 +446,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
         return "" if found in (None, "OK") else str(found)  # OK: an answer without the word
 
     def speed(self, baud: int) -> None:
-        """Goes on at another speed. PortLost if the port cannot."""
+        """Switch to another speed. Raises PortLost if the port does not support it."""
         self.baudrate = baud
         with ours(f"set {baud} baud"):
             if self.serial is not None:

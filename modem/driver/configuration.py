@@ -18,13 +18,18 @@ from modem.driver.sim import Halted
 from modem.error_codes import lookup
 from modem.interface import Identity, State
 
-# What lies on a SIM is surely that SIM's. The modem's own store is larger, but everything is read
-# and deleted at once, so that places hardly matter.
+# What is stored on a SIM belongs to that SIM. The modem's own storage is larger, but everything is read
+# and deleted at once, so size hardly matters.
 _PREFERRED = ("SM", "ME", "MT")
-_STARTING = (14, 310, 314, 515)  # CME and CMS of a SIM or a message store that is not up yet
+_STARTING = (
+    14,
+    310,
+    314,
+    515,
+)  # CME and CMS errors of a SIM or message storage that is not ready yet
 _REPORT_MODES = {0: "none", 1: "direct", 2: "stored"}
 
-# Nothing depends on these; a modem that does not know them goes without.
+# Optional settings, skipped if the modem does not know them.
 _WISHES = (
     "AT+COPS=3,0",  # operators by name
     "AT+CREG=1",  # say so when the registration changes
@@ -38,16 +43,16 @@ _WISHES = (
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What was read back."""
+    """The settings, as read back from the modem."""
 
-    receives: str  # the store in which messages arrive
-    readable: tuple[str, ...]  # all stores that can be read
+    receives: str  # the storage in which messages arrive
+    readable: tuple[str, ...]  # all storages that can be read
     report_mode: str  # "direct", "stored", "none"
-    acknowledges: bool  # each direct report wants a +CNMA (27.005 4.7)
+    acknowledges: bool  # each direct report needs a +CNMA (27.005 4.7)
 
 
 async def message_store(talk: Talk) -> tuple[str, tuple[str, ...]]:
-    """Chooses the stores as soon as the modem knows messages: where they arrive, and all."""
+    """Select the storages as soon as the message service is ready; return the receiving one and all."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
         try:
@@ -71,7 +76,7 @@ def _choose(group: Sequence[str]) -> str:
 
 
 async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
-    """Sets what sending and receiving need, and reads it back. `Halted` where it does not hold."""
+    """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold."""
     receives, readable = await message_store(talk)
     await talk.try_ask("AT+CSMS=0")
     service = responses.fields(
@@ -89,20 +94,20 @@ async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
 
 
 async def _hear_everything(talk: Talk) -> None:
-    """A Quectel module says what nobody asked on one of its ports: let it be ours."""
+    """Route the unsolicited result codes of a Quectel module to our port."""
     lines = await talk.try_ask('AT+QURCCFG="urcport"') or ()
     if wanted := responses.urc_port(lines, str(Path(talk.port.port).resolve())):
-        talk.log.info("what the modem says by itself was sent to another port", now=wanted)
+        talk.log.info("urc_port_changed", now=wanted)
         await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
 
 
 async def _indications(talk: Talk, *, stored: bool) -> str:
-    """Sets +CNMI; the report mode that results."""
+    """Set +CNMI and return the resulting report mode."""
     offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
     found: tuple[int, ...] = ()
     for wanted in responses.choose_indications(offered, stored=stored):
         command = "AT+CNMI=" + ",".join(map(str, wanted))
-        # Twice: a byte spoilt on the line is refused too, and the second choice may be no reports.
+        # Try twice: an altered command is refused too, and the second choice may be to have no reports.
         if await _once_started(talk, command) is None and await talk.try_ask(command) is None:
             continue
         found = responses.indications(await talk.ask("AT+CNMI?"))
@@ -114,7 +119,7 @@ async def _indications(talk: Talk, *, stored: bool) -> str:
 
 
 async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
-    """The answer, None where it is refused; "busy" is no refusal but waited for. `Halted`."""
+    """Return the answer, or None if refused. Waits while the modem is busy. Raises Halted."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
         try:
@@ -122,7 +127,7 @@ async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
         except Refused as refused:
             fault = lookup.words(refused.line)
             if fault is None or fault.number not in _STARTING:
-                talk.log.debug("refused", reason=str(refused))
+                talk.log.debug("command_refused", reason=str(refused))
                 return None
             if time.monotonic() >= until:
                 raise Halted(State.SIM_FAILURE, str(refused), passing=True) from refused
@@ -130,7 +135,7 @@ async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
 
 
 async def holds(talk: Talk, settings: Settings) -> bool:
-    """Whether the modem still has them: after a restart it has not."""
+    """Return whether the modem still has the settings; after a restart it has not."""
     mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
     found = responses.indications(await talk.try_ask("AT+CNMI?") or ())
     reports = _REPORT_MODES.get(found[3]) if len(found) > 3 else None
@@ -138,7 +143,7 @@ async def holds(talk: Talk, settings: Settings) -> bool:
 
 
 async def imei(talk: Talk) -> str:
-    """The modem's serial number; it needs no SIM."""
+    """Return the modem's serial number; needs no SIM."""
     return await talk.twice(partial(_imei, talk))
 
 
@@ -151,7 +156,7 @@ async def _imsi(talk: Talk) -> str:
 
 
 async def identity(talk: Talk) -> Identity:
-    """Who modem and SIM are."""
+    """Return the identity of modem and SIM."""
     return Identity(
         imei=await imei(talk),
         manufacturer=_plain(await talk.word("manufacturer"), "+CGMI"),
@@ -170,22 +175,22 @@ def _plain(word: str, name: str) -> str:
 
 
 async def smsc(talk: Talk) -> str:
-    """The service centre's number, "" where the SIM has none (CMS 330)."""
+    """Return the service centre's number, "" if the SIM has none (CMS 330)."""
     return responses.smsc(await talk.try_ask("AT+CSCA?") or ())
 
 
 def with_smsc(known: Identity, found: str) -> Identity:
-    """`known`, now that the service centre is."""
+    """Return `known` with the service centre's number."""
     return msgspec.structs.replace(known, smsc=found)
 
 
 def with_imei(known: Identity, found: str) -> Identity:
-    """`known`, now that the modem's number is."""
+    """Return `known` with the modem's serial number."""
     return msgspec.structs.replace(known, imei=found)
 
 
 async def standing(talk: Talk) -> responses.Standing:
-    """Whether the network lets this SIM send, by any of its three registrations."""
+    """Return whether the network lets this SIM send, by any of the three registrations."""
     stats = []
     for name in ("+CREG", "+CEREG", "+CGREG"):
         lines = await talk.try_ask(f"AT{name}?")

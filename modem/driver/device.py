@@ -46,13 +46,15 @@ _USSD_STATUS = {
     4: "the operator does not know this code",
     5: "the network did not answer",
 }
-_LOOK_AFTER_SECONDS = 0.005  # at what a send may have told: the next part goes first
-_MOST_LOOKS = 8  # for one part, over a line that makes the modem doubtful again and again
-_REINITIALISE = 302  # CMS: operation not allowed, until the modem is set up again
+_LOOK_AFTER_SECONDS = (
+    0.005  # after a send that may have announced something; the next part has precedence
+)
+_MOST_LOOKS = 8  # probes per part, on a line that needs one again and again
+_REINITIALISE = 302  # CMS: operation not allowed; the modem must be configured again
 
 
 class Device:
-    """One modem on one line. Implements `modem.interface.Modem`; to be made in a running loop."""
+    """A modem on a serial line. Implements `modem.interface.Modem`; create it in a running loop."""
 
     def __init__(
         self,
@@ -85,8 +87,8 @@ class Device:
         self._life: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Future[Outcome]] = set()
         self._stopping = False
-        self._asking = False  # a USSD question is open
-        self._unended = False  # the operator has not ended the last one
+        self._asking = False  # a USSD request is open
+        self._unended = False  # the operator has not ended the last USSD session
 
     @property
     def status(self) -> Status:
@@ -94,12 +96,12 @@ class Device:
 
     @property
     def board(self) -> Board:
-        """What it shows and tells; written by the driver, and by tests in its place."""
+        """The status and the events; written by the driver, or by tests in its place."""
         return self._board
 
     @property
     def careful(self) -> bool:
-        """Whether the line has spoilt bytes lately, so that everything on it is looked at twice."""
+        """Whether the line is degraded: it has altered bytes recently, so everything is checked."""
         return self._talk.careful
 
     async def start(self) -> None:
@@ -125,11 +127,10 @@ class Device:
     # Sending
 
     async def send(self, tpdu: Tpdu) -> Outcome:
-        """Hand one part over and wait for the network's answer. Never raises.
+        """Submit one part and wait for the network's answer. Never raises.
 
-        Not cancelled either: a cancellation is held back until the outcome is there, and the
-        outcome is returned. The caller records it and then asks `current_task().cancelling()`,
-        or goes on to the next `await` of its own loop knowing that it should end.
+        A cancellation is held back until there is an outcome, which is returned. The caller records it and
+        then checks `current_task().cancelling()`, or ends at the next `await` of its own loop.
         """
         if self._stopping or self.status.state is not State.READY:
             return _NOT_READY
@@ -139,7 +140,7 @@ class Device:
             return _NOT_READY
         for _ in range(_MOST_LOOKS):
             if not await self._service.is_well() or self.status.state is not State.READY:
-                return _NOT_READY  # also where it was another look that found it ill meanwhile
+                return _NOT_READY  # also if another probe has found a fault meanwhile
             outcome = await self._submit(dialogue, tpdu)
             if outcome is not submit.DOUBTFUL:
                 break
@@ -168,7 +169,7 @@ class Device:
         return open_send.result()
 
     def _draw_conclusions(self, outcome: Outcome) -> None:
-        """What a refusal says about the modem itself."""
+        """Act on what a refusal says about the modem itself."""
         if outcome.verdict is Verdict.HOUSEKEEP:
             self._service.look_into_stores()
         elif outcome.verdict is Verdict.OWNER:
@@ -178,7 +179,7 @@ class Device:
         else:
             asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._service.poke)
 
-    # What was received
+    # Received PDUs
 
     async def forget(self, received: Received) -> None:
         """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
@@ -203,7 +204,7 @@ class Device:
         return why
 
     async def ussd(self, code: str) -> str:
-        """Ask the operator a USSD question; its answer as text. `UssdError`."""
+        """Send a USSD request and return the answer as text. Raises UssdError."""
         if not _USSD.fullmatch(code):
             raise UssdError("a USSD code is made of digits, * and #")
         if self._asking:
@@ -229,16 +230,16 @@ class Device:
         self, dialogue: Dialogue, code: str, answer: asyncio.Future[responses.Ussd]
     ) -> None:
         if self._unended:
-            # To an open menu the code would be an answer; and what still comes is to the last question.
+            # In an open session the code would be an answer, and what arrives belongs to the last request.
             with contextlib.suppress(Refused):
                 dialogue.ask("AT+CUSD=2")
-        # Not before: what the operator says within an open send is about that.
+        # Not earlier: what arrives during an open send belongs to the send.
         self._service.ussd = answer
         self._unended = True
         dialogue.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
 
     async def restart(self) -> None:
-        """Reset the modem (AT+CFUN=1,1) and bring it up again, after an open send."""
+        """Reset the modem (AT+CFUN=1,1) and start it again, after an open send."""
         self._supervisor.restart()
 
     # From the reader
@@ -247,5 +248,5 @@ class Device:
         self._service.hear(heard)
 
     def _lost(self, reason: str) -> None:
-        self._board.log.warning("the port is gone", reason=reason)
+        self._board.log.warning("port_lost", reason=reason)
         self._service.poke()

@@ -19,38 +19,38 @@ from modem.driver.recovery import Means
 
 
 class PowerError(Exception):
-    """The pin or the command that should act on the modem's supply is not there or fails."""
+    """The pin or command that controls the modem's supply is missing or fails."""
 
 
 class PowerKey(Protocol):
-    """What can be done to a modem from outside. Blocking, for seconds. `PowerError`."""
+    """Power controls of a modem. The methods block for seconds and raise PowerError."""
 
     @property
     def means(self) -> Means: ...
 
     @property
     def off_seconds(self) -> float:
-        """How long the module takes to go off, after `switch_off`."""
+        """How long the module needs to switch off, in seconds."""
         ...
 
     def running(self) -> bool | None:
-        """What the module's STATUS pin says, None where it is not wired."""
+        """Return the state of the STATUS pin; None if it is not wired."""
         ...
 
     def switch_on(self) -> None:
-        """A press as long as switching on wants."""
+        """Press the power key as long as switching on requires."""
 
     def switch_off(self) -> None:
-        """A press as long as switching off wants."""
+        """Press the power key as long as switching off requires."""
 
     def reset(self) -> None: ...
 
     def cut_supply(self) -> None:
-        """Supply or USB port off and on."""
+        """Switch supply or USB port off and on."""
 
 
 class Wiring(msgspec.Struct, frozen=True):
-    """How a HAT is wired, in BCM numbers, and how long its module wants its keys pressed."""
+    """The wiring of a HAT in BCM numbers, and the pulse lengths of its module."""
 
     power_key: int | None = None
     reset: int | None = None
@@ -64,8 +64,8 @@ class Wiring(msgspec.Struct, frozen=True):
     supply_seconds: float = 30.0
 
 
-# Lengths out of the vendors' hardware manuals, pins out of the makers' wiring tables; everything
-# can be overridden by the owner. On these boards a transistor makes the keys active high.
+# Lengths are from the vendors' hardware manuals, pins from the makers' wiring tables; the owner can
+# override everything. On these boards a transistor makes the keys active high.
 _SIM7000 = Wiring(power_key=4, on_seconds=1.2, off_seconds=1.4, off_takes_seconds=8.0)
 WIRINGS: Mapping[str, Wiring] = {
     # Many boards have no PWRKEY at all. Longer than 33 s restarts a SIM800; RST is a last resort.

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 ALL_TRIES = 3
-OWNER_TRIES = 2  # the owner may be wrong once more and still have one left for a phone
+OWNER_TRIES = 2  # after another wrong PIN one attempt must remain for a phone
 
 
 def automatic(*, tries_left: int | None, failed_before: bool) -> str:
-    """Whether the configured PIN may be entered without being asked: "" or the reason why not."""
-    if tries_left is None or tries_left > ALL_TRIES:  # some cards have ten
+    """Return "" if the configured PIN may be entered automatically, else the reason."""
+    if tries_left is None or tries_left > ALL_TRIES:  # some cards have ten attempts
         if failed_before:
             return "this PIN was tried on this SIM before and was not seen to succeed"
         return ""
@@ -26,7 +26,7 @@ def automatic(*, tries_left: int | None, failed_before: bool) -> str:
 
 
 def typed(*, tries_left: int | None) -> str:
-    """Whether a PIN that the owner typed just now may be tried: "" or the reason why not."""
+    """Return "" if a PIN typed by the owner may be tried, else the reason."""
     if tries_left is not None and tries_left < OWNER_TRIES:
         return f"only {tries_left} PIN try is left: unlock the SIM in a phone"
     return ""
@@ -70,7 +70,7 @@ class FilePinMemory:
         self._path = path
 
     def failed(self, iccid: str, pin: str) -> bool:
-        """True also when the file cannot be understood: a try too few is the better mistake."""
+        """Return True also for an unreadable file: an attempt too few is the safer error."""
         with _TURN:
             known = self._read()
         if known.lost and not _among(known.opened, iccid, pin):
@@ -101,7 +101,7 @@ class FilePinMemory:
             return _File(lost=True)
 
     def _write(self, content: _File) -> None:
-        """Replaces the file in one step, so that a power cut leaves the old one or the new one."""
+        """Replace the file atomically."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_name(self._path.name + ".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -14,12 +14,12 @@ from modem.driver import configuration, sim, startup
 from modem.interface import Identity
 from modem.timeouts import Line, Timing
 
-# Where Linux shows serial modems: stable names first, then USB ports, then the header's UARTs.
+# Where Linux shows serial modems: stable names first, then USB ports, then the UARTs of the header.
 PORTS = ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA0", "ttyS0", "serial0")
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What was seen; None where the modem did not answer the question."""
+    """The result of a probe; None for what the modem did not answer."""
 
     port: str
     error: str = ""  # why nothing more is known
@@ -37,11 +37,11 @@ class Findings(msgspec.Struct, frozen=True):
     indications: tuple[int, ...] = ()  # +CNMI as it stands; the box sets its own when it starts
     offers_direct_reports: bool = False
     stores: tuple[tuple[str, int, int], ...] = ()  # name, used, total
-    clock: float | None = None  # seconds since the epoch, as the modem believes
+    clock: float | None = None  # the modem's clock, in seconds since the epoch
 
 
 def ports(dev: Path = Path("/dev")) -> list[str]:
-    """Serial ports that may have a modem; a port with a stable name is listed under that alone."""
+    """Return the serial ports that may have a modem, by their stable name if they have one."""
     found: list[str] = []
     behind: set[Path] = set()
     for pattern in PORTS:
@@ -54,9 +54,9 @@ def ports(dev: Path = Path("/dev")) -> list[str]:
 
 
 async def look(line: Line, timing: Timing) -> Findings:
-    """Ask a modem about itself. Enters no PIN, deletes nothing, keeps no setting.
+    """Ask a modem about itself, without entering a PIN, deleting messages or changing settings.
 
-    Only the echo and the form of errors are put to a known state, as any program does first.
+    Only echo and error format are set, as any program does first.
     """
     log = structlog.get_logger("doctor")
     talk = Talk(line, timing, hear=lambda _: None, lost=lambda _: None, log=log)
@@ -105,5 +105,5 @@ async def _ask(talk: Talk) -> Findings:
 
 
 def quick() -> Timing:
-    """A doctor does not wait as long as a box that has all night."""
+    """The time-outs of an examination, shorter than those of a running box."""
     return Timing(boot_seconds=8, sim_seconds=8, registration_seconds=20)

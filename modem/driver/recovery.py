@@ -8,9 +8,9 @@ import msgspec
 
 
 class Step(StrEnum):
-    """From the mildest to the hardest. Each is followed by a whole start-up."""
+    """Recovery steps, from mild to hard. A complete start-up follows each."""
 
-    RESYNC = "resync"  # ESC, then questions until an answer fits its question
+    RESYNC = "resync"  # ESC, then questions until answers match
     REOPEN = "reopen"
     SOFT_RESET = "soft_reset"  # AT+CFUN=1,1
     RESET = "reset"  # the RESET pin
@@ -22,7 +22,7 @@ _NEED_PORT = frozenset({Step.RESYNC, Step.SOFT_RESET})
 
 
 class Means(msgspec.Struct, frozen=True):
-    """What this box can do to its modem beside talking to it."""
+    """What this box can do to its modem besides AT commands."""
 
     reset: bool = False
     power_key: bool = False
@@ -40,8 +40,11 @@ class Means(msgspec.Struct, frozen=True):
 
 
 def steps(means: Means, *, port: bool, heard: bool) -> tuple[Step, ...]:
-    """One climb. Without a port only what brings it back makes sense; a modem that was not heard
-    since the box started is most likely off, so that its key comes first."""
+    """Return the recovery steps in order.
+
+    Without a port only steps that may bring it back make sense. A modem that was never heard since the start of the
+    box is probably off, so its power key comes first.
+    """
     climb = [step for step in Step if means.allows(step) and (port or step not in _NEED_PORT)]
     if not heard:
         climb.sort(key=lambda step: step is not Step.POWER_KEY)
@@ -49,5 +52,5 @@ def steps(means: Means, *, port: bool, heard: bool) -> tuple[Step, ...]:
 
 
 def pause(climbs: int, first_seconds: float, longest_seconds: float) -> float:
-    """Seconds to wait after so many climbs in vain: doubling, then the same for ever."""
+    """Return the wait after this many failed recoveries in seconds: doubling, up to a maximum."""
     return min(first_seconds * float(2 ** min(climbs, 30)), longest_seconds)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-_KNOWN_AHEAD = 8  # so many parts of unknown outcome may have moved the counter
+_KNOWN_AHEAD = 8  # this many parts of unknown outcome may have advanced the counter
 
 
 class References:
-    """TP-MR counts up by one with each part that the network takes (23.040 9.2.3.6).
+    """Checks TP-MR, which counts up by one with each accepted part (23.040 9.2.3.6).
 
-    A lost or doubled digit of `+CMGS: 117` cannot be seen by itself; that it does not follow the
-    one before can.
+    A lost or doubled digit in `+CMGS: 117` is not visible by itself, but it breaks the sequence.
     """
 
     def __init__(self) -> None:
         self._last: int | None = None
-        self._in_doubt = 0  # parts since then that may have counted too
+        self._in_doubt = 0  # parts since then that may have been counted
 
     def doubt(self) -> None:
-        """A part may have been taken, under a reference that nobody told."""
+        """Note a part that may have been accepted under an unknown reference."""
         self._in_doubt = min(self._in_doubt + 1, _KNOWN_AHEAD)
 
     def taken(self, said: int | None, *, careful: bool) -> int | None:
-        """The reference of a part that was taken: as said, or as it must have been meant."""
+        """Return the reference of an accepted part, corrected if a digit was altered."""
         meant = said
         if careful and self._last is not None:
             expected = [(self._last + 1 + n) % 256 for n in range(self._in_doubt + 1)]
@@ -36,7 +35,7 @@ class References:
 
 
 def spoilt_from(said: int, true: int) -> bool:
-    """Whether `said` is `true` with one digit lost or doubled."""
+    """Return whether `said` is `true` with one digit lost or doubled."""
     a, b = str(said), str(true)
     lost = {b[:i] + b[i + 1 :] for i in range(len(b))}
     doubled = {b[: i + 1] + b[i:] for i in range(len(b))}

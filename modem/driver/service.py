@@ -19,7 +19,7 @@ from modem.driver.storage import Stores
 from modem.interface import NetworkTime, Received, Slot, State
 from modem.sms import tpdu
 
-# So many looks in a row must say "denied": some seconds of it are normal after a start.
+# Consecutive polls that must report "denied": a few seconds of it are normal after a start.
 _DENIALS = 3
 _LOOKS = 3
 _WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
@@ -30,8 +30,10 @@ _TIME_LINES = ("*PSUTTZ", "+PSUTTZ", "+CTZE")
 
 
 def _plausible(direct: str) -> bool:
-    """Whether a direct PDU of the right length is one: a lost digit and a doubled one make up for
-    each other, and leave times and addresses that do not exist."""
+    """Return whether a direct PDU of the right length is plausible.
+
+    A lost and a doubled digit keep the length, and leave times and addresses that do not exist.
+    """
     try:
         found = tpdu.decode(direct)
     except tpdu.PduError:
@@ -41,16 +43,16 @@ def _plausible(direct: str) -> bool:
         if isinstance(found, tpdu.Report)
         else [found.sent_at]
     )
-    # Networks do send zeros for a time they do not know: those are told from a time that was spoilt.
+    # Networks send zeros for an unknown time; that is not an altered time.
     return direct.count(_NO_TIME) >= times.count(None)
 
 
 class Again(Exception):
-    """The start-up must be gone through once more, without any harm done to the modem."""
+    """The modem must be started up again; it is not faulty."""
 
 
 class Service:
-    """Between two start-ups."""
+    """The operation of a modem between two start-ups."""
 
     def __init__(self, talk: Talk, board: Board, stores: Stores) -> None:
         self._talk = talk
@@ -58,11 +60,11 @@ class Service:
         self._stores = stores
         self._poke = asyncio.Event()
         self._due: dict[str, float] = {}
-        self._announced: dict[Slot, bool] = {}  # stored and not read yet: True for a report
-        self._again = ""  # why the start-up must be gone through again
-        self._acknowledge = 0  # direct reports that still want their +CNMA
+        self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
+        self._again = ""  # why the modem must be started up again
+        self._acknowledge = 0  # direct reports that still need their +CNMA
         self._made: Settings | None = None
-        self._looking = asyncio.Lock()  # whoever comes second waits for what the first finds
+        self._looking = asyncio.Lock()  # a second caller waits for the result of the first
         self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
@@ -73,10 +75,10 @@ class Service:
         self.sent_at = 0.0
         self.references = References()
 
-    # What the modem says by itself
+    # Unsolicited result codes
 
     def hear(self, heard: Heard) -> None:
-        """Sorts a line that came unasked; what it asks for is done by `serve`."""
+        """Classify an unsolicited result code; `serve` acts on it."""
         line = heard.line
         name = line.partition(":")[0].strip().upper()
         if heard.pdu:
@@ -98,16 +100,16 @@ class Service:
         elif warning := next((w for start, w in _WARNINGS.items() if line.startswith(start)), ""):
             self._warned_at = time.monotonic()
             self._board.show(warning=warning, last_error=line)
-            self._board.log.warning("the power supply is not good enough", line=line)
+            self._board.log.warning("supply_warning", line=line)
         else:
-            self._board.log.debug("heard", line=line)
+            self._board.log.debug("unsolicited_line", line=line)
         self.poke()
 
     def _direct(self, name: str, heard: Heard) -> None:
         if name == "+CBM":
-            return  # cell broadcasts are nobody's messages
+            return  # cell broadcasts are ignored
         if self._talk.careful and not _plausible(heard.pdu):
-            self._board.log.warning("spoilt on the line", line=said(heard.line))
+            self._board.log.warning("line_corrupted", line=said(heard.line))
             return
         identity = self._board.status.identity
         self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
@@ -118,31 +120,31 @@ class Service:
         if answer is not None and self.ussd is not None and not self.ussd.done():
             self.ussd.set_result(answer)
         else:
-            self._board.log.info("the operator says", line=said(line))
+            self._board.log.info("operator_message", line=said(line))
 
     def poke(self) -> None:
-        """Something happened: look now."""
+        """Wake `serve` to look now."""
         self._poke.set()
 
     def again(self, why: str) -> None:
-        """Go through the start-up again."""
+        """Request another start-up."""
         self._again = why
         self.poke()
 
     def look_into_stores(self) -> None:
-        """Read what lies there soon: the modem says that it is full."""
+        """Read the storage soon: the modem reports that it is full."""
         self._due["stores"] = 0.0
         self.poke()
 
     def look_at_sim(self) -> None:
-        """A send was refused in a way that speaks of the SIM."""
+        """Check the SIM soon: a send was refused because of it."""
         self._due["sim"] = 0.0
         self.poke()
 
     # In service
 
     def begin(self) -> None:
-        """A start-up has just succeeded, and the stores were looked into."""
+        """Reset the schedule after a start-up that has read the storage."""
         now = time.monotonic()
         timing = self._talk.timing
         self._again = ""
@@ -150,7 +152,9 @@ class Service:
         self._denials = 0
         self._lost_network = False
         self._acknowledge = 0
-        self.references = References()  # another SIM counts otherwise, and some modems from 0 again
+        self.references = (
+            References()
+        )  # another SIM counts separately, and some modems start at 0 again
         self._registered_at = now
         self._resyncs = self._talk.dialogue.resyncs
         self._due = {
@@ -164,7 +168,7 @@ class Service:
         }
 
     async def serve(self, made: Settings) -> None:
-        """For as long as nothing is wrong. `Again`, or the `PortError` that ended it."""
+        """Operate the modem while nothing is wrong. Raises Again, or the PortError that ended it."""
         self._made = made
         while True:
             self._poke.clear()
@@ -173,7 +177,7 @@ class Service:
             if self._is_due("standing"):
                 await self._stand()
             if self._talk.careful and self._is_due("settings"):
-                # An echo that is wanted does not tell of a restart: even within a burst.
+                # With the echo on, it does not show a restart, even within a burst.
                 self._next("settings", self._talk.timing.stored_poll_seconds)
                 await self._look_at_settings()
             if self._idle():
@@ -227,12 +231,14 @@ class Service:
             port.looked_at = time.monotonic()
 
     async def is_well(self) -> bool:
-        """Before a send: whether the modem has its settings, if there is a doubt. A part sent by one
-        that has silently restarted would have no report."""
+        """Return whether the modem has its settings, checked if there is a doubt.
+
+        A modem that has restarted silently would send a part without a report.
+        """
         try:
             port = self._talk.port
             if port.careful:
-                port.suspect = True  # its echo is wanted: no other sign of a restart is left
+                port.suspect = True  # with the echo on there is no other sign of a restart
             if not (port.stale or port.suspect or self._looking.locked()) or self._made is None:
                 return True
             await self._line_is_well(self._made)
@@ -242,7 +248,7 @@ class Service:
         return True
 
     async def _holds(self, made: Settings) -> bool:
-        # Over a line that spoils answers one of them proves nothing.
+        # On a line that alters answers, a single one proves nothing.
         for _ in range(_LOOKS if self._talk.port.careful else 1):
             if await configuration.holds(self._talk, made):
                 return True
@@ -254,7 +260,7 @@ class Service:
                 self._acknowledge -= 1
                 await self._talk.try_ask("AT+CNMA")
         while self._announced:
-            slot = next(iter(self._announced))  # in the order in which they came
+            slot = next(iter(self._announced))  # in the order of arrival
             report = self._announced.pop(slot)
             await self._stores.announced(slot, report=report)
         if self._is_due("stores"):
@@ -262,14 +268,14 @@ class Service:
             self._next("stores", self._talk.timing.stored_poll_seconds)
 
     async def _stand(self) -> None:
-        """Whether the network lets us send, and with that the state."""
+        """Update the state from whether the network lets us send."""
         timing = self._talk.timing
         found = await configuration.standing(self._talk)
         self._denials = self._denials + 1 if found.denied else 0
         self._board.show(registration=found.stat, roaming=found.roaming)
         if found.can_send:
             if self._lost_network:
-                await self._look_at_sim()  # not every module says that it was another's
+                await self._look_at_sim()  # not every module reports a change of SIM
                 self._lost_network = False
             self._registered_at = time.monotonic()
             ready = await self._ready()
@@ -283,11 +289,11 @@ class Service:
         self._next("standing", timing.registration_poll_seconds)
         if time.monotonic() - self._registered_at > timing.registration_seconds:
             self._registered_at = time.monotonic()
-            self._board.log.warning("no network for long: asking for an automatic choice")
+            self._board.log.warning("automatic_network_selection")
             await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
 
     async def _ready(self) -> bool:
-        """Whether there is a service centre too; with it, nothing is in the way of sending."""
+        """Return whether there is a service centre, the last condition for sending."""
         identity = self._board.status.identity
         if identity is not None and not identity.smsc:
             found = await configuration.smsc(self._talk)
@@ -299,7 +305,7 @@ class Service:
         return True
 
     async def _look_around(self) -> None:
-        """What only an idle line is asked; one question at a time, until somebody sends."""
+        """Ask what may be asked on an idle line only, one question at a time, until somebody sends."""
         timing = self._talk.timing
         looks = (
             ("sim", self._look_at_sim, timing.idle_poll_seconds),
@@ -313,7 +319,7 @@ class Service:
                 self._next(what, seconds)
                 await look()
                 if not self._idle():
-                    self._due[what] = 0.0  # perhaps broken off: once more, later
+                    self._due[what] = 0.0  # perhaps interrupted: again later
 
     async def _look_at_sim(self) -> None:
         if not sim.usable(found := await sim.state(self._talk)):
@@ -322,7 +328,7 @@ class Service:
         found = await sim.iccid(self._talk)
         if identity is not None and found and found != identity.iccid:
             raise Again("another SIM is in the modem")
-        # Without an IMEI it is no device of the box. A modem that was busy says it now.
+        # Without an IMEI it is not a device of the box. A modem that was busy answers now.
         if (
             identity is not None
             and not identity.imei
@@ -331,7 +337,7 @@ class Service:
             self._board.show(identity=configuration.with_imei(identity, imei))
 
     async def _look_at_settings(self) -> None:
-        self._talk.port.suspect = True  # some modules forget +CNMI without any restart
+        self._talk.port.suspect = True  # some modules lose +CNMI without a restart
         self.poke()
 
     async def _look_at_network(self) -> None:
@@ -352,12 +358,12 @@ class Service:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)
 
     async def _look_at_clock(self) -> None:
-        """Twice: who sets a clock by it must hear the same again, for a line may spoil a digit."""
+        """Ask for the network's time twice, because the line may alter a digit."""
         for _ in range(2):
             epoch = responses.clock(await self._talk.try_ask("AT+CCLK?") or ())
-            if epoch is None:  # the network has not told it yet
+            if epoch is None:  # the network has not reported it yet
                 timing = self._talk.timing
-                if not self._is_due("clock"):  # else it was told while this was asked
+                if not self._is_due("clock"):  # otherwise it was reported meanwhile
                     self._next("clock", min(timing.clock_poll_seconds, timing.stored_poll_seconds))
                 return
             self._board.publish(NetworkTime(epoch))

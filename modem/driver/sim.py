@@ -21,23 +21,23 @@ _ICCID = (
 )
 _TRIES_LEFT = ('AT+CPINR="SIM PIN"', "AT+CPINR", "AT+SPIC", 'AT+QPINC="SC"')
 
-# PIN2 locks only what needs PIN2 (fixed dialling): messages go.
+# PIN2 locks only what needs PIN2 (fixed dialling); messages can be sent.
 _USABLE = frozenset({"READY", "SIM PIN2", "SIM PUK2"})
 _WANTS_PIN = "SIM PIN"
 _WANTS_PUK = "SIM PUK"
 _FINAL = _USABLE | {_WANTS_PIN, _WANTS_PUK}
-# So long the same wrong code is not tried again: nobody who types it anew is as quick.
+# Within this time the same wrong code is not tried again: nobody types that quickly.
 SAME_AGAIN_SECONDS = 10.0
 _MISSING = re.compile(r"NOT INSERTED|ERROR:\s*(10|310|SIM not inserted)\s*$", re.IGNORECASE)
 
 
 class Halted(Exception):
-    """Nothing more can be done without the owner, or until the SIM comes to itself."""
+    """The start stopped: the owner must act, or the SIM must recover by itself."""
 
     def __init__(
         self, state: State, detail: str, tries_left: int | None = None, *, passing: bool = False
     ) -> None:
-        """`passing`: it may be over by itself, without the SIM's state being another."""
+        """`passing`: it may end by itself, without a change of the SIM's state."""
         super().__init__(detail)
         self.passing = passing
         self.state = state
@@ -46,9 +46,9 @@ class Halted(Exception):
 
 
 async def state(talk: Talk) -> str:
-    """`READY`, `SIM PIN`, … (27.007 8.3), or the modem's error in its own words."""
+    """Return `READY`, `SIM PIN`, … (27.007 8.3), or the modem's error text."""
     try:
-        # Some old modules say no OK after it.
+        # Some old modules send no OK after it.
         lines = await talk.ask("AT+CPIN?", talk.timing.slow_command_seconds, closing="+CPIN:")
         return responses.pin_state(lines) or "no answer"
     except Refused as refused:
@@ -56,12 +56,12 @@ async def state(talk: Talk) -> str:
 
 
 def usable(found: str) -> bool:
-    """Whether a SIM in this state lets messages go."""
+    """Return whether a SIM in this state can send."""
     return found in _USABLE
 
 
 async def settled_state(talk: Talk) -> str:
-    """The same, after a SIM that says "busy" or nothing has had its time to start."""
+    """Return the state, after giving a busy or silent SIM time to start."""
     until = time.monotonic() + talk.timing.sim_seconds
     while True:
         found = await state(talk)
@@ -71,7 +71,7 @@ async def settled_state(talk: Talk) -> str:
 
 
 async def iccid(talk: Talk) -> str:
-    """The number of the SIM card, "" where it cannot be read (yet)."""
+    """Return the ICCID, "" if it cannot be read (yet)."""
     return await talk.twice(partial(_iccid, talk))
 
 
@@ -87,7 +87,7 @@ async def _iccid(talk: Talk) -> str:
 
 
 async def tries_left(talk: Talk) -> int | None:
-    """PIN tries left, None where the modem cannot say."""
+    """Return the PIN attempts left, None if the modem does not tell."""
     for command in _TRIES_LEFT:
         lines = await talk.try_ask(command)
         if lines and (found := responses.tries_left(lines)) is not None:
@@ -96,25 +96,25 @@ async def tries_left(talk: Talk) -> int | None:
 
 
 class Sim:
-    """One modem's SIM slot, with the configured PIN and the memory of its tries."""
+    """The SIM slot of a modem, with the configured PIN and the memory of its attempts."""
 
     def __init__(self, talk: Talk, code: str, memory: PinMemory | None) -> None:
         self._talk = talk
         self._code = code
         self._memory = memory
-        self._untold: tuple[str, ...] = ()  # the card on which a try was made whose answer was lost
-        self._turn = asyncio.Lock()  # one try at a time: the next one sees what it has left
-        self._refused, self._refused_at = "", 0.0  # what was typed last and was wrong
+        self._untold: tuple[str, ...] = ()  # the card of an attempt whose answer was lost
+        self._turn = asyncio.Lock()  # one attempt at a time: the next one sees its result
+        self._refused, self._refused_at = "", 0.0  # the last wrong code
 
     async def unlocked(self, imei: str) -> None:
-        """Until the SIM can be used. `Halted` with the state that needs someone.
+        """Unlock the SIM. Raises Halted with the state if somebody must act.
 
-        `imei` stands for the SIM where its own number cannot be read before its PIN.
+        `imei` stands for the SIM if its ICCID cannot be read before its PIN.
         """
         async with self._turn:
             found = await settled_state(self._talk)
             if usable(found) and self._untold and self._untold == await self._keys(imei):
-                await self._succeeded(self._untold, self._code)  # that try was the right one
+                await self._succeeded(self._untold, self._code)  # that attempt had succeeded
             if found in _FINAL:
                 self._untold = ()
             if found == _WANTS_PIN:
@@ -157,7 +157,7 @@ class Sim:
         return False
 
     async def enter(self, code: str, imei: str) -> str:
-        """Tries the owner's PIN: "" or why not. NoAnswer, PortLost, Restarted."""
+        """Try the owner's PIN; return "" or the reason. Raises NoAnswer, PortLost, Restarted."""
         if not pin_guard.wellformed(code):
             return "a PIN has 4 to 8 digits"
         async with self._turn:
@@ -181,11 +181,11 @@ class Sim:
         return why
 
     def _just_refused(self, code: str) -> bool:
-        """A double tap, or two windows: it costs one try."""
+        """Return whether this is a repetition (double tap, two windows), which must cost one attempt only."""
         return code == self._refused and time.monotonic() - self._refused_at < SAME_AGAIN_SECONDS
 
     async def unlock(self, puk: str, new_code: str, imei: str) -> str:
-        """Tries the owner's PUK: "" or why not. NoAnswer, PortLost, Restarted."""
+        """Try the owner's PUK; return "" or the reason. Raises NoAnswer, PortLost, Restarted."""
         if not pin_guard.wellformed_puk(puk):
             return "a PUK has 8 digits"
         if not pin_guard.wellformed(new_code):
@@ -205,34 +205,34 @@ class Sim:
             return ""
 
     async def _say(self, command: str) -> None:
-        """PIN or PUK, once. By the right one the SIM starts, and what it says then is no restart."""
+        """Send PIN or PUK once. The right one starts the SIM, whose start-up lines are no restart."""
         self._talk.port.boot.began(time.monotonic())
         await self._talk.slow(command, once=True)
 
     async def _keys(self, imei: str) -> tuple[str, ...]:
-        """What a try is remembered by: the SIM and the modem, for either may be unreadable at times."""
+        """Return the keys under which an attempt is remembered: SIM and modem; either may be unreadable."""
         if not (found := await iccid(self._talk)):
-            self._talk.log.warning("the SIM's number cannot be read before its PIN", kept_by=imei)
+            self._talk.log.warning("iccid_unreadable_before_pin", kept_by=imei)
         return tuple(key for key in (found, imei and f"imei:{imei}") if key)
 
     async def _try(self, keys: tuple[str, ...], code: str) -> str:
-        """One try, on the disk before it is made. "" or why it did not succeed."""
+        """Make one attempt, stored on disk first; return "" or why it failed."""
         if self._memory is not None:
             try:
                 for key in keys:
                     await asyncio.to_thread(self._memory.trying, key, code)
             except OSError as error:
                 return f"the PIN was not tried, since the try could not be remembered: {error}"
-        self._talk.log.info("entering the PIN")
+        self._talk.log.info("entering_pin")
         self._untold = keys if code == self._code else ()
         try:
             await self._say(f'AT+CPIN="{code}"')
         except Refused as refused:
             self._untold = ()
             return f"the SIM did not take the PIN: {refused.line}"
-        # Some answer OK before the SIM has looked: only its state tells.
+        # Some modems answer OK before the SIM has checked: only its state is conclusive.
         found = await self._after_try()
-        if found in _FINAL:  # else it is still starting
+        if found in _FINAL:  # otherwise it is still starting
             self._untold = ()
         if found not in _USABLE:
             return f"the SIM did not take the PIN: {found}"
@@ -246,7 +246,7 @@ class Sim:
             for key in keys:
                 await asyncio.to_thread(self._memory.succeeded, key, code)
         except OSError as error:
-            self._talk.log.warning("a PIN that was right stays noted as tried", reason=str(error))
+            self._talk.log.warning("pin_memory_not_cleared", reason=str(error))
 
     async def _after_try(self) -> str:
         until = time.monotonic() + self._talk.timing.sim_seconds

@@ -12,19 +12,21 @@ from modem.at.errors import NoAnswer
 from modem.at.session import Talk
 from modem.at.transport import ESCAPE
 
-# UART modules come with a fixed speed, or find it out by themselves; these are in use.
+# Speeds in use: UART modules have a fixed speed or detect it.
 SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
 _TRIES_PER_SPEED = 2
 
 
 async def wake(talk: Talk, *, agree: bool = True) -> None:
-    """Until the modem answers AT, at the configured speed or another; then that is agreed on, if so
-    wished. NoAnswer, PortLost."""
+    """Wait until the modem answers AT, at the configured speed or another, and set the speed if requested.
+
+    Raises NoAnswer, PortLost.
+    """
     timing, port = talk.timing, talk.port
     usual = talk.line.baud or SPEEDS[0]
     speeds = [speed for speed in talk.line.probe_bauds or SPEEDS if speed != usual]
     began = time.monotonic()
-    # A third of the time belongs to the configured speed: noise may confuse auto-bauding.
+    # A third of the time is for the configured speed: noise may confuse auto-bauding.
     others = (speed for speed in itertools.cycle([*speeds, usual]) for _ in range(_TRIES_PER_SPEED))
     attempt = 0
     while (waited := time.monotonic() - began) < timing.boot_seconds:
@@ -48,8 +50,8 @@ def _answers_at(dialogue: Dialogue, speed: int, attempt: int, seconds: float) ->
     port.looked_for()
     port.stale = False
     if attempt:
-        port.put(ESCAPE)  # whoever left it at the prompt of a message
-    # Every other time also out of a mode in which answers are numbers, or none (V0, Q1).
+        port.put(ESCAPE)  # a previous program may have left it at the prompt
+    # Every other time also leave a mode with numeric answers, or none (V0, Q1).
     began = time.monotonic()
     if dialogue.probe("ATQ0V1E0" if attempt % 2 else "AT", seconds):
         return True
@@ -61,7 +63,7 @@ async def _agree_on_speed(talk: Talk, speed: int) -> None:
     wanted = talk.line.baud
     if not wanted or speed == wanted:
         return
-    talk.log.warning("the modem speaks at another speed", found=speed, wanted=wanted)
+    talk.log.warning("speed_differs", found=speed, wanted=wanted)
     if await talk.try_ask(f"AT+IPR={wanted}") is None:
         return
     await talk.run(partial(talk.port.speed, wanted))
@@ -70,15 +72,15 @@ async def _agree_on_speed(talk: Talk, speed: int) -> None:
 
 
 async def known_state(talk: Talk) -> None:
-    """No echo, errors as numbers, radio on, whatever the last program wanted."""
+    """Set echo off, numeric errors and radio on, whatever the previous program set."""
     await plain_speech(talk)
     if (functioning := await functionality(talk)) != "1":
-        talk.log.info("the radio was switched off", functionality=functioning)
+        talk.log.info("radio_was_off", functionality=functioning)
         await talk.try_ask("AT+CFUN=1", talk.timing.slow_command_seconds)
 
 
 async def plain_speech(talk: Talk) -> None:
-    """No echo, answers in full, errors as numbers."""
+    """Set echo off, verbose answers and numeric errors."""
     await talk.run(talk.dialogue.resynchronise)
     await talk.run(talk.dialogue.hush)
     talk.port.settled()
@@ -87,7 +89,7 @@ async def plain_speech(talk: Talk) -> None:
 
 
 async def functionality(talk: Talk) -> str:
-    """27.007 8.2: "1" is all of it, "0" and "4" are without radio."""
+    """Return whether the radio is on (27.007 8.2): "1" is full, "0" and "4" are without radio."""
     return responses.fields(responses.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1")[
         0
     ]

@@ -10,12 +10,12 @@ import msgspec
 from modem.at.errors import Log
 from modem.interface import Changed, Event, State, Status
 
-# These change with every look and are no news; everything else is worth an event.
+# These change with every poll and cause no event; everything else does.
 _RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
 
 
 class Board:
-    """Holds the status and replaces it as a whole."""
+    """Holds the status, which is replaced as a whole."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -25,18 +25,18 @@ class Board:
     def show(
         self, state: State | None = None, detail: str | None = None, **changes: object
     ) -> None:
-        """Replaces fields of the status. A new state without a detail takes the old one away."""
+        """Replace fields of the status. A new state without a detail clears the old detail."""
         if state is not None:
             changes |= {"state": state, "detail": detail or ""}
         before, self.status = self.status, msgspec.structs.replace(self.status, **changes)
         if _calm(before) == _calm(self.status):
             return
         if before.state is not self.status.state:
-            self.log.info("modem", state=self.status.state.value, detail=self.status.detail)
+            self.log.info("modem_state", state=self.status.state.value, detail=self.status.detail)
         self.publish(Changed(self.status))
 
     def count(self, what: str) -> None:
-        """One more of a step of recovery, or of the modem's own restarts."""
+        """Count a recovery step, or a restart of the modem."""
         counted = dict(self.status.recoveries)
         counted[what] = counted.get(what, 0) + 1
         self.show(recoveries=counted)

@@ -16,12 +16,12 @@ from modem.driver.configuration import Settings
 from modem.interface import Received, Slot
 
 REPORTS = "SR"
-# A PDU that is not as long as the modem says was spoilt on the line: read again, so often.
+# How often a PDU of another length than announced is read again: the line has altered it.
 _READS = 5
 
 
 class HandedOut:
-    """Which stored PDUs the receiver has already and has not told to forget. Pure."""
+    """Tracks which stored PDUs the receiver has, and which are to be deleted. Pure."""
 
     def __init__(self, again_seconds: float) -> None:
         self._again_seconds = again_seconds
@@ -29,7 +29,7 @@ class HandedOut:
         self._done: dict[tuple[str, Slot], str] = {}
 
     def fresh(self, iccid: str, slot: Slot, pdu: str, now: float) -> bool:
-        """Whether to hand it out: it is new, or nobody took it off our hands for long."""
+        """Return whether to hand it out: it is new, or was not committed for a long time."""
         known = self._slots.get((iccid, slot))
         if known is not None and known[0] == pdu and now - known[1] < self._again_seconds:
             return False
@@ -37,7 +37,7 @@ class HandedOut:
         return True
 
     def settled(self, iccid: str, slot: Slot, pdu: str) -> bool:
-        """Whether the receiver has committed exactly this, and only the deletion is missing."""
+        """Return whether exactly this is committed, and only its deletion is missing."""
         return self._done.get((iccid, slot)) == pdu
 
     def forget(self, iccid: str, slot: Slot, pdu: str) -> bool:
@@ -50,22 +50,22 @@ class HandedOut:
         return True
 
     def undeleted(self, iccid: str, slot: Slot) -> bool:
-        """Whether what lies there, as far as is known, may be deleted and was not yet."""
+        """Return whether the content of a slot, as far as known, may be deleted and was not yet."""
         known = self._slots.get((iccid, slot))
         return known is not None and self.settled(iccid, slot, known[0])
 
     def deleted(self, iccid: str, slot: Slot) -> None:
-        """The slot is free: whatever lies there next is new."""
+        """Note that a slot is free: its next content is new."""
         self._slots.pop((iccid, slot), None)
         self._done.pop((iccid, slot), None)
 
     def restarted(self) -> None:
-        """The modem started anew: what nobody has confirmed is shown again."""
+        """Note a restart of the modem: unconfirmed PDUs are handed out again."""
         self._slots = {key: known for key, known in self._slots.items() if key in self._done}
 
 
 class Stores:
-    """The stores of one modem. A send may go between any two of its commands."""
+    """The message storage of a modem. A send may happen between any two of its commands."""
 
     def __init__(self, talk: Talk, hand_out: Callable[[Received], None]) -> None:
         self._talk = talk
@@ -74,17 +74,17 @@ class Stores:
         self._settings: Settings | None = None
         self._iccid = ""
         self._selected = ""
-        self._free = asyncio.Lock()  # selecting a store and what is done there belong together
+        self._free = asyncio.Lock()  # selecting a storage and using it must not be separated
 
     def begin(self, settings: Settings, iccid: str) -> None:
-        """The modem was started: with these settings, with this SIM."""
+        """Begin after a start-up, with these settings and this SIM."""
         self._settings = settings
         self._iccid = iccid
         self._selected = settings.receives
         self._handed.restarted()
 
     async def look(self, *, everywhere: bool = False) -> None:
-        """Lists what may have arrived: messages, and reports where they are stored."""
+        """List what may have arrived: messages, and reports if they are stored."""
         if self._settings is None:
             return
         names = [self._settings.receives]
@@ -97,10 +97,10 @@ class Stores:
                 await self._list(name)
 
     async def announced(self, slot: Slot, *, report: bool) -> None:
-        """Reads what +CMTI or +CDSI pointed to.
+        """Read what +CMTI or +CDSI announced.
 
-        Of a report the place is not to be believed (EC25 says "SM",0 and stores in SR; the index
-        of a SIM7600 cannot be read): where there is a report store, it is listed instead.
+        The place of a report is unreliable (EC25 says "SM",0 and stores in SR; the index of a SIM7600 cannot be
+        read), so a report storage is listed instead.
         """
         if self._settings is None:
             return
@@ -118,24 +118,26 @@ class Stores:
         await self._list(slot.storage if readable else self._settings.receives)
 
     async def forget(self, received: Received) -> None:
-        """Deletes what the receiver has committed; if not now, then when it is next listed."""
+        """Delete what the receiver has committed; if that fails, when it is next listed."""
         slot, iccid = received.slot, received.iccid
         if slot is None:
             return
         if not self._handed.forget(iccid, slot, received.hex) or iccid != self._iccid:
-            self._talk.log.info("nothing to delete", storage=slot.storage, index=slot.index)
+            self._talk.log.info("nothing_to_delete", storage=slot.storage, index=slot.index)
             return
         try:
             async with self._selecting(slot.storage):
-                # A look may have deleted it meanwhile, and another message may lie there now.
+                # It may have been deleted meanwhile, and another message may have its place.
                 if self._iccid == iccid and self._handed.undeleted(iccid, slot):
                     await self._delete(slot)
         except PortError as error:
-            self._talk.log.warning("not deleted yet", storage=slot.storage, reason=str(error))
+            self._talk.log.warning("deletion_postponed", storage=slot.storage, reason=str(error))
 
     async def _delete(self, slot: Slot) -> None:
-        """In the store that is selected. Once: where the answer is lost, another message may lie there by
-        the time of a second try."""
+        """Delete a slot of the selected storage, without repeating.
+
+        If the answer is lost, another message may have the place by the time of a second attempt.
+        """
         await self._talk.slow(f"AT+CMGD={slot.index}", once=True)
         self._handed.deleted(self._iccid, slot)
 
@@ -146,7 +148,7 @@ class Stores:
                 for found in responses.listed(lines):
                     await self._show(name, found)
         except Refused as refused:
-            self._talk.log.info("cannot be listed", storage=name, reason=refused.line)
+            self._talk.log.info("storage_not_listable", storage=name, reason=refused.line)
 
     async def _show(self, name: str, found: Stored) -> None:
         """Hands out what was just read of the selected store. Reading and this belong together: a
@@ -163,7 +165,7 @@ class Stores:
             self._hand_out(Received(found.hex, slot, self._iccid))
 
     async def _again(self, found: Stored) -> Stored:
-        """Read until it comes twice running as long as the modem says; in the end as it came."""
+        """Read until two consecutive results have the announced length; finally return the last result."""
         for _ in range(_READS):
             before, found = found, await self._read(found.index) or found
             fits = found.length is None or pdu_fits(found.hex, found.length)
@@ -179,7 +181,7 @@ class Stores:
 
     @contextlib.asynccontextmanager
     async def _selecting(self, name: str) -> AsyncIterator[None]:
-        """Has the line, with `name` as the store to read from and delete in (mem1)."""
+        """Hold the line with `name` selected as the storage to read and delete (mem1)."""
         assert self._settings is not None
         usual = self._settings.receives
         async with self._free:
@@ -187,7 +189,7 @@ class Stores:
             try:
                 yield
             finally:
-                # Some modules count +CPMS? and others receive by mem1: never left elsewhere.
+                # Some modules count +CPMS? and others receive by mem1, so it is always restored.
                 if self._selected != usual:
                     with contextlib.suppress(PortError):
                         await self._select(usual)
@@ -195,6 +197,8 @@ class Stores:
     async def _select(self, name: str) -> None:
         if self._selected == name:
             return
-        self._selected = ""  # an answer that is lost leaves it in doubt: then the next one selects
+        self._selected = (
+            ""  # a lost answer leaves the selection unknown: the next use selects again
+        )
         await self._talk.slow(f'AT+CPMS="{name}"')
         self._selected = name

@@ -15,7 +15,7 @@ from modem.interface import Fault, Outcome, Tpdu, Verdict
 
 
 def waiting(english: str, french: str) -> Outcome:
-    """Nothing went out, and the message is not to blame."""
+    """Return the outcome of a part that was not sent, through no fault of the message."""
     fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english, french)
     return Outcome(Verdict.WAIT, fault=fault, given=False)
 
@@ -49,18 +49,17 @@ _SPOILT = waiting(
     "The line to the modem spoils what is sent over it; nothing went out.",
     "La liaison avec le modem altère ce qui y passe ; rien n'est parti.",
 )
-# What a modem says of a TPDU that is not well-formed. Ours are: so the line has spoilt it.
+# Errors for a malformed TPDU. Ours are well-formed, so the line has altered it.
 _ILL_FORMED = (304, 305)
-_TRIES = 2  # where nothing has gone out, and something may have been spoilt
-_CAREFUL_TRIES = 8  # … over a line that does so often
+_TRIES = 2  # attempts, if nothing was sent and something may have been altered
+_CAREFUL_TRIES = 8  # … on a degraded line
 
 
 def submit(dialogue: Dialogue, tpdu: Tpdu, references: References) -> Outcome:
-    """One AT+CMGS, or several where the line has spoilt it. Blocking, never raises a `PortError`.
+    """Submit a TPDU with AT+CMGS, repeated if the line has altered it. Blocks, never raises a `PortError`.
 
-    Until the text is written nothing can have gone out, so that every trouble means WAIT; from
-    then on only an answer tells, and everything else means UNKNOWN. DOUBTFUL where the caller has
-    to look at the modem first.
+    Until the text is written nothing can have been sent, so every error means WAIT. After that only an answer
+    decides, and everything else means UNKNOWN. DOUBTFUL means that the caller must probe the modem first.
     """
     for attempt in itertools.count(1):
         checked = dialogue.port.careful
@@ -80,7 +79,7 @@ def _counted(outcome: Outcome, references: References, *, careful: bool) -> Outc
 
 
 def _perhaps_spoilt(outcome: Outcome, dialogue: Dialogue, *, checked: bool) -> bool:
-    """Whether it was the line, and is worth another try. Only where nothing has gone out."""
+    """Return whether the line was the cause and another attempt makes sense. Only if nothing was sent."""
     if outcome is _SPOILT:
         return True
     if outcome is _NO_PROMPT:
@@ -122,11 +121,11 @@ def _taken_back(dialogue: Dialogue) -> bool:
     try:
         return dialogue.taken_back()
     except PortError:
-        return True  # a modem that was lost or restarted has nothing at its prompt any more
+        return True  # a modem that was lost or restarted has no text at its prompt
 
 
 def _taken(lines: tuple[str, ...]) -> Outcome:
-    """An OK without its +CMGS may be the late answer to something else: it proves nothing."""
+    """Return the outcome of an answer. An OK without +CMGS may belong to an earlier command."""
     if responses.value(lines, "+CMGS") is None:
         return _UNKNOWN
     return Outcome(Verdict.TAKEN, reference=responses.reference(lines))
@@ -139,7 +138,7 @@ def _of(fault: Fault | None) -> Outcome | None:
 
 
 def _refused_at_once(line: str) -> Outcome:
-    """No prompt but an error: no text was given, so that its outcome is never in doubt."""
+    """Return the outcome of an error instead of a prompt: no text was written, so it is certain."""
     outcome = _of(lookup.words(line))
     if outcome is None or outcome.verdict in (Verdict.UNKNOWN, Verdict.TAKEN):
         return _NO_PROMPT

@@ -20,7 +20,7 @@ from modem.interface import State
 
 
 class Supervisor:
-    """The life of one modem. `live` ends only by being cancelled."""
+    """Runs one modem: start-up, operation, recovery. `live` ends only by cancellation."""
 
     def __init__(
         self,
@@ -42,30 +42,30 @@ class Supervisor:
         self._stored_reports = stored_reports
         self._timing = talk.timing
         self._log = board.log
-        self._climb: list[Step] | None = None  # what is left of the ladder; None: all is well
+        self._climb: list[Step] | None = None  # remaining recovery steps; None: all is well
         self._climbs = 0
-        self._heard = False  # the modem answered at least once
-        self._restart = False  # the owner wants one
-        self._changed = asyncio.Event()  # the owner did something about the SIM
+        self._heard = False  # the modem has answered at least once
+        self._restart = False  # the owner has requested a restart
+        self._changed = asyncio.Event()  # the owner has acted on the SIM
         self.imei = ""
 
     def restart(self) -> None:
-        """Reset the modem soon, at the owner's wish."""
+        """Reset the modem soon, at the owner's request."""
         self._restart = True
         self._changed.set()
         self._service.again("a restart was asked for")
 
     def sim_changed(self) -> None:
-        """The owner has entered a PIN or PUK: go on."""
+        """Continue: the owner has entered a PIN or PUK."""
         self._changed.set()
 
     async def live(self) -> None:
-        """For ever; what nobody foresaw is logged, and the modem is begun with anew."""
+        """Run for ever. Log unexpected errors and start again."""
         while True:
             try:
                 await self._live()
-            except Exception as error:  # noqa: BLE001 - this loop is the last to know
-                self._log.exception("unforeseen")
+            except Exception as error:  # noqa: BLE001 - the outermost loop of a modem
+                self._log.exception("driver_failed")
                 self._board.show(State.OFFLINE, "unforeseen", last_error=repr(error))
                 await asyncio.sleep(self._timing.backoff_first_seconds)
 
@@ -74,7 +74,7 @@ class Supervisor:
             try:
                 await self._life()
             except Again as again:
-                self._log.info("starting the modem up again", reason=str(again))
+                self._log.info("modem_starting_again", reason=str(again))
                 self._board.show(State.STARTING, str(again))
             except Restarted as restarted:
                 self._board.count("restart")
@@ -83,7 +83,7 @@ class Supervisor:
                 await self._recover(error)
 
     async def _life(self) -> None:
-        """Up, and in service until something ends that. `Again`, `PortError`."""
+        """Start the modem and operate it. Raises Again, PortError."""
         await self._reset_if_asked()
         try:
             made = await self._up()
@@ -102,7 +102,7 @@ class Supervisor:
         self._climbs = 0
 
     async def _up(self) -> configuration.Settings:
-        """From a port, open or not, to a modem in service. `Halted`, `PortError`."""
+        """Bring a modem from its port to operation. Raises Halted, PortError."""
         if not self._talk.is_open:
             self._board.show(State.OFFLINE, "opening the port")
             await self._open()
@@ -130,11 +130,11 @@ class Supervisor:
         return made
 
     async def _open(self) -> None:
-        """Opens the port, or waits for one that is gone (a USB modem that restarts). PortLost."""
+        """Open the port, or wait for one that is gone (a USB modem that restarts). Raises PortLost."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timing.vanished_seconds
         while True:
-            # Looked at before: one that appears just after the try failed is there for the next one.
+            # Checked first: a port that appears right after a failed attempt is found by the next one.
             there = self._exists()
             try:
                 await self._talk.open()
@@ -152,8 +152,8 @@ class Supervisor:
         return False
 
     async def _halt(self, halted: Halted) -> None:
-        """Shows what someone must do, until something about the SIM is different."""
-        self._log.warning("the modem waits for someone", reason=halted.detail)
+        """Show what somebody must do, until the SIM changes."""
+        self._log.warning("modem_waits_for_owner", reason=halted.detail)
         self._board.show(halted.state, halted.detail, pin_tries_left=halted.tries_left)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timing.backoff_longest_seconds
@@ -169,10 +169,10 @@ class Supervisor:
                 self._changed.clear()
                 return
         if halted.state in (State.SIM_MISSING, State.SIM_FAILURE):
-            # Most modules look for a SIM only when they start.
+            # Most modules detect a SIM only when they start.
             self._restart = True
 
-    # The ladder
+    # Recovery
 
     async def _reset_if_asked(self) -> None:
         if self._restart:
@@ -184,33 +184,31 @@ class Supervisor:
         return self._power.means if self._power is not None else Means()
 
     async def _recover(self, error: Exception) -> None:
-        """One step up the ladder, or the pause between two climbs."""
+        """Take the next recovery step, or pause between two recoveries."""
         self._board.show(State.OFFLINE, str(error), last_error=str(error))
         if self._climb is None:
             port = self._talk.is_open or self._exists()
             self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
             if isinstance(error, OutOfStep) and Step.RESYNC in self._climb:
-                self._climb.remove(Step.RESYNC)  # that is what has just failed
+                self._climb.remove(Step.RESYNC)  # that has just failed
                 self._board.count(Step.RESYNC.value)
         if not self._climb:
             await self._rest()
             port = self._exists()
             self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
         step = self._climb.pop(0)
-        self._log.warning("trying to get the modem back", step=step.value, reason=str(error))
+        self._log.warning("recovery_step", step=step.value, reason=str(error))
         try:
             await self._take(step)
         except (PortError, PowerError) as failure:
-            self._log.warning("in vain", step=step.value, reason=str(failure))
+            self._log.warning("recovery_step_failed", step=step.value, reason=str(failure))
 
     async def _rest(self) -> None:
         seconds = recovery.pause(
             self._climbs, self._timing.backoff_first_seconds, self._timing.backoff_longest_seconds
         )
         self._climbs += 1
-        self._log.error(
-            "the modem does not come back", climbs=self._climbs, next_in_seconds=seconds
-        )
+        self._log.error("recovery_paused", climbs=self._climbs, next_in_seconds=seconds)
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         there = self._exists()
@@ -221,7 +219,7 @@ class Supervisor:
                 return  # it was plugged in again
 
     async def _take(self, step: Step) -> None:
-        """One step. Runs behind an open send, since all of it goes through the owner thread."""
+        """Take one step, after an open send, since everything goes through the owner thread."""
         self._board.count(step.value)
         self._board.show(State.OFFLINE, f"recovery: {step.value}")
         match step:
@@ -260,9 +258,9 @@ class Supervisor:
         await asyncio.sleep(self._timing.reset_seconds)
 
     async def _power_key(self) -> None:
-        """PWRKEY toggles: without a STATUS pin the modem is asked after each press.
+        """Toggle PWRKEY; without a STATUS pin, ask the modem after each press.
 
-        On (it was off); off and on (it hung); on again (the press for "off" had found it off).
+        On (it was off); off and on (it hung); on again (the press for "off" found it off).
         """
         power = self._power
         if power is None:

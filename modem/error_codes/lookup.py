@@ -21,10 +21,10 @@ from modem.interface import Fault, Verdict
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What a TP-Status means for a part.
+    """The meaning of a TP-Status for a part.
 
-    "delivered" and "failed" are what they say; "ended": no more will come, and nothing confirms a
-    delivery; "trying": the service centre goes on, another report may follow.
+    "ended": no more reports will come, and none confirms a delivery. "trying": the service centre
+    continues, and another report may follow.
     """
 
     meaning: Literal["delivered", "ended", "trying", "failed"]
@@ -47,9 +47,9 @@ def cme(number: int) -> Fault:
 def status(tp_st: int) -> Settled:
     """TP-Status, any octet (23.040 9.2.3.15).
 
-    Reserved values count as "service rejected", as the clause says, except between 0x26 and 0x2F,
-    where the class still says that the service centre goes on. 0x10 to 0x1F are the service
-    centre's own for "completed": nothing about a delivery is known.
+    Reserved values count as "service rejected", as the clause says, except between 0x26 and 0x2F, whose
+    class means that the service centre continues. 0x10 to 0x1F are specific to the service centre and
+    mean "completed", which says nothing about a delivery.
     """
     if tp_st == 0x00:
         return _settled("delivered", TP_STATUS[tp_st])
@@ -63,7 +63,7 @@ def status(tp_st: int) -> Settled:
 
 
 def words(line: str) -> Fault | None:
-    """The fault in a final result line, by number or in words; None if it is no error line."""
+    """Return the fault of a final result code, by number or by text; None if it is not an error."""
     text = line.strip()
     answer = _ERROR_LINE.fullmatch(text)
     if answer is None:
@@ -98,12 +98,12 @@ _CENTRES_OWN: Final = End(
 
 
 def _wordings(causes: Mapping[int, Cause]) -> dict[str, int]:
-    """Each wording's number; the later number where two share one (22 and 42: the same class)."""
+    """Map texts to numbers; the higher number if two share a text (22 and 42, the same class)."""
     return {_plain(cause.wording): number for number, cause in causes.items()}
 
 
 def _plain(said: str) -> str:
-    """Letters and digits only, in small letters, and U(SIM) as SIM: makers differ in the rest."""
+    """Normalise a text to lower-case letters and digits, and U(SIM) to SIM; makers differ in the rest."""
     lower = re.sub(r"\(?u\)?sim|uicc", "sim", said.lower())
     return re.sub(r"[^a-z0-9]+", " ", lower).strip()
 
@@ -111,7 +111,7 @@ def _plain(said: str) -> str:
 _CMS_WORDINGS: Final = _wordings(CMS)
 _CME_WORDINGS: Final = _wordings(CME)
 
-# What makers write in their own way, most telling first; the number is the standard's for that.
+# Texts that makers write differently, most specific first, with the standard's number.
 _TELLING: Final[tuple[tuple[re.Pattern[str], int], ...]] = tuple(
     (re.compile(pattern), number)
     for pattern, number in (
@@ -193,7 +193,7 @@ def _grouped(number: int) -> Cause | None:
 
 
 def _unlisted(number: int) -> Cause:
-    """A number no table has: refused for a reason we cannot know, so like 500."""
+    """Return the fault for an unknown number: refused for an unknown reason, like 500."""
     return Cause(
         "",
         Verdict.AGAIN,

@@ -196,7 +196,9 @@ def test_a_crash_leaves_at_most_one_part_in_doubt_and_only_doubts_fail(
 ) -> None:
     doubts = 0
     for story in stories:
-        after_starts = [int(n) for n in re.findall(r"in_doubt_after_start parts=(\d+)", story.log)]
+        after_starts = [
+            int(n) for n in re.findall(r"uncertain_parts_after_start parts=(\d+)", story.log)
+        ]
         assert all(n == 1 for n in after_starts)
         failed = [told for told in story.told.values() if told["status"] == "failed"]
         assert len(failed) <= len(after_starts)

@@ -103,7 +103,7 @@ def test_sigterm_in_the_middle_of_a_part_finishes_and_records_it(tmp_path: Path)
         assert client.status(first)["status"] in ("sent", "delivered")
         client.until(second, "sent", "delivered")
         assert [part.text for part in modem.truth().parts] == ["Je suis en route", "Et moi après"]
-        assert "in_doubt" not in box.log()
+        assert "uncertain_parts_after_start" not in box.log()
     finally:
         box.stop()
         modem.stop()

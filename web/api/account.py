@@ -18,7 +18,7 @@ OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
 
 
 class AuthAnswer(Answer, frozen=True, kw_only=True):
-    """The key is good."""
+    """The key is valid."""
 
     message: str
     client_id: str
@@ -27,28 +27,30 @@ class AuthAnswer(Answer, frozen=True, kw_only=True):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """One modem."""
+    """A modem."""
 
     device_id: str
     name: str
     status: OnOff
-    state: Annotated[str, Meta(description="Where it stands: ready, searching, pin_required, …")]
+    state: Annotated[
+        str, Meta(description="More precise than status: ready, searching, pin_required, …")
+    ]
     operator: str | None
     technology: str | None
     signal: Annotated[int | None, Meta(description="dBm")]
     phone_number: str | None
-    since: Annotated[MomentOrNull, Meta(description="When this status began.")]
+    since: Annotated[MomentOrNull, Meta(description="Since when the modem has this status.")]
 
 
 class DevicesAnswer(Answer, frozen=True, kw_only=True):
-    """All modems that this client may use."""
+    """The modems that this client may use."""
 
     devices: list[Device]
 
 
 @get("/auth/test", summary="Test the key", tags=["Account"], opt=told(any_key=True))
 async def auth_test(request: Asked, caller: Asker, gateway: Box) -> AuthAnswer:
-    """Says who the key belongs to and which modem it would use; also to a narrowed one."""
+    """Shows the client of the key and the modem that it would use. Restricted keys may call it too."""
     tested = await gateway.auth_test(caller)
     return AuthAnswer(
         message=AUTHENTICATED.say(request.language),
@@ -60,7 +62,7 @@ async def auth_test(request: Asked, caller: Asker, gateway: Box) -> AuthAnswer:
 
 @get("/devices", summary="Modems", tags=["Account"], opt=told())
 async def devices(caller: Asker, gateway: Box) -> DevicesAnswer:
-    """All modems of the box that this client may use."""
+    """The modems of the box that this client may use."""
     return DevicesAnswer(devices=[_device(view) for view in await gateway.devices(caller)])
 
 

@@ -15,7 +15,7 @@ from web.responses import Answer, Moment, moment
 
 
 class OtpAnswer(Answer, frozen=True, kw_only=True):
-    """The code is on its way."""
+    """The code is queued."""
 
     otp_id: str
     to: str
@@ -27,7 +27,7 @@ class OtpAnswer(Answer, frozen=True, kw_only=True):
 
 
 class VerifyAnswer(Answer, frozen=True, kw_only=True):
-    """Whether the code was right: with `verified_at`, or with the attempts that are left."""
+    """Whether the code is correct: with `verified_at`, or with the attempts left."""
 
     valid: bool
     message: str
@@ -53,7 +53,7 @@ class VerifyAnswer(Answer, frozen=True, kw_only=True):
 async def send_otp(
     data: JSONBody[OtpBody], request: Asked, caller: Asker, gateway: Box
 ) -> OtpAnswer:
-    """Goes out at priority 1. The code leaves the box by SMS only."""
+    """Creates and sends a code with priority 1. The code leaves the box only by SMS."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
         assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
@@ -86,7 +86,7 @@ def _accepted(value: views.OtpAccepted) -> OtpAnswer:
 async def verify_otp(
     data: JSONBody[VerifyBody], request: Asked, caller: Asker, gateway: Box
 ) -> VerifyAnswer:
-    """A right code counts once; three wrong ones end it."""
+    """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
     verdict = await gateway.verify_otp(caller, parsing.verify_order(data))
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(

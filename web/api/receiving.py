@@ -18,25 +18,25 @@ from web.responses import Answer, Moment, Pagination, moment, pagination
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """One received message."""
+    """A received message."""
 
     inbox_id: str
     sender: str = msgspec.field(name="from")
     message: str
     received_at: Moment
     device_id: str
-    incomplete: Annotated[bool, Meta(description="A part of it never came.")]
+    incomplete: Annotated[bool, Meta(description="Whether a part is missing.")]
 
 
 class InboxAnswer(Answer, frozen=True, kw_only=True):
-    """One page of received messages, newest first."""
+    """A page of received messages, newest first."""
 
     data: list[Received]
     pagination: Pagination
 
 
 class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that gets no SMS."""
+    """A number on the block list."""
 
     number: str
     reason: str | None
@@ -45,13 +45,13 @@ class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlocklistAnswer(Answer, frozen=True, kw_only=True):
-    """All numbers that get no SMS."""
+    """The block list."""
 
     blocklist: list[BlockedNumber]
 
 
 class BlockedAnswer(Answer, frozen=True, kw_only=True):
-    """The number is on the list."""
+    """The number is on the block list."""
 
     number: str
     reason: str | None
@@ -66,7 +66,7 @@ class BlockedAnswer(Answer, frozen=True, kw_only=True):
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)),
 )
 async def inbox(request: Asked, caller: Asker, gateway: Box) -> InboxAnswer:
-    """Newest first; parts are joined."""
+    """Lists received messages, newest first. The parts of long messages are joined."""
     wanted = _inbox_filter(request.wanted)
     page = await gateway.inbox(caller, wanted)
     return InboxAnswer(
@@ -99,7 +99,7 @@ def _received(view: views.InboxView) -> Received:
 
 @get("/blocklist", summary="Block list", tags=["Receiving"], opt=told())
 async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
-    """Blocked by you, or opted out by STOP."""
+    """Lists the numbers that you blocked or that opted out with STOP."""
     return BlocklistAnswer(
         blocklist=[
             BlockedNumber(
@@ -124,7 +124,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
     ),
 )
 async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> BlockedAnswer:
-    """It gets no SMS from now on; what waits for it is refused when its turn comes."""
+    """Blocks a number. Messages that already wait for it fail when their turn comes."""
     entry = await gateway.block(caller, parsing.block_order(data))
     return BlockedAnswer(
         number=entry.number,
@@ -142,5 +142,5 @@ async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> Block
     opt=told(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
 )
 async def unblock(number: FromPath[str], caller: Asker, gateway: Box) -> None:
-    """It may get SMS again."""
+    """Removes a number from the block list."""
     await gateway.unblock(caller, validation.phone_number(number, short_codes=True, field="number"))

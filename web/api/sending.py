@@ -23,7 +23,7 @@ Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
 
 
 class AcceptedAnswer(Answer, frozen=True, kw_only=True):
-    """The message is on the disk and will be sent."""
+    """The message is on disk and will be sent."""
 
     message_id: str
     status: Queued = "queued"
@@ -38,7 +38,7 @@ class AcceptedAnswer(Answer, frozen=True, kw_only=True):
 
 
 def accepted(value: views.Accepted) -> AcceptedAnswer:
-    """The answer to a send."""
+    """Return the answer to a send."""
     return AcceptedAnswer(
         message_id=value.message_id,
         to=value.to,
@@ -53,7 +53,7 @@ def accepted(value: views.Accepted) -> AcceptedAnswer:
 
 
 class BulkMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a bulk, in its place."""
+    """An entry of a bulk request."""
 
     message_id: str | None
     to: str | None
@@ -62,7 +62,7 @@ class BulkMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkAnswer(Answer, frozen=True, kw_only=True):
-    """The batch is on the disk."""
+    """The accepted messages of the batch are on disk."""
 
     batch_id: str
     total_recipients: int
@@ -73,13 +73,16 @@ class BulkAnswer(Answer, frozen=True, kw_only=True):
     messages: list[BulkMessage]
     queued_at: Moment
     sendable_now: Annotated[
-        int | UnsetType, Meta(description="How many go now, where limits make the rest wait.")
+        int | UnsetType,
+        Meta(description="How many messages leave now, when limits delay the others."),
     ] = UNSET
-    rest_from: Annotated[Moment | UnsetType, Meta(description="When the rest goes on.")] = UNSET
+    rest_from: Annotated[
+        Moment | UnsetType, Meta(description="When the remaining messages follow.")
+    ] = UNSET
 
 
 def bulk_accepted(value: views.BulkAccepted, language: Language) -> BulkAnswer:
-    """The answer to a bulk: every entry in its place, each message counted once."""
+    """Return the answer to a bulk: every entry in order, each message counted once."""
     messages = [_bulk_message(entry, language) for entry in value.messages]
     ids = list(dict.fromkeys(m.message_id for m in messages if m.message_id is not None))
     failed = sum(1 for m in messages if m.status == "failed")
@@ -107,7 +110,7 @@ def _bulk_message(entry: views.BulkMessage, language: Language) -> BulkMessage:
 
 
 class ResentAnswer(Answer, frozen=True, kw_only=True):
-    """The failed message is in the queue again."""
+    """The message is queued again."""
 
     message_id: str
     status: Queued = "queued"
@@ -142,7 +145,7 @@ _ILL_WRITTEN: tuple[Code, ...] = (
 async def send(
     data: JSONBody[SendBody], request: Asked, caller: Asker, gateway: Box
 ) -> AcceptedAnswer:
-    """202 means: on the disk, and it survives a power cut in that same instant."""
+    """Queues one SMS. A 202 means that it is on disk and survives a power cut at that instant."""
     idempotency = request.idempotency
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
         assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
@@ -166,8 +169,8 @@ async def send(
 async def send_bulk(
     data: JSONBody[BulkBody], request: Asked, caller: Asker, gateway: Box
 ) -> BulkAnswer:
-    """`recipients` with one `message`, or `messages`. A refused entry is answered in its place and
-    the others go; if none can go, the first one's error is the answer."""
+    """Queues many SMS: `recipients` with one `message`, or `messages`. Refused entries keep their place in
+    the answer and the others are sent. If no entry can be sent, the answer is the first one's error."""
     return await _send_bulk(
         request,
         caller,
@@ -180,7 +183,7 @@ async def send_bulk(
     "/sms/send-bulk-personalized",
     status_code=202,
     request_max_body_size=BULK_BYTES,
-    summary="Send many SMS, each with its own text",
+    summary="Send many SMS with individual texts",
     tags=["Sending"],
     opt=told(
         errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
@@ -196,7 +199,7 @@ async def send_bulk(
 async def send_bulk_personalized(
     data: JSONBody[PersonalizedBody], request: Asked, caller: Asker, gateway: Box
 ) -> BulkAnswer:
-    """The second form of send-bulk."""
+    """Queues many SMS with individual texts: the second form of send-bulk."""
     return await _send_bulk(
         request,
         caller,
@@ -224,13 +227,13 @@ async def _send_bulk(
 @post(
     "/sms/{message_id:str}/resend",
     status_code=202,
-    summary="Send a failed SMS again",
+    summary="Resend a failed SMS",
     tags=["Sending"],
     opt=told(
         errors=("MESSAGE_NOT_FOUND", "CANNOT_RESEND_MESSAGE", *_REFUSED[1:]), path=(MESSAGE_ID,)
     ),
 )
 async def resend(message_id: FromPath[str], caller: Asker, gateway: Box) -> ResentAnswer:
-    """Puts a failed message back into the queue under its own id, whole."""
+    """Queues a failed message again, under its own id and with all its parts."""
     await gateway.resend(caller, message_id)
     return ResentAnswer(message_id=message_id)

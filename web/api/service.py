@@ -18,7 +18,7 @@ METRICS = "text/plain; version=0.0.4"  # Litestar adds the charset
 
 
 class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One modem, without a word of whose it is."""
+    """A modem, without personal data."""
 
     device_id: str
     status: OnOff
@@ -28,7 +28,7 @@ class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """The box is alive. `status`: `ok` when a modem is ready to send, else `degraded`."""
+    """The box is alive. `status` is `ok` if a modem is ready to send, else `degraded`."""
 
     status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded"]})]
     version: str
@@ -38,7 +38,7 @@ class HealthAnswer(Answer, frozen=True, kw_only=True):
 
 @get("/health", summary="Health", tags=["Service"], opt=told())
 async def health(gateway: Box) -> HealthAnswer:
-    """200 as long as the box takes requests."""
+    """Answers 200 while the box accepts requests."""
     found = await gateway.health()
     return HealthAnswer(
         status=found.status,
@@ -64,7 +64,7 @@ async def health(gateway: Box) -> HealthAnswer:
     opt=told(errors=("INVALID_API_KEY",), media=("text/plain",)),
 )
 async def metrics(request: Asked, gateway: Box) -> Response[bytes]:
-    """Prometheus text format. No key, unless a token is set: then `Authorization: Bearer`."""
+    """Metrics in Prometheus text format. If a token is configured, send it as `Authorization: Bearer`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     told_token = token.strip() if scheme.lower() == "bearer" else None
     return Response(await gateway.metrics(told_token), media_type=METRICS)

@@ -32,14 +32,14 @@ from web.responses import Answer, Message, Moment, Pagination, message, moment, 
 
 
 class MessageAnswer(Message, frozen=True, kw_only=True):
-    """The status of one message."""
+    """The status of a message."""
 
     success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
     warnings: list[str] | UnsetType = UNSET
 
 
 class CancelledAnswer(Answer, frozen=True, kw_only=True):
-    """The message will not be sent."""
+    """The message is cancelled."""
 
     message: str
     message_id: str
@@ -47,21 +47,21 @@ class CancelledAnswer(Answer, frozen=True, kw_only=True):
 
 
 class HistoryAnswer(Answer, frozen=True, kw_only=True):
-    """One page of messages, newest first."""
+    """A page of messages, newest first."""
 
     data: list[Message]
     pagination: Pagination
 
 
 class StatsPeriod(msgspec.Struct, frozen=True, kw_only=True):
-    """First and last second of the period."""
+    """The first and the last second of the period."""
 
     start: Moment = msgspec.field(name="from")
     to: Moment
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """One UTC day."""
+    """The figures of a UTC day."""
 
     date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
     sent: int
@@ -70,31 +70,33 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of what was created in the period, as it stands now; cancelled messages not counted."""
+    """Messages created in the period, by current status. Cancelled messages are not counted."""
 
-    total_sent: Annotated[int, Meta(description="All that left the queue.")]
+    total_sent: Annotated[
+        int, Meta(description="Messages that have left the queue: sent, delivered or failed.")
+    ]
     delivered: int
     failed: int
-    pending: Annotated[int, Meta(description="Still queued.")]
+    pending: Annotated[int, Meta(description="Messages still queued.")]
     delivery_rate: Annotated[float, Meta(description="100 x delivered / total_sent.")]
     by_day: list[Day]
     by_day_truncated: Annotated[
-        bool, Meta(description="true: only the last 366 days are listed.")
+        bool, Meta(description="true if only the last 366 days are listed.")
     ] = False
 
 
 class StatsAnswer(Answer, frozen=True, kw_only=True):
-    """Statistics of a period."""
+    """The statistics of a period."""
 
     period: StatsPeriod
     stats: StatsBody
 
 
 def statistics(value: views.Stats) -> StatsAnswer:
-    """The answer to a question for statistics."""
+    """Return the answer of the statistics route."""
     rate = round(100 * value.delivered / value.total_sent, 2) if value.total_sent else 0.0
     return StatsAnswer(
-        # The period ends before `end`: its last second is the one told.
+        # The period ends before `end`; the answer has its last second.
         period=StatsPeriod(start=moment(value.start), to=moment(max(value.start, value.end - 1))),
         stats=StatsBody(
             total_sent=value.total_sent,
@@ -124,7 +126,7 @@ _FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
 async def status(
     message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
 ) -> MessageAnswer:
-    """All that is known of one message."""
+    """Shows everything that is known about a message."""
     view = await gateway.status(caller, message_id)
     return message(view, request.language, MessageAnswer)
 
@@ -136,7 +138,7 @@ async def status(
     opt=told(errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)),
 )
 async def history(request: Asked, caller: Asker, gateway: Box) -> HistoryAnswer:
-    """Messages, newest first. An empty value is no filter."""
+    """Lists messages, newest first. An empty value means no filter."""
     wanted = history_filter(request.wanted)
     page = await gateway.history(caller, wanted)
     return HistoryAnswer(
@@ -146,7 +148,7 @@ async def history(request: Asked, caller: Asker, gateway: Box) -> HistoryAnswer:
 
 
 def history_filter(query: dict[str, str]) -> HistoryFilter:
-    """The query of history and export. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
+    """Return the filter of history and export. Raises INVALID_REQUEST, INVALID_PHONE_NUMBER."""
     return HistoryFilter(
         page=validation.page(query.get("page")),
         limit=validation.limit(query.get("limit")),
@@ -165,7 +167,7 @@ def history_filter(query: dict[str, str]) -> HistoryFilter:
     opt=told(errors=("INVALID_REQUEST",), query=_PERIOD),
 )
 async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
-    """Counts by UTC day of creation; the last 30 days unless asked otherwise."""
+    """Counts messages by UTC day of creation, by default of the last 30 days."""
     query = request.wanted
     start, end = validation.statistics_period(
         query.get("from_date"), query.get("to_date"), gateway.now()
@@ -185,7 +187,7 @@ async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
     ),
 )
 async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream:
-    """All pages of the history in one stream, as CSV or as one JSON object a line."""
+    """Streams all pages of the history as CSV, or as JSON lines."""
     wanted = history_filter(request.wanted)
     return await export.stream(
         export.format_of(request.wanted.get("format")),
@@ -204,6 +206,6 @@ async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream
 async def cancel(
     message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
 ) -> CancelledAnswer:
-    """Only while no part of it was ever handed to the modem."""
+    """Cancels a queued message, if no part of it was ever submitted to a modem."""
     await gateway.cancel(caller, message_id)
     return CancelledAnswer(message=CANCELLED.say(request.language), message_id=message_id)

@@ -24,13 +24,13 @@ class ConfiguredAnswer(Answer, frozen=True, kw_only=True):
     webhook_id: str
     url: str
     events: list[str]
-    secret: Annotated[str | None, Meta(description="The signing secret; shown this once.")]
+    secret: Annotated[str | None, Meta(description="The signing secret, shown only once.")]
     status: str
     created_at: Moment
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook. Its secret is not shown again."""
+    """A webhook, without its secret."""
 
     webhook_id: str
     url: str
@@ -40,20 +40,20 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhooksAnswer(Answer, frozen=True, kw_only=True):
-    """All webhooks of this client."""
+    """The webhooks of this client."""
 
     webhooks: list[Webhook]
 
 
 class TestedAnswer(Answer, frozen=True, kw_only=True):
-    """What the receiver said."""
+    """The answer of the receiver."""
 
     message: str
-    response_status: Annotated[int | None, Meta(description="null: it did not answer")]
+    response_status: Annotated[int | None, Meta(description="null if the receiver did not answer.")]
 
 
 class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt."""
+    """An attempt to call a webhook."""
 
     log_id: str
     webhook_id: str | None
@@ -65,18 +65,18 @@ class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
     success: bool
     attempt: int
     timestamp: Moment
-    reason: Annotated[str | None, Meta(description="Why it was no success, in English.")]
+    reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")]
 
 
 class LogsAnswer(Answer, frozen=True, kw_only=True):
-    """One page of attempts, newest first."""
+    """A page of attempts, newest first."""
 
     logs: list[WebhookLog]
     pagination: Pagination
 
 
 class ReplayedAnswer(Answer, frozen=True, kw_only=True):
-    """The event will be told again."""
+    """The event will be sent again."""
 
     log_id: str
     webhook_id: str | None
@@ -94,7 +94,7 @@ class ReplayedAnswer(Answer, frozen=True, kw_only=True):
     ),
 )
 async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) -> ConfiguredAnswer:
-    """The answer holds the secret that signs each call; it is shown this once."""
+    """Creates a webhook. The answer has the secret that signs each call; it is shown only once."""
     view = await gateway.webhook_configure(caller, parsing.webhook_order(data))
     return ConfiguredAnswer(
         webhook_id=view.webhook_id,
@@ -106,9 +106,9 @@ async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) ->
     )
 
 
-@get("/webhooks", summary="List the webhooks", tags=["Webhooks"], opt=told())
+@get("/webhooks", summary="List webhooks", tags=["Webhooks"], opt=told())
 async def webhooks(caller: Asker, gateway: Box) -> WebhooksAnswer:
-    """Without their secrets."""
+    """Lists the webhooks of this client, without their secrets."""
     return WebhooksAnswer(webhooks=[_webhook(view) for view in await gateway.webhooks(caller)])
 
 
@@ -125,12 +125,12 @@ def _webhook(view: views.WebhookView) -> Webhook:
 @delete(
     "/webhooks/{webhook_id:str}",
     status_code=204,
-    summary="Remove a webhook",
+    summary="Delete a webhook",
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None:
-    """It is not called again."""
+    """Deletes a webhook. It is not called any more."""
     await gateway.webhook_delete(caller, webhook_id)
 
 
@@ -144,7 +144,7 @@ async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None
 async def test(
     webhook_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
 ) -> TestedAnswer:
-    """Calls it once, now, and answers what it said."""
+    """Calls a webhook once, now, and returns its answer."""
     tested = await gateway.webhook_test(caller, webhook_id)
     return TestedAnswer(
         message=_heard(tested.response_status).say(request.language),
@@ -160,12 +160,12 @@ def _heard(response_status: int | None) -> Words:
 
 @get(
     "/webhooks/logs",
-    summary="Attempts",
+    summary="List attempts",
     tags=["Webhooks"],
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
 )
 async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
-    """Every attempt to call a webhook, newest first."""
+    """Lists the attempts to call webhooks, newest first."""
     query = request.wanted
     wanted = PageFilter(validation.page(query.get("page")), validation.limit(query.get("limit")))
     page = await gateway.webhook_logs(caller, wanted)
@@ -194,12 +194,12 @@ def _log(entry: views.WebhookLog) -> WebhookLog:
 @post(
     "/webhooks/logs/{log_id:str}/replay",
     status_code=202,
-    summary="Tell an event again",
+    summary="Replay an event",
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(LOG_ID,)),
 )
 async def replay(log_id: FromPath[str], caller: Asker, gateway: Box) -> ReplayedAnswer:
-    """The same event with the same `event_id`, to the same receiver."""
+    """Sends the event of an attempt again, with the same `event_id` to the same receiver."""
     replayed = await gateway.webhook_replay(caller, log_id)
     return ReplayedAnswer(
         log_id=replayed.log_id, webhook_id=replayed.webhook_id, event_id=replayed.event_id

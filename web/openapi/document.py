@@ -1,8 +1,8 @@
-"""The OpenAPI 3.1 document, from the handlers themselves.
+"""The OpenAPI 3.1 document, generated from the handlers.
 
-Litestar's own generator adds answers that this box never gives (its own 400 body, an HTML 404) and
-cannot say what a field with a refusal of its own holds; msgspec writes the JSON Schema of the very
-structs that check the bodies and make the answers.
+Litestar's generator adds answers that this box never gives (its own 400 body, an HTML 404), and cannot
+describe a field with an error code of its own. msgspec generates the JSON Schema of the structs that
+validate requests and encode answers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from web.openapi.metadata import Operation, Parameter
 Json = dict[str, Any]
 
 _TAGS = {
-    "Sending": "One SMS or many. 202 means: on the disk.",
-    "Tracking": "What became of them.",
-    "One-time codes": "Codes that the box makes, sends, and checks.",
-    "Webhooks": "Being told instead of asking.",
-    "Receiving": "What came in, and who wants nothing more.",
-    "Account": "The key and the modems behind it.",
-    "Service": "For those who watch the box. No key.",
+    "Sending": "Send one SMS or many. A 202 means that the message is on disk.",
+    "Tracking": "Status, history, statistics, cancelling and export.",
+    "One-time codes": "One-time codes: the box creates, sends and verifies them.",
+    "Webhooks": "Notifications to your own server.",
+    "Receiving": "Received messages and the block list.",
+    "Account": "The API key and the modems that it may use.",
+    "Service": "Health and metrics. No key required.",
 }
 _DESCRIPTION = (
-    "JSON in UTF-8. Moments are RFC 3339 in UTC, to the second. Every success carries "
+    "JSON in UTF-8. Times are RFC 3339 in UTC, to the second. Every success has "
     '`"success": true`; every failure is `{"success": false, "error": {"code", "message"}}` '
     "with a `message` in French, or in English for `Accept-Language: en`. Unknown fields of a body "
     "are ignored and named in `warnings`; `null` in an optional field means absent."
@@ -55,21 +55,21 @@ _BODIED: tuple[Code, ...] = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE")
 _DEVICE = Parameter(
     "X-Device-ID",
     "header",
-    "The modem to use; absent: the box picks one.",
+    "The modem to use. By default the box picks one.",
     {"type": "string"},
     example="device_1",
 )
 _LANGUAGE = Parameter(
     "Accept-Language",
     "header",
-    "French, or English where it is preferred.",
+    "Language of messages for people: French, or English if it is preferred.",
     {"type": "string", "default": "fr"},
     example="en",
 )
 
 
 def document(app: Litestar) -> Json:
-    """What the box answers to, truthfully: made from the routes it has."""
+    """Return the OpenAPI document of the registered routes."""
     found = list(_operations(app))
     paths: dict[str, Json] = {}
     for path, method, handler in found:

@@ -1,4 +1,4 @@
-"""What the reference tells of an operation beyond its types; kept in the handler's `opt`."""
+"""Metadata of an operation beyond its types, kept in the `opt` of its handler."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """What an operation takes and answers. `media`: where the answer is not JSON.
+    """Parameters, errors and example of an operation. `media` is set where the answer is not JSON.
 
-    `any_key`: also for one that is narrowed, whatever it may.
+    `any_key`: a restricted key may call it too, whatever its restrictions.
     """
 
     errors: tuple[Code, ...] = ()
@@ -46,7 +46,7 @@ def told(
     example: Any = None,
     any_key: bool = False,
 ) -> dict[str, Any]:
-    """The `opt` of a handler."""
+    """Return the `opt` of a handler."""
     return {"operation": Operation(errors, (*path, *query, *headers), media, example, any_key)}
 
 
@@ -58,20 +58,22 @@ def _query(name: str, description: str, example: Any = None, **schema: Any) -> P
     return Parameter(name, "query", description, schema, example=example)
 
 
-MESSAGE_ID = _path("message_id", "The id that the send answered.", "msg_1234567890abcdef")
-WEBHOOK_ID = _path("webhook_id", "The id that configure answered.", "wh_1")
-LOG_ID = _path("log_id", "The id of one attempt, from the logs.", "log_067a1b2c3d42")
+MESSAGE_ID = _path("message_id", "The id from the answer of a send.", "msg_1234567890abcdef")
+WEBHOOK_ID = _path("webhook_id", "The id from the answer of configure.", "wh_1")
+LOG_ID = _path("log_id", "The id of an attempt, from the logs.", "log_067a1b2c3d42")
 NUMBER = Parameter(
     "number",
     "path",
-    "A number of the list, + written as %2B.",
+    "A number on the list, with + encoded as %2B.",
     {"type": "string", "pattern": f"^(?:{INTERNATIONAL}|{SHORT_CODE})$"},
     required=True,
     example="+33612345678",
 )
 
-PAGE = _query("page", "From 1.", 1, type="integer", minimum=1, maximum=10**12, default=1)
-LIMIT = _query("limit", "Entries a page.", 20, type="integer", minimum=1, maximum=100, default=50)
+PAGE = _query(
+    "page", "Page number, from 1.", 1, type="integer", minimum=1, maximum=10**12, default=1
+)
+LIMIT = _query("limit", "Entries per page.", 20, type="integer", minimum=1, maximum=100, default=50)
 STATUS = _query(
     "status",
     "Only with this status.",
@@ -81,7 +83,7 @@ STATUS = _query(
 )
 TO = _query(
     "to",
-    "Only to this number; + is written %2B, or arrives as a space and is understood.",
+    "Only to this number. Encode + as %2B; a + that arrives as a space is accepted.",
     "+33612345678",
     type="string",
     # Empty is absent, in every query value.
@@ -91,25 +93,25 @@ _DAY = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,12})?)?)?"
 _ZONE = "(?:[Zz]|[-+ ](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
 _MOMENT = rf"^(?:{_DAY}(?:[Tt ]{_TIME}{_ZONE}?)?)?$"
-_DATES = "ISO 8601, a moment (UTC when it has no offset) or a plain day. "
+_DATES = "ISO 8601, a time (UTC if it has no offset) or a plain day. "
 FROM_DATE = _query(
     "from_date",
-    _DATES + "From then on.",
+    _DATES + "Start of the period.",
     "2025-01-01T00:00:00Z",
     type="string",
     pattern=_MOMENT,
 )
 TO_DATE = _query(
     "to_date",
-    _DATES + "The whole second, or day, included.",
+    _DATES + "End of the period, including that second or day.",
     "2025-01-31",
     type="string",
     pattern=_MOMENT,
 )
-DEVICE_ID = _query("device_id", "Only by this device.", "device_1", type="string")
+DEVICE_ID = _query("device_id", "Only through this device.", "device_1", type="string")
 SEARCH = _query(
     "search",
-    "Only with this text in it, whatever the case and the accents.",
+    "Only with this text, ignoring case and accents.",
     "commande",
     type="string",
     maxLength=MESSAGE_CHARACTERS,
@@ -117,7 +119,7 @@ SEARCH = _query(
 )
 SENDER = _query(
     "from",
-    "Only from this sender: a number, or a name as the network tells it.",
+    "Only from this sender: a number, or a name as received.",
     "+33612345678",
     type="string",
     maxLength=SENDER_CHARACTERS,

@@ -125,7 +125,7 @@ def test_what_a_spoilt_line_brought_is_not_told_to_the_log() -> None:
         scripted.say(f"\r\n+CDS: 25\r\n{REPORT[:-2]}\r\nRING\r\n".encode())
         ear.until(1)
         assert modem.port.careful
-    (line,) = [entry for entry in logged if "spoils bytes" in entry["event"]]
+    (line,) = [entry for entry in logged if "line_degraded" in entry["event"]]
     assert line["seen"] == "+CDS: 25 …"
 
 
