@@ -118,3 +118,15 @@ def test_each_citation_of_the_contract_names_a_section_of_it() -> None:
     }
     assert len(cited) > 5
     assert cited <= sections
+
+
+def test_each_path_that_a_document_names_exists() -> None:
+    """Source files in backticks, from the top folder; `zimbox.toml` and the like are the reader's own."""
+    missing = [
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in tracked()
+        if page.suffix == ".md" and page.relative_to(ROOT).parts[0] != "tests"
+        for path in re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|sql|txt))\b", page.read_text("utf-8"))
+        if not path.startswith(("build/", "data/")) and not (ROOT / path).exists()
+    ]
+    assert missing == []
