@@ -9,19 +9,19 @@ from pathlib import Path
 
 import structlog
 
-from appliance.admin.preferences import Owner
-from appliance.context import Box
+from appliance.admin.preferences import Admin
+from appliance.context import Context
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.core.lock import DataLock
 from appliance.core.tasks import forever
 from appliance.devices.attached import Attached
 from appliance.devices.balance import Balances
 from appliance.devices.manager import Devices
 from appliance.gateway import Gateway
-from appliance.maintenance.clock_sync import Timekeeper
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.clock_sync import ClockSync
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.messaging.intake import Intake
 from appliance.messaging.outbox import Outbox
@@ -44,7 +44,7 @@ RECORDING_SECONDS = 5.0
 class Assembly:
     """The running gateway: `gateway` serves the API, `owner` the status page."""
 
-    def __init__(self, box: Box, lock: DataLock) -> None:
+    def __init__(self, box: Context, lock: DataLock) -> None:
         self.box = box
         self._lock = lock
         inbox = Inbox(box)
@@ -52,16 +52,16 @@ class Assembly:
         self.intake = Intake(box, self.devices)
         self.webhooks = Webhooks(box)
         self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
-        self.owner = Owner(box, self.devices, self.gateway)
+        self.owner = Admin(box, self.devices, self.gateway)
         balances = Balances(box.clock, self.devices.attached)
-        self.housekeeping = Housekeeping(box, inbox, balances)
+        self.housekeeping = MaintenanceJobs(box, inbox, balances)
         self._outboxes: list[Outbox] = []
         self._sending: list[asyncio.Task[None]] = []
         self._legs: list[asyncio.Task[None]] = []
         self._receiving: list[asyncio.Task[None]] = []  # the tasks that end with their modem
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
-        self._timekeeper = Timekeeper(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
+        self._timekeeper = ClockSync(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
         self.devices.told_time = self._timekeeper.hear
 
     @classmethod
@@ -72,12 +72,12 @@ class Assembly:
         lock.take()
         async with contextlib.AsyncExitStack() as opened:
             opened.callback(lock.release)
-            vault = Vault(data / VAULT)
+            vault = Encryption(data / VAULT)
             db = await Database.open(data / DATABASE)
             opened.push_async_callback(db.close)  # its threads keep the process alive otherwise
             new_ids = await db.read(archive.marks)
             clock = clock or SystemClock(config.clock.trust, new_ids.latest_ms)
-            assembly = cls(Box(config, clock, db, new_ids, vault), lock)
+            assembly = cls(Context(config, clock, db, new_ids, vault), lock)
             opened.pop_all()
             return assembly
 

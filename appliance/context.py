@@ -7,34 +7,34 @@ from zoneinfo import ZoneInfo
 from appliance.clients.authentication import Credentials
 from appliance.core.clock import Clock
 from appliance.core.config import Config
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.core.free_space import FreeSpace
-from appliance.core.undervoltage import Supply
-from appliance.core.wakeup import Bells
+from appliance.core.undervoltage import UndervoltageWatch
+from appliance.core.wakeup import WakeupEvents
 from appliance.domain.ids import Ids
-from appliance.store.clock_jumps import Steps
+from appliance.store.clock_jumps import ClockJumps
 from appliance.store.database import Database
-from appliance.store.queue import Rules
+from appliance.store.queue import SendingRules
 
 
-class Box:
+class Context:
     """What all legs share. The state of messages is in the store, not here."""
 
     def __init__(
-        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Vault
+        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Encryption
     ) -> None:
         self.config = config
         self.clock = clock
         self.db = db
         self.ids = new_ids
         self.vault = vault
-        self.bells = Bells()
-        self.steps = Steps(clock, db)
-        self.supply = Supply(clock)
+        self.bells = WakeupEvents()
+        self.steps = ClockJumps(clock, db)
+        self.supply = UndervoltageWatch(clock)
         self.credentials = Credentials(db)
         self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)
-        self.rules = Rules(
+        self.rules = SendingRules(
             zone=self.zone,
             first_backoff_seconds=config.sending.first_backoff_seconds,
             longest_backoff_seconds=config.sending.longest_backoff_seconds,

@@ -9,11 +9,11 @@ from typing import Literal
 from appliance import __version__
 from appliance.clients.authentication import Key
 from appliance.clients.rate_limit import Limiter
-from appliance.context import Box
+from appliance.context import Context
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids
-from appliance.domain.errors import Refusal, invalid
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import (
     BlockOrder,
     BulkOrder,
@@ -29,9 +29,8 @@ from appliance.domain.requests import (
 )
 from appliance.domain.views import (
     Accepted,
-    Allowance,
     AuthTest,
-    BlockedNumber,
+    BlocklistEntry,
     BulkAccepted,
     Caller,
     DeviceView,
@@ -42,6 +41,7 @@ from appliance.domain.views import (
     MessageView,
     OtpAccepted,
     OtpVerdict,
+    RateLimitState,
     Replayed,
     Stats,
     WebhookLogPage,
@@ -64,7 +64,7 @@ KEY_NOTED_EVERY_SECONDS = 60.0  # last_used_at is for people; a write for each r
 class Gateway:
     """Authenticates, delegates, and shapes the answer. Raises Refusal and nothing else expected."""
 
-    def __init__(self, box: Box, devices: Devices, intake: Intake, webhooks: Webhooks) -> None:
+    def __init__(self, box: Context, devices: Devices, intake: Intake, webhooks: Webhooks) -> None:
         self._box = box
         self._devices = devices
         self._intake = intake
@@ -85,9 +85,9 @@ class Gateway:
         now = self._box.clock.now()
         expired = key is not None and key.expires_at is not None and now >= key.expires_at
         if key is None or not key.usable or expired:
-            raise Refusal("INVALID_API_KEY")
+            raise ApiError("INVALID_API_KEY")
         if ids.parse_decimal("client", client_id) != key.client:
-            raise Refusal("INVALID_CLIENT_ID")
+            raise ApiError("INVALID_CLIENT_ID")
         if device_id is not None:
             self._check_device(key, device_id)
         await self._note_use(key.id, now)
@@ -107,7 +107,7 @@ class Gateway:
         live = self._box.credentials.devices(key.client, False)
         test = self._box.credentials.devices(key.client, True) if key.test else []
         if number not in {row["id"] for row in (*live, *test)}:
-            raise Refusal("INVALID_DEVICE_ID")
+            raise ApiError("INVALID_DEVICE_ID")
 
     async def _note_use(self, key_id: int, now: int) -> None:
         monotonic = self._box.clock.monotonic()
@@ -117,12 +117,12 @@ class Gateway:
 
     def admit(
         self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
-    ) -> Allowance | None:
+    ) -> RateLimitState | None:
         may = caller.permissions
         if kind == "read" and not may.read and not any_key:
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
         if kind == "write" and not may.send and not any_key:
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "send"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "send"})
         return self._limiter.admit(caller.scope, kind)
 
     async def auth_test(self, caller: Caller) -> AuthTest:
@@ -159,21 +159,21 @@ class Gateway:
     async def cancel(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
         if not await self._box.db.write(messages.cancel, self._box.ids, number, self.now()):
-            raise Refusal("CANNOT_CANCEL_MESSAGE")
+            raise ApiError("CANNOT_CANCEL_MESSAGE")
         self._box.bells.changed()
 
     async def resend(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
         row = await self._box.db.read(history_store.one, caller.scope, number)
         if row is None or not resendable(row) or not await self._intake.resend(caller, number):
-            raise Refusal("CANNOT_RESEND_MESSAGE")
+            raise ApiError("CANNOT_RESEND_MESSAGE")
         self._box.bells.changed()
 
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
         if number is None or self._box.db.look(history_store.one, caller.scope, number) is None:
-            raise Refusal("MESSAGE_NOT_FOUND")
+            raise ApiError("MESSAGE_NOT_FOUND")
         return number
 
     # --- tracking ------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Gateway:
         if number is not None:
             row = self._box.db.look(history_store.one, caller.scope, number)
         if row is None:
-            raise Refusal("MESSAGE_NOT_FOUND")
+            raise ApiError("MESSAGE_NOT_FOUND")
         return history_store.view(row)
 
     async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage:
@@ -243,7 +243,7 @@ class Gateway:
 
     async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView:
         if not caller.permissions.read:  # a webhook is told all texts
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "read"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
         return await self._webhooks.configure(caller.scope, order, caller.key_id)
 
     async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]:
@@ -281,11 +281,11 @@ class Gateway:
             exact,
         )
 
-    async def blocklist(self, caller: Caller) -> tuple[BlockedNumber, ...]:
+    async def blocklist(self, caller: Caller) -> tuple[BlocklistEntry, ...]:
         rows = await self._box.db.read(blocklist_store.listed, caller.scope)
         return tuple(_blocked(row) for row in rows)
 
-    async def block(self, caller: Caller, order: BlockOrder) -> BlockedNumber:
+    async def block(self, caller: Caller, order: BlockOrder) -> BlocklistEntry:
         row = await self._box.db.write(
             blocklist_store.add, caller.scope, order.number, order.reason or "", "api", self.now()
         )
@@ -295,7 +295,7 @@ class Gateway:
         if await self._box.db.write(blocklist_store.remove, caller.scope, number, self.now()):
             return
         if await self._box.db.read(blocklist_store.is_blocked, caller.scope, number):
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "owner"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "owner"})
         raise invalid(
             "number", "n'est pas sur la liste de blocage", "is not on the block list", "NOT_FOUND"
         )
@@ -309,8 +309,8 @@ class Gateway:
         self._metrics.observe(method, route, status, seconds)
 
 
-def _blocked(row: Row) -> BlockedNumber:
-    return BlockedNumber(row["number"], row["reason"] or None, row["source"], row["created_at"])
+def _blocked(row: Row) -> BlocklistEntry:
+    return BlocklistEntry(row["number"], row["reason"] or None, row["source"], row["created_at"])
 
 
 def device_view(row: Row, attached: Attached | None) -> DeviceView:

@@ -66,7 +66,7 @@ class Tpdu(msgspec.Struct, frozen=True):
     length: int
 
 
-class State(StrEnum):
+class ModemState(StrEnum):
     """The state of a modem. Only `READY` sends."""
 
     OFFLINE = "offline"  # no port, or no answer
@@ -100,10 +100,10 @@ class Identity(msgspec.Struct, frozen=True):
         return self.iccid or self.imsi
 
 
-class Status(msgspec.Struct, frozen=True):
+class ModemStatus(msgspec.Struct, frozen=True):
     """A snapshot of a modem, replaced as a whole with each change."""
 
-    state: State
+    state: ModemState
     detail: str = ""  # one English sentence for the log and the doctor
     identity: Identity | None = None
     operator: str = ""
@@ -127,7 +127,7 @@ class Slot(msgspec.Struct, frozen=True):
     index: int
 
 
-class Received(msgspec.Struct, frozen=True):
+class ReceivedPdu(msgspec.Struct, frozen=True):
     """A DELIVER or STATUS-REPORT as received. `slot` is None if it arrived directly (+CDS, +CMT).
 
     The receiver decodes `hex` itself (`modem.pdu.decode`), commits, and then calls `Modem.forget`.
@@ -141,7 +141,7 @@ class Received(msgspec.Struct, frozen=True):
 class Changed(msgspec.Struct, frozen=True):
     """The modem's status has changed."""
 
-    status: Status
+    status: ModemStatus
 
 
 class NetworkTime(msgspec.Struct, frozen=True):
@@ -151,7 +151,7 @@ class NetworkTime(msgspec.Struct, frozen=True):
     heard_at: float = msgspec.field(default_factory=time.monotonic)
 
 
-Event = Received | Changed | NetworkTime
+Event = ReceivedPdu | Changed | NetworkTime
 
 
 class PinMemory(Protocol):
@@ -166,7 +166,7 @@ class Modem(Protocol):
     """A modem with its SIM, on a line that may fail and return at any time."""
 
     @property
-    def status(self) -> Status: ...
+    def status(self) -> ModemStatus: ...
 
     async def start(self) -> None:
         """Begin to bring the modem up, in the background and for ever. Returns at once."""
@@ -183,7 +183,7 @@ class Modem(Protocol):
     async def next_event(self) -> Event:
         """Wait for the next event from the modem, and return it. Events are in order."""
 
-    async def forget(self, received: Received) -> None:
+    async def forget(self, received: ReceivedPdu) -> None:
         """Delete a stored PDU whose content is committed; only this one, of this SIM."""
 
     async def enter_pin(self, pin: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Line(msgspec.Struct, frozen=True):
+class SerialLine(msgspec.Struct, frozen=True):
     """A serial line. `path` may be a link under /dev/serial/by-id, or a pattern with `*`."""
 
     path: str

@@ -18,13 +18,13 @@ from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
-from appliance.domain.views import Allowance, Gateway
+from appliance.domain.views import Gateway, RateLimitState
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
 from web.error_responses import refused, wants_page
 from web.openapi import page
-from web.request import BODY_BYTES, Asked
-from web.responses import Answer
+from web.request import BODY_BYTES, ApiRequest
+from web.responses import SuccessResponse
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +39,14 @@ API: list[HTTPRouteHandler] = [
 ]
 
 
-class Told(Response[Any]):
+class WarningsResponse(Response[Any]):
     """An answer under /v1: names the fields of the body that meant nothing."""
 
     def to_asgi_response(
         self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
     ) -> ASGIResponse:
         unknown = request.state.get("unknown")
-        if unknown and isinstance(self.content, Answer):
+        if unknown and isinstance(self.content, SuccessResponse):
             self.content = msgspec.structs.replace(self.content, warnings=unknown)
         return super().to_asgi_response(app, request, **options)
 
@@ -108,7 +108,7 @@ def _common_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     if scope["path"].startswith("/v1"):
         headers.append((b"cache-control", b"no-store"))
     allowance = _state(scope).get("allowance")
-    if isinstance(allowance, Allowance):
+    if isinstance(allowance, RateLimitState):
         # draft-ietf-httpapi-ratelimit-headers-05
         headers += [
             (b"ratelimit-limit", b"%d" % allowance.limit),
@@ -153,7 +153,7 @@ def _lost(request: Request[Any, Any, Any], error: HTTPException) -> bool:
 
 async def note_unread(request: Request[Any, Any, Any]) -> None:
     """Before a handler that reads no body: what came in one all the same is named in the answer."""
-    assert isinstance(request, Asked)  # `request_class`, below
+    assert isinstance(request, ApiRequest)  # `request_class`, below
     if request.method != "GET" and request.route_handler.parsed_data_field is None:
         await request.note_unread()
 
@@ -177,7 +177,7 @@ def create(
         guards=[authenticated],
         before_request=note_unread,
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        response_class=Told,
+        response_class=WarningsResponse,
     )
     app = Web(
         route_handlers=[api, service.health, service.metrics, *page.HANDLERS, *pages],
@@ -186,7 +186,7 @@ def create(
             HTTPException: by_server,
             Exception: refused,
         },
-        request_class=Asked,
+        request_class=ApiRequest,
         request_max_body_size=BODY_BYTES,
         state=State({"gateway": gateway}),
         openapi_config=None,  # web.openapi says why

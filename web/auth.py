@@ -7,10 +7,10 @@ from typing import Any, Literal
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.views import Caller, Gateway
 from web.openapi.metadata import Operation
-from web.request import Asked, Box
+from web.request import ApiRequest, Box
 
 _HEADERS = ("X-API-Key", "X-Client-ID")
 
@@ -25,7 +25,7 @@ async def authenticated(
     key, client = (connection.headers.get(name, "").strip() for name in _HEADERS)
     if not key or not client:
         missing = [name for name, value in zip(_HEADERS, (key, client), strict=True) if not value]
-        raise Refusal("MISSING_AUTH_HEADERS", {"missing": missing})
+        raise ApiError("MISSING_AUTH_HEADERS", {"missing": missing})
     gateway: Gateway = connection.app.state.gateway
     device = connection.headers.get("X-Device-ID", "").strip() or None
     caller = await gateway.authenticate(key, client, device)
@@ -36,7 +36,7 @@ async def authenticated(
     connection.state.allowance = gateway.admit(caller, kind, any_key=any_key)
 
 
-def caller_of(request: Asked, gateway: Box) -> Caller:
+def caller_of(request: ApiRequest, gateway: Box) -> Caller:
     """The caller that the guard let in.
 
     Names `gateway` so that Litestar resolves the two one after the other, which needs no group of tasks.

@@ -11,7 +11,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance.domain.errors import Code, Language, Reason, Refusal, invalid
+from appliance.domain.errors import ApiError, Code, Language, Reason, invalid
 from appliance.store.database import StorageFull
 
 log = structlog.get_logger(__name__)
@@ -95,26 +95,26 @@ _CODES: dict[int, Code] = {
 }
 
 
-def meant(request: Request[Any, Any, Any], error: Exception) -> Refusal:
+def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
     """What a failure means to whoever asked; what only we should know goes to the log."""
-    if isinstance(error, Refusal):
+    if isinstance(error, ApiError):
         return error
     if isinstance(error, StorageFull):
         # The disk took no more: nothing was taken, and the box says so instead of a 202.
         log.error("storage_full", reason=str(error))
-        return Refusal("STORAGE_FULL")
+        return ApiError("STORAGE_FULL")
     if isinstance(error, HTTPException) and error.status_code < 500:
         if isinstance(error, ValidationException):  # nothing is left to it but a missing body
             return invalid("body", "est obligatoire", "is required")
         code = _CODES.get(error.status_code, "INVALID_REQUEST")
-        return Refusal(code, headers=_allowed(error.headers or {}))
+        return ApiError(code, headers=_allowed(error.headers or {}))
     log.error(
         "request_failed",
         method=request.scope["method"],
         route=request.scope.get("path_template", "-"),
         exc_info=error,
     )
-    return Refusal("INTERNAL_ERROR")
+    return ApiError("INTERNAL_ERROR")
 
 
 def refused(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from appliance.domain.errors import KINDS, Code, Words
+from appliance.domain.errors import ERROR_SPECS, Code, Words
 from web.connections import ConnectionLimiter, Occupation
 from web.error_responses import ErrorAnswer, ErrorBody
 
@@ -363,7 +363,7 @@ class HttpProtocol(H11Protocol):
         self._reject(self.conn.rejected_with)
 
     def _reject(self, status: HTTPStatus) -> None:
-        words = _REASONS.get(status, KINDS["INVALID_REQUEST"].words)
+        words = _REASONS.get(status, ERROR_SPECS["INVALID_REQUEST"].words)
         self._refuse(status, "INVALID_REQUEST", words)
 
     def _refuse(self, status: HTTPStatus, code: Code, words: Words) -> None:

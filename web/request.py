@@ -16,7 +16,7 @@ from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
 from appliance.domain import validation
-from appliance.domain.errors import Refusal, invalid
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import BulkEntry, taken
 from appliance.domain.views import Caller, Gateway
@@ -31,11 +31,11 @@ Box = NamedDependency[SkipValidation[Gateway]]
 Asker = NamedDependency[SkipValidation[Caller]]
 
 
-class Nothing(msgspec.Struct):
+class NoBody(msgspec.Struct):
     """The body of a request that has none."""
 
 
-class Asked(Request[Caller, str, State]):
+class ApiRequest(Request[Caller, str, State]):
     """A request whose JSON body becomes the struct that the handler's `data` names."""
 
     async def json(self) -> Any:
@@ -56,8 +56,8 @@ class Asked(Request[Caller, str, State]):
 
     async def note_unread(self) -> None:
         """The fields of a body where none is asked for: all of them mean nothing."""
-        with contextlib.suppress(Refusal):
-            self.state.unknown = unknown_fields(decoded(await self.body()), Nothing)
+        with contextlib.suppress(ApiError):
+            self.state.unknown = unknown_fields(decoded(await self.body()), NoBody)
 
     def _only_json(self) -> None:
         # Without a Content-Type the body is taken at its word (RFC 9110 8.3).
@@ -66,7 +66,7 @@ class Asked(Request[Caller, str, State]):
             kind.startswith("application/") and kind.endswith("+json")
         )
         if not is_json:
-            raise Refusal("UNSUPPORTED_MEDIA_TYPE", {"content_type": kind[:NAME_CHARACTERS]})
+            raise ApiError("UNSUPPORTED_MEDIA_TYPE", {"content_type": kind[:NAME_CHARACTERS]})
 
     @property
     def wanted(self) -> dict[str, str]:

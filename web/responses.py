@@ -20,7 +20,7 @@ STATUSES = ["queued", "sent", "delivered", "failed", "cancelled"]
 Status = Annotated[str, Meta(extra_json_schema={"enum": STATUSES})]
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Every success."""
 
     success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True

@@ -31,7 +31,7 @@ from web import certificate
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
 from web.http_protocol import HttpProtocol, HttpsProtocol
-from web.page.routes import Page
+from web.page.routes import StatusPage
 from web.request_log import RequestLog
 
 log = structlog.get_logger(__name__)
@@ -167,7 +167,7 @@ async def _serve(
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
-        page = Page(assembly.owner)
+        page = StatusPage(assembly.owner)
         app = create(assembly.gateway, page.handlers, page.lost)
         limiter = for_this_process()
         servers = [(_server(app, partial(HttpProtocol, limiter=limiter)), sockets)]

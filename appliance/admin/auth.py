@@ -15,7 +15,7 @@ import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.durable import write_durably
 from appliance.store import admin as table
 
@@ -88,10 +88,10 @@ class Throttle:
         self._wrong.pop(address, None)
 
 
-class Access:
+class AdminAuth:
     """The account of the box's owner: claiming, login, sessions."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Context) -> None:
         self._box = box
         self._throttle = Throttle(box.clock.monotonic())
         self._one_guess = asyncio.Lock()  # concurrent attempts count one by one

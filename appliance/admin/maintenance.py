@@ -14,11 +14,11 @@ from typing import Literal
 import msgspec
 import structlog
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.maintenance import backup, steward_client
 from appliance.maintenance.backup import Checked
 from appliance.maintenance.update import Result, read_result, read_state
-from appliance.maintenance.uploads import BACKUP, UPDATE, Incoming
+from appliance.maintenance.uploads import BACKUP, UPDATE, UploadFolder
 from appliance.store.database import schema_version
 
 log = structlog.get_logger(__name__)
@@ -37,10 +37,10 @@ class Busy(Exception):
     """An update or an upload is already in progress."""
 
 
-class Upkeep:
+class AdminMaintenance:
     """Maintenance of one box. What must survive this process is on disk: `last`, the trial, a restore."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Context) -> None:
         settings = box.config.steward
         self._data = box.db.path.parent
         self._socket = Path(settings.socket)
@@ -49,7 +49,7 @@ class Upkeep:
         self._refused: Result | None = None
         self._task: asyncio.Task[None] | None = None
         self._receiving = False
-        self.incoming = Incoming(self._data, box.config.storage.reserve_mib)
+        self.incoming = UploadFolder(self._data, box.config.storage.reserve_mib)
         self.checked: Checked | None = None
         self.restarting = False
         self.start_anew: Callable[[], None] | None = None  # set by whoever serves

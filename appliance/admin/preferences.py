@@ -15,9 +15,9 @@ import structlog
 
 from appliance import __version__
 from appliance.admin import phone_numbers
-from appliance.admin.auth import Access
-from appliance.admin.maintenance import Upkeep
-from appliance.context import Box
+from appliance.admin.auth import AdminAuth
+from appliance.admin.maintenance import AdminMaintenance
+from appliance.context import Context
 from appliance.core import config
 from appliance.core.config import Balance, Limits, ModemSettings
 from appliance.core.log_buffer import DIARY
@@ -26,7 +26,7 @@ from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.devices.pin_store import Pins
 from appliance.domain import ids, validation
-from appliance.domain.errors import Language, Refusal, invalid
+from appliance.domain.errors import ApiError, Language, invalid
 from appliance.domain.requests import (
     HistoryFilter,
     Idempotency,
@@ -37,7 +37,7 @@ from appliance.domain.requests import (
 )
 from appliance.domain.views import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
 from appliance.gateway import Gateway
-from appliance.monitoring.dashboard import Glance, Overview
+from appliance.monitoring.dashboard import DashboardReader, Overview
 from appliance.store import admin, blocklist, clients, history
 from appliance.store import dashboard as table
 from appliance.store import devices as device_table
@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
 
 
-class NoAnswer(Exception):
+class OperatorSilent(Exception):
     """The operator did not answer, with the reason in words."""
 
 
@@ -73,7 +73,7 @@ class Measured(msgspec.Struct, frozen=True):
     forcing: tuple[str, ...]  # the characters that force the longer alphabet
 
 
-class PartStory(msgspec.Struct, frozen=True):
+class PartTimeline(msgspec.Struct, frozen=True):
     """One part of a message, or an earlier try of it, as far as it has come. Moments in ms."""
 
     number: int
@@ -88,7 +88,7 @@ class PartStory(msgspec.Struct, frozen=True):
     error: dict[str, object] | None = None
 
 
-class Told(msgspec.Struct, frozen=True):
+class WebhookNotification(msgspec.Struct, frozen=True):
     """One notification of a message to its client's server."""
 
     name: str
@@ -99,15 +99,15 @@ class Told(msgspec.Struct, frozen=True):
     created_at: int
 
 
-class Story(msgspec.Struct, frozen=True):
+class Timeline(msgspec.Struct, frozen=True):
     """Everything that happened to one message."""
 
     message: MessageView
     scope: int
     client: str
-    parts: tuple[PartStory, ...]
-    tries: tuple[PartStory, ...]
-    told: tuple[Told, ...]
+    parts: tuple[PartTimeline, ...]
+    tries: tuple[PartTimeline, ...]
+    told: tuple[WebhookNotification, ...]
 
     @property
     def test(self) -> bool:
@@ -119,7 +119,7 @@ def _check_narrowing(permissions: Permissions) -> None:
         validation.prefix(prefix)
 
 
-def _no_client() -> Refusal:
+def _no_client() -> ApiError:
     return invalid("client", "est désactivé ou n'existe plus", "is disabled or no longer there")
 
 
@@ -136,18 +136,18 @@ def _once(form: str, order: SendOrder) -> Idempotency | None:
     return Idempotency(f"page {mark.hex()}", mark)
 
 
-class Owner:
+class Admin:
     """The owner's side of the gateway. `access` says who that is."""
 
-    def __init__(self, box: Box, devices: Devices, gateway: Gateway) -> None:
+    def __init__(self, box: Context, devices: Devices, gateway: Gateway) -> None:
         self.box = box
-        self.access = Access(box)
+        self.access = AdminAuth(box)
         self.pins = Pins(box)
-        self.upkeep = Upkeep(box)
+        self.upkeep = AdminMaintenance(box)
         self.preferences = Preferences()
         self._devices = devices
         self._gateway = gateway
-        self._glance = Glance(box, devices)
+        self._glance = DashboardReader(box, devices)
 
     async def start(self) -> None:
         """Take up what was set on the page, before the modems start."""
@@ -234,11 +234,11 @@ class Owner:
             async for batch in self._gateway.export(self._as_client(scope), wanted):
                 yield batch
 
-    async def story(self, message_id: str) -> Story:
+    async def story(self, message_id: str) -> Timeline:
         """Everything that happened to one message. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
 
-        def work(db: Connection) -> Story | None:
+        def work(db: Connection) -> Timeline | None:
             scope = None if number is None else table.scope_of(db, number)
             if number is None or scope is None:
                 return None
@@ -246,18 +246,18 @@ class Owner:
             client = clients.client(db, scope // 2)
             assert row is not None
             told = history.story(db, number)
-            return Story(
+            return Timeline(
                 message=history.view(row),
                 scope=scope,
                 client=client["name"] if client else "",
-                parts=tuple(msgspec.convert(p, PartStory) for p in told["parts"]),
-                tries=tuple(msgspec.convert(p, PartStory) for p in told["tries"]),
-                told=tuple(msgspec.convert(d, Told) for d in told["deliveries"]),
+                parts=tuple(msgspec.convert(p, PartTimeline) for p in told["parts"]),
+                tries=tuple(msgspec.convert(p, PartTimeline) for p in told["tries"]),
+                told=tuple(msgspec.convert(d, WebhookNotification) for d in told["deliveries"]),
             )
 
         found = await self.box.db.read(work)
         if found is None:
-            raise Refusal("MESSAGE_NOT_FOUND")
+            raise ApiError("MESSAGE_NOT_FOUND")
         return found
 
     def _as_client(self, scope: int) -> Caller:
@@ -271,7 +271,7 @@ class Owner:
         number = ids.parse("msg", message_id)
         scope = None if number is None else await self.box.db.read(table.scope_of, number)
         if scope is None:
-            raise Refusal("MESSAGE_NOT_FOUND")
+            raise ApiError("MESSAGE_NOT_FOUND")
         return self._as_client(scope)
 
     async def _must_be_enabled(self, client: int) -> None:
@@ -378,7 +378,7 @@ class Owner:
         """From now on this key may what these say. NOT_FOUND."""
         _check_narrowing(permissions)
         if not await self.box.db.write(clients.narrow, key, permissions):
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
 
     async def revoke(self, key: int, *, cancel_queued: bool) -> None:
         """From now on this key is refused; one that is already stays so."""
@@ -439,7 +439,7 @@ class Owner:
         """A modem by its place on the page (1 first). NOT_FOUND."""
         found = [a for a in self._devices.attached if not a.test]
         if not 1 <= index <= len(found):
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
         return found[index - 1]
 
     async def enter_pin(self, index: int, pin: str) -> str:
@@ -469,7 +469,7 @@ class Owner:
         try:
             answer = await attached.modem.ussd(code)
         except UssdError as error:
-            raise NoAnswer(str(error)) from error
+            raise OperatorSilent(str(error)) from error
         if code == attached.settings.balance.code:
             balance.told(attached, answer)
             self.box.bells.changed()
@@ -501,9 +501,9 @@ class Owner:
     async def remove_modem(self, number: int) -> None:
         """Forget a former modem; what waits for it fails. NOT_FOUND."""
         if number not in {row["id"] for row in await self.former_modems()}:
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
         if not await self.box.db.write(device_table.remove, number):
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
         self.box.bells.changed()
 
     async def set_limits(self, index: int, wanted: Limits) -> None:

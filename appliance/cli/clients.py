@@ -12,7 +12,7 @@ import click
 
 from appliance.cli.common import data_option, ended, new_store, now_ms, number, store, tell
 from appliance.domain import validation
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.validation import timestamp
 from appliance.domain.views import Permissions
 from appliance.store import archive, clients
@@ -26,7 +26,7 @@ def label(_context: click.Context, option: click.Parameter, text: str) -> str:
     """Validate a name as the page does: one line, without control characters."""
     try:
         return validation.line(text.strip(), "name", 80) if text.strip() else ""
-    except Refusal as refusal:
+    except ApiError as refusal:
         raise click.BadParameter(
             str((refusal.reason.told("en") or {})["reason"]), param=option
         ) from None
@@ -164,7 +164,7 @@ def key_create(
     for prefix in prefixes:
         try:
             validation.prefix(prefix)
-        except Refusal:
+        except ApiError:
             raise click.BadParameter(
                 f"{prefix!r}: expected + and digits, such as +33", param_hint="--prefix"
             ) from None

@@ -10,12 +10,12 @@ from typing import Literal
 import msgspec
 
 from modem.driver import probe
-from modem.driver.device import Device
+from modem.driver.device import ModemDriver
 from modem.driver.gpio import PowerKey
 from modem.driver.probe import Findings
-from modem.interface import Changed, PinMemory, Received, State, Verdict
+from modem.interface import Changed, ModemState, PinMemory, ReceivedPdu, Verdict
 from modem.sms import gsm7, tpdu
-from modem.timeouts import Line, Timing
+from modem.timeouts import SerialLine, Timing
 
 Grade = Literal["ok", "note", "bad"]
 MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
@@ -176,7 +176,7 @@ async def examine(paths: list[str]) -> list[Finding]:
     told: list[Finding] = []
     for path in wanted:
         port, _, baud = path.rpartition("@") if "@" in path else (path, "", "")
-        line = Line(port, baud=int(baud)) if baud else Line(port)
+        line = SerialLine(port, baud=int(baud)) if baud else SerialLine(port)
         told += advice(await probe.look(line, probe.quick()), time.time())
     return told
 
@@ -185,17 +185,19 @@ async def prove(
     path: str, number: str, *, pin: str, pin_memory: PinMemory, power: PowerKey | None = None
 ) -> list[Finding]:
     """Send one real SMS and wait for its report, and for the SMS itself if sent to the own number."""
-    modem = Device(Line(path), timing=Timing(), pin=pin, pin_memory=pin_memory, power=power)
+    modem = ModemDriver(
+        SerialLine(path), timing=Timing(), pin=pin, pin_memory=pin_memory, power=power
+    )
     await modem.start()
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while modem.status.state != State.READY:
+            while modem.status.state != ModemState.READY:
                 event = await modem.next_event()
                 if isinstance(event, Changed) and event.status.state in (
-                    State.PIN_REQUIRED,
-                    State.PUK_REQUIRED,
-                    State.SIM_MISSING,
-                    State.DENIED,
+                    ModemState.PIN_REQUIRED,
+                    ModemState.PUK_REQUIRED,
+                    ModemState.SIM_MISSING,
+                    ModemState.DENIED,
                 ):
                     return [Finding("bad", f"the modem cannot send: {event.status.detail}")]
     except TimeoutError:
@@ -206,7 +208,7 @@ async def prove(
         await modem.stop()
 
 
-async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
+async def _send_and_wait(modem: ModemDriver, number: str) -> list[Finding]:
     text = f"ZimBox {time.strftime('%H:%M:%S')}"
     plan = gsm7.plan(text)
     started = time.monotonic()
@@ -235,7 +237,7 @@ async def _send_and_wait(modem: Device, number: str) -> list[Finding]:
 
 
 async def _wait_for(
-    modem: Device, missing: set[str], reference: int | None, text: str, seconds: float
+    modem: ModemDriver, missing: set[str], reference: int | None, text: str, seconds: float
 ) -> list[Finding]:
     """Collect events until `missing` is empty, or time is up."""
     told: list[Finding] = []
@@ -243,7 +245,7 @@ async def _wait_for(
         async with asyncio.timeout(seconds):
             while missing:
                 event = await modem.next_event()
-                if isinstance(event, Received):
+                if isinstance(event, ReceivedPdu):
                     told += _received(event, reference, text, missing)
                     # Delete only this SMS and its report; the box reads the rest.
                     if told[-1].grade == "ok":
@@ -254,7 +256,7 @@ async def _wait_for(
 
 
 def _received(
-    event: Received, reference: int | None, text: str, missing: set[str]
+    event: ReceivedPdu, reference: int | None, text: str, missing: set[str]
 ) -> list[Finding]:
     try:
         decoded = tpdu.decode(event.hex)

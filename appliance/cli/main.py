@@ -26,7 +26,7 @@ from appliance.core import config as settings
 from appliance.core.config import Config, ConfigError, ModemSettings
 from appliance.core.lock import DataInUse, DataLock
 from appliance.domain import validation
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.maintenance import backup as backups
 from appliance.store import admin
 from appliance.store.database import NewerSchema, StorageFull, schema_version
@@ -225,7 +225,7 @@ def doctor_command(
 def _number(send_to: str) -> str:
     try:
         return validation.phone_number(send_to)
-    except Refusal as refusal:
+    except ApiError as refusal:
         raise click.BadParameter(refusal.message("en"), param_hint="--send-to") from None
 
 

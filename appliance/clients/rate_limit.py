@@ -8,7 +8,7 @@ from typing import Literal
 
 from appliance.core.clock import Clock
 from appliance.domain.errors import later
-from appliance.domain.views import Allowance
+from appliance.domain.views import RateLimitState
 
 WINDOW_SECONDS = 60.0
 
@@ -21,7 +21,7 @@ class Limiter:
         self._limits = {"write": writes, "read": reads}
         self._seen: dict[tuple[int, str], deque[float]] = {}
 
-    def admit(self, scope: int, kind: Literal["read", "write"]) -> Allowance | None:
+    def admit(self, scope: int, kind: Literal["read", "write"]) -> RateLimitState | None:
         """Count one request. Return None without a limit. Raises RATE_LIMIT_EXCEEDED with Retry-After."""
         limit = self._limits[kind]
         if not self._limits["write"] or not limit:
@@ -41,4 +41,4 @@ class Limiter:
             }
             raise refusal
         seen.append(now)
-        return Allowance(limit, limit - len(seen), reset)
+        return RateLimitState(limit, limit - len(seen), reset)

@@ -35,11 +35,11 @@ class ConfigError(Exception):
     """An invalid setting; the message has its place, what was read and what is allowed."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every section. An unknown field is an error."""
 
 
-class Server(Settings, frozen=True):
+class Server(Section, frozen=True):
     listen: str = "127.0.0.1:8080"
     https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
     certificate: str = ""  # your own certificate (PEM), with `private_key`
@@ -47,7 +47,7 @@ class Server(Settings, frozen=True):
     metrics_token: str = ""  # empty: /metrics requires none
 
 
-class Page(Settings, frozen=True):
+class PageSettings(Section, frozen=True):
     # For this long after a start anybody on the LAN may set the first password; later the page asks for the setup code.
     claim_window_minutes: NotNegative = 60.0
     # An additional file for the setup code, such as "/boot/firmware/zimbox-code.txt"; it is always in the data folder.
@@ -56,14 +56,14 @@ class Page(Settings, frozen=True):
     password_hash: str = ""
 
 
-class ClockSettings(Settings, frozen=True):
+class ClockSettings(Section, frozen=True):
     trust: Literal["auto", "always"] = "auto"
     # How late a scheduled message may still be sent (the box was off, the clock unknown).
     late_grace_minutes: NotNegative = 24 * 60.0
     late_rule: Literal["send", "fail"] = "send"
 
 
-class Queue(Settings, frozen=True):
+class QueueSettings(Section, frozen=True):
     max_waiting: Count = 100_000
     lifetime_hours: Positive = 24.0
     # How much longer a message must have waited to overtake one of the next higher priority.
@@ -72,7 +72,7 @@ class Queue(Settings, frozen=True):
     stuck_minutes: Positive = 15.0
 
 
-class Sending(Settings, frozen=True):
+class SendingSettings(Section, frozen=True):
     # How long an uncertain message waits for a report; then `on_uncertain` decides.
     uncertain_window_seconds: Positive = 600.0
     on_uncertain: Literal["fail", "resend"] = "fail"
@@ -88,29 +88,29 @@ class Sending(Settings, frozen=True):
     national_shifts: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = ()
 
 
-class Reports(Settings, frozen=True):
+class Reports(Section, frozen=True):
     window_hours: Positive = 72.0  # how long a message waits for a report
     stray_minutes: Positive = 60.0  # how long a report is kept that matches no part yet, or two
 
 
-class Archive(Settings, frozen=True):
+class Archive(Section, frozen=True):
     # Finished messages move to the history in batches, when the first of these is reached.
     batch: Annotated[int, Meta(ge=1, le=5000)] = 64
     after_minutes: NotNegative = 30.0
 
 
-class Retention(Settings, frozen=True):
+class Retention(Section, frozen=True):
     days: Annotated[int, Meta(ge=1, le=MOST)] = 90
     step: Annotated[int, Meta(ge=1, le=10_000)] = 200  # messages removed in one transaction
     days_per_run: Annotated[int, Meta(ge=1)] = 3  # a wrong clock must not empty the history
 
 
-class Storage(Settings, frozen=True):
+class Storage(Section, frozen=True):
     # With less free space new messages are refused: the rest is for the box's own results.
     reserve_mib: Count = 32
 
 
-class Webhook(Settings, frozen=True):
+class WebhookSettings(Section, frozen=True):
     timeout_seconds: Positive = 5.0
     retry_seconds: tuple[NotNegative, ...] = (60.0, 300.0)
     allow_loopback: bool = False
@@ -118,11 +118,11 @@ class Webhook(Settings, frozen=True):
     log_days: Annotated[int, Meta(ge=1, le=MOST)] = 30
 
 
-class Otp(Settings, frozen=True):
+class Otp(Section, frozen=True):
     per_hour: Annotated[int, Meta(ge=1)] = 10
 
 
-class Inbox(Settings, frozen=True):
+class InboxSettings(Section, frozen=True):
     part_timeout_minutes: Positive = 60.0
     reply_days: Positive = (
         30.0  # a received message belongs to the client that last wrote within these days
@@ -139,7 +139,7 @@ class Inbox(Settings, frozen=True):
     start_words: tuple[str, ...] = ("START", "UNSTOP", "REPRISE", "REABONNER")
 
 
-class Limits(Settings, frozen=True):
+class Limits(Section, frozen=True):
     """Limits of one SIM; 0 means none. Priority 1 passes quiet hours if `urgent_passes`."""
 
     per_minute: Count = 0
@@ -152,7 +152,7 @@ class Limits(Settings, frozen=True):
     urgent_passes: bool = True
 
 
-class Balance(Settings, frozen=True):
+class Balance(Section, frozen=True):
     code: str = ""  # "*100#"; empty: never asked
     pattern: str = ""  # a regular expression with one group: the amount
     every_hours: Positive = 24.0
@@ -160,7 +160,7 @@ class Balance(Settings, frozen=True):
     reserve: Amount = 0.0  # below this only priority 1 is sent
 
 
-class Power(Settings, frozen=True):
+class Power(Section, frozen=True):
     """Power controls of a modem: pins in BCM numbers, pulse lengths."""
 
     hat: str = ""  # one of modem.gpio.WIRINGS, as defaults
@@ -174,14 +174,14 @@ class Power(Settings, frozen=True):
     chip: str = "/dev/gpiochip0"
 
 
-class StewardSettings(Settings, frozen=True):
+class StewardSettings(Section, frozen=True):
     """Where the image's steward and its releases are."""
 
     socket: str = "/run/zimbox/steward.sock"
     releases: str = "/data/app"
 
 
-class SimulatorSettings(Settings, frozen=True):
+class SimulatorSettings(Section, frozen=True):
     """The simulated modem of `--modem sim` and of the test keys."""
 
     personality: str = "sim7600"
@@ -189,7 +189,7 @@ class SimulatorSettings(Settings, frozen=True):
     report_seconds: NotNegative = 0.2
 
 
-class ModemSettings(Settings, frozen=True):
+class ModemSettings(Section, frozen=True):
     port: str = "sim"
     baud: Count = 0  # 0: find out
     name: str = ""
@@ -202,7 +202,7 @@ class ModemSettings(Settings, frozen=True):
     power: Power = Power()
 
 
-class Config(Settings, frozen=True):
+class Config(Section, frozen=True):
     """All settings with their defaults. `zimbox config show` prints them."""
 
     rate_limit: Count = 100  # writes per minute and client; 0 disables both limits
@@ -210,17 +210,17 @@ class Config(Settings, frozen=True):
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
     server: Server = Server()
-    page: Page = Page()
+    page: PageSettings = PageSettings()
     clock: ClockSettings = ClockSettings()
-    queue: Queue = Queue()
-    sending: Sending = Sending()
+    queue: QueueSettings = QueueSettings()
+    sending: SendingSettings = SendingSettings()
     reports: Reports = Reports()
     archive: Archive = Archive()
     retention: Retention = Retention()
     storage: Storage = Storage()
-    webhook: Webhook = Webhook()
+    webhook: WebhookSettings = WebhookSettings()
     otp: Otp = Otp()
-    inbox: Inbox = Inbox()
+    inbox: InboxSettings = InboxSettings()
     limits: Limits = Limits()  # for every modem without limits of its own
     steward: StewardSettings = StewardSettings()
     simulator: SimulatorSettings = SimulatorSettings()

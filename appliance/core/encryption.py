@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from appliance.core.durable import write_durably
 
 
-class Vault:
+class Encryption:
     """Encrypts texts that wait to be sent and hashes codes, with a key from a file."""
 
     def __init__(self, file: Path) -> None:

@@ -22,7 +22,7 @@ TOLD = frozenset(
 _NUMBER = re.compile(r"(?<![0-9a-zA-Z_])\+?[0-9]{6,}(?![0-9a-zA-Z])")  # of a phone, a SIM, a modem
 
 
-class Diary:
+class LogBuffer:
     """A structlog processor that keeps the last events."""
 
     def __init__(self) -> None:
@@ -55,4 +55,4 @@ def _kind(info: object) -> str:
     return "unknown"
 
 
-DIARY = Diary()
+DIARY = LogBuffer()

@@ -12,7 +12,7 @@ LOOK_SECONDS = 1.0
 REMEMBERED_SECONDS = 600.0  # a dip is as short as a transmit burst of the modem
 
 
-class Supply:
+class UndervoltageWatch:
     """Whether the voltage was too low within the last minutes; unknown on other machines than a Pi."""
 
     def __init__(self, clock: Clock, sensors: Path = SENSORS) -> None:

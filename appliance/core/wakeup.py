@@ -7,7 +7,7 @@ import asyncio
 SAFETY_LOOK_SECONDS = 30.0  # every leg polls the store this often, even without an event
 
 
-class Bells:
+class WakeupEvents:
     """One event for each leg that waits, set after the commit that creates its work."""
 
     def __init__(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import Clock
 from appliance.core.config import Limits, ModemSettings
-from modem.interface import Fault, Modem, Outcome, State, Status, Verdict
+from modem.interface import Fault, Modem, ModemState, ModemStatus, Outcome, Verdict
 
 HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read what fills the storage
 MOST_BARRED = 1000  # numbers remembered as refused while others are served
@@ -19,7 +19,7 @@ FIRST_PACE_SECONDS = 4.0  # duration of a part on GSM, until measured
 class Attached:
     """A modem, with what the box has learnt about it since the start. The store has the rest."""
 
-    def __init__(self, box: Box, settings: ModemSettings, modem: Modem, *, test: bool) -> None:
+    def __init__(self, box: Context, settings: ModemSettings, modem: Modem, *, test: bool) -> None:
         self.settings = settings
         self.modem = modem
         self.test = test
@@ -44,12 +44,12 @@ class Attached:
         self._sim = ""  # the SIM that `balance` belongs to
 
     @property
-    def status(self) -> Status:
+    def status(self) -> ModemStatus:
         return self.modem.status
 
     @property
     def online(self) -> bool:
-        return self.status.state == State.READY
+        return self.status.state == ModemState.READY
 
     @property
     def iccid(self) -> str:
@@ -135,12 +135,12 @@ class Attached:
             self._rest_until = clock.monotonic() + HOUSEKEEP_REST_SECONDS
         return outcome
 
-    def changed(self, state: State, clock: Clock) -> None:
+    def changed(self, state: ModemState, clock: Clock) -> None:
         """Apply a status change; coming online clears the back-off.
 
         Its cause may be over then. A change of operator or technology alone does not clear it.
         """
-        self._was_away = self._was_away or state is not State.READY
+        self._was_away = self._was_away or state is not ModemState.READY
         if not self.online:
             if self.offline_since is None:
                 self.offline_since = clock.monotonic()

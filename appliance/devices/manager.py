@@ -14,44 +14,44 @@ import msgspec
 import structlog
 
 from appliance import __version__
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.config import ModemSettings, Power
 from appliance.devices.attached import Attached
 from appliance.domain.validation import timestamp
 from appliance.store import admin, events
 from appliance.store import devices as table
-from modem.driver.device import Device
+from modem.driver.device import ModemDriver
 from modem.driver.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.driver.pin_guard import FilePinMemory
 from modem.interface import (
     Changed,
     Event,
     Identity,
+    ModemState,
+    ModemStatus,
     NetworkTime,
-    Received,
-    State,
-    Status,
+    ReceivedPdu,
 )
 from modem.simulator import Settings as SimulatorSettings
 from modem.simulator import Simulator
-from modem.timeouts import Line, Timing
+from modem.timeouts import SerialLine, Timing
 
 log = structlog.get_logger(__name__)
 
 # Why a device went offline, as the events name it.
 REASONS = {
-    State.OFFLINE: "CONNECTION_LOST",
-    State.STARTING: "CONNECTION_LOST",
-    State.SIM_MISSING: "SIM_MISSING",
-    State.PIN_REQUIRED: "PIN_REQUIRED",
-    State.PUK_REQUIRED: "PIN_REQUIRED",
-    State.SEARCHING: "NOT_REGISTERED",
-    State.DENIED: "NOT_REGISTERED",
-    State.STOPPED: "SHUTDOWN",
+    ModemState.OFFLINE: "CONNECTION_LOST",
+    ModemState.STARTING: "CONNECTION_LOST",
+    ModemState.SIM_MISSING: "SIM_MISSING",
+    ModemState.PIN_REQUIRED: "PIN_REQUIRED",
+    ModemState.PUK_REQUIRED: "PIN_REQUIRED",
+    ModemState.SEARCHING: "NOT_REGISTERED",
+    ModemState.DENIED: "NOT_REGISTERED",
+    ModemState.STOPPED: "SHUTDOWN",
 }
 
 
-Receive = Callable[[Attached, Received], Awaitable[None]]
+Receive = Callable[[Attached, ReceivedPdu], Awaitable[None]]
 
 
 TEST_SILENCE_SECONDS = 3.0
@@ -61,11 +61,11 @@ TEST_START_SECONDS = (
 PROBE_BAUDS = (115200, 9600, 57600, 38400, 19200)
 
 
-def line(path: str, settings: ModemSettings) -> Line:
+def line(path: str, settings: ModemSettings) -> SerialLine:
     """Return the serial line of a modem; without a configured speed the usual ones are tried."""
     if settings.baud:
-        return Line(path=path, baud=settings.baud, rtscts=settings.rtscts)
-    return Line(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
+        return SerialLine(path=path, baud=settings.baud, rtscts=settings.rtscts)
+    return SerialLine(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
 
 
 def power_key(power: Power) -> PowerKey | None:
@@ -82,7 +82,7 @@ def power_key(power: Power) -> PowerKey | None:
 class Devices:
     """Attaches the configured modems and receives their events."""
 
-    def __init__(self, box: Box, data: Path, receive: Receive) -> None:
+    def __init__(self, box: Context, data: Path, receive: Receive) -> None:
         self._box = box
         self._data = data
         self._receive = receive
@@ -112,7 +112,7 @@ class Devices:
             path = await self._simulate(
                 index, test=test, pin=settings.pin, journal=journal, control=control
             )
-        modem = Device(
+        modem = ModemDriver(
             line(path, settings),
             timing=self._timing(test),
             pin=settings.pin,
@@ -198,11 +198,11 @@ class Devices:
         while True:
             event = await attached.modem.next_event()
             await self._heard(attached, event)
-            if isinstance(event, Changed) and event.status.state is State.STOPPED:
+            if isinstance(event, Changed) and event.status.state is ModemState.STOPPED:
                 return
 
     async def _heard(self, attached: Attached, event: Event) -> None:
-        if isinstance(event, Received):
+        if isinstance(event, ReceivedPdu):
             await self._receive(attached, event)
         elif isinstance(event, Changed):
             await self._changed(attached, event.status)
@@ -210,14 +210,14 @@ class Devices:
             # It may have waited here behind events that a full card did not accept.
             self.told_time(event.epoch + time.monotonic() - event.heard_at)
 
-    async def _changed(self, attached: Attached, status: Status) -> None:
+    async def _changed(self, attached: Attached, status: ModemStatus) -> None:
         before, now = attached.number, attached.status.identity or status.identity
         if now and now.imei:
             await self._identify(attached, now)
         attached.changed(status.state, self._box.clock)
         there = {other.number for other in self.attached if other.online}
         if before and before not in there | {attached.number}:
-            reason = REASONS[State.OFFLINE]  # another modem is on its port
+            reason = REASONS[ModemState.OFFLINE]  # another modem is on its port
             await self._box.db.insist(lambda db: self._stands(db, before, False, reason))
         if attached.number:
             # Use the current status: an event that waited here must not undo a later one.
@@ -275,10 +275,10 @@ class Devices:
             seen = max(row["since"], self._box.ids.latest_ms)
             self._stands(db, row["id"], False, "UNKNOWN", seen)
 
-    def _note(self, db: Connection, attached: Attached, status: Status) -> None:
+    def _note(self, db: Connection, attached: Attached, status: ModemStatus) -> None:
         """Store whether a modem is online, with its events."""
         reason = REASONS.get(status.state, "UNKNOWN")
-        self._stands(db, attached.number, status.state == State.READY, reason)
+        self._stands(db, attached.number, status.state == ModemState.READY, reason)
 
     def _stands(
         self, db: Connection, number: int, online: bool, reason: str, seen: int | None = None

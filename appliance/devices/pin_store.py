@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.config import ModemSettings
 from appliance.core.encryption import LostKey
 from appliance.store import admin as table
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 class Pins:
     """PINs by port, encrypted with the key that no backup contains. The modem's guard decides on attempts."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Context) -> None:
         self._box = box
 
     async def remember(self, port: str, pin: str) -> None:

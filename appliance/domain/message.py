@@ -16,7 +16,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Part(StrEnum):
+class PartState(StrEnum):
     """The state of one part."""
 
     WAITING = "waiting"
@@ -28,7 +28,7 @@ class Part(StrEnum):
     DROPPED = "dropped"  # will not be sent: its message failed or was cancelled
 
 
-class Step(StrEnum):
+class PartEvent(StrEnum):
     """An event in the life of a part."""
 
     HAND = "hand"
@@ -48,35 +48,41 @@ class ImpossibleStep(Exception):
     """A step that the table does not contain; nothing was changed."""
 
 
-PART_STEPS: dict[tuple[Part, Step], Part] = {
-    (Part.WAITING, Step.HAND): Part.HANDED,
-    (Part.WAITING, Step.EXPIRE): Part.FAILED,
-    (Part.WAITING, Step.REFUSE): Part.FAILED,  # block list, our own PDU
-    (Part.WAITING, Step.DROP): Part.DROPPED,
+PART_STEPS: dict[tuple[PartState, PartEvent], PartState] = {
+    (PartState.WAITING, PartEvent.HAND): PartState.HANDED,
+    (PartState.WAITING, PartEvent.EXPIRE): PartState.FAILED,
+    (PartState.WAITING, PartEvent.REFUSE): PartState.FAILED,  # block list, our own PDU
+    (PartState.WAITING, PartEvent.DROP): PartState.DROPPED,
     # A report on an earlier attempt, while the part waits to be sent again.
-    (Part.WAITING, Step.DELIVER): Part.DELIVERED,
-    (Part.HANDED, Step.TAKE): Part.TAKEN,
-    (Part.HANDED, Step.BACK): Part.WAITING,
-    (Part.HANDED, Step.REFUSE): Part.FAILED,
-    (Part.HANDED, Step.LOSE): Part.UNCERTAIN,
-    (Part.HANDED, Step.DELIVER): Part.DELIVERED,  # a report on an earlier attempt
-    (Part.TAKEN, Step.DELIVER): Part.DELIVERED,
-    (Part.TAKEN, Step.UNDELIVER): Part.FAILED,
+    (PartState.WAITING, PartEvent.DELIVER): PartState.DELIVERED,
+    (PartState.HANDED, PartEvent.TAKE): PartState.TAKEN,
+    (PartState.HANDED, PartEvent.BACK): PartState.WAITING,
+    (PartState.HANDED, PartEvent.REFUSE): PartState.FAILED,
+    (PartState.HANDED, PartEvent.LOSE): PartState.UNCERTAIN,
+    (PartState.HANDED, PartEvent.DELIVER): PartState.DELIVERED,  # a report on an earlier attempt
+    (PartState.TAKEN, PartEvent.DELIVER): PartState.DELIVERED,
+    (PartState.TAKEN, PartEvent.UNDELIVER): PartState.FAILED,
     (
-        Part.UNCERTAIN,
-        Step.TAKE,
-    ): Part.TAKEN,  # a report says that the network still tries
-    (Part.UNCERTAIN, Step.DELIVER): Part.DELIVERED,
-    (Part.UNCERTAIN, Step.UNDELIVER): Part.FAILED,
-    (Part.UNCERTAIN, Step.EXPIRE): Part.FAILED,
-    (Part.UNCERTAIN, Step.REPEAT): Part.WAITING,
-    (Part.FAILED, Step.DELIVER): Part.DELIVERED,  # a later 00 overrides any earlier failure
-    (Part.FAILED, Step.RESEND): Part.WAITING,
-    (Part.DROPPED, Step.DELIVER): Part.DELIVERED,  # it had arrived before the resend that failed
-    (Part.DROPPED, Step.RESEND): Part.WAITING,
-    (Part.TAKEN, Step.RESEND): Part.WAITING,  # resent whole
-    (Part.DELIVERED, Step.RESEND): Part.WAITING,
-    (Part.UNCERTAIN, Step.RESEND): Part.WAITING,
+        PartState.UNCERTAIN,
+        PartEvent.TAKE,
+    ): PartState.TAKEN,  # a report says that the network still tries
+    (PartState.UNCERTAIN, PartEvent.DELIVER): PartState.DELIVERED,
+    (PartState.UNCERTAIN, PartEvent.UNDELIVER): PartState.FAILED,
+    (PartState.UNCERTAIN, PartEvent.EXPIRE): PartState.FAILED,
+    (PartState.UNCERTAIN, PartEvent.REPEAT): PartState.WAITING,
+    (
+        PartState.FAILED,
+        PartEvent.DELIVER,
+    ): PartState.DELIVERED,  # a later 00 overrides any earlier failure
+    (PartState.FAILED, PartEvent.RESEND): PartState.WAITING,
+    (
+        PartState.DROPPED,
+        PartEvent.DELIVER,
+    ): PartState.DELIVERED,  # it had arrived before the resend that failed
+    (PartState.DROPPED, PartEvent.RESEND): PartState.WAITING,
+    (PartState.TAKEN, PartEvent.RESEND): PartState.WAITING,  # resent whole
+    (PartState.DELIVERED, PartEvent.RESEND): PartState.WAITING,
+    (PartState.UNCERTAIN, PartEvent.RESEND): PartState.WAITING,
 }
 
 # docs/api-contract.md, "Tracking". There are no others.
@@ -94,7 +100,7 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
 )
 
 
-def after(part: Part, step: Step) -> Part:
+def after(part: PartState, step: PartEvent) -> PartState:
     """Return the part's next state. Raises ImpossibleStep."""
     try:
         return PART_STEPS[part, step]
@@ -102,26 +108,26 @@ def after(part: Part, step: Step) -> Part:
         raise ImpossibleStep(f"a {part} part cannot {step}") from None
 
 
-def possible(part: Part, step: Step) -> bool:
+def possible(part: PartState, step: PartEvent) -> bool:
     return (part, step) in PART_STEPS
 
 
-def status(parts: Iterable[Part]) -> Status:
+def status(parts: Iterable[PartState]) -> Status:
     """Return the status that follows from the parts (a cancelled message has only dropped parts)."""
     states = set(parts)
-    if states == {Part.DROPPED}:
+    if states == {PartState.DROPPED}:
         return Status.CANCELLED
     # A part is dropped beside others because one of those has failed.
-    if Part.FAILED in states or Part.DROPPED in states:
+    if PartState.FAILED in states or PartState.DROPPED in states:
         return Status.FAILED
-    if states == {Part.DELIVERED}:
+    if states == {PartState.DELIVERED}:
         return Status.DELIVERED
-    if states <= {Part.TAKEN, Part.DELIVERED}:
+    if states <= {PartState.TAKEN, PartState.DELIVERED}:
         return Status.SENT
     return Status.QUEUED
 
 
-def follow(before: Status, parts: Iterable[Part], *, resent: bool = False) -> Status:
+def follow(before: Status, parts: Iterable[PartState], *, resent: bool = False) -> Status:
     """Return the status of a message that was `before`, from its parts.
 
     A failed message stays failed until every part is reported delivered, or it is resent: when the failed

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from appliance.domain import validation
-from appliance.domain.errors import Refusal, invalid
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import (
     BlockOrder,
     BulkOrder,
     OtpOrder,
-    Refused,
+    RefusedEntry,
     SendOrder,
     VerifyOrder,
     WebhookOrder,
@@ -120,20 +120,20 @@ def _count(entries: list[Any], field: str, most: int) -> None:
     if not entries:
         raise invalid(field, "ne doit pas être vide", "must not be empty")
     if len(entries) > most:
-        raise Refusal(
+        raise ApiError(
             "TOO_MANY_RECIPIENTS", {"field": field, "count": len(entries), "maximum": most}
         )
 
 
-def _addressed(to: object, shared: SendOrder, short_codes: bool) -> SendOrder | Refused:
+def _addressed(to: object, shared: SendOrder, short_codes: bool) -> SendOrder | RefusedEntry:
     try:
         number = validation.phone_number(to, short_codes=short_codes)
-    except Refusal as refusal:
-        return Refused(_shown(to), refusal.reason)
+    except ApiError as refusal:
+        return RefusedEntry(_shown(to), refusal.reason)
     return msgspec.structs.replace(shared, to=number)
 
 
-def _entry(value: object, shared: SendOrder, short_codes: bool) -> SendOrder | Refused:
+def _entry(value: object, shared: SendOrder, short_codes: bool) -> SendOrder | RefusedEntry:
     try:
         entry = taken(value, BulkEntry)
         return msgspec.structs.replace(
@@ -143,9 +143,9 @@ def _entry(value: object, shared: SendOrder, short_codes: bool) -> SendOrder | R
             priority=_priority(entry.priority, shared.priority),
             metadata=_metadata(entry.metadata, shared.metadata),
         )
-    except Refusal as refusal:
+    except ApiError as refusal:
         to = value.get("to") if isinstance(value, dict) else None
-        return Refused(_shown(to), refusal.reason)
+        return RefusedEntry(_shown(to), refusal.reason)
 
 
 def _shown(to: object) -> str | None:
@@ -155,10 +155,12 @@ def _shown(to: object) -> str | None:
     return to[:40].encode("utf-8", "replace").decode()
 
 
-def _some(entries: list[SendOrder | Refused], *, once: bool) -> BulkOrder:
+def _some(entries: list[SendOrder | RefusedEntry], *, once: bool) -> BulkOrder:
     first = entries[0]
-    if isinstance(first, Refused) and all(isinstance(entry, Refused) for entry in entries):
-        raise Refusal(first.reason.code, first.reason.details)
+    if isinstance(first, RefusedEntry) and all(
+        isinstance(entry, RefusedEntry) for entry in entries
+    ):
+        raise ApiError(first.reason.code, first.reason.details)
     seen: dict[str, int] = {}
     same_as: list[int | None] = []
     for index, entry in enumerate(entries):

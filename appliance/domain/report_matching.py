@@ -37,7 +37,7 @@ class Candidate(msgspec.Struct, frozen=True):
     row: int = 0  # of an earlier attempt
 
 
-class Heard(msgspec.Struct, frozen=True):
+class ReportFields(msgspec.Struct, frozen=True):
     """The contents of a report."""
 
     reference: int
@@ -94,7 +94,7 @@ def near(submitted_at: int | None, handed_at: int) -> bool:
 
 
 def match(
-    heard: Heard, candidates: Iterable[Candidate], centre: Callable[[], Offset | None]
+    heard: ReportFields, candidates: Iterable[Candidate], centre: Callable[[], Offset | None]
 ) -> Candidate | None:
     """Return the submission that the report is about, None if that is not known (yet).
 
@@ -122,7 +122,7 @@ def match(
     return _closest(heard.submitted_at, fitting, clock)
 
 
-def _conceivable(heard: Heard, candidates: Iterable[Candidate]) -> list[Candidate]:
+def _conceivable(heard: ReportFields, candidates: Iterable[Candidate]) -> list[Candidate]:
     return [
         c
         for c in candidates
@@ -132,7 +132,7 @@ def _conceivable(heard: Heard, candidates: Iterable[Candidate]) -> list[Candidat
     ]
 
 
-def _fitting(heard: Heard, conceivable: Iterable[Candidate]) -> list[Candidate]:
+def _fitting(heard: ReportFields, conceivable: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates without a report whose time fits TP-SCTS."""
     return [
         c
@@ -141,7 +141,7 @@ def _fitting(heard: Heard, conceivable: Iterable[Candidate]) -> list[Candidate]:
     ]
 
 
-def agreement(kept: Iterable[tuple[Heard, Sequence[Candidate]]]) -> Offset | None:
+def agreement(kept: Iterable[tuple[ReportFields, Sequence[Candidate]]]) -> Offset | None:
     """Return the centre's clock from unmatched reports, each with its candidates.
 
     A report is about the part that its reference names, or about a part without a known reference, and

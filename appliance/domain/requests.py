@@ -27,7 +27,7 @@ class SendOrder(msgspec.Struct, frozen=True):
     on_uncertain: OnUncertain | None = None  # None: the configured default
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RefusedEntry(msgspec.Struct, frozen=True):
     """A refused entry of a bulk; it keeps its place among the others."""
 
     to: str | None  # as written; None if it was not a string
@@ -37,7 +37,7 @@ class Refused(msgspec.Struct, frozen=True):
 class BulkOrder(msgspec.Struct, frozen=True):
     """Many SMS. `same_as[i]` is the index of an earlier entry that entry i repeats, else None."""
 
-    entries: tuple[SendOrder | Refused, ...]
+    entries: tuple[SendOrder | RefusedEntry, ...]
     same_as: tuple[int | None, ...]
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.domain import validation
-from appliance.domain.errors import Refusal, invalid
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import WebhookEvent
 
 Json = dict[str, Any]
@@ -314,7 +314,7 @@ def taken(value: object, kind: type[Body]) -> Body:
         raise _ill_typed(str(error)) from None
 
 
-def _ill_typed(told: str) -> Refusal:
+def _ill_typed(told: str) -> ApiError:
     """Translate an error of msgspec."""
     place = _PLACE.search(told)
     field = place["place"] if place else ""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args
 from urllib.parse import urlsplit
 
-from appliance.domain.errors import Refusal, Words, invalid
+from appliance.domain.errors import ApiError, Words, invalid
 from appliance.domain.requests import MessageStatus, OnUncertain, Period, WebhookEvent
 
 MESSAGE_CHARACTERS = 1600
@@ -65,7 +65,7 @@ def prefix(text: str) -> str:
 def message(text: str, field: str = "message") -> str:
     """1-1600 characters, no control character but LF, CR and tab. MESSAGE_TOO_LONG."""
     if len(text) > MESSAGE_CHARACTERS:
-        raise Refusal("MESSAGE_TOO_LONG", {"field": field, "length": len(text), "maximum": 1600})
+        raise ApiError("MESSAGE_TOO_LONG", {"field": field, "length": len(text), "maximum": 1600})
     if not text:
         raise invalid(field, "ne doit pas être vide", "must not be empty")
     return _clean(text, field)
@@ -123,7 +123,7 @@ def priority(value: object) -> int:
         return value
     if isinstance(value, str) and value in _PRIORITIES:
         return _PRIORITIES.index(value) + 1
-    raise Refusal("INVALID_PRIORITY", {"field": "priority"})
+    raise ApiError("INVALID_PRIORITY", {"field": "priority"})
 
 
 def priority_name(level: int) -> str:
@@ -343,7 +343,7 @@ def sender_filter(text: str | None) -> str | None:
         return None
     try:
         return to_filter(text)
-    except Refusal:
+    except ApiError:
         return line(text, "from", SENDER_CHARACTERS)
 
 
@@ -400,7 +400,7 @@ def webhook_url(text: object, field: str = "webhook_url") -> str:
     """An http(s) URL with a host. Where it may lead is `egress`'s to say. INVALID_WEBHOOK_URL."""
     if isinstance(text, str) and 1 <= len(text) <= URL_CHARACTERS and _is_http(text):
         return text
-    raise Refusal(
+    raise ApiError(
         "INVALID_WEBHOOK_URL",
         {
             "field": field,

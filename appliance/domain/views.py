@@ -47,7 +47,7 @@ class Caller(msgspec.Struct, frozen=True):
     permissions: Permissions = Permissions()
 
 
-class Allowance(msgspec.Struct, frozen=True):
+class RateLimitState(msgspec.Struct, frozen=True):
     """The remaining rate limit, for the RateLimit-* headers."""
 
     limit: int
@@ -69,7 +69,7 @@ class Accepted(msgspec.Struct, frozen=True):
     encoding: str
 
 
-class BulkMessage(msgspec.Struct, frozen=True):
+class BulkResult(msgspec.Struct, frozen=True):
     """An entry of a bulk: a message, or the reason of its refusal."""
 
     message_id: str | None
@@ -81,7 +81,7 @@ class BulkAccepted(msgspec.Struct, frozen=True):
     """A batch, with its entries in order; repeated ones have the same id."""
 
     batch_id: str
-    messages: tuple[BulkMessage, ...]
+    messages: tuple[BulkResult, ...]
     queued_at: int
     sendable_now: int | None = None  # if limits of the SIM delay the rest
     rest_from: int | None = None
@@ -129,7 +129,7 @@ class HistoryPage(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
-class Day(msgspec.Struct, frozen=True):
+class DayCounts(msgspec.Struct, frozen=True):
     """The figures of a UTC day: messages that left the queue, by current status."""
 
     date: str  # "2025-01-31"
@@ -147,7 +147,7 @@ class Stats(msgspec.Struct, frozen=True):
     delivered: int
     failed: int
     pending: int
-    by_day: tuple[Day, ...]
+    by_day: tuple[DayCounts, ...]
     truncated: bool = False
 
 
@@ -208,7 +208,7 @@ class WebhookTest(msgspec.Struct, frozen=True):
     response_status: int | None
 
 
-class WebhookLog(msgspec.Struct, frozen=True):
+class WebhookLogEntry(msgspec.Struct, frozen=True):
     """An attempt to deliver an event to a receiver."""
 
     log_id: str
@@ -227,7 +227,7 @@ class WebhookLog(msgspec.Struct, frozen=True):
 class WebhookLogPage(msgspec.Struct, frozen=True):
     """A page of attempts, newest first."""
 
-    logs: tuple[WebhookLog, ...]
+    logs: tuple[WebhookLogEntry, ...]
     total: int
 
 
@@ -258,7 +258,7 @@ class InboxPage(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
-class BlockedNumber(msgspec.Struct, frozen=True):
+class BlocklistEntry(msgspec.Struct, frozen=True):
     """A number on the block list. `source` is "api", "stop" or "page"."""
 
     number: str
@@ -290,7 +290,7 @@ class Gateway(Protocol):
 
     def admit(
         self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
-    ) -> Allowance | None:
+    ) -> RateLimitState | None:
         """Count one request; None where there is no limit. RATE_LIMIT_EXCEEDED, and KEY_NOT_ALLOWED
         unless it is one for `any_key`.
         """
@@ -355,8 +355,8 @@ class Gateway(Protocol):
         """WEBHOOK_NOT_FOUND."""
 
     async def inbox(self, caller: Caller, wanted: InboxFilter) -> InboxPage: ...
-    async def blocklist(self, caller: Caller) -> tuple[BlockedNumber, ...]: ...
-    async def block(self, caller: Caller, order: BlockOrder) -> BlockedNumber: ...
+    async def blocklist(self, caller: Caller) -> tuple[BlocklistEntry, ...]: ...
+    async def block(self, caller: Caller, order: BlockOrder) -> BlocklistEntry: ...
 
     async def unblock(self, caller: Caller, number: str) -> None:
         """NOT_FOUND when it is not on the list."""

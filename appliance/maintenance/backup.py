@@ -100,7 +100,7 @@ def save(data: Path, target: Path) -> int:
 # --- restore: check, stage, swap, settle or give back ---------------------------------------------
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class BackupManifest(msgspec.Struct, frozen=True):
     """The manifest of a backup."""
 
     format: int
@@ -133,7 +133,7 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
                 pass
         if not (fresh / DATABASE).exists():
             raise BackupError("damaged", f"{file} is no whole backup: it has no database")
-        manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=BackupManifest)
         with contextlib.closing(sqlite3.connect(fresh / DATABASE)) as database:
             (state,) = database.execute("PRAGMA integrity_check").fetchone()
             own = database.execute("PRAGMA user_version").fetchone()[0]

@@ -43,7 +43,7 @@ class BundleRefused(Exception):
         self.code = code
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The signed manifest of a bundle."""
 
     format: int
@@ -62,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def write_bundle(
     tree: Path, version: str, private_key: Ed25519PrivateKey, target: Path, *, epoch: int = 0,
     machine: str = "aarch64", python: str = "3.13", kernel: str = "", preset: Literal[0, 6] = 6,
-) -> Manifest:  # fmt: skip
+) -> BundleManifest:  # fmt: skip
     """Pack `tree` as a signed bundle: an application, or with `kernel` a root (only root.squashfs).
 
     The same tree, key and xz `preset` give the same bytes.
@@ -76,7 +76,7 @@ def write_bundle(
                 recursive=False,
                 filter=lambda m: _plain(m, epoch),
             )
-    manifest = Manifest(
+    manifest = BundleManifest(
         format=FORMAT,
         version=version,
         machine=machine,
@@ -109,7 +109,9 @@ def _plain(info: tarfile.TarInfo, epoch: int) -> tarfile.TarInfo:
     return info
 
 
-def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: str) -> Manifest:
+def check(
+    bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: str
+) -> BundleManifest:
     """Return the manifest after checking signature, hash and machine. Raises BundleRefused, OSError."""
     try:
         with tarfile.open(bundle, "r:") as tar:
@@ -136,7 +138,7 @@ def check(bundle: Path, public_key: Ed25519PublicKey, *, machine: str, python: s
     return manifest
 
 
-def _manifest(tar: tarfile.TarFile, public_key: Ed25519PublicKey) -> Manifest:
+def _manifest(tar: tarfile.TarFile, public_key: Ed25519PublicKey) -> BundleManifest:
     with _member(tar, MEMBERS[0]) as stream:
         text = stream.read(LONGEST_MANIFEST)
     with _member(tar, MEMBERS[1]) as stream:
@@ -148,7 +150,7 @@ def _manifest(tar: tarfile.TarFile, public_key: Ed25519PublicKey) -> Manifest:
             "WRONG_SIGNATURE", "not signed with the key of this box's image"
         ) from None
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=BundleManifest)
     except msgspec.DecodeError as error:
         raise BundleRefused("NOT_A_BUNDLE", f"its manifest cannot be read: {error}") from None
     if manifest.format != FORMAT:
@@ -167,7 +169,7 @@ def _member(tar: tarfile.TarFile, wanted: str) -> IO[bytes]:
     return stream
 
 
-def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
+def unpack(bundle: Path, manifest: BundleManifest, slots: Path, slot: Slot) -> Path:
     """Unpack a checked bundle into a slot; it is on disk when this returns.
 
     The slot stays empty until everything is unpacked. Raises BundleRefused (NO_SPACE), OSError.
@@ -198,7 +200,7 @@ def unpack(bundle: Path, manifest: Manifest, slots: Path, slot: Slot) -> Path:
     return target
 
 
-def copy_root(bundle: Path, manifest: Manifest, target: Path) -> None:
+def copy_root(bundle: Path, manifest: BundleManifest, target: Path) -> None:
     """Write a checked bundle's root.squashfs to a partition and read it back from the medium.
 
     Raises BundleRefused (NO_SPACE, DAMAGED), OSError.

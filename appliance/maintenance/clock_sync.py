@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from appliance.core.clock import NETWORK_AGREES_SECONDS, Clock
-from appliance.core.wakeup import Bells
+from appliance.core.wakeup import WakeupEvents
 from appliance.domain.validation import timestamp
 from appliance.maintenance import steward_client
 
@@ -24,7 +24,7 @@ DRIFT_SECONDS = 600.0
 REST_SECONDS = 300.0
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReportedTime(msgspec.Struct, frozen=True):
     """The network's time (seconds since the epoch), and the monotonic time at which it arrived."""
 
     epoch: float
@@ -34,7 +34,9 @@ class Told(msgspec.Struct, frozen=True):
         return self.epoch + monotonic - self.at
 
 
-def network_now(before: Told | None, last: Told | None, monotonic: float) -> float | None:
+def network_now(
+    before: ReportedTime | None, last: ReportedTime | None, monotonic: float
+) -> float | None:
     """Return the network's time now; None until two reports agree, because AT has no checksum."""
     if before is None or last is None or abs(before.by(last.at) - last.epoch) > ALIKE_SECONDS:
         return None
@@ -52,11 +54,15 @@ def to_be_set(network: float, wall: float, *, kept: bool, trusted: bool, seen: f
     return not trusted or off < DRIFT_SECONDS
 
 
-class Timekeeper:
+class ClockSync:
     """Collects the times that the modems report, and asks the steward to set the clock."""
 
     def __init__(
-        self, clock: Clock, bells: Bells, seen: Callable[[], float], socket: Path | None = None
+        self,
+        clock: Clock,
+        bells: WakeupEvents,
+        seen: Callable[[], float],
+        socket: Path | None = None,
     ) -> None:
         """`seen` returns the latest time (seconds since the epoch) that the box has stored."""
         self._clock = clock
@@ -64,14 +70,14 @@ class Timekeeper:
         self._seen = seen
         self._socket = socket or steward_client.SOCKET
         self._heard = asyncio.Event()
-        self._before: Told | None = None
-        self._last: Told | None = None
+        self._before: ReportedTime | None = None
+        self._last: ReportedTime | None = None
         self._refusal = ""
 
     def hear(self, epoch: float) -> None:
         """Note the time that a modem reported."""
         self._clock.hear_network(epoch)
-        self._before, self._last = self._last, Told(epoch, self._clock.monotonic())
+        self._before, self._last = self._last, ReportedTime(epoch, self._clock.monotonic())
         self._heard.set()
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.undervoltage import LOOK_SECONDS
 from appliance.core.wakeup import SAFETY_LOOK_SECONDS
 from appliance.devices.balance import Balances
@@ -33,10 +33,10 @@ TIDY_MOST = 2000  # rows of each table in one run; more than a busy quarter of a
 ROUNDS_MOST = 1000  # upper bound of one retention run
 
 
-class Housekeeping:
+class MaintenanceJobs:
     """Runs periodic jobs. The jobs are in memory; their work, including due times, is rows in the store."""
 
-    def __init__(self, box: Box, inbox: Inbox, balances: Balances) -> None:
+    def __init__(self, box: Context, inbox: Inbox, balances: Balances) -> None:
         self._box = box
         self._balances = balances
         self._inbox = inbox

@@ -15,7 +15,7 @@ from appliance.core.durable import write_durably
 Slot = Literal["built-in", "a", "b"]
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SlotState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The current slot, the previous one, and the one on trial."""
 
     current: Slot = "built-in"
@@ -23,38 +23,38 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trial: Slot | None = None
 
 
-def idle_slot(state: State) -> Slot:
+def idle_slot(state: SlotState) -> Slot:
     """Return the slot for the next update: never the current one."""
     return "b" if state.current == "a" else "a"
 
 
-def vacate(state: State, slot: Slot) -> State:
+def vacate(state: SlotState, slot: Slot) -> SlotState:
     """Drop a slot that is about to be overwritten as a fallback, until its new content is confirmed."""
     return msgspec.structs.replace(state, previous="built-in") if state.previous == slot else state
 
 
-def try_slot(state: State, slot: Slot) -> State:
+def try_slot(state: SlotState, slot: Slot) -> SlotState:
     return msgspec.structs.replace(state, trial=slot)
 
 
-def confirm(state: State) -> State:
+def confirm(state: SlotState) -> SlotState:
     """Make the release on trial the current one."""
     if state.trial is None:
         return state
-    return State(current=state.trial, previous=state.current)
+    return SlotState(current=state.trial, previous=state.current)
 
 
-def give_up(state: State) -> State:
+def give_up(state: SlotState) -> SlotState:
     """Forget a trial that failed or was interrupted."""
     return msgspec.structs.replace(state, trial=None)
 
 
-def fall_back(state: State) -> State | None:
+def fall_back(state: SlotState) -> SlotState | None:
     """Return the state with the previous release; None if the built-in one runs."""
     if state.current == "built-in":
         return None
     back: Slot = state.previous if state.previous != state.current else "built-in"
-    return State(current=back, previous="built-in")
+    return SlotState(current=back, previous="built-in")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -104,15 +104,15 @@ def read_result(file: Path) -> Result | None:
 # --- the state on disk -------------------------------------------------------------------------------
 
 
-def read_state(file: Path) -> State:
+def read_state(file: Path) -> SlotState:
     """Return the stored state. Without a readable file the built-in release runs."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=State)
+        return msgspec.json.decode(file.read_bytes(), type=SlotState)
     except (OSError, msgspec.DecodeError):
-        return State()
+        return SlotState()
 
 
-def write_state(file: Path, state: State) -> None:
+def write_state(file: Path, state: SlotState) -> None:
     write_durably(file, msgspec.json.encode(state))
 
 

@@ -18,7 +18,7 @@ class NoRoom(Exception):
         self.mib = mib
 
 
-class Incoming:
+class UploadFolder:
     """The upload folder of a box. Files found in it at a start were abandoned, and are removed."""
 
     def __init__(self, data: Path, reserve_mib: int) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from appliance.core.config import Limits
 from appliance.devices.attached import Attached
 from appliance.domain import limits as limit_rules
-from appliance.domain.errors import Refusal, later
+from appliance.domain.errors import ApiError, later
 from appliance.domain.views import Accepted
 from appliance.store import backlog, queue
 from appliance.store.backlog import Recipients
@@ -40,7 +40,7 @@ class Route(msgspec.Struct, frozen=True):
         )
 
 
-class Ahead(msgspec.Struct, frozen=True):
+class QueueSnapshot(msgspec.Struct, frozen=True):
     """What a message that is due `at` a moment finds: parts due by then, parts that share its caps, of
     these the ones that are due before the day of its moment (if that is not today), what each SIM has sent."""
 
@@ -51,7 +51,7 @@ class Ahead(msgspec.Struct, frozen=True):
     used: tuple[limit_rules.Usage, ...]
     recipients: tuple[Recipients | None, ...]
 
-    def behind(self, parts: int) -> Ahead:
+    def behind(self, parts: int) -> QueueSnapshot:
         """Return the same for a message after this many more parts."""
         return msgspec.structs.replace(self, parts=self.parts + parts, rivals=self.rivals + parts)
 
@@ -63,11 +63,11 @@ def _capped(limits: Limits) -> bool:
 
 def ahead(
     db: Connection, test: bool, route: Route, due_at: int, end: int, now: int, zone: ZoneInfo
-) -> Ahead:
+) -> QueueSnapshot:
     """Return what is ahead of a message that is due at `due_at` and may be sent until `end`."""
     capped = route.capped and not test
     day = limit_rules.day_start(due_at, zone)
-    return Ahead(
+    return QueueSnapshot(
         at=due_at,
         parts=backlog.parts(db, test, due_at, exact=False),
         rivals=backlog.parts(db, test, end) if capped else 0,
@@ -91,7 +91,13 @@ def _recipients(db: Connection, a: Attached, now: int, zone: ZoneInfo) -> Recipi
 
 
 def estimate(
-    route: Route, ahead: Ahead, priority: int, parts: int, due_at: int, now: int, zone: ZoneInfo
+    route: Route,
+    ahead: QueueSnapshot,
+    priority: int,
+    parts: int,
+    due_at: int,
+    now: int,
+    zone: ZoneInfo,
 ) -> int:
     """Return when the message will have been sent, after what is ahead of it (ms)."""
     urgent = priority == limit_rules.URGENT
@@ -116,7 +122,13 @@ def estimate(
 
 
 def check_quota(
-    route: Route, ahead: Ahead, recipient: str, parts: int, now: int, until: int, zone: ZoneInfo
+    route: Route,
+    ahead: QueueSnapshot,
+    recipient: str,
+    parts: int,
+    now: int,
+    until: int,
+    zone: ZoneInfo,
 ) -> None:
     """What cannot go within the queue's lifetime by the daily and monthly caps. QUOTA_EXCEEDED.
 
@@ -131,7 +143,9 @@ def check_quota(
 
     if not fits(now, ahead.rivals, until):
         if ahead.at > now:
-            raise Refusal("QUOTA_EXCEEDED")  # its scheduled time is fixed, so waiting makes no room
+            raise ApiError(
+                "QUOTA_EXCEEDED"
+            )  # its scheduled time is fixed, so waiting makes no room
         # There is more room once a later lifetime reaches the next day or billing month.
         ends = {limit_rules.next_day(until, zone)}
         ends |= {
@@ -140,11 +154,17 @@ def check_quota(
         enough = (end for end in sorted(ends) if fits(now, ahead.rivals, end))
         raise later("QUOTA_EXCEEDED", math.ceil((next(enough, max(ends)) - until) / 1000))
     if not fits(ahead.at, ahead.rivals - ahead.earlier, until):
-        raise Refusal("QUOTA_EXCEEDED")
+        raise ApiError("QUOTA_EXCEEDED")
 
 
 def _room(
-    route: Route, ahead: Ahead, recipient: str, start: int, now: int, until: int, zone: ZoneInfo
+    route: Route,
+    ahead: QueueSnapshot,
+    recipient: str,
+    start: int,
+    now: int,
+    until: int,
+    zone: ZoneInfo,
 ) -> int | None:
     """Return how many parts may be sent to a number between two times; None without caps."""
     total = 0
@@ -166,7 +186,12 @@ def _room(
 
 
 def window(
-    route: Route, ahead: Ahead, taken: Sequence[Accepted], over: bool, now: int, zone: ZoneInfo
+    route: Route,
+    ahead: QueueSnapshot,
+    taken: Sequence[Accepted],
+    over: bool,
+    now: int,
+    zone: ZoneInfo,
 ) -> tuple[int | None, int | None]:
     """How many of a batch go in the windows that run at its moment, and when the rest will.
 

@@ -8,14 +8,14 @@ from sqlite3 import Connection, Row
 import msgspec
 import structlog
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.devices.attached import Attached
 from appliance.domain import ids, reassembly
-from appliance.domain.report_matching import Heard
+from appliance.domain.report_matching import ReportFields
 from appliance.store import blocklist, reports
 from appliance.store import received as received_store
-from appliance.store.received import Part, Whole
-from modem.interface import Received
+from appliance.store.received import ReceivedPart, Whole
+from modem.interface import ReceivedPdu
 from modem.sms import tpdu
 
 log = structlog.get_logger(__name__)
@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 class Inbox:
     """Stores what a modem received: reports and messages."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Context) -> None:
         self._box = box
         self._since = box.clock.now()
 
-    async def receive(self, attached: Attached, received: Received) -> None:
+    async def receive(self, attached: Attached, received: ReceivedPdu) -> None:
         """Commit a received PDU, then delete it from the modem. A PDU that cannot be decoded is kept raw.
 
         Nothing is dropped: a direct PDU (+CDS) is known nowhere else until it is committed.
@@ -38,7 +38,7 @@ class Inbox:
         self._box.bells.work()
         self._box.bells.changed()
 
-    async def _commit(self, attached: Attached, received: Received) -> None:
+    async def _commit(self, attached: Attached, received: ReceivedPdu) -> None:
         try:
             decoded = tpdu.decode(received.hex)
             if isinstance(decoded, tpdu.Report):
@@ -53,14 +53,14 @@ class Inbox:
             log.exception("received_not_processed", device=attached.number)
             await self._keep_raw(attached, received, repr(error))
 
-    async def _keep_raw(self, attached: Attached, received: Received, reason: str) -> None:
+    async def _keep_raw(self, attached: Attached, received: ReceivedPdu, reason: str) -> None:
         await self._box.db.insist(
             received_store.undecodable, attached.number, received.hex, reason, self._box.clock.now()
         )
 
-    async def _report(self, attached: Attached, received: Received, report: tpdu.Report) -> None:
+    async def _report(self, attached: Attached, received: ReceivedPdu, report: tpdu.Report) -> None:
         now = self._box.clock.now()
-        heard = Heard(
+        heard = ReportFields(
             report.reference,
             report.recipient,
             _ms(report.submitted_at),
@@ -90,12 +90,14 @@ class Inbox:
             epoch = now + heard.submitted_at - found.handed_at
             self._box.clock.hear_network(epoch / 1000)
 
-    async def _message(self, attached: Attached, received: Received, deliver: tpdu.Deliver) -> None:
+    async def _message(
+        self, attached: Attached, received: ReceivedPdu, deliver: tpdu.Deliver
+    ) -> None:
         found = await self._box.db.insist(self._keep, attached, received, deliver)
         log.info("message_received", device=attached.number, outcome=found)
 
     def _keep(
-        self, db: Connection, attached: Attached, received: Received, deliver: tpdu.Deliver
+        self, db: Connection, attached: Attached, received: ReceivedPdu, deliver: tpdu.Deliver
     ) -> str:
         now = self._box.clock.now()
         sim = received.iccid or attached.iccid
@@ -108,7 +110,7 @@ class Inbox:
             return self._whole(db, attached.number, attached.test, whole, now)
         # 8- and 16-bit references are separate (23.040 9.2.3.24.8).
         reference = together.reference + (1 << 16 if together.wide else 0)
-        part = Part(
+        part = ReceivedPart(
             sender=deliver.sender,
             text=text,
             sent_at=_ms(deliver.sent_at),

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from sqlite3 import Connection, Row
 from typing import TypeVar
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
-from appliance.domain.errors import Refusal, later
+from appliance.domain.errors import ApiError, later
 from appliance.domain.message import Status
-from appliance.domain.requests import BulkOrder, Idempotency, Refused, SendOrder
-from appliance.domain.views import Accepted, BulkAccepted, BulkMessage, Caller, OtpAccepted
+from appliance.domain.requests import BulkOrder, Idempotency, RefusedEntry, SendOrder
+from appliance.domain.views import Accepted, BulkAccepted, BulkResult, Caller, OtpAccepted
 from appliance.messaging import admission
-from appliance.messaging.admission import Ahead, Route
+from appliance.messaging.admission import QueueSnapshot, Route
 from appliance.store import archive, backlog, blocklist, clients, history, messages
 from appliance.store import idempotency as idempotency_store
 from modem.sms import gsm7
@@ -34,7 +34,7 @@ def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
 class Intake:
     """Accepts messages: the only way into the queue."""
 
-    def __init__(self, box: Box, devices: Devices) -> None:
+    def __init__(self, box: Context, devices: Devices) -> None:
         self._box = box
         self._devices = devices
 
@@ -43,16 +43,16 @@ class Intake:
     def check_storage(self) -> None:
         """Raise STORAGE_FULL if only the reserve for the box's own results is free."""
         if self._box.free_space.mib < self._box.config.storage.reserve_mib:
-            raise Refusal("STORAGE_FULL")
+            raise ApiError("STORAGE_FULL")
 
     def check_permission(self, caller: Caller, to: str) -> None:
         """Check what the key may do. Raises KEY_NOT_ALLOWED; INVALID_PHONE_NUMBER for a short code."""
         may = caller.permissions
         if not to.startswith("+"):
             if not may.short_codes:
-                raise Refusal("INVALID_PHONE_NUMBER", {"field": "to"})
+                raise ApiError("INVALID_PHONE_NUMBER", {"field": "to"})
         elif may.prefixes and not to.startswith(may.prefixes):
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "prefixes", "field": "to"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "prefixes", "field": "to"})
 
     async def route(self, caller: Caller, scheduled: bool, before: int = 0) -> Route:
         """Return the modem for a message. Raises DEVICE_OFFLINE, NO_DEVICE_AVAILABLE for a send for now.
@@ -81,7 +81,7 @@ class Intake:
             and not test
             and not any(self._expected(a) for a in (*attached, *(unknown if named else ())))
         ):
-            raise Refusal("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
+            raise ApiError("DEVICE_OFFLINE" if named else "NO_DEVICE_AVAILABLE")
         if named is not None:
             return Route(named, True, tuple(attached))
         best = sorted(attached, key=lambda a: (not a.online, not a.number, a.number))
@@ -147,7 +147,7 @@ class Intake:
             return
         today = limits.day_number(now, self._box.zone)
         if idempotency_store.taken_by_key(db, caller.key_id, today) >= cap:
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "daily_cap", "cap": cap})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "daily_cap", "cap": cap})
         idempotency_store.count_key(db, caller.key_id, today)
 
     def take(
@@ -158,7 +158,7 @@ class Intake:
         route: Route,
         now: int,
         *,
-        ahead: Ahead | None = None,
+        ahead: QueueSnapshot | None = None,
         batch: int | None = None,
         kind: str = "sms",
         expires_at: int | None = None,
@@ -177,7 +177,7 @@ class Intake:
             end = min(end, expires_at)
         ahead = ahead or self._ahead(db, caller, route, due_at, end, now)
         self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end)
-        fresh = messages.Fresh(
+        fresh = messages.NewMessage(
             scope=caller.scope,
             api_key=caller.key_id,
             kind=kind,
@@ -225,7 +225,7 @@ class Intake:
 
     def _ahead(
         self, db: Connection, caller: Caller, route: Route, due_at: int, end: int, now: int
-    ) -> Ahead:
+    ) -> QueueSnapshot:
         test = caller.mode == "test"
         return admission.ahead(db, test, route, due_at, end, now, self._box.zone)
 
@@ -236,15 +236,15 @@ class Intake:
         recipient: str,
         parts: int,
         route: Route,
-        ahead: Ahead,
+        ahead: QueueSnapshot,
         now: int,
         until: int,
     ) -> None:
         """The refusals that the store decides: BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED, INVALID_API_KEY."""
         if not clients.still_may(db, caller.key_id, caller.client_id):
-            raise Refusal("INVALID_API_KEY")
+            raise ApiError("INVALID_API_KEY")
         if blocklist.is_blocked(db, caller.scope, recipient):
-            raise Refusal("BLOCKED_NUMBER", {"field": "to"})
+            raise ApiError("BLOCKED_NUMBER", {"field": "to"})
         if caller.mode == "live":
             admission.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
         # Last, so that messages refused for another reason do not count.
@@ -274,17 +274,17 @@ class Intake:
         waiting = backlog.messages(db, caller.mode == "test")
         batch = self._box.ids.other(now)
         ahead = None
-        entries: list[BulkMessage] = []
+        entries: list[BulkResult] = []
         taken: list[Accepted] = []
         parts = 0
-        refused: list[Refusal] = []
+        refused: list[ApiError] = []
         for entry, same in zip(order.entries, order.same_as, strict=True):
             if same is not None:
                 entries.append(entries[same])
                 continue
             try:
-                if isinstance(entry, Refused):
-                    raise Refusal(entry.reason.code, entry.reason.details)
+                if isinstance(entry, RefusedEntry):
+                    raise ApiError(entry.reason.code, entry.reason.details)
                 self.check_permission(caller, entry.to)
                 self.check_room(waiting + len(taken))
                 if ahead is None:  # the same for all entries, apart from the batch itself
@@ -292,13 +292,13 @@ class Intake:
                     ahead = self._ahead(db, caller, route, due_at, end, now)
                 behind = ahead.behind(parts)
                 accepted = self.take(db, caller, entry, route, now, ahead=behind, batch=batch)
-            except Refusal as refusal:
+            except ApiError as refusal:
                 refused.append(refusal)
-                entries.append(BulkMessage(None, entry.to, refusal.reason))
+                entries.append(BulkResult(None, entry.to, refusal.reason))
             else:
                 taken.append(accepted)
                 parts += accepted.parts
-                entries.append(BulkMessage(accepted.message_id, accepted.to))
+                entries.append(BulkResult(accepted.message_id, accepted.to))
         if not taken:
             raise refused[0]
         over = any(refusal.code == "QUOTA_EXCEEDED" for refusal in refused)
@@ -334,7 +334,7 @@ class Intake:
         config = self._box.config
         recipient = row["recipient"]
         if not recipient.startswith("+") and not caller.permissions.short_codes:
-            raise Refusal("KEY_NOT_ALLOWED", {"reason": "short_codes"})
+            raise ApiError("KEY_NOT_ALLOWED", {"reason": "short_codes"})
         self.check_permission(caller, recipient)
         self.check_room(backlog.messages(db, caller.mode == "test"))
         plan = gsm7.plan(row["body"], shifts=config.sending.national_shifts)

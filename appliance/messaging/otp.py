@@ -7,9 +7,9 @@ import math
 import secrets
 from sqlite3 import Connection
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.domain import ids, validation
-from appliance.domain.errors import Refusal, later
+from appliance.domain.errors import ApiError, later
 from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
 from appliance.domain.views import Caller, OtpAccepted, OtpVerdict
 from appliance.messaging.admission import Route
@@ -30,7 +30,7 @@ def new_code(length: int, *, test: bool) -> str:
 class OneTimePasswords:
     """Creates, sends and verifies one-time passwords."""
 
-    def __init__(self, box: Box, intake: Intake) -> None:
+    def __init__(self, box: Context, intake: Intake) -> None:
         self._box = box
         self._intake = intake
 
@@ -108,22 +108,22 @@ class OneTimePasswords:
         await self._box.steps.mind()
         # The attempt must be committed, so an error is returned as a value and raised here.
         found = await self._box.db.write(self._verify, caller, order)
-        if isinstance(found, Refusal):
+        if isinstance(found, ApiError):
             raise found
         return found
 
-    def _verify(self, db: Connection, caller: Caller, order: VerifyOrder) -> OtpVerdict | Refusal:
+    def _verify(self, db: Connection, caller: Caller, order: VerifyOrder) -> OtpVerdict | ApiError:
         now = self._box.clock.now()
         number = ids.parse("otp", order.otp_id)
         row = otp.get(db, caller.scope, number) if number is not None else None
         if row is None or row["verified_at"] is not None:
-            return Refusal("OTP_NOT_FOUND")
+            return ApiError("OTP_NOT_FOUND")
         if order.phone is not None and order.phone != row["recipient"]:
-            return Refusal("OTP_NOT_FOUND")
+            return ApiError("OTP_NOT_FOUND")
         if now >= row["expires_at"]:
-            return Refusal("OTP_EXPIRED")
+            return ApiError("OTP_EXPIRED")
         if row["attempts_left"] <= 0:
-            return Refusal("OTP_MAX_ATTEMPTS")
+            return ApiError("OTP_MAX_ATTEMPTS")
         if hmac.compare_digest(row["code_hash"], self._box.vault.code_hash(row["id"], order.code)):
             otp.verified(db, row["id"], now)
             return OtpVerdict(True, verified_at=now)

@@ -7,14 +7,14 @@ from sqlite3 import Connection
 
 import structlog
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.encryption import LostKey
 from appliance.core.wakeup import SAFETY_LOOK_SECONDS
 from appliance.devices.attached import Attached
 from appliance.domain import ids
 from appliance.store import attempts, queue
-from appliance.store.queue import Job, Nothing, Sender
-from modem.interface import Fault, Outcome, State, Tpdu, Verdict
+from appliance.store.queue import Job, NothingReady, Sender
+from modem.interface import Fault, ModemState, Outcome, Tpdu, Verdict
 from modem.sms import gsm7
 from modem.sms import tpdu as tpdu_codec
 
@@ -66,7 +66,7 @@ KEY_LOST = Fault(
 class Outbox:
     """The sending loop of one modem."""
 
-    def __init__(self, box: Box, attached: Attached) -> None:
+    def __init__(self, box: Context, attached: Attached) -> None:
         self._box = box
         self._attached = attached
         self._bell = box.bells.add_outbox()
@@ -85,7 +85,7 @@ class Outbox:
             wait = SAFETY_LOOK_SECONDS
             if self._can_send():
                 await self._box.steps.mind()
-                found: Job | Nothing | None = await self._box.db.write(self._claim)
+                found: Job | NothingReady | None = await self._box.db.write(self._claim)
                 while isinstance(found, Job):
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
@@ -97,11 +97,11 @@ class Outbox:
         a = self._attached
         return (
             bool(a.number)
-            and a.modem.status.state == State.READY
+            and a.modem.status.state == ModemState.READY
             and not a.resting(self._box.clock)
         )
 
-    def _wait_seconds(self, found: Nothing | None) -> float:
+    def _wait_seconds(self, found: NothingReady | None) -> float:
         rest = self._attached.rest_seconds(self._box.clock)
         if rest:
             return min(rest, SAFETY_LOOK_SECONDS)
@@ -121,18 +121,18 @@ class Outbox:
             clients=a.clients,
         )
 
-    def _claim(self, db: Connection) -> Job | Nothing:
+    def _claim(self, db: Connection) -> Job | NothingReady:
         box = self._box
         found = queue.claim(
             db, box.ids, box.rules, self._sender(), box.clock.now(), box.clock.trusted
         )
-        self._attached.held_by = found.held if isinstance(found, Nothing) else ""
+        self._attached.held_by = found.held if isinstance(found, NothingReady) else ""
         if isinstance(found, Job):
             # Encode in the loop's thread, while this thread commits the claim.
             self._loop.call_soon_threadsafe(self._prepare, found)
         return found
 
-    async def _send(self, job: Job) -> Job | Nothing | None:
+    async def _send(self, job: Job) -> Job | NothingReady | None:
         """Send one part; then commit its result together with the next claim."""
         outcome = await self._hand_over(job)
         outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
@@ -184,7 +184,7 @@ class Outbox:
             self._attached.paced(self._box.clock.monotonic() - started)
         return outcome
 
-    async def _record(self, job: Job, outcome: Outcome) -> Job | Nothing | None:
+    async def _record(self, job: Job, outcome: Outcome) -> Job | NothingReady | None:
         """Store the outcome, repeating until it succeeds: it is known nowhere else.
 
         After a failure it is stored alone, so that a failing claim cannot prevent it.
@@ -206,7 +206,7 @@ class Outbox:
 
     def _record_and_claim(
         self, db: Connection, job: Job, outcome: Outcome, go_on: bool
-    ) -> Job | Nothing | None:
+    ) -> Job | NothingReady | None:
         box = self._box
         attempts.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
         return self._claim(db) if go_on else None

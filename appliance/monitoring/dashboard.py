@@ -10,18 +10,18 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.config import Limits
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import limits as limit_rules
 from appliance.domain.limits import Usage
-from appliance.monitoring.diagnosis import Facts, ModemFacts, Problem, diagnose
+from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
 from appliance.store import dashboard as table
 from appliance.store import queue
 from appliance.store.counters import DAY_MS
-from appliance.store.dashboard import Figures, Owned, Queue
-from modem.interface import State
+from appliance.store.dashboard import Figures, Owned, QueueFigures
+from modem.interface import ModemState
 
 MIB = 1 << 20
 DAYS = 30
@@ -75,7 +75,7 @@ class Overview(msgspec.Struct, frozen=True):
     now: int
     problems: tuple[Problem, ...]
     modems: tuple[ModemView, ...]
-    queue: Queue
+    queue: QueueFigures
     empty_at: int | None  # when the queue will be empty; None: it is empty, or unknown
     today: Figures
     received_today: int
@@ -149,7 +149,7 @@ def local_midnight(day: date, zone: ZoneInfo, *, after: bool = False) -> int:
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    queue: Queue
+    queue: QueueFigures
     last_sent: int | None
     hours: dict[int, Figures]
     received: int
@@ -158,10 +158,10 @@ class _Stored(msgspec.Struct, frozen=True):
     usage: tuple[Usage, ...]
 
 
-class Glance:
+class DashboardReader:
     """Gathers an `Overview`; has no state of its own."""
 
-    def __init__(self, box: Box, devices: Devices) -> None:
+    def __init__(self, box: Context, devices: Devices) -> None:
         self._box = box
         self._devices = devices
 
@@ -217,12 +217,12 @@ class Glance:
 
     def _facts(
         self, attached: Sequence[Attached], stored: _Stored, free_mib: int, now: int
-    ) -> Facts:
+    ) -> DiagnosisInput:
         still = None
         if stored.queue.ready_since is not None:
             moved = max(stored.queue.ready_since, stored.last_sent or 0)
             still = (now - moved) / 60_000
-        return Facts(
+        return DiagnosisInput(
             modems=tuple(
                 self._modem_facts(a, name)
                 for a, name in zip(attached, names_of(attached), strict=True)
@@ -258,7 +258,7 @@ class Glance:
 
 
 # Only in these states what the modem knows about the network is current.
-_HEARING = {State.READY, State.SEARCHING, State.DENIED, State.NO_SMSC}
+_HEARING = {ModemState.READY, ModemState.SEARCHING, ModemState.DENIED, ModemState.NO_SMSC}
 
 
 def view(a: Attached, used: Usage, name: str) -> ModemView:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from appliance.domain.errors import Words
-from modem.interface import Fault, State, Verdict
+from modem.interface import Fault, ModemState, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
@@ -19,7 +19,7 @@ class ModemFacts(msgspec.Struct, frozen=True):
     """The state of one modem that a diagnosis needs."""
 
     name: str
-    state: State
+    state: ModemState
     tries_left: int | None = None
     registration: int | None = None  # 27.007 7.2 <stat>
     signal_dbm: int | None = None
@@ -32,7 +32,7 @@ class ModemFacts(msgspec.Struct, frozen=True):
     store_full: bool = False
 
 
-class Facts(msgspec.Struct, frozen=True):
+class DiagnosisInput(msgspec.Struct, frozen=True):
     """The state of the box that a diagnosis needs."""
 
     modems: tuple[ModemFacts, ...]
@@ -65,7 +65,7 @@ ALL_WELL = Words(
 ORDER: dict[Severity, int] = {"bad": 0, "warning": 1, "note": 2}
 
 
-def diagnose(facts: Facts) -> tuple[Problem, ...]:
+def diagnose(facts: DiagnosisInput) -> tuple[Problem, ...]:
     """Return all problems, the worst first; empty when all is well."""
     found = _of_modems(facts.modems)
     if not facts.modems:
@@ -106,14 +106,14 @@ def _named(problem: Problem, names: str) -> Problem:
 
 # --- one modem ---------------------------------------------------------------------------------
 
-_STATES: dict[State, tuple[str, Severity, str, str]] = {
-    State.SIM_MISSING: (
+_STATES: dict[ModemState, tuple[str, Severity, str, str]] = {
+    ModemState.SIM_MISSING: (
         "sim_missing",
         "bad",
         "Pas de carte SIM : éteignez le boîtier, insérez la carte SIM, rallumez-le.",
         "No SIM card: switch the box off, insert the SIM card, switch it on again.",
     ),
-    State.SIM_FAILURE: (
+    ModemState.SIM_FAILURE: (
         "sim_failure",
         "bad",
         "La carte SIM ne répond pas : retirez-la, essuyez-la et remettez-la ; "
@@ -121,14 +121,14 @@ _STATES: dict[State, tuple[str, Severity, str, str]] = {
         "The SIM card does not answer: take it out, wipe it and put it back; "
         "if that does not help, try it in a phone.",
     ),
-    State.PUK_REQUIRED: (
+    ModemState.PUK_REQUIRED: (
         "puk_required",
         "bad",
         "La carte SIM est bloquée : saisissez dans Réglages › SIM le code PUK "
         "remis par votre opérateur.",
         "The SIM card is locked: enter the PUK code you got from your operator in Settings › SIM.",
     ),
-    State.NO_SMSC: (
+    ModemState.NO_SMSC: (
         "no_smsc",
         "bad",
         "La carte SIM n'a pas de numéro de centre SMS : demandez-le à votre opérateur "
@@ -136,13 +136,13 @@ _STATES: dict[State, tuple[str, Severity, str, str]] = {
         "The SIM card has no SMS centre number: ask your operator for it "
         "and set it with the SIM in a phone.",
     ),
-    State.STOPPED: (
+    ModemState.STOPPED: (
         "stopped",
         "note",
         "Le modem est arrêté : le boîtier redémarre ou s'éteint.",
         "The modem is stopped: the box is restarting or shutting down.",
     ),
-    State.STARTING: (
+    ModemState.STARTING: (
         "starting",
         "note",
         "Le modem démarre : patientez une minute.",
@@ -154,11 +154,11 @@ _STATES: dict[State, tuple[str, Severity, str, str]] = {
 def _modem(modem: ModemFacts) -> list[Problem]:
     if modem.state in _STATES:
         return [_problem(*_STATES[modem.state]), *_power(modem)]
-    if modem.state == State.OFFLINE:
+    if modem.state == ModemState.OFFLINE:
         return [_offline(), *_power(modem)]
-    if modem.state == State.PIN_REQUIRED:
+    if modem.state == ModemState.PIN_REQUIRED:
         return [_pin(modem), *_power(modem)]
-    if modem.state in (State.SEARCHING, State.DENIED):
+    if modem.state in (ModemState.SEARCHING, ModemState.DENIED):
         return [_no_network(modem), *_power(modem)]
     return [*_sending(modem), *_power(modem)]
 
@@ -194,7 +194,9 @@ def _pin(modem: ModemFacts) -> Problem:
 
 
 def _no_network(modem: ModemFacts) -> Problem:
-    if modem.state == State.DENIED or modem.registration == 3:  # 27.007 7.2: registration denied
+    if (
+        modem.state == ModemState.DENIED or modem.registration == 3
+    ):  # 27.007 7.2: registration denied
         return _problem(
             "network_denied",
             "bad",
@@ -359,7 +361,7 @@ def _held(limit: str) -> Problem:
 # --- the box -----------------------------------------------------------------------------------
 
 
-def _box(facts: Facts) -> list[Problem]:
+def _box(facts: DiagnosisInput) -> list[Problem]:
     found: list[Problem] = []
     if _stuck(facts):
         minutes = f"{facts.stuck_minutes:g}"
@@ -424,8 +426,8 @@ def _box(facts: Facts) -> list[Problem]:
     return found
 
 
-def _stuck(facts: Facts) -> bool:
+def _stuck(facts: DiagnosisInput) -> bool:
     still = facts.minutes_without_progress
-    moving = [m for m in facts.modems if m.state == State.READY]
+    moving = [m for m in facts.modems if m.state == ModemState.READY]
     free = [m for m in moving if not (m.held_by or m.refused or m.fault)]
     return bool(free) and facts.waiting > 0 and still is not None and still >= facts.stuck_minutes

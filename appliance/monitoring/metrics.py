@@ -22,17 +22,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 
 from appliance import __version__
-from appliance.context import Box
+from appliance.context import Context
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.message import Status
 from appliance.monitoring.dashboard import LimitUse, called, limit_uses
 from appliance.store import dashboard as table
 from appliance.store import deliveries, queue
-from appliance.store.dashboard import Queue
+from appliance.store.dashboard import QueueFigures
 from appliance.webhooks.dispatcher import Webhooks
-from modem.interface import State, Verdict
+from modem.interface import ModemState, Verdict
 
 # Scrapes within this time get the same answer, so that frequent ones do not load the store.
 FRESH_SECONDS = 1.0
@@ -48,17 +48,17 @@ METHODS = {
 MODES = ("live", "test")
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoreFigures(msgspec.Struct, frozen=True):
     """The figures from the store."""
 
     messages: Mapping[tuple[str, str], int]  # by mode and current status
-    queue: Queue
+    queue: QueueFigures
     uncertain: int
     webhooks_pending: int
     limits: tuple[tuple[LimitUse, ...], ...]  # one for each modem
 
 
-class Modem(msgspec.Struct, frozen=True):
+class ModemFigures(msgspec.Struct, frozen=True):
     """The figures of one modem."""
 
     device: str
@@ -66,7 +66,7 @@ class Modem(msgspec.Struct, frozen=True):
     model: str
     operator: str
     technology: str
-    state: State
+    state: ModemState
     signal_dbm: int | None
     roaming: bool
     pace_seconds: float
@@ -78,11 +78,11 @@ class Modem(msgspec.Struct, frozen=True):
     limits: tuple[LimitUse, ...]
 
 
-class Facts(msgspec.Struct, frozen=True):
+class MetricsSnapshot(msgspec.Struct, frozen=True):
     """All figures, gathered at one time."""
 
-    stored: Stored
-    modems: tuple[Modem, ...]
+    stored: StoreFigures
+    modems: tuple[ModemFigures, ...]
     clock_trusted: bool
     calls: Mapping[str, int]  # of webhooks, by result
     calls_open: int
@@ -95,14 +95,14 @@ class Facts(msgspec.Struct, frozen=True):
 class Metrics:
     """Gathers the figures on request, at most once per second."""
 
-    def __init__(self, box: Box, devices: Devices, webhooks: Webhooks) -> None:
+    def __init__(self, box: Context, devices: Devices, webhooks: Webhooks) -> None:
         self._box = box
         self._devices = devices
         self._webhooks = webhooks
         self._lock = asyncio.Lock()
         self._answer = b""
         self._fresh_until = 0.0
-        self._facts: Facts | None = None
+        self._facts: MetricsSnapshot | None = None
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not typed there
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -137,7 +137,7 @@ class Metrics:
         """Return the metrics in Prometheus text format. Raises INVALID_API_KEY for a wrong token."""
         wanted = self._box.config.server.metrics_token
         if wanted and not hmac.compare_digest(wanted.encode(), (token or "").encode()):
-            raise Refusal("INVALID_API_KEY")
+            raise ApiError("INVALID_API_KEY")
         async with self._lock:
             now = self._box.clock.monotonic()
             if not self._answer or now >= self._fresh_until:
@@ -150,13 +150,13 @@ class Metrics:
         """Return the metric families; none before the first gathering."""
         return families(self._facts) if self._facts else ()
 
-    async def _gather(self) -> Facts:
+    async def _gather(self) -> MetricsSnapshot:
         box = self._box
         attached = [a for a in self._devices.attached if a.number and not a.test]
         stored = await box.db.read(self._read, attached, box.clock.now())
         disk = shutil.disk_usage(box.db.path.parent)
         counters = self._webhooks.counters
-        return Facts(
+        return MetricsSnapshot(
             stored=stored,
             modems=tuple(_modem(a, use) for a, use in zip(attached, stored.limits, strict=True)),
             clock_trusted=box.clock.trusted,
@@ -168,9 +168,9 @@ class Metrics:
             database=_size(box.db.path),
         )
 
-    def _read(self, db: Connection, attached: list[Attached], now: int) -> Stored:
+    def _read(self, db: Connection, attached: list[Attached], now: int) -> StoreFigures:
         zone = self._box.zone
-        return Stored(
+        return StoreFigures(
             messages=_messages(db),
             queue=table.queue(db, now),
             uncertain=table.uncertain(db),
@@ -192,10 +192,10 @@ def _messages(db: Connection) -> dict[tuple[str, str], int]:
     return found
 
 
-def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> Modem:
+def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> ModemFigures:
     status = a.status
     identity = status.identity
-    return Modem(
+    return ModemFigures(
         device=f"device_{a.number}",
         name=a.settings.name,
         model=called(identity.manufacturer, identity.model) if identity else "",
@@ -223,7 +223,7 @@ def _size(database: Path) -> int:
 # --- metric families: pure ---------------------------------------------------------------------------
 
 
-def families(facts: Facts) -> Iterator[Metric]:
+def families(facts: MetricsSnapshot) -> Iterator[Metric]:
     """Yield every metric family."""
     yield InfoMetricFamily("zimbox", "Version of the software.", value={"version": __version__})
     yield gauge(
@@ -265,7 +265,7 @@ def gauge(name: str, words: str, value: float) -> Metric:
     return GaugeMetricFamily(name, words, value=float(value))
 
 
-def _of_messages(stored: Stored) -> Iterator[Metric]:
+def _of_messages(stored: StoreFigures) -> Iterator[Metric]:
     accepted = CounterMetricFamily(
         "zimbox_messages_accepted", "Messages accepted.", labels=["mode"]
     )
@@ -304,7 +304,7 @@ def _of_messages(stored: Stored) -> Iterator[Metric]:
     )
 
 
-def _of_modems(modems: tuple[Modem, ...]) -> Iterator[Metric]:
+def _of_modems(modems: tuple[ModemFigures, ...]) -> Iterator[Metric]:
     """Yield every modem family, also without a modem: an absent metric raises no alert."""
     up = GaugeMetricFamily(
         "zimbox_modem_up", "1 if the modem can send, 0 otherwise.", labels=["device"]
@@ -355,8 +355,8 @@ def _of_modems(modems: tuple[Modem, ...]) -> Iterator[Metric]:
     )
     for m in modems:
         of = [m.device]
-        up.add_metric(of, float(m.state is State.READY))
-        for one in State:
+        up.add_metric(of, float(m.state is ModemState.READY))
+        for one in ModemState:
             state.add_metric([*of, one.value], float(m.state is one))
         names = ("name", "model", "operator", "technology")
         info.add_metric(of, {name: getattr(m, name) for name in names})

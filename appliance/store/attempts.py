@@ -6,10 +6,10 @@ from sqlite3 import Connection, Row
 
 from appliance.domain import limits
 from appliance.domain.ids import Ids
-from appliance.domain.message import Part, Status, Step
+from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import clients, messages, received, reports, submissions
 from appliance.store.failure_causes import cause, fault_cause
-from appliance.store.queue import WAITED_TOO_LONG, Job, Rules, Sender, count_use, part_of
+from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use, part_of
 from appliance.store.submissions import IN_DOUBT
 from modem.interface import Outcome, Verdict
 
@@ -17,7 +17,7 @@ from modem.interface import Outcome, Verdict
 def record(
     db: Connection,
     new_ids: Ids,
-    rules: Rules,
+    rules: SendingRules,
     sender: Sender,
     job: Job,
     outcome: Outcome,
@@ -31,7 +31,7 @@ def record(
             messages.settle(db, new_ids, job.message, now)  # perhaps nothing is awaited any more
         reports.apply_strays(db, new_ids, job.sim, now)
         return
-    if part["state"] != Part.HANDED:
+    if part["state"] != PartState.HANDED:
         # The report of an earlier try settled it meanwhile; the answer only adds its reference.
         if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
             _used(db, rules, sender, job, now)
@@ -51,20 +51,20 @@ def record(
             _used(db, rules, sender, job, now)
             _attempted(db, part)
             messages.step_part(
-                db, part, Step.TAKE, reference=outcome.reference, answered_at=now, open=1
+                db, part, PartEvent.TAKE, reference=outcome.reference, answered_at=now, open=1
             )
         case Verdict.UNKNOWN:
             _used(db, rules, sender, job, now)
             _attempted(db, part)
-            messages.step_part(db, part, Step.LOSE, answered_at=now, open=1, error=error)
+            messages.step_part(db, part, PartEvent.LOSE, answered_at=now, open=1, error=error)
         case Verdict.OWNER if sender.test:
             # A documented number asked for this: its integrator wants to see the failure, and no
             # owner will ever mend a simulated SIM.
             _attempted(db, part)
-            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
+            messages.step_part(db, part, PartEvent.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:
             _attempted(db, part)
-            messages.step_part(db, part, Step.REFUSE, answered_at=now, error=error)
+            messages.step_part(db, part, PartEvent.REFUSE, answered_at=now, error=error)
         case Verdict.AGAIN:
             _attempted(db, part)
             _again(db, rules, part, error, now)
@@ -75,7 +75,7 @@ def record(
             if outcome.fault is not None and outcome.fault.by_network:
                 turn = {"ripe": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
             messages.step_part(
-                db, part, Step.BACK, device=None, sim=None, handed_at=None, error=error, **turn
+                db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, error=error, **turn
             )
             _unbind(db, job.message)
             db.execute(
@@ -87,7 +87,7 @@ def record(
 
 
 def _record_before(
-    db: Connection, rules: Rules, sender: Sender, job: Job, outcome: Outcome, now: int
+    db: Connection, rules: SendingRules, sender: Sender, job: Job, outcome: Outcome, now: int
 ) -> None:
     """What became of a hand-over whose message was resent meanwhile: its try keeps it."""
     left = outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN)
@@ -111,7 +111,7 @@ def _perhaps_taken(outcome: Outcome) -> bool:
     return refused and outcome.given and not (fault is not None and fault.by_network)
 
 
-def _used(db: Connection, rules: Rules, sender: Sender, job: Job, now: int) -> None:
+def _used(db: Connection, rules: SendingRules, sender: Sender, job: Job, now: int) -> None:
     if job.number == 1 and not clients.is_deleted(db, job.scope // 2):
         received.wrote(db, sender.test, job.device, job.recipient, job.scope, now)
     if not sender.test:
@@ -125,19 +125,21 @@ def _attempted(db: Connection, part: Row) -> None:
     )
 
 
-def _again(db: Connection, rules: Rules, part: Row, error: str | None, now: int) -> None:
+def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, now: int) -> None:
     """Back into the queue with a moment, or failed when its tries are used up."""
     tries = part["tries"] + 1
     message = messages.get(db, part["message"])
     assert message is not None
     if tries >= message["tries"]:
-        messages.step_part(db, part, Step.REFUSE, tries=tries, answered_at=now, error=error)
+        messages.step_part(db, part, PartEvent.REFUSE, tries=tries, answered_at=now, error=error)
         return
     messages.keep_try(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
     ready_at = now + limits.backoff_ms(
         tries, rules.first_backoff_seconds, rules.longest_backoff_seconds
     )
-    messages.step_part(db, part, Step.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0)
+    messages.step_part(
+        db, part, PartEvent.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0
+    )
     _unbind(db, part["message"])
 
 
@@ -156,7 +158,7 @@ def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'handed'").fetchall()
     for part in rows:
         _attempted(db, part)
-        messages.step_part(db, part, Step.LOSE, open=1, answered_at=now)
+        messages.step_part(db, part, PartEvent.LOSE, open=1, answered_at=now)
         messages.settle(db, new_ids, part["message"], now)
     for sim in {part["sim"] for part in rows}:
         reports.apply_strays(db, new_ids, sim, now)
@@ -196,7 +198,7 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
         message = messages.get(db, row["message"])
         assert message is not None
         for part in messages.parts_of(db, row["message"]):
-            if part["state"] == Part.UNCERTAIN:
+            if part["state"] == PartState.UNCERTAIN:
                 _end_doubt(db, message, part, now)
         messages.settle(db, new_ids, row["message"], now)
     return look_at
@@ -232,7 +234,7 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
         messages.step_part(
             db,
             part,
-            Step.REPEAT,
+            PartEvent.REPEAT,
             tries=part["tries"] + 1,
             ripe=1,
             ready_at=now,
@@ -240,7 +242,7 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
             scheduled=0,
         )
     else:
-        messages.step_part(db, part, Step.EXPIRE, error=TIMED_OUT)
+        messages.step_part(db, part, PartEvent.EXPIRE, error=TIMED_OUT)
 
 
 def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
@@ -259,7 +261,7 @@ def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     for message, number in rows:
         part = part_of(db, message, number)
         assert part is not None, "it was read just now"
-        messages.step_part(db, part, Step.REFUSE, error=REMOVED, answered_at=now)
+        messages.step_part(db, part, PartEvent.REFUSE, error=REMOVED, answered_at=now)
         messages.settle(db, new_ids, message, now)
     return len(rows)
 
@@ -276,7 +278,7 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
         (now, most),
     ).fetchall()
     for part in rows:
-        messages.step_part(db, part, Step.EXPIRE, error=WAITED_TOO_LONG, answered_at=now)
+        messages.step_part(db, part, PartEvent.EXPIRE, error=WAITED_TOO_LONG, answered_at=now)
         messages.settle(db, new_ids, part["message"], now)
     return len(rows)
 

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 STEP_MS = 60_000
 
 
-class Steps:
+class ClockJumps:
     """Detects jumps of the wall clock against the monotonic clock. Call before comparing any deadline."""
 
     def __init__(self, clock: Clock, db: Database) -> None:

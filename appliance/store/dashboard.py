@@ -16,7 +16,7 @@ from appliance.store.counters import HOUR_MS
 from appliance.store.submissions import IN_DOUBT
 
 
-class Queue(msgspec.Struct, frozen=True):
+class QueueFigures(msgspec.Struct, frozen=True):
     """What waits. `scheduled` messages are for a later moment and in no level."""
 
     levels: tuple[Level, ...]
@@ -57,14 +57,14 @@ def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int
     ]
 
 
-def queue(db: Connection, now: int) -> Queue:
+def queue(db: Connection, now: int) -> QueueFigures:
     """What waits in live mode."""
     levels, later = backlog.levels(db, now)
     first = db.execute(
         "SELECT ready_at FROM part WHERE state = 'waiting' AND ripe = 1 AND test = 0 AND pin = 0 "
         "ORDER BY rank LIMIT 1"
     ).fetchone()
-    return Queue(levels, later, first[0] if first else None)
+    return QueueFigures(levels, later, first[0] if first else None)
 
 
 def uncertain(db: Connection) -> int:

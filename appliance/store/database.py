@@ -47,7 +47,7 @@ NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")  # and their extend
 TAKES_NOTHING = (StorageFull, sqlite3.OperationalError)
 
 
-class Line(aiosqlite.Connection):
+class StoreConnection(aiosqlite.Connection):
     """A connection with its thread, to which whole functions are given instead of statements."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -224,9 +224,11 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.writer = Line(lambda: _open(path, writer=True), 64)
-        self._readers = [Line(lambda: _open(path, writer=False), 64) for _ in range(READERS)]
-        self._free: asyncio.Queue[Line] = asyncio.Queue()
+        self.writer = StoreConnection(lambda: _open(path, writer=True), 64)
+        self._readers = [
+            StoreConnection(lambda: _open(path, writer=False), 64) for _ in range(READERS)
+        ]
+        self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

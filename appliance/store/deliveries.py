@@ -13,7 +13,7 @@ from appliance.domain.ids import SHORT_SHIFT, Ids
 from appliance.domain.requests import PageFilter
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands."""
 
     DUE = "due"
@@ -46,13 +46,13 @@ def add(
     *,
     stream: str,
     message: int | None = None,
-    state: State | None = None,
+    state: DeliveryState | None = None,
 ) -> int:
     """Store that this receiver is to be told of this event. Returns the delivery's number."""
     number = new_ids.other(now)
     who = receiver(scope, webhook, url)
     if state is None:
-        state = State.BEHIND if _has_open(db, who, stream) else State.DUE
+        state = DeliveryState.BEHIND if _has_open(db, who, stream) else DeliveryState.DUE
     db.execute(
         "INSERT INTO delivery (id, event, scope, message, webhook, url, receiver, stream, state, "
         "due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -137,7 +137,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def call(
-    db: Connection, number: int, now: int, states: Sequence[State] = (State.DUE,)
+    db: Connection, number: int, now: int, states: Sequence[DeliveryState] = (DeliveryState.DUE,)
 ) -> Call | None:
     """What to call for this delivery; None if it is not to be told (any more, or not yet).
 
@@ -151,12 +151,12 @@ def call(
     ).fetchone()
     if row is None or row["state"] not in states:
         return None
-    if row["state"] == State.DUE and row["due_at"] > now:
+    if row["state"] == DeliveryState.DUE and row["due_at"] > now:
         return None
     return Call(row["url"], row["body"].encode(), row["secret"], row["name"])
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DeliveryResult(msgspec.Struct, frozen=True):
     """What came of one attempt."""
 
     status: int | None
@@ -169,10 +169,10 @@ def record(
     db: Connection,
     new_ids: Ids,
     number: int,
-    outcome: Outcome,
+    outcome: DeliveryResult,
     retry_seconds: Sequence[float],
     now: int,
-) -> State | None:
+) -> DeliveryState | None:
     """Log an attempt and decide what follows. None if the delivery is gone (its client was erased)."""
     row = db.execute("SELECT * FROM delivery WHERE id = ?", (number,)).fetchone()
     if row is None:
@@ -184,25 +184,27 @@ def record(
         (new_ids.other(now), number, row["scope"], outcome.status, outcome.milliseconds)
         + (int(outcome.success), attempt, outcome.reason, now),
     )
-    state, due_at = State(row["state"]), row["due_at"]
-    if state is State.DUE:
+    state, due_at = DeliveryState(row["state"]), row["due_at"]
+    if state is DeliveryState.DUE:
         state, due_at = after(outcome.success, tries, retry_seconds, now)
     db.execute(
         "UPDATE delivery SET state = ?, attempt = ?, tries = ?, due_at = ? WHERE id = ?",
         (state, attempt, tries, due_at, number),
     )
-    if state in (State.DONE, State.GIVEN_UP):
+    if state in (DeliveryState.DONE, DeliveryState.GIVEN_UP):
         _next_of_stream(db, row["receiver"], row["stream"], now)
     return state
 
 
-def after(success: bool, tries: int, retry_seconds: Sequence[float], now: int) -> tuple[State, int]:
+def after(
+    success: bool, tries: int, retry_seconds: Sequence[float], now: int
+) -> tuple[DeliveryState, int]:
     """What becomes of a delivery after its try number `tries`, and when it is due again."""
     if success:
-        return State.DONE, now
+        return DeliveryState.DONE, now
     if tries <= len(retry_seconds):
-        return State.DUE, now + round(retry_seconds[tries - 1] * 1000)
-    return State.GIVEN_UP, now
+        return DeliveryState.DUE, now + round(retry_seconds[tries - 1] * 1000)
+    return DeliveryState.GIVEN_UP, now
 
 
 def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
@@ -279,12 +281,12 @@ def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
         "AND (d.webhook IS NULL OR w.deleted_at IS NULL)",
         (log, scope),
     ).fetchone()
-    if row is None or row["state"] == State.BEHIND:
+    if row is None or row["state"] == DeliveryState.BEHIND:
         return row
-    if row["state"] == State.DUE or not _has_open(db, row["receiver"], row["stream"]):
-        state = State.DUE
+    if row["state"] == DeliveryState.DUE or not _has_open(db, row["receiver"], row["stream"]):
+        state = DeliveryState.DUE
     else:
-        state = State.BEHIND
+        state = DeliveryState.BEHIND
     db.execute(
         "UPDATE delivery SET state = ?, tries = 0, due_at = ? WHERE id = ?", (state, now, row["id"])
     )

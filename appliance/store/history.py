@@ -14,7 +14,7 @@ from appliance.domain import ids
 from appliance.domain.errors import Words
 from appliance.domain.message import Status
 from appliance.domain.requests import HistoryFilter, MessageStatus, Period, StatsFilter
-from appliance.domain.views import Day, Failure, HistoryPage, MessageView, Stats
+from appliance.domain.views import DayCounts, Failure, HistoryPage, MessageView, Stats
 from appliance.store.counters import DAY_MS, HOUR_MS
 
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
@@ -411,9 +411,9 @@ def stats(db: Connection, scope: int, wanted: StatsFilter) -> Stats:
     )
 
 
-def _day(day: int, figures: list[int]) -> Day:
+def _day(day: int, figures: list[int]) -> DayCounts:
     date = datetime.fromtimestamp(day * DAY_MS // 1000, UTC).date().isoformat()
-    return Day(date, sum(figures[1:]), figures[2], figures[3])
+    return DayCounts(date, sum(figures[1:]), figures[2], figures[3])
 
 
 def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:

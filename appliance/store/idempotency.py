@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import Idempotency
 from appliance.domain.views import Accepted, BulkAccepted, OtpAccepted
 from appliance.store.counters import DAY_MS
@@ -36,7 +36,7 @@ def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> A
     if row is None:
         return None
     if row["fingerprint"] != idempotency.fingerprint:
-        raise Refusal("IDEMPOTENCY_CONFLICT")
+        raise ApiError("IDEMPOTENCY_CONFLICT")
     kept = msgspec.json.decode(row["answer"], type=_Kept)
     return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
 

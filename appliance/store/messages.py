@@ -9,13 +9,13 @@ import msgspec
 
 from appliance.domain import message as states
 from appliance.domain.ids import Ids
-from appliance.domain.message import Part, Status, Step
+from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import counters, events, submissions
 
 NEVER = 1 << 52  # a part's ready_at far in the future: parked
 
 
-class Fresh(msgspec.Struct, frozen=True):
+class NewMessage(msgspec.Struct, frozen=True):
     """A message as intake decided it, ready to be stored."""
 
     scope: int
@@ -56,7 +56,7 @@ VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def insert(db: Connection, new_ids: Ids, fresh: Fresh, now: int) -> int:
+def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
     """Store a message and its parts, queued. Returns its id."""
     number = new_ids.message(now)
     f = fresh
@@ -121,9 +121,9 @@ def parts_of(db: Connection, number: int) -> list[Row]:
     return db.execute("SELECT * FROM part WHERE message = ? ORDER BY number", (number,)).fetchall()
 
 
-def step_part(db: Connection, part: Row, step: Step, **columns: Any) -> Part:
+def step_part(db: Connection, part: Row, step: PartEvent, **columns: Any) -> PartState:
     """Take one step with one part, setting further columns. Raises ImpossibleStep."""
-    then = states.after(Part(part["state"]), step)
+    then = states.after(PartState(part["state"]), step)
     names = "".join(f", {name} = ?" for name in columns)
     db.execute(
         f"UPDATE part SET state = ?{names} WHERE message = ? AND number = ?",
@@ -149,10 +149,10 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     assert message is not None, "settle is called for messages in motion"
     parts = parts_of(db, number)
     before = Status(message["status"])
-    then = states.follow(before, (Part(p["state"]) for p in parts), resent=resent)
-    uncertain = int(then == Status.QUEUED and any(p["state"] == Part.UNCERTAIN for p in parts))
+    then = states.follow(before, (PartState(p["state"]) for p in parts), resent=resent)
+    uncertain = int(then == Status.QUEUED and any(p["state"] == PartState.UNCERTAIN for p in parts))
     if then == before:
-        if then == Status.FAILED and any(p["state"] == Part.WAITING for p in parts):
+        if then == Status.FAILED and any(p["state"] == PartState.WAITING for p in parts):
             # It failed while this part was on the line, and the modem would not take it.
             drop_waiting(db, number)
             parts = parts_of(db, number)
@@ -174,7 +174,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         drop_waiting(db, number)
         parts = parts_of(db, number)
         error = next(
-            (p["error"] for p in parts if p["state"] == Part.FAILED and p["error"]),
+            (p["error"] for p in parts if p["state"] == PartState.FAILED and p["error"]),
             '{"code": "DEVICE_ERROR"}',
         )
         detail = msgspec.json.decode(error)
@@ -223,7 +223,7 @@ def _close_if_finished(
 
 def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
     """Whether a report is awaited for a part or an earlier try of one, or an answer of the modem."""
-    if any(p["open"] or p["state"] == Part.HANDED for p in parts):
+    if any(p["open"] or p["state"] == PartState.HANDED for p in parts):
         return True
     open_try = db.execute("SELECT 1 FROM try WHERE message = ? AND open = 1 LIMIT 1", (number,))
     return open_try.fetchone() is not None

@@ -11,12 +11,12 @@ from appliance.core.config import Limits
 from appliance.domain import limits as limit_rules
 from appliance.domain.ids import Ids
 from appliance.domain.limits import Allowance, Usage
-from appliance.domain.message import Status, Step
+from appliance.domain.message import PartEvent, Status
 from appliance.store import blocklist, clients, counters, messages
 from appliance.store.failure_causes import cause
 
 
-class Rules(msgspec.Struct, frozen=True):
+class SendingRules(msgspec.Struct, frozen=True):
     """What the configuration says about sending."""
 
     zone: ZoneInfo
@@ -61,7 +61,7 @@ class Job(msgspec.Struct, frozen=True):
     sim: str
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class NothingReady(msgspec.Struct, frozen=True):
     """Nothing may go now. `look_at` (ms): when something will, None if only a bell can tell."""
 
     look_at: int | None = None
@@ -177,8 +177,8 @@ OF_CLIENTS = """EXISTS (SELECT 1 FROM message m WHERE m.id = part.message
 
 
 def claim(
-    db: Connection, new_ids: Ids, rules: Rules, sender: Sender, now: int, trusted: bool
-) -> Job | Nothing:
+    db: Connection, new_ids: Ids, rules: SendingRules, sender: Sender, now: int, trusted: bool
+) -> Job | NothingReady:
     """Hand the next part over to this modem, on the disk, before its first octet goes out."""
     ripen(db, now, trusted)
     may = Allowance(ordinary=True, urgent=True)
@@ -186,7 +186,7 @@ def claim(
         used = usage(db, sender.sim, sender.limits, now, rules.zone)
         may = limit_rules.allowance(sender.limits, used, now, rules.zone)
     if not may.urgent:
-        return Nothing(may.again_at, may.reason)
+        return NothingReady(may.again_at, may.reason)
     conditions = ["1"]
     if not may.ordinary or (sender.only_urgent and not sender.probe):
         conditions.append("urgent = 1")
@@ -209,23 +209,27 @@ def claim(
             look_at = min(
                 (m for m in (next_ready(db, trusted), may.again_at) if m is not None), default=None
             )
-            return Nothing(look_at, may.reason)
+            return NothingReady(look_at, may.reason)
         message = messages.get(db, row["message"])
         assert message is not None, "a waiting part has a message in motion"
         if clients.is_disabled(db, message["scope"] // 2):
             part = part_of(db, message["id"], row["number"])
             assert part is not None, "it was claimed just now"
             parked = {"ripe": 0, "ready_at": messages.NEVER}
-            messages.step_part(db, part, Step.BACK, device=None, sim=None, handed_at=None, **parked)
+            messages.step_part(
+                db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, **parked
+            )
             continue
         error = _too_late(db, rules, message, now, trusted)
         if error is None:
             return _bind(db, sender, message, row["number"], now)
         _refuse(db, new_ids, message["id"], row["number"], error, now)
-    return Nothing(now, may.reason)
+    return NothingReady(now, may.reason)
 
 
-def _too_late(db: Connection, rules: Rules, message: Row, now: int, trusted: bool) -> str | None:
+def _too_late(
+    db: Connection, rules: SendingRules, message: Row, now: int, trusted: bool
+) -> str | None:
     """Why this message must not go any more, looked at again at hand-over; JSON, None if it may."""
     if clients.is_deleted(db, message["scope"] // 2):
         return CLIENT_DELETED
@@ -259,7 +263,14 @@ def _refuse(db: Connection, new_ids: Ids, message: int, number: int, error: str,
     part = part_of(db, message, number)
     assert part is not None, "it was claimed just now"
     messages.step_part(
-        db, part, Step.REFUSE, error=error, answered_at=now, handed_at=None, device=None, sim=None
+        db,
+        part,
+        PartEvent.REFUSE,
+        error=error,
+        answered_at=now,
+        handed_at=None,
+        device=None,
+        sim=None,
     )
     messages.settle(db, new_ids, message, now)
 

@@ -17,7 +17,7 @@ from appliance.store import devices, events
 NATIONAL_DIGITS = 7  # without the trunk 0; fewer are a short code
 
 
-class Part(msgspec.Struct, frozen=True):
+class ReceivedPart(msgspec.Struct, frozen=True):
     """One part of a received text."""
 
     sender: str
@@ -46,7 +46,9 @@ def first_time(db: Connection, sim: str, hex_digits: str, now: int) -> bool:
     return bool(done.rowcount)
 
 
-def keep_part(db: Connection, device: int, sim: str, part: Part, now: int) -> list[Row] | None:
+def keep_part(
+    db: Connection, device: int, sim: str, part: ReceivedPart, now: int
+) -> list[Row] | None:
     """Keep a part; all of its text's parts if it was the last that was missing, else None."""
     group = (sim, part.sender, part.reference, part.total)
     db.execute(
@@ -62,7 +64,7 @@ def keep_part(db: Connection, device: int, sim: str, part: Part, now: int) -> li
     return rows
 
 
-def overtaken(db: Connection, sim: str, part: Part) -> list[Row]:
+def overtaken(db: Connection, sim: str, part: ReceivedPart) -> list[Row]:
     """The parts kept of an earlier text whose reference is used again before it was whole; taken out."""
     rows = _group(db, sim, part.sender, part.reference, part.total)
     if not any(r["number"] == part.number and r["text"] != part.text for r in rows):

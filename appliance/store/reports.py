@@ -9,8 +9,8 @@ from typing import Any
 
 from appliance.domain import report_matching
 from appliance.domain.ids import Ids
-from appliance.domain.message import Part, Step, possible
-from appliance.domain.report_matching import Candidate, Heard, Offset
+from appliance.domain.message import PartEvent, PartState, possible
+from appliance.domain.report_matching import Candidate, Offset, ReportFields
 from appliance.store import messages, submissions
 from appliance.store.failure_causes import fault_cause
 from modem.error_codes import lookup
@@ -23,7 +23,7 @@ def arrived(
     new_ids: Ids,
     device: int,
     sim: str,
-    heard: Heard,
+    heard: ReportFields,
     tp_status: int,
     discharged_at: int | None,
     now: int,
@@ -47,7 +47,7 @@ def arrived(
 
 
 def _find(
-    db: Connection, sim: str, heard: Heard, centre: Callable[[], Offset | None] | None = None
+    db: Connection, sim: str, heard: ReportFields, centre: Callable[[], Offset | None] | None = None
 ) -> Candidate | None:
     """The hand-over that the report speaks of, if that can be said now."""
     found = report_matching.match(
@@ -60,7 +60,7 @@ def _find(
 
 
 def _apply(
-    db: Connection, new_ids: Ids, found: Candidate, heard: Heard, tp_status: int, now: int
+    db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
 ) -> None:
     """Take the step this report means."""
     if found.kind == "try":
@@ -73,18 +73,18 @@ def _apply(
     submissions.remember(db, part, found.recipient, heard.reference, heard.submitted_at)
     settled = lookup.status(tp_status)
     told = {"reference": heard.reference, "tp_status": tp_status, "reported_at": now}
-    state = Part(part["state"])
+    state = PartState(part["state"])
     if settled.meaning == "delivered":
         _deliver(db, part, told)
-    elif settled.meaning == "failed" and possible(state, Step.UNDELIVER):
+    elif settled.meaning == "failed" and possible(state, PartEvent.UNDELIVER):
         # Open stays: a later 00 beats an earlier failure of any kind.
-        messages.step_part(db, part, Step.UNDELIVER, error=fault_cause(settled.fault), **told)
+        messages.step_part(db, part, PartEvent.UNDELIVER, error=fault_cause(settled.fault), **told)
     else:
         if settled.meaning == "ended":
             told["open"] = 0
-        if state == Part.UNCERTAIN:
+        if state == PartState.UNCERTAIN:
             # "Still trying" or "forwarded" proves that the network has it.
-            messages.step_part(db, part, Step.TAKE, error=None)
+            messages.step_part(db, part, PartEvent.TAKE, error=None)
         columns = ", ".join(f"{name} = ?" for name in told)
         db.execute(
             f"UPDATE part SET {columns} WHERE message = ? AND number = ?",
@@ -94,12 +94,12 @@ def _apply(
 
 
 def _deliver(db: Connection, part: Row, told: dict[str, Any]) -> None:
-    if possible(Part(part["state"]), Step.DELIVER):
-        messages.step_part(db, part, Step.DELIVER, error=None, open=0, **told)
+    if possible(PartState(part["state"]), PartEvent.DELIVER):
+        messages.step_part(db, part, PartEvent.DELIVER, error=None, open=0, **told)
 
 
 def _apply_to_try(
-    db: Connection, new_ids: Ids, found: Candidate, heard: Heard, tp_status: int, now: int
+    db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
 ) -> None:
     """A report for an earlier try: only `delivered` counts, and then the part need not go again."""
     row: Row = db.execute("SELECT * FROM try WHERE id = ?", (found.row,)).fetchone()
@@ -146,7 +146,12 @@ def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
 
 def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
     strays = [
-        (row, Heard(row["reference"], row["recipient"], row["submitted_at"], row["arrived_at"]))
+        (
+            row,
+            ReportFields(
+                row["reference"], row["recipient"], row["submitted_at"], row["arrived_at"]
+            ),
+        )
         for row in db.execute(
             "SELECT * FROM (SELECT * FROM stray_report WHERE sim = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
             (sim, LOOKED_AT),

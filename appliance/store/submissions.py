@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite3 import Connection, Row
 
 from appliance.domain import report_matching
-from appliance.domain.report_matching import Candidate, Heard, Offset
+from appliance.domain.report_matching import Candidate, Offset, ReportFields
 
 UNTOLD = -1  # the reference of a hand-over that nobody ever named
 # A modem whose answer did not come may still have been at it (24.011: TR1M is below 45 s).
@@ -52,7 +52,7 @@ SELECT t.sim, COALESCE(t.reference, {UNTOLD}), t.handed_at, t.message, t.number,
 """
 
 
-def candidates(db: Connection, sim: str, heard: Heard) -> list[Candidate]:
+def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]:
     """All hand-overs through this SIM that a report with this reference can speak of."""
     wanted = {"sim": sim, "reference": heard.reference, "untold": UNTOLD}
     past = {_key(row): row for row in db.execute(PAST, wanted)}

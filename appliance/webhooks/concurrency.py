@@ -9,7 +9,7 @@ from msgspec import Struct
 SLOW_KEPT = 1000  # receivers remembered as slow; beyond this the oldest is forgotten
 
 
-class Places(Struct, frozen=True):
+class ConcurrencyLimits(Struct, frozen=True):
     """How many calls may be open at once. A slow call occupies its place for the whole time-out."""
 
     total: int = 64
@@ -19,13 +19,13 @@ class Places(Struct, frozen=True):
     slow_of_host: int = 12  # of these, to one host, so that its other receivers find a place
 
 
-PLACES = Places()
+PLACES = ConcurrencyLimits()
 
 
-class Turns:
+class ConcurrencyLimiter:
     """Counts open calls. Call `free`, then `take`, then `give_back`."""
 
-    def __init__(self, places: Places = PLACES) -> None:
+    def __init__(self, places: ConcurrencyLimits = PLACES) -> None:
         self._places = places
         self._open: list[tuple[str, str]] = []
         self._slow: dict[str, None] = {}

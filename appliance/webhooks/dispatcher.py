@@ -12,17 +12,23 @@ from typing import cast
 
 import structlog
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.wakeup import SAFETY_LOOK_SECONDS
 from appliance.domain import ids
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
-from appliance.domain.views import Replayed, WebhookLog, WebhookLogPage, WebhookTest, WebhookView
+from appliance.domain.views import (
+    Replayed,
+    WebhookLogEntry,
+    WebhookLogPage,
+    WebhookTest,
+    WebhookView,
+)
 from appliance.store import clients, deliveries, events
-from appliance.store.deliveries import Call, Outcome, State
-from appliance.webhooks.concurrency import Turns
+from appliance.store.deliveries import Call, DeliveryResult, DeliveryState
+from appliance.webhooks.concurrency import ConcurrencyLimiter
 from appliance.webhooks.egress import Egress
-from appliance.webhooks.http_client import Answer, Courier, is_own, trust
+from appliance.webhooks.http_client import CallResult, WebhookClient, is_own, trust
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +43,7 @@ ENDING_SECONDS = 2.0
 TEST_EVENT = "webhook.test"
 
 
-class Counters:
+class AttemptCounters:
     """Attempts since the start of the box, for /metrics."""
 
     def __init__(self) -> None:
@@ -49,22 +55,22 @@ class Counters:
 class Webhooks:
     """The notifying leg, and the webhooks of clients."""
 
-    def __init__(self, box: Box, courier: Courier | None = None) -> None:
+    def __init__(self, box: Context, courier: WebhookClient | None = None) -> None:
         """Prepare the leg. Raises OSError if the configured authorities cannot be read."""
         settings = box.config.webhook
         self._box = box
         self._settings = settings
         self._rules = Egress(is_own, allow_loopback=settings.allow_loopback)
-        self._courier = courier or Courier(
+        self._courier = courier or WebhookClient(
             self._rules,
             timeout_seconds=settings.timeout_seconds,
             trusted=trust(settings.ca_file),
         )
-        self._turns = Turns()
+        self._turns = ConcurrencyLimiter()
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._stopping = False
         self._rests_until = 0.0
-        self.counters = Counters()
+        self.counters = AttemptCounters()
 
     # --- the leg -------------------------------------------------------------------------------------
 
@@ -150,7 +156,7 @@ class Webhooks:
             self._turns.give_back(receiver, host, slow=slow)
             self._box.bells.webhooks.set()
 
-    async def _post(self, call: Call) -> Answer:
+    async def _post(self, call: Call) -> CallResult:
         """Call the receiver once, with exactly the documented headers."""
         headers = [
             ("Content-Type", "application/json"),
@@ -162,9 +168,9 @@ class Webhooks:
         except Exception:
             # An unexpected error counts as a failed attempt, so that the schedule ends it.
             log.exception("webhook_call_failed")
-            return Answer(None, 0, "internal error, see the log of the box")
+            return CallResult(None, 0, "internal error, see the log of the box")
 
-    async def _record(self, number: int, answer: Answer) -> None:
+    async def _record(self, number: int, answer: CallResult) -> None:
         state = await self._box.db.write(
             deliveries.record,
             self._box.ids,
@@ -177,7 +183,7 @@ class Webhooks:
             self.counters.succeeded += 1
             return
         self.counters.failed += 1
-        if state is State.GIVEN_UP:
+        if state is DeliveryState.GIVEN_UP:
             self.counters.given_up += 1
             log.warning("webhook_given_up", delivery=number, reason=answer.reason)
 
@@ -199,7 +205,7 @@ class Webhooks:
 
         def work(db: Connection) -> Row:
             if not clients.still_may(db, key_id, scope // 2):
-                raise Refusal("INVALID_API_KEY")
+                raise ApiError("INVALID_API_KEY")
             return deliveries.add_webhook(db, scope, order.url, order.events, secret, now)
 
         return _view(await self._box.db.write(work), secret)
@@ -214,7 +220,7 @@ class Webhooks:
         if number is None or not await self._box.db.write(
             deliveries.delete_webhook, scope, number, self._box.clock.now()
         ):
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
 
     async def test(self, scope: int, webhook_id: str) -> WebhookTest:
         """Call a webhook once with a test event, and log it. Raises WEBHOOK_NOT_FOUND."""
@@ -223,12 +229,12 @@ class Webhooks:
         if number is not None:
             delivery = await self._box.db.write(self._test_event, scope, number)
         if delivery is None:
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
         call = await self._box.db.read(
-            deliveries.call, delivery, self._box.clock.now(), (State.TEST,)
+            deliveries.call, delivery, self._box.clock.now(), (DeliveryState.TEST,)
         )
         if call is None:
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
         answer = await self._post(call)
         await self._record(delivery, answer)
         return WebhookTest(answer.status)
@@ -249,7 +255,7 @@ class Webhooks:
             row["url"],
             now,
             stream=TEST_EVENT,
-            state=State.TEST,
+            state=DeliveryState.TEST,
         )
 
     async def logs(self, scope: int, wanted: PageFilter) -> WebhookLogPage:
@@ -263,7 +269,7 @@ class Webhooks:
         if number is not None:
             row = await self._box.db.write(deliveries.replay, scope, number, self._box.clock.now())
         if row is None:
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
         self._box.bells.webhooks.set()
         return Replayed(log_id, _webhook_id(row), ids.short_id("evt", row["event"]))
 
@@ -273,8 +279,8 @@ def signature(secret: str, body: bytes) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-def _outcome(answer: Answer) -> Outcome:
-    return Outcome(answer.status, answer.milliseconds, answer.success, answer.reason)
+def _outcome(answer: CallResult) -> DeliveryResult:
+    return DeliveryResult(answer.status, answer.milliseconds, answer.success, answer.reason)
 
 
 def _webhook_id(row: Row) -> str | None:
@@ -292,8 +298,8 @@ def _view(row: Row, secret: str | None = None) -> WebhookView:
     )
 
 
-def _log(row: Row) -> WebhookLog:
-    return WebhookLog(
+def _log(row: Row) -> WebhookLogEntry:
+    return WebhookLogEntry(
         log_id=ids.short_id("log", row["id"]),
         webhook_id=_webhook_id(row),
         event=row["name"],

@@ -16,7 +16,7 @@ from httpx import (
     InvalidURL,
 )  # the same parser as for the request, so that the two cannot disagree
 
-from appliance.domain.errors import Refusal, Words
+from appliance.domain.errors import ApiError, Words
 
 Address = IPv4Address | IPv6Address
 
@@ -137,7 +137,7 @@ class Egress:
         """Raise INVALID_WEBHOOK_URL for a URL that is not allowed as written."""
         reason = self.objection(text)
         if reason is not None:
-            raise Refusal("INVALID_WEBHOOK_URL", {"field": field, "reason": reason})
+            raise ApiError("INVALID_WEBHOOK_URL", {"field": field, "reason": reason})
 
     def objection(self, text: str) -> Words | None:
         """Return why a URL is not allowed as written; None if it is allowed."""

@@ -35,7 +35,7 @@ LOOKUPS_MOST = (
 )
 
 
-class Answer(msgspec.Struct, frozen=True):
+class CallResult(msgspec.Struct, frozen=True):
     """The result of a call: the receiver's status, or None and the reason."""
 
     status: int | None
@@ -145,7 +145,7 @@ def trust(ca_file: str = "") -> ssl.SSLContext:
     return context
 
 
-class Courier:
+class WebhookClient:
     """The HTTP client of webhooks. Call `close` at the end."""
 
     def __init__(
@@ -170,7 +170,7 @@ class Courier:
     async def close(self) -> None:
         await self._transport.aclose()
 
-    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> CallResult:
         """Send one POST request within the time-out. Network errors are part of the result, not raised."""
         started = time.monotonic()
         status, reason = None, ""
@@ -187,7 +187,7 @@ class Courier:
             milliseconds, reason = _since(started), str(error)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             milliseconds, reason = _since(started), _in_words(error)
-        return Answer(status, milliseconds, reason)
+        return CallResult(status, milliseconds, reason)
 
     async def _open(
         self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes

@@ -25,7 +25,7 @@ from appliance.core.durable import sync, write_durably
 from appliance.maintenance.update import (
     Result,
     Slot,
-    State,
+    SlotState,
     give_up,
     read_state,
     write_state,
@@ -228,7 +228,7 @@ def sweep(places: Places) -> None:
             left.unlink()
 
 
-def choose_slot(places: Places) -> State:
+def choose_slot(places: Places) -> SlotState:
     """The slot to run. A trial that is found here was cut off by a power cut: undone."""
     state = read_state(places.state)
     if state.trial is not None:
@@ -244,9 +244,9 @@ def choose_slot(places: Places) -> State:
     if places.root_trial.exists():
         # A new root is judged by the release it came with; that becomes `state` when it is confirmed.
         point_at(places, "built-in")
-        return State()
+        return SlotState()
     if not places.app(state.current).is_dir():
-        state = State()
+        state = SlotState()
         write_state(places.state, state)
     point_at(places, state.current)
     return state

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from appliance.core.durable import write_durably
-from appliance.maintenance.bundle import BundleRefused, Manifest, copy_root
-from appliance.maintenance.update import Result, Shown, State, judge, write_state
+from appliance.maintenance.bundle import BundleManifest, BundleRefused, copy_root
+from appliance.maintenance.update import Result, Shown, SlotState, judge, write_state
 from image.box.slots import Places
 
 # As long as an application is watched: start, migration, a modem that finds its network.
@@ -67,7 +67,11 @@ class Roots:
         return (self.places.run / "root-slot").read_text().strip()
 
     def install(
-        self, bundle: Path, manifest: Manifest, shown: Shown | None, tell: Callable[[str], None]
+        self,
+        bundle: Path,
+        manifest: BundleManifest,
+        shown: Shown | None,
+        tell: Callable[[str], None],
     ) -> Result:
         """A checked root onto the idle partition; the restart that follows tries it."""
         if manifest.kernel != self.kernel:
@@ -96,7 +100,7 @@ class Roots:
                 return Result(False, "ROLLED_BACK", words, trial.version)
             time.sleep(min(LOOK_SECONDS, seconds / 10))
         # The release in this root runs from now on, not an older one in a slot on data.
-        write_state(self.places.state, State())
+        write_state(self.places.state, SlotState())
         write_durably(self.slot_file, f"{trial.slot}\n".encode())
         return Result(True, "UPDATED", "", trial.version)
 

@@ -10,19 +10,19 @@ import contextlib
 import time
 
 from modem.at.errors import (
+    CommandError,
     Doubtful,
     Log,
-    NoAnswer,
+    NoResponse,
     OutOfStep,
     PortError,
-    Refused,
     Restarted,
     Spoilt,
     shown,
 )
 from modem.at.line_parser import Repeated
 from modem.at.resync import resynchronise
-from modem.at.transport import Modem
+from modem.at.transport import SerialModem
 from modem.timeouts import Timing
 
 CTRL_Z = "\x1a"
@@ -34,10 +34,10 @@ _SILENCES = 2  # … answered only at a second attempt, after which the line cou
 _NONSENSE = "?#!?#!\r"  # appended to a command, it makes any command an error
 
 
-class Dialogue:
+class AtClient:
     """AT commands over one open port, used by one thread. Every error is a `PortError`."""
 
-    def __init__(self, port: Modem, timing: Timing, log: Log) -> None:
+    def __init__(self, port: SerialModem, timing: Timing, log: Log) -> None:
         self.port = port
         self._timing = timing
         self._log = log
@@ -76,7 +76,7 @@ class Dialogue:
                 )
             except OutOfStep:
                 raise
-            except (Refused, NoAnswer, Spoilt) as error:
+            except (CommandError, NoResponse, Spoilt) as error:
                 failures.append(error)
                 if not self._worth_another(command, failures, once=once):
                     raise self._final(command, failures) from None
@@ -87,7 +87,7 @@ class Dialogue:
     def _worth_another(self, command: str, failures: list[PortError], *, once: bool) -> bool:
         """Return whether the line may be the cause, so that a command that was not carried out may be repeated."""
         last = failures[-1]
-        if isinstance(last, Refused) and (
+        if isinstance(last, CommandError) and (
             # The modem understood this command before.
             self.port.careful or command not in self._known or last.line.upper() != _BARE_ERROR
         ):
@@ -99,15 +99,15 @@ class Dialogue:
     @staticmethod
     def _final(command: str, failures: list[PortError]) -> PortError:
         last = failures[-1]
-        return NoAnswer(command) if isinstance(last, Spoilt) else last
+        return NoResponse(command) if isinstance(last, Spoilt) else last
 
     def _learn(self, command: str, failures: list[PortError]) -> None:
         """Note that a repeated command succeeded: its failures were caused by the line, or by slowness."""
         for failure in failures:
-            if isinstance(failure, Refused):
+            if isinstance(failure, CommandError):
                 self.port.doubt(str(failure))
             elif (
-                isinstance(failure, NoAnswer) and not self.port.echoed
+                isinstance(failure, NoResponse) and not self.port.echoed
             ):  # otherwise the modem has restarted
                 self._silences += 1
         if self._silences >= _SILENCES:
@@ -121,7 +121,7 @@ class Dialogue:
             return ""
         if not self.port.echo_wanted:
             self.port.echo_wanted = True
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CommandError):
                 self.port.plain("ATE1", self._timing.command_seconds)
         match self.port.spell(command, self._timing.echo_seconds):
             case Repeated.EXACTLY:
@@ -145,7 +145,7 @@ class Dialogue:
         """
         try:
             self._prompt(command)
-        except Refused as refused:
+        except CommandError as refused:
             if self.port.careful or refused.line.upper() != _BARE_ERROR:
                 raise
             self._prompt(command)
@@ -164,11 +164,11 @@ class Dialogue:
             answer = self.port.exchange(
                 command, self._timing.prompt_seconds, prompt=True, data=data
             )
-        except NoAnswer:
+        except NoResponse:
             self.port.escape()
             raise
         if answer.final != ">":
-            raise Refused(command, answer.final, answer.lines)
+            raise CommandError(command, answer.final, answer.lines)
         if self.port.echoed:
             self.port.escape()
             raise Restarted("the modem echoes again")
@@ -185,7 +185,7 @@ class Dialogue:
             "AT+CMGS", self._timing.network_seconds, data=data, closing="+CMGS:"
         )
         if answer.final.upper() != "OK":
-            raise Refused("AT+CMGS", answer.final, answer.lines)
+            raise CommandError("AT+CMGS", answer.final, answer.lines)
         return answer.lines
 
     def _text_checked(self, hex_digits: str) -> bool:
@@ -221,7 +221,7 @@ class Dialogue:
         """Return whether the modem answers `command` with OK, whatever happened before."""
         try:
             self.port.plain(command, seconds)
-        except (NoAnswer, Refused, Restarted):
+        except (NoResponse, CommandError, Restarted):
             return False
         return True
 

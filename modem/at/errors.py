@@ -34,7 +34,7 @@ class PortLost(PortError):
     """There is no port, or it died, or it takes no more bytes."""
 
 
-class NoAnswer(PortError):
+class NoResponse(PortError):
     """The time-out of a command. `lines` had come by then. The next command resynchronises."""
 
     def __init__(self, command: str, lines: tuple[str, ...] = ()) -> None:
@@ -42,11 +42,11 @@ class NoAnswer(PortError):
         self.lines = lines
 
 
-class OutOfStep(NoAnswer):
+class OutOfStep(NoResponse):
     """Not even a resynchronisation brings an answer that fits its question."""
 
 
-class Refused(PortError):
+class CommandError(PortError):
     """The modem's answer is an error: `line` in its own words."""
 
     def __init__(self, command: str, line: str, lines: tuple[str, ...] = ()) -> None:

@@ -49,14 +49,14 @@ BOOT_LINES = re.compile(
 )
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Urc(msgspec.Struct, frozen=True):
     """An unsolicited result code: one line, with its complete PDU in hex if it has one."""
 
     line: str
     pdu: str = ""
 
 
-class Kind(Enum):
+class LineKind(Enum):
     ANSWER = auto()  # belongs to the command in progress
     FINAL = auto()  # … and ends it
     PROMPT = auto()  # the modem waits for the text of AT+CMGS
@@ -69,12 +69,12 @@ class Kind(Enum):
 class Sorted(msgspec.Struct, frozen=True):
     """A line and its kind. `heard` is set only for EVENT."""
 
-    kind: Kind
+    kind: LineKind
     line: str
-    heard: Heard | None = None
+    heard: Urc | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class AtResponse(msgspec.Struct, frozen=True):
     """The lines of an answer, and its final line (`>` for a prompt)."""
 
     lines: tuple[str, ...]
@@ -173,7 +173,7 @@ class Sorter:
             if _HEX.match(line):
                 yield self._joined(head, line)
                 return
-            yield Sorted(Kind.DAMAGED, head)
+            yield Sorted(LineKind.DAMAGED, head)
         if line.startswith(TWO_LINED):
             self._head = line
             return
@@ -185,8 +185,8 @@ class Sorter:
     def _joined(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
         if not announced or not pdu_fits(pdu, int(announced[1])):
-            return Sorted(Kind.DAMAGED, f"{head} {pdu}")
-        return Sorted(Kind.EVENT, head, Heard(head, pdu))
+            return Sorted(LineKind.DAMAGED, f"{head} {pdu}")
+        return Sorted(LineKind.EVENT, head, Urc(head, pdu))
 
     def _more_of_quote(self, line: str) -> Iterator[Sorted]:
         broken = (
@@ -200,27 +200,27 @@ class Sorter:
         if broken or line.count('"') % 2 or len(self._quote) > _LONGEST_QUOTE_LINES:
             whole = "\n".join(self._quote)
             self._quote = []
-            yield Sorted(Kind.EVENT, whole, Heard(whole))
+            yield Sorted(LineKind.EVENT, whole, Urc(whole))
         if broken:
             yield from self.sort(line)
 
     def _single(self, line: str) -> Sorted:
         if not self._pending:
             if _FINAL.match(line) or line == ">":
-                return Sorted(Kind.STRAY, line)
-            return Sorted(Kind.EVENT, line, Heard(line))
+                return Sorted(LineKind.STRAY, line)
+            return Sorted(LineKind.EVENT, line, Urc(line))
         if self._echo and line.strip("> \x1a\x1b") == self._echo:
-            return Sorted(Kind.ECHO, line)
+            return Sorted(LineKind.ECHO, line)
         if self._prompting and line.startswith(">"):
-            return Sorted(Kind.PROMPT, line)
+            return Sorted(LineKind.PROMPT, line)
         line = line.removeprefix("> ")  # a prompt repeated: the answer stands behind it
         if _FINAL.match(line):
-            return Sorted(Kind.FINAL, line)
+            return Sorted(LineKind.FINAL, line)
         own = line.upper().startswith(self._own)
         # +CUSD is never part of the answer to AT+CUSD, whether before or after its OK.
         if _UNASKED.match(line) or (_NAMED.match(line) and not own):
-            return Sorted(Kind.EVENT, line, Heard(line))
-        return Sorted(Kind.ANSWER, line)
+            return Sorted(LineKind.EVENT, line, Urc(line))
+        return Sorted(LineKind.ANSWER, line)
 
 
 def pdu_fits(pdu: str, length: int) -> bool:

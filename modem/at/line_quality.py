@@ -10,7 +10,7 @@ from collections.abc import Callable
 _SPOILT_OK = re.compile(r"(?!OK$)(O?O?K?K?|.K|O.|O.K|.OK|OK.)$")
 
 
-class Trust:
+class LineQuality:
     """One line's. After damage was seen every command and text is checked by its echo."""
 
     def __init__(

@@ -187,7 +187,7 @@ def network_time(line: str) -> float | None:
 # Message stores (27.005)
 
 
-class Store(msgspec.Struct, frozen=True):
+class StorageUsage(msgspec.Struct, frozen=True):
     """One place of +CPMS: its name, how many messages lie there and how many may."""
 
     name: str
@@ -202,7 +202,7 @@ def stores_offered(lines: Lines) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(re.findall(r'"([^"]+)"', group)) for group in groups)
 
 
-def stores(lines: Lines) -> tuple[Store, ...]:
+def stores(lines: Lines) -> tuple[StorageUsage, ...]:
     """+CPMS?: name, used, total of mem1, mem2, mem3. Used and total only, after a setting."""
     found = fields(value(lines, "+CPMS") or "")
     if found and found[0].startswith('"'):
@@ -210,13 +210,13 @@ def stores(lines: Lines) -> tuple[Store, ...]:
     else:
         groups = [("", *found[i : i + 2]) for i in range(0, len(found) - 1, 2)]
     return tuple(
-        Store(_unquoted(name), int(used), int(total))
+        StorageUsage(_unquoted(name), int(used), int(total))
         for name, used, total in groups
         if _number(used) is not None and _number(total) is not None
     )
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredPdu(msgspec.Struct, frozen=True):
     """A stored PDU as CMGL or CMGR show it: the announced length in octets, the PDU in hex."""
 
     index: int
@@ -227,10 +227,10 @@ class Stored(msgspec.Struct, frozen=True):
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
-def listed(lines: Lines) -> tuple[Stored, ...]:
+def listed(lines: Lines) -> tuple[StoredPdu, ...]:
     """+CMGL in PDU mode: `+CMGL: index,stat,[alpha],length` and the PDU below it."""
     return tuple(
-        Stored(index, _number(found[-1]) if len(found) > 2 else None, pdu)
+        StoredPdu(index, _number(found[-1]) if len(found) > 2 else None, pdu)
         for head, pdu in itertools.pairwise(lines)
         if (found := fields(value([head], "+CMGL") or ""))
         and (index := _number(found[0])) is not None
@@ -238,12 +238,12 @@ def listed(lines: Lines) -> tuple[Stored, ...]:
     )
 
 
-def read(lines: Lines, index: int) -> Stored | None:
+def read(lines: Lines, index: int) -> StoredPdu | None:
     """+CMGR in PDU mode; None for an empty place (a bare OK)."""
     for head, pdu in itertools.pairwise(lines):
         found = fields(value([head], "+CMGR") or "")
         if found and _HEX.fullmatch(pdu):
-            return Stored(index, _number(found[-1]) if len(found) > 1 else None, pdu)
+            return StoredPdu(index, _number(found[-1]) if len(found) > 1 else None, pdu)
     return None
 
 
@@ -370,7 +370,7 @@ def own_number(lines: Lines) -> str:
 # USSD (27.007 7.15)
 
 
-class Ussd(msgspec.Struct, frozen=True):
+class UssdReply(msgspec.Struct, frozen=True):
     """+CUSD: <m> (0 done, 1 the operator wants an answer, 2 ended, 4 not supported, 5 time-out)."""
 
     status: int
@@ -383,13 +383,13 @@ _CUSD = re.compile(
 )
 
 
-def ussd(line: str) -> Ussd | None:
+def ussd(line: str) -> UssdReply | None:
     """The operator's words; hex is read as what it is (UCS-2, or septets packed)."""
     match = _CUSD.match(line)
     if match is None:
         return None
     scheme = int(match[4]) if match[4] else None
-    return Ussd(int(match[1]), ussd_text(match[2] or match[3] or "", scheme))
+    return UssdReply(int(match[1]), ussd_text(match[2] or match[3] or "", scheme))
 
 
 def ussd_text(text: str, scheme: int | None) -> str:

@@ -14,7 +14,7 @@ class Meaning(Enum):
     RESTART = auto()  # all our settings are lost
 
 
-class Boot:
+class RestartDetector:
     """Tracks the start-up lines of a modem since its last known start (each occurs once per start).
 
     RDY occurs only with a fixed speed; an auto-bauding SIM800 sends nothing before "Call Ready".

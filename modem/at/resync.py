@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modem.at.errors import NoAnswer, OutOfStep, Refused
+from modem.at.errors import CommandError, NoResponse, OutOfStep
 
 # Questions with distinguishable answers, asked after a time-out until two in a row get their own
 # answer (one could be the late answer of the previous round).
@@ -18,7 +18,7 @@ _ROUNDS = 3
 _IN_A_ROW = 2
 
 
-class Asked(Protocol):
+class ResyncPort(Protocol):
     """The part of a port that is needed here."""
 
     stale: bool
@@ -29,7 +29,7 @@ class Asked(Protocol):
     def plain(self, command: str, seconds: float) -> tuple[str, ...]: ...
 
 
-def resynchronise(port: Asked, seconds: float) -> None:
+def resynchronise(port: ResyncPort, seconds: float) -> None:
     """Leave a possible prompt and ask until answers match their questions.
 
     Raises OutOfStep if that fails (after one round if there is only silence), PortLost, Restarted.
@@ -46,9 +46,9 @@ def resynchronise(port: Asked, seconds: float) -> None:
         try:
             lines = port.plain(command, seconds)
             fits = len(lines) == 1 and lines[0].upper().startswith(prefix)
-        except Refused:
+        except CommandError:
             continue  # a question that this modem does not know proves nothing
-        except NoAnswer:
+        except NoResponse:
             fits = False
         fitting = fitting + 1 if fits and not port.stale else 0
         if fitting == _IN_A_ROW:

@@ -11,27 +11,27 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from modem.at.client import Dialogue
-from modem.at.errors import Log, PortLost, Refused
-from modem.at.line_parser import Heard
-from modem.at.line_quality import Trust
-from modem.at.transport import Modem, find
-from modem.timeouts import Line, Timing
+from modem.at.client import AtClient
+from modem.at.errors import CommandError, Log, PortLost
+from modem.at.line_parser import Urc
+from modem.at.line_quality import LineQuality
+from modem.at.transport import SerialModem, find
+from modem.timeouts import SerialLine, Timing
 
 T = TypeVar("T")
 
 _READINGS = 6
 
 
-class Talk:
+class AtSession:
     """The serial line of a modem and its owner thread."""
 
     def __init__(
         self,
-        line: Line,
+        line: SerialLine,
         timing: Timing,
         *,
-        hear: Callable[[Heard], None],
+        hear: Callable[[Urc], None],
         lost: Callable[[str], None],
         log: Log,
     ) -> None:
@@ -43,20 +43,22 @@ class Talk:
         self._hear = hear
         self._lost = lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
-        self._dialogue: Dialogue | None = None
+        self._dialogue: AtClient | None = None
         self._turn = 0  # which of the ports that match a pattern
         self.iccid_command = ""  # the variant that this module knows, once found
-        self._trust = Trust(timing.distrust_seconds)  # survives the port: the wires are the same
+        self._trust = LineQuality(
+            timing.distrust_seconds
+        )  # survives the port: the wires are the same
 
     @property
-    def dialogue(self) -> Dialogue:
+    def dialogue(self) -> AtClient:
         """The AT client of the open port. Raises PortLost without one."""
         if self._dialogue is None or not self._dialogue.port.alive:
             raise PortLost("the port is closed")
         return self._dialogue
 
     @property
-    def port(self) -> Modem:
+    def port(self) -> SerialModem:
         """The open port. Raises PortLost without one."""
         return self.dialogue.port
 
@@ -81,7 +83,7 @@ class Talk:
         """Open the port again. Raises PortLost."""
         await self.close()
         path = find(self.line.path, self._turn)
-        port = Modem(
+        port = SerialModem(
             msgspec.structs.replace(self.line, path=path),
             self.timing,
             hear=self._across(self._hear),
@@ -95,7 +97,7 @@ class Talk:
             self.begin(port.close)  # the owner thread opens it nevertheless
             raise
         self.iccid_command = ""  # it may be another module
-        self._dialogue = Dialogue(port, self.timing, self.log)
+        self._dialogue = AtClient(port, self.timing, self.log)
 
     def try_another(self) -> None:
         """Use the next port that matches the pattern: this one does not answer AT."""
@@ -146,7 +148,7 @@ class Talk:
         """Send a command; return its lines, or None if refused. Raises NoAnswer, PortLost, Restarted."""
         try:
             return await self.ask(command, seconds, answers=answers)
-        except Refused as refused:
+        except CommandError as refused:
             self.log.debug("command_refused", reason=str(refused))
             return None
 

@@ -18,11 +18,20 @@ from typing import Literal
 
 import serial
 
-from modem.at.errors import Log, NoAnswer, PortError, PortLost, Refused, Restarted, said, shown
-from modem.at.line_parser import Answer, Heard, Kind, Repeated, Sorted, Sorter, Splitter
-from modem.at.line_quality import Trust, foreign_to, spoilt
-from modem.at.restart_detection import Boot, Meaning
-from modem.timeouts import Line, Timing
+from modem.at.errors import (
+    CommandError,
+    Log,
+    NoResponse,
+    PortError,
+    PortLost,
+    Restarted,
+    said,
+    shown,
+)
+from modem.at.line_parser import AtResponse, LineKind, Repeated, Sorted, Sorter, Splitter, Urc
+from modem.at.line_quality import LineQuality, foreign_to, spoilt
+from modem.at.restart_detection import Meaning, RestartDetector
+from modem.timeouts import SerialLine, Timing
 
 with warnings.catch_warnings():
     # Its regular expressions are not raw strings, which causes 28 warnings when it is compiled.
@@ -39,8 +48,8 @@ _USUAL_BAUD = 115200
 
 
 _OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
-    (foreign.TimeoutException, NoAnswer),
-    (foreign.GsmModemException, Refused),  # its errors of commands, states and codec
+    (foreign.TimeoutException, NoResponse),
+    (foreign.GsmModemException, CommandError),  # its errors of commands, states and codec
     (
         serial.SerialException,
         PortLost,
@@ -65,9 +74,9 @@ def ours(what: str) -> Iterator[None]:
         words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if kind is PortLost:
             raise PortLost(f"{what}: {words}") from error
-        if kind is Refused:
-            raise Refused(what, words) from error
-        raise NoAnswer(what) from error
+        if kind is CommandError:
+            raise CommandError(what, words) from error
+        raise NoResponse(what) from error
 
 
 def find(path: str, turn: int = 0) -> str:
@@ -86,18 +95,18 @@ def find(path: str, turn: int = 0) -> str:
 class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     """A reader thread that classifies lines, and one command at a time by the owner thread."""
 
-    # Given by `Modem` before the library's own construction begins
-    _line: Line
+    # Given by `SerialModem` before the library's own construction begins
+    _line: SerialLine
     _timing: Timing
-    _hear: Callable[[Heard], None]
+    _hear: Callable[[Urc], None]
     _lost: Callable[[str], None]
-    _trust: Trust
+    _trust: LineQuality
     _log: Log
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)
         self.serial: serial.Serial | None = None
-        self.boot = Boot(time.monotonic(), self._timing.boot_seconds)
+        self.boot = RestartDetector(time.monotonic(), self._timing.boot_seconds)
         self.echo_wanted = False  # requested by us, so the echo does not indicate a restart
         self.echoed = False  # the modem echoed although the echo was switched off
         self.suspect = False  # it may have restarted: check its settings
@@ -188,26 +197,26 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 self._hear(one.heard)
 
     def _settle(self, one: Sorted) -> None:
-        if one.kind in (Kind.ANSWER, Kind.EVENT) and (
+        if one.kind in (LineKind.ANSWER, LineKind.EVENT) and (
             spoilt(one.line) or (self._settled and foreign_to(one.line))
         ):
             self.doubt(one.line)
         match one.kind:
-            case Kind.ANSWER:
+            case LineKind.ANSWER:
                 self._lines.append(one.line)
                 self._turn.notify_all()
-            case Kind.FINAL:
+            case LineKind.FINAL:
                 self._end(one.line)
-            case Kind.PROMPT:
+            case LineKind.PROMPT:
                 self._end(">")
-            case Kind.ECHO:
+            case LineKind.ECHO:
                 self.echoed = self.echoed or not self.echo_wanted
-            case Kind.STRAY:
+            case LineKind.STRAY:
                 self.stale = True
                 self._log.debug("unexpected_response", line=one.line)
-            case Kind.DAMAGED:
+            case LineKind.DAMAGED:
                 self.doubt(one.line)
-            case Kind.EVENT:
+            case LineKind.EVENT:
                 self.sent_unasked = self.sent_unasked or one.line.upper().startswith("+CMGS:")
                 self._notice_start(one.line)
 
@@ -315,7 +324,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         answers: tuple[str, ...] = (),
         prompt: bool = False,
         closing: str = "",
-    ) -> Answer:
+    ) -> AtResponse:
         """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
 
         `data` are written instead, where the command stands on the line already. With `prompt` the
@@ -346,16 +355,16 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def _over(self) -> bool:
         return bool(self._ended) or self._restarted or not self.alive
 
-    def _result(self, command: str) -> Answer:
+    def _result(self, command: str) -> AtResponse:
         lines = tuple(self._lines)
         if self._ended:
-            return Answer(lines, self._ended)
+            return AtResponse(lines, self._ended)
         self.stale = True
         if not self.alive:
             raise PortLost(self._reason)
         if self._restarted:
             raise Restarted(f"the modem restarted during {shown(command)}")
-        raise NoAnswer(command, lines)
+        raise NoResponse(command, lines)
 
     def plain(
         self,
@@ -369,7 +378,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         """Send a command and return the lines of its answer. Raises Refused, and as `exchange` does."""
         answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
         if answer.final.upper() != "OK":
-            raise Refused(command, answer.final, answer.lines)
+            raise CommandError(command, answer.final, answer.lines)
         return answer.lines
 
     def escape(self) -> None:
@@ -388,18 +397,18 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 return
 
 
-class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
+class SerialModem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
     """The library's modem class on our transport. Every error is a `PortError`."""
 
     def __init__(
         self,
-        line: Line,
+        line: SerialLine,
         timing: Timing,
         *,
-        hear: Callable[[Heard], None],
+        hear: Callable[[Urc], None],
         lost: Callable[[str], None],
         log: Log,
-        trust: Trust | None = None,
+        trust: LineQuality | None = None,
     ) -> None:
         """`hear` and `lost` are called in the reader thread."""
         self._line = line
@@ -407,7 +416,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
         self._hear = hear
         self._lost = lost
         self._log = log
-        self._trust = trust or Trust(timing.distrust_seconds)
+        self._trust = trust or LineQuality(timing.distrust_seconds)
         # Once there is a client, the library's questions go through it.
         self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
         super().__init__(line.path, line.baud or _USUAL_BAUD)
@@ -431,7 +440,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
             return None
         try:
             return [*self.asking(data, timeout), "OK"]
-        except Refused as refused:
+        except CommandError as refused:
             if not parseError:
                 return [*refused.lines, refused.line]
             raise foreign.CommandError(str(refused)) from refused
@@ -441,7 +450,7 @@ class Modem(GsmModem, Transport):  # type: ignore[misc]  # the library is not ty
         try:
             with ours(name):
                 found = getattr(self, name)
-        except (Refused, NoAnswer):
+        except (CommandError, NoResponse):
             return ""
         return "" if found in (None, "OK") else str(found)  # OK: an answer without the word
 

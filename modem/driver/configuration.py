@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from modem.at import responses
-from modem.at.errors import Refused
-from modem.at.session import Talk
+from modem.at.errors import CommandError
+from modem.at.session import AtSession
 from modem.driver import sim
 from modem.driver.sim import Halted
 from modem.error_codes import lookup
-from modem.interface import Identity, State
+from modem.interface import Identity, ModemState
 
 # What is stored on a SIM belongs to that SIM. The modem's own storage is larger, but everything is read
 # and deleted at once, so size hardly matters.
@@ -42,7 +42,7 @@ _WISHES = (
 )
 
 
-class Settings(msgspec.Struct, frozen=True):
+class ModemConfiguration(msgspec.Struct, frozen=True):
     """The settings, as read back from the modem."""
 
     receives: str  # the storage in which messages arrive
@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     acknowledges: bool  # each direct report needs a +CNMA (27.005 4.7)
 
 
-async def message_store(talk: Talk) -> tuple[str, tuple[str, ...]]:
+async def message_store(talk: AtSession) -> tuple[str, tuple[str, ...]]:
     """Select the storages as soon as the message service is ready; return the receiving one and all."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
@@ -60,11 +60,11 @@ async def message_store(talk: Talk) -> tuple[str, tuple[str, ...]]:
             offered = responses.stores_offered(await talk.slow("AT+CPMS=?"))
             chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
             await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in chosen))
-        except Refused as refused:
+        except CommandError as refused:
             # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
             if time.monotonic() >= until:
                 raise Halted(
-                    State.SIM_FAILURE, f"no message store: {refused.line}", passing=True
+                    ModemState.SIM_FAILURE, f"no message store: {refused.line}", passing=True
                 ) from refused
             await asyncio.sleep(talk.timing.sim_poll_seconds)
         else:
@@ -75,7 +75,7 @@ def _choose(group: Sequence[str]) -> str:
     return next((name for name in _PREFERRED if name in group), group[0] if group else "SM")
 
 
-async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
+async def make(talk: AtSession, *, stored_reports: bool = False) -> ModemConfiguration:
     """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold."""
     receives, readable = await message_store(talk)
     await talk.try_ask("AT+CSMS=0")
@@ -88,12 +88,14 @@ async def make(talk: Talk, *, stored_reports: bool = False) -> Settings:
         await talk.try_ask(wish)
     if (mode := responses.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
         raise Halted(
-            State.STARTING, f"the modem does not stay in PDU mode (+CMGF: {mode})", passing=True
+            ModemState.STARTING,
+            f"the modem does not stay in PDU mode (+CMGF: {mode})",
+            passing=True,
         )
-    return Settings(receives, readable, reports, acknowledges=service[0] == "1")
+    return ModemConfiguration(receives, readable, reports, acknowledges=service[0] == "1")
 
 
-async def _hear_everything(talk: Talk) -> None:
+async def _hear_everything(talk: AtSession) -> None:
     """Route the unsolicited result codes of a Quectel module to our port."""
     lines = await talk.try_ask('AT+QURCCFG="urcport"') or ()
     if wanted := responses.urc_port(lines, str(Path(talk.port.port).resolve())):
@@ -101,7 +103,7 @@ async def _hear_everything(talk: Talk) -> None:
         await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
 
 
-async def _indications(talk: Talk, *, stored: bool) -> str:
+async def _indications(talk: AtSession, *, stored: bool) -> str:
     """Set +CNMI and return the resulting report mode."""
     offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
     found: tuple[int, ...] = ()
@@ -114,27 +116,27 @@ async def _indications(talk: Talk, *, stored: bool) -> str:
         if found[:4] == wanted[:4]:
             return _REPORT_MODES[wanted[3]]
     raise Halted(
-        State.STARTING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
+        ModemState.STARTING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
     )
 
 
-async def _once_started(talk: Talk, command: str) -> tuple[str, ...] | None:
+async def _once_started(talk: AtSession, command: str) -> tuple[str, ...] | None:
     """Return the answer, or None if refused. Waits while the modem is busy. Raises Halted."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
         try:
             return await talk.ask(command)
-        except Refused as refused:
+        except CommandError as refused:
             fault = lookup.words(refused.line)
             if fault is None or fault.number not in _STARTING:
                 talk.log.debug("command_refused", reason=str(refused))
                 return None
             if time.monotonic() >= until:
-                raise Halted(State.SIM_FAILURE, str(refused), passing=True) from refused
+                raise Halted(ModemState.SIM_FAILURE, str(refused), passing=True) from refused
         await asyncio.sleep(talk.timing.sim_poll_seconds)
 
 
-async def holds(talk: Talk, settings: Settings) -> bool:
+async def holds(talk: AtSession, settings: ModemConfiguration) -> bool:
     """Return whether the modem still has the settings; after a restart it has not."""
     mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
     found = responses.indications(await talk.try_ask("AT+CNMI?") or ())
@@ -142,20 +144,20 @@ async def holds(talk: Talk, settings: Settings) -> bool:
     return mode == "0" and found[1:2] == (1,) and reports == settings.report_mode
 
 
-async def imei(talk: Talk) -> str:
+async def imei(talk: AtSession) -> str:
     """Return the modem's serial number; needs no SIM."""
     return await talk.twice(partial(_imei, talk))
 
 
-async def _imei(talk: Talk) -> str:
+async def _imei(talk: AtSession) -> str:
     return responses.imei([await talk.word("imei")])
 
 
-async def _imsi(talk: Talk) -> str:
+async def _imsi(talk: AtSession) -> str:
     return responses.imsi([await talk.word("imsi")])
 
 
-async def identity(talk: Talk) -> Identity:
+async def identity(talk: AtSession) -> Identity:
     """Return the identity of modem and SIM."""
     return Identity(
         imei=await imei(talk),
@@ -174,7 +176,7 @@ def _plain(word: str, name: str) -> str:
     return (responses.value([word], name) or word).strip(' "')
 
 
-async def smsc(talk: Talk) -> str:
+async def smsc(talk: AtSession) -> str:
     """Return the service centre's number, "" if the SIM has none (CMS 330)."""
     return responses.smsc(await talk.try_ask("AT+CSCA?") or ())
 
@@ -189,7 +191,7 @@ def with_imei(known: Identity, found: str) -> Identity:
     return msgspec.structs.replace(known, imei=found)
 
 
-async def standing(talk: Talk) -> responses.Standing:
+async def standing(talk: AtSession) -> responses.Standing:
     """Return whether the network lets this SIM send, by any of the three registrations."""
     stats = []
     for name in ("+CREG", "+CEREG", "+CGREG"):

@@ -12,31 +12,31 @@ from time import monotonic
 import structlog
 
 from modem.at import responses
-from modem.at.client import Dialogue
-from modem.at.errors import Log, PortError, Refused
-from modem.at.line_parser import Heard
-from modem.at.session import Talk
+from modem.at.client import AtClient
+from modem.at.errors import CommandError, Log, PortError
+from modem.at.line_parser import Urc
+from modem.at.session import AtSession
 from modem.driver import submit
 from modem.driver.gpio import PowerKey
 from modem.driver.service import Service
-from modem.driver.sim import Sim
-from modem.driver.status import Board
+from modem.driver.sim import SimSlot
+from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
     Event,
+    ModemState,
+    ModemStatus,
     Outcome,
     PinMemory,
-    Received,
-    State,
-    Status,
+    ReceivedPdu,
     Tpdu,
     UssdError,
     Verdict,
 )
-from modem.timeouts import Line, Timing
+from modem.timeouts import SerialLine, Timing
 
-__all__ = ["Device", "Line", "Timing"]
+__all__ = ["ModemDriver", "SerialLine", "Timing"]
 
 _NOT_READY = submit.waiting("The modem is not ready to send.", "Le modem n'est pas prêt à envoyer.")
 _USSD = re.compile(r"[0-9*#+]{1,182}")
@@ -53,12 +53,12 @@ _MOST_LOOKS = 8  # probes per part, on a line that needs one again and again
 _REINITIALISE = 302  # CMS: operation not allowed; the modem must be configured again
 
 
-class Device:
+class ModemDriver:
     """A modem on a serial line. Implements `modem.interface.Modem`; create it in a running loop."""
 
     def __init__(
         self,
-        line: Line,
+        line: SerialLine,
         *,
         timing: Timing | None = None,
         pin: str = "",
@@ -69,11 +69,11 @@ class Device:
     ) -> None:
         self._timing = timing or Timing()
         bound: Log = (log or structlog.stdlib.get_logger("modem")).bind(port=line.path)
-        self._board = Board(bound)
-        self._talk = Talk(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
+        self._board = StatusPublisher(bound)
+        self._talk = AtSession(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
         stores = Stores(self._talk, self._board.publish)
         self._stores = stores
-        self._sim = Sim(self._talk, pin, pin_memory)
+        self._sim = SimSlot(self._talk, pin, pin_memory)
         self._service = Service(self._talk, self._board, stores)
         self._supervisor = Supervisor(
             self._talk,
@@ -91,11 +91,11 @@ class Device:
         self._unended = False  # the operator has not ended the last USSD session
 
     @property
-    def status(self) -> Status:
+    def status(self) -> ModemStatus:
         return self._board.status
 
     @property
-    def board(self) -> Board:
+    def board(self) -> StatusPublisher:
         """The status and the events; written by the driver, or by tests in its place."""
         return self._board
 
@@ -119,7 +119,7 @@ class Device:
             await asyncio.wait([self._life])
         await self._talk.abort()
         self._talk.end()
-        self._board.show(State.STOPPED)
+        self._board.show(ModemState.STOPPED)
 
     async def next_event(self) -> Event:
         return await self._board.next_event()
@@ -132,27 +132,27 @@ class Device:
         A cancellation is held back until there is an outcome, which is returned. The caller records it and
         then checks `current_task().cancelling()`, or ends at the next `await` of its own loop.
         """
-        if self._stopping or self.status.state is not State.READY:
+        if self._stopping or self.status.state is not ModemState.READY:
             return _NOT_READY
         try:
             dialogue = self._talk.dialogue
         except PortError:
             return _NOT_READY
         for _ in range(_MOST_LOOKS):
-            if not await self._service.is_well() or self.status.state is not State.READY:
+            if not await self._service.is_well() or self.status.state is not ModemState.READY:
                 return _NOT_READY  # also if another probe has found a fault meanwhile
             outcome = await self._submit(dialogue, tpdu)
             if outcome is not submit.DOUBTFUL:
                 break
         port = dialogue.port
         if not port.alive:
-            self._board.show(State.OFFLINE, "the port is gone")
+            self._board.show(ModemState.OFFLINE, "the port is gone")
         elif port.restarted or port.echoed:
-            self._board.show(State.STARTING, "the modem has restarted")
+            self._board.show(ModemState.STARTING, "the modem has restarted")
         self._draw_conclusions(outcome)
         return outcome
 
-    async def _submit(self, dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
+    async def _submit(self, dialogue: AtClient, tpdu: Tpdu) -> Outcome:
         self._service.sending = True
         open_send = self._talk.begin(
             partial(submit.submit, dialogue, tpdu, self._service.references)
@@ -181,7 +181,7 @@ class Device:
 
     # Received PDUs
 
-    async def forget(self, received: Received) -> None:
+    async def forget(self, received: ReceivedPdu) -> None:
         """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
         await self._stores.forget(received)
 
@@ -209,7 +209,7 @@ class Device:
             raise UssdError("a USSD code is made of digits, * and #")
         if self._asking:
             raise UssdError("another USSD question is open")
-        answer: asyncio.Future[responses.Ussd] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[responses.UssdReply] = asyncio.get_running_loop().create_future()
         self._asking = True
         try:
             await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
@@ -227,11 +227,11 @@ class Device:
         return found.text
 
     def _ask_operator(
-        self, dialogue: Dialogue, code: str, answer: asyncio.Future[responses.Ussd]
+        self, dialogue: AtClient, code: str, answer: asyncio.Future[responses.UssdReply]
     ) -> None:
         if self._unended:
             # In an open session the code would be an answer, and what arrives belongs to the last request.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CommandError):
                 dialogue.ask("AT+CUSD=2")
         # Not earlier: what arrives during an open send belongs to the send.
         self._service.ussd = answer
@@ -244,7 +244,7 @@ class Device:
 
     # From the reader
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: Urc) -> None:
         self._service.hear(heard)
 
     def _lost(self, reason: str) -> None:

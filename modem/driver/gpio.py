@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from modem.driver.recovery import Means
+from modem.driver.recovery import PowerCapabilities
 
 
 class PowerError(Exception):
@@ -26,7 +26,7 @@ class PowerKey(Protocol):
     """Power controls of a modem. The methods block for seconds and raise PowerError."""
 
     @property
-    def means(self) -> Means: ...
+    def means(self) -> PowerCapabilities: ...
 
     @property
     def off_seconds(self) -> float:
@@ -87,8 +87,8 @@ class GpioPower:
         self._chip = chip
 
     @property
-    def means(self) -> Means:
-        return Means(
+    def means(self) -> PowerCapabilities:
+        return PowerCapabilities(
             reset=self._wiring.reset is not None,
             power_key=self._wiring.power_key is not None,
             supply=bool(self._wiring.supply_command),

@@ -9,10 +9,10 @@ import structlog
 
 from modem.at import responses
 from modem.at.errors import PortError
-from modem.at.session import Talk
+from modem.at.session import AtSession
 from modem.driver import configuration, sim, startup
 from modem.interface import Identity
-from modem.timeouts import Line, Timing
+from modem.timeouts import SerialLine, Timing
 
 # Where Linux shows serial modems: stable names first, then USB ports, then the UARTs of the header.
 PORTS = ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA0", "ttyS0", "serial0")
@@ -53,13 +53,13 @@ def ports(dev: Path = Path("/dev")) -> list[str]:
     return found
 
 
-async def look(line: Line, timing: Timing) -> Findings:
+async def look(line: SerialLine, timing: Timing) -> Findings:
     """Ask a modem about itself, without entering a PIN, deleting messages or changing settings.
 
     Only echo and error format are set, as any program does first.
     """
     log = structlog.get_logger("doctor")
-    talk = Talk(line, timing, hear=lambda _: None, lost=lambda _: None, log=log)
+    talk = AtSession(line, timing, hear=lambda _: None, lost=lambda _: None, log=log)
     try:
         await talk.open()
         await startup.wake(talk, agree=False)
@@ -72,7 +72,7 @@ async def look(line: Line, timing: Timing) -> Findings:
         talk.end()
 
 
-async def _ask(talk: Talk) -> Findings:
+async def _ask(talk: AtSession) -> Findings:
     radio_on = await startup.functionality(talk) == "1"
     state = await sim.settled_state(talk)
     wants_code = state in ("SIM PIN", "SIM PUK")

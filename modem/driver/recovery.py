@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Step(StrEnum):
+class RecoveryStep(StrEnum):
     """Recovery steps, from mild to hard. A complete start-up follows each."""
 
     RESYNC = "resync"  # ESC, then questions until answers match
@@ -18,36 +18,38 @@ class Step(StrEnum):
     SUPPLY = "supply"  # USB port or supply off and on
 
 
-_NEED_PORT = frozenset({Step.RESYNC, Step.SOFT_RESET})
+_NEED_PORT = frozenset({RecoveryStep.RESYNC, RecoveryStep.SOFT_RESET})
 
 
-class Means(msgspec.Struct, frozen=True):
+class PowerCapabilities(msgspec.Struct, frozen=True):
     """What this box can do to its modem besides AT commands."""
 
     reset: bool = False
     power_key: bool = False
     supply: bool = False
 
-    def allows(self, step: Step) -> bool:
+    def allows(self, step: RecoveryStep) -> bool:
         match step:
-            case Step.RESET:
+            case RecoveryStep.RESET:
                 return self.reset
-            case Step.POWER_KEY:
+            case RecoveryStep.POWER_KEY:
                 return self.power_key
-            case Step.SUPPLY:
+            case RecoveryStep.SUPPLY:
                 return self.supply
         return True
 
 
-def steps(means: Means, *, port: bool, heard: bool) -> tuple[Step, ...]:
+def steps(means: PowerCapabilities, *, port: bool, heard: bool) -> tuple[RecoveryStep, ...]:
     """Return the recovery steps in order.
 
     Without a port only steps that may bring it back make sense. A modem that was never heard since the start of the
     box is probably off, so its power key comes first.
     """
-    climb = [step for step in Step if means.allows(step) and (port or step not in _NEED_PORT)]
+    climb = [
+        step for step in RecoveryStep if means.allows(step) and (port or step not in _NEED_PORT)
+    ]
     if not heard:
-        climb.sort(key=lambda step: step is not Step.POWER_KEY)
+        climb.sort(key=lambda step: step is not RecoveryStep.POWER_KEY)
     return tuple(climb)
 
 

@@ -8,15 +8,15 @@ import time
 
 from modem.at import responses
 from modem.at.errors import PortError, Restarted, said
-from modem.at.line_parser import Heard
-from modem.at.session import Talk
+from modem.at.line_parser import Urc
+from modem.at.session import AtSession
 from modem.driver import configuration, sim
-from modem.driver.configuration import Settings
-from modem.driver.recovery import Step
+from modem.driver.configuration import ModemConfiguration
+from modem.driver.recovery import RecoveryStep
 from modem.driver.references import References
-from modem.driver.status import Board
+from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
-from modem.interface import NetworkTime, Received, Slot, State
+from modem.interface import ModemState, NetworkTime, ReceivedPdu, Slot
 from modem.sms import tpdu
 
 # Consecutive polls that must report "denied": a few seconds of it are normal after a start.
@@ -54,7 +54,7 @@ class Again(Exception):
 class Service:
     """The operation of a modem between two start-ups."""
 
-    def __init__(self, talk: Talk, board: Board, stores: Stores) -> None:
+    def __init__(self, talk: AtSession, board: StatusPublisher, stores: Stores) -> None:
         self._talk = talk
         self._board = board
         self._stores = stores
@@ -63,21 +63,21 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
         self._again = ""  # why the modem must be started up again
         self._acknowledge = 0  # direct reports that still need their +CNMA
-        self._made: Settings | None = None
+        self._made: ModemConfiguration | None = None
         self._looking = asyncio.Lock()  # a second caller waits for the result of the first
         self._resyncs = 0
         self._denials = 0
         self._registered_at = 0.0
         self._lost_network = False
         self._warned_at = 0.0
-        self.ussd: asyncio.Future[responses.Ussd] | None = None
+        self.ussd: asyncio.Future[responses.UssdReply] | None = None
         self.sending = False
         self.sent_at = 0.0
         self.references = References()
 
     # Unsolicited result codes
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: Urc) -> None:
         """Classify an unsolicited result code; `serve` acts on it."""
         line = heard.line
         name = line.partition(":")[0].strip().upper()
@@ -105,14 +105,14 @@ class Service:
             self._board.log.debug("unsolicited_line", line=line)
         self.poke()
 
-    def _direct(self, name: str, heard: Heard) -> None:
+    def _direct(self, name: str, heard: Urc) -> None:
         if name == "+CBM":
             return  # cell broadcasts are ignored
         if self._talk.careful and not _plausible(heard.pdu):
             self._board.log.warning("line_corrupted", line=said(heard.line))
             return
         identity = self._board.status.identity
-        self._board.publish(Received(heard.pdu, None, identity.iccid if identity else ""))
+        self._board.publish(ReceivedPdu(heard.pdu, None, identity.iccid if identity else ""))
         self._acknowledge += 1
 
     def _answered(self, line: str) -> None:
@@ -167,7 +167,7 @@ class Service:
             "settings": now + timing.stored_poll_seconds,
         }
 
-    async def serve(self, made: Settings) -> None:
+    async def serve(self, made: ModemConfiguration) -> None:
         """Operate the modem while nothing is wrong. Raises Again, or the PortError that ended it."""
         self._made = made
         while True:
@@ -208,13 +208,13 @@ class Service:
         except TimeoutError:
             return
 
-    async def _line_is_well(self, made: Settings) -> None:
+    async def _line_is_well(self, made: ModemConfiguration) -> None:
         if self._again:
             raise Again(self._again)
         async with self._looking:
             await self._looked_at(made)
 
-    async def _looked_at(self, made: Settings) -> None:
+    async def _looked_at(self, made: ModemConfiguration) -> None:
         port = self._talk.port
         if port.restarted:
             raise Restarted("the modem has restarted")
@@ -222,7 +222,7 @@ class Service:
             await self._talk.ask("AT")  # resynchronises before
         while self._resyncs < self._talk.dialogue.resyncs:
             self._resyncs += 1
-            self._board.count(Step.RESYNC.value)
+            self._board.count(RecoveryStep.RESYNC.value)
         if port.echoed or port.suspect:
             port.suspect = False  # what makes it doubtful from here on wants another look
             if port.echoed or not await self._holds(made):
@@ -247,14 +247,14 @@ class Service:
             return False
         return True
 
-    async def _holds(self, made: Settings) -> bool:
+    async def _holds(self, made: ModemConfiguration) -> bool:
         # On a line that alters answers, a single one proves nothing.
         for _ in range(_LOOKS if self._talk.port.careful else 1):
             if await configuration.holds(self._talk, made):
                 return True
         return False
 
-    async def _read_what_came(self, made: Settings) -> None:
+    async def _read_what_came(self, made: ModemConfiguration) -> None:
         if made.acknowledges:
             while self._acknowledge:
                 self._acknowledge -= 1
@@ -281,11 +281,11 @@ class Service:
             ready = await self._ready()
             self._next("standing", timing.idle_poll_seconds if ready else timing.owner_poll_seconds)
             return
-        self._lost_network |= self._board.status.state is State.READY
+        self._lost_network |= self._board.status.state is ModemState.READY
         if self._denials >= _DENIALS:
-            self._board.show(State.DENIED, "the network refuses this SIM")
-        elif self._board.status.state is not State.DENIED or not found.denied:
-            self._board.show(State.SEARCHING, "not registered with a network")
+            self._board.show(ModemState.DENIED, "the network refuses this SIM")
+        elif self._board.status.state is not ModemState.DENIED or not found.denied:
+            self._board.show(ModemState.SEARCHING, "not registered with a network")
         self._next("standing", timing.registration_poll_seconds)
         if time.monotonic() - self._registered_at > timing.registration_seconds:
             self._registered_at = time.monotonic()
@@ -298,10 +298,10 @@ class Service:
         if identity is not None and not identity.smsc:
             found = await configuration.smsc(self._talk)
             if not found:
-                self._board.show(State.NO_SMSC, "the SIM names no service centre (SMSC)")
+                self._board.show(ModemState.NO_SMSC, "the SIM names no service centre (SMSC)")
                 return False
             self._board.show(identity=configuration.with_smsc(identity, found))
-        self._board.show(State.READY)
+        self._board.show(ModemState.READY)
         return True
 
     async def _look_around(self) -> None:

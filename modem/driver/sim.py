@@ -8,10 +8,10 @@ import time
 from functools import partial
 
 from modem.at import responses
-from modem.at.errors import Refused
-from modem.at.session import Talk
+from modem.at.errors import CommandError
+from modem.at.session import AtSession
 from modem.driver import pin_guard
-from modem.interface import PinMemory, State
+from modem.interface import ModemState, PinMemory
 
 _ICCID = (
     ("AT+CCID", "+CCID:"),
@@ -35,7 +35,12 @@ class Halted(Exception):
     """The start stopped: the owner must act, or the SIM must recover by itself."""
 
     def __init__(
-        self, state: State, detail: str, tries_left: int | None = None, *, passing: bool = False
+        self,
+        state: ModemState,
+        detail: str,
+        tries_left: int | None = None,
+        *,
+        passing: bool = False,
     ) -> None:
         """`passing`: it may end by itself, without a change of the SIM's state."""
         super().__init__(detail)
@@ -45,13 +50,13 @@ class Halted(Exception):
         self.tries_left = tries_left
 
 
-async def state(talk: Talk) -> str:
+async def state(talk: AtSession) -> str:
     """Return `READY`, `SIM PIN`, … (27.007 8.3), or the modem's error text."""
     try:
         # Some old modules send no OK after it.
         lines = await talk.ask("AT+CPIN?", talk.timing.slow_command_seconds, closing="+CPIN:")
         return responses.pin_state(lines) or "no answer"
-    except Refused as refused:
+    except CommandError as refused:
         return refused.line
 
 
@@ -60,7 +65,7 @@ def usable(found: str) -> bool:
     return found in _USABLE
 
 
-async def settled_state(talk: Talk) -> str:
+async def settled_state(talk: AtSession) -> str:
     """Return the state, after giving a busy or silent SIM time to start."""
     until = time.monotonic() + talk.timing.sim_seconds
     while True:
@@ -70,12 +75,12 @@ async def settled_state(talk: Talk) -> str:
         await asyncio.sleep(talk.timing.sim_poll_seconds)
 
 
-async def iccid(talk: Talk) -> str:
+async def iccid(talk: AtSession) -> str:
     """Return the ICCID, "" if it cannot be read (yet)."""
     return await talk.twice(partial(_iccid, talk))
 
 
-async def _iccid(talk: Talk) -> str:
+async def _iccid(talk: AtSession) -> str:
     for command, prefix in _ICCID:
         if talk.iccid_command not in ("", command):
             continue
@@ -86,7 +91,7 @@ async def _iccid(talk: Talk) -> str:
     return ""
 
 
-async def tries_left(talk: Talk) -> int | None:
+async def tries_left(talk: AtSession) -> int | None:
     """Return the PIN attempts left, None if the modem does not tell."""
     for command in _TRIES_LEFT:
         lines = await talk.try_ask(command)
@@ -95,10 +100,10 @@ async def tries_left(talk: Talk) -> int | None:
     return None
 
 
-class Sim:
+class SimSlot:
     """The SIM slot of a modem, with the configured PIN and the memory of its attempts."""
 
-    def __init__(self, talk: Talk, code: str, memory: PinMemory | None) -> None:
+    def __init__(self, talk: AtSession, code: str, memory: PinMemory | None) -> None:
         self._talk = talk
         self._code = code
         self._memory = memory
@@ -127,21 +132,21 @@ class Sim:
         left = await tries_left(self._talk)
         keys = await self._keys(imei)
         if not self._code:
-            raise Halted(State.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
+            raise Halted(ModemState.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
         if not pin_guard.wellformed(self._code):
-            raise Halted(State.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
+            raise Halted(ModemState.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
         if left is None and (self._memory is None or not imei):
             raise Halted(
-                State.PIN_REQUIRED,
+                ModemState.PIN_REQUIRED,
                 "the modem cannot say how many tries are left and no tries are remembered",
                 left,
                 passing=not imei,
             )
         failed = await self._failed_before(keys)
         if why := pin_guard.automatic(tries_left=left, failed_before=failed):
-            raise Halted(State.PIN_REQUIRED, why, left)
+            raise Halted(ModemState.PIN_REQUIRED, why, left)
         if why := await self._try(keys, self._code):
-            raise Halted(State.PIN_REQUIRED, why, await tries_left(self._talk))
+            raise Halted(ModemState.PIN_REQUIRED, why, await tries_left(self._talk))
 
     async def _failed_before(self, keys: tuple[str, ...]) -> bool:
         if self._memory is None:
@@ -152,7 +157,7 @@ class Sim:
                     return True
         except OSError as error:
             raise Halted(
-                State.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
+                ModemState.PIN_REQUIRED, f"earlier tries cannot be looked up: {error}"
             ) from error
         return False
 
@@ -197,7 +202,7 @@ class Sim:
                 return "the SIM did not take the PUK: it is the same as a moment ago"
             try:
                 await self._say(f'AT+CPIN="{puk}","{new_code}"')
-            except Refused as refused:
+            except CommandError as refused:
                 self._refused, self._refused_at = puk, time.monotonic()
                 return f"the SIM did not take the PUK: {refused.line}"
             self._code = new_code
@@ -227,7 +232,7 @@ class Sim:
         self._untold = keys if code == self._code else ()
         try:
             await self._say(f'AT+CPIN="{code}"')
-        except Refused as refused:
+        except CommandError as refused:
             self._untold = ()
             return f"the SIM did not take the PIN: {refused.line}"
         # Some modems answer OK before the SIM has checked: only its state is conclusive.
@@ -258,10 +263,10 @@ class Sim:
 
     async def _halted(self, found: str) -> Halted:
         if found == _WANTS_PUK:
-            return Halted(State.PUK_REQUIRED, "the SIM wants its PUK", 0)
+            return Halted(ModemState.PUK_REQUIRED, "the SIM wants its PUK", 0)
         if found == _WANTS_PIN:
             left = await tries_left(self._talk)
-            return Halted(State.PIN_REQUIRED, "the SIM wants its PIN", left)
+            return Halted(ModemState.PIN_REQUIRED, "the SIM wants its PIN", left)
         if _MISSING.search(found):
-            return Halted(State.SIM_MISSING, "there is no SIM in the modem")
-        return Halted(State.SIM_FAILURE, f"the SIM does not work: {found}")
+            return Halted(ModemState.SIM_MISSING, "there is no SIM in the modem")
+        return Halted(ModemState.SIM_FAILURE, f"the SIM does not work: {found}")

@@ -7,9 +7,9 @@ import time
 from functools import partial
 
 from modem.at import responses
-from modem.at.client import Dialogue
-from modem.at.errors import NoAnswer
-from modem.at.session import Talk
+from modem.at.client import AtClient
+from modem.at.errors import NoResponse
+from modem.at.session import AtSession
 from modem.at.transport import ESCAPE
 
 # Speeds in use: UART modules have a fixed speed or detect it.
@@ -17,7 +17,7 @@ SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
 _TRIES_PER_SPEED = 2
 
 
-async def wake(talk: Talk, *, agree: bool = True) -> None:
+async def wake(talk: AtSession, *, agree: bool = True) -> None:
     """Wait until the modem answers AT, at the configured speed or another, and set the speed if requested.
 
     Raises NoAnswer, PortLost.
@@ -40,10 +40,10 @@ async def wake(talk: Talk, *, agree: bool = True) -> None:
             return
         attempt += 1
     await talk.run(partial(port.speed, usual))
-    raise NoAnswer(f"AT in {timing.boot_seconds:g} s")
+    raise NoResponse(f"AT in {timing.boot_seconds:g} s")
 
 
-def _answers_at(dialogue: Dialogue, speed: int, attempt: int, seconds: float) -> bool:
+def _answers_at(dialogue: AtClient, speed: int, attempt: int, seconds: float) -> bool:
     port = dialogue.port
     if port.baudrate != speed:
         port.speed(speed)
@@ -59,7 +59,7 @@ def _answers_at(dialogue: Dialogue, speed: int, attempt: int, seconds: float) ->
     return False
 
 
-async def _agree_on_speed(talk: Talk, speed: int) -> None:
+async def _agree_on_speed(talk: AtSession, speed: int) -> None:
     wanted = talk.line.baud
     if not wanted or speed == wanted:
         return
@@ -71,7 +71,7 @@ async def _agree_on_speed(talk: Talk, speed: int) -> None:
         await talk.run(partial(talk.port.speed, speed))
 
 
-async def known_state(talk: Talk) -> None:
+async def known_state(talk: AtSession) -> None:
     """Set echo off, numeric errors and radio on, whatever the previous program set."""
     await plain_speech(talk)
     if (functioning := await functionality(talk)) != "1":
@@ -79,7 +79,7 @@ async def known_state(talk: Talk) -> None:
         await talk.try_ask("AT+CFUN=1", talk.timing.slow_command_seconds)
 
 
-async def plain_speech(talk: Talk) -> None:
+async def plain_speech(talk: AtSession) -> None:
     """Set echo off, verbose answers and numeric errors."""
     await talk.run(talk.dialogue.resynchronise)
     await talk.run(talk.dialogue.hush)
@@ -88,7 +88,7 @@ async def plain_speech(talk: Talk) -> None:
         await talk.try_ask(command)
 
 
-async def functionality(talk: Talk) -> str:
+async def functionality(talk: AtSession) -> str:
     """Return whether the radio is on (27.007 8.2): "1" is full, "0" and "4" are without radio."""
     return responses.fields(responses.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1")[
         0

@@ -8,22 +8,22 @@ from collections.abc import Mapping
 import msgspec
 
 from modem.at.errors import Log
-from modem.interface import Changed, Event, State, Status
+from modem.interface import Changed, Event, ModemState, ModemStatus
 
 # These change with every poll and cause no event; everything else does.
 _RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
 
 
-class Board:
+class StatusPublisher:
     """Holds the status, which is replaced as a whole."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.status = Status(State.OFFLINE, "not started")
+        self.status = ModemStatus(ModemState.OFFLINE, "not started")
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
     def show(
-        self, state: State | None = None, detail: str | None = None, **changes: object
+        self, state: ModemState | None = None, detail: str | None = None, **changes: object
     ) -> None:
         """Replace fields of the status. A new state without a detail clears the old detail."""
         if state is not None:
@@ -48,5 +48,5 @@ class Board:
         return await self._events.get()
 
 
-def _calm(status: Status) -> Status:
+def _calm(status: ModemStatus) -> ModemStatus:
     return msgspec.structs.replace(status, **_RESTLESS)

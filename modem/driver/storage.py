@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from modem.at import responses
-from modem.at.errors import PortError, Refused
+from modem.at.errors import CommandError, PortError
 from modem.at.line_parser import pdu_fits
-from modem.at.responses import Stored
-from modem.at.session import Talk
-from modem.driver.configuration import Settings
-from modem.interface import Received, Slot
+from modem.at.responses import StoredPdu
+from modem.at.session import AtSession
+from modem.driver.configuration import ModemConfiguration
+from modem.interface import ReceivedPdu, Slot
 
 REPORTS = "SR"
 # How often a PDU of another length than announced is read again: the line has altered it.
@@ -67,16 +67,16 @@ class HandedOut:
 class Stores:
     """The message storage of a modem. A send may happen between any two of its commands."""
 
-    def __init__(self, talk: Talk, hand_out: Callable[[Received], None]) -> None:
+    def __init__(self, talk: AtSession, hand_out: Callable[[ReceivedPdu], None]) -> None:
         self._talk = talk
         self._hand_out = hand_out
         self._handed = HandedOut(talk.timing.handed_out_seconds)
-        self._settings: Settings | None = None
+        self._settings: ModemConfiguration | None = None
         self._iccid = ""
         self._selected = ""
         self._free = asyncio.Lock()  # selecting a storage and using it must not be separated
 
-    def begin(self, settings: Settings, iccid: str) -> None:
+    def begin(self, settings: ModemConfiguration, iccid: str) -> None:
         """Begin after a start-up, with these settings and this SIM."""
         self._settings = settings
         self._iccid = iccid
@@ -109,7 +109,7 @@ class Stores:
             return
         readable = slot.storage in self._settings.readable
         if readable:
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CommandError):
                 async with self._selecting(slot.storage):
                     found = await self._read(slot.index)
                     if found is not None:
@@ -117,7 +117,7 @@ class Stores:
                         return
         await self._list(slot.storage if readable else self._settings.receives)
 
-    async def forget(self, received: Received) -> None:
+    async def forget(self, received: ReceivedPdu) -> None:
         """Delete what the receiver has committed; if that fails, when it is next listed."""
         slot, iccid = received.slot, received.iccid
         if slot is None:
@@ -147,24 +147,24 @@ class Stores:
                 lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
                 for found in responses.listed(lines):
                     await self._show(name, found)
-        except Refused as refused:
+        except CommandError as refused:
             self._talk.log.info("storage_not_listable", storage=name, reason=refused.line)
 
-    async def _show(self, name: str, found: Stored) -> None:
+    async def _show(self, name: str, found: StoredPdu) -> None:
         """Hands out what was just read of the selected store. Reading and this belong together: a
         deletion in between would make it look new, and its place may hold another message by then."""
         slot = Slot(name, found.index)
         spoilt = found.length is not None and not pdu_fits(found.hex, found.length)
         if spoilt or self._talk.careful:
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CommandError):
                 found = await self._again(found)
         if self._handed.settled(self._iccid, slot, found.hex):
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CommandError):
                 await self._delete(slot)
         elif self._handed.fresh(self._iccid, slot, found.hex, time.monotonic()):
-            self._hand_out(Received(found.hex, slot, self._iccid))
+            self._hand_out(ReceivedPdu(found.hex, slot, self._iccid))
 
-    async def _again(self, found: Stored) -> Stored:
+    async def _again(self, found: StoredPdu) -> StoredPdu:
         """Read until two consecutive results have the announced length; finally return the last result."""
         for _ in range(_READS):
             before, found = found, await self._read(found.index) or found
@@ -173,10 +173,10 @@ class Stores:
                 break
         return found
 
-    async def _read(self, index: int) -> Stored | None:
+    async def _read(self, index: int) -> StoredPdu | None:
         try:
             return responses.read(await self._talk.slow(f"AT+CMGR={index}"), index)
-        except Refused:
+        except CommandError:
             return None  # CMS 321: the place is empty
 
     @contextlib.asynccontextmanager

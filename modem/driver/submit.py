@@ -7,8 +7,8 @@ import itertools
 import msgspec
 
 from modem.at import responses
-from modem.at.client import Dialogue
-from modem.at.errors import Doubtful, NoAnswer, PortError, Refused, Spoilt
+from modem.at.client import AtClient
+from modem.at.errors import CommandError, Doubtful, NoResponse, PortError, Spoilt
 from modem.driver.references import References
 from modem.error_codes import lookup
 from modem.interface import Fault, Outcome, Tpdu, Verdict
@@ -55,7 +55,7 @@ _TRIES = 2  # attempts, if nothing was sent and something may have been altered
 _CAREFUL_TRIES = 8  # … on a degraded line
 
 
-def submit(dialogue: Dialogue, tpdu: Tpdu, references: References) -> Outcome:
+def submit(dialogue: AtClient, tpdu: Tpdu, references: References) -> Outcome:
     """Submit a TPDU with AT+CMGS, repeated if the line has altered it. Blocks, never raises a `PortError`.
 
     Until the text is written nothing can have been sent, so every error means WAIT. After that only an answer
@@ -78,7 +78,7 @@ def _counted(outcome: Outcome, references: References, *, careful: bool) -> Outc
     return Outcome(Verdict.TAKEN, references.taken(outcome.reference, careful=careful))
 
 
-def _perhaps_spoilt(outcome: Outcome, dialogue: Dialogue, *, checked: bool) -> bool:
+def _perhaps_spoilt(outcome: Outcome, dialogue: AtClient, *, checked: bool) -> bool:
     """Return whether the line was the cause and another attempt makes sense. Only if nothing was sent."""
     if outcome is _SPOILT:
         return True
@@ -92,22 +92,22 @@ def _perhaps_spoilt(outcome: Outcome, dialogue: Dialogue, *, checked: bool) -> b
     return ill_formed
 
 
-def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
+def _once(dialogue: AtClient, tpdu: Tpdu) -> Outcome:
     try:
         dialogue.prompt(f"AT+CMGS={tpdu.length}")
-    except Refused as refused:
+    except CommandError as refused:
         return _refused_at_once(refused.line)
     except Spoilt:
         return _SPOILT
     except Doubtful:
         return DOUBTFUL
-    except NoAnswer:
+    except NoResponse:
         return _NO_PROMPT
     except PortError:
         return _GONE
     try:
         return _taken(dialogue.text(tpdu.hex))
-    except Refused as refused:
+    except CommandError as refused:
         if responses.reference(refused.lines) is not None:
             return _taken(refused.lines)
         return _of(lookup.words(refused.line)) or _UNKNOWN
@@ -117,7 +117,7 @@ def _once(dialogue: Dialogue, tpdu: Tpdu) -> Outcome:
         return _UNKNOWN
 
 
-def _taken_back(dialogue: Dialogue) -> bool:
+def _taken_back(dialogue: AtClient) -> bool:
     try:
         return dialogue.taken_back()
     except PortError:

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from modem.at.errors import NoAnswer, OutOfStep, PortError, PortLost, Refused, Restarted
-from modem.at.session import Talk
+from modem.at.errors import CommandError, NoResponse, OutOfStep, PortError, PortLost, Restarted
+from modem.at.session import AtSession
 from modem.at.transport import ESCAPE, find
 from modem.driver import configuration, recovery, sim, startup
 from modem.driver.gpio import PowerError, PowerKey
-from modem.driver.recovery import Means, Step
+from modem.driver.recovery import PowerCapabilities, RecoveryStep
 from modem.driver.service import Again, Service
-from modem.driver.sim import Halted, Sim
-from modem.driver.status import Board
+from modem.driver.sim import Halted, SimSlot
+from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
-from modem.interface import State
+from modem.interface import ModemState
 
 
 class Supervisor:
@@ -24,11 +24,11 @@ class Supervisor:
 
     def __init__(
         self,
-        talk: Talk,
-        board: Board,
+        talk: AtSession,
+        board: StatusPublisher,
         service: Service,
         stores: Stores,
-        card: Sim,
+        card: SimSlot,
         power: PowerKey | None,
         *,
         stored_reports: bool = False,
@@ -42,7 +42,7 @@ class Supervisor:
         self._stored_reports = stored_reports
         self._timing = talk.timing
         self._log = board.log
-        self._climb: list[Step] | None = None  # remaining recovery steps; None: all is well
+        self._climb: list[RecoveryStep] | None = None  # remaining recovery steps; None: all is well
         self._climbs = 0
         self._heard = False  # the modem has answered at least once
         self._restart = False  # the owner has requested a restart
@@ -66,7 +66,7 @@ class Supervisor:
                 await self._live()
             except Exception as error:  # noqa: BLE001 - the outermost loop of a modem
                 self._log.exception("driver_failed")
-                self._board.show(State.OFFLINE, "unforeseen", last_error=repr(error))
+                self._board.show(ModemState.OFFLINE, "unforeseen", last_error=repr(error))
                 await asyncio.sleep(self._timing.backoff_first_seconds)
 
     async def _live(self) -> None:
@@ -75,10 +75,10 @@ class Supervisor:
                 await self._life()
             except Again as again:
                 self._log.info("modem_starting_again", reason=str(again))
-                self._board.show(State.STARTING, str(again))
+                self._board.show(ModemState.STARTING, str(again))
             except Restarted as restarted:
                 self._board.count("restart")
-                self._board.show(State.STARTING, str(restarted), last_error=str(restarted))
+                self._board.show(ModemState.STARTING, str(restarted), last_error=str(restarted))
             except PortError as error:
                 await self._recover(error)
 
@@ -94,39 +94,39 @@ class Supervisor:
         except Halted as halted:
             self._recovered()
             await self._halt(halted)
-        except Refused as refused:
-            await self._halt(Halted(State.STARTING, str(refused), passing=True))
+        except CommandError as refused:
+            await self._halt(Halted(ModemState.STARTING, str(refused), passing=True))
 
     def _recovered(self) -> None:
         self._climb = None
         self._climbs = 0
 
-    async def _up(self) -> configuration.Settings:
+    async def _up(self) -> configuration.ModemConfiguration:
         """Bring a modem from its port to operation. Raises Halted, PortError."""
         if not self._talk.is_open:
-            self._board.show(State.OFFLINE, "opening the port")
+            self._board.show(ModemState.OFFLINE, "opening the port")
             await self._open()
-        if self._board.status.state is State.OFFLINE:
-            self._board.show(State.STARTING, "waiting for the modem to answer")
+        if self._board.status.state is ModemState.OFFLINE:
+            self._board.show(ModemState.STARTING, "waiting for the modem to answer")
         try:
             await startup.wake(self._talk)
-        except NoAnswer:
+        except NoResponse:
             if not self._heard:
                 self._talk.try_another()
             raise
         self._heard = True
-        self._board.show(State.STARTING, "the modem answers")
+        self._board.show(ModemState.STARTING, "the modem answers")
         await startup.known_state(self._talk)
         self.imei = await configuration.imei(self._talk)
         await self._sim.unlocked(self.imei)
-        self._board.show(State.STARTING, "the SIM is ready", pin_tries_left=None)
+        self._board.show(ModemState.STARTING, "the SIM is ready", pin_tries_left=None)
         made = await configuration.make(self._talk, stored_reports=self._stored_reports)
         identity = await configuration.identity(self._talk)
         self._board.show(identity=identity, report_mode=made.report_mode)
         self._service.begin()
         self._stores.begin(made, identity.iccid)
         await self._stores.look(everywhere=True)
-        self._board.show(State.SEARCHING, "looking for a network")
+        self._board.show(ModemState.SEARCHING, "looking for a network")
         return made
 
     async def _open(self) -> None:
@@ -141,7 +141,7 @@ class Supervisor:
             except PortLost as lost:
                 if loop.time() >= until or there:
                     raise
-                self._board.show(State.OFFLINE, str(lost))
+                self._board.show(ModemState.OFFLINE, str(lost))
                 await asyncio.sleep(self._timing.reopen_seconds)
             else:
                 return
@@ -168,7 +168,7 @@ class Supervisor:
             else:
                 self._changed.clear()
                 return
-        if halted.state in (State.SIM_MISSING, State.SIM_FAILURE):
+        if halted.state in (ModemState.SIM_MISSING, ModemState.SIM_FAILURE):
             # Most modules detect a SIM only when they start.
             self._restart = True
 
@@ -178,20 +178,20 @@ class Supervisor:
         if self._restart:
             self._restart = False
             if self._talk.is_open:
-                await self._take(Step.SOFT_RESET)
+                await self._take(RecoveryStep.SOFT_RESET)
 
-    def _means(self) -> Means:
-        return self._power.means if self._power is not None else Means()
+    def _means(self) -> PowerCapabilities:
+        return self._power.means if self._power is not None else PowerCapabilities()
 
     async def _recover(self, error: Exception) -> None:
         """Take the next recovery step, or pause between two recoveries."""
-        self._board.show(State.OFFLINE, str(error), last_error=str(error))
+        self._board.show(ModemState.OFFLINE, str(error), last_error=str(error))
         if self._climb is None:
             port = self._talk.is_open or self._exists()
             self._climb = list(recovery.steps(self._means(), port=port, heard=self._heard))
-            if isinstance(error, OutOfStep) and Step.RESYNC in self._climb:
-                self._climb.remove(Step.RESYNC)  # that has just failed
-                self._board.count(Step.RESYNC.value)
+            if isinstance(error, OutOfStep) and RecoveryStep.RESYNC in self._climb:
+                self._climb.remove(RecoveryStep.RESYNC)  # that has just failed
+                self._board.count(RecoveryStep.RESYNC.value)
         if not self._climb:
             await self._rest()
             port = self._exists()
@@ -218,23 +218,23 @@ class Supervisor:
             if there and not was_there:
                 return  # it was plugged in again
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: RecoveryStep) -> None:
         """Take one step, after an open send, since everything goes through the owner thread."""
         self._board.count(step.value)
-        self._board.show(State.OFFLINE, f"recovery: {step.value}")
+        self._board.show(ModemState.OFFLINE, f"recovery: {step.value}")
         match step:
-            case Step.RESYNC:
+            case RecoveryStep.RESYNC:
                 await self._talk.run(self._talk.dialogue.resynchronise)
-            case Step.REOPEN:
+            case RecoveryStep.REOPEN:
                 await self._talk.close()
                 await asyncio.sleep(self._timing.reopen_seconds)
-            case Step.SOFT_RESET:
+            case RecoveryStep.SOFT_RESET:
                 await self._soft_reset()
-            case Step.RESET:
+            case RecoveryStep.RESET:
                 await self._press("reset")
-            case Step.POWER_KEY:
+            case RecoveryStep.POWER_KEY:
                 await self._power_key()
-            case Step.SUPPLY:
+            case RecoveryStep.SUPPLY:
                 await self._press("cut_supply")
 
     async def _soft_reset(self) -> None:

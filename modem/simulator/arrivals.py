@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands.formats import stamp
 from modem.simulator.network.network import Arriving, Taken
-from modem.simulator.sim_card import Stored
+from modem.simulator.sim_card import StoredMessage
 from modem.simulator.timers import Timers
 from modem.sms.tpdu import Report
 
@@ -71,7 +71,7 @@ class Arrivals:
     def _store(
         self, name: str, arriving: Arriving, label: str, told: tuple[str, int] | None
     ) -> Taken:
-        stored = Stored(0, arriving.tpdu.hex, arriving.tpdu.length)
+        stored = StoredMessage(0, arriving.tpdu.hex, arriving.tpdu.length)
         first = self._equipment.personality.first_index
         index = self._equipment.store(name).put(stored, first)
         if index is None:

@@ -10,17 +10,17 @@ import msgspec
 from modem.simulator.arrivals import Arrivals
 from modem.simulator.commands import basic, formats, sim, sms, storage
 from modem.simulator.commands import network as network_commands
-from modem.simulator.commands.errors import ERROR, Refusal, cme, cms
-from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
-from modem.simulator.commands.registry import Handler
-from modem.simulator.commands.syntax import Command, Kind, SyntaxFault
+from modem.simulator.commands.errors import ERROR, AtError, cme, cms
+from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
+from modem.simulator.commands.registry import CommandHandler
+from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault
 from modem.simulator.faults import AnswerFault, Faults
 from modem.simulator.network.journal import Journal
 from modem.simulator.network.network import CAN_SEND, Arriving, Network, Taken
 from modem.simulator.personalities import Personality
-from modem.simulator.sending import Sending
+from modem.simulator.sending import SubmitSession
 from modem.simulator.settings import Settings
-from modem.simulator.sim_card import PinState, SimCard, Store
+from modem.simulator.sim_card import MessageStorage, PinState, SimCard
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
@@ -70,7 +70,10 @@ class Equipment:
         self.settings, self.personality = settings, personality
         self.journal, self.faults, self.network = journal, faults, network
         self.card = card
-        self.stores = {"ME": Store(settings.me_slots), "SR": Store(settings.report_slots)}
+        self.stores = {
+            "ME": MessageStorage(settings.me_slots),
+            "SR": MessageStorage(settings.report_slots),
+        }
         self.timers = Timers()
         self._sim_timers = (
             Timers()
@@ -78,7 +81,7 @@ class Equipment:
         self._write = write
         self.terminal = Terminal(self, write)
         self.arrivals = Arrivals(self)
-        self.sending = Sending(self)
+        self.sending = SubmitSession(self)
         self.modes = self._fresh()
         self.cfun = 1
         self.clock_set = False
@@ -228,7 +231,7 @@ class Equipment:
     def _iccid(self) -> str:
         return self.card.iccid if self.card else ""
 
-    def sim_refusal(self) -> Refusal | None:
+    def sim_refusal(self) -> AtError | None:
         """Why a command that needs the open SIM cannot be done (27.007 9.2)."""
         if not self.sim_read:
             return cme(14)
@@ -241,14 +244,14 @@ class Equipment:
             PinState.BLOCKED: cme(13),
         }[self.card.state]
 
-    def sms_refusal(self) -> Refusal | None:
+    def sms_refusal(self) -> AtError | None:
         """Why a message command cannot be done (27.005 3.2.5)."""
         refusal = self.sim_refusal()
         if refusal is not None:
             return cms({14: 314, 10: 310, 11: 311, 12: 316, 13: 313}[refusal.number])
         return None if self.sms_ready else cms(314)
 
-    def store(self, name: str) -> Store:
+    def store(self, name: str) -> MessageStorage:
         """A memory by its +CPMS name. Raises ValueError for "SM" without a SIM."""
         if name != "SM":
             return self.stores[name]
@@ -343,7 +346,7 @@ class Equipment:
         if refusal is not None:
             return refuse(refusal)
         self._chatter()
-        if command.kind is Kind.TEST:
+        if command.kind is CommandKind.TEST:
             return self._spelled(_tested(self, command, handler))
         try:
             return self._spelled(handler.run(self, command))
@@ -356,22 +359,22 @@ class Equipment:
         if lines and chance.random() < CHATTINESS:
             self.say(chance.choice(lines))
 
-    def _needed(self, handler: Handler) -> Refusal | None:
+    def _needed(self, handler: CommandHandler) -> AtError | None:
         if handler.needs == "sim":
             return self.sim_refusal()
         return self.sms_refusal() if handler.needs == "sms" else None
 
     def _spelled(self, step: Step) -> Step:
         """With or without the blank after the colon, as this module does it."""
-        if self.personality.blank_after_colon or not isinstance(step, Answer):
+        if self.personality.blank_after_colon or not isinstance(step, Response):
             return step
         lines = tuple(
             line.replace(": ", ":", 1) if line.startswith("+") else line for line in step.lines
         )
-        return Answer(lines, step.final, step.after, step.middle)
+        return Response(lines, step.final, step.after, step.middle)
 
 
-def _tested(modem: Equipment, command: Command, handler: Handler) -> Step:
+def _tested(modem: Equipment, command: Command, handler: CommandHandler) -> Step:
     if handler.test is None:
         return refuse(ERROR)
     text = handler.test if isinstance(handler.test, str) else handler.test(modem)

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from modem.simulator.commands.errors import Refusal
+from modem.simulator.commands.errors import AtError
 from modem.sms.tpdu import Report, encode_report
 
 Stage = Literal["command", "prompt", "body", "taken", "answer"]
@@ -48,11 +48,11 @@ class SendFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="send"):
     stays_away: bool = False  # with unplug: until it is plugged in by command
 
     @property
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> AtError | None:
         """The refusal that it asks for, as the modem would spell it."""
         if self.cms is not None:
-            return Refusal("CMS", self.cms)
-        return Refusal("CME", self.cme) if self.cme is not None else None
+            return AtError("CMS", self.cms)
+        return AtError("CME", self.cme) if self.cme is not None else None
 
 
 class ReportFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="report"):
@@ -100,7 +100,7 @@ class EchoFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="echo"):
 F = TypeVar("F", SendFault, ReportFault, AnswerFault, EchoFault)
 
 
-class Rules(Generic[F]):
+class FaultRules(Generic[F]):
     """The standing orders of one kind, oldest first; the first that strikes is the one."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random) -> None:
@@ -158,10 +158,10 @@ class Faults:
     """All standing orders of one simulator."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random) -> None:
-        self.sends: Rules[SendFault] = Rules(clock, chance)
-        self.reports: Rules[ReportFault] = Rules(clock, chance)
-        self.answers: Rules[AnswerFault] = Rules(clock, chance)
-        self.echoes: Rules[EchoFault] = Rules(clock, chance)
+        self.sends: FaultRules[SendFault] = FaultRules(clock, chance)
+        self.reports: FaultRules[ReportFault] = FaultRules(clock, chance)
+        self.answers: FaultRules[AnswerFault] = FaultRules(clock, chance)
+        self.echoes: FaultRules[EchoFault] = FaultRules(clock, chance)
 
     def send(self, stage: Stage, recipient: str) -> SendFault | None:
         """What happens to a send at this stage. `recipient` is empty where it is not known."""

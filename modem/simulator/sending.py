@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modem.simulator.commands.errors import Refusal, cms
+from modem.simulator.commands.errors import AtError, cms
 from modem.simulator.commands.formats import stamp
-from modem.simulator.commands.outcome import Answer, Ask, Dead, Silence, Step, Wait, refuse
+from modem.simulator.commands.outcome import Ask, Dead, Response, Silence, Step, Wait, refuse
 from modem.simulator.commands.submit_input import understood
 from modem.simulator.faults import SendFault, Stage
 from modem.simulator.network.handset import whole
@@ -25,7 +25,7 @@ class _Part(msgspec.Struct, frozen=True):
     answer: str  # "+CMGS" or "+CMSS"
 
 
-class Sending:
+class SubmitSession:
     """The sending side of one modem; one part at a time."""
 
     def __init__(self, equipment: Equipment) -> None:
@@ -62,7 +62,7 @@ class Sending:
     def _typed(self, text: str | None, read: Callable[[str], str]) -> Step:
         if text is None:
             says = self._equipment.personality.escape_says
-            return Answer((), says if says != "OK" else None) if says else Silence()
+            return Response((), says if says != "OK" else None) if says else Silence()
         try:
             tpdu = read(text)
             submit = understood(tpdu)
@@ -103,7 +103,7 @@ class Sending:
         reference = self._accept(part)
         return self._stage("taken", part.submit.recipient, lambda: self._answer(part, reference))
 
-    def _refusal(self) -> Refusal | None:
+    def _refusal(self) -> AtError | None:
         equipment = self._equipment
         if not equipment.can_send:
             return equipment.sms_refusal() or cms(331)
@@ -127,7 +127,7 @@ class Sending:
         fault = self._fault("answer", part.submit.recipient)
         if fault is None:
             self._unanswered = 0
-            return Answer((line,))
+            return Response((line,))
         if fault.silent or fault.hang:
             self._equipment.say(line, *fault.urc)
             self._never_told()
@@ -139,7 +139,7 @@ class Sending:
                 self._break(fault)
             self._unanswered = 0
 
-        return Answer((line,), fault.refusal or fault.final, None, middle)
+        return Response((line,), fault.refusal or fault.final, None, middle)
 
     # -- faults
 
@@ -162,7 +162,7 @@ class Sending:
             return self._refused(fault.refusal, recipient, "")
         if fault.final is not None:
             self._never_told()
-            return Answer((), fault.final)
+            return Response((), fault.final)
         if fault.silent or fault.hang:
             self._never_told()
             return Dead() if fault.hang else Silence()
@@ -184,7 +184,7 @@ class Sending:
         else:
             self._equipment.restart(fault.back_after, fault.say)
 
-    def _refused(self, refusal: Refusal, recipient: str, text: str) -> Step:
+    def _refused(self, refusal: AtError, recipient: str, text: str) -> Step:
         self._equipment.journal.write(
             "refused",
             kind=refusal.kind,

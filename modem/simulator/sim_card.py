@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from modem.simulator.commands.errors import Refusal, cme
+from modem.simulator.commands.errors import AtError, cme
 from modem.simulator.settings import Settings
 
 
@@ -19,7 +19,7 @@ class PinState(StrEnum):
     BLOCKED = "BLOCKED"  # PUK tries used up: for ever; +CPIN? answers CME 13
 
 
-class Stored(msgspec.Struct):
+class StoredMessage(msgspec.Struct):
     """A message in a store. `status` as in +CMGL: 0 unread, 1 read, 2 not sent, 3 sent."""
 
     status: int
@@ -27,19 +27,19 @@ class Stored(msgspec.Struct):
     length: int
 
 
-class Store:
+class MessageStorage:
     """A message memory with a fixed number of places."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.places: dict[int, Stored] = {}
+        self.places: dict[int, StoredMessage] = {}
 
     @property
     def full(self) -> bool:
         """No place is left."""
         return len(self.places) >= self.slots
 
-    def put(self, stored: Stored, first: int) -> int | None:
+    def put(self, stored: StoredMessage, first: int) -> int | None:
         """Its index (the lowest free one from `first` on), or None when full."""
         if self.full:
             return None
@@ -58,7 +58,7 @@ class SimCard:
         self.locked = bool(settings.pin)  # asks for the PIN at each power-up (+CLCK "SC")
         self.pin_left = self.pin_most = settings.pin_tries
         self.puk_left = self.puk_most = settings.puk_tries
-        self.store = Store(settings.sim_slots)
+        self.store = MessageStorage(settings.sim_slots)
         self.next_reference = settings.reference  # TP-MR lives on the SIM (EF SMSS)
         self.open = False  # since this power-up
 
@@ -75,7 +75,7 @@ class SimCard:
         """A new power-up or insertion: the PIN is wanted again."""
         self.open = False
 
-    def verify(self, pin: str) -> Refusal | None:
+    def verify(self, pin: str) -> AtError | None:
         """A try of the PIN, counted. Afterwards `open`, or why not."""
         if self.pin_left <= 0:
             return cme(12 if self.puk_left > 0 else 13)
@@ -86,7 +86,7 @@ class SimCard:
         self.open = True
         return None
 
-    def unblock(self, puk: str, new_pin: str) -> Refusal | None:
+    def unblock(self, puk: str, new_pin: str) -> AtError | None:
         """A try of the PUK, counted; it sets a new PIN."""
         if self.puk_left <= 0:
             return cme(13)

@@ -15,7 +15,7 @@ from modem.simulator.control.requests import AnyOrder
 from modem.simulator.control.server import ControlSocket
 from modem.simulator.equipment import Equipment
 from modem.simulator.faults import Faults
-from modem.simulator.network.delivery import Incoming, deliveries
+from modem.simulator.network.delivery import IncomingSms, deliveries
 from modem.simulator.network.handset import Handsets, Reply
 from modem.simulator.network.journal import Journal
 from modem.simulator.network.network import Arriving, Network
@@ -25,7 +25,7 @@ from modem.simulator.settings import Settings
 from modem.simulator.sim_card import SimCard
 from modem.simulator.timers import Timers
 from modem.simulator.trace import Trace
-from modem.simulator.virtual_port import Line
+from modem.simulator.virtual_port import VirtualPort
 
 
 class Simulator:
@@ -52,7 +52,7 @@ class Simulator:
         self.handsets = Handsets(self.journal, numbers, self._answer)
         self.network = Network(settings, self.journal, self.faults, numbers, self.handsets, chance)
         self._trace = Trace(trace) if trace else None
-        self.line = Line(
+        self.line = VirtualPort(
             lambda data: self.equipment.terminal.feed(data),
             chance,
             link=link,
@@ -122,7 +122,7 @@ class Simulator:
             self.line.open()
             self.equipment.restart()  # off first: it may have been started without a port
 
-    def bring(self, message: Incoming) -> int:
+    def bring(self, message: IncomingSms) -> int:
         """A message from the world. Returns the number of its parts. Raises PduError."""
         card = self.equipment.card
         sent_at = self.network.now() - timedelta(hours=message.hours_ago)
@@ -141,10 +141,10 @@ class Simulator:
 
     def _answer(self, number: str, reply: Reply, received: str) -> None:
         text = reply.text.replace("{text}", received)
-        message = Incoming(sender=number, text=text)
+        message = IncomingSms(sender=number, text=text)
         self.timers.later(reply.after, lambda: self.bring_reply(message))
 
-    def bring_reply(self, message: Incoming) -> None:
+    def bring_reply(self, message: IncomingSms) -> None:
         """As `bring`, from a timer."""
         self.bring(message)
 

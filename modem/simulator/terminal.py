@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modem.simulator.commands import errors, syntax
-from modem.simulator.commands.errors import Refusal
-from modem.simulator.commands.outcome import Answer, Ask, Dead, Silence, Step, Wait
+from modem.simulator.commands.errors import AtError
+from modem.simulator.commands.outcome import Ask, Dead, Response, Silence, Step, Wait
 from modem.simulator.faults import AnswerFault
 from modem.simulator.timers import Timers
 
@@ -157,10 +157,10 @@ class Terminal:
         try:
             if len(line) > LONGEST_LINE:
                 raise syntax.SyntaxFault("too long")
-            self._rest = syntax.parse(body) or [syntax.Command("", syntax.Kind.EXECUTE)]
+            self._rest = syntax.parse(body) or [syntax.Command("", syntax.CommandKind.EXECUTE)]
         except syntax.SyntaxFault:
             self._rest = []
-            self._take(Answer((), errors.ERROR))
+            self._take(Response((), errors.ERROR))
             return
         if self._modem.settings.command_delay:
             self._take(Wait(self._modem.settings.command_delay, self._next))
@@ -170,7 +170,7 @@ class Terminal:
     def _next(self) -> Step:
         """The next command of the line."""
         if not self._rest:
-            return Answer()
+            return Response()
         command = self._rest.pop(0)
         fault = self._modem.fault(command)
         if fault is None:
@@ -188,17 +188,17 @@ class Terminal:
         if fault.silent:
             return Silence()
         if fault.final is not None:
-            return Answer(fault.lines or (), None if fault.final == "OK" else fault.final)
+            return Response(fault.lines or (), None if fault.final == "OK" else fault.final)
         step = self._modem.execute(command)
-        if not isinstance(step, Answer):
+        if not isinstance(step, Response):
             self.say(*fault.urc)
             return step
         if fault.lines is not None:
-            step = Answer(fault.lines)
+            step = Response(fault.lines)
         if not fault.urc:
             return step
         if fault.cut is None:
-            return Answer(step.lines, step.final, step.after, lambda: self.say(*fault.urc))
+            return Response(step.lines, step.final, step.after, lambda: self.say(*fault.urc))
         whole = self._spoken(step)
         self._write(whole[: fault.cut])
         self.say(*fault.urc)
@@ -231,7 +231,7 @@ class Terminal:
                 case Silence():
                     self._finish()
                     return
-                case Answer():
+                case Response():
                     if self._rest and step.final is None:
                         self._write(self._information(step))
                         if step.middle:
@@ -248,7 +248,7 @@ class Terminal:
     def _resume(self, step: Wait) -> None:
         self._take(step.then())
 
-    def _answer(self, step: Answer) -> None:
+    def _answer(self, step: Response) -> None:
         if step.middle is None:
             self._write(self._spoken(step))
         else:
@@ -256,7 +256,7 @@ class Terminal:
             step.middle()
             if self._mode is _Mode.OFF:
                 return
-            self._write(self._spoken(Answer((), step.final)))
+            self._write(self._spoken(Response((), step.final)))
         self._finish()
         if step.after:
             step.after()
@@ -272,19 +272,19 @@ class Terminal:
 
     # -- how answers look (V.250 5.7.1)
 
-    def _information(self, step: Answer) -> bytes:
+    def _information(self, step: Response) -> bytes:
         if not step.lines:
             return b""
         start = "\r\n" if self._modem.modes.verbose else ""
         return "".join(f"{start}{line}\r\n" for line in step.lines).encode("latin-1", "replace")
 
-    def _spoken(self, step: Answer) -> bytes:
+    def _spoken(self, step: Response) -> bytes:
         said = self._information(step)
         if self._modem.modes.quiet:
             return said
         final = step.final
         cmee = 2 if self._modem.personality.always_words else self._modem.modes.cmee
-        words = final.spoken(cmee) if isinstance(final, Refusal) else final or "OK"
+        words = final.spoken(cmee) if isinstance(final, AtError) else final or "OK"
         if self._modem.modes.verbose:
             return said + b"\r\n" + words.encode("latin-1", "replace") + b"\r\n"
         return said + {"OK": "0", "ERROR": "4"}.get(words, words).encode() + b"\r"

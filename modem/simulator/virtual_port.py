@@ -30,7 +30,7 @@ _SPEEDS = {
 }
 
 
-class Line:
+class VirtualPort:
     """A port that can be opened, closed and opened again by clients, and that can vanish."""
 
     def __init__(

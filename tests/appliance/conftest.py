@@ -10,21 +10,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, Limits
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
 from appliance.domain import limits
 from appliance.domain.ids import Ids
-from appliance.domain.report_matching import Candidate, Heard
+from appliance.domain.report_matching import Candidate, ReportFields
 from appliance.domain.views import MessageView
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, attempts, clients, history, messages, queue, reports
 from appliance.store.database import Database
-from appliance.store.messages import Fresh
-from appliance.store.queue import Job, Nothing, Rules, Sender
+from appliance.store.messages import NewMessage
+from appliance.store.queue import Job, NothingReady, Sender, SendingRules
 from modem.interface import Fault, Outcome, Verdict
 
 START = 1_800_000_000_000
@@ -39,7 +39,7 @@ class Stage:
         self.db = db
         self.ids = ids
         self.now = START
-        self.rules = Rules(ZoneInfo("UTC"))
+        self.rules = SendingRules(ZoneInfo("UTC"))
         self.sender = Sender(1, False, SIM, Limits())
         self.trusted = True
 
@@ -63,9 +63,9 @@ class Stage:
             "tries": 3,
             "on_uncertain": "fail",
         } | changes
-        return await self.db.write(messages.insert, self.ids, Fresh(**fields), self.now)
+        return await self.db.write(messages.insert, self.ids, NewMessage(**fields), self.now)
 
-    async def claim(self, sender: Sender | None = None) -> Job | Nothing:
+    async def claim(self, sender: Sender | None = None) -> Job | NothingReady:
         return await self.db.write(
             queue.claim, self.ids, self.rules, sender or self.sender, self.now, self.trusted
         )
@@ -93,7 +93,7 @@ class Stage:
         recipient: str = NUMBER,
         submitted_at: int | None = None,
     ) -> Candidate | None:
-        heard = Heard(reference, recipient, submitted_at, self.now)
+        heard = ReportFields(reference, recipient, submitted_at, self.now)
         return await self.db.write(
             reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
         )
@@ -147,7 +147,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def jobs(stage: Stage, clock: ManualClock, tmp_path: Path) -> Housekeeping:
+def jobs(stage: Stage, clock: ManualClock, tmp_path: Path) -> MaintenanceJobs:
     """The housekeeping of the stage's store, by that clock."""
-    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
-    return Housekeeping(box, Inbox(box), Balances(clock, []))
+    box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
+    return MaintenanceJobs(box, Inbox(box), Balances(clock, []))

@@ -12,12 +12,12 @@ from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
 from appliance.core.lock import DataLock
 from appliance.devices.attached import Attached
-from modem.driver.device import Device
-from modem.interface import Received
-from modem.timeouts import Line
+from modem.driver.device import ModemDriver
+from modem.interface import ReceivedPdu
+from modem.timeouts import SerialLine
 
 
-class Jammed(Device):
+class Jammed(ModemDriver):
     async def stop(self) -> None:
         await super().stop()
         raise OSError("the port does not close")
@@ -25,7 +25,7 @@ class Jammed(Device):
 
 async def test_a_leg_that_cannot_stop_leaves_no_lock_and_no_thread(tmp_path: Path) -> None:
     box = await Assembly.build(tmp_path, Config())
-    modem = Jammed(Line("/nowhere"))
+    modem = Jammed(SerialLine("/nowhere"))
     box.devices.attached.append(Attached(box.box, ModemSettings(), modem, test=False))
     with pytest.raises(OSError, match="does not close"):
         await box.stop()
@@ -41,9 +41,9 @@ async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path
     box = await Assembly.build(tmp_path, Config())
     await box.start([ModemSettings(port="/nowhere")])
     (attached,) = box.devices.attached
-    assert isinstance(attached.modem, Device)
+    assert isinstance(attached.modem, ModemDriver)
     for number in range(300):
-        attached.modem.board.publish(Received(f"00FF{number:04X}", None, ""))
+        attached.modem.board.publish(ReceivedPdu(f"00FF{number:04X}", None, ""))
     await box.stop()
     await box.webhooks.close()
     with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:

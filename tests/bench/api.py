@@ -16,7 +16,7 @@ import msgspec
 from appliance.domain.ids import Ids
 from appliance.store import archive, messages
 from appliance.store.database import beside
-from appliance.store.messages import Fresh
+from appliance.store.messages import NewMessage
 from tests.bench.figures import Figures
 from tests.bench.line import cpu_ms
 from tests.bench.load import Plan, load
@@ -110,7 +110,7 @@ def queue(db: Connection, client: Client, n: int) -> None:
         messages.insert(
             db,
             new_ids,
-            Fresh(
+            NewMessage(
                 scope=tenant,
                 recipient=f"+336{k % 50_000:08d}",
                 body=f"Votre commande {k} est en cours de livraison",

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import requests
 
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.domain import ids
 from modem.sms import gsm7, tpdu
 from tests.box.outside import Truth, order
@@ -75,7 +75,7 @@ def ask(box: RunningBox, client: Client, to: str) -> Code:
     number = ids.parse("msg", told["message_id"])
     ((secret,),) = rows(box, "SELECT secret FROM message WHERE id = ?", number)
     assert isinstance(secret, bytes)
-    text = Vault(box.data / "secret.key").decrypt(secret)
+    text = Encryption(box.data / "secret.key").decrypt(secret)
     found = re.fullmatch(r"Zauberwort (\d{8}) bitte", text)
     assert found is not None
     code = Code(found[1], told["otp_id"], told["message_id"], to)

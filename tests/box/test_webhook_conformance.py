@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.core.config import Webhook
+from appliance.core.config import WebhookSettings
 from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
@@ -469,7 +469,10 @@ def test_no_2xx_in_time_is_tried_again_on_the_schedule_then_given_up_and_can_be_
 
 
 def test_the_default_is_5_seconds_then_1_and_5_minutes() -> None:
-    assert (Webhook().timeout_seconds, list(Webhook().retry_seconds)) == (5.0, [60.0, 300.0])
+    assert (WebhookSettings().timeout_seconds, list(WebhookSettings().retry_seconds)) == (
+        5.0,
+        [60.0, 300.0],
+    )
 
 
 def test_never_to_the_box_itself_also_by_a_name_that_only_says_so_when_asked(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.domain.errors import FAILURES, KINDS
+from appliance.domain.errors import ERROR_SPECS, FAILURES
 from modem.simulator.network.test_numbers import TABLE
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.docs.blocks import DOCS
@@ -31,7 +31,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 def test_every_code_is_there_with_its_status_and_no_other() -> None:
     told = {row[0].strip("`"): int(row[1]) for row in rows("errors", "All codes")}
-    assert told == {code: kind.status for code, kind in KINDS.items()}
+    assert told == {code: kind.status for code, kind in ERROR_SPECS.items()}
     assert all(row[2] for row in rows("errors", "All codes"))
 
 

@@ -289,7 +289,7 @@ def test_the_settings_on_the_page_are_settings(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text(re.sub(r'(?<=ca_file = ").*(?=")', certifi.where(), block.text))
     loaded = config.load(file, {}).webhook
-    assert msgspec.structs.replace(loaded, ca_file="") == config.Webhook()
+    assert msgspec.structs.replace(loaded, ca_file="") == config.WebhookSettings()
     file.write_text(block.text)
     with pytest.raises(
         config.ConfigError, match=r"webhook.ca_file: '/etc/zimbox/our-authority.pem'"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.maintenance.update import State, read_state, try_slot, write_state
+from appliance.maintenance.update import SlotState, read_state, try_slot, write_state
 from image.box import prepare
 from image.box.prepare import CODE, FILE, MISTAKE, Keep
 from image.box.slots import Places, save_database
@@ -209,14 +209,14 @@ def test_a_new_card_runs_what_it_came_with(places: Places) -> None:
 def test_an_update_that_was_cut_off_by_a_power_cut_is_undone_with_its_data(places: Places) -> None:
     places.app("a").mkdir()
     save_database(places)
-    write_state(places.state, try_slot(State(), "a"))
-    assert prepare.choose_slot(places) == State()
+    write_state(places.state, try_slot(SlotState(), "a"))
+    assert prepare.choose_slot(places) == SlotState()
     assert (places.run / "app").resolve() == places.built_in
     assert read_state(places.state).trial is None
 
 
 def test_a_slot_that_is_gone_leaves_what_the_card_came_with(places: Places) -> None:
-    write_state(places.state, State(current="b"))
+    write_state(places.state, SlotState(current="b"))
     prepare.choose_slot(places)
     assert (places.run / "app").resolve() == places.built_in
 

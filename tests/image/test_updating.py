@@ -11,7 +11,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.maintenance.bundle import write_bundle
-from appliance.maintenance.update import Result, Shown, State, fall_back, read_result, read_state
+from appliance.maintenance.update import (
+    Result,
+    Shown,
+    SlotState,
+    fall_back,
+    read_result,
+    read_state,
+)
 from appliance.store.database import migrate
 from image.box.prepare import choose_slot, sweep
 from image.box.roots import Roots
@@ -110,7 +117,7 @@ def test_an_update_that_works_is_confirmed_and_stays_over_a_restart(box: Box) ->
     assert result.ok
     assert steps == ["checking", "unpacking", "stopping", "starting", "watching", "confirmed"]
     assert running(box) == "2"
-    assert choose_slot(box.places) == State(current="a")
+    assert choose_slot(box.places) == SlotState(current="a")
     assert running(box) == "2"
     kept = msgspec.json.decode(box.places.result.read_bytes(), type=Result)
     assert (kept.code, kept.version) == ("UPDATED", "2")
@@ -143,10 +150,10 @@ def test_what_a_broken_release_has_taken_is_not_lost(box: Box) -> None:
 def test_a_release_that_was_taken_back_is_none_to_fall_back_to(box: Box) -> None:
     updater(box).update(bundle(box, "2"), box.said.append)
     updater(box).update(bundle(box, "3"), box.said.append)
-    assert fall_back(read_state(box.places.state)) == State(current="a")
+    assert fall_back(read_state(box.places.state)) == SlotState(current="a")
     assert updater(box).update(bundle(box, "4", "deaf"), box.said.append).code == "ROLLED_BACK"
     assert running(box) == "3"
-    assert fall_back(read_state(box.places.state)) == State()
+    assert fall_back(read_state(box.places.state)) == SlotState()
 
 
 def test_where_the_data_cannot_go_back_the_release_before_runs_on_them_as_they_are(
@@ -262,7 +269,7 @@ def test_a_new_root_that_works_is_confirmed_with_the_release_it_came_with(box: B
     (box.places.built_in / "version").write_text("2")  # as the restart does
     assert one.roots.confirm(box.shown, 0.05).code == "UPDATED"
     assert (box.places.data / "system/root-slot").read_text() == "b\n"
-    assert read_state(box.places.state) == State()
+    assert read_state(box.places.state) == SlotState()
 
 
 def test_a_new_root_without_a_modem_is_never_confirmed(box: Box) -> None:

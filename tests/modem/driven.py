@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from modem.driver.device import Device, Line, Timing
-from modem.interface import Changed, Event, Outcome, Received, State, Status, Tpdu
+from modem.driver.device import ModemDriver, SerialLine, Timing
+from modem.interface import Changed, Event, ModemState, ModemStatus, Outcome, ReceivedPdu, Tpdu
 from modem.simulator import Settings, Simulator
 from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
@@ -61,7 +61,7 @@ def quick(**changes: float) -> Timing:
 class Driven:
     """A device, its simulator, and everything that came from the one or went to the other."""
 
-    def __init__(self, device: Device, simulator: Simulator, journal: Path) -> None:
+    def __init__(self, device: ModemDriver, simulator: Simulator, journal: Path) -> None:
         self.device = device
         self.simulator = simulator
         self.events: list[Event] = []
@@ -80,11 +80,11 @@ class Driven:
         async with asyncio.timeout(patience), self._news:
             await self._news.wait_for(true)
 
-    async def state(self, state: State) -> Status:
+    async def state(self, state: ModemState) -> ModemStatus:
         await self.until(lambda: self.device.status.state is state)
         return self.device.status
 
-    async def left(self, state: State) -> Status:
+    async def left(self, state: ModemState) -> ModemStatus:
         """Until the modem has been in another state, were it for a moment only."""
         before = len(self.events)
 
@@ -97,8 +97,8 @@ class Driven:
         await self.until(left)
         return self.device.status
 
-    async def ready(self) -> Status:
-        return await self.state(State.READY)
+    async def ready(self) -> ModemStatus:
+        return await self.state(ModemState.READY)
 
     async def reported(self, count: int) -> None:
         await self.until(lambda: len(self.reports) >= count)
@@ -117,8 +117,8 @@ class Driven:
         return [line for line in lines if line["event"] == event]
 
     @property
-    def received(self) -> list[Received]:
-        return [event for event in self.events if isinstance(event, Received)]
+    def received(self) -> list[ReceivedPdu]:
+        return [event for event in self.events if isinstance(event, ReceivedPdu)]
 
     @property
     def reports(self) -> list[Report]:
@@ -164,7 +164,7 @@ async def attached(
     **device: Any,
 ) -> AsyncIterator[Driven]:
     """A device on a simulator that is there already."""
-    found = Driven(Device(Line(path), timing=timing, **device), simulator, journal)
+    found = Driven(ModemDriver(SerialLine(path), timing=timing, **device), simulator, journal)
     listening = asyncio.create_task(found.listen())
     if start:
         await found.device.start()

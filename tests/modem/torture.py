@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from modem.interface import Outcome, State, Verdict
+from modem.interface import ModemState, Outcome, Verdict
 from modem.simulator import Settings
 from modem.sms import tpdu as tpdu_codec
 from modem.sms.tpdu import Report
@@ -131,7 +131,7 @@ async def _deliver(box: Driven, text: str, number: int, tally: Tally) -> list[Ou
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
-                if box.device.status.state is not State.READY:
+                if box.device.status.state is not ModemState.READY:
                     await asyncio.sleep(0.01)
                     continue
                 tally.tries += 1

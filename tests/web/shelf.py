@@ -10,7 +10,7 @@ from typing import Literal
 
 from appliance.domain import requests
 from appliance.domain import views as seam
-from appliance.domain.errors import Refusal, Words, later
+from appliance.domain.errors import ApiError, Words, later
 
 KEY, CLIENT, DEVICE = "zs_live_0123456789", "client_1", "device_1"
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
@@ -25,7 +25,7 @@ class Shelf(seam.Gateway):
         self.orders: list[object] = []
         self.filters: list[object] = []
         self.answers: dict[str, tuple[bytes, seam.Accepted]] = {}
-        self.allowance: seam.Allowance | None = None
+        self.allowance: seam.RateLimitState | None = None
         self.broken: BaseException | None = None
         self.observed: list[tuple[str, str, int]] = []
 
@@ -38,16 +38,16 @@ class Shelf(seam.Gateway):
         if self.broken:
             raise self.broken
         if api_key != KEY:
-            raise Refusal("INVALID_API_KEY")
+            raise ApiError("INVALID_API_KEY")
         if client_id != CLIENT:
-            raise Refusal("INVALID_CLIENT_ID")
+            raise ApiError("INVALID_CLIENT_ID")
         if device_id not in (None, DEVICE):
-            raise Refusal("INVALID_DEVICE_ID")
+            raise ApiError("INVALID_DEVICE_ID")
         return seam.Caller(1, 1, CLIENT, "live", 1, device_id)
 
     def admit(
         self, caller: seam.Caller, kind: Literal["read", "write"], *, any_key: bool
-    ) -> seam.Allowance | None:
+    ) -> seam.RateLimitState | None:
         if self.allowance and not self.allowance.remaining:
             raise later("RATE_LIMIT_EXCEEDED", self.allowance.reset_seconds)
         return self.allowance
@@ -59,7 +59,7 @@ class Shelf(seam.Gateway):
             return None
         fingerprint, answer = self.answers[idempotency.key]
         if fingerprint != idempotency.fingerprint:
-            raise Refusal("IDEMPOTENCY_CONFLICT")
+            raise ApiError("IDEMPOTENCY_CONFLICT")
         return answer
 
     async def send(
@@ -123,28 +123,28 @@ class Shelf(seam.Gateway):
         idempotency: requests.Idempotency | None,
     ) -> seam.BulkAccepted:
         self.orders.append(order)
-        entries: list[seam.BulkMessage] = []
+        entries: list[seam.BulkResult] = []
         for entry, same in zip(order.entries, order.same_as, strict=True):
-            if isinstance(entry, requests.Refused):
-                entries.append(seam.BulkMessage(None, entry.to, entry.reason))
+            if isinstance(entry, requests.RefusedEntry):
+                entries.append(seam.BulkResult(None, entry.to, entry.reason))
             elif same is not None:
                 entries.append(entries[same])
             else:
-                entries.append(seam.BulkMessage(self._keep(entry), entry.to))
+                entries.append(seam.BulkResult(self._keep(entry), entry.to))
         return seam.BulkAccepted("batch_000000000001", tuple(entries), NOW)
 
     def _found(self, message_id: str) -> seam.MessageView:
         for view in self.messages:
             if view.message_id == message_id:
                 return view
-        raise Refusal("MESSAGE_NOT_FOUND")
+        raise ApiError("MESSAGE_NOT_FOUND")
 
     async def cancel(self, caller: seam.Caller, message_id: str) -> None:
         self._found(message_id)
 
     async def resend(self, caller: seam.Caller, message_id: str) -> None:
         self._found(message_id)
-        raise Refusal("CANNOT_RESEND_MESSAGE")
+        raise ApiError("CANNOT_RESEND_MESSAGE")
 
     async def status(self, caller: seam.Caller, message_id: str) -> seam.MessageView:
         return self._found(message_id)
@@ -160,7 +160,7 @@ class Shelf(seam.Gateway):
 
     async def stats(self, caller: seam.Caller, wanted: requests.StatsFilter) -> seam.Stats:
         self.filters.append(wanted)
-        day = seam.Day("2025-01-15", 3, 2, 1)
+        day = seam.DayCounts("2025-01-15", 3, 2, 1)
         return seam.Stats(wanted.start, wanted.end, 3, 2, 1, len(self.messages), (day,))
 
     async def export(
@@ -192,7 +192,7 @@ class Shelf(seam.Gateway):
 
     async def verify_otp(self, caller: seam.Caller, order: requests.VerifyOrder) -> seam.OtpVerdict:
         if order.otp_id != "otp_000000000001":
-            raise Refusal("OTP_NOT_FOUND")
+            raise ApiError("OTP_NOT_FOUND")
         if order.code == "123456":
             return seam.OtpVerdict(True, verified_at=NOW)
         return seam.OtpVerdict(False, attempts_remaining=2)
@@ -208,26 +208,26 @@ class Shelf(seam.Gateway):
 
     async def webhook_delete(self, caller: seam.Caller, webhook_id: str) -> None:
         if webhook_id != "wh_1":
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
 
     async def webhook_test(self, caller: seam.Caller, webhook_id: str) -> seam.WebhookTest:
         answers = {"wh_1": 200, "wh_2": 500, "wh_3": None}
         if webhook_id not in answers:
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
         return seam.WebhookTest(answers[webhook_id])
 
     async def webhook_logs(
         self, caller: seam.Caller, wanted: requests.PageFilter
     ) -> seam.WebhookLogPage:
         self.filters.append(wanted)
-        log = seam.WebhookLog(
+        log = seam.WebhookLogEntry(
             *("1", "wh_1", "sms.sent", "evt_1", "https://example.com/", 200, 12, True, 1, NOW)
         )
         return seam.WebhookLogPage((log,), 1)
 
     async def webhook_replay(self, caller: seam.Caller, log_id: str) -> seam.Replayed:
         if log_id != "1":
-            raise Refusal("WEBHOOK_NOT_FOUND")
+            raise ApiError("WEBHOOK_NOT_FOUND")
         return seam.Replayed("1", "wh_1", "evt_1")
 
     async def inbox(self, caller: seam.Caller, wanted: requests.InboxFilter) -> seam.InboxPage:
@@ -235,15 +235,15 @@ class Shelf(seam.Gateway):
         view = seam.InboxView("1", "+33612345678", "STOP", NOW, DEVICE, False)
         return seam.InboxPage((view,), 1)
 
-    async def blocklist(self, caller: seam.Caller) -> tuple[seam.BlockedNumber, ...]:
-        return (seam.BlockedNumber("+33612345678", None, "stop", NOW),)
+    async def blocklist(self, caller: seam.Caller) -> tuple[seam.BlocklistEntry, ...]:
+        return (seam.BlocklistEntry("+33612345678", None, "stop", NOW),)
 
-    async def block(self, caller: seam.Caller, order: requests.BlockOrder) -> seam.BlockedNumber:
-        return seam.BlockedNumber(order.number, order.reason, "api", NOW)
+    async def block(self, caller: seam.Caller, order: requests.BlockOrder) -> seam.BlocklistEntry:
+        return seam.BlocklistEntry(order.number, order.reason, "api", NOW)
 
     async def unblock(self, caller: seam.Caller, number: str) -> None:
         if number != "+33612345678":
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
 
     async def health(self) -> seam.Health:
         return seam.Health("ok", "0.1.0", await self.devices(await self._nobody()), 0)
@@ -256,7 +256,7 @@ class Shelf(seam.Gateway):
 
     async def metrics(self, token: str | None) -> bytes:
         if token not in (None, "secret"):
-            raise Refusal("INVALID_API_KEY")
+            raise ApiError("INVALID_API_KEY")
         return b"zimbox_up 1\n"
 
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from appliance.domain.views import Allowance
+from appliance.domain.views import RateLimitState
 from tests.web.shelf import Shelf
 from web.error_responses import preferred, wants_page
 
@@ -198,12 +198,12 @@ async def test_the_message_is_in_the_language_asked_for_and_the_code_never_chang
 async def test_too_many_requests_are_told_when_to_come_back(
     api: httpx.AsyncClient, shelf: Shelf
 ) -> None:
-    shelf.allowance = Allowance(limit=100, remaining=7, reset_seconds=30)
+    shelf.allowance = RateLimitState(limit=100, remaining=7, reset_seconds=30)
     answer = await api.get("/v1/auth/test")
     assert answer.headers["RateLimit-Limit"] == "100"
     assert answer.headers["RateLimit-Remaining"] == "7"
     assert answer.headers["RateLimit-Reset"] == "30"
-    shelf.allowance = Allowance(limit=100, remaining=0, reset_seconds=30)
+    shelf.allowance = RateLimitState(limit=100, remaining=0, reset_seconds=30)
     answer = await api.get("/v1/auth/test")
     assert (answer.status_code, error_of(answer)["code"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert answer.headers["Retry-After"] == "30"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from appliance.assembly import Assembly
 from appliance.core import tasks
 from appliance.core.config import Config
@@ -17,12 +17,12 @@ from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import live
 from web.page.live import Live
-from web.page.routes import Page
+from web.page.routes import StatusPage
 from web.page.visitor import Visitor
-from web.page.words import Tongue
+from web.page.words import PageLanguage
 
 
-class Falters(Owner):
+class Falters(Admin):
     """Its second look at the box breaks."""
 
     looks = 0
@@ -40,7 +40,7 @@ class Falters(Owner):
 @pytest.mark.filterwarnings("ignore:.*deprecated inferred style")  # Litestar's, of the page's paths
 async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Path) -> None:
     assembly = await Assembly.build(tmp_path, Config())
-    page = Page(assembly.owner)
+    page = StatusPage(assembly.owner)
     app: Any = create(assembly.gateway, page.handlers)
     answered, ended = [], asyncio.Event()
     pieces = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -89,7 +89,7 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
     assembly = await Assembly.build(tmp_path, Config())
     owner = Falters(assembly.box, assembly.devices, assembly.gateway)
     looking = Live(owner)
-    visitor = Visitor(Tongue("fr", assembly.box.zone), False, "", "", "", False)
+    visitor = Visitor(PageLanguage("fr", assembly.box.zone), False, "", "", "", False)
 
     async def watch() -> None:
         async for _ in looking.stream(visitor, "msg_of_nobody"):

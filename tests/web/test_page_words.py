@@ -29,7 +29,7 @@ from web.page.live import event
 from web.page.messages import number_sought
 from web.page.sim import amount_of, quiet_hours
 from web.page.status import local
-from web.page.words import BACKUP_FAULTS, Tongue, characters, standing
+from web.page.words import BACKUP_FAULTS, PageLanguage, characters, standing
 
 PARIS = ZoneInfo("Europe/Paris")
 NOON = 1_768_474_800_000  # 2026-01-15T12:00:00+01:00
@@ -37,8 +37,8 @@ MINUTE = 60_000
 DAY = 86_400_000
 
 
-def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> Tongue:
-    return Tongue(language, zone)
+def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> PageLanguage:
+    return PageLanguage(language, zone)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ import pytest
 
 from appliance.assembly import Assembly
 from appliance.core.clock import ManualClock
-from appliance.core.config import Config, Limits, ModemSettings, Sending
+from appliance.core.config import Config, Limits, ModemSettings, SendingSettings
 from appliance.domain.ids import message_id
 from appliance.domain.message import Status
 from appliance.domain.requests import HistoryFilter
 from appliance.store import clients, counters, devices, messages
 from appliance.store.database import READERS
-from appliance.store.messages import Fresh
+from appliance.store.messages import NewMessage
 from web.app import create
-from web.page.routes import Page
+from web.page.routes import StatusPage
 
 STEPS_PER_CALL = 10  # of SQLite's virtual machine, between two calls of the progress handler
 FEW, MANY = 400, 4_000
@@ -93,7 +93,7 @@ def fill(db: Connection, box: Assembly, n: int, scope: int) -> None:
         messages.insert(
             db,
             box.box.ids,
-            Fresh(
+            NewMessage(
                 scope=scope + k % 2,
                 recipient=f"+336{k:08d}",
                 body=f"Votre commande {k} est en livraison",
@@ -127,7 +127,7 @@ def settle(db: Connection, scope: int) -> None:
 async def counted(tmp_path: Path) -> AsyncIterator[Counted]:
     config = Config(
         rate_limit=0,
-        sending=Sending(offline_grace_minutes=100_000.0),
+        sending=SendingSettings(offline_grace_minutes=100_000.0),
         limits=Limits(per_minute=0, per_day=1_000_000, recipients_per_month=1_000_000),
     )
     clock = ManualClock(1_800_000_000_000)
@@ -136,7 +136,7 @@ async def counted(tmp_path: Path) -> AsyncIterator[Counted]:
     await box.start([ModemSettings(port="/nowhere", limits=config.limits)])
     made = await box.box.db.write(clients.add_client, "one", clock.now())
     key = await box.box.db.write(clients.add_key, made.id, clock.now())
-    page = Page(box.owner)
+    page = StatusPage(box.owner)
     app: Any = create(box.gateway, page.handlers, page.lost)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),

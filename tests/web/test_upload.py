@@ -14,7 +14,7 @@ from appliance.maintenance.uploads import BACKUP
 from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import upload
-from web.page.routes import Page
+from web.page.routes import StatusPage
 
 BEGUN = (
     b'--x\r\nContent-Disposition: form-data; name="form_token"\r\n\r\n%s\r\n'
@@ -31,7 +31,7 @@ async def test_a_browser_that_went_out_of_reach_does_not_keep_the_next_file_out(
     try:
         owner = assembly.owner
         await owner.start()
-        app: Any = create(assembly.gateway, Page(owner).handlers)
+        app: Any = create(assembly.gateway, StatusPage(owner).handlers)
         hashed = await owner.access.claim("une phrase bien longue", "", "127.0.0.1", "localhost")
         session = await owner.access.open_session("a phone", hashed)
         pieces = [BEGUN % owner.access.form_token(session).encode()]

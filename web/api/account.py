@@ -11,13 +11,13 @@ from msgspec import Meta
 from appliance.domain import validation, views
 from appliance.domain.errors import AUTHENTICATED
 from web.openapi.metadata import told
-from web.request import Asked, Asker, Box
-from web.responses import Answer, MomentOrNull
+from web.request import ApiRequest, Asker, Box
+from web.responses import MomentOrNull, SuccessResponse
 
 OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
 
 
-class AuthAnswer(Answer, frozen=True, kw_only=True):
+class AuthAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The key is valid."""
 
     message: str
@@ -42,14 +42,14 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     since: Annotated[MomentOrNull, Meta(description="Since when the modem has this status.")]
 
 
-class DevicesAnswer(Answer, frozen=True, kw_only=True):
+class DevicesAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The modems that this client may use."""
 
     devices: list[Device]
 
 
 @get("/auth/test", summary="Test the key", tags=["Account"], opt=told(any_key=True))
-async def auth_test(request: Asked, caller: Asker, gateway: Box) -> AuthAnswer:
+async def auth_test(request: ApiRequest, caller: Asker, gateway: Box) -> AuthAnswer:
     """Shows the client of the key and the modem that it would use. Restricted keys may call it too."""
     tested = await gateway.auth_test(caller)
     return AuthAnswer(

@@ -10,11 +10,11 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.errors import OTP_VALID, OTP_WRONG
 from appliance.domain.schemas import OtpBody, VerifyBody
 from web.openapi.metadata import IDEMPOTENCY_KEY, told
-from web.request import Asked, Asker, Box
-from web.responses import Answer, Moment, moment
+from web.request import ApiRequest, Asker, Box
+from web.responses import Moment, SuccessResponse, moment
 
 
-class OtpAnswer(Answer, frozen=True, kw_only=True):
+class OtpAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The code is queued."""
 
     otp_id: str
@@ -26,7 +26,7 @@ class OtpAnswer(Answer, frozen=True, kw_only=True):
     code_length: int
 
 
-class VerifyAnswer(Answer, frozen=True, kw_only=True):
+class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
     """Whether the code is correct: with `verified_at`, or with the attempts left."""
 
     valid: bool
@@ -51,7 +51,7 @@ class VerifyAnswer(Answer, frozen=True, kw_only=True):
     ),
 )
 async def send_otp(
-    data: JSONBody[OtpBody], request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[OtpBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> OtpAnswer:
     """Creates and sends a code with priority 1. The code leaves the box only by SMS."""
     idempotency = request.idempotency
@@ -84,7 +84,7 @@ def _accepted(value: views.OtpAccepted) -> OtpAnswer:
     ),
 )
 async def verify_otp(
-    data: JSONBody[VerifyBody], request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[VerifyBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> VerifyAnswer:
     """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
     verdict = await gateway.verify_otp(caller, parsing.verify_order(data))

@@ -13,8 +13,8 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
 from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
-from web.request import Asked, Asker, Box
-from web.responses import Answer, Moment, Pagination, moment, pagination
+from web.request import ApiRequest, Asker, Box
+from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: Annotated[bool, Meta(description="Whether a part is missing.")]
 
 
-class InboxAnswer(Answer, frozen=True, kw_only=True):
+class InboxAnswer(SuccessResponse, frozen=True, kw_only=True):
     """A page of received messages, newest first."""
 
     data: list[Received]
@@ -44,13 +44,13 @@ class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment
 
 
-class BlocklistAnswer(Answer, frozen=True, kw_only=True):
+class BlocklistAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The block list."""
 
     blocklist: list[BlockedNumber]
 
 
-class BlockedAnswer(Answer, frozen=True, kw_only=True):
+class BlockedAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The number is on the block list."""
 
     number: str
@@ -65,7 +65,7 @@ class BlockedAnswer(Answer, frozen=True, kw_only=True):
     tags=["Receiving"],
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)),
 )
-async def inbox(request: Asked, caller: Asker, gateway: Box) -> InboxAnswer:
+async def inbox(request: ApiRequest, caller: Asker, gateway: Box) -> InboxAnswer:
     """Lists received messages, newest first. The parts of long messages are joined."""
     wanted = _inbox_filter(request.wanted)
     page = await gateway.inbox(caller, wanted)

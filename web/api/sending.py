@@ -16,13 +16,13 @@ from appliance.domain.requests import BulkOrder
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
 from web.error_responses import ErrorBody, error_body
 from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
-from web.request import BULK_BYTES, Asked, Asker, Box
-from web.responses import Answer, Moment, MomentOrNull, moment
+from web.request import BULK_BYTES, ApiRequest, Asker, Box
+from web.responses import Moment, MomentOrNull, SuccessResponse, moment
 
 Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
 
 
-class AcceptedAnswer(Answer, frozen=True, kw_only=True):
+class AcceptedAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The message is on disk and will be sent."""
 
     message_id: str
@@ -61,7 +61,7 @@ class BulkMessage(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-class BulkAnswer(Answer, frozen=True, kw_only=True):
+class BulkAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The accepted messages of the batch are on disk."""
 
     batch_id: str
@@ -100,7 +100,7 @@ def bulk_accepted(value: views.BulkAccepted, language: Language) -> BulkAnswer:
     )
 
 
-def _bulk_message(entry: views.BulkMessage, language: Language) -> BulkMessage:
+def _bulk_message(entry: views.BulkResult, language: Language) -> BulkMessage:
     return BulkMessage(
         message_id=entry.message_id,
         to=entry.to,
@@ -109,7 +109,7 @@ def _bulk_message(entry: views.BulkMessage, language: Language) -> BulkMessage:
     )
 
 
-class ResentAnswer(Answer, frozen=True, kw_only=True):
+class ResentAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The message is queued again."""
 
     message_id: str
@@ -143,7 +143,7 @@ _ILL_WRITTEN: tuple[Code, ...] = (
     ),
 )
 async def send(
-    data: JSONBody[SendBody], request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[SendBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> AcceptedAnswer:
     """Queues one SMS. A 202 means that it is on disk and survives a power cut at that instant."""
     idempotency = request.idempotency
@@ -167,7 +167,7 @@ async def send(
     ),
 )
 async def send_bulk(
-    data: JSONBody[BulkBody], request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[BulkBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> BulkAnswer:
     """Queues many SMS: `recipients` with one `message`, or `messages`. Refused entries keep their place in
     the answer and the others are sent. If no entry can be sent, the answer is the first one's error."""
@@ -197,7 +197,7 @@ async def send_bulk(
     ),
 )
 async def send_bulk_personalized(
-    data: JSONBody[PersonalizedBody], request: Asked, caller: Asker, gateway: Box
+    data: JSONBody[PersonalizedBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> BulkAnswer:
     """Queues many SMS with individual texts: the second form of send-bulk."""
     return await _send_bulk(
@@ -211,7 +211,7 @@ async def send_bulk_personalized(
 
 
 async def _send_bulk(
-    request: Asked,
+    request: ApiRequest,
     caller: views.Caller,
     gateway: views.Gateway,
     order_at: Callable[[int], BulkOrder],

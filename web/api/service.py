@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from web.api.account import OnOff
 from web.openapi.metadata import told
-from web.request import Asked, Box
-from web.responses import Answer
+from web.request import ApiRequest, Box
+from web.responses import SuccessResponse
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 METRICS = "text/plain; version=0.0.4"  # Litestar adds the charset
@@ -27,7 +27,7 @@ class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
     signal: Annotated[int | None, Meta(description="dBm")]
 
 
-class HealthAnswer(Answer, frozen=True, kw_only=True):
+class HealthAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The box is alive. `status` is `ok` if a modem is ready to send, else `degraded`."""
 
     status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded"]})]
@@ -63,7 +63,7 @@ async def health(gateway: Box) -> HealthAnswer:
     tags=["Service"],
     opt=told(errors=("INVALID_API_KEY",), media=("text/plain",)),
 )
-async def metrics(request: Asked, gateway: Box) -> Response[bytes]:
+async def metrics(request: ApiRequest, gateway: Box) -> Response[bytes]:
     """Metrics in Prometheus text format. If a token is configured, send it as `Authorization: Bearer`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     told_token = token.strip() if scheme.lower() == "bearer" else None

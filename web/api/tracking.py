@@ -27,8 +27,8 @@ from web.openapi.metadata import (
     TO_DATE,
     told,
 )
-from web.request import Asked, Asker, Box
-from web.responses import Answer, Message, Moment, Pagination, message, moment, pagination
+from web.request import ApiRequest, Asker, Box
+from web.responses import Message, Moment, Pagination, SuccessResponse, message, moment, pagination
 
 
 class MessageAnswer(Message, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class MessageAnswer(Message, frozen=True, kw_only=True):
     warnings: list[str] | UnsetType = UNSET
 
 
-class CancelledAnswer(Answer, frozen=True, kw_only=True):
+class CancelledAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The message is cancelled."""
 
     message: str
@@ -46,7 +46,7 @@ class CancelledAnswer(Answer, frozen=True, kw_only=True):
     status: Annotated[str, Meta(extra_json_schema={"const": "cancelled"})] = "cancelled"
 
 
-class HistoryAnswer(Answer, frozen=True, kw_only=True):
+class HistoryAnswer(SuccessResponse, frozen=True, kw_only=True):
     """A page of messages, newest first."""
 
     data: list[Message]
@@ -85,7 +85,7 @@ class StatsBody(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
-class StatsAnswer(Answer, frozen=True, kw_only=True):
+class StatsAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The statistics of a period."""
 
     period: StatsPeriod
@@ -124,7 +124,7 @@ _FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
     opt=told(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
 )
 async def status(
-    message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+    message_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
 ) -> MessageAnswer:
     """Shows everything that is known about a message."""
     view = await gateway.status(caller, message_id)
@@ -137,7 +137,7 @@ async def status(
     tags=["Tracking"],
     opt=told(errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)),
 )
-async def history(request: Asked, caller: Asker, gateway: Box) -> HistoryAnswer:
+async def history(request: ApiRequest, caller: Asker, gateway: Box) -> HistoryAnswer:
     """Lists messages, newest first. An empty value means no filter."""
     wanted = history_filter(request.wanted)
     page = await gateway.history(caller, wanted)
@@ -166,7 +166,7 @@ def history_filter(query: dict[str, str]) -> HistoryFilter:
     tags=["Tracking"],
     opt=told(errors=("INVALID_REQUEST",), query=_PERIOD),
 )
-async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
+async def stats(request: ApiRequest, caller: Asker, gateway: Box) -> StatsAnswer:
     """Counts messages by UTC day of creation, by default of the last 30 days."""
     query = request.wanted
     start, end = validation.statistics_period(
@@ -186,7 +186,7 @@ async def stats(request: Asked, caller: Asker, gateway: Box) -> StatsAnswer:
         media=("text/csv", "application/jsonl"),
     ),
 )
-async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream:
+async def export_messages(request: ApiRequest, caller: Asker, gateway: Box) -> Stream:
     """Streams all pages of the history as CSV, or as JSON lines."""
     wanted = history_filter(request.wanted)
     return await export.stream(
@@ -204,7 +204,7 @@ async def export_messages(request: Asked, caller: Asker, gateway: Box) -> Stream
     opt=told(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
 )
 async def cancel(
-    message_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+    message_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
 ) -> CancelledAnswer:
     """Cancels a queued message, if no part of it was ever submitted to a modem."""
     await gateway.cancel(caller, message_id)

@@ -14,11 +14,11 @@ from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_S
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
-from web.request import Asked, Asker, Box
-from web.responses import Answer, Moment, Pagination, moment, pagination
+from web.request import ApiRequest, Asker, Box
+from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
 
 
-class ConfiguredAnswer(Answer, frozen=True, kw_only=True):
+class ConfiguredAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The webhook is active."""
 
     webhook_id: str
@@ -39,13 +39,13 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment
 
 
-class WebhooksAnswer(Answer, frozen=True, kw_only=True):
+class WebhooksAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The webhooks of this client."""
 
     webhooks: list[Webhook]
 
 
-class TestedAnswer(Answer, frozen=True, kw_only=True):
+class TestedAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The answer of the receiver."""
 
     message: str
@@ -68,14 +68,14 @@ class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")]
 
 
-class LogsAnswer(Answer, frozen=True, kw_only=True):
+class LogsAnswer(SuccessResponse, frozen=True, kw_only=True):
     """A page of attempts, newest first."""
 
     logs: list[WebhookLog]
     pagination: Pagination
 
 
-class ReplayedAnswer(Answer, frozen=True, kw_only=True):
+class ReplayedAnswer(SuccessResponse, frozen=True, kw_only=True):
     """The event will be sent again."""
 
     log_id: str
@@ -142,7 +142,7 @@ async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def test(
-    webhook_id: FromPath[str], request: Asked, caller: Asker, gateway: Box
+    webhook_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
 ) -> TestedAnswer:
     """Calls a webhook once, now, and returns its answer."""
     tested = await gateway.webhook_test(caller, webhook_id)
@@ -164,7 +164,7 @@ def _heard(response_status: int | None) -> Words:
     tags=["Webhooks"],
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
 )
-async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
+async def logs(request: ApiRequest, caller: Asker, gateway: Box) -> LogsAnswer:
     """Lists the attempts to call webhooks, newest first."""
     query = request.wanted
     wanted = PageFilter(validation.page(query.get("page")), validation.limit(query.get("limit")))
@@ -175,7 +175,7 @@ async def logs(request: Asked, caller: Asker, gateway: Box) -> LogsAnswer:
     )
 
 
-def _log(entry: views.WebhookLog) -> WebhookLog:
+def _log(entry: views.WebhookLogEntry) -> WebhookLog:
     return WebhookLog(
         log_id=entry.log_id,
         webhook_id=entry.webhook_id,

@@ -19,7 +19,7 @@ from litestar.response import Stream
 from litestar.routes import HTTPRoute
 
 from appliance import __version__
-from appliance.domain.errors import KINDS, Code, Reason
+from appliance.domain.errors import ERROR_SPECS, Code, Reason
 from appliance.domain.schemas import BulkEntry
 from web.error_responses import ErrorAnswer, error_body
 from web.openapi.examples import ANSWERS
@@ -170,7 +170,7 @@ def _success(handler: HTTPRouteHandler, more: Operation) -> Json:
 def _errors(codes: tuple[Code, ...]) -> dict[str, Json]:
     by_status: dict[int, list[Code]] = {}
     for code in dict.fromkeys(codes):
-        by_status.setdefault(KINDS[code].status, []).append(code)
+        by_status.setdefault(ERROR_SPECS[code].status, []).append(code)
     return {str(status): _error(by_status[status]) for status in sorted(by_status)}
 
 

@@ -14,7 +14,7 @@ from litestar import Litestar, MediaType, Response, get
 
 from web.error_responses import wants_page
 from web.openapi.document import Json, document
-from web.request import Asked
+from web.request import ApiRequest
 
 _HERE = Path(__file__).parents[1] / "page"
 _CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
@@ -31,13 +31,13 @@ def publish(app: Litestar) -> None:
 
 
 @get(["/schema/openapi.json"])
-async def openapi(request: Asked) -> Response[bytes]:
+async def openapi(request: ApiRequest) -> Response[bytes]:
     """The document."""
     return Response(request.app.state.openapi, media_type=MediaType.JSON)
 
 
 @get("/schema")
-async def schema(request: Asked) -> Response[bytes]:
+async def schema(request: ApiRequest) -> Response[bytes]:
     """The page for a browser, the document for a program."""
     state = request.app.state
     vary = {"Vary": "Accept, Accept-Encoding"}

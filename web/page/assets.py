@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -50,7 +50,7 @@ async def static(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     """One of the page's own files. NOT_FOUND."""
     asset = ASSETS.get(name)
     if asset is None:
-        raise Refusal("NOT_FOUND")
+        raise ApiError("NOT_FOUND")
     headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         headers["Content-Encoding"] = "gzip"

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from appliance.core.tasks import forever
-from appliance.domain.errors import Language, Refusal
+from appliance.domain.errors import ApiError, Language
 from appliance.monitoring.dashboard import Overview
 from web.page.chart import draw
 from web.page.rendering import fragment
@@ -30,7 +30,7 @@ REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 class Live:
     """Looks while somebody watches; every stream gets what changed for it."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Admin) -> None:
         self._owner = owner
         self._bell = asyncio.Event()
         self._turn = asyncio.Event()  # replaced at each look: who waits for it wakes
@@ -139,7 +139,7 @@ class Live:
             return self.regions(seen, visitor) | (codes if visitor.owner else {})
         try:
             story = await self._owner.story(message_id)
-        except Refusal:
+        except ApiError:
             return {}
         now = self._owner.box.clock.now()
         return {

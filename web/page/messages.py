@@ -12,9 +12,9 @@ from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from appliance.domain import validation
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, MessageStatus, Period
 from appliance.monitoring.dashboard import local_midnight
 from web import export as sheet
@@ -89,7 +89,7 @@ def number_sought(text: str) -> str | None:
     return "+" + digits if "+" in text or len(digits) > SHORT_CODE_DIGITS else digits
 
 
-def filter_of(wanted: Wanted, owner: Owner) -> HistoryFilter:
+def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
     """The filters as the store understands them; days are days of the box's time zone."""
     status: MessageStatus | None = None
     for known in get_args(MessageStatus):
@@ -161,7 +161,7 @@ async def resend(request: Seen, owner: Host, message_id: str) -> Redirect:
     """A failed message goes back into the queue."""
     try:
         await owner.resend(message_id)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return _back(message_id, sentence(request, refusal))
     return _back(message_id)
 
@@ -171,7 +171,7 @@ async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
     """A message that nobody handed over yet goes no more."""
     try:
         await owner.cancel(message_id)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return _back(message_id, sentence(request, refusal))
     return _back(message_id)
 
@@ -236,7 +236,7 @@ async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
         message_id = await owner.send(
             to.strip(), text, priority=priority, client=client, form=fields.get("form", "")
         )
-    except Refusal as refusal:
+    except ApiError as refusal:
         return await _compose(
             request,
             owner,

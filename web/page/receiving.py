@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Response, get
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from appliance.domain import validation
 from appliance.domain.requests import InboxFilter
 from web.page.messages import PAGE_ROWS, number_sought, wanted_of
@@ -28,7 +28,7 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
     )
 
 
-def senders_sought(text: str, owner: Owner) -> tuple[str, ...] | None:
+def senders_sought(text: str, owner: Admin) -> tuple[str, ...] | None:
     """A sender as the network may have told it: a name, a number in E.164 or in national form."""
     if any(c.isalpha() for c in text):
         return (text,)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
 from appliance import __version__
-from appliance.domain.errors import Refusal, Words
+from appliance.domain.errors import ApiError, Words
 from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
 from web.page.words import characters, phone, standing
@@ -72,12 +72,12 @@ def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Resp
     )
 
 
-def sentence(request: Seen, refusal: Refusal) -> str:
+def sentence(request: Seen, refusal: ApiError) -> str:
     """A refusal for a person."""
     return request.visitor.tongue.refusal(refusal.reason)
 
 
-def refused(request: Seen, refusal: Refusal) -> Response[str]:
+def refused(request: Seen, refusal: ApiError) -> Response[str]:
     """What nobody has caught on its way, for a person."""
     return page(request, "error.html", status=refusal.status, sentence=sentence(request, refusal))
 

@@ -9,12 +9,12 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from web.error_responses import meant
 from web.page import account, assets, messages, receiving, settings, sim, status, upkeep, welcome
 from web.page.live import Live
 from web.page.rendering import not_ours, page, refused
-from web.page.visitor import Doorway, NotOurs, Seen
+from web.page.visitor import AuthMiddleware, NotOurs, Seen
 
 NEAR: list[ControllerRouterHandler] = [status.status, status.stream]
 OPEN: list[ControllerRouterHandler] = [
@@ -39,12 +39,12 @@ OWNED: list[ControllerRouterHandler] = [
 SENT: list[ControllerRouterHandler] = [upkeep.update, upkeep.restore]
 
 
-class Page:
+class StatusPage:
     """The page over this owner: `handlers` for the application, `close` when the box stops."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Admin) -> None:
         self._live = Live(owner)
-        self._doorway = doorway = Doorway(owner)
+        self._doorway = doorway = AuthMiddleware(owner)
 
         # Functions, because Litestar copies methods with all they hold on to.
         async def meet(request: Any) -> Any:

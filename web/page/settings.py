@@ -12,7 +12,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.domain.errors import Refusal, Words, invalid
+from appliance.domain.errors import ApiError, Words, invalid
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
 from appliance.domain.views import Permissions
 from web.page.rendering import mark, page, sentence
@@ -110,7 +110,7 @@ async def add_key(request: Seen, owner: Host) -> Response[str]:
         made = await owner.add_key(
             client, fields.get("name", ""), test=fields.get("mode") == "test", permissions=may
         )
-    except Refusal as refusal:
+    except ApiError as refusal:
         return await _keys(request, owner, error=sentence(request, refusal))
     request.state.made_client = made.client
     return await _keys(request, owner, made=made.key)
@@ -141,7 +141,7 @@ async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redire
         if outdated(fields, now, wanted):
             return await _keys(request, owner, error=CHANGED.say(request.visitor.language))
         await owner.narrow(key, wanted)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return await _keys(request, owner, error=sentence(request, refusal))
     return back("/settings/keys", saved="1")
 
@@ -158,7 +158,7 @@ async def add_client(request: Seen, owner: Host) -> Response[str] | Redirect:
     """Another program or shop, with messages of its own."""
     try:
         await owner.add_client((await request.fields()).get("name", ""))
-    except Refusal as refusal:
+    except ApiError as refusal:
         return await _keys(request, owner, error=sentence(request, refusal))
     return back("/settings/keys")
 
@@ -199,7 +199,7 @@ async def add_webhook(request: Seen, owner: Host) -> Response[str]:
         if not events:
             raise invalid("events", "au moins un est à choisir", "at least one must be chosen")
         made = await owner.add_webhook(client, WebhookOrder(fields.get("url", "").strip(), events))
-    except Refusal as refusal:
+    except ApiError as refusal:
         return await _webhooks(request, owner, error=sentence(request, refusal))
     return await _webhooks(request, owner, secret=made.secret or "")
 
@@ -213,7 +213,7 @@ async def change_webhook(request: Seen, owner: Host, partition: int, webhook_id:
             await owner.remove_webhook(partition, webhook_id)
             return back("/settings/webhooks")
         answer = await owner.test_webhook(partition, webhook_id)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back("/settings/webhooks", error=sentence(request, refusal))
     return back("/settings/webhooks", tested=str(answer) if answer else "none")
 
@@ -238,7 +238,7 @@ async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Red
     """Tell this event once more."""
     try:
         await owner.replay(partition, log_id)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back(f"/settings/webhooks/{partition}/log", error=sentence(request, refusal))
     return back(f"/settings/webhooks/{partition}/log", saved="1")
 
@@ -264,7 +264,7 @@ async def block(request: Seen, owner: Host) -> Redirect:
     fields = await request.fields()
     try:
         await owner.block(fields.get("number", "").strip(), fields.get("reason", ""))
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back("/settings/blocked", error=sentence(request, refusal))
     return back("/settings/blocked")
 
@@ -304,7 +304,7 @@ async def prefer(request: Seen, owner: Host) -> Redirect:
     """Keep what was chosen, in force at once."""
     try:
         await owner.prefer(**chosen(await request.fields()))
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back("/settings/box", error=sentence(request, refusal))
     return back("/settings/box", saved="1")
 

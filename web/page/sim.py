@@ -9,9 +9,9 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.admin.preferences import NoAnswer
+from appliance.admin.preferences import OperatorSilent
 from appliance.core.config import Limits
-from appliance.domain.errors import Refusal, Words
+from appliance.domain.errors import ApiError, Words
 from web.page.live import Live
 from web.page.rendering import page, sentence
 from web.page.settings import CHANGED, back, most_of, outdated, said, whole
@@ -123,7 +123,7 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
         return back(HERE, error=CHANGED.say(request.visitor.language))
     try:
         await owner.set_limits(index, wanted)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
     live.stale()
     return back(HERE, saved="1")
@@ -134,9 +134,9 @@ async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     """A code such as *100# and what the operator answers."""
     try:
         answer = await owner.ask_operator(index, (await request.fields()).get("code", "").strip())
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
-    except NoAnswer as error:
+    except OperatorSilent as error:
         tongue = request.visitor.tongue
         why = tongue.why(str(error))
         words = tongue.pick(f"L'opérateur n'a pas répondu : {why}.", f"No answer: {why}.")
@@ -157,7 +157,7 @@ async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redire
         return back(HERE, error=CHANGED.say(request.visitor.language))
     try:
         await owner.set_balance(index, code, low)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
     live.stale()
     return back(HERE, saved="1")

@@ -11,7 +11,7 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from appliance.admin.preferences import Owner
+from appliance.admin.preferences import Admin
 from appliance.maintenance.uploads import NoRoom
 from web.page.visitor import TOKEN_FIELD, NotOurs, Seen
 
@@ -33,7 +33,7 @@ class NoFile(Exception):
     """The form came without a file."""
 
 
-async def receive(request: Seen, owner: Owner, target: Path, copies: int) -> None:
+async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> None:
     """The form's file as `target`, if there is room for `copies` of it.
 
     Raises NotOurs, NoFile, NoRoom, Gone, TooLarge.
@@ -72,7 +72,7 @@ async def receive(request: Seen, owner: Owner, target: Path, copies: int) -> Non
 class _Form:
     """One form as it comes in: first its token, then its file."""
 
-    def __init__(self, request: Seen, owner: Owner, target: Path) -> None:
+    def __init__(self, request: Seen, owner: Admin, target: Path) -> None:
         boundary = request.content_type[1].get("boundary", "")
         self._parser = PushMultipartParser(boundary or "none", max_segment_count=8)
         self._owner = owner

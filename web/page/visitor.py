@@ -15,10 +15,10 @@ from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
 from appliance.admin.auth import near
-from appliance.admin.preferences import Owner
-from appliance.domain.errors import Language, Refusal, invalid
+from appliance.admin.preferences import Admin
+from appliance.domain.errors import ApiError, Language, invalid
 from web.error_responses import preferred
-from web.page.words import Tongue
+from web.page.words import PageLanguage
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
 TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
@@ -26,7 +26,7 @@ COOKIE_SECONDS = 400 * 86_400  # the longest a browser keeps one (RFC 6265bis 5.
 SAFE = {"GET", "HEAD", "OPTIONS"}
 NUMBERS = 1 << 31  # no client, key or modem of the box has a larger one
 
-Host = NamedDependency[SkipValidation[Owner]]
+Host = NamedDependency[SkipValidation[Admin]]
 
 
 class NotOurs(Exception):
@@ -36,7 +36,7 @@ class NotOurs(Exception):
 class Visitor(msgspec.Struct, frozen=True):
     """One browser, as its cookies prove it."""
 
-    tongue: Tongue
+    tongue: PageLanguage
     owner: bool
     session: str
     form_cookie: str
@@ -98,7 +98,7 @@ class Seen(HTMXRequest):
             raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
 
 
-def _language(request: Seen, owner: Owner) -> Language:
+def _language(request: Seen, owner: Admin) -> Language:
     """The one switched to, else the browser's, else the box's."""
     chosen = kept(request, LANGUAGE)
     if chosen is not None:
@@ -109,10 +109,10 @@ def _language(request: Seen, owner: Owner) -> Language:
     return owner.preferences.language or owner.box.config.language
 
 
-class Doorway:
+class AuthMiddleware:
     """What comes before every page."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Admin) -> None:
         self._owner = owner
 
     async def meet(self, request: Seen) -> Response[Any] | None:
@@ -120,7 +120,7 @@ class Doorway:
         await self._learn(request)
         numbers = [value for value in request.path_params.values() if isinstance(value, int)]
         if not all(0 <= number < NUMBERS for number in numbers):
-            raise Refusal("NOT_FOUND")
+            raise ApiError("NOT_FOUND")
         if request.method not in SAFE:
             self._check_site(request)
             await self._check_form(request)
@@ -133,7 +133,7 @@ class Doorway:
         proof = session if known else kept(request, FORM)
         form_cookie = proof or secrets.token_urlsafe(24)
         request.state.visitor = Visitor(
-            tongue=Tongue(_language(request, owner), owner.box.zone),
+            tongue=PageLanguage(_language(request, owner), owner.box.zone),
             owner=known,
             session=session if known else "",
             form_cookie=form_cookie,
@@ -143,7 +143,7 @@ class Doorway:
 
     def stranger(self, request: Seen) -> Visitor:
         """Somebody who was not asked who he is."""
-        tongue = Tongue(_language(request, self._owner), self._owner.box.zone)
+        tongue = PageLanguage(_language(request, self._owner), self._owner.box.zone)
         return Visitor(tongue, owner=False, session="", form_cookie="", form_token="", fresh=False)
 
     def _check_site(self, request: Seen) -> None:

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.views import Permissions
 from web.page.messages import new_form
 from web.page.rendering import page, sentence
@@ -63,7 +63,7 @@ async def basics(request: Seen, owner: Host) -> Redirect:
     wanted = chosen(await request.fields())
     try:
         await owner.prefer(**wanted)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back("/welcome", error=sentence(request, refusal))
     answer = back("/welcome")
     if "language" in wanted:
@@ -81,7 +81,7 @@ async def test_message(request: Seen, owner: Host) -> Redirect:
     try:
         form = (await request.fields()).get("form", "")
         sent = await owner.send(owner.preferences.own_number, text, priority=1, form=form)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return back("/welcome", error=sentence(request, refusal))
     return back("/welcome", sent=sent)
 

@@ -211,7 +211,7 @@ def standing(result: Result, running: str, step: str) -> str:
     return result.code
 
 
-class Tongue(msgspec.Struct, frozen=True):
+class PageLanguage(msgspec.Struct, frozen=True):
     """One visitor's language and the box's time zone."""
 
     language: Language

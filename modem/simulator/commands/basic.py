@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands import formats
 from modem.simulator.commands.errors import ERROR, cme
-from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
 from modem.simulator.commands.registry import Commands
-from modem.simulator.commands.syntax import Command, Kind, number
+from modem.simulator.commands.syntax import Command, CommandKind, number
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
@@ -48,7 +48,7 @@ def defaults(modem: Equipment, _command: Command) -> Step:
 @COMMANDS("&C", "&D", "&K", "&S", "X", "H", "L", "M", "S0", "S3", "S4", "S5", "S7", "+IFC", "+ICF")
 def accepted(_modem: Equipment, command: Command) -> Step:
     """Nothing that matters to messages."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell("000" if command.name.startswith("S") else f"{command.name}: 0,0")
     return OK
 
@@ -63,7 +63,7 @@ def save(modem: Equipment, _command: Command) -> Step:
 @COMMANDS("D", "A")
 def dial(_modem: Equipment, _command: Command) -> Step:
     """No calls here."""
-    return Answer((), "NO CARRIER")
+    return Response((), "NO CARRIER")
 
 
 @COMMANDS("I")
@@ -98,7 +98,7 @@ def serial_number(modem: Equipment, command: Command) -> Step:
 
 
 def _labelled(modem: Equipment, command: Command, text: str) -> Step:
-    if command.kind is not Kind.EXECUTE:
+    if command.kind is not CommandKind.EXECUTE:
         return refuse(ERROR)
     return tell(f"{command.name}: {text}" if modem.personality.labelled else text)
 
@@ -112,7 +112,7 @@ def capabilities(_modem: Equipment, _command: Command) -> Step:
 @COMMANDS("+CMEE", test="(0-2)", syntax=_WRONG)
 def error_words(modem: Equipment, command: Command) -> Step:
     """ERROR, numbers, or words (27.007 9.1)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CMEE: {modem.modes.cmee}")
     modem.modes.cmee = number(command.text or "0", range(3))
     return OK
@@ -121,13 +121,13 @@ def error_words(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CFUN", test="(0,1,4),(0,1)", syntax=_WRONG)
 def function(modem: Equipment, command: Command) -> Step:
     """Radio on and off, and the reset (27.007 8.2)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CFUN: {modem.cfun}")
     values = command.arguments
     level = number(values[0] or "1", (0, 1, 4))
     if len(values) > 1 and number(values[1], range(2)):
-        return Answer(after=modem.restart)
-    return Answer(after=lambda: modem.set_function(level))
+        return Response(after=modem.restart)
+    return Response(after=lambda: modem.set_function(level))
 
 
 @COMMANDS("+CPOF", "+QPOWD", "+CPOWD")
@@ -138,13 +138,13 @@ def power_down(modem: Equipment, _command: Command) -> Step:
         modem.say("NORMAL POWER DOWN")
         modem.power_off()
 
-    return Answer(after=down)
+    return Response(after=down)
 
 
 @COMMANDS("+CRESET", "+CREBOOT", "+QRST")
 def reset(modem: Equipment, _command: Command) -> Step:
     """As +CFUN=1,1."""
-    return Answer(after=modem.restart)
+    return Response(after=modem.restart)
 
 
 @COMMANDS("+CPAS", test="(0,2-5)")
@@ -165,7 +165,7 @@ def battery(modem: Equipment, _command: Command) -> Step:
 @COMMANDS("+IPR", test="(0,9600,19200,38400,57600,115200)", syntax=_WRONG)
 def speed(modem: Equipment, command: Command) -> Step:
     """The speed of the UART, from the OK on; without &W the next start has the old one again."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+IPR: {modem.speed}")
     modem.speed = number(command.text, (0, 9600, 19200, 38400, 57600, 115200))
     return OK
@@ -174,7 +174,7 @@ def speed(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CSCS", test='("GSM","IRA","UCS2","HEX")', syntax=_WRONG)
 def character_set(modem: Equipment, command: Command) -> Step:
     """Of strings in answers; PDU mode does not ask it (27.007 5.5)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f'+CSCS: "{modem.modes.cscs}"')
     chosen = command.arguments[0].upper()
     if chosen not in ("GSM", "IRA", "UCS2", "HEX"):
@@ -186,7 +186,7 @@ def character_set(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CCLK", test="", syntax=_WRONG)
 def clock(modem: Equipment, command: Command) -> Step:
     """The modem's clock; as unset clocks do, it stands in 1980 until the network told the time."""
-    if command.kind is not Kind.READ:
+    if command.kind is not CommandKind.READ:
         modem.clock_set = True
         return OK
     if not modem.clock_set:
@@ -197,7 +197,7 @@ def clock(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CTZU", test="(0,1)", syntax=_WRONG)
 def zone_update(modem: Equipment, command: Command) -> Step:
     """The network's time sets the clock (27.007 8.40)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CTZU: {modem.modes.ctzu}")
     modem.modes.ctzu = number(command.text, range(2))
     return OK
@@ -206,7 +206,7 @@ def zone_update(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CTZR", test="(0-2)", syntax=_WRONG)
 def zone_report(modem: Equipment, command: Command) -> Step:
     """The network's time is told unasked (27.007 8.41)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CTZR: {modem.modes.ctzr}")
     modem.modes.ctzr = number(command.text, range(3))
     return OK
@@ -217,7 +217,7 @@ def local_time_stamp(modem: Equipment, command: Command) -> Step:
     """SIMCom's own for both of these."""
     if not modem.personality.clts:
         return refuse(ERROR)
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CLTS: {modem.modes.clts}")
     modem.modes.clts = number(command.text, range(2))
     return OK

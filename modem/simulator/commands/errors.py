@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class AtError(msgspec.Struct, frozen=True):
     """A final result other than OK. `kind` "" is the bare ERROR."""
 
     kind: Literal["", "CME", "CMS"] = ""
@@ -21,17 +21,17 @@ class Refusal(msgspec.Struct, frozen=True):
         return f"+{self.kind} ERROR: {words if cmee == 2 else self.number}"
 
 
-ERROR = Refusal()
+ERROR = AtError()
 
 
-def cme(number: int) -> Refusal:
+def cme(number: int) -> AtError:
     """A +CME ERROR."""
-    return Refusal("CME", number)
+    return AtError("CME", number)
 
 
-def cms(number: int) -> Refusal:
+def cms(number: int) -> AtError:
     """A +CMS ERROR."""
-    return Refusal("CMS", number)
+    return AtError("CMS", number)
 
 
 CME = {

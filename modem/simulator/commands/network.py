@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands import formats
 from modem.simulator.commands.errors import ERROR, cme
-from modem.simulator.commands.outcome import OK, Answer, Step, Wait, refuse, tell
+from modem.simulator.commands.outcome import OK, Response, Step, Wait, refuse, tell
 from modem.simulator.commands.registry import Commands
-from modem.simulator.commands.syntax import Command, Kind, number
+from modem.simulator.commands.syntax import Command, CommandKind, number
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
@@ -23,7 +23,7 @@ def registered(modem: Equipment, command: Command) -> Step:
     name = command.name[1:]
     if name == "CEREG" and not modem.personality.eps:
         return refuse(ERROR)
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         mode = getattr(modem.modes, name.lower())
         return tell(f"{command.name}: {mode},{modem.registration_text(name, mode)}")
     setattr(modem.modes, name.lower(), number(command.text or "0", range(3)))
@@ -41,7 +41,7 @@ def signal(modem: Equipment, _command: Command) -> Step:
 def operator(modem: Equipment, command: Command) -> Step:
     """27.007 7.3; its name in the form that +COPS=3 chose."""
     modes, network = modem.modes, modem.network
-    if command.kind is Kind.SET:
+    if command.kind is CommandKind.SET:
         values = [*command.arguments, "", ""]
         if number(values[0], range(5)) == 3 or values[1]:
             modes.cops_format = number(values[1], range(3))
@@ -58,7 +58,7 @@ def operator(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CGATT", test="(0,1)", syntax=_WRONG)
 def attached(modem: Equipment, command: Command) -> Step:
     """Attached to packet service."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CGATT: {int(modem.can_send)}")
     number(command.text, range(2))
     return OK
@@ -67,7 +67,7 @@ def attached(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CUSD", test="(0-2)", syntax=_WRONG)
 def ussd(modem: Equipment, command: Command) -> Step:
     """A question to the network (27.007 7.15): OK, and its answer some time later."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CUSD: {modem.modes.cusd}")
     values = [*command.arguments, "", ""]
     mode = number(values[0] or "0", range(3))
@@ -88,8 +88,8 @@ def ussd(modem: Equipment, command: Command) -> Step:
             modem.say(said.line(modem.modes.cscs))
 
     if said.before_ok:
-        return Wait(said.after, lambda: Answer(middle=answer))
-    return Answer(after=lambda: modem.timers.after(said.after, answer))
+        return Wait(said.after, lambda: Response(middle=answer))
+    return Response(after=lambda: modem.timers.after(said.after, answer))
 
 
 def _question(text: str, cscs: str) -> str:

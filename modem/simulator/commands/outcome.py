@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from modem.simulator.commands.errors import Refusal
+from modem.simulator.commands.errors import AtError
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """Information lines and a final result; `final` None is OK, a string is said as it stands."""
 
     lines: tuple[str, ...] = ()
-    final: Refusal | str | None = None
+    final: AtError | str | None = None
     after: Callable[[], None] | None = None  # done once the answer is out
     middle: Callable[[], None] | None = None  # done between the lines and the final result
 
@@ -40,16 +40,16 @@ class Dead(msgspec.Struct, frozen=True):
     """No answer, and nothing is heard any more until the next start."""
 
 
-Step = Answer | Ask | Wait | Silence | Dead
+Step = Response | Ask | Wait | Silence | Dead
 
-OK = Answer()
+OK = Response()
 
 
-def refuse(refusal: Refusal) -> Answer:
+def refuse(refusal: AtError) -> Response:
     """An answer that is only a refusal."""
-    return Answer((), refusal)
+    return Response((), refusal)
 
 
-def tell(*lines: str) -> Answer:
+def tell(*lines: str) -> Response:
     """Lines, then OK."""
-    return Answer(lines)
+    return Response(lines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from modem.simulator.commands.errors import ERROR, Refusal
+from modem.simulator.commands.errors import ERROR, AtError
 from modem.simulator.commands.outcome import Step
 from modem.simulator.commands.syntax import Command
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 Run = Callable[["Equipment", Command], Step]
 
 
-class Handler(msgspec.Struct, frozen=True):
+class CommandHandler(msgspec.Struct, frozen=True):
     """How one command is done."""
 
     run: Run
     needs: Literal["", "sim", "sms"]  # refused while the SIM is not open, or not ready for messages
     test: str | Callable[[Equipment], str] | None  # the answer to "=?"; None: refused
-    syntax: Refusal  # the answer to wrong arguments
+    syntax: AtError  # the answer to wrong arguments
 
 
-class Commands(dict[str, Handler]):
+class Commands(dict[str, CommandHandler]):
     """A table of handlers by name; called, it makes an entry of the function below it."""
 
     def __call__(
@@ -34,13 +34,13 @@ class Commands(dict[str, Handler]):
         *names: str,
         needs: Literal["", "sim", "sms"] = "",
         test: str | Callable[[Equipment], str] | None = None,
-        syntax: Refusal = ERROR,
+        syntax: AtError = ERROR,
     ) -> Callable[[Run], Run]:
         """Enter a function under these names."""
 
         def enter(run: Run) -> Run:
             for name in names:
-                self[name] = Handler(run, needs, test, syntax)
+                self[name] = CommandHandler(run, needs, test, syntax)
             return run
 
         return enter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modem.simulator.commands.errors import ERROR, Refusal, cme
+from modem.simulator.commands.errors import ERROR, AtError, cme
 from modem.simulator.commands.formats import charset
-from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
 from modem.simulator.commands.registry import Commands
-from modem.simulator.commands.syntax import Command, Kind, number
+from modem.simulator.commands.syntax import Command, CommandKind, number
 from modem.simulator.sim_card import PinState, SimCard
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def pin(modem: Equipment, command: Command) -> Step:
         return refuse(cme(13 if modem.personality.sim_fails_first else 14))
     if modem.card is None:
         return refuse(cme(10))
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         if modem.card.state is PinState.BLOCKED:
             return refuse(cme(13))
         return tell(f"+CPIN: {modem.card.state}")
-    if command.kind is not Kind.SET:
+    if command.kind is not CommandKind.SET:
         return refuse(ERROR)
     return _enter(modem, modem.card, command.arguments)
 
@@ -53,10 +53,10 @@ def _enter(modem: Equipment, card: SimCard, values: list[str]) -> Step:
             modem.say("+CPIN: READY")
         modem.sim_opened()
 
-    return Answer(after=opened)
+    return Response(after=opened)
 
 
-def _record(modem: Equipment, card: SimCard, refusal: Refusal | None, what: str) -> None:
+def _record(modem: Equipment, card: SimCard, refusal: AtError | None, what: str) -> None:
     modem.journal.write(
         "pin",
         what=what,
@@ -93,7 +93,7 @@ def tries_left_quectel(modem: Equipment, command: Command) -> Step:
     if modem.personality.tries != "+QPINC" or modem.card is None:
         return refuse(ERROR)
     main = f'+QPINC: "SC",{modem.card.pin_left},{modem.card.puk_left}'
-    if command.kind is Kind.SET:
+    if command.kind is CommandKind.SET:
         return tell(main if command.arguments[0] == "SC" else '+QPINC: "P2",3,10')
     return tell(main, '+QPINC: "P2",3,10')
 

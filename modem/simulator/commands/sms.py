@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modem.simulator.commands.errors import ERROR, cms
-from modem.simulator.commands.outcome import OK, Answer, Ask, Silence, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, Ask, Response, Silence, Step, refuse, tell
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.submit_input import LONGEST_TPDU, read_pdu, read_text, understood
-from modem.simulator.commands.syntax import Command, Kind, SyntaxFault, number
-from modem.simulator.sim_card import Stored
+from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault, number
+from modem.simulator.sim_card import StoredMessage
 from modem.sms.tpdu import PduError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _WRONG = cms(302)
 @COMMANDS("+CSMS", test="(0,1)", syntax=_WRONG)
 def service(modem: Equipment, command: Command) -> Step:
     """With 1, each +CDS and +CMT must be acknowledged (27.005 3.2.1)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CSMS: {modem.modes.csms},1,1,1")
     modem.modes.csms = number(command.text, range(2))
     return tell("+CSMS: 1,1,1")
@@ -31,7 +31,7 @@ def service(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CMGF", test="(0,1)", syntax=_WRONG)
 def form(modem: Equipment, command: Command) -> Step:
     """PDU or text (27.005 3.2.3)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CMGF: {int(modem.modes.text_mode)}")
     modem.modes.text_mode = bool(number(command.text or "0", range(2)))
     return OK
@@ -41,7 +41,7 @@ def form(modem: Equipment, command: Command) -> Step:
 def service_centre(modem: Equipment, command: Command) -> Step:
     """The SIM's service centre (27.005 3.3.1)."""
     assert modem.card is not None  # needs="sms"
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         if not modem.card.smsc:
             return refuse(cms(330))
         kind = 145 if modem.card.smsc.startswith("+") else 129
@@ -57,7 +57,7 @@ def _cnmi_ranges(modem: Equipment) -> str:
 @COMMANDS("+CNMI", needs="sms", test=_cnmi_ranges, syntax=cms(303))
 def indications(modem: Equipment, command: Command) -> Step:
     """How what arrives is told (27.005 3.4.1); omitted values stay as they are."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell("+CNMI: " + ",".join(map(str, modem.modes.cnmi)))
     chosen = list(modem.modes.cnmi)
     values = command.arguments
@@ -93,7 +93,7 @@ def more_messages(modem: Equipment, command: Command) -> Step:
     """Keep the radio link open for the next message (27.005 3.5.6)."""
     if not modem.personality.cmms:
         return refuse(cms(500))
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CMMS: {modem.modes.cmms}")
     modem.modes.cmms = number(command.text, range(3))
     return OK
@@ -102,7 +102,7 @@ def more_messages(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CSMP", test="", syntax=_WRONG)
 def text_parameters(modem: Equipment, command: Command) -> Step:
     """First octet, validity, protocol and alphabet in text mode (27.005 3.3.2)."""
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         return tell(f"+CSMP: {modem.modes.csmp}")
     modem.modes.csmp = command.text
     return OK
@@ -111,13 +111,13 @@ def text_parameters(modem: Equipment, command: Command) -> Step:
 @COMMANDS("+CSDH", "+CSCB", "+CSAS", "+CRES", "+CGSMS", test="(0,1)")
 def accepted(_modem: Equipment, command: Command) -> Step:
     """Of no consequence in PDU mode."""
-    return tell(f"{command.name}: 0") if command.kind is Kind.READ else OK
+    return tell(f"{command.name}: 0") if command.kind is CommandKind.READ else OK
 
 
 @COMMANDS("+CMGS", needs="sms", test="", syntax=cms(304))
 def send(modem: Equipment, command: Command) -> Step:
     """Send a message (27.005 4.3, 3.5.1)."""
-    if command.kind is not Kind.SET:
+    if command.kind is not CommandKind.SET:
         return refuse(ERROR)
     if modem.modes.text_mode:
         recipient = command.arguments[0]
@@ -137,14 +137,14 @@ def write(modem: Equipment, command: Command) -> Step:
 
     def typed(text: str | None) -> Step:
         if text is None:
-            return Answer() if modem.personality.escape_says else Silence()
+            return Response() if modem.personality.escape_says else Silence()
         try:
             tpdu = read(text)
         except PduError:
             return refuse(cms(304))
         length = len(tpdu) // 2 - 1 - int(tpdu[:2], 16)
         store = modem.store(modem.modes.memories[1])
-        index = store.put(Stored(2, tpdu, length), modem.personality.first_index)
+        index = store.put(StoredMessage(2, tpdu, length), modem.personality.first_index)
         return refuse(cms(322)) if index is None else tell(f"+CMGW: {index}")
 
     return Ask(typed)

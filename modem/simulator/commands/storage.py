@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands.errors import cms
 from modem.simulator.commands.formats import stamp
-from modem.simulator.commands.outcome import OK, Answer, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
 from modem.simulator.commands.registry import Commands
-from modem.simulator.commands.syntax import Command, Kind, SyntaxFault, number
-from modem.simulator.sim_card import Stored
+from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault, number
+from modem.simulator.sim_card import StoredMessage
 from modem.sms.tpdu import Deliver, PduError, decode
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _memories(modem: Equipment) -> str:
 def preferred(modem: Equipment, command: Command) -> Step:
     """Which memories are read, written, and received into, and how full they are."""
     modes = modem.modes
-    if command.kind is Kind.READ:
+    if command.kind is CommandKind.READ:
         parts = [f'"{name}",{_fill(modem, name)}' for name in modes.memories]
         return tell("+CPMS: " + ",".join(parts))
     chosen = list(modes.memories)
@@ -69,7 +69,7 @@ def listing(modem: Equipment, command: Command) -> Step:
             lines.append(f"+CMGL: {index},{stored.status},,{stored.length}\r\n{stored.hex}")
         if stored.status == 0:
             stored.status = 1
-    return Answer(tuple(lines))
+    return Response(tuple(lines))
 
 
 def _wanted(modem: Equipment, command: Command) -> int:
@@ -97,7 +97,7 @@ def read(modem: Equipment, command: Command) -> Step:
     return tell(line)
 
 
-def _in_words(stored: Stored) -> str:
+def _in_words(stored: StoredMessage) -> str:
     """A stored message as text mode shows it; what is no DELIVER is shown in hex."""
     try:
         message = decode(stored.hex)

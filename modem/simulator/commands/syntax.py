@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Kind(StrEnum):
+class CommandKind(StrEnum):
     """What is asked of a command (V.250 5.4)."""
 
     EXECUTE = ""
@@ -21,11 +21,11 @@ class Command(msgspec.Struct, frozen=True):
     """One command of a line: `name` in capitals ("+CSQ", "&F", "E"), `text` what follows "="."""
 
     name: str
-    kind: Kind
+    kind: CommandKind
     text: str = ""
 
     def __str__(self) -> str:
-        return self.name + (self.kind if self.kind is not Kind.SET else "=" + self.text)
+        return self.name + (self.kind if self.kind is not CommandKind.SET else "=" + self.text)
 
     @property
     def arguments(self) -> list[str]:
@@ -74,17 +74,17 @@ def _piece(text: str) -> list[Command]:
     while text:
         upper = text.upper()
         if found := _EXTENDED.match(upper):
-            kind = Kind(found[2])
+            kind = CommandKind(found[2])
             rest = text[found.end() :].strip()
-            if kind is not Kind.SET and rest:
+            if kind is not CommandKind.SET and rest:
                 raise SyntaxFault(text)
             return [*commands, Command(found[1], kind, rest)]
         if upper[0] == "D":
-            return [*commands, Command("D", Kind.EXECUTE, text[1:])]
+            return [*commands, Command("D", CommandKind.EXECUTE, text[1:])]
         if found := _REGISTER.match(upper):
-            commands.append(Command(found[1], Kind(found[2]), found[3]))
+            commands.append(Command(found[1], CommandKind(found[2]), found[3]))
         elif found := _BASIC.match(upper):
-            commands.append(Command(found[1], Kind.EXECUTE, found[2]))
+            commands.append(Command(found[1], CommandKind.EXECUTE, found[2]))
         else:
             raise SyntaxFault(text)
         text = text[found.end() :]

@@ -10,10 +10,10 @@ import msgspec
 from modem.simulator.control import requests
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, EchoFault, ReportFault, SendFault
-from modem.simulator.network.delivery import Incoming, deliveries
+from modem.simulator.network.delivery import IncomingSms, deliveries
 from modem.simulator.network.handset import Reply
-from modem.simulator.network.ussd import Ussd
-from modem.simulator.sim_card import SimCard, Stored
+from modem.simulator.network.ussd import UssdAnswer
+from modem.simulator.sim_card import SimCard, StoredMessage
 from modem.sms.tpdu_fields import encode_time
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
             faults.echoes.add(order)
         case Distortion():
             simulator.line.distortion = order
-        case Incoming():
+        case IncomingSms():
             return {"parts": simulator.bring(order)}
         case requests.Say():
             _say(simulator, order)
@@ -65,7 +65,7 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
         case requests.Operator():
             network.operator = order.name
             network.plmn = order.plmn or network.plmn
-        case requests.Sim():
+        case requests.SimRequest():
             _change_sim(simulator, order)
         case requests.Pin():
             _set_pin(simulator, order)
@@ -76,7 +76,7 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
             return {"stored": _fill(simulator, order)}
         case requests.Credit():
             network.credit = order.left
-        case Ussd():
+        case UssdAnswer():
             order.line("IRA")  # ValueError now, for a text that cannot be spelled so
             network.ussd.answers.append(order)
         case requests.Time():
@@ -87,7 +87,7 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
             return {"reports": network.release()}
         case requests.Quirks():
             _set_quirks(simulator, order)
-        case requests.Network():
+        case requests.NetworkRequest():
             given = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
             network.settings = msgspec.structs.replace(network.settings, **given)
             modem.settings = msgspec.structs.replace(modem.settings, **given)
@@ -95,9 +95,9 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
             faults.clear()
             simulator.handsets.say_nothing()
             simulator.line.distortion = CLEAN
-        case requests.Status():
+        case requests.StatusRequest():
             return _status(simulator)
-        case requests.Counters():
+        case requests.CountersRequest():
             return {"counters": dict(simulator.journal.counts)}
         case _:
             assert_never(order)
@@ -113,7 +113,7 @@ def _say(simulator: Simulator, order: requests.Say) -> None:
         simulator.equipment.terminal.say(*order.lines, at_once=True)
 
 
-def _change_sim(simulator: Simulator, order: requests.Sim) -> None:
+def _change_sim(simulator: Simulator, order: requests.SimRequest) -> None:
     modem = simulator.equipment
     if not order.present:
         modem.insert(None)
@@ -145,10 +145,10 @@ def _fill(simulator: Simulator, order: requests.Fill) -> int:
     wanted = store.slots - len(store.places) if order.count is None else order.count
     sent_at = simulator.network.now() - timedelta(hours=order.hours_ago)
     for n in range(wanted):
-        message = Incoming(sender=order.sender, text=order.text.replace("{n}", str(n + 1)))
+        message = IncomingSms(sender=order.sender, text=order.text.replace("{n}", str(n + 1)))
         smsc = simulator.settings.smsc
         tpdu = deliveries(message, sent_at, simulator.network.chance, smsc)[0]
-        stored = Stored(int(order.read), tpdu.hex, tpdu.length)
+        stored = StoredMessage(int(order.read), tpdu.hex, tpdu.length)
         if store.put(stored, modem.personality.first_index) is None:
             return n
     return wanted

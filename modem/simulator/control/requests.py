@@ -8,9 +8,9 @@ import msgspec
 
 from modem.simulator.distortion import Distortion
 from modem.simulator.faults import AnswerFault, EchoFault, ReportFault, SendFault
-from modem.simulator.network.delivery import Incoming
+from modem.simulator.network.delivery import IncomingSms
 from modem.simulator.network.handset import Reply
-from modem.simulator.network.ussd import Ussd
+from modem.simulator.network.ussd import UssdAnswer
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class Operator(Order, frozen=True, kw_only=True, tag="operator"):
     plmn: str | None = None
 
 
-class Sim(Order, frozen=True, kw_only=True, tag="sim"):
+class SimRequest(Order, frozen=True, kw_only=True, tag="sim"):
     """Take the SIM out, put it in again, or put in another one (by its ICCID)."""
 
     present: bool = True
@@ -164,7 +164,7 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     urc_port: str | None = None  # other than "usbat": unsolicited lines go to a port nobody reads
 
 
-class Network(Order, frozen=True, kw_only=True, tag="network"):
+class NetworkRequest(Order, frozen=True, kw_only=True, tag="network"):
     """Other times of the network from now on; None: as they are."""
 
     latency: float | None = None
@@ -179,11 +179,11 @@ class Clear(Order, frozen=True, kw_only=True, tag="reset"):
     """No faults any more: sends, reports, answers, line and replies. What is stored stays."""
 
 
-class Status(Order, frozen=True, kw_only=True, tag="status"):
+class StatusRequest(Order, frozen=True, kw_only=True, tag="status"):
     """How everything stands."""
 
 
-class Counters(Order, frozen=True, kw_only=True, tag="counters"):
+class CountersRequest(Order, frozen=True, kw_only=True, tag="counters"):
     """How many lines of each kind the journal has got."""
 
 
@@ -193,7 +193,7 @@ AnyOrder = (
     | AnswerFault
     | EchoFault
     | Distortion
-    | Incoming
+    | IncomingSms
     | Say
     | Raw
     | Restart
@@ -205,18 +205,18 @@ AnyOrder = (
     | Registration
     | Signal
     | Operator
-    | Sim
+    | SimRequest
     | Pin
     | Smsc
     | Fill
     | Credit
-    | Ussd
+    | UssdAnswer
     | Time
     | Reply
     | Release
     | Quirks
-    | Network
+    | NetworkRequest
     | Clear
-    | Status
-    | Counters
+    | StatusRequest
+    | CountersRequest
 )

@@ -13,7 +13,7 @@ from modem.sms.gsm7 import plan
 from modem.sms.tpdu import Concatenation, Deliver, PduError, encode_deliver
 
 
-class Incoming(
+class IncomingSms(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -37,7 +37,7 @@ class Incoming(
 
 
 def deliveries(
-    message: Incoming, now: datetime, chance: random.Random, smsc: str = ""
+    message: IncomingSms, now: datetime, chance: random.Random, smsc: str = ""
 ) -> list[Tpdu]:
     """Its TPDUs in the order of arrival. Raises PduError."""
     if message.pdu:

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from modem.interface import Tpdu
-from modem.simulator.commands.errors import Refusal, cms
+from modem.simulator.commands.errors import AtError, cms
 from modem.simulator.faults import Faults, ReportFault
 from modem.simulator.network.handset import Handsets, whole
 from modem.simulator.network.journal import Journal
@@ -104,7 +104,7 @@ class Network:
 
     # -- from the modem
 
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> AtError | None:
         """Why the network takes no part now, for a reason of its own."""
         if self.registration not in CAN_SEND:
             return cms(331)

@@ -11,7 +11,7 @@ from modem.simulator.commands.formats import hex16
 from modem.sms.gsm7 import encode_septets, pack
 
 
-class Ussd(
+class UssdAnswer(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -47,8 +47,8 @@ class Ussd(
         return f'+CUSD: {self.status},"{text}",15'
 
 
-BALANCE = Ussd(code="[*]100#", text="Your balance is 12.34 EUR.")
-UNKNOWN = Ussd(status=4)
+BALANCE = UssdAnswer(code="[*]100#", text="Your balance is 12.34 EUR.")
+UNKNOWN = UssdAnswer(status=4)
 
 
 class UssdCentre:
@@ -57,7 +57,7 @@ class UssdCentre:
     def __init__(self) -> None:
         self.answers = [BALANCE]
 
-    def answer(self, question: str) -> Ussd:
+    def answer(self, question: str) -> UssdAnswer:
         """What a question is answered."""
         fitting = (each for each in reversed(self.answers) if fnmatchcase(question, each.code))
         return next(fitting, UNKNOWN)

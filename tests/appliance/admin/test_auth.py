@@ -15,16 +15,16 @@ from appliance.admin.auth import (
     SESSION_IDLE_MS,
     SESSIONS_MOST,
     TRIES_A_MINUTE,
-    Access,
+    AdminAuth,
     Denied,
     Throttle,
     is_a_name_of_the_lan,
     on_the_lan,
 )
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
-from appliance.core.config import Config, Page
-from appliance.core.encryption import Vault
+from appliance.core.config import Config, PageSettings
+from appliance.core.encryption import Encryption
 from appliance.domain.ids import Ids
 from appliance.store import admin, archive
 from appliance.store.database import Database
@@ -40,9 +40,9 @@ class Stage:
     def __init__(self, db: Database, ids: Ids, folder: Path) -> None:
         self.clock = ManualClock()
         self.folder = folder
-        config = Config(page=Page(setup_code_file=str(folder / "boot" / "code.txt")))
-        self.box = Box(config, self.clock, db, ids, Vault(folder / "secret.key"))
-        self.access = Access(self.box)
+        config = Config(page=PageSettings(setup_code_file=str(folder / "boot" / "code.txt")))
+        self.box = Context(config, self.clock, db, ids, Encryption(folder / "secret.key"))
+        self.access = AdminAuth(self.box)
 
     async def session(self, agent: str) -> str:
         """A new session of the owner, whose password this becomes."""
@@ -52,7 +52,7 @@ class Stage:
 
     async def restart(self) -> None:
         """As after a power cut: only what is on the disk is left."""
-        self.access = Access(self.box)
+        self.access = AdminAuth(self.box)
         await self.access.start()
 
 

@@ -6,27 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from appliance.admin.maintenance import Busy, Upkeep
-from appliance.context import Box
+from appliance.admin.maintenance import AdminMaintenance, Busy
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, StewardSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.maintenance import backup
-from appliance.maintenance.update import State, try_slot, write_state
+from appliance.maintenance.update import SlotState, try_slot, write_state
 from appliance.maintenance.uploads import BACKUP, UPDATE
 from appliance.store import archive
 from appliance.store.database import Database
 
 
 @pytest.fixture
-async def upkeep(db: Database, tmp_path: Path) -> Upkeep:
+async def upkeep(db: Database, tmp_path: Path) -> AdminMaintenance:
     ids = await db.read(archive.marks)
     (tmp_path / "app").mkdir()
     steward = StewardSettings(str(tmp_path / "steward.sock"), str(tmp_path / "app"))
-    return Upkeep(Box(Config(steward=steward), ManualClock(), db, ids, Vault(tmp_path / "key")))
+    return AdminMaintenance(
+        Context(Config(steward=steward), ManualClock(), db, ids, Encryption(tmp_path / "key"))
+    )
 
 
-async def test_one_file_at_a_time(upkeep: Upkeep) -> None:
+async def test_one_file_at_a_time(upkeep: AdminMaintenance) -> None:
     with upkeep.receiving(UPDATE), pytest.raises(Busy), upkeep.receiving(UPDATE):
         pass
     with upkeep.receiving(UPDATE):
@@ -34,7 +36,7 @@ async def test_one_file_at_a_time(upkeep: Upkeep) -> None:
 
 
 async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
-    upkeep: Upkeep, tmp_path: Path
+    upkeep: AdminMaintenance, tmp_path: Path
 ) -> None:
     (tmp_path / "incoming").write_text("in the way")
     with pytest.raises(OSError, match="incoming"), upkeep.receiving(UPDATE):
@@ -45,7 +47,7 @@ async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
 
 
 async def test_a_restore_that_is_asked_for_twice_is_under_way(
-    upkeep: Upkeep, tmp_path: Path
+    upkeep: AdminMaintenance, tmp_path: Path
 ) -> None:
     backup.save(tmp_path, upkeep.incoming.place(BACKUP))
     await upkeep.examine()
@@ -55,13 +57,13 @@ async def test_a_restore_that_is_asked_for_twice_is_under_way(
 
 
 async def test_nothing_is_restored_while_an_update_is_on_trial(
-    upkeep: Upkeep, tmp_path: Path
+    upkeep: AdminMaintenance, tmp_path: Path
 ) -> None:
     """The update would take the restore for what the new release has done, or undo it."""
     backup.save(tmp_path, upkeep.incoming.place(BACKUP))
     await upkeep.examine()
-    write_state(tmp_path / "app" / "state.json", try_slot(State(), "a"))
+    write_state(tmp_path / "app" / "state.json", try_slot(SlotState(), "a"))
     with pytest.raises(Busy):
         await upkeep.restore()
-    write_state(tmp_path / "app" / "state.json", State())
+    write_state(tmp_path / "app" / "state.json", SlotState())
     assert await upkeep.restore(), "it is still there"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.admin.preferences import Owner, Preferences
-from appliance.context import Box
+from appliance.admin.preferences import Admin, Preferences
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
 from appliance.gateway import Gateway
 from appliance.messaging.intake import Intake
@@ -23,19 +23,19 @@ from appliance.webhooks.dispatcher import Webhooks
 
 
 @pytest.fixture
-async def owner(db: Database, tmp_path: Path) -> AsyncIterator[Owner]:
+async def owner(db: Database, tmp_path: Path) -> AsyncIterator[Admin]:
     ids = await db.read(archive.marks)
-    box = Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "secret.key"))
+    box = Context(Config(), ManualClock(), db, ids, Encryption(tmp_path / "secret.key"))
 
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
     devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
-    yield Owner(box, devices, Gateway(box, devices, Intake(box, devices), webhooks))
+    yield Admin(box, devices, Gateway(box, devices, Intake(box, devices), webhooks))
     await webhooks.close()
 
 
-async def test_two_forms_at_the_same_moment_are_both_kept(owner: Owner) -> None:
+async def test_two_forms_at_the_same_moment_are_both_kept(owner: Admin) -> None:
     await asyncio.gather(
         owner.prefer(language="en"),
         owner.prefer(time_zone="America/Montreal", own_number="+15145550123"),
@@ -47,7 +47,7 @@ async def test_two_forms_at_the_same_moment_are_both_kept(owner: Owner) -> None:
 
 
 async def test_a_time_zone_that_this_box_does_not_know_does_not_keep_it_from_starting(
-    owner: Owner,
+    owner: Admin,
 ) -> None:
     """A backup of a box with other zones, or a release that has fewer."""
     kept = Preferences("en", "Mars/Phobos", "+33612345678", welcomed=True)

@@ -13,7 +13,7 @@ from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
 from modem.driver.probe import Findings
 from modem.simulator import Settings, Simulator
-from modem.timeouts import Line
+from modem.timeouts import SerialLine
 
 pytestmark = pytest.mark.seconds(10)
 
@@ -25,7 +25,7 @@ async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Fin
     try:
         for order in orders:
             await simulator.command(order)
-        return await probe.look(Line(path), probe.quick())
+        return await probe.look(SerialLine(path), probe.quick())
     finally:
         await simulator.stop()
 
@@ -57,7 +57,7 @@ async def test_a_missing_card_and_a_missing_network_are_named(tmp_path: Path) ->
 
 
 async def test_a_port_without_a_modem_says_what_to_look_at(tmp_path: Path) -> None:
-    findings = await probe.look(Line(str(tmp_path / "nothing")), probe.quick())
+    findings = await probe.look(SerialLine(str(tmp_path / "nothing")), probe.quick())
     grades = [f.grade for f in doctor.advice(findings, time.time())]
     assert grades == ["bad", "note"]
 
@@ -94,7 +94,7 @@ async def test_a_look_leaves_the_radio_as_it_is(tmp_path: Path) -> None:
     try:
         simulator.equipment.set_function(4)
         before = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
-        findings = await probe.look(Line(path), probe.quick())
+        findings = await probe.look(SerialLine(path), probe.quick())
         after = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
         assert (simulator.equipment.cfun, after) == (4, before)
     finally:
@@ -107,7 +107,7 @@ async def test_a_look_leaves_the_speed_as_it_is(tmp_path: Path) -> None:
     simulator = Simulator(Settings(baud=9600, fixed_baud=True), journal=tmp_path / "journal")
     path = await simulator.start()
     try:
-        findings = await probe.look(Line(path), probe.quick())
+        findings = await probe.look(SerialLine(path), probe.quick())
         assert simulator.equipment.speed == 0, "nobody has set +IPR"
     finally:
         await simulator.stop()

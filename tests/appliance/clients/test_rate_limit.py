@@ -4,14 +4,14 @@ import pytest
 
 from appliance.clients.rate_limit import Limiter
 from appliance.core.clock import ManualClock
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 
 SCOPE = 2
 
 
 def refused(limiter: Limiter) -> int:
     """The seconds of its Retry-After."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         limiter.admit(SCOPE, "write")
     assert caught.value.headers["RateLimit-Reset"] == caught.value.headers["Retry-After"]
     return int(caught.value.headers["Retry-After"])

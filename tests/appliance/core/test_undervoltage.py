@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.core.clock import ManualClock
-from appliance.core.undervoltage import REMEMBERED_SECONDS, Supply
+from appliance.core.undervoltage import REMEMBERED_SECONDS, UndervoltageWatch
 
 
 def sensor(folder: Path, number: int, name: str) -> Path:
@@ -25,7 +25,7 @@ def test_a_dip_is_told_of_for_some_minutes(tmp_path: Path) -> None:
     sensor(tmp_path, 0, "cpu_thermal").write_text("1\n")  # another one's alarm is none of ours
     alarm = sensor(tmp_path, 1, "rpi_volt")
     clock = ManualClock()
-    supply = Supply(clock, tmp_path)
+    supply = UndervoltageWatch(clock, tmp_path)
     assert supply.told_of
     told = [supply.low]
     for shown, seconds in (("1", 1.0), ("0", REMEMBERED_SECONDS - 2), ("0", 2.0)):
@@ -40,14 +40,14 @@ def test_a_dip_is_told_of_for_some_minutes(tmp_path: Path) -> None:
 def test_a_board_that_tells_nothing_is_not_blamed(tmp_path: Path, name: str | None) -> None:
     if name:
         sensor(tmp_path, 0, name).write_text("1\n")
-    supply = Supply(ManualClock(), tmp_path / "gone" if name is None else tmp_path)
+    supply = UndervoltageWatch(ManualClock(), tmp_path / "gone" if name is None else tmp_path)
     asyncio.run(supply.look())
     assert not supply.told_of and not supply.low
 
 
 def test_a_sensor_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     alarm = sensor(tmp_path, 0, "rpi_volt")
-    supply = Supply(ManualClock(), tmp_path)
+    supply = UndervoltageWatch(ManualClock(), tmp_path)
     alarm.unlink()
     asyncio.run(supply.look())
     assert not supply.low

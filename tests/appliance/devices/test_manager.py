@@ -9,23 +9,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Balance, Config, Limits, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
 from appliance.domain.views import Caller, Permissions
 from appliance.messaging.intake import Intake
 from appliance.messaging.otp import OneTimePasswords
 from appliance.store import admin, archive, attempts, clients, devices
 from appliance.store.database import Database
-from appliance.store.queue import Nothing
-from modem.driver.device import Device
-from modem.interface import Identity, NetworkTime, Received, State
-from modem.timeouts import Line
+from appliance.store.queue import NothingReady
+from modem.driver.device import ModemDriver
+from modem.interface import Identity, ModemState, NetworkTime, ReceivedPdu
+from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, START, Stage
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -39,7 +39,7 @@ CALLER = Caller(1, 1, "client_1", "live", 2, None, Permissions())
 class Bench:
     """Devices over a real store; what a modem shows is set by the test."""
 
-    def __init__(self, box: Box, folder: Path) -> None:
+    def __init__(self, box: Context, folder: Path) -> None:
         self.box = box
         self.devices = Devices(box, folder, self._receive)
         self._listening: list[asyncio.Task[None]] = []
@@ -49,11 +49,11 @@ class Bench:
 
     async def meet(self, identity: Identity, settings: ModemSettings | None = None) -> Attached:
         """A modem that is ready and says who it is."""
-        modem = Device(Line("/nowhere"))
+        modem = ModemDriver(SerialLine("/nowhere"))
         attached = Attached(self.box, settings or ModemSettings(), modem, test=False)
         self.devices.attached.append(attached)
         self._listening.append(asyncio.create_task(self.devices.listen(attached)))
-        modem.board.show(State.READY, identity=identity)
+        modem.board.show(ModemState.READY, identity=identity)
         async with asyncio.timeout(HANG_SECONDS):
             await attached.been_online.wait()
         return attached
@@ -78,7 +78,7 @@ class Bench:
 @pytest.fixture
 async def bench(db: Database, tmp_path: Path) -> AsyncIterator[Bench]:
     ids = await db.read(archive.marks)
-    made = Bench(Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "key")), tmp_path)
+    made = Bench(Context(Config(), ManualClock(), db, ids, Encryption(tmp_path / "key")), tmp_path)
     yield made
     await made.close()
 
@@ -89,7 +89,7 @@ async def test_a_modem_kept_for_a_client_that_does_not_exist_is_nobodys_and_know
     attached = await bench.meet(Identity(IMEI), ModemSettings(clients=("client_9",)))
     assert attached.number == 1
     caller = CALLER
-    with pytest.raises(Refusal, match="NO_DEVICE_AVAILABLE"):
+    with pytest.raises(ApiError, match="NO_DEVICE_AVAILABLE"):
         await Intake(bench.box, bench.devices).route(caller, scheduled=False)
 
 
@@ -116,8 +116,8 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
     await bench.box.db.write(admin.set_limits, attached.number, Limits(per_day=5))
     attached.limits = Limits(per_day=5)
     board = attached.modem
-    assert isinstance(board, Device)
-    board.board.show(State.OFFLINE)
+    assert isinstance(board, ModemDriver)
+    board.board.show(ModemState.OFFLINE)
     while await bench.box.db.read(
         lambda db: db.execute("SELECT MAX(online) FROM device").fetchone()[0]
     ):
@@ -139,15 +139,15 @@ async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
     bench.box.config = msgspec.structs.replace(bench.box.config, sending=sending)
     attached = await bench.meet(Identity(IMEI))
     board = attached.modem
-    assert isinstance(board, Device)
+    assert isinstance(board, ModemDriver)
     caller = Caller(1, 1, "client_1", "live", 2, "device_1", Permissions())
     intake = Intake(bench.box, bench.devices)
     assert (await intake.route(caller, scheduled=False)).device == 1
     bench.stop_listening()
-    board.board.show(State.OFFLINE)
+    board.board.show(ModemState.OFFLINE)
     assert attached.offline_since is None, "nobody has heard of it yet"
     if refused:
-        with pytest.raises(Refusal, match="DEVICE_OFFLINE"):
+        with pytest.raises(ApiError, match="DEVICE_OFFLINE"):
             await intake.route(caller, scheduled=False)
     else:
         assert (await intake.route(caller, scheduled=False)).device == 1
@@ -192,7 +192,7 @@ async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
     await bench.box.steps.mind()  # as the outbox does, rung for this message
     stage.now = clock.now()
     found = await stage.claim()
-    assert not isinstance(found, Nothing), await stage.view(int(taken.message_id[4:], 16))
+    assert not isinstance(found, NothingReady), await stage.view(int(taken.message_id[4:], 16))
 
 
 async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
@@ -209,7 +209,7 @@ async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
     await bench.box.steps.mind()
     clock.advance(24 * 3600)
 
-    with pytest.raises(Refusal, match="OTP_EXPIRED"):
+    with pytest.raises(ApiError, match="OTP_EXPIRED"):
         await passwords.verify(CALLER, VerifyOrder(taken.otp_id, "000000"))
 
 
@@ -235,7 +235,7 @@ async def test_a_named_modem_that_has_not_said_who_it_is_is_within_its_grace(
     stage: Stage,
 ) -> None:
     await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
-    modem = Device(Line("/nowhere"))  # the box has just started: it has not answered yet
+    modem = ModemDriver(SerialLine("/nowhere"))  # the box has just started: it has not answered yet
     bench.devices.attached.append(Attached(bench.box, ModemSettings(), modem, test=False))
     caller = msgspec.structs.replace(CALLER, device_id="device_1")
     assert (await Intake(bench.box, bench.devices).route(caller, scheduled=False)).device == 1
@@ -254,7 +254,7 @@ async def test_a_message_goes_through_the_client_s_other_modem_when_the_first_is
     assert accepted.device_id == first.device_id
     stage.now = bench.box.clock.now()
     sender = msgspec.structs.replace(stage.sender, device=second.number, clients=(1,))
-    assert not isinstance(await stage.claim(sender), Nothing)
+    assert not isinstance(await stage.claim(sender), NothingReady)
 
 
 async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(bench: Bench) -> None:
@@ -262,9 +262,11 @@ async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(be
     await bench.box.db.write(admin.set_limits, attached.number, Limits(per_day=5))
     attached.limits = Limits(per_day=5)  # as the page does
     modem = attached.modem
-    assert isinstance(modem, Device)
-    modem.board.show(State.OFFLINE)
-    modem.board.show(State.READY, identity=Identity("860123456789013", iccid="8933010000000000002"))
+    assert isinstance(modem, ModemDriver)
+    modem.board.show(ModemState.OFFLINE)
+    modem.board.show(
+        ModemState.READY, identity=Identity("860123456789013", iccid="8933010000000000002")
+    )
     await eventually(lambda: attached.number == 2, "another device")
     assert attached.limits == Limits()
 
@@ -275,9 +277,11 @@ async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Be
     attached.balance = 0.1
     assert attached.bulk_held(bench.box.clock)
     modem = attached.modem
-    assert isinstance(modem, Device)
-    modem.board.show(State.SIM_MISSING)
-    modem.board.show(State.READY, identity=Identity("860123456789012", iccid="8933010000000000002"))
+    assert isinstance(modem, ModemDriver)
+    modem.board.show(ModemState.SIM_MISSING)
+    modem.board.show(
+        ModemState.READY, identity=Identity("860123456789012", iccid="8933010000000000002")
+    )
     await eventually(
         lambda: attached.iccid == "8933010000000000002", 'attached.iccid != "8933010000000000002"'
     )
@@ -292,17 +296,17 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     right = await bench.meet(Identity(other))
     boards = []
     for attached in (left, right):
-        assert isinstance(attached.modem, Device)
+        assert isinstance(attached.modem, ModemDriver)
         boards.append(attached.modem.board)
     for board in boards:
-        board.show(State.OFFLINE, "the ports are gone")
-    boards[1].show(State.READY, identity=Identity(IMEI))
+        board.show(ModemState.OFFLINE, "the ports are gone")
+    boards[1].show(ModemState.READY, identity=Identity(IMEI))
     await eventually(lambda: right.number == 1, "right is 1")
-    boards[0].show(State.STARTING, "the modem answers")
+    boards[0].show(ModemState.STARTING, "the modem answers")
     await asyncio.sleep(0.1)
     assert bench.devices.by_number(1) is right
     assert await bench.online() == {1}
-    boards[0].show(State.READY, identity=Identity(other))
+    boards[0].show(ModemState.READY, identity=Identity(other))
     await eventually(lambda: left.number == 2, "left is 2")
     assert await bench.online() == {1, 2}
 
@@ -318,9 +322,9 @@ async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench:
     bench.devices = Devices(bench.box, Path(), receive)
     bench.devices.told_time = told.append
     attached = await bench.meet(Identity(IMEI))
-    assert isinstance(attached.modem, Device)
+    assert isinstance(attached.modem, ModemDriver)
     board = attached.modem.board
-    board.publish(Received("00", None, ""))
+    board.publish(ReceivedPdu("00", None, ""))
     board.publish(NetworkTime(1000.0))
     await asyncio.sleep(0.5)
     room.set()

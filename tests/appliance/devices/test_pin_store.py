@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.pin_store import Pins
 from appliance.store import archive
 from appliance.store.database import Database
@@ -20,7 +20,7 @@ async def test_a_kept_pin_completes_its_own_modem_only(tmp_path: Path) -> None:
     ids = await db.read(archive.marks)
 
     def pins(key: str) -> Pins:
-        return Pins(Box(Config(), ManualClock(), db, ids, Vault(tmp_path / key)))
+        return Pins(Context(Config(), ManualClock(), db, ids, Encryption(tmp_path / key)))
 
     await pins("key").remember(PORT, "4321")
     kept = pins("key")
@@ -40,7 +40,7 @@ async def test_a_pin_typed_after_the_card_refused_the_configured_one_is_the_next
     ids = await db.read(archive.marks)
     configured = ModemSettings(port=PORT, pin="1111")
     config = Config(modem=(configured,))
-    pins = Pins(Box(config, ManualClock(), db, ids, Vault(tmp_path / "key")))
+    pins = Pins(Context(config, ManualClock(), db, ids, Encryption(tmp_path / "key")))
     await pins.remember(PORT, "4321")
     assert (await pins.completed(configured)).pin == "4321"
     changed = ModemSettings(port=PORT, pin="2222")  # by the owner, and later

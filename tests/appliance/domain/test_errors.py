@@ -6,7 +6,15 @@ import msgspec
 import pytest
 
 from appliance.domain import errors
-from appliance.domain.errors import FAILURES, KINDS, Code, FailureCode, Reason, Refusal, Words
+from appliance.domain.errors import (
+    ERROR_SPECS,
+    FAILURES,
+    ApiError,
+    Code,
+    FailureCode,
+    Reason,
+    Words,
+)
 
 STATUSES = {
     "NOT_FOUND": 404,
@@ -46,14 +54,14 @@ STATUSES = {
 
 
 def test_every_code_of_the_contract_has_its_status_and_no_other_code_exists() -> None:
-    assert {code: kind.status for code, kind in KINDS.items()} == STATUSES
+    assert {code: kind.status for code, kind in ERROR_SPECS.items()} == STATUSES
     assert set(get_args(Code)) == set(STATUSES)
     assert set(get_args(FailureCode)) == set(FAILURES)
 
 
 @pytest.mark.parametrize(
     "words",
-    [kind.words for kind in KINDS.values()]
+    [kind.words for kind in ERROR_SPECS.values()]
     + list(FAILURES.values())
     + [value for value in vars(errors).values() if isinstance(value, Words)],
 )
@@ -63,7 +71,7 @@ def test_every_sentence_is_there_in_both_languages(words: Words) -> None:
 
 
 def test_french_is_the_language_unless_english_is_asked_for() -> None:
-    refusal = Refusal("MESSAGE_NOT_FOUND")
+    refusal = ApiError("MESSAGE_NOT_FOUND")
     assert refusal.message() == refusal.message("fr") == "Ce message n'existe pas."
     assert refusal.message("en") == "This message does not exist."
 
@@ -105,11 +113,11 @@ def test_a_reason_comes_back_from_storage_in_either_language() -> None:
 
 def test_a_code_nobody_wrote_down_cannot_be_raised() -> None:
     with pytest.raises(ValueError, match="no such refusal"):
-        Refusal("TEAPOT")  # type: ignore[arg-type]
+        ApiError("TEAPOT")  # type: ignore[arg-type]
 
 
 def test_the_log_names_the_code_and_the_field() -> None:
     assert str(errors.invalid("page", "x", "is below 1")) == (
         "INVALID_REQUEST {'field': 'page', 'reason': 'is below 1'}"
     )
-    assert str(Refusal("QUEUE_FULL")) == "QUEUE_FULL"
+    assert str(ApiError("QUEUE_FULL")) == "QUEUE_FULL"

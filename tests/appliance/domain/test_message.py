@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from appliance.domain import message
-from appliance.domain.message import ImpossibleStep, Part, Status, Step
+from appliance.domain.message import ImpossibleStep, PartEvent, PartState, Status
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from appliance.domain.message import ImpossibleStep, Part, Status, Step
     ],
 )
 def test_a_message_stands_where_its_parts_stand(parts: str, status: Status) -> None:
-    assert message.status(Part(p) for p in parts.split()) == status
+    assert message.status(PartState(p) for p in parts.split()) == status
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_a_message_stands_where_its_parts_stand(parts: str, status: Status) -> N
     ],
 )
 def test_a_failed_message_stays_failed_until_all_of_it_arrived(parts: str, status: Status) -> None:
-    assert message.follow(Status.FAILED, [Part(p) for p in parts.split()]) == status
+    assert message.follow(Status.FAILED, [PartState(p) for p in parts.split()]) == status
 
 
 def test_a_resent_message_is_queued_again() -> None:
-    assert message.follow(Status.FAILED, [Part.WAITING], resent=True) == Status.QUEUED
+    assert message.follow(Status.FAILED, [PartState.WAITING], resent=True) == Status.QUEUED
 
 
 def test_a_step_that_is_not_in_the_table_raises() -> None:
-    for part, step in itertools.product(Part, Step):
+    for part, step in itertools.product(PartState, PartEvent):
         if (part, step) not in message.PART_STEPS:
             with pytest.raises(ImpossibleStep):
                 message.after(part, step)

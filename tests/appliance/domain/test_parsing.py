@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from appliance.domain import parsing, schemas
-from appliance.domain.errors import Refusal
-from appliance.domain.requests import BulkOrder, OtpOrder, Refused, SendOrder
+from appliance.domain.errors import ApiError
+from appliance.domain.requests import BulkOrder, OtpOrder, RefusedEntry, SendOrder
 
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
 TO = "+33612345678"
@@ -25,7 +25,7 @@ def otp(**fields: object) -> OtpOrder:
 
 
 def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         call(**fields)
     return caught.value.code, (caught.value.details or {}).get("field")
 
@@ -87,7 +87,7 @@ def test_a_fault_of_the_body_names_its_field(
 
 @pytest.mark.parametrize("value", [[], "x", 5, None, True])
 def test_a_body_must_be_an_object(value: object) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         schemas.taken(value, schemas.SendBody)
     assert caught.value.reason.told("fr") == {
         "field": "body",
@@ -139,7 +139,9 @@ def test_refused_entries_keep_their_places_and_the_others_go() -> None:
             {"to": TO, "message": "d", "priority": 9},
         ]
     )
-    codes = [entry.reason.code if isinstance(entry, Refused) else None for entry in order.entries]
+    codes = [
+        entry.reason.code if isinstance(entry, RefusedEntry) else None for entry in order.entries
+    ]
     assert codes == [
         "INVALID_PHONE_NUMBER",
         None,

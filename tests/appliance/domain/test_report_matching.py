@@ -8,8 +8,8 @@ import pytest
 
 from appliance.domain.report_matching import (
     Candidate,
-    Heard,
     Offset,
+    ReportFields,
     match,
     near,
     offset,
@@ -39,12 +39,12 @@ def part(
 
 def heard(
     reference: int, submitted_at: int | None = T + 2 * SECOND, recipient: str = NUMBER
-) -> Heard:
-    return Heard(reference, recipient, submitted_at, T + HOUR)
+) -> ReportFields:
+    return ReportFields(reference, recipient, submitted_at, T + HOUR)
 
 
 def meant(
-    report: Heard, candidates: list[Candidate], clock: Offset | None = None
+    report: ReportFields, candidates: list[Candidate], clock: Offset | None = None
 ) -> Candidate | None:
     return match(report, candidates, lambda: clock)
 
@@ -143,7 +143,7 @@ def test_a_box_whose_clock_is_wrong_by_days_finds_its_parts_all_the_same() -> No
     part_one, part_two = part(1, 7), part(2, 8)
     late = heard(7, T + days + 2 * SECOND)
     assert meant(late, [part_one]) is None
-    doubted = Heard(7, NUMBER, T + days + 2 * SECOND, T + HOUR, believed=False)
+    doubted = ReportFields(7, NUMBER, T + days + 2 * SECOND, T + HOUR, believed=False)
     assert meant(doubted, [part_one]) == part_one
     # … which tells how the clocks go: from then on no trust is needed.
     known = offset([(part_one.handed_at, part_one.taken_by, T + days + 2 * SECOND)])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.domain import validation
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import Period
 
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
@@ -17,7 +17,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 def code_of(call: Callable[[], object]) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         call()
     return caught.value.code
 
@@ -74,7 +74,7 @@ def test_a_short_code_has_three_to_eight_digits(written: str) -> None:
 def test_a_number_is_either_refused_or_plain_e164(written: str) -> None:
     try:
         number = validation.phone_number(written)
-    except Refusal as refusal:
+    except ApiError as refusal:
         assert refusal.code == "INVALID_PHONE_NUMBER"
     else:
         assert number[0] == "+" and number[1:].isascii() and number[1:].isdigit()
@@ -452,5 +452,5 @@ def test_what_is_no_url_is_refused(url: object) -> None:
 def test_a_prefix_is_how_international_numbers_begin() -> None:
     assert validation.prefix("+33") == "+33"
     for text in ("33", "+", "+0", "+33x", "+³³", "+1234567890123456"):
-        with pytest.raises(Refusal):
+        with pytest.raises(ApiError):
             validation.prefix(text)

@@ -31,7 +31,7 @@ def made(tree: Path, tmp_path: Path) -> Path:
     return file
 
 
-def checked(file: Path, *, machine: str = "aarch64", python: str = "3.13") -> bundle.Manifest:
+def checked(file: Path, *, machine: str = "aarch64", python: str = "3.13") -> bundle.BundleManifest:
     return bundle.check(file, KEY.public_key(), machine=machine, python=python)
 
 

@@ -15,8 +15,14 @@ import pytest
 from appliance.assembly import Assembly
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.wakeup import Bells
-from appliance.maintenance.clock_sync import REST_SECONDS, Timekeeper, Told, network_now, to_be_set
+from appliance.core.wakeup import WakeupEvents
+from appliance.maintenance.clock_sync import (
+    REST_SECONDS,
+    ClockSync,
+    ReportedTime,
+    network_now,
+    to_be_set,
+)
 from image.box import steward
 from modem.simulator import Settings, Simulator
 from tests.waiting import eventually
@@ -29,20 +35,28 @@ YEAR = 365 * 86400.0
     ("before", "last", "found"),
     [
         (None, None, None),
-        (None, Told(NOW, 10), None),
-        (Told(NOW, 10), Told(NOW + 5, 15), NOW + 10),
-        (Told(NOW, 10), Told(NOW + 9, 15), NOW + 14),  # whole seconds and a slow line
+        (None, ReportedTime(NOW, 10), None),
+        (ReportedTime(NOW, 10), ReportedTime(NOW + 5, 15), NOW + 10),
         (
-            Told(NOW, 10),
-            Told(NOW + 3600, 15),
+            ReportedTime(NOW, 10),
+            ReportedTime(NOW + 9, 15),
+            NOW + 14,
+        ),  # whole seconds and a slow line
+        (
+            ReportedTime(NOW, 10),
+            ReportedTime(NOW + 3600, 15),
             None,
         ),  # a digit was spoilt, or a modem knows another zone
-        (Told(NOW + YEAR, 10), Told(NOW + 5, 15), None),
-        (Told(NOW, 10), Told(NOW + 7200, 7210), NOW + 7205),  # told once an hour or so
+        (ReportedTime(NOW + YEAR, 10), ReportedTime(NOW + 5, 15), None),
+        (
+            ReportedTime(NOW, 10),
+            ReportedTime(NOW + 7200, 7210),
+            NOW + 7205,
+        ),  # told once an hour or so
     ],
 )
 def test_the_network_is_believed_when_it_says_the_same_twice(
-    before: Told | None, last: Told | None, found: float | None
+    before: ReportedTime | None, last: ReportedTime | None, found: float | None
 ) -> None:
     assert network_now(before, last, last.at + 5 if last else 0) == found
 
@@ -114,11 +128,11 @@ def office(board: Board, tmp_path: Path) -> Office:
     return Office(board, tmp_path / "steward.sock")
 
 
-def keeper(office: Office, seen: float = 0.0) -> Timekeeper:
-    return Timekeeper(office.board, Bells(), lambda: seen, office.path)
+def keeper(office: Office, seen: float = 0.0) -> ClockSync:
+    return ClockSync(office.board, WakeupEvents(), lambda: seen, office.path)
 
 
-def tell_twice(one: Timekeeper, epoch: float) -> None:
+def tell_twice(one: ClockSync, epoch: float) -> None:
     one.hear(epoch)
     one.hear(epoch)
 

@@ -9,13 +9,13 @@ from sqlite3 import Connection
 import msgspec
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock, SystemClock
 from appliance.core.config import Config
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
 from appliance.domain import limits
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, history, messages
 from appliance.store import received as received_store
@@ -32,10 +32,10 @@ NUMBER, OTHER = "+33612345678", "+33698765432"
 class Keeper:
     """Housekeeping over a real store, whose clock is set."""
 
-    def __init__(self, box: Box, clock: ManualClock) -> None:
+    def __init__(self, box: Context, clock: ManualClock) -> None:
         self.box = box
         self.clock = clock
-        self.jobs = Housekeeping(box, Inbox(box), Balances(clock, []))
+        self.jobs = MaintenanceJobs(box, Inbox(box), Balances(clock, []))
 
     async def wrote(self, number: str) -> None:
         def work(db: Connection) -> None:
@@ -63,7 +63,7 @@ class Keeper:
 async def keeper(db: Database, tmp_path: Path) -> Keeper:
     clock = ManualClock()
     ids = await db.read(archive.marks)
-    return Keeper(Box(Config(), clock, db, ids, Vault(tmp_path / "key")), clock)
+    return Keeper(Context(Config(), clock, db, ids, Encryption(tmp_path / "key")), clock)
 
 
 async def test_numbers_are_forgotten_with_the_messages_to_them(keeper: Keeper) -> None:
@@ -104,8 +104,8 @@ async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
 ) -> None:
     clock = SystemClock()  # APScheduler knows no other
     stage.now = clock.now() - 1000
-    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
-    jobs = Housekeeping(box, Inbox(box), Balances(clock, []))
+    box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
+    jobs = MaintenanceJobs(box, Inbox(box), Balances(clock, []))
     await stage.take(scheduled_at=stage.now + 500)
     bell, rings = box.bells.add_outbox(), 0
 
@@ -125,7 +125,7 @@ async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
 
 
 async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     async def is_to_ring() -> bool:
         await jobs.schedule_due()
@@ -155,7 +155,7 @@ async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
 
 
 async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     stage.now += 3650 * DAY_MS
     await stage.sent(1)
@@ -170,7 +170,7 @@ async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
 
 
 async def test_the_number_of_a_long_message_is_forgotten_with_it(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take(parts=2)
     for reference in (1, 2):
@@ -189,7 +189,7 @@ async def test_the_number_of_a_long_message_is_forgotten_with_it(
 
 
 async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     number = await stage.take(on_uncertain="resend")
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
@@ -207,7 +207,7 @@ async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
 
 
 async def test_an_answer_of_before_the_resend_does_not_keep_its_message_for_ever(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     number = await stage.take(parts=2)
     job = await stage.must_claim()

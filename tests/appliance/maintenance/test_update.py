@@ -8,7 +8,7 @@ import pytest
 
 from appliance.maintenance.update import (
     Shown,
-    State,
+    SlotState,
     confirm,
     fall_back,
     give_up,
@@ -24,7 +24,7 @@ from appliance.store.database import migrate
 
 
 def test_two_updates_use_the_two_slots_in_turn() -> None:
-    state = State()
+    state = SlotState()
     seen = []
     for _ in range(3):
         slot = idle_slot(state)
@@ -36,16 +36,16 @@ def test_two_updates_use_the_two_slots_in_turn() -> None:
 
 
 def test_a_trial_that_is_given_up_leaves_no_trace() -> None:
-    before = State(current="a", previous="built-in")
+    before = SlotState(current="a", previous="built-in")
     assert give_up(try_slot(before, "b")) == before
 
 
 def test_confirming_without_a_trial_changes_nothing() -> None:
-    assert confirm(State(current="a")) == State(current="a")
+    assert confirm(SlotState(current="a")) == SlotState(current="a")
 
 
 def test_falling_back_goes_to_the_release_before_then_to_the_cards_own_then_nowhere() -> None:
-    state: State | None = State(current="b", previous="a")
+    state: SlotState | None = SlotState(current="b", previous="a")
     went = []
     while state is not None:
         went.append(state.current)
@@ -72,10 +72,10 @@ def test_the_new_release_is_judged_by_its_version_and_its_modems(
 
 
 def test_the_state_survives_a_torn_write(tmp_path: Path) -> None:
-    write_state(tmp_path / "state.json", State(current="a"))
+    write_state(tmp_path / "state.json", SlotState(current="a"))
     assert read_state(tmp_path / "state.json").current == "a"
     (tmp_path / "state.json").write_text('{"current": "q"}')
-    assert read_state(tmp_path / "state.json") == State()
+    assert read_state(tmp_path / "state.json") == SlotState()
 
 
 @pytest.fixture

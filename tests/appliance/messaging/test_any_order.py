@@ -14,7 +14,7 @@ import pytest
 
 from appliance.core.config import Limits
 from appliance.domain.message import Status
-from appliance.domain.report_matching import Heard
+from appliance.domain.report_matching import ReportFields
 from appliance.store import (
     archive,
     attempts,
@@ -124,7 +124,7 @@ class Life:
             self.stage.ids,
             device,
             SENDERS[device].sim,
-            Heard(reference, recipient, submitted, self.stage.now),
+            ReportFields(reference, recipient, submitted, self.stage.now),
             self.dice.choice(TP_STATUS),
             None,
             self.stage.now,

@@ -10,22 +10,22 @@ from sqlite3 import Connection, Row
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.domain.requests import InboxFilter
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, blocklist, clients, received
 from appliance.store import devices as device_table
 from appliance.store.database import Database
-from modem.driver.device import Device
-from modem.interface import Received
+from modem.driver.device import ModemDriver
+from modem.interface import ReceivedPdu
 from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Concatenation, Deliver
-from modem.timeouts import Line
+from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, Stage
 
 SIM = "8933010000000001"
@@ -36,7 +36,7 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 class Receiver:
     """An inbox over a real store; PDUs are handed to it as a modem would."""
 
-    def __init__(self, box: Box, attached: Attached) -> None:
+    def __init__(self, box: Context, attached: Attached) -> None:
         self.box = box
         self.attached = attached
         self.inbox = Inbox(box)
@@ -59,7 +59,7 @@ class Receiver:
         await self.hear(tpdu.encode_deliver(deliver).hex)
 
     async def hear(self, hex_digits: str) -> None:
-        await self.inbox.receive(self.attached, Received(hex_digits, None, SIM))
+        await self.inbox.receive(self.attached, ReceivedPdu(hex_digits, None, SIM))
 
     async def texts(self, scope: int = 2) -> list[Row]:
         rows, _, _ = await self.box.db.read(received.page, scope, InboxFilter())
@@ -73,8 +73,10 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     for name in ("one", "two"):
         await db.write(clients.add_client, name, clock.now())
     device = await db.write(device_table.known, "860123456789012", "modem", False, clock.now())
-    box = Box(Config(), clock, db, await db.read(archive.marks), Vault(tmp_path / "secret.key"))
-    attached = Attached(box, ModemSettings(), Device(Line("/nowhere")), test=False)
+    box = Context(
+        Config(), clock, db, await db.read(archive.marks), Encryption(tmp_path / "secret.key")
+    )
+    attached = Attached(box, ModemSettings(), ModemDriver(SerialLine("/nowhere")), test=False)
     attached.number = device["id"]
     yield Receiver(box, attached)
     await attached.modem.stop()

@@ -8,23 +8,23 @@ from sqlite3 import IntegrityError
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.messaging import outbox as outbox_module
 from appliance.messaging.outbox import Outbox
 from appliance.store import messages
 from appliance.store.database import Database
-from modem.driver.device import Device
-from modem.interface import Outcome, State, Tpdu, Verdict
-from modem.timeouts import Line
+from modem.driver.device import ModemDriver
+from modem.interface import ModemState, Outcome, Tpdu, Verdict
+from modem.timeouts import SerialLine
 from tests.appliance.conftest import Stage
 from tests.waiting import HANG_SECONDS
 
 
-class Breaks(Device):
+class Breaks(ModemDriver):
     """Its first send breaks in a way that no modem's fault explains."""
 
     sends = 0
@@ -37,21 +37,21 @@ class Breaks(Device):
 
 
 @pytest.fixture
-def box(stage: Stage, db: Database, tmp_path: Path) -> Box:
-    return Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
+def box(stage: Stage, db: Database, tmp_path: Path) -> Context:
+    return Context(Config(), ManualClock(stage.now), db, stage.ids, Encryption(tmp_path / "key"))
 
 
 @pytest.fixture
-async def outbox(box: Box) -> Outbox:
-    modem = Breaks(Line("/nowhere"))
-    modem.board.show(State.READY)
+async def outbox(box: Context) -> Outbox:
+    modem = Breaks(SerialLine("/nowhere"))
+    modem.board.show(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     return Outbox(box, attached)
 
 
 async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes(
-    stage: Stage, box: Box, outbox: Outbox
+    stage: Stage, box: Context, outbox: Outbox
 ) -> None:
     first, second = await stage.take(), await stage.take()
     news = asyncio.Event()
@@ -67,7 +67,7 @@ async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes
     await running
 
 
-class Poisons(Device):
+class Poisons(ModemDriver):
     """While its part is on the air, the next claim becomes impossible."""
 
     db: Database
@@ -86,10 +86,10 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
 ) -> None:
     monkeypatch.setattr(outbox_module, "RECORD_AGAIN_SECONDS", 0)
     first, _ = await stage.take(), await stage.take()
-    box = Box(Config(), ManualClock(stage.now), db, stage.ids, Vault(tmp_path / "key"))
-    modem = Poisons(Line("/nowhere"))
+    box = Context(Config(), ManualClock(stage.now), db, stage.ids, Encryption(tmp_path / "key"))
+    modem = Poisons(SerialLine("/nowhere"))
     modem.db = db
-    modem.board.show(State.READY)
+    modem.board.show(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     news = asyncio.Event()
@@ -102,8 +102,8 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
         await running
 
 
-class Slow(Device):
-    def __init__(self, line: Line) -> None:
+class Slow(ModemDriver):
+    def __init__(self, line: SerialLine) -> None:
         super().__init__(line)
         self.given = asyncio.Event()
         self.answer = asyncio.Event()
@@ -117,9 +117,11 @@ class Slow(Device):
 async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
     stage: Stage, tmp_path: Path
 ) -> None:
-    box = Box(Config(), ManualClock(stage.now), stage.db, stage.ids, Vault(tmp_path / "key"))
-    modem = Slow(Line("/nowhere"))
-    modem.board.show(State.READY)
+    box = Context(
+        Config(), ManualClock(stage.now), stage.db, stage.ids, Encryption(tmp_path / "key")
+    )
+    modem = Slow(SerialLine("/nowhere"))
+    modem.board.show(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     number = await stage.take()

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.store import archive
 from appliance.store.database import Database
-from appliance.store.queue import Nothing
-from modem.driver.device import Device
+from appliance.store.queue import NothingReady
+from modem.driver.device import ModemDriver
 from modem.error_codes import lookup
-from modem.interface import Outcome, State, Verdict
-from modem.timeouts import Line
+from modem.interface import ModemState, Outcome, Verdict
+from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, Stage
 
 BARRED = Outcome(Verdict.OWNER, fault=lookup.cms(8))
@@ -28,8 +28,10 @@ OTHER = "+33698765432"
 
 @pytest.fixture
 async def attached(db: Database, tmp_path: Path) -> Attached:
-    box = Box(Config(), ManualClock(), db, await db.read(archive.marks), Vault(tmp_path / "key"))
-    return Attached(box, ModemSettings(), Device(Line("/nowhere")), test=False)
+    box = Context(
+        Config(), ManualClock(), db, await db.read(archive.marks), Encryption(tmp_path / "key")
+    )
+    return Attached(box, ModemSettings(), ModemDriver(SerialLine("/nowhere")), test=False)
 
 
 def test_one_barred_number_does_not_stop_the_modem(attached: Attached) -> None:
@@ -62,14 +64,14 @@ def test_a_sim_that_is_missing_stops_the_modem_at_once(attached: Attached) -> No
 def test_only_a_modem_that_was_away_is_believed_to_be_well_again(attached: Attached) -> None:
     """It hops between GSM and LTE all day: no reason to try a barred SIM again each time."""
     clock = ManualClock()
-    assert isinstance(attached.modem, Device)
-    attached.modem.board.show(State.READY)
-    attached.changed(State.READY, clock)
+    assert isinstance(attached.modem, ModemDriver)
+    attached.modem.board.show(ModemState.READY)
+    attached.changed(ModemState.READY, clock)
     attached.learn(NO_SIM, NUMBER, clock)
     attached.modem.board.show(technology="LTE")
-    attached.changed(State.READY, clock)
+    attached.changed(ModemState.READY, clock)
     assert attached.resting(clock)
-    attached.changed(State.SEARCHING, clock)  # told late: by now it is back
+    attached.changed(ModemState.SEARCHING, clock)  # told late: by now it is back
     assert not attached.resting(clock)
 
 
@@ -87,7 +89,7 @@ async def test_a_part_that_the_network_refused_lets_the_others_go_first(stage: S
     job = await stage.must_claim()
     assert job.message == second
     await stage.record(job, TAKEN)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     stage.now += stage.rules.behind_ms
     assert (await stage.must_claim()).message == first
 

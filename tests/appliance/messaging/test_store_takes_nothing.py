@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.admin.auth import Access
-from appliance.context import Box
+from appliance.admin.auth import AdminAuth
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain.requests import HistoryFilter, SendOrder, VerifyOrder
@@ -22,27 +22,27 @@ from appliance.messaging.intake import Intake
 from appliance.store import archive, clients, database
 from appliance.store.database import TAKES_NOTHING, Database, StorageFull
 from appliance.webhooks.dispatcher import Webhooks
-from modem.driver.device import Device
-from modem.interface import Changed, Identity, State, Status
-from modem.timeouts import Line
+from modem.driver.device import ModemDriver
+from modem.interface import Changed, Identity, ModemState, ModemStatus
+from modem.timeouts import SerialLine
 from tests.waiting import HANG_SECONDS
 
 IDENTITY = Identity(imei="860123456789012", manufacturer="Quectel", model="EC25")
 
 
 @pytest.fixture
-async def box(db: Database, tmp_path: Path) -> Box:
+async def box(db: Database, tmp_path: Path) -> Context:
     ids = await db.read(archive.marks)
-    return Box(Config(), ManualClock(), db, ids, Vault(tmp_path / "secret.key"))
+    return Context(Config(), ManualClock(), db, ids, Encryption(tmp_path / "secret.key"))
 
 
-async def takes(box: Box, *, nothing: bool) -> None:
+async def takes(box: Context, *, nothing: bool) -> None:
     """The disk goes read-only, or is back."""
     await box.db.writer.run(lambda db: db.execute(f"PRAGMA query_only = {int(nothing)}").fetchall())
 
 
 @pytest.fixture
-async def gateway(box: Box, tmp_path: Path) -> AsyncIterator[Gateway]:
+async def gateway(box: Context, tmp_path: Path) -> AsyncIterator[Gateway]:
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
@@ -51,7 +51,9 @@ async def gateway(box: Box, tmp_path: Path) -> AsyncIterator[Gateway]:
     await webhooks.close()
 
 
-async def test_a_key_that_reads_is_not_refused_for_its_last_use(box: Box, gateway: Gateway) -> None:
+async def test_a_key_that_reads_is_not_refused_for_its_last_use(
+    box: Context, gateway: Gateway
+) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
     await takes(box, nothing=True)
     caller = await gateway.authenticate(made.key, "client_1", None)
@@ -60,7 +62,7 @@ async def test_a_key_that_reads_is_not_refused_for_its_last_use(box: Box, gatewa
 
 
 async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
-    box: Box, gateway: Gateway
+    box: Context, gateway: Gateway
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
     caller = await gateway.authenticate(made.key, "client_1", None)
@@ -73,7 +75,7 @@ async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
 
 
 async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_not_wait(
-    box: Box, gateway: Gateway
+    box: Context, gateway: Gateway
 ) -> None:
     assert isinstance(box.clock, ManualClock)
     made = await box.db.write(clients.add_key, 1, box.clock.now())
@@ -92,9 +94,9 @@ async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_
     assert not box.steps.pending
 
 
-async def test_the_owner_sees_the_page_of_a_full_box(box: Box) -> None:
+async def test_the_owner_sees_the_page_of_a_full_box(box: Context) -> None:
     assert isinstance(box.clock, ManualClock)
-    access = Access(box)
+    access = AdminAuth(box)
     hashed = await access.claim("une phrase bien longue", "", "127.0.0.1", "zimbox.local")
     token = await access.open_session("a browser", hashed)
     await takes(box, nothing=True)
@@ -104,7 +106,7 @@ async def test_the_owner_sees_the_page_of_a_full_box(box: Box) -> None:
 
 
 async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
-    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "AGAIN_SECONDS", 0.01)
 
@@ -112,11 +114,11 @@ async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
         raise AssertionError("nothing was received")
 
     devices = Devices(box, tmp_path, receive)
-    modem = Device(Line("/nowhere"))
+    modem = ModemDriver(SerialLine("/nowhere"))
     attached = Attached(box, ModemSettings(), modem, test=False)
     listening = asyncio.create_task(devices.listen(attached))
     await takes(box, nothing=True)
-    modem.board.publish(Changed(Status(State.SEARCHING, identity=IDENTITY)))
+    modem.board.publish(Changed(ModemStatus(ModemState.SEARCHING, identity=IDENTITY)))
     with contextlib.suppress(*TAKES_NOTHING):  # whoever had something to write has tried by then
         for _ in range(3):
             await asyncio.sleep(0)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from appliance.monitoring.diagnosis import Facts, ModemFacts, diagnose
-from modem.interface import Fault, State, Verdict
+from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, diagnose
+from modem.interface import Fault, ModemState, Verdict
 
-READY = ModemFacts("Modem", State.READY, signal_dbm=-71)
+READY = ModemFacts("Modem", ModemState.READY, signal_dbm=-71)
 NO_CREDIT = Fault(Verdict.OWNER, "NO_CREDIT", "CMS", 38, "No credit.", "Plus de crédit.")
 BARRED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 8, "Barred.", "Interdit.", suspicious=True)
 
 
-def codes(facts: Facts) -> list[str]:
+def codes(facts: DiagnosisInput) -> list[str]:
     return [problem.code for problem in diagnose(facts)]
 
 
-def box(modem: ModemFacts = READY, **facts: object) -> Facts:
-    return msgspec.structs.replace(Facts(modems=(modem,)), **facts)
+def box(modem: ModemFacts = READY, **facts: object) -> DiagnosisInput:
+    return msgspec.structs.replace(DiagnosisInput(modems=(modem,)), **facts)
 
 
 def test_a_box_that_sends_has_no_problem() -> None:
@@ -28,18 +28,18 @@ def test_a_box_that_sends_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("code", "facts"),
     [
-        ("no_modem", Facts(modems=())),
-        ("modem_offline", box(ModemFacts("m", State.OFFLINE))),
-        ("sim_missing", box(ModemFacts("m", State.SIM_MISSING))),
-        ("sim_failure", box(ModemFacts("m", State.SIM_FAILURE))),
-        ("pin_required", box(ModemFacts("m", State.PIN_REQUIRED, tries_left=3))),
-        ("pin_last_try", box(ModemFacts("m", State.PIN_REQUIRED, tries_left=1))),
-        ("puk_required", box(ModemFacts("m", State.PUK_REQUIRED))),
-        ("no_signal", box(ModemFacts("m", State.SEARCHING))),
-        ("searching", box(ModemFacts("m", State.SEARCHING, signal_dbm=-99))),
-        ("network_denied", box(ModemFacts("m", State.DENIED, signal_dbm=-70))),
-        ("network_denied", box(ModemFacts("m", State.SEARCHING, registration=3))),
-        ("no_smsc", box(ModemFacts("m", State.NO_SMSC))),
+        ("no_modem", DiagnosisInput(modems=())),
+        ("modem_offline", box(ModemFacts("m", ModemState.OFFLINE))),
+        ("sim_missing", box(ModemFacts("m", ModemState.SIM_MISSING))),
+        ("sim_failure", box(ModemFacts("m", ModemState.SIM_FAILURE))),
+        ("pin_required", box(ModemFacts("m", ModemState.PIN_REQUIRED, tries_left=3))),
+        ("pin_last_try", box(ModemFacts("m", ModemState.PIN_REQUIRED, tries_left=1))),
+        ("puk_required", box(ModemFacts("m", ModemState.PUK_REQUIRED))),
+        ("no_signal", box(ModemFacts("m", ModemState.SEARCHING))),
+        ("searching", box(ModemFacts("m", ModemState.SEARCHING, signal_dbm=-99))),
+        ("network_denied", box(ModemFacts("m", ModemState.DENIED, signal_dbm=-70))),
+        ("network_denied", box(ModemFacts("m", ModemState.SEARCHING, registration=3))),
+        ("no_smsc", box(ModemFacts("m", ModemState.NO_SMSC))),
         ("no_credit", box(msgspec.structs.replace(READY, fault=NO_CREDIT))),
         ("operator_refuses", box(msgspec.structs.replace(READY, fault=BARRED, refused=True))),
         ("balance_low", box(msgspec.structs.replace(READY, balance=0.4, balance_low=1.0))),
@@ -60,7 +60,9 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("webhook_failing", box(webhooks_given_up=3)),
     ],
 )
-def test_each_bad_state_is_named_and_told_in_both_languages(code: str, facts: Facts) -> None:
+def test_each_bad_state_is_named_and_told_in_both_languages(
+    code: str, facts: DiagnosisInput
+) -> None:
     (problem,) = diagnose(facts)
     assert problem.code == code
     assert problem.words.french != problem.words.english
@@ -75,12 +77,12 @@ def test_a_queue_that_a_limit_holds_back_is_not_stuck() -> None:
 
 
 def test_a_modem_that_is_away_explains_a_queue_that_does_not_move() -> None:
-    away = ModemFacts("m", State.OFFLINE)
+    away = ModemFacts("m", ModemState.OFFLINE)
     assert codes(box(away, waiting=3, minutes_without_progress=40.0)) == ["modem_offline"]
 
 
 def test_what_stops_the_box_is_told_before_what_only_troubles_it() -> None:
-    modem = ModemFacts("m", State.SIM_MISSING, warning="undervoltage")
+    modem = ModemFacts("m", ModemState.SIM_MISSING, warning="undervoltage")
     assert codes(box(modem, disk_free_mib=100, clock_trusted=False)) == [
         "sim_missing",
         "undervoltage",
@@ -90,28 +92,30 @@ def test_what_stops_the_box_is_told_before_what_only_troubles_it() -> None:
 
 
 def test_two_modems_with_the_same_trouble_are_told_of_once() -> None:
-    away = ModemFacts("a", State.OFFLINE)
-    assert codes(Facts(modems=(away, msgspec.structs.replace(away, name="b")))) == ["modem_offline"]
-
-
-def test_of_two_modems_the_one_in_trouble_is_named() -> None:
-    away = ModemFacts("SIM800C", State.OFFLINE)
-    locked = ModemFacts("EC25", State.PIN_REQUIRED, tries_left=2)
-    (problem,) = diagnose(Facts(modems=(READY, away)))
-    assert problem.words.french.startswith("Le modem ne répond pas (SIM800C) : vérifiez")
-    assert problem.words.english.startswith("The modem does not answer (SIM800C): check")
-    both = diagnose(Facts(modems=(away, locked)))
-    assert all(
-        name in p.words.french for p, name in zip(both, ("(SIM800C)", "(EC25)"), strict=True)
-    )
-    assert codes(Facts(modems=(READY, away, msgspec.structs.replace(away, name="b")))) == [
+    away = ModemFacts("a", ModemState.OFFLINE)
+    assert codes(DiagnosisInput(modems=(away, msgspec.structs.replace(away, name="b")))) == [
         "modem_offline"
     ]
 
 
-@pytest.mark.parametrize("state", State)
-def test_every_problem_of_a_modem_can_carry_its_name(state: State) -> None:
+def test_of_two_modems_the_one_in_trouble_is_named() -> None:
+    away = ModemFacts("SIM800C", ModemState.OFFLINE)
+    locked = ModemFacts("EC25", ModemState.PIN_REQUIRED, tries_left=2)
+    (problem,) = diagnose(DiagnosisInput(modems=(READY, away)))
+    assert problem.words.french.startswith("Le modem ne répond pas (SIM800C) : vérifiez")
+    assert problem.words.english.startswith("The modem does not answer (SIM800C): check")
+    both = diagnose(DiagnosisInput(modems=(away, locked)))
+    assert all(
+        name in p.words.french for p, name in zip(both, ("(SIM800C)", "(EC25)"), strict=True)
+    )
+    assert codes(DiagnosisInput(modems=(READY, away, msgspec.structs.replace(away, name="b")))) == [
+        "modem_offline"
+    ]
+
+
+@pytest.mark.parametrize("state", ModemState)
+def test_every_problem_of_a_modem_can_carry_its_name(state: ModemState) -> None:
     troubled = ModemFacts("EC25", state, fault=BARRED, warning="hot", held_by="per_day")
-    for problem in diagnose(Facts(modems=(READY, troubled))):
+    for problem in diagnose(DiagnosisInput(modems=(READY, troubled))):
         assert problem.words.french.count("(EC25) :") == 1
         assert problem.words.english.count("(EC25):") == 1

@@ -7,14 +7,14 @@ from sqlite3 import Connection
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
 from appliance.domain.requests import Idempotency
 from appliance.domain.views import Accepted
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.store import idempotency, otp, received
 from appliance.store.clock_jumps import STEP_MS
@@ -31,8 +31,8 @@ class Board:
 
     def __init__(self, stage: Stage, db: Database, folder: Path) -> None:
         self.clock = ManualClock(stage.now, trusted=False)
-        self.box = Box(Config(), self.clock, db, stage.ids, Vault(folder / "key"))
-        self.jobs = Housekeeping(self.box, Inbox(self.box), Balances(self.clock, []))
+        self.box = Context(Config(), self.clock, db, stage.ids, Encryption(folder / "key"))
+        self.jobs = MaintenanceJobs(self.box, Inbox(self.box), Balances(self.clock, []))
         self.stage = stage
 
     def set_clock(self, step: int) -> None:
@@ -185,7 +185,7 @@ async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
 async def test_a_missing_part_is_waited_for_as_long_when_the_clock_is_set(
     board: Board, stage: Stage, db: Database, step: int
 ) -> None:
-    first = received.Part(NUMBER, "Bonjour", None, "00", reference=1, total=2, number=1)
+    first = received.ReceivedPart(NUMBER, "Bonjour", None, "00", reference=1, total=2, number=1)
     await db.write(received.keep_part, 1, SIM, first, stage.now)
     board.set_clock(step)
     await board.jobs.give_up_waiting()

@@ -8,18 +8,18 @@ from sqlite3 import Connection
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import BulkOrder, SendOrder, WebhookOrder
 from appliance.gateway import Gateway
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.intake import Intake
 from appliance.store import archive, backlog, clients, messages
-from appliance.store.queue import Nothing
+from appliance.store.queue import NothingReady
 from appliance.webhooks.dispatcher import Webhooks
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 
 
 async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing_of_reports(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     number = await stage.take(scope=4)
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
@@ -48,7 +48,7 @@ async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing
 
 
 async def test_nothing_of_a_deleted_client_waits_for_ever(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take(scope=4)
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
@@ -69,7 +69,7 @@ async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothin
     await stage.db.write(clients.erase, 2, stage.now)
     await stage.record(job, Outcome(Verdict.AGAIN, fault=REFUSED))
     stage.now += 60_000
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_again(
@@ -87,7 +87,7 @@ async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_aga
 
 
 async def test_the_retention_gets_past_the_messages_of_a_deleted_client(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     for scope in (4, 4, 4, 4, 2):
         await stage.sent(scope * 10 + 1, scope=scope)
@@ -117,7 +117,7 @@ async def test_what_was_cancelled_with_its_key_does_not_go_when_the_client_is_en
     await stage.db.write(clients.revoke, key.id, stage.now, cancel_queued=True)
     await stage.db.write(clients.disable, 1, stage.now)
     await stage.db.write(clients.enable, 1)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIter
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
-    box = Box(Config(), clock, stage.db, stage.ids, Vault(tmp_path / "key"))
+    box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
     yield Gateway(box, devices, Intake(box, devices), webhooks)
     await webhooks.close()
@@ -142,11 +142,11 @@ async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
     else:
         await stage.db.write(clients.revoke, key.id, START)
     order = SendOrder(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
-    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+    with pytest.raises(ApiError, match="INVALID_API_KEY"):
         await gateway.send(caller, order, None)
-    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+    with pytest.raises(ApiError, match="INVALID_API_KEY"):
         await gateway.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
     hook = WebhookOrder("https://example.com/sms", ("sms.received",))
-    with pytest.raises(Refusal, match="INVALID_API_KEY"):
+    with pytest.raises(ApiError, match="INVALID_API_KEY"):
         await gateway.webhook_configure(caller, hook)
     assert await stage.db.read(backlog.messages, False) == 0

@@ -21,7 +21,7 @@ from appliance.store import (
     queue,
     submissions,
 )
-from appliance.store.queue import Job, Nothing, Sender
+from appliance.store.queue import Job, NothingReady, Sender
 from modem.interface import Fault, Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
@@ -49,7 +49,7 @@ async def test_one_message_goes_from_queued_to_delivered(stage: Stage) -> None:
 async def test_a_part_is_claimed_once(stage: Stage) -> None:
     await stage.take()
     await stage.must_claim()
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage) -> None:
@@ -58,7 +58,7 @@ async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage)
     own = await stage.take(scope=2, rank=1)
     sender = msgspec.structs.replace(stage.sender, clients=(1, 3))
     assert (await stage.must_claim(sender)).message == own
-    assert isinstance(await stage.claim(sender), Nothing)
+    assert isinstance(await stage.claim(sender), NothingReady)
     assert (await stage.must_claim()).message == others
 
 
@@ -256,7 +256,7 @@ async def test_a_part_refused_after_its_message_failed_goes_no_more(stage: Stage
     await stage.report(1, 0x62)
     await stage.record(second, Outcome(Verdict.AGAIN, fault=REFUSED))
     stage.now += 60_000
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert await stage.status(number) == "failed"
 
 
@@ -268,14 +268,14 @@ async def test_a_failed_part_fails_the_message_and_drops_what_waits(stage: Stage
     assert view.status == "failed"
     assert view.error is not None
     assert (view.error.code, view.error.number) == ("INVALID_NUMBER", 1)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: Stage) -> None:
     number = await stage.take(tries=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     waiting = await stage.claim()
-    assert isinstance(waiting, Nothing)
+    assert isinstance(waiting, NothingReady)
     assert waiting.look_at is not None
     stage.now = waiting.look_at
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
@@ -305,7 +305,7 @@ async def test_a_part_whose_answer_is_lost_is_not_sent_twice(stage: Stage) -> No
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     view = await stage.view(number)
     assert (view.status, view.uncertain, view.cancellable) == ("queued", True, False)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert not await stage.db.write(messages.cancel, stage.ids, number, stage.now)
     stage.now += 601_000
     await stage.end_doubts()
@@ -313,7 +313,7 @@ async def test_a_part_whose_answer_is_lost_is_not_sent_twice(stage: Stage) -> No
     assert (view.status, view.uncertain) == ("failed", False)
     assert view.error is not None
     assert view.error.code == "SMS_SEND_TIMEOUT"
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_an_uncertain_message_is_settled_by_a_late_report(stage: Stage) -> None:
@@ -431,14 +431,14 @@ async def test_a_cancelled_message_is_never_claimed(stage: Stage) -> None:
     number = await stage.take()
     assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
     assert await stage.status(number) == "cancelled"
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert not await stage.db.write(messages.cancel, stage.ids, number, stage.now)
 
 
 async def test_a_number_that_opts_out_while_it_waits_is_not_written_to(stage: Stage) -> None:
     number = await stage.take()
     await stage.db.write(blocklist.add, 0, NUMBER, "STOP", "stop", stage.now, 1)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     view = await stage.view(number)
     assert view.error is not None
     assert (view.status, view.error.code) == ("failed", "BLOCKED_NUMBER")
@@ -448,11 +448,11 @@ async def test_a_scheduled_message_waits_for_its_moment_and_a_trusted_clock(stag
     due = START + HOUR_MS
     number = await stage.take(scheduled_at=due)
     found = await stage.claim()
-    assert isinstance(found, Nothing)
+    assert isinstance(found, NothingReady)
     assert found.look_at == due
     stage.now = due
     stage.trusted = False
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     stage.trusted = True
     assert (await stage.must_claim()).message == number
 
@@ -460,7 +460,7 @@ async def test_a_scheduled_message_waits_for_its_moment_and_a_trusted_clock(stag
 async def test_a_message_that_waited_too_long_fails(stage: Stage) -> None:
     number = await stage.take()
     stage.now += 86_400_001
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     view = await stage.view(number)
     assert view.error is not None
     assert (view.status, view.error.code) == ("failed", "SMS_SEND_TIMEOUT")
@@ -500,7 +500,7 @@ async def test_a_queue_that_has_expired_is_cleared_a_step_at_a_time(stage: Stage
     stage.now += 86_400_001
     fresh = await stage.take()
     found = await stage.claim()
-    assert isinstance(found, Nothing) and found.look_at == stage.now, "look again at once"
+    assert isinstance(found, NothingReady) and found.look_at == stage.now, "look again at once"
     assert (await stage.must_claim()).message == fresh
     assert {await stage.status(number) for number in late} == {"failed"}
 
@@ -515,9 +515,9 @@ async def test_a_long_text_stays_with_its_sim(stage: Stage) -> None:
     await stage.take(parts=2)
     await stage.record(await stage.must_claim(), TAKEN)
     other = Sender(2, False, "8933019999999999", Limits())
-    assert isinstance(await stage.claim(other), Nothing)
+    assert isinstance(await stage.claim(other), NothingReady)
     swapped = msgspec.structs.replace(stage.sender, sim="8933018888888888")
-    assert isinstance(await stage.claim(swapped), Nothing)
+    assert isinstance(await stage.claim(swapped), NothingReady)
     assert (await stage.must_claim()).number == 2
 
 
@@ -533,13 +533,13 @@ async def test_a_message_nobody_has_taken_yet_may_go_by_another_modem(stage: Sta
 
 async def test_a_pinned_message_waits_for_its_device(stage: Stage) -> None:
     await stage.take(pinned=True, device=2)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert isinstance(await stage.claim(Sender(2, False, "x", Limits())), Job)
 
 
 async def test_test_messages_never_reach_a_real_modem(stage: Stage) -> None:
     await stage.take(scope=3)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert isinstance(await stage.claim(Sender(3, True, "sim", Limits())), Job)
 
 
@@ -552,7 +552,7 @@ async def test_a_minute_limit_holds_the_queue_and_says_until_when(stage: Stage) 
             await stage.must_claim(sender), Outcome(Verdict.TAKEN, reference), sender
         )
     held = await stage.claim(sender)
-    assert isinstance(held, Nothing)
+    assert isinstance(held, NothingReady)
     assert held.held == "per_minute"
     assert held.look_at is not None
     stage.now = held.look_at
@@ -575,7 +575,7 @@ async def test_a_disabled_client_sends_nothing_more_whatever_was_on_the_line(sta
     await stage.db.write(clients.disable, 1, stage.now)
     await stage.record(job, Outcome(Verdict.WAIT))
     stage.now += HOUR_MS
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
     assert await stage.status(number) == "queued"
     other = await stage.take(scope=4)
     assert (await stage.must_claim()).message == other, "nobody waits behind it"
@@ -602,7 +602,7 @@ async def test_a_report_for_the_earlier_try_settles_a_resent_message(stage: Stag
     await _resend(stage, number)
     await stage.report(7, 0x00)
     assert await stage.status(number) == "delivered"
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_a_message_resent_after_a_try_can_no_longer_be_cancelled(stage: Stage) -> None:
@@ -659,7 +659,7 @@ async def test_the_whole_earlier_try_that_arrives_drops_the_whole_new_one(stage:
     await stage.report(8, 0x00)
     told = await stage.view(number)
     assert (told.status, told.sent_at) == ("delivered", handed_at)
-    assert isinstance(await stage.claim(), Nothing)
+    assert isinstance(await stage.claim(), NothingReady)
 
 
 async def test_the_whole_earlier_try_arrives_after_the_new_one_failed(stage: Stage) -> None:
@@ -955,7 +955,7 @@ async def test_what_was_sent_while_the_clock_was_ahead_does_not_use_up_every_hou
     stage.now -= 30 * DAY_MS
     await stage.take()
     stage.now += 2 * HOUR_MS
-    assert not isinstance(await stage.claim(sender), Nothing)
+    assert not isinstance(await stage.claim(sender), NothingReady)
 
 
 async def test_a_message_resent_while_its_first_try_is_on_the_air_is_not_cancellable(

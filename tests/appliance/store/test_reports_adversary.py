@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from appliance.domain.report_matching import Heard
+from appliance.domain.report_matching import ReportFields
 from appliance.store import attempts, reports, submissions
 from appliance.store.queue import Job
 from modem.interface import Fault, Outcome, Verdict
@@ -47,7 +47,7 @@ class Habits(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, order=True):
     at: int
     serial: int
-    heard: Heard
+    heard: ReportFields
     status: int
 
 
@@ -99,7 +99,7 @@ class Network:
     def report(self, job: Job, reference: int, sent: int | None, status: int, wait: int) -> None:
         at = self.stage.now + wait
         self.serial += 1
-        heard = Heard(reference, job.recipient, sent, at)
+        heard = ReportFields(reference, job.recipient, sent, at)
         heapq.heappush(self.due, Report(at, self.serial, heard, status))
 
     async def bring(self, until: int) -> None:

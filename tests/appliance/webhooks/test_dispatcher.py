@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from appliance.context import Box
+from appliance.context import Context
 from appliance.core.clock import ManualClock
-from appliance.core.config import Config, Webhook
-from appliance.core.encryption import Vault
+from appliance.core.config import Config, WebhookSettings
+from appliance.core.encryption import Encryption
 from appliance.domain import ids
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
-from appliance.domain.views import WebhookLog, WebhookView
+from appliance.domain.views import WebhookLogEntry, WebhookView
 from appliance.store import archive, clients, deliveries, events
 from appliance.store.database import Database
 from appliance.webhooks.concurrency import PLACES
@@ -46,14 +46,16 @@ class Telling:
             "retry_seconds": [60.0, 300.0],
             "allow_loopback": True,
         }
-        self.config = Config(webhook=Webhook(**(chosen | settings)))
+        self.config = Config(webhook=WebhookSettings(**(chosen | settings)))
         self.clock = ManualClock(START)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> Telling:
         db = await Database.open(self.folder / "zimbox.db")
         marks = await db.read(archive.marks)
-        self.box = Box(self.config, self.clock, db, marks, Vault(self.folder / "secret.key"))
+        self.box = Context(
+            self.config, self.clock, db, marks, Encryption(self.folder / "secret.key")
+        )
         self.webhooks = Webhooks(self.box)
         self._task = asyncio.create_task(self.webhooks.run())
         return self
@@ -110,7 +112,7 @@ class Telling:
     async def states(self) -> list[str]:
         return [row["state"] for row in await self.rows("SELECT state FROM delivery ORDER BY id")]
 
-    async def logged(self, count: int, scope: int = SCOPE) -> list[WebhookLog]:
+    async def logged(self, count: int, scope: int = SCOPE) -> list[WebhookLogEntry]:
         """The attempts, oldest first, once there are so many and no call is open."""
         async with asyncio.timeout(HANG_SECONDS):
             while True:
@@ -528,11 +530,11 @@ async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
 async def test_a_url_that_is_not_allowed_is_refused_where_it_is_given(
     telling: Telling, url: str
 ) -> None:
-    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL") as caught:
+    with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL") as caught:
         await telling.configure(url)
     assert caught.value.details is not None
     assert caught.value.details["field"] == "url"
-    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL") as caught:
+    with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL") as caught:
         telling.webhooks.check_url(url)
     assert caught.value.details is not None
     assert caught.value.details["field"] == "webhook_url"
@@ -545,7 +547,7 @@ async def test_without_the_setting_the_box_itself_is_never_called(
     await telling.configure(receiver.url())
     await telling.crash()
     strict = await make(allow_loopback=False).start()
-    with pytest.raises(Refusal, match="INVALID_WEBHOOK_URL"):
+    with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL"):
         await strict.configure(receiver.url())
     await strict.emit()
     (entry,) = await strict.logged(1)
@@ -583,7 +585,7 @@ async def test_a_deleted_webhook_is_told_nothing_more(telling: Telling, receiver
         telling.webhooks.test(SCOPE, view.webhook_id),
         telling.webhooks.replay(SCOPE, entry.log_id),
     ):
-        with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+        with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
             await attempt
 
 
@@ -608,7 +610,7 @@ async def test_a_webhook_deleted_while_its_test_begins_is_not_called(
         telling.webhooks.delete(SCOPE, view.webhook_id),
         return_exceptions=True,
     )
-    assert isinstance(tested, Refusal) and tested.code == "WEBHOOK_NOT_FOUND"
+    assert isinstance(tested, ApiError) and tested.code == "WEBHOOK_NOT_FOUND"
     assert receiver.told == []  # it would have been signed with nothing
 
 
@@ -777,7 +779,7 @@ async def test_anothers_webhooks_and_logs_answer_as_not_existing(
             telling.webhooks.test(scope, view.webhook_id),
             telling.webhooks.replay(scope, entry.log_id),
         ):
-            with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+            with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
                 await attempt
     assert len(await telling.webhooks.listed(SCOPE)) == 1
     assert len(receiver.told) == 1
@@ -790,7 +792,7 @@ async def test_what_is_no_webhook_is_not_found(telling: Telling, written: str) -
         telling.webhooks.test(SCOPE, written),
         telling.webhooks.replay(SCOPE, written),
     ):
-        with pytest.raises(Refusal, match="WEBHOOK_NOT_FOUND"):
+        with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
             await attempt
 
 

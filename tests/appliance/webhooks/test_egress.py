@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from appliance.domain.errors import Refusal, Words
+from appliance.domain.errors import ApiError, Words
 from appliance.webhooks.egress import (
     HTTP_BEYOND_LAN,
     NO_URL,
@@ -127,7 +127,7 @@ def test_the_box_itself_only_by_setting(url: str) -> None:
 
 
 def test_a_refusal_names_the_field_and_says_why_in_both_languages() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         RULES.check_url("http://example.com/", "url")
     assert caught.value.code == "INVALID_WEBHOOK_URL"
     assert caught.value.details == {"field": "url", "reason": HTTP_BEYOND_LAN}

@@ -21,10 +21,10 @@ from appliance.domain.errors import Words
 from appliance.webhooks.egress import Address, Egress
 from appliance.webhooks.http_client import (
     BODY_SECONDS,
-    Answer,
-    Courier,
+    CallResult,
     Lookups,
     Resolve,
+    WebhookClient,
     is_own,
     trust,
 )
@@ -55,8 +55,8 @@ def courier(
     names: Resolve | None = None,
     trusted: ssl.SSLContext | None = None,
     seconds: float = PATIENCE_SECONDS,
-) -> Courier:
-    return Courier(
+) -> WebhookClient:
+    return WebhookClient(
         rules,
         timeout_seconds=seconds,
         trusted=trusted,
@@ -69,7 +69,7 @@ def known(**names: Sequence[str]) -> Resolve:
     return lambda host: [ip_address(text) for text in names[host.removesuffix(".local")]]
 
 
-async def post(carrier: Courier, url: str) -> Answer:
+async def post(carrier: WebhookClient, url: str) -> CallResult:
     try:
         return await carrier.post(url, HEADERS, b'{"a":1}')
     finally:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modem.at.line_parser import (
     LONGEST_LINE,
-    Kind,
+    LineKind,
     Sorted,
     Sorter,
     Splitter,
@@ -26,7 +26,7 @@ def split(*chunks: bytes) -> list[str]:
     return [line for chunk in chunks for line in splitter.feed(chunk) if line]
 
 
-def kinds(sorter: Sorter, *lines: str) -> list[tuple[Kind, str]]:
+def kinds(sorter: Sorter, *lines: str) -> list[tuple[LineKind, str]]:
     return [(one.kind, one.line) for line in lines for one in sorter.sort(line)]
 
 
@@ -74,9 +74,9 @@ def test_an_answer_is_what_was_asked_for() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, "AT+CSQ", "", "+CSQ: 20,0", "OK") == [
-        (Kind.ECHO, "AT+CSQ"),
-        (Kind.ANSWER, "+CSQ: 20,0"),
-        (Kind.FINAL, "OK"),
+        (LineKind.ECHO, "AT+CSQ"),
+        (LineKind.ANSWER, "+CSQ: 20,0"),
+        (LineKind.FINAL, "OK"),
     ]
 
 
@@ -90,8 +90,8 @@ def test_what_comes_unasked_is_never_an_answer(line: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     (only,) = sorter.sort(line)
-    assert only.kind in (Kind.EVENT, Kind.ANSWER)
-    assert (only.kind is Kind.EVENT) == (line != "+SOMETHING NEW")  # no colon: nobody can tell
+    assert only.kind in (LineKind.EVENT, LineKind.ANSWER)
+    assert (only.kind is LineKind.EVENT) == (line != "+SOMETHING NEW")  # no colon: nobody can tell
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_what_comes_unasked_is_never_an_answer(line: str) -> None:
 def test_every_kind_of_refusal_ends_a_command(final: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
-    assert kinds(sorter, final) == [(Kind.FINAL, final)]
+    assert kinds(sorter, final) == [(LineKind.FINAL, final)]
 
 
 def test_the_end_of_an_answer_that_nobody_waits_for_is_a_stray() -> None:
     assert kinds(Sorter(), "OK", "+CME ERROR: 14") == [
-        (Kind.STRAY, "OK"),
-        (Kind.STRAY, "+CME ERROR: 14"),
+        (LineKind.STRAY, "OK"),
+        (LineKind.STRAY, "+CME ERROR: 14"),
     ]
 
 
@@ -123,7 +123,12 @@ def test_an_event_of_two_lines_is_one_event_inside_any_answer(head: str) -> None
         for line in ["+CMGL: 1,1,,25", head, "", REPORT, REPORT, "OK"]
         for one in sorter.sort(line)
     ]
-    assert [one.kind for one in found] == [Kind.ANSWER, Kind.EVENT, Kind.ANSWER, Kind.FINAL]
+    assert [one.kind for one in found] == [
+        LineKind.ANSWER,
+        LineKind.EVENT,
+        LineKind.ANSWER,
+        LineKind.FINAL,
+    ]
     assert found[1].heard is not None
     assert (found[1].heard.line, found[1].heard.pdu) == (head, REPORT)
 
@@ -131,18 +136,21 @@ def test_an_event_of_two_lines_is_one_event_inside_any_answer(head: str) -> None
 def test_three_reports_in_one_burst_are_three_events() -> None:
     sorter = Sorter()
     found = [one for line in ["+CDS: 25", REPORT] * 3 for one in sorter.sort(line)]
-    assert [one.kind for one in found] == [Kind.EVENT] * 3
+    assert [one.kind for one in found] == [LineKind.EVENT] * 3
 
 
 def test_a_report_that_lost_octets_on_the_line_is_not_handed_on() -> None:
     sorter = Sorter()
-    assert [kind for kind, _ in kinds(sorter, "+CDS: 25", REPORT[:-2])] == [Kind.DAMAGED]
+    assert [kind for kind, _ in kinds(sorter, "+CDS: 25", REPORT[:-2])] == [LineKind.DAMAGED]
 
 
 def test_half_an_event_does_not_swallow_the_answer_that_follows() -> None:
     sorter = Sorter()
     sorter.begin("AT")
-    assert kinds(sorter, "+CDS: 25", "OK") == [(Kind.DAMAGED, "+CDS: 25"), (Kind.FINAL, "OK")]
+    assert kinds(sorter, "+CDS: 25", "OK") == [
+        (LineKind.DAMAGED, "+CDS: 25"),
+        (LineKind.FINAL, "OK"),
+    ]
 
 
 def test_a_ussd_text_of_several_lines_is_one_event() -> None:
@@ -155,9 +163,9 @@ def test_a_quote_within_an_operators_text_does_not_swallow_the_answer() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS", text="00")
     assert kinds(sorter, '+CUSD: 0,"A 5" screen!",15', "+CMGS: 12", "OK") == [
-        (Kind.EVENT, '+CUSD: 0,"A 5" screen!",15'),
-        (Kind.ANSWER, "+CMGS: 12"),
-        (Kind.FINAL, "OK"),
+        (LineKind.EVENT, '+CUSD: 0,"A 5" screen!",15'),
+        (LineKind.ANSWER, "+CMGS: 12"),
+        (LineKind.FINAL, "OK"),
     ]
 
 
@@ -165,8 +173,8 @@ def test_a_ussd_text_that_is_never_closed_does_not_swallow_an_answer() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, '+CUSD: 0,"Balance', "OK") == [
-        (Kind.EVENT, '+CUSD: 0,"Balance'),
-        (Kind.FINAL, "OK"),
+        (LineKind.EVENT, '+CUSD: 0,"Balance'),
+        (LineKind.FINAL, "OK"),
     ]
 
 
@@ -174,16 +182,16 @@ def test_the_echo_of_a_text_is_an_echo() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS", text="0011AA\x1a")
     assert kinds(sorter, "> 0011AA\x1a", "+CMGS: 3", "OK") == [
-        (Kind.ECHO, "> 0011AA\x1a"),
-        (Kind.ANSWER, "+CMGS: 3"),
-        (Kind.FINAL, "OK"),
+        (LineKind.ECHO, "> 0011AA\x1a"),
+        (LineKind.ANSWER, "+CMGS: 3"),
+        (LineKind.FINAL, "OK"),
     ]
 
 
 def test_a_prompt_with_a_line_end_is_a_prompt() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS=20", prompt=True)
-    assert kinds(sorter, ">") == [(Kind.PROMPT, ">")]
+    assert kinds(sorter, ">") == [(LineKind.PROMPT, ">")]
 
 
 @pytest.mark.parametrize(

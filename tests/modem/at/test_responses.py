@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modem.at import responses
-from modem.at.responses import Standing, Store, Stored, Ussd
+from modem.at.responses import Standing, StorageUsage, StoredPdu, UssdReply
 from modem.interface import Slot
 
 TEXT = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)
@@ -149,19 +149,19 @@ def test_stores() -> None:
         ("SM", "ME", "SR"), ("SM", "ME"), ("SM",),
     )  # fmt: skip
     assert responses.stores(['+CPMS: "SM",3,40,"SM",3,40,"ME",0,23']) == (
-        Store("SM", 3, 40), Store("SM", 3, 40), Store("ME", 0, 23),
+        StorageUsage("SM", 3, 40), StorageUsage("SM", 3, 40), StorageUsage("ME", 0, 23),
     )  # fmt: skip
-    assert responses.stores(["+CPMS: 3,40,3,40,3,40"])[0] == Store("", 3, 40)
+    assert responses.stores(["+CPMS: 3,40,3,40,3,40"])[0] == StorageUsage("", 3, 40)
 
 
 def test_a_listing_keeps_the_places_of_what_it_cannot_understand() -> None:
     lines = ["+CMGL: 1,1,,26", "00AB", '+CMGL: 2,0,"",3', "ZZ", "+CMGL:7,3,,4", "00CD"]
-    assert responses.listed(lines) == (Stored(1, 26, "00AB"), Stored(7, 4, "00CD"))
+    assert responses.listed(lines) == (StoredPdu(1, 26, "00AB"), StoredPdu(7, 4, "00CD"))
 
 
 def test_an_empty_place_answers_nothing() -> None:
     assert responses.read([], 3) is None
-    assert responses.read(["+CMGR: 0,,26", "00AB"], 3) == Stored(3, 26, "00AB")
+    assert responses.read(["+CMGR: 0,,26", "00AB"], 3) == StoredPdu(3, 26, "00AB")
 
 
 @pytest.mark.parametrize(
@@ -229,18 +229,18 @@ def test_identity() -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ('+CUSD: 0,"Solde: 5 EUR",15', Ussd(0, "Solde: 5 EUR")),
-        ('+CUSD: 0,"Solde"', Ussd(0, "Solde")),
-        ("+CUSD: 2", Ussd(2, "")),
-        ("+CUSD: 4", Ussd(4, "")),
-        ('+CUSD: 1,"0053006F006C00640065003A0020003520AC",72', Ussd(1, "Solde: 5€")),
-        ('+CUSD: 0,"00530061",15', Ussd(0, "Sa")),
-        ('+CUSD: 0,"AA180C3602",15', Ussd(0, "*100#")),
-        ('+CUSD: 0,"1234",15', Ussd(0, "1234")),
+        ('+CUSD: 0,"Solde: 5 EUR",15', UssdReply(0, "Solde: 5 EUR")),
+        ('+CUSD: 0,"Solde"', UssdReply(0, "Solde")),
+        ("+CUSD: 2", UssdReply(2, "")),
+        ("+CUSD: 4", UssdReply(4, "")),
+        ('+CUSD: 1,"0053006F006C00640065003A0020003520AC",72', UssdReply(1, "Solde: 5€")),
+        ('+CUSD: 0,"00530061",15', UssdReply(0, "Sa")),
+        ('+CUSD: 0,"AA180C3602",15', UssdReply(0, "*100#")),
+        ('+CUSD: 0,"1234",15', UssdReply(0, "1234")),
         ("+CSQ: 20,0", None),
     ],
 )
-def test_ussd_answers_in_every_dress(line: str, found: Ussd | None) -> None:
+def test_ussd_answers_in_every_dress(line: str, found: UssdReply | None) -> None:
     assert responses.ussd(line) == found
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from modem.at.restart_detection import Boot, Meaning
+from modem.at.restart_detection import Meaning, RestartDetector
 
 
 def meanings(*lines: str, after: float = 0.0, step: float = 1.0) -> list[Meaning]:
-    boot = Boot(0.0, tail_seconds=60.0)
+    boot = RestartDetector(0.0, tail_seconds=60.0)
     return [boot.line(line, after + i * step) for i, line in enumerate(lines)]
 
 

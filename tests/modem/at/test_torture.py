@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from modem.at.line_quality import Trust, foreign_to, spoilt
+from modem.at.line_quality import LineQuality, foreign_to, spoilt
 from modem.driver.references import References, spoilt_from
 from tests.modem.torture import BAD_LINE, Damage, torture
 
@@ -44,7 +44,7 @@ async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) 
 
 def test_trust_comes_back_after_a_time_without_damage() -> None:
     now = 0.0
-    trust = Trust(60, lambda: now)
+    trust = LineQuality(60, lambda: now)
     assert not trust.lost
     assert trust.doubt()
     assert not trust.doubt()  # known already

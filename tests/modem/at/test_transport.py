@@ -18,14 +18,14 @@ import structlog
 from gsmmodem import exceptions as foreign
 from structlog.testing import capture_logs
 
-from modem.at.client import Dialogue
-from modem.at.errors import NoAnswer, PortError, PortLost, Refused, Restarted, said, shown
-from modem.at.line_parser import Heard
-from modem.at.transport import Modem, find, ours
+from modem.at.client import AtClient
+from modem.at.errors import CommandError, NoResponse, PortError, PortLost, Restarted, said, shown
+from modem.at.line_parser import Urc
+from modem.at.transport import SerialModem, find, ours
 from modem.driver.references import References
 from modem.driver.submit import DOUBTFUL, submit
 from modem.interface import Verdict
-from modem.timeouts import Line
+from modem.timeouts import SerialLine
 from tests.modem.driven import QUICK, part, quick
 from tests.modem.scripted import CTRL_Z, ESCAPE, HEALTHY, SENDING, Script, Scripted
 
@@ -36,11 +36,11 @@ class Ear:
     """Collects what the reader hears by itself."""
 
     def __init__(self) -> None:
-        self.heard: list[Heard] = []
+        self.heard: list[Urc] = []
         self.lost: list[str] = []
         self._news = threading.Condition()
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: Urc) -> None:
         with self._news:
             self.heard.append(heard)
             self._news.notify_all()
@@ -50,7 +50,7 @@ class Ear:
             self.lost.append(reason)
             self._news.notify_all()
 
-    def until(self, count: int) -> list[Heard]:
+    def until(self, count: int) -> list[Urc]:
         with self._news:
             assert self._news.wait_for(lambda: len(self.heard) >= count, 5), self.heard
             return self.heard
@@ -64,12 +64,12 @@ class Ear:
 @contextmanager
 def opened(
     script: Script = HEALTHY, timing: object = None, **more: object
-) -> Iterator[tuple[Dialogue, Scripted, Ear]]:
+) -> Iterator[tuple[AtClient, Scripted, Ear]]:
     ear = Ear()
     with Scripted(script, **more) as scripted:  # type: ignore[arg-type]
         log = structlog.stdlib.get_logger()
-        modem = Modem(
-            Line(scripted.path),
+        modem = SerialModem(
+            SerialLine(scripted.path),
             timing or QUICK,  # type: ignore[arg-type]
             hear=ear.hear,
             lost=ear.lose,
@@ -77,7 +77,7 @@ def opened(
         )
         modem.connect()
         try:
-            yield Dialogue(modem, timing or QUICK, log), scripted, ear  # type: ignore[arg-type]
+            yield AtClient(modem, timing or QUICK, log), scripted, ear  # type: ignore[arg-type]
         finally:
             modem.close()
 
@@ -93,7 +93,7 @@ def test_refusals_keep_the_modems_own_words() -> None:
               ("AT+D", "COMMAND NOT SUPPORT")]  # fmt: skip
     with opened(script) as (modem, _, _):
         for command, answer in script:
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(CommandError) as refused:
                 modem.ask(command)
             assert refused.value.line == answer
 
@@ -102,7 +102,7 @@ def test_every_line_of_an_answer_and_what_came_between() -> None:
     answer = f"+CMGL: 1,1,,25\n{REPORT}\n+CDS: 25\n{REPORT}\nRING\n+CMGL: 2,1,,25\n{REPORT}\n\nOK"
     with opened([("AT+CMGL=4", answer)]) as (modem, _, ear):
         assert modem.ask("AT+CMGL=4") == ("+CMGL: 1,1,,25", REPORT, "+CMGL: 2,1,,25", REPORT)
-        assert ear.until(2) == [Heard("+CDS: 25", REPORT), Heard("RING")]
+        assert ear.until(2) == [Urc("+CDS: 25", REPORT), Urc("RING")]
 
 
 @pytest.mark.parametrize("pause", [0, 0.002])
@@ -115,7 +115,7 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
             scripted.say(burst[i : i + size])
             if pause:
                 time.sleep(pause)
-        assert ear.until(5) == [Heard("+CDS: 25", REPORT)] * 5
+        assert ear.until(5) == [Urc("+CDS: 25", REPORT)] * 5
         assert not modem.port.careful
 
 
@@ -152,7 +152,7 @@ def test_any_byte_may_come_and_the_reader_lives() -> None:
 def test_a_silence_ends_after_its_own_time_and_the_next_answer_is_the_right_one() -> None:
     script = [*HEALTHY, ("AT+SLOW", "<wait 0.4>+SLOW: 1\n\nOK")]
     with opened(script) as (modem, _, _):
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             modem.ask("AT+SLOW", 0.2, once=True)
         assert modem.port.stale
         assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
@@ -180,9 +180,9 @@ def test_a_modem_that_is_always_one_answer_late_is_not_believed() -> None:
     answers = ["+CREG: 1,1", "+CMEE: 1", "+CSQ: 20,0", "+CFUN: 1"]
     script = [(q, f"{a}\n\nOK") for q, a in zip(questions, answers, strict=True)]
     with opened([("AT+HANG", "<silence>"), *script]) as (modem, _, _):
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             modem.ask("AT+HANG", 0.05, once=True)
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             modem.ask("AT+COPS?")
         assert modem.port.stale
 
@@ -197,7 +197,7 @@ def test_a_prompt_and_its_text() -> None:
 def test_a_prompt_that_does_not_come_leaves_nothing_behind() -> None:
     script = [*HEALTHY, ("AT+CMGS=*", "<wait 0.35><prompt>")]
     with opened(script, quick(prompt_seconds=0.2)) as (modem, scripted, _):
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             modem.prompt("AT+CMGS=19")
         assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
         # What was typed at the late prompt was escaped, and never sent as a text.
@@ -211,7 +211,7 @@ def test_what_comes_between_a_command_and_its_prompt_is_not_the_prompt() -> None
     ]
     with opened(script) as (modem, _, ear):
         modem.prompt("AT+CMGS=19")
-        assert ear.until(2) == [Heard('+CMTI: "SM",3'), Heard("+CDS: 25", REPORT)]
+        assert ear.until(2) == [Urc('+CMTI: "SM",3'), Urc("+CDS: 25", REPORT)]
         assert modem.text("0011AA") == ("+CMGS: 1",)
 
 
@@ -263,7 +263,9 @@ def test_close_ends_an_open_command_and_may_be_repeated() -> None:
 
 def test_a_port_that_is_not_there_or_not_a_port() -> None:
     for path in ("/dev/there-is-no-such-port", "/dev/null", "/dev/no-such-*-port"):
-        modem = Modem(Line(path), QUICK, hear=print, lost=print, log=structlog.stdlib.get_logger())
+        modem = SerialModem(
+            SerialLine(path), QUICK, hear=print, lost=print, log=structlog.stdlib.get_logger()
+        )
         with pytest.raises(PortLost):
             modem.connect()
         modem.close()
@@ -329,8 +331,8 @@ def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
     """One bit lies between ESC and Ctrl-Z: the text was sent, and again by the next try."""
     tpdu = part("only once")
     with Flips(flips=flips) as scripted:
-        modem = Modem(
-            Line(scripted.path),
+        modem = SerialModem(
+            SerialLine(scripted.path),
             QUICK,
             hear=lambda heard: None,
             lost=lambda reason: None,
@@ -338,7 +340,7 @@ def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
         )
         modem.connect()
         try:
-            dialogue = Dialogue(modem, QUICK, structlog.stdlib.get_logger())
+            dialogue = AtClient(modem, QUICK, structlog.stdlib.get_logger())
             modem.doubt("a test")
             modem.looked_at = time.monotonic()
             outcome = submit(dialogue, tpdu, References())
@@ -387,8 +389,8 @@ def test_there_are_foreign_errors_to_be_forgotten() -> None:
 
 
 def test_our_own_errors_pass_unchanged() -> None:
-    mine = NoAnswer("AT")
-    with pytest.raises(NoAnswer) as caught, ours("x"):
+    mine = NoResponse("AT")
+    with pytest.raises(NoResponse) as caught, ours("x"):
         raise mine
     assert caught.value is mine
 
@@ -410,8 +412,8 @@ def test_importing_the_library_warns_nobody(tmp_path: Path) -> None:
 
 def test_secrets_are_not_shown() -> None:
     assert "1234" not in shown('AT+CPIN="1234"')
-    assert "1234" not in str(Refused('AT+CPIN="1234"', "ERROR"))
-    assert "1234" not in str(NoAnswer('AT+CPIN="12345678","1234"\r'))
+    assert "1234" not in str(CommandError('AT+CPIN="1234"', "ERROR"))
+    assert "1234" not in str(NoResponse('AT+CPIN="12345678","1234"\r'))
 
 
 def test_a_pattern_names_the_first_port_that_fits() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modem.interface import Outcome, State, Verdict
+from modem.interface import ModemState, Outcome, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import Driven, driven, part, quick
 from tests.waiting import HANG_SECONDS, eventually
@@ -37,7 +37,7 @@ async def keep_sending(box: Driven, outcomes: dict[str, Outcome], done: asyncio.
         number += 1
         text = f"message {number}"
         while True:
-            if box.device.status.state is not State.READY:
+            if box.device.status.state is not ModemState.READY:
                 await asyncio.sleep(0.002)
                 continue
             outcome = await box.device.send(part(text))
@@ -52,7 +52,7 @@ async def set_up(box: Driven) -> None:
     modem = box.simulator.equipment
     async with asyncio.timeout(HANG_SECONDS):
         while not (
-            box.device.status.state is State.READY
+            box.device.status.state is ModemState.READY
             and modem.powered
             and modem.modes.cnmi != list(modem.personality.cnmi_default)
         ):
@@ -143,7 +143,7 @@ async def test_a_day_of_everything(tmp_path: Path) -> None:
                 case 5:
                     await box.order("send", at="taken", silent=True)
         await eventually(
-            lambda: len(outcomes) >= 100 and box.device.status.state is State.READY,
+            lambda: len(outcomes) >= 100 and box.device.status.state is ModemState.READY,
             "a hundred outcomes, and the modem is ready",
         )
         done.set()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modem.driver.device import Device
-from modem.interface import Modem, NetworkTime, State, UssdError, Verdict
+from modem.driver.device import ModemDriver
+from modem.interface import Modem, ModemState, NetworkTime, UssdError, Verdict
 from modem.simulator import Settings
-from modem.timeouts import Line
+from modem.timeouts import SerialLine
 from tests.modem.driven import driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
@@ -77,10 +77,10 @@ async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_
     script = [entry for entry in SENDING if entry[0] != "<text>"]
     sent = [("<text>", "<wait 0.3>+CMGS: 12\n\nOK"), (question, 'OK\n\n+CUSD: 0,"Credit",15')]
     with Scripted([*HEALTHY, *script, *sent]) as modem:
-        device = Device(Line(modem.path), timing=quick())
+        device = ModemDriver(SerialLine(modem.path), timing=quick())
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         sending = asyncio.create_task(device.send(part()))
         await asyncio.to_thread(modem.wait_for, "AT+CMGS=19")
@@ -100,10 +100,10 @@ async def test_a_dialogue_that_the_operator_did_not_end_is_ended_before_the_next
     asked = [f'AT+CUSD=1,"{code}",15' for code in ("*100#", "*123#")]
     answers = [(asked[0], answer), (asked[1], 'OK\n\n+CUSD: 0,"Credit",15'), ("AT+CUSD=2", "OK")]
     with Scripted([*HEALTHY, *answers]) as modem:
-        device = Device(Line(modem.path), timing=quick())
+        device = ModemDriver(SerialLine(modem.path), timing=quick())
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         with contextlib.suppress(UssdError):
             await device.ussd("*100#")
@@ -159,7 +159,7 @@ async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
     script = [entry for entry in HEALTHY if entry[0] != "AT+CCLK?"]
     clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", told)]
     with Scripted([*script, *clock]) as modem:
-        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=600))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=600))
         await device.start()
         await asyncio.to_thread(modem.wait_for, "AT+CCLK?")
         modem.say("\r\nDST: 0\r\n")
@@ -194,10 +194,10 @@ async def test_a_restart_asked_for_while_the_sim_is_looked_at_is_not_forgotten()
     wants = "+CPIN: SIM PIN\n\nOK"
     with Scripted([*script, ("AT+CPIN?", wants)]) as modem:
         timing = quick(backoff_longest_seconds=60)
-        device = Device(Line(modem.path), timing=timing)
+        device = ModemDriver(SerialLine(modem.path), timing=timing)
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.PIN_REQUIRED:
+            while device.status.state is not ModemState.PIN_REQUIRED:
                 await device.next_event()
         modem.answer("AT+CPIN?", "<wait 0.3>" + wants)
         count = modem.heard.count("AT+CPIN?")
@@ -213,16 +213,16 @@ async def test_stop_in_every_state(tmp_path: Path) -> None:
         async with driven(tmp_path) as box:
             await box.ready()
             await box.simulator.command(order)
-            await box.left(State.READY)
+            await box.left(ModemState.READY)
             await asyncio.wait_for(box.device.stop(), 2)
-            assert box.device.status.state is State.STOPPED
+            assert box.device.status.state is ModemState.STOPPED
 
 
 async def test_a_stop_while_the_port_is_being_opened_leaves_it_closed(tmp_path: Path) -> None:
     async with driven(tmp_path, start=False) as box:
         port = str(tmp_path / "port")
         for turns in range(40):
-            device = Device(Line(port), timing=quick())
+            device = ModemDriver(SerialLine(port), timing=quick())
             await device.start()
             for _ in range(turns // 8 + 1):
                 await asyncio.sleep(0)
@@ -232,9 +232,9 @@ async def test_a_stop_while_the_port_is_being_opened_leaves_it_closed(tmp_path: 
             "no thread reads the port",
         )
         await box.device.start()
-        assert (await box.ready()).state is State.READY
+        assert (await box.ready()).state is ModemState.READY
 
 
 def test_a_device_is_a_modem_to_the_rest_of_the_box() -> None:
-    implemented: type[Modem] = Device
-    assert implemented is Device
+    implemented: type[Modem] = ModemDriver
+    assert implemented is ModemDriver

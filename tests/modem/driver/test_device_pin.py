@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modem.driver.device import Device, Line
+from modem.driver.device import ModemDriver, SerialLine
 from modem.driver.pin_guard import FilePinMemory
-from modem.interface import State, Verdict
+from modem.interface import ModemState, Verdict
 from modem.simulator import Settings, Simulator
 from tests.modem.driven import QUICK, Driven, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
@@ -34,7 +34,7 @@ async def test_the_right_pin_opens_the_sim_at_every_start(tmp_path: Path, person
         assert not memory.failed(ICCID, "4071")
         for _ in range(3):
             await box.order("restart")
-            await box.left(State.READY)
+            await box.left(ModemState.READY)
             await box.ready()
         assert tries(box) == 3
 
@@ -52,17 +52,17 @@ async def test_a_wrong_pin_is_tried_once_whatever_restarts(
     for start in range(4):  # of the box
         memory = FilePinMemory(tmp_path / "pin.json")
         async with attached(path, simulator, journal, pin="1111", pin_memory=memory) as box:
-            status = await box.state(State.PIN_REQUIRED)
+            status = await box.state(ModemState.PIN_REQUIRED)
             assert tries(box) == 2
             if start:
                 assert "tr" in status.detail  # "only 2 of 3 PIN tries …", "was tried before …"
             for _ in range(3):  # of the modem
                 await box.order("restart")
-                await box.left(State.PIN_REQUIRED)
-                await box.state(State.PIN_REQUIRED)
+                await box.left(ModemState.PIN_REQUIRED)
+                await box.state(ModemState.PIN_REQUIRED)
             await box.device.restart()
-            await box.left(State.PIN_REQUIRED)
-            await box.state(State.PIN_REQUIRED)
+            await box.left(ModemState.PIN_REQUIRED)
+            await box.state(ModemState.PIN_REQUIRED)
             assert tries(box) == 2
     await simulator.stop()
 
@@ -75,7 +75,7 @@ async def test_a_box_that_was_reflashed_spends_no_second_try(
     async with driven(tmp_path, settings, start=False, pin="1111") as box:
         await box.order("pin", tries=2)  # spent by the box before its card was written anew
         await box.device.start()
-        status = await box.state(State.PIN_REQUIRED)
+        status = await box.state(ModemState.PIN_REQUIRED)
         assert tries(box) == 2
         assert status.pin_tries_left == 2
 
@@ -85,16 +85,16 @@ async def test_a_modem_that_cannot_say_gets_no_pin_from_a_box_that_cannot_rememb
 ) -> None:
     settings = Settings(personality="quiet", pin="4071")
     async with driven(tmp_path, settings, pin="1111") as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         assert tries(box) == 3
 
 
 async def test_a_modem_that_is_pulled_while_it_waits_for_its_pin(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         await box.order("unplug", back_after=0.2)
-        await box.state(State.OFFLINE)
-        status = await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.OFFLINE)
+        status = await box.state(ModemState.PIN_REQUIRED)
         assert "unforeseen" not in status.last_error
         assert await box.device.enter_pin("4071") == ""
         await box.ready()
@@ -102,7 +102,7 @@ async def test_a_modem_that_is_pulled_while_it_waits_for_its_pin(tmp_path: Path)
 
 async def test_without_a_pin_the_owner_is_asked(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        status = await box.state(State.PIN_REQUIRED)
+        status = await box.state(ModemState.PIN_REQUIRED)
         assert status.pin_tries_left == 3
         assert (await box.send()).verdict is Verdict.WAIT
         assert await box.device.enter_pin("12") != ""
@@ -110,7 +110,7 @@ async def test_without_a_pin_the_owner_is_asked(tmp_path: Path) -> None:
         await box.ready()
         # … and remembered for as long as the box runs.
         await box.order("restart")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
 
 
@@ -118,7 +118,7 @@ async def test_the_owner_may_be_wrong_once_and_still_has_one_try_for_a_phone(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         assert "did not take" in await box.device.enter_pin("1111")
         assert "did not take" in await box.device.enter_pin("2222")
         assert "only 1" in await box.device.enter_pin("3333")
@@ -128,7 +128,7 @@ async def test_the_owner_may_be_wrong_once_and_still_has_one_try_for_a_phone(
 
 async def test_two_who_type_at_once_leave_one_try_for_a_phone(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         codes = ("1111", "2222", "3333", "5555")
         answers = await asyncio.gather(*(box.device.enter_pin(code) for code in codes))
         assert ["only 1" in why for why in answers] == [False, False, True, True]
@@ -137,7 +137,7 @@ async def test_two_who_type_at_once_leave_one_try_for_a_phone(tmp_path: Path) ->
 
 async def test_a_code_that_is_sent_twice_by_a_double_tap_costs_one_try(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         twice = await asyncio.gather(*(box.device.enter_pin("1111") for _ in range(2)))
         assert all("did not take" in why for why in twice)
         assert tries(box) == 2
@@ -150,7 +150,7 @@ async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> 
     ) as box:
         await box.order("pin", tries=0)
         await box.device.start()
-        await box.state(State.PUK_REQUIRED)
+        await box.state(ModemState.PUK_REQUIRED)
         await asyncio.sleep(0.2)
         assert box.simulator.cards[ICCID].puk_left == 10
         assert await box.device.enter_pin("4071") != ""
@@ -161,7 +161,7 @@ async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> 
         assert await box.device.unlock("12345678", "2468") == ""
         await box.ready()
         await box.order("restart")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()  # with the new PIN
         assert tries(box) == 3
 
@@ -171,7 +171,7 @@ async def test_a_try_that_cannot_be_remembered_is_not_made(tmp_path: Path) -> No
     (tmp_path / "file").write_text("not a folder")
     settings = Settings(personality="quiet", pin="4071")
     async with driven(tmp_path, settings, pin="4071", pin_memory=memory) as box:
-        status = await box.state(State.PIN_REQUIRED)
+        status = await box.state(ModemState.PIN_REQUIRED)
         assert "cannot be looked up" in status.detail
         assert tries(box) == 3
 
@@ -196,8 +196,8 @@ async def test_only_a_sim_that_asks_for_its_pin_gets_one(tmp_path: Path, state: 
     ) as box:
         await box.order("answer", command="+CPIN[?]", lines=[f"+CPIN: {state}"], times=None)
         await box.device.start()
-        await box.left(State.OFFLINE)
-        await box.left(State.STARTING) if state != "SIM PUK2" else await asyncio.sleep(0.5)
+        await box.left(ModemState.OFFLINE)
+        await box.left(ModemState.STARTING) if state != "SIM PUK2" else await asyncio.sleep(0.5)
         assert tries(box) == 3
 
 
@@ -228,10 +228,12 @@ async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
     for answers in (first, second):  # two starts of the box
         memory = FilePinMemory(tmp_path / "pin.json")
         with Scripted(told_by_nobody(**answers)) as modem:
-            device = Device(Line(modem.path), timing=QUICK, pin="1111", pin_memory=memory)
+            device = ModemDriver(
+                SerialLine(modem.path), timing=QUICK, pin="1111", pin_memory=memory
+            )
             await device.start()
             async with asyncio.timeout(HANG_SECONDS):
-                while device.status.state is not State.PIN_REQUIRED:
+                while device.status.state is not ModemState.PIN_REQUIRED:
                     await device.next_event()
             await device.stop()
             heard += modem.heard
@@ -241,7 +243,7 @@ async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
 async def test_a_wrong_pin_entered_twice_at_once_is_tried_once(tmp_path: Path) -> None:
     """A double tap on the page: the second would have been the last."""
     async with driven(tmp_path, Settings(pin="4071")) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         await box.order("pin", tries=2)
         await asyncio.gather(box.device.enter_pin("1111"), box.device.enter_pin("1111"))
         assert tries(box) == 1
@@ -271,7 +273,7 @@ async def test_a_right_pin_after_which_the_sim_starts_slowly_is_not_held_against
         await box.ready()
         assert not memory.failed(ICCID, "4071")
         await box.order("restart")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
 
 
@@ -279,7 +281,7 @@ async def test_what_a_sim_says_after_its_pin_is_no_restart(tmp_path: Path) -> No
     """Call Ready, SMS Ready: late, since the owner was."""
     settings = Settings(personality="sim800", pin="4071")
     async with driven(tmp_path, settings, timing=quick(boot_seconds=0.3)) as box:
-        await box.state(State.PIN_REQUIRED)
+        await box.state(ModemState.PIN_REQUIRED)
         await asyncio.sleep(0.5)
         assert await box.device.enter_pin("4071") == ""
         await box.ready()

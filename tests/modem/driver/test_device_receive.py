@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modem.driver.device import Device, Line
+from modem.driver.device import ModemDriver, SerialLine
 from modem.driver.storage import HandedOut
-from modem.interface import Received, Slot, State, Verdict
+from modem.interface import ModemState, ReceivedPdu, Slot, Verdict
 from modem.simulator import Settings, Simulator
 from modem.sms import tpdu
 from tests.modem.driven import QUICK, Driven, attached, driven, quick
@@ -204,7 +204,7 @@ async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_
         await box.order("answer", command="+CMGD=*", silent=True)
         await forget_all(box)
         await box.order("restart")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         assert len(box.messages) == 1
         assert not box.simulator.cards["89490200001234567890"].store.places
@@ -229,9 +229,9 @@ async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
         assert not box.simulator.cards[OTHER_ICCID].store.places
 
 
-async def until_received(device: Device) -> Received:
+async def until_received(device: ModemDriver) -> ReceivedPdu:
     async with asyncio.timeout(HANG_SECONDS):
-        while not isinstance(event := await device.next_event(), Received):
+        while not isinstance(event := await device.next_event(), ReceivedPdu):
             pass
     return event
 
@@ -243,7 +243,7 @@ async def test_what_came_into_a_place_that_was_overwritten_stays_until_it_is_com
         ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)
     ]
     with Scripted([*script, *listed]) as modem:
-        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.1))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=0.1))
         await device.start()
         first = await until_received(device)
         second = await until_received(device)
@@ -261,7 +261,7 @@ async def test_a_deletion_whose_answer_is_lost_is_not_repeated_unseen() -> None:
     listed = [("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)]
     deletion = [("AT+CMGD=1", "<silence>"), ("AT+CMGD=1", "OK")]
     with Scripted([*script, *listed, *deletion]) as modem:
-        device = Device(Line(modem.path), timing=quick(stored_poll_seconds=0.3))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=0.3))
         await device.start()
         await device.forget(await until_received(device))
         assert (await until_received(device)).hex == OTHER_REPORT
@@ -287,7 +287,7 @@ async def test_nothing_is_deleted_in_a_store_that_may_not_be_the_selected_one() 
     script = [entry for entry in script if entry[0] not in ("AT+CNMI=?", "AT+CNMI?")]
     timing = quick(stored_poll_seconds=60, slow_command_seconds=0.2)
     with Scripted([*script, *stored]) as modem:
-        device = Device(Line(modem.path), timing=timing)
+        device = ModemDriver(SerialLine(modem.path), timing=timing)
         await device.start()
         report = await until_received(device)
         assert report.slot == Slot("SR", 1)
@@ -418,17 +418,17 @@ async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path)
 
 async def test_cell_broadcasts_are_nobodys_messages() -> None:
     with Scripted(HEALTHY) as modem:
-        device = Device(Line(modem.path), timing=QUICK)
+        device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         modem.say(
             "\r\n+CBM: 7\r\n00000111223344\r\n\r\n+CDS: 25\r\n0006D60B911326880736F41110117195514011101171957140"
             "00\r\n"
         )
         async with asyncio.timeout(HANG_SECONDS):
-            while not isinstance(event := await device.next_event(), Received):
+            while not isinstance(event := await device.next_event(), ReceivedPdu):
                 pass
         assert event.hex.startswith("0006D6")
         await device.stop()

@@ -11,10 +11,10 @@ import structlog
 import structlog.testing
 
 from modem.driver import submit, supervisor
-from modem.driver.device import Device, Line
-from modem.driver.recovery import Means
+from modem.driver.device import ModemDriver, SerialLine
+from modem.driver.recovery import PowerCapabilities
 from modem.driver.references import References
-from modem.interface import Outcome, State, Verdict
+from modem.interface import ModemState, Outcome, Verdict
 from modem.simulator import Settings, Simulator
 from tests.modem.driven import QUICK, Driven, attached, driven, part, quick
 from tests.modem.scripted import HEALTHY, Scripted
@@ -30,7 +30,9 @@ class Board:
 
     off_seconds = 0.02
 
-    def __init__(self, simulator: Simulator, means: Means, *, status: bool = False) -> None:
+    def __init__(
+        self, simulator: Simulator, means: PowerCapabilities, *, status: bool = False
+    ) -> None:
         self.means = means
         self.pressed: list[str] = []
         self._simulator = simulator
@@ -79,7 +81,7 @@ async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> Non
         await box.device.start()
         await box.ready()
         await box.order("hang")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
         await box.order("restart")  # what a reset would do, were it heard
         await box.ready()
@@ -91,14 +93,14 @@ async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("means", "pressed"),
     [
-        (Means(reset=True), ["reset"]),
-        (Means(power_key=True), ["on", "off", "on"]),
-        (Means(supply=True), ["supply"]),
-        (Means(reset=True, power_key=True, supply=True), ["reset"]),
+        (PowerCapabilities(reset=True), ["reset"]),
+        (PowerCapabilities(power_key=True), ["on", "off", "on"]),
+        (PowerCapabilities(supply=True), ["supply"]),
+        (PowerCapabilities(reset=True, power_key=True, supply=True), ["reset"]),
     ],
 )
 async def test_what_the_board_can_do_is_done_in_order(
-    tmp_path: Path, means: Means, pressed: list[str]
+    tmp_path: Path, means: PowerCapabilities, pressed: list[str]
 ) -> None:
     journal = tmp_path / "journal"
     simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
@@ -107,7 +109,7 @@ async def test_what_the_board_can_do_is_done_in_order(
     async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
         await box.ready()
         await box.order("hang")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         assert board.pressed == pressed
         assert (await box.send()).verdict is Verdict.TAKEN
@@ -122,7 +124,7 @@ async def test_a_modem_that_is_off_is_switched_on_and_one_that_runs_is_not_switc
     simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
     path = await simulator.start()
     await simulator.command({"do": "off"})
-    board = Board(simulator, Means(power_key=True), status=status)
+    board = Board(simulator, PowerCapabilities(power_key=True), status=status)
     async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
         await box.ready()
         assert board.pressed == ["on"]
@@ -139,7 +141,7 @@ async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -
         await asyncio.sleep(0.05)
         await box.order("unplug", back_after=0.3)
         assert (await sending).verdict is Verdict.UNKNOWN
-        assert box.device.status.state is not State.READY
+        assert box.device.status.state is not ModemState.READY
         assert (await box.send()).verdict is Verdict.WAIT
         await box.ready()
         assert (await box.send("after")).verdict is Verdict.TAKEN
@@ -150,7 +152,7 @@ async def test_a_modem_that_stays_away_is_looked_for_for_ever(tmp_path: Path) ->
         await box.ready()
         await box.order("unplug")
         await box.until(lambda: box.device.status.recoveries.get("reopen", 0) > 5)
-        assert box.device.status.state is State.OFFLINE
+        assert box.device.status.state is ModemState.OFFLINE
         assert box.device.status.last_error
         await box.order("plug")
         await box.ready()
@@ -290,7 +292,7 @@ async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path,
         await box.ready()
         for cut in (1, 4):
             await box.order("echo", urc=[said], cut=cut, times=2)
-            left = asyncio.create_task(box.left(State.READY))
+            left = asyncio.create_task(box.left(ModemState.READY))
             await box.order("restart")
             await left
             await box.ready()
@@ -353,11 +355,11 @@ async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
 
     monkeypatch.setattr(supervisor, "find", appears)
     timing = quick(backoff_first_seconds=600, backoff_longest_seconds=600)
-    device = Device(Line(str(link)), timing=timing)
+    device = ModemDriver(SerialLine(str(link)), timing=timing)
     with Scripted(HEALTHY) as scripted:
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         await device.stop()
     assert looks > 1

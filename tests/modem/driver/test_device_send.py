@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from modem.driver.device import Device, Line
-from modem.interface import State, Verdict
+from modem.driver.device import ModemDriver, SerialLine
+from modem.interface import ModemState, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import QUICK, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS
 
 
-async def up(device: Device) -> None:
+async def up(device: ModemDriver) -> None:
     await device.start()
     async with asyncio.timeout(HANG_SECONDS):
-        while device.status.state is not State.READY:
+        while device.status.state is not ModemState.READY:
             await device.next_event()
 
 
@@ -35,7 +35,7 @@ async def up(device: Device) -> None:
 )
 async def test_a_reference_is_read_in_every_spelling(answer: str, reference: int) -> None:
     with Scripted([*HEALTHY, ("AT+CMGS=*", "<prompt>"), ("<text>", f"{answer}\n\nOK")]) as modem:
-        device = Device(Line(modem.path), timing=QUICK)
+        device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await up(device)
         outcome = await device.send(part())
         assert (outcome.verdict, outcome.reference) == (Verdict.TAKEN, reference)
@@ -44,7 +44,7 @@ async def test_a_reference_is_read_in_every_spelling(answer: str, reference: int
 
 async def test_one_command_per_part_in_a_burst() -> None:
     with Scripted([*HEALTHY, *SENDING]) as modem:
-        device = Device(Line(modem.path), timing=quick(idle_after_seconds=5))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(idle_after_seconds=5))
         await up(device)
         before = len(modem.heard)
         for _ in range(20):
@@ -60,7 +60,7 @@ async def test_one_command_per_part_in_a_burst() -> None:
 @pytest.mark.measure
 async def test_the_first_byte_leaves_well_under_a_millisecond_after_the_call() -> None:
     with Scripted([*HEALTHY, *SENDING]) as modem:
-        device = Device(Line(modem.path), timing=quick(idle_poll_seconds=60))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(idle_poll_seconds=60))
         await up(device)
         await device.send(part())
         taken: list[float] = []
@@ -194,7 +194,7 @@ async def test_a_modem_that_dies_in_a_send(
             assert sent == []
         if outcome.verdict is Verdict.TAKEN:
             assert sent == ["perhaps"]
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         assert (await box.send("after")).verdict is Verdict.TAKEN
         await box.until(lambda: box.reports)  # the settings are there again
@@ -271,7 +271,7 @@ SURE: tuple[tuple[bytes, bytes, Verdict, int | None], ...] = (
 async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
     """One text a send at the most, the outcome that the modem means, and the next one goes."""
     with Scripted([*HEALTHY, *SENDING]) as modem:
-        device = Device(Line(modem.path), timing=quick(network_seconds=0.4))
+        device = ModemDriver(SerialLine(modem.path), timing=quick(network_seconds=0.4))
         await up(device)
         count = 0  # TP-MR, as the modem counts
 
@@ -323,14 +323,14 @@ async def test_a_counter_that_begins_anew_is_not_taken_for_a_spoilt_digit(
             await box.order("restart")
         else:
             await box.order("sim", iccid="89490200009999999999", imsi="262019999999999")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         assert (await box.send()).reference == 0
 
 
 async def test_a_lost_ok_does_not_make_a_reference_uncertain() -> None:
     with Scripted([*HEALTHY, ("AT+CMGS=*", "<prompt>"), ("<text>", "+CMGS: 12")]) as modem:
-        device = Device(Line(modem.path), timing=QUICK)
+        device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await up(device)
         outcome = await device.send(part())
         assert (outcome.verdict, outcome.reference) == (Verdict.TAKEN, 12)
@@ -339,7 +339,7 @@ async def test_a_lost_ok_does_not_make_a_reference_uncertain() -> None:
 
 async def test_a_bare_ok_proves_nothing() -> None:
     with Scripted([*HEALTHY, ("AT+CMGS=*", "<prompt>"), ("<text>", "OK")]) as modem:
-        device = Device(Line(modem.path), timing=QUICK)
+        device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await up(device)
         assert (await device.send(part())).verdict is Verdict.UNKNOWN
         await device.stop()
@@ -361,7 +361,7 @@ async def test_a_modem_that_echoes_again_has_restarted_and_gets_no_text(tmp_path
 async def test_a_send_while_the_modem_is_not_ready_waits_at_once(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(registration=2)) as box:
         assert (await box.send()).verdict is Verdict.WAIT
-        await box.state(State.SEARCHING)
+        await box.state(ModemState.SEARCHING)
         outcome = await box.send()
         assert outcome.verdict is Verdict.WAIT
         assert outcome.fault is not None
@@ -394,7 +394,7 @@ async def test_stop_lets_an_open_send_finish(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         await box.device.stop()
         assert (await sending).verdict is Verdict.TAKEN
-        assert box.device.status.state is State.STOPPED
+        assert box.device.status.state is ModemState.STOPPED
         assert (await box.send()).verdict is Verdict.WAIT
 
 
@@ -412,7 +412,7 @@ async def test_a_modem_that_wants_to_be_set_up_again_is(tmp_path: Path) -> None:
         await box.ready()
         await box.order("send", cms=302)
         assert (await box.send()).verdict is Verdict.AGAIN
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modem.driver.device import Device, Line
-from modem.interface import State, Verdict
+from modem.driver.device import ModemDriver, SerialLine
+from modem.interface import ModemState, Verdict
 from modem.simulator import PERSONALITIES, Settings, Simulator
 from tests.modem.driven import QUICK, attached, driven, quick
 from tests.modem.scripted import HEALTHY, Scripted
@@ -39,11 +39,12 @@ async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
     """A UART that comes alive while it is asked for the first time."""
     with Scripted(HEALTHY) as scripted:
         scripted.answer("AT", "<hex 0d0aff80fe0d0a>\nOK", "OK")
-        device = Device(Line(scripted.path), timing=quick())
+        device = ModemDriver(SerialLine(scripted.path), timing=quick())
         await device.start()
         try:
             await eventually(
-                lambda: device.status.state is State.READY, "device.status.state is State.READY"
+                lambda: device.status.state is ModemState.READY,
+                "device.status.state is State.READY",
             )
             assert not device.careful
         finally:
@@ -88,7 +89,7 @@ async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path
         assert box.simulator.equipment.speed == 115200
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.order("restart")  # and is at 9600 again, which reads as noise
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         before = len(box.reports)
         assert (await box.send("at the old speed")).verdict is Verdict.TAKEN
@@ -100,7 +101,7 @@ async def test_a_modem_that_finds_its_speed_by_the_first_at_and_says_no_rdy(tmp_
     async with driven(tmp_path, Settings(personality="sim800", autobaud=True)) as box:
         await box.ready()
         await box.order("restart")
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.ready()
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.reported(1)
@@ -132,7 +133,7 @@ async def test_a_modem_that_forgets_its_settings_at_once_is_not_called_ready(
         await box.order("answer", command="+CNMI[?]", lines=["+CNMI: 0,0,0,0,0"], times=3)
         await box.device.start()
         await box.until(lambda: "does not keep its settings" in box.device.status.detail)
-        assert box.device.status.state is State.STARTING
+        assert box.device.status.state is ModemState.STARTING
         assert (await box.send()).verdict is Verdict.WAIT
         await box.ready()
 
@@ -172,7 +173,7 @@ async def test_a_passing_refusal_of_direct_reports_does_not_cost_them(
 
 async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(smsc="")) as box:
-        status = await box.state(State.NO_SMSC)
+        status = await box.state(ModemState.NO_SMSC)
         assert "SMSC" in status.detail
         assert (await box.send()).verdict is Verdict.WAIT
         await box.order("smsc", number="+491710760000")
@@ -185,7 +186,7 @@ async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
     async with driven(tmp_path, start=False) as box:
         await box.order("sim", present=False)
         await box.device.start()
-        await box.state(State.SIM_MISSING)
+        await box.state(ModemState.SIM_MISSING)
         await box.order("sim", present=True)
         await box.ready()
 
@@ -197,7 +198,7 @@ async def test_a_module_that_says_every_error_in_words_whatever_it_was_told(
         await box.order("quirks", always_words=True)
         await box.order("sim", present=False)
         await box.device.start()
-        await box.state(State.SIM_MISSING)
+        await box.state(ModemState.SIM_MISSING)
         await box.order("answer", command="+CPMS*", final="+CMS ERROR: SIM busy", times=3)
         await box.order("answer", command="+CSCA[?]", final="+CMS ERROR: SIM busy", times=2)
         await box.order("sim", present=True)
@@ -216,7 +217,7 @@ async def test_another_sim_replaces_the_identity(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("sim", present=False)
-        await box.left(State.READY)
+        await box.left(ModemState.READY)
         await box.order("sim", iccid="89490200009999999999", imsi="262019999999999")
         status = await box.ready()
         assert status.identity is not None
@@ -231,11 +232,11 @@ async def test_registration_lost_for_an_hour_comes_back_by_itself(tmp_path: Path
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("registration", stat=2)
-        await box.state(State.SEARCHING)
+        await box.state(ModemState.SEARCHING)
         assert (await box.send()).verdict is Verdict.WAIT
         # Far beyond `registration_seconds`, after which the modem is asked to choose by itself.
         await asyncio.sleep(QUICK.registration_seconds * 3)
-        assert box.device.status.state is State.SEARCHING
+        assert box.device.status.state is ModemState.SEARCHING
         await box.order("registration", stat=5)
         status = await box.ready()
         assert status.roaming
@@ -248,7 +249,7 @@ async def test_a_network_that_refuses_the_sim_is_told_apart_from_no_network(
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("registration", stat=3)
-        await box.state(State.DENIED)
+        await box.state(ModemState.DENIED)
         await box.order("registration", stat=1)
         await box.ready()
 
@@ -273,7 +274,7 @@ async def test_signal_operator_and_store_are_known_once_the_line_is_idle(tmp_pat
 async def test_a_port_that_another_program_holds_is_not_shared(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
-        second = Device(Line(str(tmp_path / "port")), timing=QUICK)
+        second = ModemDriver(SerialLine(str(tmp_path / "port")), timing=QUICK)
         await second.start()
         async with asyncio.timeout(HANG_SECONDS):
             while "lock" not in second.status.last_error:
@@ -297,10 +298,12 @@ async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_p
     with Scripted(deaf) as diagnostics, Scripted(HEALTHY) as modem:
         (tmp_path / "usb-EC25-if01").symlink_to(diagnostics.path)
         (tmp_path / "usb-EC25-if02").symlink_to(modem.path)
-        device = Device(Line(str(tmp_path / "usb-EC25-*")), timing=quick(boot_seconds=0.4))
+        device = ModemDriver(
+            SerialLine(str(tmp_path / "usb-EC25-*")), timing=quick(boot_seconds=0.4)
+        )
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         assert diagnostics.heard and modem.heard
         await device.stop()
@@ -309,10 +312,10 @@ async def test_of_several_ports_of_one_modem_the_one_that_answers_is_found(tmp_p
 async def test_a_port_can_be_named_by_a_pattern(tmp_path: Path) -> None:
     with Scripted(HEALTHY) as modem:
         (tmp_path / "usb-Quectel_EC25-if02-port0").symlink_to(modem.path)
-        device = Device(Line(str(tmp_path / "usb-Quectel*-if02-*")), timing=QUICK)
+        device = ModemDriver(SerialLine(str(tmp_path / "usb-Quectel*-if02-*")), timing=QUICK)
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
-            while device.status.state is not State.READY:
+            while device.status.state is not ModemState.READY:
                 await device.next_event()
         assert "AT+CGSN" in modem.heard
         await device.stop()
@@ -323,7 +326,7 @@ async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> No
     script = [entry for entry in HEALTHY if entry[0] != "AT+CGSN"]
     busy = [("AT+CGSN", "+CME ERROR: 14")] * 14
     with Scripted([*script, *busy, ("AT+CGSN", "867322030000017\n\nOK")]) as modem:
-        device = Device(Line(modem.path), timing=QUICK)
+        device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await device.start()
         async with asyncio.timeout(HANG_SECONDS):
             while not (device.status.identity and device.status.identity.imei):
@@ -339,7 +342,7 @@ async def test_another_sim_after_the_network_was_gone_is_asked_who_it_is_before_
     async with driven(tmp_path, timing=quick(idle_poll_seconds=60)) as box:
         await box.ready()
         await box.order("registration", stat=2)
-        await box.state(State.SEARCHING)
+        await box.state(ModemState.SEARCHING)
         card = box.simulator.equipment.card
         assert card is not None
         card.iccid = "89490200001234567899"
@@ -360,12 +363,12 @@ async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_ow
         Scripted([*other, ("AT+QCCID", "+QCCID: 89490200001234567891\n\nOK")]) as second,
     ):
         port.symlink_to(first.path)
-        device = Device(Line(str(port)), timing=QUICK)
+        device = ModemDriver(SerialLine(str(port)), timing=QUICK)
         await device.start()
         iccids: list[str] = []
         for modem in (first, second):
             async with asyncio.timeout(HANG_SECONDS):
-                while device.status.state is not State.READY:
+                while device.status.state is not ModemState.READY:
                     await device.next_event()
             assert device.status.identity is not None
             iccids.append(device.status.identity.iccid)
@@ -374,7 +377,7 @@ async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_ow
                 port.symlink_to(second.path)
                 first.unplug()
                 async with asyncio.timeout(HANG_SECONDS):
-                    while device.status.state is State.READY:
+                    while device.status.state is ModemState.READY:
                         await device.next_event()
         assert iccids == ["89490200001234567890", "89490200001234567891"]
         await device.stop()

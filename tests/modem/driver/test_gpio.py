@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modem.driver.gpio import WIRINGS, GpioPower, PowerError, Wiring
-from modem.driver.recovery import Means
+from modem.driver.recovery import PowerCapabilities
 
 
 class Value(Enum):
@@ -92,7 +92,7 @@ def test_a_status_pin_tells_whether_the_module_runs(chip: Chip) -> None:
 
 def test_what_is_not_wired_cannot_be_done(chip: Chip) -> None:
     power = GpioPower(Wiring(power_key=4))
-    assert power.means == Means(power_key=True)
+    assert power.means == PowerCapabilities(power_key=True)
     with pytest.raises(PowerError):
         power.reset()
     with pytest.raises(PowerError):
@@ -108,7 +108,7 @@ def test_a_board_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.process
 def test_the_supply_is_switched_by_the_owners_command() -> None:
     power = GpioPower(Wiring(supply_command=(sys.executable, "-c", "pass")))
-    assert power.means == Means(supply=True)
+    assert power.means == PowerCapabilities(supply=True)
     power.cut_supply()
     for command in (("/bin/false",), ("/no/such/command",)):
         with pytest.raises(PowerError):

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from modem.driver.device import Device, Line
-from modem.interface import Received, State, Verdict
+from modem.driver.device import ModemDriver, SerialLine
+from modem.interface import ModemState, ReceivedPdu, Verdict
 from tests.modem.driven import part, quick
 from tests.modem.scripted import TRANSCRIPTS, Scripted, transcript
 from tests.waiting import HANG_SECONDS
@@ -30,15 +30,17 @@ SERVING = {
     "cinterion-mc75i": ("stored", "867322030000017", "SIMCOM_SIM800L"),
 }
 UNABLE = {
-    "nokia-n79-11.049": State.SIM_FAILURE,
-    "simcom-a7670e-23110b01a7670m4a": State.SIM_FAILURE,
+    "nokia-n79-11.049": ModemState.SIM_FAILURE,
+    "simcom-a7670e-23110b01a7670m4a": ModemState.SIM_FAILURE,
 }
 
 
 @asynccontextmanager
-async def started(name: str) -> AsyncIterator[tuple[Device, Scripted]]:
+async def started(name: str) -> AsyncIterator[tuple[ModemDriver, Scripted]]:
     with transcript(name) as modem:
-        device = Device(Line(modem.path), timing=quick(idle_poll_seconds=60, store_seconds=0.3))
+        device = ModemDriver(
+            SerialLine(modem.path), timing=quick(idle_poll_seconds=60, store_seconds=0.3)
+        )
         await device.start()
         try:
             yield device, modem
@@ -46,7 +48,7 @@ async def started(name: str) -> AsyncIterator[tuple[Device, Scripted]]:
             await device.stop()
 
 
-async def reach(device: Device, state: State) -> None:
+async def reach(device: ModemDriver, state: ModemState) -> None:
     async with asyncio.timeout(HANG_SECONDS):
         while device.status.state is not state:
             await device.next_event()
@@ -60,7 +62,7 @@ def test_every_recording_is_played() -> None:
 async def test_a_recorded_module_comes_up_and_sends(name: str) -> None:
     reports, imei, model = SERVING[name]
     async with started(name) as (device, modem):
-        await reach(device, State.READY)
+        await reach(device, ModemState.READY)
         identity = device.status.identity
         assert identity is not None
         assert (identity.imei, identity.model) == (imei, model)
@@ -83,11 +85,11 @@ async def test_a_recorded_module_that_cannot_serve_is_told_and_left_alone(name: 
 
 async def test_a_report_that_an_ec25_announces_in_the_wrong_place_is_found() -> None:
     async with started("quectel-ec25-ec25efar06a10m4g") as (device, modem):
-        await reach(device, State.READY)
+        await reach(device, ModemState.READY)
         modem.answer("AT+CMGL=4", f"+CMGL: 3,1,,26\n{REPORT}\n\nOK")
         assert (await device.send(part())).reference == 78
         async with asyncio.timeout(HANG_SECONDS):
-            while not isinstance(event := await device.next_event(), Received):
+            while not isinstance(event := await device.next_event(), ReceivedPdu):
                 pass
         assert event.hex == REPORT
         assert event.slot is not None

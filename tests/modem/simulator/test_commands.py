@@ -10,7 +10,7 @@ import pytest
 
 from modem.simulator import PERSONALITIES
 from modem.simulator.commands import syntax
-from modem.simulator.commands.syntax import Command, Kind
+from modem.simulator.commands.syntax import Command, CommandKind
 from modem.simulator.equipment import HANDLERS
 from modem.sms.tpdu import encode_submit
 from tests.modem.simulated import send, simulated, submit
@@ -20,16 +20,17 @@ from tests.modem.simulated import send, simulated, submit
     ("text", "expected"),
     [
         ("", []),
-        ("E0", [Command("E", Kind.EXECUTE, "0")]),
-        ("E0V1&F", [Command("E", Kind.EXECUTE, "0"), Command("V", Kind.EXECUTE, "1"), Command("&F", Kind.EXECUTE)]),
-        ("e0+cmee=1", [Command("E", Kind.EXECUTE, "0"), Command("+CMEE", Kind.SET, "1")]),
-        ("+CMEE=1;+CREG=2", [Command("+CMEE", Kind.SET, "1"), Command("+CREG", Kind.SET, "2")]),
-        ("+CSQ", [Command("+CSQ", Kind.EXECUTE)]),
-        ("+CPIN?", [Command("+CPIN", Kind.READ)]),
-        ("+CNMI=?", [Command("+CNMI", Kind.TEST)]),
-        ('+CUSD=1,"a;b",15;I', [Command("+CUSD", Kind.SET, '1,"a;b",15'), Command("I", Kind.EXECUTE)]),
-        ("S0=0", [Command("S0", Kind.SET, "0")]),
-        ("D*100#;", [Command("D", Kind.EXECUTE, "*100#")]),
+        ("E0", [Command("E", CommandKind.EXECUTE, "0")]),
+        ("E0V1&F", [Command("E", CommandKind.EXECUTE, "0"), Command("V", CommandKind.EXECUTE, "1"),
+                    Command("&F", CommandKind.EXECUTE)]),
+        ("e0+cmee=1", [Command("E", CommandKind.EXECUTE, "0"), Command("+CMEE", CommandKind.SET, "1")]),
+        ("+CMEE=1;+CREG=2", [Command("+CMEE", CommandKind.SET, "1"), Command("+CREG", CommandKind.SET, "2")]),
+        ("+CSQ", [Command("+CSQ", CommandKind.EXECUTE)]),
+        ("+CPIN?", [Command("+CPIN", CommandKind.READ)]),
+        ("+CNMI=?", [Command("+CNMI", CommandKind.TEST)]),
+        ('+CUSD=1,"a;b",15;I', [Command("+CUSD", CommandKind.SET, '1,"a;b",15'), Command("I", CommandKind.EXECUTE)]),
+        ("S0=0", [Command("S0", CommandKind.SET, "0")]),
+        ("D*100#;", [Command("D", CommandKind.EXECUTE, "*100#")]),
         (" + C", None),
         ("+CSQ?x", None),
         ("=", None),
@@ -44,7 +45,7 @@ def test_a_line_is_cut_into_its_commands(text: str, expected: list[Command] | No
 
 
 def test_arguments_lose_their_quotes_and_keep_their_commas() -> None:
-    assert Command("+X", Kind.SET, '"SM","a,b",,3').arguments == ["SM", "a,b", "", "3"]
+    assert Command("+X", CommandKind.SET, '"SM","a,b",,3').arguments == ["SM", "a,b", "", "3"]
 
 
 @pytest.mark.parametrize(

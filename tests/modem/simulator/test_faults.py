@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modem.simulator.faults import Rules, SendFault
+from modem.simulator.faults import FaultRules, SendFault
 from modem.sms.tpdu import encode_submit
 from tests.modem.simulated import Bench, Client, send, simulated, submit
 from tests.waiting import HANG_SECONDS
@@ -27,7 +27,7 @@ async def begin(client: Client, to: str = "+4915112340001") -> None:
 
 def strikes(fault: SendFault, sends: int = 8, seed: int = 0) -> list[int]:
     """Which of so many sends a fault strikes, counted from 1."""
-    rules: Rules[SendFault] = Rules(lambda: 0.0, random.Random(seed))
+    rules: FaultRules[SendFault] = FaultRules(lambda: 0.0, random.Random(seed))
     rules.add(fault)
     return [n for n in range(1, sends + 1) if rules.strike(lambda _: True)]
 
@@ -55,7 +55,7 @@ def test_chance_is_repeatable() -> None:
 
 def test_a_fault_ends_with_its_time() -> None:
     now = 100.0
-    rules: Rules[SendFault] = Rules(lambda: now, random.Random(0))
+    rules: FaultRules[SendFault] = FaultRules(lambda: now, random.Random(0))
     rules.add(SendFault(times=None, seconds=20))
     assert rules.strike(lambda _: True)
     now = 120.0

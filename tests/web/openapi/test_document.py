@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from litestar.routes import HTTPRoute
 
-from appliance.domain.errors import KINDS
+from appliance.domain.errors import ERROR_SPECS
 from tests.web.shelf import Shelf
 from web import responses
 from web.app import create
@@ -93,7 +93,7 @@ def test_each_operation_tells_the_errors_of_the_contract(
 ) -> None:
     told = codes(operation)
     assert told.keys() >= set(CONTRACT[f"{method.upper()} {path}"].split())
-    assert all(status == KINDS[code].status for code, status in told.items())  # type: ignore[index]
+    assert all(status == ERROR_SPECS[code].status for code, status in told.items())  # type: ignore[index]
     if path.startswith("/v1"):
         # A key may be tried whatever it may.
         open_to_any = {"KEY_NOT_ALLOWED"} if path == "/v1/auth/test" else set[str]()
@@ -116,7 +116,7 @@ def test_no_operation_tells_an_error_that_it_cannot_answer(
 
 def test_every_code_of_the_api_is_told_somewhere() -> None:
     told = {code for _, _, operation in OPERATIONS for code in codes(operation)}
-    assert told == KINDS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
+    assert told == ERROR_SPECS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
@@ -192,7 +192,7 @@ def test_fields_that_are_always_answered_are_told_as_required() -> None:
     }
     assert "warnings" not in schemas["AcceptedAnswer"]["required"]
     assert set(schemas["SendBody"]["required"]) == {"to", "message"}
-    assert responses.Answer.__struct_fields__[:2] == ("success", "warnings")
+    assert responses.SuccessResponse.__struct_fields__[:2] == ("success", "warnings")
 
 
 class Seen(HTMLParser):
