@@ -18,9 +18,9 @@ _HEADERS = ("X-API-Key", "X-Client-ID")
 async def authenticated(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
-    """Guard of /v1: MISSING_AUTH_HEADERS, what the gateway says of them, RATE_LIMIT_EXCEEDED."""
+    """Authenticate a request under /v1. Raises MISSING_AUTH_HEADERS, authentication errors, RATE_LIMIT_EXCEEDED."""
     method = connection.scope.get("method")
-    if method == "OPTIONS":  # tells the methods of a route, and nothing else
+    if method == "OPTIONS":  # shows the methods of a route, and nothing else
         return
     key, client = (connection.headers.get(name, "").strip() for name in _HEADERS)
     if not key or not client:
@@ -37,8 +37,8 @@ async def authenticated(
 
 
 def caller_of(request: ApiRequest, gateway: Box) -> Caller:
-    """The caller that the guard let in.
+    """Return the authenticated caller.
 
-    Names `gateway` so that Litestar resolves the two one after the other, which needs no group of tasks.
+    The parameter `gateway` makes Litestar resolve both in sequence, which needs no task group.
     """
     return request.user

@@ -17,14 +17,14 @@ from appliance.core.durable import write_durably
 from appliance.devices.manager import own_address
 
 CERTIFICATE, PRIVATE_KEY = "https.pem", "https.key"
-# Browsers take a certificate of one's own for 825 days at the most; it is made anew before it ends.
+# Browsers accept a private certificate for at most 825 days; it is renewed before it ends.
 VALID = datetime.timedelta(days=820)
 RENEW = datetime.timedelta(days=30)
-STARTS = datetime.timedelta(days=90)  # back, so that a board whose clock is behind takes it too
+STARTS = datetime.timedelta(days=90)  # back-dated, so that a board with a slow clock accepts it
 
 
 def context(data: Path, certificate: str, private_key: str) -> ssl.SSLContext:
-    """The owner's certificate if there is one, else the box's own. Raises OSError, ssl.SSLError."""
+    """Return the TLS context with the owner's certificate, or the box's own. Raises OSError, ssl.SSLError."""
     if certificate:
         return _context(certificate, private_key or None)
     if not _good(data):
@@ -40,9 +40,9 @@ def _context(certificate: Path | str, private_key: Path | str | None) -> ssl.SSL
 
 
 def _good(data: Path) -> bool:
-    """Whether the box has a certificate that does not end soon, and the key to it.
+    """Return whether the box has a certificate that does not expire soon, and its key.
 
-    A pair that was cut off while it was made is none: the box must start all the same.
+    An incomplete pair from an interrupted creation does not count: the box must start nevertheless.
     """
     try:
         _context(data / CERTIFICATE, data / PRIVATE_KEY)
@@ -87,7 +87,7 @@ def _signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 
 def _names() -> list[x509.GeneralName]:
-    """What the box is called on its network."""
+    """Return the names of the box on its network."""
     host = socket.gethostname()
     names: list[x509.GeneralName] = [
         x509.DNSName(n) for n in dict.fromkeys((host, f"{host}.local", "zimbox.local", "localhost"))

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """What is wrong: `code` for programs, `message` for people."""
+    """An error: `code` for programs, `message` for people."""
 
     code: Annotated[
         str, Meta(description="For programs; never changes.", examples=["INVALID_REQUEST"])
@@ -32,14 +32,14 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Every failure of every route."""
+    """A failure."""
 
     success: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
     error: ErrorBody
 
 
 def error_body(reason: Reason, language: Language) -> ErrorBody:
-    """A reason in words, as the envelope and a bulk's refused entry hold it."""
+    """Return an error in words, for failures and for refused entries of a bulk."""
     details = reason.told(language)
     return ErrorBody(
         code=reason.code,
@@ -49,25 +49,25 @@ def error_body(reason: Reason, language: Language) -> ErrorBody:
 
 
 def language(request: Request[Any, Any, Any]) -> Language:
-    """What `Accept-Language` likes better of the two; French when it does not say."""
+    """Return the language that `Accept-Language` prefers; French by default."""
     return preferred(request.headers.get("Accept-Language", ""))
 
 
 def preferred(header: str) -> Language:
-    """French unless English is ranked above it (RFC 9110 12.5.4)."""
+    """Return French, unless English is ranked above it (RFC 9110 12.5.4)."""
     weights = {"fr": 0.0, "en": 0.0}
     for position, item in enumerate(header.split(",")[:20]):
         tag, _, parameter = item.strip().partition(";")
         name = tag.strip().lower().partition("-")[0]
         name = "fr" if name == "*" else name
         if name in weights:
-            # Of two equal ones the first named is meant.
+            # Of two equal ones the first is preferred.
             weights[name] = max(weights[name], _weight(parameter) - position / 1000)
     return "en" if weights["en"] > weights["fr"] else "fr"
 
 
 def wants_page(accept: str) -> bool:
-    """Whether `Accept` asks for HTML by name, and no less than for JSON: a browser going somewhere."""
+    """Return whether `Accept` names HTML and prefers it to JSON, as a browser does."""
     weights = {"text/html": 0.0, "application/json": 0.0}
     for item in accept.split(",")[:20]:
         kind, _, parameter = item.strip().partition(";")
@@ -86,7 +86,7 @@ def _weight(parameter: str) -> float:
         return 0.0
 
 
-# What Litestar itself refuses. Any other 4xx of its own is the request's fault.
+# Errors of Litestar. Any other 4xx of its own is INVALID_REQUEST.
 _CODES: dict[int, Code] = {
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
@@ -96,15 +96,15 @@ _CODES: dict[int, Code] = {
 
 
 def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
-    """What a failure means to whoever asked; what only we should know goes to the log."""
+    """Convert an exception to an error for the client; log what only the owner should know."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, StorageFull):
-        # The disk took no more: nothing was taken, and the box says so instead of a 202.
+        # The disk is full: nothing was accepted, so this is no 202.
         log.error("storage_full", reason=str(error))
         return ApiError("STORAGE_FULL")
     if isinstance(error, HTTPException) and error.status_code < 500:
-        if isinstance(error, ValidationException):  # nothing is left to it but a missing body
+        if isinstance(error, ValidationException):  # only a missing body is left
             return invalid("body", "est obligatoire", "is required")
         code = _CODES.get(error.status_code, "INVALID_REQUEST")
         return ApiError(code, headers=_allowed(error.headers or {}))
@@ -118,7 +118,7 @@ def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
 
 
 def refused(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A failure as its answer."""
+    """Return the response for an error."""
     refusal = meant(request, error)
     answer = ErrorAnswer(error=error_body(refusal.reason, language(request)))
     return Response(
@@ -130,7 +130,7 @@ def refused(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 
 def _allowed(headers: Mapping[str, str]) -> dict[str, str]:
-    """`Allow` of a 405: whatever may be read may be asked for by HEAD as well."""
+    """Return `Allow` for a 405: whatever has GET also has HEAD."""
     if "allow" not in headers:
         return {}
     methods = {method.strip() for method in headers["allow"].split(",")}

@@ -24,12 +24,12 @@ _COLUMNS = (
     *("scheduled_at", "sent_at", "delivered_at", "failed_at", "cancelled_at", "uncertain"),
     *("device_id", "parts", "attempts", "error_code", "error_message", "batch_id", "metadata"),
 )
-# What a spreadsheet takes for the beginning of a formula, in half and full width.
+# Characters that start a formula in a spreadsheet, in half and full width.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
 
 
 def format_of(text: str | None) -> Format:
-    """`csv` (also when absent) or `jsonl`."""
+    """Return the format: `csv` (the default) or `jsonl`."""
     if not text or text == "csv":
         return "csv"
     if text == "jsonl":
@@ -44,11 +44,11 @@ async def stream(
     *,
     by_hand: bool = False,
 ) -> Stream:
-    """The answer. A refusal comes before its first byte: the first batch is fetched here.
+    """Return the streamed answer. Errors occur before its first byte, because the first batch is fetched here.
 
-    `by_hand`: CSV that a double click opens, accents and columns as they are.
+    `by_hand`: CSV for a double click, with UTF-8 mark and the columns of the language.
     """
-    # Not anext(batches, ()): CPython 3.11 unpacks a default that is a tuple into its StopIteration.
+    # Not anext(batches, ()): CPython 3.11 unpacks a tuple default into its StopIteration.
     try:
         first = await anext(batches)
     except StopAsyncIteration:
@@ -67,7 +67,7 @@ async def _chunks(
     language: Language,
     by_hand: bool,
 ) -> AsyncIterator[bytes]:
-    # Excel reads UTF-8 only where it is marked, and a French one parts columns at semicolons.
+    # Excel reads UTF-8 only with a mark, and in French it separates columns at semicolons.
     comma = ";" if by_hand and language == "fr" else ","
     if by_hand:
         yield codecs.BOM_UTF8
@@ -104,7 +104,7 @@ def _words(error: FailureBody | None) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that a spreadsheet shows instead of running it."""
+    """Return a text that a spreadsheet shows instead of running as a formula."""
     return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
 
 

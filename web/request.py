@@ -24,7 +24,7 @@ from web.error_responses import language
 
 BODY_BYTES = 256 * 1024
 BULK_BYTES = 16 * 1024 * 1024
-WARNINGS = 20  # unknown fields that are named; a body can hold a million
+WARNINGS = 20  # unknown fields that are named; a body can contain a million
 NAME_CHARACTERS = 64
 
 Box = NamedDependency[SkipValidation[Gateway]]
@@ -32,18 +32,18 @@ Asker = NamedDependency[SkipValidation[Caller]]
 
 
 class NoBody(msgspec.Struct):
-    """The body of a request that has none."""
+    """The schema of a request without a body."""
 
 
 class ApiRequest(Request[Caller, str, State]):
-    """A request whose JSON body becomes the struct that the handler's `data` names."""
+    """A request whose JSON body is decoded to the schema of the handler's `data`."""
 
     async def json(self) -> Any:
-        """The body, checked. UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST; its unknown fields noted."""
+        """Return the decoded body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST."""
         self._only_json()
         self.state.body = decoded(await self.body())
         field = self.route_handler.parsed_data_field
-        assert field is not None  # Litestar asks for the JSON only where there is a `data`
+        assert field is not None  # Litestar decodes the body only for handlers with `data`
         self.state.unknown = unknown_fields(self.state.body, field.annotation)
         return taken(self.state.body, field.annotation)
 
@@ -55,12 +55,12 @@ class ApiRequest(Request[Caller, str, State]):
             raise invalid("body", "est incomplet", "is incomplete") from None
 
     async def note_unread(self) -> None:
-        """The fields of a body where none is asked for: all of them mean nothing."""
+        """Note the fields of an unexpected body: all of them are unknown."""
         with contextlib.suppress(ApiError):
             self.state.unknown = unknown_fields(decoded(await self.body()), NoBody)
 
     def _only_json(self) -> None:
-        # Without a Content-Type the body is taken at its word (RFC 9110 8.3).
+        # Without a Content-Type the body is taken for JSON (RFC 9110 8.3).
         kind = self.content_type[0].strip().lower()
         is_json = kind in ("", "application/json", "text/json") or (
             kind.startswith("application/") and kind.endswith("+json")
@@ -70,13 +70,13 @@ class ApiRequest(Request[Caller, str, State]):
 
     @property
     def wanted(self) -> dict[str, str]:
-        """The query, the last value of each name."""
+        """The query parameters, the last value of each name."""
         raw = self.scope["query_string"].decode("latin-1")
         return dict(parse_qsl(raw, keep_blank_values=True, errors="replace"))
 
     @property
     def idempotency(self) -> Idempotency | None:
-        """The Idempotency-Key with what it came with: the same JSON in any order is the same."""
+        """The Idempotency-Key with the fingerprint of its request, independent of the order of JSON fields."""
         key = self.headers.get("Idempotency-Key")
         if key is None:
             return None
@@ -88,12 +88,12 @@ class ApiRequest(Request[Caller, str, State]):
 
     @property
     def language(self) -> Any:
-        """`fr` or `en`."""
+        """The language of the answer: `fr` or `en`."""
         return language(self)
 
 
 def decoded(body: bytes) -> Any:
-    """A JSON body as plain values. INVALID_REQUEST."""
+    """Decode a JSON body to plain values. Raises INVALID_REQUEST."""
     try:
         # Some clients write a byte order mark (RFC 8259 8.1: it may be ignored).
         return msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
@@ -101,14 +101,14 @@ def decoded(body: bytes) -> Any:
         raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
     except RecursionError:
         raise invalid("body", "est trop imbriqué", "is nested too deeply") from None
-    except ValueError as error:  # msgspec's own errors are ValueErrors too
+    except ValueError as error:  # errors of msgspec are ValueErrors too
         raise invalid(
             "body", f"n'est pas du JSON valide ({error})", f"is not valid JSON ({error})"
         ) from None
 
 
 def unknown_fields(body: Any, kind: type[msgspec.Struct]) -> list[str]:
-    """The names in the body that mean nothing, each once; those of bulk entries as `messages[].x`."""
+    """Return the unknown fields of a body, each once; those of bulk entries as `messages[].x`."""
     if not isinstance(body, dict):
         return []
     names = {f"{name}": None for name in body if name not in _known(kind)}

@@ -21,7 +21,7 @@ Status = Annotated[str, Meta(extra_json_schema={"enum": STATUSES})]
 
 
 class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Every success."""
+    """A success."""
 
     success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
     warnings: Annotated[
@@ -30,14 +30,14 @@ class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def moment(milliseconds: int) -> str:
-    """A moment that was reached, as the API tells it."""
+    """Return a time that was reached, as the API writes it."""
     text = validation.timestamp(milliseconds)
-    assert text is not None  # only of None it is None
+    assert text is not None  # None only for None
     return text
 
 
 def raw(text: str | None) -> Any:
-    """Stored JSON, put into the answer as it is."""
+    """Return stored JSON for use in an answer unchanged."""
     return None if text is None else msgspec.Raw(text.encode())
 
 
@@ -53,7 +53,7 @@ class FailureBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of a message. A moment not reached is null."""
+    """Everything that is known about a message. A time that was not reached is null."""
 
     message_id: str
     status: Status
@@ -83,7 +83,7 @@ Told = TypeVar("Told", bound=Message)
 
 
 def message(view: views.MessageView, language: Language, kind: type[Told]) -> Told:
-    """A message as every answer tells it: `kind` is Message, or the answer that is one."""
+    """Return a message as `kind`: Message, or an answer with its fields."""
     return kind(
         message_id=view.message_id,
         status=view.status,
@@ -109,7 +109,7 @@ def message(view: views.MessageView, language: Language, kind: type[Told]) -> To
 
 
 def failure(value: views.Failure, language: Language) -> FailureBody:
-    """A failure in words: the public sentence, and the cause with the modem's number."""
+    """Return a failure in words: the public sentence, and the cause with the modem's number."""
     cause = value.cause.say(language) if value.cause else None
     if value.source is not None and value.number is not None:
         number = f"{value.source} {value.number}"
@@ -118,7 +118,7 @@ def failure(value: views.Failure, language: Language) -> FailureBody:
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where this page lies."""
+    """The position of a page."""
 
     current_page: int
     per_page: int
@@ -130,7 +130,7 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pagination(page: int, limit: int, total: int, *, exact: bool = True) -> Pagination:
-    """`total` entries in pages of `limit`."""
+    """Return the pagination of `total` entries in pages of `limit`."""
     return Pagination(
         current_page=page,
         per_page=limit,

@@ -38,7 +38,7 @@ _DENIED = {
 
 
 def told(request: Seen, denied: Denied) -> str:
-    """Why somebody was not let in, in their words."""
+    """Return why access was denied, in the visitor's language."""
     if denied.reason == "wait":
         wait = denied.seconds
         return request.visitor.tongue.pick(
@@ -49,7 +49,7 @@ def told(request: Seen, denied: Denied) -> str:
 
 @get("/claim")
 async def claim_page(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """The first visit: nobody owns the box yet."""
+    """Show the form for the first password: the box has no owner yet."""
     if owner.access.claimed:
         return Redirect("/login", status_code=303)
     return page(
@@ -62,7 +62,7 @@ async def claim_page(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 @post("/claim", status_code=200)
 async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """Set the first password; who does is logged in and led on."""
+    """Set the first password, log in and continue with the first run."""
     fields = await request.fields()
     try:
         if fields.get("password", "") != fields.get("again", ""):
@@ -83,7 +83,7 @@ async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 @get("/login")
 async def login_page(request: Seen, owner: Host, next: str = "/") -> Response[str] | Redirect:  # noqa: A002
-    """The password, please."""
+    """Show the login form."""
     if not owner.access.claimed:
         return Redirect("/claim", status_code=303)
     if request.visitor.owner:
@@ -93,7 +93,7 @@ async def login_page(request: Seen, owner: Host, next: str = "/") -> Response[st
 
 @post("/login", status_code=200)
 async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """Right or wrong; wrong ones have to wait longer and longer."""
+    """Check the password; wrong ones wait longer and longer."""
     fields = await request.fields()
     onward = local(fields.get("next", "/"))
     try:
@@ -106,21 +106,21 @@ async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 
 async def _let_in(request: Seen, owner: Host, onward: str, hashed: str) -> Redirect:
-    """Raises Denied."""
+    """Check the password and log in. Raises Denied."""
     token = await owner.access.open_session(request.headers.get("User-Agent", ""), hashed)
     return Redirect(onward, status_code=303, cookies=[cookie(request, SESSION, token)])
 
 
 @post("/logout", status_code=303)
 async def logout(request: Seen, owner: Host) -> Redirect:
-    """This browser's session ends."""
+    """End the session of this browser."""
     await owner.access.end_session(request.visitor.session)
     return Redirect("/", status_code=303, cookies=[cookie(request, SESSION, "", seconds=0)])
 
 
 @post("/settings/password", status_code=303)
 async def password(request: Seen, owner: Host) -> Redirect:
-    """A new password; every other session ends."""
+    """Change the password and end all other sessions."""
     fields = await request.fields()
     try:
         if fields.get("new", "") != fields.get("again", ""):

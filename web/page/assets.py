@@ -18,7 +18,7 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """One file, plain and packed; `mark` changes when its content does."""
+    """A static file, plain and compressed; `mark` changes with its content."""
 
     content: bytes
     packed: bytes
@@ -41,13 +41,13 @@ ASSETS = _load()
 
 
 def address(name: str) -> str:
-    """Where a file is asked for; a new content has a new address."""
+    """Return the URL of a file, which changes with its content."""
     return f"/static/{name}?v={ASSETS[name].mark}"
 
 
 @get("/static/{name:str}")
 async def static(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    """One of the page's own files. NOT_FOUND."""
+    """Serve a static file. Raises NOT_FOUND."""
     asset = ASSETS.get(name)
     if asset is None:
         raise ApiError("NOT_FOUND")

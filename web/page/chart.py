@@ -13,7 +13,7 @@ GAP = 4
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """One day: three stacked pieces, each with its top and height; what a person is told of it."""
+    """A day: three stacked bars with top and height, and a description."""
 
     date: str
     x: float
@@ -26,7 +26,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """The bars and what the highest stands for."""
+    """The bars, and the value of the full height."""
 
     bars: tuple[Bar, ...]
     most: int
@@ -42,7 +42,7 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 def ceiling(most: int) -> int:
-    """The round number a scale ends at: 1, 2 or 5 times a power of ten."""
+    """Return the round end of a scale: 1, 2 or 5 times a power of ten."""
     step = 1
     while True:
         for factor in (1, 2, 5):
@@ -52,7 +52,7 @@ def ceiling(most: int) -> int:
 
 
 def draw(days: Sequence[DayView]) -> Chart:
-    """The chart of these days, the oldest first."""
+    """Return the chart of these days, the oldest first."""
     top = ceiling(max([day.figures.gone for day in days] + [5]))
     slot = WIDTH / max(len(days), 1)
     bars: list[Bar] = []
@@ -60,7 +60,7 @@ def draw(days: Sequence[DayView]) -> Chart:
         at = float(HEIGHT)
         pieces: list[tuple[float, float]] = []
         for count in (day.figures.delivered, day.figures.sent, day.figures.failed):
-            # What is there is seen, however little it is beside the rest.
+            # Every non-zero value stays visible, however small.
             height = max(HEIGHT * count / top, 1.5 if count else 0.0)
             at -= height
             pieces.append((round(at, 2), round(height, 2)))

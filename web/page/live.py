@@ -15,25 +15,25 @@ from web.page.chart import draw
 from web.page.rendering import fragment
 from web.page.visitor import Visitor
 
-# A thousand changes a minute are one look a second; a look that takes long (a full queue on a small
-# board) is followed by a rest that is twenty times as long, so that sending keeps the machine.
+# At most one snapshot per second. A slow snapshot (a full queue on a small board) is followed by a pause
+# twenty times as long, so that sending keeps the processor.
 LOOK_SECONDS = 1.0
 REST_FOR_LOOK = 20
-SAFETY_SECONDS = 10.0  # signal and ages change without a bell
-BREATH_SECONDS = 15.0  # a comment on a silent stream, so that both ends know that it lives
+SAFETY_SECONDS = 10.0  # signal and ages change without a wake-up event
+BREATH_SECONDS = 15.0  # interval of comments on a silent stream, as a sign of life for both ends
 STREAMS_MOST = 40
-STRANGERS_MOST = 20  # of them: whoever is on the LAN cannot take the owner's place
+STRANGERS_MOST = 20  # of these; visitors on the LAN cannot take the owner's places
 
 REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 
 
 class Live:
-    """Looks while somebody watches; every stream gets what changed for it."""
+    """Takes snapshots while somebody watches, and sends each stream its changes."""
 
     def __init__(self, owner: Admin) -> None:
         self._owner = owner
         self._bell = asyncio.Event()
-        self._turn = asyncio.Event()  # replaced at each look: who waits for it wakes
+        self._turn = asyncio.Event()  # replaced with each snapshot, which wakes its waiters
         self._streams = 0
         self._strangers = 0
         self._closed = False
@@ -44,16 +44,16 @@ class Live:
         self._one_look = asyncio.Lock()
 
     def close(self) -> None:
-        """Every stream ends: the box stops."""
+        """End every stream: the box is stopping."""
         self._closed = True
         self._turn.set()
         if self._looking is not None:
             self._looking.cancel()
 
-    # --- looking -------------------------------------------------------------------------------------
+    # --- snapshots -----------------------------------------------------------------------------------
 
     async def look(self) -> Overview:
-        """The box now, or a second ago: many askers cost one look."""
+        """Return a snapshot that is at most a second old; many callers share one."""
         async with self._one_look:
             if self._seen is None or monotonic() - self._seen_at >= LOOK_SECONDS:
                 self._seen = await self._owner.overview()
@@ -62,7 +62,7 @@ class Live:
             return self._seen
 
     def stale(self) -> None:
-        """Something was just done by hand: the next look is a new one."""
+        """Discard the snapshot, after an action on the page."""
         self._seen = None
 
     async def _watch(self) -> None:
@@ -80,12 +80,12 @@ class Live:
                     async with asyncio.timeout(SAFETY_SECONDS):
                         await self._bell.wait()
                 self._bell.clear()
-            self._looking = None  # the last one has gone: the next one begins anew
+            self._looking = None  # the last stream has gone: the next one starts again
         finally:
             watchers.discard(self._bell)
 
     def regions(self, seen: Overview, visitor: Visitor) -> dict[str, str]:
-        """The regions of the status page as they are for visitors of this kind."""
+        """Return the regions of the status page for visitors of this kind."""
         kind = (visitor.language, visitor.owner)
         if seen is not self._seen or kind not in self._regions:
             told = {
@@ -100,7 +100,7 @@ class Live:
     # --- streaming -----------------------------------------------------------------------------------
 
     async def stream(self, visitor: Visitor, message_id: str | None) -> AsyncIterator[bytes]:
-        """Server-sent events: each region when it changed; the story of one message, if one is named."""
+        """Yield server-sent events: changed regions, and the timeline of a message if one is named."""
         stranger = int(not visitor.owner)
         if self._streams >= STREAMS_MOST or (stranger and self._strangers >= STRANGERS_MOST):
             return
@@ -134,7 +134,7 @@ class Live:
     async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
         if message_id is None:
             seen = await self.look()
-            # A form is its visitor's own: it carries his token.
+            # A form belongs to its visitor: it carries a token.
             codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
             return self.regions(seen, visitor) | (codes if visitor.owner else {})
         try:
@@ -149,6 +149,6 @@ class Live:
 
 
 def event(name: str, text: str) -> bytes:
-    """One server-sent event; a line of text is a line of data (WHATWG HTML 9.2.6)."""
+    """Encode a server-sent event, one data line per line of text (WHATWG HTML 9.2.6)."""
     lines = "".join(f"data: {line}\n" for line in text.splitlines() if line.strip())
     return f"event: {name}\n{lines}\n".encode()

@@ -28,7 +28,7 @@ SHORT_CODE_DIGITS = 8
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The filters as they stand in the address; an empty text is no filter."""
+    """The filters of the URL; an empty text means no filter."""
 
     q: str = ""
     status: str = ""
@@ -49,11 +49,11 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def narrowed(self) -> bool:
-        """Whether there is more of a filter than words to search for."""
+        """Whether there is a filter besides the search text."""
         return any((self.status, self.to, self.start, self.end, self.client, self.mode))
 
     def query(self) -> str:
-        """The address's query without the page, ready for one more parameter."""
+        """Return the query of the URL without the page number, ready for another parameter."""
         given = {
             name: value
             for name, value in msgspec.to_builtins(self).items()
@@ -63,7 +63,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted_of(request: Seen) -> Wanted:
-    """The filters of this address. What makes no sense is no filter."""
+    """Return the filters of a URL. An invalid value means no filter."""
     given = {
         name: value.replace("\0", " ").strip()
         for name, value in request.query_params.items()
@@ -82,7 +82,7 @@ def _day(text: str) -> date | None:
 
 
 def number_sought(text: str) -> str | None:
-    """A number as it is stored; the + may be missing (in an address it is a space)."""
+    """Return a number as stored; the + may be missing (in a URL it is a space)."""
     digits = "".join(c for c in text if c in "0123456789")
     if not digits:
         return None
@@ -90,7 +90,7 @@ def number_sought(text: str) -> str | None:
 
 
 def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
-    """The filters as the store understands them; days are days of the box's time zone."""
+    """Return the filters for the store; days are in the box's time zone."""
     status: MessageStatus | None = None
     for known in get_args(MessageStatus):
         if wanted.status == known:
@@ -112,7 +112,7 @@ def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
 
 @get("/messages")
 async def listed(request: Seen, owner: Host) -> Response[str]:
-    """One page of the history; test mode only when it is asked for."""
+    """Show a page of the history; test messages only on request."""
     wanted = wanted_of(request)
     asked = filter_of(wanted, owner)
     found = await owner.messages(asked, test=wanted.test, client=wanted.client_number)
@@ -129,7 +129,7 @@ async def listed(request: Seen, owner: Host) -> Response[str]:
 
 @get("/messages/export")
 async def export(request: Seen, owner: Host) -> Stream:
-    """The messages of the filters as CSV, every page."""
+    """Export all filtered messages as CSV."""
     wanted = wanted_of(request)
     asked = msgspec.structs.replace(filter_of(wanted, owner), page=1)
     batches = owner.export(asked, test=wanted.test, client=wanted.client_number)
@@ -140,7 +140,7 @@ async def export(request: Seen, owner: Host) -> Stream:
 
 @get("/messages/{message_id:str}")
 async def one(request: Seen, owner: Host, message_id: str) -> Response[str]:
-    """A message's whole story. MESSAGE_NOT_FOUND."""
+    """Show the timeline of a message. Raises MESSAGE_NOT_FOUND."""
     story = await owner.story(message_id)
     return page(
         request,
@@ -158,7 +158,7 @@ def _back(message_id: str, error: str = "") -> Redirect:
 
 @post("/messages/{message_id:str}/resend", status_code=HTTP_303_SEE_OTHER)
 async def resend(request: Seen, owner: Host, message_id: str) -> Redirect:
-    """A failed message goes back into the queue."""
+    """Resend a failed message."""
     try:
         await owner.resend(message_id)
     except ApiError as refusal:
@@ -168,7 +168,7 @@ async def resend(request: Seen, owner: Host, message_id: str) -> Redirect:
 
 @post("/messages/{message_id:str}/cancel", status_code=HTTP_303_SEE_OTHER)
 async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
-    """A message that nobody handed over yet goes no more."""
+    """Cancel a message that was never submitted."""
     try:
         await owner.cancel(message_id)
     except ApiError as refusal:
@@ -176,12 +176,12 @@ async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
     return _back(message_id)
 
 
-# --- by hand -------------------------------------------------------------------------------------
+# --- sending by hand -----------------------------------------------------------------------------
 
 
 @get("/send")
 async def compose(request: Seen, owner: Host) -> Response[str]:
-    """A form for one message; a reply has its number already."""
+    """Show the form for one message; for a reply the number is filled in."""
     to = request.query_params.get("to", "")
     return await _compose(request, owner, to=to, priority=2 if to else 3)
 
@@ -213,13 +213,13 @@ async def _compose(
 
 
 def new_form() -> str:
-    """The name of one form: what is sent with it twice is taken once."""
+    """Return a unique name for a form, so that submitting it twice sends one message."""
     return secrets.token_urlsafe(12)
 
 
 @post("/send/measure", status_code=200)
 async def measure(request: Seen, owner: Host) -> Response[str]:
-    """How long the text is for the network, while it is typed."""
+    """Show alphabet and number of parts while the text is typed."""
     text = _typed((await request.fields()).get("text", ""))
     shown = fragment("live/measure.html", request.visitor, measured=owner.measure(text))
     return Response(shown, media_type="text/html", headers=HEADERS)
@@ -227,7 +227,7 @@ async def measure(request: Seen, owner: Host) -> Response[str]:
 
 @post("/send", status_code=200)
 async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """Into the queue, and on to its story."""
+    """Queue the message and show its timeline."""
     fields = await request.fields()
     to, text = fields.get("to", ""), _typed(fields.get("text", ""))
     priority = whole(fields.get("priority", "")) or 3
@@ -251,5 +251,5 @@ async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 
 def _typed(text: str) -> str:
-    """A form's text: browsers send every line end as CR LF (WHATWG HTML 4.10.22), an SMS has LF."""
+    """Return the text of a form: browsers send line ends as CR LF (WHATWG HTML 4.10.22), an SMS has LF."""
     return text.replace("\r\n", "\n")

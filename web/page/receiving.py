@@ -14,7 +14,7 @@ from web.page.visitor import Host, Seen
 
 @get("/inbox")
 async def inbox(request: Seen, owner: Host) -> Response[str]:
-    """One page of everything received."""
+    """Show a page of received messages."""
     wanted = wanted_of(request)
     asked = InboxFilter(
         page=wanted.page,
@@ -29,7 +29,7 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
 
 
 def senders_sought(text: str, owner: Admin) -> tuple[str, ...] | None:
-    """A sender as the network may have told it: a name, a number in E.164 or in national form."""
+    """Return the forms of a sender to look for: a name, or a number in E.164 and national form."""
     if any(c.isalpha() for c in text):
         return (text,)
     digits = "".join(c for c in text if c in "0123456789")

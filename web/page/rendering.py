@@ -16,7 +16,7 @@ from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
 from web.page.words import characters, phone, standing
 
-# Everything from the box, nothing inline: a text that got in as markup would still do nothing.
+# Only resources of the box and nothing inline, so that injected markup would do nothing.
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -33,7 +33,7 @@ HEADERS = {
 
 
 def mark(shown: object) -> str:
-    """A word for the settings that a form shows: another one as soon as somebody has changed them."""
+    """Return a digest of the settings that a form shows, to detect later changes."""
     return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()[:16]
 
 
@@ -55,7 +55,7 @@ _templates.globals |= {
 
 
 def fragment(name: str, visitor: Visitor, **context: Any) -> str:
-    """A template as text, with what every template knows."""
+    """Render a template with the common variables."""
     tongue = visitor.tongue
     return _templates.get_template(name).render(
         w=tongue.pick, tongue=tongue, visitor=visitor, **context
@@ -63,7 +63,7 @@ def fragment(name: str, visitor: Visitor, **context: Any) -> str:
 
 
 def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Response[str]:
-    """A template as the answer to this request."""
+    """Answer a request with a template."""
     visitor = request.visitor
     text = fragment(name, visitor, path=request.scope["path"], here=request.here, **context)
     fresh = [cookie(request, FORM, visitor.form_cookie)] if visitor.fresh else []
@@ -73,22 +73,22 @@ def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Resp
 
 
 def sentence(request: Seen, refusal: ApiError) -> str:
-    """A refusal for a person."""
+    """Show an error of the API as a page."""
     return request.visitor.tongue.refusal(refusal.reason)
 
 
 def refused(request: Seen, refusal: ApiError) -> Response[str]:
-    """What nobody has caught on its way, for a person."""
+    """Show an unexpected error as a page."""
     return page(request, "error.html", status=refusal.status, sentence=sentence(request, refusal))
 
 
 def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
-    """A form without its token: nothing was done."""
+    """Show that a form had no valid token and was ignored."""
     words = Words(
         "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
         "This page was too old: nothing was done. Reload it and try again.",
     )
-    # Litestar gives its exception handlers the application's kind of request.
+    # Litestar calls exception handlers with the application's request class.
     seen = Seen(request.scope, request.receive, request.send)
     told = words.say(seen.visitor.language)
     return page(seen, "error.html", status=403, sentence=told)

@@ -40,13 +40,13 @@ SENT: list[ControllerRouterHandler] = [upkeep.update, upkeep.restore]
 
 
 class StatusPage:
-    """The page over this owner: `handlers` for the application, `close` when the box stops."""
+    """The status page. Register `handlers`; call `close` when the box stops."""
 
     def __init__(self, owner: Admin) -> None:
         self._live = Live(owner)
         self._doorway = doorway = AuthMiddleware(owner)
 
-        # Functions, because Litestar copies methods with all they hold on to.
+        # Functions, because Litestar copies methods with everything that they reference.
         async def meet(request: Any) -> Any:
             return await doorway.meet(request)
 
@@ -61,7 +61,7 @@ class StatusPage:
 
         def failed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
             seen = Seen(request.scope, request.receive, request.send)
-            if "visitor" not in seen.state:  # it went wrong before he was known
+            if "visitor" not in seen.state:  # it failed before the visitor was known
                 seen.state.visitor = doorway.stranger(seen)
             return refused(seen, meant(request, error))
 
@@ -83,7 +83,7 @@ class StatusPage:
         ]
 
     def lost(self, request: Request[Any, Any, Any], status: int) -> Response[str]:
-        """A browser at an address where nothing is; who he is makes no difference."""
+        """Show a page to a browser at an unknown URL."""
         seen = Seen(request.scope, request.receive, request.send)
         seen.state.visitor = self._doorway.stranger(seen)
         return page(seen, "lost.html", status=status)

@@ -28,29 +28,29 @@ CHANGED = Words(
 
 
 def whole(text: str) -> int | None:
-    """A field's whole number; None for anything else."""
+    """Return the whole number of a field; None for anything else."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def most_of(text: str) -> int | None:
-    """A limit as a person types it: `200`, `1 000`, nothing (0). None for what is no number."""
+    """Return a limit as typed: `200`, `1 000`, empty (0). None for anything else."""
     return whole("".join(text.split()) or "0")
 
 
 def outdated(fields: dict[str, str], now: object, wanted: object) -> bool:
-    """Whether a form would undo what was changed after it had been shown; a form sent twice would not."""
+    """Return whether a form would undo a later change. A form sent twice does not."""
     return now != wanted and fields.get("shown", mark(now)) != mark(now)
 
 
 def back(path: str, **query: str) -> Redirect:
-    """To the page the form stood on, with what to say there."""
+    """Redirect to the page of the form, with a message."""
     told = {name: value for name, value in query.items() if value}
     return Redirect(path + ("?" + urlencode(told) if told else ""), status_code=SEE_OTHER)
 
 
 def said(request: Seen) -> dict[str, Any]:
-    """What the last form was answered: an error in words, or that it is kept."""
+    """Return the result of the last form: an error text, or that it was saved."""
     return {
         "error": request.query_params.get("error", "")[:300],
         "saved": "saved" in request.query_params,
@@ -59,7 +59,7 @@ def said(request: Seen) -> dict[str, Any]:
 
 @get("/settings")
 async def overview(request: Seen, owner: Host) -> Response[str]:
-    """What can be set, and where."""
+    """Show the list of settings pages."""
     return page(request, "settings.html", preferences=owner.preferences)
 
 
@@ -68,7 +68,7 @@ async def overview(request: Seen, owner: Host) -> Response[str]:
 
 @get("/settings/keys")
 async def keys(request: Seen, owner: Host) -> Response[str]:
-    """Clients with their keys."""
+    """Show clients with their keys."""
     return await _keys(request, owner, saved="saved" in request.query_params)
 
 
@@ -96,13 +96,13 @@ def _narrowing(key: Row) -> Permissions:
 
 
 def base(request: Seen) -> str:
-    """This box's address as the browser wrote it."""
+    """Return the base URL of this box as the browser used it."""
     return str(request.base_url).rstrip("/")
 
 
 @post("/settings/keys", status_code=200)
 async def add_key(request: Seen, owner: Host) -> Response[str]:
-    """A new key: shown in this answer and never again."""
+    """Create a key, shown in this answer only."""
     fields = await request.fields()
     try:
         may = narrowing_of(fields)
@@ -117,7 +117,7 @@ async def add_key(request: Seen, owner: Host) -> Response[str]:
 
 
 def narrowing_of(fields: dict[str, str]) -> Permissions:
-    """What a form lets a key do. INVALID_REQUEST."""
+    """Return the permissions of a form. Raises INVALID_REQUEST."""
     cap = fields.get("daily_cap", "").strip()
     most = most_of(cap) if cap else None
     if cap and most is None:
@@ -133,7 +133,7 @@ def narrowing_of(fields: dict[str, str]) -> Permissions:
 
 @post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
 async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redirect:
-    """What a key may, from now on."""
+    """Change the permissions of a key."""
     fields = await request.fields()
     try:
         wanted = narrowing_of(fields)
@@ -148,14 +148,14 @@ async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redire
 
 @post("/settings/keys/{key:int}/revoke", status_code=SEE_OTHER)
 async def revoke(request: Seen, owner: Host, key: int) -> Redirect:
-    """From now on the key is refused; what it queued goes, unless it is to be cancelled."""
+    """Revoke a key; its queued messages are sent, unless they are to be cancelled."""
     await owner.revoke(key, cancel_queued="cancel_queued" in await request.fields())
     return back("/settings/keys")
 
 
 @post("/settings/clients", status_code=200)
 async def add_client(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """Another program or shop, with messages of its own."""
+    """Create a client."""
     try:
         await owner.add_client((await request.fields()).get("name", ""))
     except ApiError as refusal:
@@ -168,7 +168,7 @@ async def add_client(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 @get("/settings/webhooks")
 async def webhooks(request: Seen, owner: Host) -> Response[str]:
-    """Who is told of what."""
+    """Show the webhooks."""
     return await _webhooks(request, owner, **said(request))
 
 
@@ -190,7 +190,7 @@ async def _webhooks(
 
 @post("/settings/webhooks", status_code=200)
 async def add_webhook(request: Seen, owner: Host) -> Response[str]:
-    """A new webhook; its secret is shown in this answer and never again."""
+    """Create a webhook; its secret is shown in this answer only."""
     fields = await request.fields()
     chosen = await request.values("events")
     events = tuple(name for name in get_args(WebhookEvent) if name in chosen)
@@ -206,7 +206,7 @@ async def add_webhook(request: Seen, owner: Host) -> Response[str]:
 
 @post("/settings/webhooks/{partition:int}/{webhook_id:str}", status_code=SEE_OTHER)
 async def change_webhook(request: Seen, owner: Host, partition: int, webhook_id: str) -> Redirect:
-    """Remove it, or try it now."""
+    """Delete or test a webhook."""
     wanted = (await request.fields()).get("do", "")
     try:
         if wanted == "remove":
@@ -220,7 +220,7 @@ async def change_webhook(request: Seen, owner: Host, partition: int, webhook_id:
 
 @get("/settings/webhooks/{partition:int}/log")
 async def webhook_log(request: Seen, owner: Host, partition: int) -> Response[str]:
-    """Every attempt to tell, the newest first."""
+    """Show the attempts to call webhooks, newest first."""
     asked = PageFilter(page=whole(request.query_params.get("page", "")) or 1, limit=LOG_ROWS)
     return page(
         request,
@@ -235,7 +235,7 @@ async def webhook_log(request: Seen, owner: Host, partition: int) -> Response[st
 
 @post("/settings/webhooks/{partition:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
 async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Redirect:
-    """Tell this event once more."""
+    """Replay an event."""
     try:
         await owner.replay(partition, log_id)
     except ApiError as refusal:
@@ -248,7 +248,7 @@ async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Red
 
 @get("/settings/blocked")
 async def block_list(request: Seen, owner: Host) -> Response[str]:
-    """Numbers that get no SMS."""
+    """Show the block list."""
     return page(
         request,
         "blocked.html",
@@ -260,7 +260,7 @@ async def block_list(request: Seen, owner: Host) -> Response[str]:
 
 @post("/settings/blocked", status_code=SEE_OTHER)
 async def block(request: Seen, owner: Host) -> Redirect:
-    """For every client."""
+    """Block a number for every client."""
     fields = await request.fields()
     try:
         await owner.block(fields.get("number", "").strip(), fields.get("reason", ""))
@@ -271,7 +271,7 @@ async def block(request: Seen, owner: Host) -> Redirect:
 
 @post("/settings/blocked/remove", status_code=SEE_OTHER)
 async def unblock(request: Seen, owner: Host) -> Redirect:
-    """This number may get SMS again."""
+    """Remove a number from the block list."""
     fields = await request.fields()
     await owner.unblock(whole(fields.get("scope", "")) or 0, fields.get("number", ""))
     return back("/settings/blocked")
@@ -284,7 +284,7 @@ _LANGUAGES = (("fr", "Français"), ("en", "English"))
 
 @get("/settings/box")
 async def box(request: Seen, owner: Host) -> Response[str]:
-    """Time zone, language, own number, password, help, power."""
+    """Show time zone, language, own number, password, support file and power."""
     return page(
         request,
         "box.html",
@@ -301,7 +301,7 @@ async def box(request: Seen, owner: Host) -> Response[str]:
 
 @post("/settings/box", status_code=SEE_OTHER)
 async def prefer(request: Seen, owner: Host) -> Redirect:
-    """Keep what was chosen, in force at once."""
+    """Save the preferences, in force at once."""
     try:
         await owner.prefer(**chosen(await request.fields()))
     except ApiError as refusal:
@@ -310,7 +310,7 @@ async def prefer(request: Seen, owner: Host) -> Redirect:
 
 
 def chosen(fields: dict[str, str]) -> dict[str, object]:
-    """The preferences a form carries."""
+    """Return the preferences of a form."""
     found: dict[str, object] = {}
     if fields.get("language") in ("fr", "en"):
         found["language"] = fields["language"]
@@ -323,7 +323,7 @@ def chosen(fields: dict[str, str]) -> dict[str, object]:
 
 @get("/settings/box/support")
 async def support(owner: Host) -> Response[str]:
-    """What somebody who helps needs to see, as a text file."""
+    """Download the support file."""
     return Response(
         await owner.support(),
         media_type="text/plain",

@@ -35,7 +35,7 @@ _BAD_AMOUNT = Words("Un montant s'écrit 2 ou 2,50.", "An amount is written 2 or
 
 @get(HERE)
 async def sim(request: Seen, owner: Host, live: Watch) -> Response[str]:
-    """Every modem with what can be done about it."""
+    """Show every modem and its actions."""
     return page(
         request,
         "sim.html",
@@ -53,7 +53,7 @@ def _digits(text: str, least: int, most: int) -> bool:
 
 @post(HERE + "/{index:int}/pin", status_code=SEE_OTHER)
 async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
-    """Try the PIN once; the modem refuses where that would cost the last try."""
+    """Try the PIN once; refused if that would use the last attempt."""
     fields = await request.fields()
     here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
@@ -64,7 +64,7 @@ async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
 
 @post(HERE + "/{index:int}/puk", status_code=SEE_OTHER)
 async def puk(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
-    """The PUK sets a new PIN; ten wrong ones destroy the SIM, so the form says so."""
+    """Set a new PIN with the PUK. The form warns that ten wrong PUKs block the SIM for good."""
     fields = await request.fields()
     code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
     if not _digits(code, 8, 8):
@@ -87,7 +87,7 @@ def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
 
 
 def quiet_hours(text: str) -> list[str] | None:
-    """`21:30-07:00, 12:00-13:00` as the configuration has it; None for what is no such thing."""
+    """Return the quiet hours of a text such as `21:30-07:00, 12:00-13:00`; None if invalid."""
     spans: list[str] = []
     for span in text.replace(";", ",").split(","):
         if not span.strip():
@@ -105,7 +105,7 @@ def quiet_hours(text: str) -> list[str] | None:
 
 @post(HERE + "/{index:int}/limits", status_code=SEE_OTHER)
 async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
-    """Limits and quiet hours of this SIM; an empty field is no limit."""
+    """Save limits and quiet hours of a SIM; an empty field means no limit."""
     fields = await request.fields()
     hours = quiet_hours(fields.get("quiet_hours", ""))
     if hours is None:
@@ -131,7 +131,7 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
 
 @post(HERE + "/{index:int}/ask", status_code=SEE_OTHER)
 async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
-    """A code such as *100# and what the operator answers."""
+    """Send a USSD code such as *100# and show the operator's answer."""
     try:
         answer = await owner.ask_operator(index, (await request.fields()).get("code", "").strip())
     except ApiError as refusal:
@@ -147,7 +147,7 @@ async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
 
 @post(HERE + "/{index:int}/balance", status_code=SEE_OTHER)
 async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
-    """The operator's code for the balance, and below what the page warns."""
+    """Save the USSD code for the balance, and the amount below which the page warns."""
     fields = await request.fields()
     low = amount_of(fields.get("low", ""))
     if low is None:
@@ -164,7 +164,7 @@ async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redire
 
 
 def amount_of(text: str) -> float | None:
-    """`2`, `2.50`, `2,50` or nothing (0); None for anything else."""
+    """Return the amount of `2`, `2.50`, `2,50` or an empty text (0); None for anything else."""
     text = text.strip().replace(",", ".") or "0"
     return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,2})?", text, re.ASCII) else None
 
@@ -179,7 +179,7 @@ async def restart(request: Seen, owner: Host, live: Watch, index: int) -> Redire
 
 @post(HERE + "/former/{number:int}/remove", status_code=SEE_OTHER)
 async def remove(request: Seen, owner: Host, live: Watch, number: int) -> Redirect:
-    """Forget a modem that was here once."""
+    """Remove a modem that is gone."""
     await owner.remove_modem(number)
     live.stale()
     return back(HERE, saved="1")

@@ -19,7 +19,7 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @get("/")
 async def status(request: Seen, owner: Host, live: Watch) -> Response[str]:
-    """The box at a glance; as long as nobody owns it, with the way to make it one's own."""
+    """Show the status page; without an owner, with a link to claim the box."""
     seen = await live.look()
     return page(
         request, "status.html", seen=seen, chart=draw(seen.days), claimed=owner.access.claimed
@@ -28,7 +28,7 @@ async def status(request: Seen, owner: Host, live: Watch) -> Response[str]:
 
 @get("/live")
 async def stream(request: Seen, live: Watch, message: str | None = None) -> Stream:
-    """Server-sent events of the status page, or of one message (for the owner)."""
+    """Stream the events of the status page, or of a message (for the owner)."""
     wanted = message if request.visitor.owner else None
     return Stream(
         live.stream(request.visitor, wanted),
@@ -39,12 +39,12 @@ async def stream(request: Seen, live: Watch, message: str | None = None) -> Stre
 
 @get("/language")
 async def language(request: Seen, to: str = "fr", back: str = "/") -> Redirect:
-    """Switch the language and go back to where one was."""
+    """Switch the language and return to the page."""
     chosen = "en" if to == "en" else "fr"
     return Redirect(local(back), status_code=303, cookies=[cookie(request, LANGUAGE, chosen)])
 
 
 def local(path: str) -> str:
-    """A path of this box; anything else is the status page."""
+    """Return a path on this box; the status page for anything else."""
     plain = path.startswith("/") and not path.startswith("//") and "\\" not in path
     return path if plain and path.isprintable() else "/"

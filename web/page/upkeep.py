@@ -54,7 +54,7 @@ def _no_room(mib: int) -> Words:
 
 @get(HERE)
 async def upkeep(request: Seen, owner: Host) -> Response[str]:
-    """Version and update; backup and restore."""
+    """Show version and update, backup and restore."""
     tended = owner.upkeep
     aside = await tended.kept_aside()
     return page(
@@ -72,7 +72,7 @@ async def upkeep(request: Seen, owner: Host) -> Response[str]:
 
 
 def _update(owner: Host) -> dict[str, object]:
-    """What the update's part of the page shows."""
+    """Return the state of an update for the page."""
     return {
         "possible": owner.upkeep.has_steward,
         "step": owner.upkeep.step,
@@ -88,7 +88,7 @@ async def _received(
     taken: Callable[[], Awaitable[None]],
     onward: str = HERE,
 ) -> Redirect:
-    """Take the form's file, do with it what is to be done, and say why not."""
+    """Receive the uploaded file and process it; show why it failed."""
     try:
         with owner.upkeep.receiving(name) as file:
             await receive(request, owner, file, copies)
@@ -103,7 +103,7 @@ async def _received(
         words = _TOO_LARGE
     except BackupError as error:
         words = BACKUP_FAULTS[error.code]
-    except Gone:  # nobody is there to be told
+    except Gone:  # the browser has gone
         words = _NO_FILE
     else:
         return back(onward)
@@ -112,7 +112,7 @@ async def _received(
 
 @post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
 async def update(request: Seen, owner: Host) -> Redirect:
-    """A signed bundle, handed to the steward: the page follows what becomes of it."""
+    """Receive a signed bundle, start the update and follow it on the page."""
 
     async def taken() -> None:
         owner.upkeep.update()
@@ -122,7 +122,7 @@ async def update(request: Seen, owner: Host) -> Redirect:
 
 @get("/settings/update/progress")
 async def progress(request: Seen, owner: Host) -> Response[str]:
-    """The update's part of the page; when it is over, the whole page anew."""
+    """Show the progress of the update; reload the page when it is over."""
     shown = fragment("live/update.html", request.visitor, update=_update(owner))
     over = {} if owner.upkeep.step else {"HX-Refresh": "true"}
     return Response(shown, media_type="text/html", headers={**HEADERS, **over})
@@ -130,12 +130,12 @@ async def progress(request: Seen, owner: Host) -> Response[str]:
 
 @post("/settings/backup", status_code=200)
 async def backup(request: Seen, owner: Host) -> File | Redirect:
-    """Everything the box keeps, as one file to download."""
+    """Download a backup."""
     try:
         file = await owner.upkeep.backup()
     except NoRoom as error:
         return back(HERE, error=_no_room(error.mib).say(request.visitor.language))
-    except (OSError, sqlite3.Error):  # SQLite's own is what a card that fills up meanwhile raises
+    except (OSError, sqlite3.Error):  # sqlite3.Error is raised if the card fills up meanwhile
         return back(HERE, error=_BACKUP_FAILED.say(request.visitor.language))
     day = request.visitor.tongue.iso(owner.box.clock.now())[:10]
     return File(
@@ -143,27 +143,27 @@ async def backup(request: Seen, owner: Host) -> File | Redirect:
         filename=f"zimbox-{day}.tar.gz",
         media_type="application/gzip",
         headers={"Cache-Control": "no-store"},
-        # It has texts in it, and takes room.
+        # It contains texts, and takes space.
         background=BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True),
     )
 
 
 @post("/settings/restore", status_code=SEE_OTHER, request_max_body_size=BACKUP_BYTES)
 async def restore(request: Seen, owner: Host) -> Redirect:
-    """A backup, checked from end to end; nothing is replaced yet."""
+    """Receive and check a backup, without replacing anything."""
     return await _received(request, owner, BACKUP, 1, owner.upkeep.examine, f"{HERE}#restore")
 
 
 @post("/settings/restore/drop", status_code=SEE_OTHER)
 async def drop(owner: Host) -> Redirect:
-    """Nothing is replaced after all."""
+    """Discard the checked backup."""
     await owner.upkeep.drop()
     return back(HERE)
 
 
 @post("/settings/restore/now", status_code=200)
 async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """The checked backup takes the place of what is there: at the start that follows."""
+    """Restore the checked backup with a restart."""
     try:
         if not await owner.upkeep.restore():
             return back(HERE, error=_NO_BACKUP.say(request.visitor.language))
@@ -177,14 +177,14 @@ async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 @post("/settings/restore/forget", status_code=SEE_OTHER)
 async def forget(owner: Host) -> Redirect:
-    """What was there before earlier restores is removed for good."""
+    """Delete the data kept by earlier restores."""
     await owner.upkeep.forget_aside()
     return back(HERE, saved="1")
 
 
 @get(f"{HERE}/wait")
 async def wait(request: Seen, owner: Host) -> Response[bytes] | Redirect:
-    """Asked again and again by a page that waits for the box; answered by the one after the restart."""
+    """Answer the polls of a page that waits for the restart."""
     if owner.upkeep.restarting:
         return Response(b"", status_code=204)
     if request.htmx:
@@ -194,7 +194,7 @@ async def wait(request: Seen, owner: Host) -> Response[bytes] | Redirect:
 
 @post("/settings/box/power", status_code=200)
 async def power(request: Seen, owner: Host) -> Response[str] | Redirect:
-    """Restart the box, or switch it off; what is on the line is finished first."""
+    """Restart the box or switch it off, after open sends."""
     off = (await request.fields()).get("do", "") == "off"
     try:
         await owner.upkeep.power("power-off" if off else "restart-box")

@@ -17,24 +17,24 @@ from web.page.visitor import TOKEN_FIELD, NotOurs, Seen
 
 FILE_FIELD = "file"
 TOKEN_CHARACTERS = 200
-SILENCE_SECONDS = 60.0  # a phone that went out of reach says nothing, not even that it went
-PIECE = 1 << 20  # written at once: a thread's hop for each packet would cost more than the writing
+SILENCE_SECONDS = 60.0  # a phone that went out of range does not close the connection
+PIECE = 1 << 20  # bytes written at once: a thread switch per packet costs more than writing
 
 
 class Gone(Exception):
-    """The browser hung up before the file was whole."""
+    """The browser disconnected before the file was complete."""
 
 
 class TooLarge(Exception):
-    """No file of this kind is so large."""
+    """The file is larger than any file of its kind."""
 
 
 class NoFile(Exception):
-    """The form came without a file."""
+    """The form has no file."""
 
 
 async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> None:
-    """The form's file as `target`, if there is room for `copies` of it.
+    """Write the form's file to `target`, if there is room for `copies` of it.
 
     Raises NotOurs, NoFile, NoRoom, Gone, TooLarge.
     """
@@ -53,7 +53,10 @@ async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> Non
             if chunk is None:
                 break
             await form.take(chunk)
-    except (InternalServerException, TimeoutError):  # the first: Litestar's for one that hung up
+    except (
+        InternalServerException,
+        TimeoutError,
+    ):  # Litestar raises the first if the client disconnects
         raise Gone from None
     except RequestEntityTooLarge:
         raise TooLarge from None
@@ -70,7 +73,7 @@ async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> Non
 
 
 class _Form:
-    """One form as it comes in: first its token, then its file."""
+    """Parses a form as it arrives: first its token, then its file."""
 
     def __init__(self, request: Seen, owner: Admin, target: Path) -> None:
         boundary = request.content_type[1].get("boundary", "")
@@ -83,7 +86,7 @@ class _Form:
         self._ours = False
         self._file: BinaryIO | None = None
         self._pending = bytearray()
-        self.whole = False  # the file's end was seen, and something was in it
+        self.whole = False  # the end of the file was seen, and it is not empty
 
     async def take(self, chunk: bytes) -> None:
         for found in self._parser.parse(chunk):

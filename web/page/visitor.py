@@ -22,19 +22,19 @@ from web.page.words import PageLanguage
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
 TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
-COOKIE_SECONDS = 400 * 86_400  # the longest a browser keeps one (RFC 6265bis 5.5)
+COOKIE_SECONDS = 400 * 86_400  # the longest lifetime that browsers accept (RFC 6265bis 5.5)
 SAFE = {"GET", "HEAD", "OPTIONS"}
-NUMBERS = 1 << 31  # no client, key or modem of the box has a larger one
+NUMBERS = 1 << 31  # no client, key or modem has a larger number
 
 Host = NamedDependency[SkipValidation[Admin]]
 
 
 class NotOurs(Exception):
-    """A form that did not come from this page, or from a page that is too old."""
+    """A form does not come from this page, or from a page that is too old."""
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """One browser, as its cookies prove it."""
+    """A browser, identified by its cookies."""
 
     tongue: PageLanguage
     owner: bool
@@ -66,7 +66,7 @@ class Seen(HTMXRequest):
 
     @property
     def came_from(self) -> str:
-        """The path of the page that this was asked from; "" where the browser does not say."""
+        """Return the path of the referring page; "" if the browser does not tell."""
         try:
             return urlsplit(self.headers.get("Referer", "")).path
         except ValueError:
@@ -74,7 +74,7 @@ class Seen(HTMXRequest):
 
     @property
     def here(self) -> str:
-        """Where a link leads back to: this page without what it was told, or the page its form stood on."""
+        """The path for links back: this page without its message, or the page of the form."""
         if self.method not in SAFE:
             return self.came_from or "/"
         asked = parse_qsl(self.scope["query_string"].decode("latin-1"))
@@ -82,12 +82,12 @@ class Seen(HTMXRequest):
         return str(self.scope["path"]) + ("?" + urlencode(query) if query else "")
 
     async def fields(self) -> dict[str, str]:
-        """A form's text fields, the last value of each name."""
+        """Return the text fields of a form, the last value of each name."""
         form = await self._form_sent()
         return {name: value for name, value in form.multi_items() if isinstance(value, str)}
 
     async def values(self, name: str) -> list[str]:
-        """All values of one field."""
+        """Return all values of a field."""
         form = await self._form_sent()
         return [value for value in form.getall(name, []) if isinstance(value, str)]
 
@@ -99,7 +99,7 @@ class Seen(HTMXRequest):
 
 
 def _language(request: Seen, owner: Admin) -> Language:
-    """The one switched to, else the browser's, else the box's."""
+    """Return the language: the chosen one, else the browser's, else the box's."""
     chosen = kept(request, LANGUAGE)
     if chosen is not None:
         return "en" if chosen == "en" else "fr"
@@ -110,13 +110,13 @@ def _language(request: Seen, owner: Admin) -> Language:
 
 
 class AuthMiddleware:
-    """What comes before every page."""
+    """Identifies visitors before every page."""
 
     def __init__(self, owner: Admin) -> None:
         self._owner = owner
 
     async def meet(self, request: Seen) -> Response[Any] | None:
-        """Learn who it is; refuse a form that is not ours. Raises NotOurs, NOT_FOUND."""
+        """Identify the visitor and check the form token. Raises NotOurs, NOT_FOUND."""
         await self._learn(request)
         numbers = [value for value in request.path_params.values() if isinstance(value, int)]
         if not all(0 <= number < NUMBERS for number in numbers):
@@ -142,12 +142,12 @@ class AuthMiddleware:
         )
 
     def stranger(self, request: Seen) -> Visitor:
-        """Somebody who was not asked who he is."""
+        """Return a visitor without identification."""
         tongue = PageLanguage(_language(request, self._owner), self._owner.box.zone)
         return Visitor(tongue, owner=False, session="", form_cookie="", form_token="", fresh=False)
 
     def _check_site(self, request: Seen) -> None:
-        # Browsers say where a form came from; what says nothing is no browser and needs the token.
+        # Browsers send the origin of a form; without one the token decides.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site not in ("same-origin", "none"):
             raise NotOurs
@@ -159,17 +159,17 @@ class AuthMiddleware:
             raise NotOurs
 
     async def admit_near(self, request: Seen) -> Response[Any] | None:
-        """Before what everybody on the LAN may see: from afar, log in first."""
+        """Guard what everybody on the LAN may see: other visitors have to log in."""
         await self.meet(request)
         return None if near(request.address, request.host) else self._lead(request)
 
     async def admit(self, request: Seen) -> Response[Any] | None:
-        """Before the owner's pages: log in first, or claim the box."""
+        """Guard the owner's pages: redirect to login, or to claiming the box."""
         await self.meet(request)
         return self._lead(request)
 
     async def admit_file(self, request: Seen) -> Response[Any] | None:
-        """As `admit`, before a form with a large file: whoever reads that file looks at its token first."""
+        """Guard a form with a large file, as `admit` does; the reader of the file checks the token first."""
         await self._learn(request)
         self._check_site(request)
         return self._lead(request)
@@ -177,7 +177,7 @@ class AuthMiddleware:
     def _lead(self, request: Seen) -> Response[Any] | None:
         if request.visitor.owner:
             return None
-        # Only a page can be led back to: what a form was sent to is none.
+        # Only a page can be returned to, not the target of a form.
         onward = f"?next={quote(request.scope['path'])}" if request.method in SAFE else ""
         where = f"/login{onward}" if self._owner.access.claimed else "/claim"
         if request.htmx:
@@ -190,18 +190,18 @@ def _secure(request: Seen) -> bool:
 
 
 def _kept_as(request: Seen, name: str) -> str:
-    # A browser that has a secure cookie takes none of the same name over HTTP, and shows it to nobody there
-    # (RFC 6265bis 5.7): under one name, whoever once came over HTTPS could not log in over HTTP any more.
+    # A browser with a secure cookie accepts none of the same name over HTTP (RFC 6265bis 5.7): with one name,
+    # whoever once used HTTPS could not log in over HTTP any more (docs/adr/0023-page-cookies-and-forms.md).
     return f"__Host-{name}" if _secure(request) else name
 
 
 def kept(request: Seen, name: str) -> str | None:
-    """What `cookie` gave this browser under that name, over HTTP or over HTTPS as it comes now."""
+    """Return the value of a cookie set by `cookie`, for the scheme of this request."""
     return request.cookies.get(_kept_as(request, name))
 
 
 def cookie(request: Seen, name: str, value: str, *, seconds: int | None = COOKIE_SECONDS) -> Cookie:
-    """A cookie that only this page gets, and no script reads."""
+    """Return a cookie for this page only, unreadable for scripts."""
     return Cookie(
         key=_kept_as(request, name),
         value=value,

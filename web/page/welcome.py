@@ -19,7 +19,7 @@ from web.page.visitor import LANGUAGE, Host, Seen, cookie
 
 @get("/welcome")
 async def welcome(request: Seen, owner: Host, live: Watch) -> Response[str]:
-    """Where the first run stands: each step opens when the one before it is done."""
+    """Show the first run; each step opens after the previous one."""
     sent = request.query_params.get("sent", "")
     return await _welcome(request, owner, live, sent=sent, **said(request))
 
@@ -59,7 +59,7 @@ async def _welcome(
 
 @post("/welcome/basics", status_code=SEE_OTHER)
 async def basics(request: Seen, owner: Host) -> Redirect:
-    """Own number, time zone, language."""
+    """Save own number, time zone and language."""
     wanted = chosen(await request.fields())
     try:
         await owner.prefer(**wanted)
@@ -73,7 +73,7 @@ async def basics(request: Seen, owner: Host) -> Redirect:
 
 @post("/welcome/test", status_code=SEE_OTHER)
 async def test_message(request: Seen, owner: Host) -> Redirect:
-    """One SMS to the owner's own number."""
+    """Send a test SMS to the owner's number."""
     text = request.visitor.tongue.pick(
         "ZimBox fonctionne : ce SMS vient de votre boîtier.",
         "ZimBox works: this SMS comes from your box.",
@@ -88,7 +88,7 @@ async def test_message(request: Seen, owner: Host) -> Redirect:
 
 @post("/welcome/key", status_code=200)
 async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
-    """The first key, shown in this answer and never again."""
+    """Create the first key, shown in this answer only."""
     client = await owner.first_client()
     name = request.visitor.tongue.pick("Première clé", "First key")
     made = await owner.add_key(client, name, test=False, permissions=Permissions())
@@ -98,6 +98,6 @@ async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
 
 @post("/welcome/done", status_code=SEE_OTHER)
 async def done(owner: Host) -> Redirect:
-    """The first run is over."""
+    """End the first run."""
     await owner.prefer(welcomed=True)
     return back("/")

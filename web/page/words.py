@@ -78,7 +78,7 @@ _ERROR = {
 }
 
 
-# The fields of forms, as a sentence about one begins. The reason that follows is in the singular or stands alone.
+# The names of form fields at the start of a sentence. The reason that follows is singular or stands alone.
 _FIELD = {
     "body": Words("Ce formulaire", "This form"),
     "client": Words("Ce client", "This client"),
@@ -94,7 +94,7 @@ _FIELD = {
 }
 
 
-# What became of an update: how it stands with the box, and what to do.
+# The results of an update: the state of the box, and what to do.
 _UPDATE = {
     "UPDATED": Words("Mise à jour réussie.", "Updated."),
     "RESTARTING": Words(
@@ -181,7 +181,7 @@ BACKUP_FAULTS = {
 }
 
 
-# What the modem says in English, by its beginning; what is not here is told as it is.
+# Texts of the modem by their English beginning; others are shown unchanged.
 _WHY = {
     "the SIM did not take the P": Words(
         "vérifiez-le chiffre par chiffre", "check it digit by digit"
@@ -205,27 +205,27 @@ _WHY = {
 
 
 def standing(result: Result, running: str, step: str) -> str:
-    """The code a person is told: a root that restarted the box and does not run did not start."""
+    """Return the code to show: a root that restarted the box and does not run has not started."""
     if result.code == "RESTARTING" and not step:
         return "UPDATED" if result.version == running else "NOT_STARTED"
     return result.code
 
 
 class PageLanguage(msgspec.Struct, frozen=True):
-    """One visitor's language and the box's time zone."""
+    """The visitor's language and the box's time zone."""
 
     language: Language
     zone: ZoneInfo
 
     def pick(self, french: str, english: str) -> str:
-        """The sentence in this language: both stand where they are used."""
+        """Return the sentence in this language; both are given at the place of use."""
         return _set(english if self.language == "en" else french, self.language)
 
     def say(self, words: Words) -> str:
         return _set(words.say(self.language), self.language)
 
     def verdict(self, words: Words) -> tuple[str, str]:
-        """What is wrong, to be seen at a glance; and the rest of the sentence."""
+        """Return the short part of a problem's sentence, and the rest."""
         text = self.say(words)
         found = re.search(r"\u00a0?:(?= )|(?= \()", text)
         return (text[: found.end()], text[found.end() :]) if found else (text, "")
@@ -249,7 +249,7 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return self.known(_ERROR, code)
 
     def narrowing(self, may: Permissions) -> list[str]:
-        """What a key may not, or only so; empty for a key that may everything."""
+        """Return the restrictions of a key; empty for an unrestricted key."""
         found = [
             (not may.send, self.pick("lecture seule", "read only")),
             (not may.read, self.pick("envoi seul", "send only")),
@@ -260,12 +260,12 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return [words for holds, words in found if holds]
 
     def why(self, told: str) -> str:
-        """A modem's reason, as a part of a sentence."""
+        """Return a modem's reason as part of a sentence."""
         known = (words for begins, words in _WHY.items() if told.startswith(begins))
         return self.say(next(known, Words(told, told)))
 
     def refusal(self, reason: Reason) -> str:
-        """Why the box says no; of a field what is wrong with it, by its name on the page."""
+        """Return an error in words; for a field with its name on the page."""
         told = reason.told(self.language) or {}
         if reason.code != "INVALID_REQUEST" or told.get("field") not in _FIELD:
             return _set(reason.message(self.language), self.language)
@@ -273,11 +273,11 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return _set(f"{begins} {told['reason']}.", self.language)
 
     def steps(self) -> list[tuple[str, str]]:
-        """The steps of an update, in their order."""
+        """Return the steps of an update in order."""
         return [(name, self.say(words)) for name, words in _STEP.items()]
 
     def outcome(self, code: str, data: str) -> str:
-        """What became of an update."""
+        """Return the result of an update in words."""
         told = self.say(_UPDATE.get(code, _UPDATE_UNKNOWN))
         restored = code in ("ROLLED_BACK", "CUT_OFF") and data == "restored"
         return f"{told} {self.say(_DATA_BACK)}" if restored else told
@@ -289,19 +289,19 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return datetime.fromtimestamp(milliseconds / 1000, self.zone)
 
     def iso(self, milliseconds: int) -> str:
-        """For a machine, with the offset."""
+        """Return a time for machines, with its offset."""
         return self._at(milliseconds).isoformat(timespec="seconds")
 
     def clock(self, milliseconds: int, *, seconds: bool = False) -> str:
         return self._at(milliseconds).strftime("%H:%M:%S" if seconds else "%H:%M")
 
     def day(self, date: str) -> str:
-        """`2025-01-31` as `31 janv.`."""
+        """Return `2025-01-31` as `31 janv.`."""
         _, month, day = (int(n) for n in date.split("-"))
         return f"{day} {_MONTHS[self.language][month - 1]}"
 
     def when(self, milliseconds: int, now: int) -> str:
-        """A moment as a person says it: the time today, else with the day, else with the year."""
+        """Return a time in short: the time of day today, else with the day, else with the year."""
         at, today = self._at(milliseconds), self._at(now).date()
         if at.date() == today:
             return at.strftime("%H:%M")
@@ -313,14 +313,14 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return f"{day} {at.strftime('%H:%M')}"
 
     def moment(self, milliseconds: int) -> str:
-        """A moment to the second, with its day."""
+        """Return a time to the second, with its day."""
         at = self._at(milliseconds)
         return (
             f"{at.day} {_MONTHS[self.language][at.month - 1]} {at.year} {at.strftime('%H:%M:%S')}"
         )
 
     def lasting(self, milliseconds: int) -> str:
-        """A span, roughly: `2 min`, `3 h 10`."""
+        """Return a duration, rounded: `2 min`, `3 h 10`."""
         minutes = max(1, round(milliseconds / 60_000))
         if minutes < 60:
             return f"{minutes} min"
@@ -330,17 +330,17 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return f"{round(hours / 24)} " + self.pick("jours", "days")
 
     def number(self, n: int) -> str:
-        """With the thousands set apart: a narrow no-break space in French, a comma in English."""
+        """Return a number with its thousands separated: a narrow no-break space in French, a comma in English."""
         return f"{n:,}".replace(",", "\u202f") if self.language == "fr" else f"{n:,}"
 
     def count(self, n: int, french: tuple[str, str], english: tuple[str, str]) -> str:
-        """`n` things, in the singular or the plural; none is singular in French, plural in English."""
+        """Return `n` things, singular or plural; 0 is singular in French and plural in English."""
         if self.language == "fr":
             return f"{self.number(n)} {french[n > 1]}"
         return f"{self.number(n)} {english[n != 1]}"
 
     def amount(self, value: float) -> str:
-        """Money without its currency: `2`, `2,50`."""
+        """Return an amount without its currency: `2`, `2,50`."""
         text = f"{value:.2f}".removesuffix(".00")
         return text.replace(".", ",") if self.language == "fr" else text
 
@@ -349,22 +349,22 @@ class PageLanguage(msgspec.Struct, frozen=True):
         return f"{text.replace('.', ',')}\u202f%" if self.language == "fr" else f"{text}%"
 
 
-# What French wants unbroken before these; a path through the settings in both languages.
+# No line break before these in French, nor inside a settings path in both languages.
 _UNBROKEN = ((" :", "\u00a0:"), (" ;", "\u202f;"), (" ?", "\u202f?"), (" !", "\u202f!"))
 
 
 def _set(text: str, language: Language) -> str:
-    """A sentence as it is printed: no line begins with a lonely sign."""
+    """Return a sentence with no-break spaces, so that no line begins with a lone sign."""
     for loose, tied in _UNBROKEN if language == "fr" else ():
         text = text.replace(loose, tied)
     return text.replace(" › ", "\u00a0› ")
 
 
 def phone(number: str, *, open_to: bool) -> str:
-    """A number, masked for who is not the owner."""
+    """Return a phone number, masked for everybody except the owner."""
     return number if open_to else mask_phone(number)
 
 
 def characters(text: str) -> str:
-    """Characters named one by one, the invisible ones by their code."""
+    """Return the names of characters, invisible ones by their code."""
     return " ".join(c if c.isprintable() and not c.isspace() else f"U+{ord(c):04X}" for c in text)
