@@ -16,32 +16,32 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from appliance.admin.auth import Access
-from appliance.context import Box
+from appliance.admin.auth import AdminAuth
+from appliance.context import Context
 from appliance.core import durable
 from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Vault
+from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
-from appliance.domain.errors import Refusal
+from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, InboxFilter, Period, VerifyOrder
 from appliance.domain.views import Caller, Permissions
 from appliance.maintenance import backup
-from appliance.maintenance.jobs import Housekeeping
+from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.messaging.intake import Intake
 from appliance.messaging.otp import OneTimePasswords
 from appliance.store import attempts, database, devices, history, otp, received
 from appliance.store.database import Database, schema_version
-from appliance.store.queue import Nothing
-from modem.driver.device import Device
-from modem.interface import Outcome, Received, Verdict
+from appliance.store.queue import NothingReady
+from modem.driver.device import ModemDriver
+from modem.interface import Outcome, ReceivedPdu, Verdict
 from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Concatenation, Deliver
-from modem.timeouts import Line
+from modem.timeouts import SerialLine
 from tests.appliance.conftest import NEVER, NUMBER, SIM, START, Stage
 
 HOUR_MS = 3_600_000
@@ -80,10 +80,10 @@ def test_a_durable_file_is_synced_before_its_name_and_its_folder_after(
 
 
 async def test_secrets_are_for_the_box_s_own_user_only(stage: Stage, tmp_path: Path) -> None:
-    Vault(tmp_path / "secret.key")
+    Encryption(tmp_path / "secret.key")
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
-    box = Box(Config(), ManualClock(), stage.db, stage.ids, Vault(tmp_path / "secret.key"))
-    await Access(box).start()
+    box = Context(Config(), ManualClock(), stage.db, stage.ids, Encryption(tmp_path / "secret.key"))
+    await AdminAuth(box).start()
     for name in ("secret.key", "box.backup", "setup-code", "zimbox.db"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
 
@@ -126,16 +126,16 @@ async def test_a_backup_of_another_form_is_not_taken(stage: Stage, tmp_path: Pat
 # --- receiving -------------------------------------------------------------------------------------
 
 
-class Keeps(Device):
+class Keeps(ModemDriver):
     """A modem that looks, at the moment when it is to forget a text, whether the store has it."""
 
     db: Database
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: SerialLine) -> None:
         super().__init__(line)
         self.committed: list[int] = []
 
-    async def forget(self, received: Received) -> None:
+    async def forget(self, received: ReceivedPdu) -> None:
         rows = await self.db.read(lambda db: db.execute("SELECT COUNT(*) FROM seen").fetchone()[0])
         self.committed.append(rows)
 
@@ -143,9 +143,9 @@ class Keeps(Device):
 class Receiver:
     """An inbox with a modem that only forgets."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Context) -> None:
         self.box = box
-        self.modem = Keeps(Line("/nowhere"))
+        self.modem = Keeps(SerialLine("/nowhere"))
         self.modem.db = box.db
         self.inbox = Inbox(box)
         self.attached = Attached(box, ModemSettings(), self.modem, test=False)
@@ -162,7 +162,7 @@ class Receiver:
             alphabet=Alphabet.GSM7,
         )
         hex_digits = tpdu.encode_deliver(deliver).hex
-        await self.inbox.receive(self.attached, Received(hex_digits, None, SIM))
+        await self.inbox.receive(self.attached, ReceivedPdu(hex_digits, None, SIM))
 
     async def texts(self) -> list[str]:
         rows, _, _ = await self.box.db.read(received.page, 2, InboxFilter())
@@ -172,7 +172,7 @@ class Receiver:
 @pytest.fixture
 async def receiver(stage: Stage, tmp_path: Path) -> AsyncIterator[Receiver]:
     await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
-    box = Box(Config(), ManualClock(START), stage.db, stage.ids, Vault(tmp_path / "key"))
+    box = Context(Config(), ManualClock(START), stage.db, stage.ids, Encryption(tmp_path / "key"))
     made = Receiver(box)
     yield made
     await made.modem.stop()
@@ -236,7 +236,7 @@ async def test_nothing_expires_by_a_clock_that_nobody_trusts(stage: Stage) -> No
 async def test_low_credit_holds_back_all_but_what_is_urgent(stage: Stage) -> None:
     await stage.take()
     poor = msgspec.structs.replace(stage.sender, only_urgent=True)
-    assert isinstance(await stage.claim(poor), Nothing)
+    assert isinstance(await stage.claim(poor), NothingReady)
     urgent = await stage.take(priority=1)
     assert (await stage.must_claim(poor)).message == urgent
 
@@ -291,7 +291,7 @@ async def test_a_code_that_is_given_twice_at_once_is_right_once(
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
-    box = Box(Config(), ManualClock(START), stage.db, stage.ids, Vault(tmp_path / "key"))
+    box = Context(Config(), ManualClock(START), stage.db, stage.ids, Encryption(tmp_path / "key"))
     passwords = OneTimePasswords(box, Intake(box, Devices(box, tmp_path, receive)))
     hashed = box.vault.code_hash(7, "123456")
     await stage.db.write(otp.add, 7, 2, 1, NUMBER, hashed, 3, START + HOUR_MS, None, START)
@@ -302,11 +302,11 @@ async def test_a_code_that_is_given_twice_at_once_is_right_once(
     )
     right = [one for one in verdicts if not isinstance(one, BaseException)]
     assert len(right) == 1 and right[0].valid
-    assert {str(one) for one in verdicts if isinstance(one, Refusal)} == {"OTP_NOT_FOUND"}
+    assert {str(one) for one in verdicts if isinstance(one, ApiError)} == {"OTP_NOT_FOUND"}
 
 
 async def test_nothing_is_retired_by_a_clock_that_nobody_trusts(
-    stage: Stage, clock: ManualClock, jobs: Housekeeping
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
