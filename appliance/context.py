@@ -12,6 +12,7 @@ from appliance.core.free_space import FreeSpace
 from appliance.core.undervoltage import UndervoltageWatch
 from appliance.core.wakeup import WakeupEvents
 from appliance.domain.ids import Ids
+from appliance.domain.phone_numbers import NumberReader, region
 from appliance.store.clock_jumps import ClockJumps
 from appliance.store.database import Database
 from appliance.store.queue import SendingRules
@@ -34,6 +35,7 @@ class Context:
         self.credentials = Credentials(db)
         self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)
+        self.numbers = NumberReader(region("", config.time_zone), national=config.national_numbers)
         self.rules = SendingRules(
             zone=self.zone,
             first_backoff_seconds=config.sending.first_backoff_seconds,

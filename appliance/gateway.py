@@ -14,6 +14,7 @@ from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids
 from appliance.domain.errors import ApiError, invalid
+from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import (
     BlockOrder,
     BulkOrder,
@@ -76,6 +77,10 @@ class Gateway:
 
     def now(self) -> int:
         return self._box.clock.now()
+
+    @property
+    def numbers(self) -> NumberReader:
+        return self._box.numbers
 
     # --- who is asking -------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ import msgspec
 import structlog
 
 from appliance import __version__
-from appliance.admin import phone_numbers
 from appliance.admin.auth import AdminAuth
 from appliance.admin.maintenance import AdminMaintenance
 from appliance.context import Context
@@ -25,8 +24,9 @@ from appliance.devices import balance
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.devices.pin_store import Pins
-from appliance.domain import ids, validation
+from appliance.domain import ids, phone_numbers, validation
 from appliance.domain.errors import ApiError, Language, invalid
+from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import (
     HistoryFilter,
     Idempotency,
@@ -164,6 +164,8 @@ class Admin:
             except (ZoneInfoNotFoundError, ValueError, OSError):  # kept where there were more zones
                 log.warning("time_zone_unknown", zone=wanted.time_zone)
             self.box.rules = msgspec.structs.replace(self.box.rules, zone=self.box.zone)
+        here = phone_numbers.region(wanted.own_number, str(self.box.zone))
+        self.box.numbers = msgspec.structs.replace(self.box.numbers, region=here)
 
     async def prefer(self, **changes: object) -> None:
         """Change preferences, in force at once. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
@@ -173,8 +175,8 @@ class Admin:
         if own := changes.get("own_number"):
             # The country of the zone that comes with it; the number before it may be of another one.
             there = phone_numbers.region("", str(zone or self.box.zone))
-            number = phone_numbers.international(str(own), there)
-            changes["own_number"] = validation.phone_number(number, field="own_number")
+            reader = NumberReader(there, national=True)
+            changes["own_number"] = reader.read(own, field="own_number")
 
         def work(db: Connection) -> Preferences:
             kept = admin.setting(db, "preferences", Preferences) or Preferences()
@@ -292,8 +294,12 @@ class Admin:
 
     def number(self, typed: str) -> str:
         """A number as it is typed in the box's country, in E.164; what is none stays as it is."""
-        region = phone_numbers.region(self.preferences.own_number, str(self.box.zone))
-        return phone_numbers.international(typed.strip(), region)
+        return self._typed.read_or_keep(typed)
+
+    @property
+    def _typed(self) -> NumberReader:
+        """Reads what people type on the page: also numbers in national form."""
+        return self.box.numbers.with_national()
 
     def measure(self, text: str) -> Measured:
         """How long a text is for the network."""
@@ -315,7 +321,7 @@ class Admin:
         `form` names the form it was typed into: sent again as it is, it is the message it was.
         """
         order = SendOrder(
-            to=validation.phone_number(self.number(to), short_codes=True),
+            to=self._typed.read(to, short_codes=True),
             message=validation.message(text),
             priority=validation.priority(priority),
         )
@@ -425,7 +431,7 @@ class Admin:
 
     async def block(self, number: str, reason: str) -> None:
         """For every client. INVALID_PHONE_NUMBER."""
-        number = validation.phone_number(self.number(number), short_codes=True, field="number")
+        number = self._typed.read(number, short_codes=True, field="number")
         label = validation.line(reason.strip(), "reason", 200) if reason.strip() else ""
         await self.box.db.write(blocklist.add, 0, number, label, "page", self.box.clock.now())
 

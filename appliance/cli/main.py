@@ -25,8 +25,8 @@ from appliance.cli.update import update
 from appliance.core import config as settings
 from appliance.core.config import Config, ConfigError, ModemSettings
 from appliance.core.lock import DataInUse, DataLock
-from appliance.domain import validation
 from appliance.domain.errors import ApiError
+from appliance.domain.phone_numbers import INTERNATIONAL
 from appliance.maintenance import backup as backups
 from appliance.store import admin
 from appliance.store.database import NewerSchema, StorageFull, schema_version
@@ -224,7 +224,7 @@ def doctor_command(
 
 def _number(send_to: str) -> str:
     try:
-        return validation.phone_number(send_to)
+        return INTERNATIONAL.read(send_to)
     except ApiError as refusal:
         raise click.BadParameter(refusal.message("en"), param_hint="--send-to") from None
 

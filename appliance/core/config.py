@@ -209,6 +209,8 @@ class Config(Section, frozen=True):
     read_limit: Count = 1000  # reads per minute and client
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
+    # The API reads numbers as they are dialled in the box's country (06 12 34 56 78); the page always does.
+    national_numbers: bool = False
     server: Server = Server()
     page: PageSettings = PageSettings()
     clock: ClockSettings = ClockSettings()

@@ -8,6 +8,7 @@ import msgspec
 
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
+from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 from appliance.domain.requests import (
     BlockOrder,
     BulkOrder,
@@ -39,10 +40,12 @@ from appliance.domain.schemas import (
 )
 
 
-def send_order(body: SendBody, now: int, *, short_codes: bool = False) -> SendOrder:
+def send_order(
+    body: SendBody, now: int, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
+) -> SendOrder:
     """The order for one SMS. `short_codes`: whether this key may write to them."""
     return SendOrder(
-        to=validation.phone_number(body.to, short_codes=short_codes),
+        to=numbers.read(body.to, short_codes=short_codes),
         message=validation.message(body.message),
         priority=_priority(body.priority, 3),
         metadata=_metadata(body.metadata),
@@ -50,12 +53,20 @@ def send_order(body: SendBody, now: int, *, short_codes: bool = False) -> SendOr
     )
 
 
-def personalized_order(body: PersonalizedBody, now: int, *, short_codes: bool = False) -> BulkOrder:
+def personalized_order(
+    body: PersonalizedBody,
+    now: int,
+    numbers: NumberReader = INTERNATIONAL,
+    *,
+    short_codes: bool = False,
+) -> BulkOrder:
     """The order for a bulk of messages."""
-    return _each(body, body.messages, now, short_codes)
+    return _each(body, body.messages, now, numbers, short_codes)
 
 
-def bulk_order(body: BulkBody, now: int, *, short_codes: bool = False) -> BulkOrder:
+def bulk_order(
+    body: BulkBody, now: int, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
+) -> BulkOrder:
     """The order for a bulk of either form. If the rules refuse every entry: the first's refusal."""
     if (body.recipients is None) == (body.messages is None):
         raise invalid(
@@ -64,19 +75,23 @@ def bulk_order(body: BulkBody, now: int, *, short_codes: bool = False) -> BulkOr
             "give either recipients and message, or messages",
         )
     if body.messages is not None:
-        return _each(body, body.messages, now, short_codes)
+        return _each(body, body.messages, now, numbers, short_codes)
     assert body.recipients is not None  # the one that is not None, seen above
     _count(body.recipients, "recipients", RECIPIENTS)
     if body.message is None:
         raise invalid("message", "est obligatoire", "is required")
     shared = _shared(body, validation.message(body.message), now)
-    return _some([_addressed(to, shared, short_codes) for to in body.recipients], once=True)
+    return _some(
+        [_addressed(to, shared, numbers, short_codes) for to in body.recipients], once=True
+    )
 
 
-def _each(body: Common, entries: list[Any], now: int, short_codes: bool) -> BulkOrder:
+def _each(
+    body: Common, entries: list[Any], now: int, numbers: NumberReader, short_codes: bool
+) -> BulkOrder:
     _count(entries, "messages", MESSAGES)
     shared = _shared(body, "", now)
-    return _some([_entry(entry, shared, short_codes) for entry in entries], once=False)
+    return _some([_entry(entry, shared, numbers, short_codes) for entry in entries], once=False)
 
 
 def _shared(body: Common, text: str, now: int) -> SendOrder:
@@ -125,20 +140,24 @@ def _count(entries: list[Any], field: str, most: int) -> None:
         )
 
 
-def _addressed(to: object, shared: SendOrder, short_codes: bool) -> SendOrder | RefusedEntry:
+def _addressed(
+    to: object, shared: SendOrder, numbers: NumberReader, short_codes: bool
+) -> SendOrder | RefusedEntry:
     try:
-        number = validation.phone_number(to, short_codes=short_codes)
+        number = numbers.read(to, short_codes=short_codes)
     except ApiError as refusal:
         return RefusedEntry(_shown(to), refusal.reason)
     return msgspec.structs.replace(shared, to=number)
 
 
-def _entry(value: object, shared: SendOrder, short_codes: bool) -> SendOrder | RefusedEntry:
+def _entry(
+    value: object, shared: SendOrder, numbers: NumberReader, short_codes: bool
+) -> SendOrder | RefusedEntry:
     try:
         entry = taken(value, BulkEntry)
         return msgspec.structs.replace(
             shared,
-            to=validation.phone_number(entry.to, short_codes=short_codes),
+            to=numbers.read(entry.to, short_codes=short_codes),
             message=validation.message(entry.message),
             priority=_priority(entry.priority, shared.priority),
             metadata=_metadata(entry.metadata, shared.metadata),
@@ -171,7 +190,9 @@ def _some(entries: list[SendOrder | RefusedEntry], *, once: bool) -> BulkOrder:
     return BulkOrder(tuple(entries), tuple(same_as))
 
 
-def otp_order(body: OtpBody, *, short_codes: bool = False) -> OtpOrder:
+def otp_order(
+    body: OtpBody, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
+) -> OtpOrder:
     """The order for a one-time code."""
     length = validation.one_of_two(
         ("length", _whole(body.length, "length", 4, 8)),
@@ -185,7 +206,7 @@ def otp_order(body: OtpBody, *, short_codes: bool = False) -> OtpOrder:
     length = OTP_LENGTH if length is None else length
     template = validation.OTP_TEMPLATE if body.template is None else body.template
     return OtpOrder(
-        to=validation.phone_number(body.to, short_codes=short_codes),
+        to=numbers.read(body.to, short_codes=short_codes),
         template=validation.otp_template(template, length),
         length=length,
         expiry_seconds=OTP_EXPIRY_SECONDS if expiry is None else expiry,
@@ -195,14 +216,14 @@ def otp_order(body: OtpBody, *, short_codes: bool = False) -> OtpOrder:
     )
 
 
-def verify_order(body: VerifyBody) -> VerifyOrder:
+def verify_order(body: VerifyBody, numbers: NumberReader = INTERNATIONAL) -> VerifyOrder:
     """The order to check a one-time code. A code of any shape may be tried; most are wrong."""
     return VerifyOrder(
         otp_id=validation.line(body.otp_id, "otp_id", 64),
         code=validation.line(body.code, "code", 64),
         phone=None
         if body.phone is None
-        else validation.phone_number(body.phone, short_codes=True, field="phone"),
+        else numbers.read(body.phone, short_codes=True, field="phone"),
     )
 
 
@@ -215,10 +236,10 @@ def webhook_order(body: WebhookBody) -> WebhookOrder:
     )
 
 
-def block_order(body: BlockBody) -> BlockOrder:
+def block_order(body: BlockBody, numbers: NumberReader = INTERNATIONAL) -> BlockOrder:
     """The order to block a number; short codes can be blocked too."""
     return BlockOrder(
-        number=validation.phone_number(body.number, short_codes=True, field="number"),
+        number=numbers.read(body.number, short_codes=True, field="number"),
         reason=_line(body.reason, "reason", REASON_CHARACTERS),
     )
 

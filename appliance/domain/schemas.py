@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
+from appliance.domain.phone_numbers import MOST_CHARACTERS
 from appliance.domain.requests import WebhookEvent
 
 Json = dict[str, Any]
@@ -34,9 +35,6 @@ def _told(description: str, example: object, **schema: object) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
 
 
-NATIONAL = r"[1-9](?:[ .\-()]*[0-9]){6,14}"  # what follows the +
-INTERNATIONAL = rf"\+{NATIONAL}"
-SHORT_CODE = r"[0-9](?:[ .\-()]*[0-9]){2,7}"
 # No control characters; in a line no line breaks either.
 TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 LINE_PATTERN = r"^[^\u0000-\u0008\u000a-\u001f\u007f-\u009f]*$"
@@ -49,11 +47,13 @@ def _line(description: str, example: object, most: int) -> Meta:
 Recipient = Annotated[
     Any,
     _told(
-        "International number: + and 7 to 15 digits. Spaces, dots, hyphens and parentheses "
-        "between digits are removed.",
+        "International number: + (or 00), the country code and the rest, 7 to 15 digits. Spaces, "
+        "dots, hyphens and other separators are removed, and so is a trunk zero: +33 (0)6 … is "
+        "read as +336…, as the country's numbering plan says.",
         "+33612345678",
         type="string",
-        pattern=f"^{INTERNATIONAL}$",
+        minLength=3,
+        maxLength=MOST_CHARACTERS,
     ),
 ]
 Text = Annotated[
@@ -250,7 +250,8 @@ class VerifyBody(msgspec.Struct, frozen=True):
             "The number that the code was sent to.",
             "+33612345678",
             type=["string", "null"],
-            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+            minLength=3,
+            maxLength=MOST_CHARACTERS,
         ),
     ] = None
 
@@ -292,7 +293,8 @@ class BlockBody(msgspec.Struct, frozen=True):
             "International number, or a short code of 3 to 8 digits.",
             "+33612345678",
             type="string",
-            pattern=f"^(?:{INTERNATIONAL}|{SHORT_CODE})$",
+            minLength=3,
+            maxLength=MOST_CHARACTERS,
         ),
     ]
     reason: Annotated[

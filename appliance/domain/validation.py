@@ -11,6 +11,7 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from appliance.domain.errors import ApiError, Words, invalid
+from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 from appliance.domain.requests import MessageStatus, OnUncertain, Period, WebhookEvent
 
 MESSAGE_CHARACTERS = 1600
@@ -28,29 +29,6 @@ _FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 _LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 # --- numbers and texts -------------------------------------------------------------------------
-
-# Separators are forgiven between digits only; a no-break space is a space as French pages write it.
-_SEPARATORS = r"[ \u00a0\u202f.\-()]+"
-_INTERNATIONAL = re.compile(rf"\+[0-9]+(?:{_SEPARATORS}[0-9]+)*")
-_SHORT = re.compile(rf"[0-9]+(?:{_SEPARATORS}[0-9]+)*")
-
-
-def phone_number(text: object, *, short_codes: bool = False, field: str = "to") -> str:
-    """E.164 without separators, or a short code (3-8 digits) where allowed. INVALID_PHONE_NUMBER."""
-    if isinstance(text, str):
-        digits = "".join(c for c in text if c in "0123456789")
-        # E.164 6.1: no country code begins with 0.
-        if _INTERNATIONAL.fullmatch(text) and 7 <= len(digits) <= 15 and digits[0] != "0":
-            return "+" + digits
-        if short_codes and _SHORT.fullmatch(text) and 3 <= len(digits) <= 8:
-            return digits
-    raise invalid(
-        field,
-        "doit commencer par + suivi de 7 à 15 chiffres",
-        "must be + followed by 7 to 15 digits",
-        "INVALID_PHONE_NUMBER",
-    )
-
 
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 
@@ -329,20 +307,12 @@ def statistics_period(from_date: str | None, to_date: str | None, now: int) -> t
     return max(start, _FIRST), end
 
 
-def to_filter(text: str | None, field: str = "to") -> str | None:
-    """A number to look for; a `+` that arrived as a space is one. INVALID_PHONE_NUMBER."""
-    if not text:
-        return None
-    plus = "+" + text[1:] if text.startswith(" ") else text
-    return phone_number(plus, short_codes=True, field=field)
-
-
-def sender_filter(text: str | None) -> str | None:
-    """A sender to look for: a number as `to_filter` takes it, or a name as it is."""
+def sender_filter(text: str | None, numbers: NumberReader = INTERNATIONAL) -> str | None:
+    """A sender to look for: a number as people write it, or a name as it is."""
     if not text:
         return None
     try:
-        return to_filter(text)
+        return numbers.read_filter(text)
     except ApiError:
         return line(text, "from", SENDER_CHARACTERS)
 

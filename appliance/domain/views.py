@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from appliance.domain.errors import FailureCode, Reason, Words
+from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import (
     BlockOrder,
     BulkOrder,
@@ -284,6 +285,10 @@ class Gateway(Protocol):
 
     def now(self) -> int:
         """The box's clock."""
+
+    @property
+    def numbers(self) -> NumberReader:
+        """How numbers are read here: in the box's country."""
 
     async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
         """INVALID_API_KEY, then INVALID_CLIENT_ID, then INVALID_DEVICE_ID."""

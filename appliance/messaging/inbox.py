@@ -136,9 +136,7 @@ class Inbox:
         """Store a complete text in its client's inbox, and act on STOP and START."""
         settings = self._box.config.inbox
         wish = reassembly.wish(whole.text, settings.stop_words, settings.start_words)
-        whole = msgspec.structs.replace(
-            whole, sender=received_store.known_as(db, test, whole.sender)
-        )
+        whole = msgspec.structs.replace(whole, sender=self._sender(db, test, whole.sender))
         if wish == "stop":
             blocklist.opt_out(db, device, test, whole.sender, now)
         elif wish == "start":
@@ -156,6 +154,11 @@ class Inbox:
             return "unowned"
         received_store.store(db, self._box.ids, device, scope, whole, now)
         return wish or "stored"
+
+    def _sender(self, db: Connection, test: bool, told: str) -> str:
+        """The sender in the spelling that sending, block list and history use."""
+        known = received_store.known_as(db, test, told)
+        return self._box.numbers.with_national().read_or_keep(known)
 
     def give_up_waiting(self, db: Connection, before: int) -> int:
         """Deliver texts whose missing parts are overdue, marked incomplete; return how many."""

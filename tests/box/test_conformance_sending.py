@@ -38,9 +38,14 @@ def test_send_is_202_with_every_field_of_the_contract(shared: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["+33 6 12 34 56 78", "+33.6.12.34.56.78", "+33-612-345-678", "+33(6)12345678"]
+    "written",
+    [
+        *("+33 6 12 34 56 78", "+33.6.12.34.56.78", "+33-612-345-678", "+33(6)12345678"),
+        *("0033 612345678", "+33/6\u201012\u200f345678\n", "+٣٣٦١٢٣٤٥٦٧٨"),
+        *("+33 (0)6 12 34 56 78", "+33 06 12 34 56 78", "+330612345678", "0033(0)612345678"),
+    ],
 )
-def test_separators_between_digits_are_forgiven_and_the_number_is_e164(
+def test_separators_and_a_trunk_zero_are_forgiven_and_the_number_is_e164(
     shared: Client, written: str
 ) -> None:
     told = send(shared, to=written).json()
@@ -57,11 +62,36 @@ def test_seven_to_fifteen_digits_are_a_number(shared: Client, to: str) -> None:
     "to",
     [
         *("0612345678", "+123456", "+1234567890123456", "33612345678", "+33x", "", " ", "8080"),
-        *("+٣٣٦١٢٣٤٥٦٧٨", "+33612345678;+33612345679", 33612345678, None, ["+33612345678"], True),
+        *("+33612345678;+33612345679", "+3361234567a", 33612345678, None, ["+33612345678"], True),
     ],
 )
 def test_anything_else_is_400_invalid_phone_number(shared: Client, to: object) -> None:
     assert code(send(shared, to=to), 400) == "INVALID_PHONE_NUMBER"
+
+
+def test_a_block_holds_for_every_spelling_of_its_number(shared: Client) -> None:
+    blocked, spelt = "+33699997701", "+33 (0)6 99 99 77 01"
+    assert shared.post("/blocklist", {"number": spelt}).json()["number"] == blocked
+    for to in (blocked, spelt, "+330699997701", "0033 6 99 99 77 01"):
+        assert code(send(shared, to=to), 403) == "BLOCKED_NUMBER"
+        otp = shared.post("/sms/send-otp", {"to": to})
+        assert code(otp, 403) == "BLOCKED_NUMBER"
+    assert shared.delete("/blocklist/+33 (0)6 99 99 77 01").status_code == 204
+    assert send(shared, to=spelt).json()["to"] == blocked
+
+
+def test_a_bulk_sends_once_to_two_spellings_of_a_number(shared: Client) -> None:
+    recipients = ["+33612345601", "+33 (0)6 12 34 56 01", "+33 06 12 34 56 01", "003361234 5601"]
+    told = shared.post("/sms/send-bulk", {"recipients": recipients, "message": "x"}).json()
+    assert len({entry["message_id"] for entry in told["messages"]}) == 1
+    assert {entry["to"] for entry in told["messages"]} == {recipients[0]}
+
+
+def test_history_finds_a_number_by_any_of_its_spellings(shared: Client) -> None:
+    message_id = shared.send("+33 (0)6 12 34 56 02", "x")
+    for to in ("+33612345602", "+33 (0)6 12 34 56 02", "+330612345602", " 33612345602"):
+        found = shared.get("/sms/history", params={"to": to}).json()["data"]
+        assert [each["message_id"] for each in found] == [message_id]
 
 
 def test_short_codes_only_for_keys_whose_owner_allows_them(box: RunningBox, client: Client) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 from appliance.domain import requests
 from appliance.domain import views as seam
 from appliance.domain.errors import ApiError, Words, later
+from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 
 KEY, CLIENT, DEVICE = "zs_live_0123456789", "client_1", "device_1"
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
@@ -31,6 +32,10 @@ class Shelf(seam.Gateway):
 
     def now(self) -> int:
         return NOW
+
+    @property
+    def numbers(self) -> NumberReader:
+        return INTERNATIONAL
 
     async def authenticate(
         self, api_key: str, client_id: str, device_id: str | None

@@ -58,7 +58,7 @@ async def send_otp(
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
         assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
         return _accepted(earlier)
-    order = parsing.otp_order(data, short_codes=caller.permissions.short_codes)
+    order = parsing.otp_order(data, gateway.numbers, short_codes=caller.permissions.short_codes)
     return _accepted(await gateway.send_otp(caller, order, idempotency))
 
 
@@ -87,7 +87,7 @@ async def verify_otp(
     data: JSONBody[VerifyBody], request: ApiRequest, caller: Asker, gateway: Box
 ) -> VerifyAnswer:
     """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
-    verdict = await gateway.verify_otp(caller, parsing.verify_order(data))
+    verdict = await gateway.verify_otp(caller, parsing.verify_order(data, gateway.numbers))
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,

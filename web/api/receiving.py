@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from appliance.domain import parsing, validation, views
+from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
 from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
@@ -67,7 +68,7 @@ class BlockedAnswer(SuccessResponse, frozen=True, kw_only=True):
 )
 async def inbox(request: ApiRequest, caller: Asker, gateway: Box) -> InboxAnswer:
     """Lists received messages, newest first. The parts of long messages are joined."""
-    wanted = _inbox_filter(request.wanted)
+    wanted = _inbox_filter(request.wanted, gateway.numbers)
     page = await gateway.inbox(caller, wanted)
     return InboxAnswer(
         data=[_received(view) for view in page.messages],
@@ -75,8 +76,8 @@ async def inbox(request: ApiRequest, caller: Asker, gateway: Box) -> InboxAnswer
     )
 
 
-def _inbox_filter(query: dict[str, str]) -> InboxFilter:
-    sender = validation.sender_filter(query.get("from"))
+def _inbox_filter(query: dict[str, str], numbers: NumberReader) -> InboxFilter:
+    sender = validation.sender_filter(query.get("from"), numbers)
     return InboxFilter(
         page=validation.page(query.get("page")),
         limit=validation.limit(query.get("limit")),
@@ -125,7 +126,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
 )
 async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> BlockedAnswer:
     """Blocks a number. Messages that already wait for it fail when their turn comes."""
-    entry = await gateway.block(caller, parsing.block_order(data))
+    entry = await gateway.block(caller, parsing.block_order(data, gateway.numbers))
     return BlockedAnswer(
         number=entry.number,
         reason=entry.reason,
@@ -143,4 +144,4 @@ async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> Block
 )
 async def unblock(number: FromPath[str], caller: Asker, gateway: Box) -> None:
     """Removes a number from the block list."""
-    await gateway.unblock(caller, validation.phone_number(number, short_codes=True, field="number"))
+    await gateway.unblock(caller, gateway.numbers.read(number, short_codes=True, field="number"))

@@ -150,7 +150,9 @@ async def send(
     if idempotency and (earlier := await gateway.answered(caller, idempotency)):
         assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
         return accepted(earlier)
-    order = parsing.send_order(data, gateway.now(), short_codes=caller.permissions.short_codes)
+    order = parsing.send_order(
+        data, gateway.now(), gateway.numbers, short_codes=caller.permissions.short_codes
+    )
     return accepted(await gateway.send(caller, order, idempotency))
 
 
@@ -175,7 +177,9 @@ async def send_bulk(
         request,
         caller,
         gateway,
-        lambda now: parsing.bulk_order(data, now, short_codes=caller.permissions.short_codes),
+        lambda now: parsing.bulk_order(
+            data, now, gateway.numbers, short_codes=caller.permissions.short_codes
+        ),
     )
 
 
@@ -205,7 +209,7 @@ async def send_bulk_personalized(
         caller,
         gateway,
         lambda now: parsing.personalized_order(
-            data, now, short_codes=caller.permissions.short_codes
+            data, now, gateway.numbers, short_codes=caller.permissions.short_codes
         ),
     )
 

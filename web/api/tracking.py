@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from appliance.domain import validation, views
 from appliance.domain.errors import CANCELLED
+from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import HistoryFilter, StatsFilter
 from web import export
 from web.openapi.metadata import (
@@ -139,7 +140,7 @@ async def status(
 )
 async def history(request: ApiRequest, caller: Asker, gateway: Box) -> HistoryAnswer:
     """Lists messages, newest first. An empty value means no filter."""
-    wanted = history_filter(request.wanted)
+    wanted = history_filter(request.wanted, gateway.numbers)
     page = await gateway.history(caller, wanted)
     return HistoryAnswer(
         data=[message(view, request.language, Message) for view in page.messages],
@@ -147,13 +148,13 @@ async def history(request: ApiRequest, caller: Asker, gateway: Box) -> HistoryAn
     )
 
 
-def history_filter(query: dict[str, str]) -> HistoryFilter:
+def history_filter(query: dict[str, str], numbers: NumberReader) -> HistoryFilter:
     """Return the filter of history and export. Raises INVALID_REQUEST, INVALID_PHONE_NUMBER."""
     return HistoryFilter(
         page=validation.page(query.get("page")),
         limit=validation.limit(query.get("limit")),
         status=validation.status(query.get("status")),
-        to=validation.to_filter(query.get("to")),
+        to=numbers.read_filter(query.get("to")),
         period=validation.period(query.get("from_date"), query.get("to_date")),
         device_id=query.get("device_id") or None,
         search=validation.search(query.get("search")),
@@ -188,7 +189,7 @@ async def stats(request: ApiRequest, caller: Asker, gateway: Box) -> StatsAnswer
 )
 async def export_messages(request: ApiRequest, caller: Asker, gateway: Box) -> Stream:
     """Streams all pages of the history as CSV, or as JSON lines."""
-    wanted = history_filter(request.wanted)
+    wanted = history_filter(request.wanted, gateway.numbers)
     return await export.stream(
         export.format_of(request.wanted.get("format")),
         gateway.export(caller, wanted),

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from appliance.domain.errors import Code
+from appliance.domain.phone_numbers import MOST_CHARACTERS
 from appliance.domain.requests import MessageStatus
-from appliance.domain.schemas import INTERNATIONAL, LINE_PATTERN, NATIONAL, SHORT_CODE, TEXT_PATTERN
+from appliance.domain.schemas import LINE_PATTERN, TEXT_PATTERN
 from appliance.domain.validation import MESSAGE_CHARACTERS, SENDER_CHARACTERS
 
 
@@ -65,7 +66,7 @@ NUMBER = Parameter(
     "number",
     "path",
     "A number on the list, with + encoded as %2B.",
-    {"type": "string", "pattern": f"^(?:{INTERNATIONAL}|{SHORT_CODE})$"},
+    {"type": "string", "minLength": 3, "maxLength": MOST_CHARACTERS},
     required=True,
     example="+33612345678",
 )
@@ -86,8 +87,7 @@ TO = _query(
     "Only to this number. Encode + as %2B; a + that arrives as a space is accepted.",
     "+33612345678",
     type="string",
-    # Empty is absent, in every query value.
-    pattern=rf"^(?:[+ ]{NATIONAL}|{SHORT_CODE})?$",
+    maxLength=MOST_CHARACTERS,
 )
 _DAY = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,12})?)?)?"

@@ -23,65 +23,6 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("written", "stored"),
-    [
-        ("+33612345678", "+33612345678"),
-        ("+33 6 12 34 56 78", "+33612345678"),
-        ("+33.6.12.34.56.78", "+33612345678"),
-        ("+1 (415) 555-2671", "+14155552671"),
-        ("+33\u00a06\u202f12345678", "+33612345678"),
-        ("+1234567", "+1234567"),
-        ("+123456789012345", "+123456789012345"),
-    ],
-)
-def test_a_number_is_kept_in_e164_whatever_stands_between_its_digits(
-    written: str, stored: str
-) -> None:
-    assert validation.phone_number(written) == stored
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        *("", "+", "+123456", "+1234567890123456", "0612345678", "33612345678", "0033612345678"),
-        *(" +33612345678", "+33612345678 ", "+ 33612345678", "+33612345678)", "+-33612345678"),
-        *("++33612345678", "+33/612345678", "+33a612345678", "+33612345678\n", "+0612345678"),
-        *("+٣٣٦١٢٣٤٥٦٧٨", "＋33612345678", "+３３６１２３４５６７８", "8080", "+33\t612345678"),
-        *(None, 33612345678, True, ["+33612345678"], {}, "\ud800"),
-    ],
-)
-def test_what_is_no_international_number_is_refused(written: object) -> None:
-    assert code_of(lambda: validation.phone_number(written)) == "INVALID_PHONE_NUMBER"
-
-
-@pytest.mark.parametrize(
-    ("written", "stored"), [("8080", "8080"), ("123", "123"), ("12 34", "1234"), ("12345678",) * 2]
-)
-def test_a_short_code_is_a_number_where_the_owner_allows_it(written: str, stored: str) -> None:
-    assert validation.phone_number(written, short_codes=True) == stored
-    assert code_of(lambda: validation.phone_number(written)) == "INVALID_PHONE_NUMBER"
-
-
-@pytest.mark.parametrize("written", ["12", "123456789", "12a4", "-1234"])
-def test_a_short_code_has_three_to_eight_digits(written: str) -> None:
-    assert (
-        code_of(lambda: validation.phone_number(written, short_codes=True))
-        == "INVALID_PHONE_NUMBER"
-    )
-
-
-@given(st.text())
-def test_a_number_is_either_refused_or_plain_e164(written: str) -> None:
-    try:
-        number = validation.phone_number(written)
-    except ApiError as refusal:
-        assert refusal.code == "INVALID_PHONE_NUMBER"
-    else:
-        assert number[0] == "+" and number[1:].isascii() and number[1:].isdigit()
-        assert validation.phone_number(number) == number
-
-
-@pytest.mark.parametrize(
     "text", ["a", " ", "é", "x" * 1600, "😀" * 1600, "a\nb\r\n\tc", "‮abc", "<script>", "\u200d"]
 )
 def test_a_text_is_kept_as_it_is(text: str) -> None:
@@ -283,7 +224,9 @@ def test_moments_are_told_in_utc_to_the_second(milliseconds: int | None, text: s
 @pytest.mark.parametrize("text", [None, ""])
 def test_an_empty_query_value_is_an_absent_one(text: str | None) -> None:
     assert (validation.page(text), validation.limit(text)) == (1, 50)
-    assert validation.status(text) is validation.to_filter(text) is validation.search(text) is None
+    assert (
+        validation.status(text) is validation.sender_filter(text) is validation.search(text) is None
+    )
     assert validation.period(text, text) == Period(None, None)
 
 
@@ -356,13 +299,6 @@ def test_statistics_cover_the_last_thirty_days_unless_asked_otherwise() -> None:
     assert validation.statistics_period("2026-01-01", None, NOW) == (1_767_225_600_000,) * 2
     first = validation.statistics_period(None, "0001-01-01", NOW)[0]
     assert validation.timestamp(first) == "0001-01-01T00:00:00Z"
-
-
-def test_a_plus_that_arrived_as_a_space_is_a_plus() -> None:
-    assert validation.to_filter(" 33612345678") == "+33612345678"
-    assert validation.to_filter("+33 6 12 34 56 78") == "+33612345678"
-    assert validation.to_filter("8080") == "8080"
-    assert code_of(lambda: validation.to_filter("33612345678")) == "INVALID_PHONE_NUMBER"
 
 
 def test_a_sender_may_be_a_number_or_a_name() -> None:

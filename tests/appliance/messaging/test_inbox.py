@@ -143,6 +143,17 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
     assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
 
 
+@pytest.mark.parametrize("told", ["0612345678", "33612345678", "0033612345678", "+330612345678"])
+async def test_stop_from_any_spelling_blocks_the_number_that_a_client_writes_to(
+    receiver: Receiver, told: str
+) -> None:
+    """Nobody has written to it yet, so that only the numbering plan can say which number it is."""
+    await receiver.receive("STOP", sender=told)
+    assert await receiver.box.db.read(blocklist.is_blocked, 2, "+33612345678")
+    (row,) = await receiver.texts()
+    assert row["sender"] == "+33612345678"
+
+
 async def test_start_takes_the_opt_out_back_but_no_clients_own_block(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
     await db.write(blocklist.add, 4, SENDER, "", "api", now)
@@ -285,11 +296,11 @@ async def test_a_sender_in_national_form_is_who_we_wrote_to(
 
 async def test_a_national_form_that_may_mean_two_is_left_as_it_is(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
-    for number in (SENDER, "+49698765432"):
+    for number in ("+447911123456", "+917911123456"):
         await db.write(received.wrote, False, receiver.attached.number, number, 2, now)
-    for written in ("0698765432", "81234", "Operator"):
+    for written in ("7911123456", "81234", "Operator"):
         await receiver.receive("bonjour", sender=written)
-    assert {r["sender"] for r in await receiver.texts()} == {"0698765432", "81234", "Operator"}
+    assert {r["sender"] for r in await receiver.texts()} == {"7911123456", "81234", "Operator"}
 
 
 async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: Receiver) -> None:
