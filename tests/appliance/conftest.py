@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, Limits
 from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
@@ -26,6 +25,7 @@ from appliance.store.database import Database
 from appliance.store.messages import NewMessage
 from appliance.store.queue import Job, NothingReady, Sender, SendingRules
 from modem.interface import Fault, Outcome, Verdict
+from tests.manual_clock import ManualClock
 
 START = 1_800_000_000_000
 SIM = "8933010000000001"

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from appliance.assembly import Assembly
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, Limits, ModemSettings, SendingSettings
 from appliance.domain.ids import message_id
 from appliance.domain.message import Status
@@ -21,6 +20,7 @@ from appliance.domain.requests import HistoryFilter
 from appliance.store import clients, counters, devices, messages
 from appliance.store.database import READERS
 from appliance.store.messages import NewMessage
+from tests.manual_clock import ManualClock
 from web.app import create
 from web.page.routes import StatusPage
 

@@ -22,12 +22,12 @@ from appliance.admin.auth import (
     on_the_lan,
 )
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, PageSettings
 from appliance.core.encryption import Encryption
 from appliance.domain.ids import Ids
 from appliance.store import admin, archive
 from appliance.store.database import Database
+from tests.manual_clock import ManualClock
 
 LAN, AFAR = "192.168.1.20", "198.41.0.4"
 HOST = "zimbox.local"

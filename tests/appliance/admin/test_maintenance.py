@@ -8,7 +8,6 @@ import pytest
 
 from appliance.admin.maintenance import AdminMaintenance, Busy
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, StewardSettings
 from appliance.core.encryption import Encryption
 from appliance.maintenance import backup
@@ -16,6 +15,7 @@ from appliance.maintenance.update import SlotState, try_slot, write_state
 from appliance.maintenance.uploads import BACKUP, UPDATE
 from appliance.store import archive
 from appliance.store.database import Database
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from appliance.admin.preferences import Admin, Preferences
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
@@ -20,6 +19,7 @@ from appliance.store import admin as table
 from appliance.store import archive
 from appliance.store.database import Database
 from appliance.webhooks.dispatcher import Webhooks
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture

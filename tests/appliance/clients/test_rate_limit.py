@@ -3,8 +3,8 @@
 import pytest
 
 from appliance.clients.rate_limit import Limiter
-from appliance.core.clock import ManualClock
 from appliance.domain.errors import ApiError
+from tests.manual_clock import ManualClock
 
 SCOPE = 2
 

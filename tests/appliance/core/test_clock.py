@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.core import clock
-from appliance.core.clock import ManualClock, SystemClock
+from appliance.core.clock import SystemClock
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core.clock import ManualClock
 from appliance.core.undervoltage import REMEMBERED_SECONDS, UndervoltageWatch
+from tests.manual_clock import ManualClock
 
 
 def sensor(folder: Path, number: int, name: str) -> Path:

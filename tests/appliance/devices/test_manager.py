@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Balance, Config, Limits, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
@@ -27,6 +26,7 @@ from modem.driver.device import ModemDriver
 from modem.interface import Identity, ModemState, NetworkTime, ReceivedPdu
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, START, Stage
+from tests.manual_clock import ManualClock
 from tests.waiting import HANG_SECONDS, eventually
 
 IMEI = "860123456789012"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.pin_store import Pins
 from appliance.store import archive
 from appliance.store.database import Database
+from tests.manual_clock import ManualClock
 
 PORT = "/dev/ttyAMA0"
 

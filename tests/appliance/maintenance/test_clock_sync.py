@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from appliance.assembly import Assembly
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.wakeup import WakeupEvents
 from appliance.maintenance.clock_sync import (
@@ -25,6 +24,7 @@ from appliance.maintenance.clock_sync import (
 )
 from image.box import steward
 from modem.simulator import Settings, Simulator
+from tests.manual_clock import ManualClock
 from tests.waiting import eventually
 
 NOW = 1_795_600_000.0

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock, SystemClock
+from appliance.core.clock import SystemClock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
@@ -23,6 +23,7 @@ from appliance.store.database import Database
 from appliance.store.received import Whole
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, Stage
+from tests.manual_clock import ManualClock
 
 DAY = 86_400
 DAY_MS, HOUR_MS = DAY * 1000, 3_600_000

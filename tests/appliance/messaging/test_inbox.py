@@ -11,7 +11,6 @@ from sqlite3 import Connection, Row
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
@@ -27,6 +26,7 @@ from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Concatenation, Deliver
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, Stage
+from tests.manual_clock import ManualClock
 
 SIM = "8933010000000001"
 SENDER = "+33698765432"

@@ -9,7 +9,6 @@ from sqlite3 import IntegrityError
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
@@ -21,6 +20,7 @@ from modem.driver.device import ModemDriver
 from modem.interface import ModemState, Outcome, Tpdu, Verdict
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import Stage
+from tests.manual_clock import ManualClock
 from tests.waiting import HANG_SECONDS
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
@@ -19,6 +18,7 @@ from modem.error_codes import lookup
 from modem.interface import ModemState, Outcome, Verdict
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import NUMBER, Stage
+from tests.manual_clock import ManualClock
 
 BARRED = Outcome(Verdict.OWNER, fault=lookup.cms(8))
 NO_SIM = Outcome(Verdict.OWNER, fault=lookup.cms(310))

@@ -11,7 +11,6 @@ import pytest
 
 from appliance.admin.auth import AdminAuth
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
@@ -25,6 +24,7 @@ from appliance.webhooks.dispatcher import Webhooks
 from modem.driver.device import ModemDriver
 from modem.interface import Changed, Identity, ModemState, ModemStatus
 from modem.timeouts import SerialLine
+from tests.manual_clock import ManualClock
 from tests.waiting import HANG_SECONDS
 
 IDENTITY = Identity(imei="860123456789012", manufacturer="Quectel", model="EC25")

@@ -8,7 +8,6 @@ from sqlite3 import Connection
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
@@ -21,6 +20,7 @@ from appliance.store.clock_jumps import STEP_MS
 from appliance.store.database import Database
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NUMBER, REFUSED, SIM, Stage
+from tests.manual_clock import ManualClock
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000

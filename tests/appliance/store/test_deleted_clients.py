@@ -9,7 +9,6 @@ from sqlite3 import Connection
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
@@ -23,6 +22,7 @@ from appliance.store.queue import NothingReady
 from appliance.webhooks.dispatcher import Webhooks
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
+from tests.manual_clock import ManualClock
 
 DAY_MS = 86_400_000
 

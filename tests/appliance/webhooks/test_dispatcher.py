@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from appliance.context import Context
-from appliance.core.clock import ManualClock
 from appliance.core.config import Config, WebhookSettings
 from appliance.core.encryption import Encryption
 from appliance.domain import ids
@@ -25,6 +24,7 @@ from appliance.store.database import Database
 from appliance.webhooks.concurrency import PLACES
 from appliance.webhooks.dispatcher import Webhooks
 from tests import receiver as receivers
+from tests.manual_clock import ManualClock
 from tests.receiver import Receiver, Told
 from tests.waiting import HANG_SECONDS, eventually
 
