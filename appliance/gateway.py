@@ -63,7 +63,7 @@ KEY_NOTED_EVERY_SECONDS = 60.0  # last_used_at is for people; a write for each r
 
 
 class Gateway:
-    """Authenticates, delegates, and shapes the answer. Raises Refusal and nothing else expected."""
+    """Authenticates, delegates, and shapes the answer. Raises ApiError and nothing else expected."""
 
     def __init__(self, box: Context, devices: Devices, intake: Intake, webhooks: Webhooks) -> None:
         self._box = box

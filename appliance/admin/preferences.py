@@ -1,4 +1,4 @@
-"""What the status page asks of the box, typed; no HTTP here. Raises Refusal and what it names."""
+"""What the status page asks of the box, typed; no HTTP here. Raises ApiError and what it names."""
 
 from __future__ import annotations
 
@@ -469,7 +469,7 @@ class Admin:
         await self.modem(index).modem.restart()
 
     async def ask_operator(self, index: int, code: str) -> str:
-        """A USSD question and its answer. Raises NoAnswer, Refusal."""
+        """A USSD question and its answer. Raises OperatorSilent, ApiError."""
         _check_ussd(code)
         attached = self.modem(index)
         try:

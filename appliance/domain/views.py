@@ -278,7 +278,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Gateway(Protocol):
-    """What the web needs of the box. Every method may raise `Refusal`.
+    """What the web needs of the box. Every method may raise `ApiError`.
 
     What does not exist and what belongs to another client are refused alike.
     """

@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def setting(db: Connection, name: str, kind: type[T]) -> T | None:
-    """A setting as it was kept; None where there is none."""
+    """Return a stored setting; None without one."""
     row = db.execute("SELECT value FROM owner_setting WHERE name = ?", (name,)).fetchone()
     return msgspec.json.decode(row[0], type=kind) if row else None
 
 
 def keep(db: Connection, name: str, value: object) -> None:
-    """Keep a setting in place of what stood there."""
+    """Store a setting."""
     db.execute(
         "INSERT INTO owner_setting (name, value) VALUES (?, ?) "
         "ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -29,7 +29,7 @@ def keep(db: Connection, name: str, value: object) -> None:
 
 
 def claim(db: Connection, password_hash: str) -> bool:
-    """Set the first password; False if the box has one already."""
+    """Set the first password; return False if there is one already."""
     done = db.execute(
         "INSERT INTO owner_setting (name, value) VALUES ('password', ?) ON CONFLICT DO NOTHING",
         (msgspec.json.encode(password_hash).decode(),),
@@ -38,7 +38,7 @@ def claim(db: Connection, password_hash: str) -> bool:
 
 
 def given(db: Connection, password_hash: str) -> bool:
-    """The password out of the settings file, once: a change made on the page later stays. True if new."""
+    """Take the password from the settings file, once; a later change stays. Return whether it was new."""
     if setting(db, "password_given", str) == password_hash:
         return False
     keep(db, "password_given", password_hash)
@@ -48,7 +48,7 @@ def given(db: Connection, password_hash: str) -> bool:
 
 
 def forget(db: Connection) -> bool:
-    """No password and no session any more; False if there was none."""
+    """Remove password and sessions; return False if there was no password."""
     done = db.execute("DELETE FROM owner_setting WHERE name = 'password'")
     db.execute("DELETE FROM owner_session")
     return bool(done.rowcount)
@@ -62,7 +62,7 @@ def _hash(token: str) -> bytes:
 
 
 def open_session(db: Connection, token: str, agent: str, now: int, most: int) -> None:
-    """A new session; beyond `most` the longest unused ones end (never the new one, whatever the clock says)."""
+    """Store a session; beyond `most` the least recently used ones end, never the new one."""
     db.execute(
         "INSERT INTO owner_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
         (_hash(token), now, now, agent),
@@ -75,7 +75,7 @@ def open_session(db: Connection, token: str, agent: str, now: int, most: int) ->
 
 
 def session_seen(db: Connection, token: str) -> tuple[int, int] | None:
-    """When this session began and when it was last seen; None if there is none."""
+    """Return when a session began and was last used; None without one."""
     row = db.execute(
         "SELECT created_at, seen_at FROM owner_session WHERE hash = ?", (_hash(token),)
     ).fetchone()
@@ -87,7 +87,7 @@ def see_session(db: Connection, token: str, now: int) -> None:
 
 
 def move_sessions(db: Connection, since: int, step: int) -> None:
-    """The clock was set by so much: who was seen since then was seen as long ago as before."""
+    """Move the last use of sessions since `since` by a clock jump."""
     db.execute("UPDATE owner_session SET seen_at = seen_at + ? WHERE seen_at >= ?", (step, since))
 
 
@@ -96,7 +96,7 @@ def end_session(db: Connection, token: str) -> None:
 
 
 def end_other_sessions(db: Connection, token: str) -> None:
-    """Everybody else is logged out."""
+    """End all other sessions."""
     db.execute("DELETE FROM owner_session WHERE hash != ?", (_hash(token),))
 
 
@@ -104,10 +104,10 @@ def end_other_sessions(db: Connection, token: str) -> None:
 
 
 def limits(db: Connection, device: int) -> Limits | None:
-    """What the page set for this modem; None: as configured.
+    """Return the limits that the page set for a modem; None: as configured.
 
-    A modem without any takes over those of the one that its SIM was in before: the operator's cap is
-    the SIM's, and a HAT that was replaced must not lift it.
+    A modem without limits takes over those of the modem that its SIM was in before: the cap belongs to the SIM,
+    and a replaced HAT must not lift it.
     """
     db.execute(
         "INSERT INTO device_limits (device, limits) SELECT here.id, l.limits FROM device AS here "

@@ -18,7 +18,7 @@ cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, m
 
 
 def finished(db: Connection, most: int, closed_before: int) -> list[int]:
-    """Messages that nothing can change any more, if a batch is full or the oldest has waited enough."""
+    """Return finished messages, if a batch is full or the oldest has waited long enough."""
     rows = db.execute(
         "SELECT id, closed_at FROM message WHERE closed_at IS NOT NULL ORDER BY closed_at LIMIT ?",
         (most,),
@@ -29,7 +29,7 @@ def finished(db: Connection, most: int, closed_before: int) -> list[int]:
 
 
 def move(db: Connection, most: int, closed_before: int) -> int:
-    """Move one batch to the history and feed its indexes. Returns how many went."""
+    """Move one batch to the history and feed its indexes. Return how many were moved."""
     numbers = sorted(finished(db, most, closed_before))
     for number in numbers:
         story = msgspec.json.encode(history.live_story(db, number)).decode()
@@ -57,7 +57,7 @@ def move(db: Connection, most: int, closed_before: int) -> int:
 
 
 def _unindex(db: Connection, row: Row) -> None:
-    """Take a history row out of its indexes; a contentless one wants the text it was given."""
+    """Remove a history row from its indexes; a contentless index needs the indexed text."""
     db.execute(
         "DELETE FROM history_recipient WHERE scope = ? AND recipient = ? AND created_at = ? AND id = ?",
         (row["scope"], row["recipient"], row["created_at"], row["id"]),
@@ -69,7 +69,7 @@ def _unindex(db: Connection, row: Row) -> None:
 
 
 def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int) -> bool:
-    """A failed message from the history back into motion, to be resent. False if it is not there."""
+    """Move a failed message from the history back to the queue tables. Return False without one."""
     row = db.execute("SELECT * FROM history WHERE id = ?", (number,)).fetchone()
     if row is None:
         return False
@@ -97,19 +97,21 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
 
 
 def retire(db: Connection, before: int, most: int) -> int:
-    """Remove the oldest messages created before that moment; the figures of their days stay.
+    """Remove the oldest messages created before a time; their daily figures stay.
 
-    Only what is finished: a message in motion is never removed.
+    Only finished messages: a message in the queue tables is never removed.
     """
     rows = db.execute(
-        # Not by id: those of a clock that was ahead once stay ahead of every later moment.
+        # Not by id: ids from a clock that was ahead stay ahead of every later time.
         "SELECT id, scope, recipient, created_at, body, device, status FROM history WHERE scope IN "
         "(SELECT id * 2 FROM client UNION ALL SELECT id * 2 + 1 FROM client) "
         "AND created_at < ? LIMIT ?",
         (before, most),
     ).fetchall()
     for row in rows:
-        if row["recipient"]:  # an erased one is in no index, and taken out twice would break it
+        if row[
+            "recipient"
+        ]:  # an erased one is in no index; removing it twice would corrupt the index
             _unindex(db, row)
         db.execute("DELETE FROM history WHERE id = ?", (row["id"],))
         db.execute(
@@ -131,7 +133,7 @@ def retire(db: Connection, before: int, most: int) -> int:
 
 
 def erase_step(db: Connection, client: int, most: int) -> int:
-    """Empty some of a deleted client's finished messages; their figures stay. Returns how many."""
+    """Empty some finished messages of a deleted client; their figures stay. Return how many."""
     rows = db.execute(
         "SELECT id, scope, recipient, created_at, body FROM history WHERE scope IN (?, ?) "
         "AND recipient != '' LIMIT ?",
@@ -148,13 +150,13 @@ def erase_step(db: Connection, client: int, most: int) -> int:
 
 
 def oldest(db: Connection) -> int | None:
-    """When the oldest finished message was created."""
+    """Return when the oldest finished message was created."""
     row = db.execute("SELECT created_at FROM history ORDER BY id LIMIT 1").fetchone()
     return row[0] if row else None
 
 
 def tidy(db: Connection, now: int, *, log_days: int) -> None:
-    """Throw away what has served: old answers, hashes, logs, minute counts."""
+    """Remove expired answers, hashes, logs and minute counters."""
     day_ago, logs = now - DAY_MS, now - log_days * DAY_MS
     db.execute("DELETE FROM idempotency WHERE created_at < ?", (day_ago,))
     db.execute("DELETE FROM seen WHERE at < ?", (now - 30 * DAY_MS,))
@@ -164,7 +166,7 @@ def tidy(db: Connection, now: int, *, log_days: int) -> None:
 
 
 def marks(db: Connection) -> Ids:
-    """The ids given so far, so that new ones grow even when the clock stepped back."""
+    """Return the highest ids so far, so that new ones grow even after the clock was set back."""
     kept = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('long_mark', 'short_mark')"))
     long_mark = max(
         [kept.get("long_mark", 0)]
@@ -191,7 +193,7 @@ def marks(db: Connection) -> Ids:
 
 
 def keep_marks(db: Connection, new_ids: Ids) -> None:
-    """Before rows are removed: what they prove about the ids must stay."""
+    """Store the highest ids before rows are removed."""
     long_mark, short_mark = new_ids.marks
     db.executemany(
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = MAX(value, excluded.value)",

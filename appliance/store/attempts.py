@@ -23,16 +23,16 @@ def record(
     outcome: Outcome,
     now: int,
 ) -> None:
-    """What became of the part on the line."""
+    """Record the outcome of a submitted part."""
     part = part_of(db, job.message, job.number)
     if part is None or (part["handed_at"], part["device"]) != (job.handed_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
         if messages.get(db, job.message) is not None:
-            messages.settle(db, new_ids, job.message, now)  # perhaps nothing is awaited any more
+            messages.settle(db, new_ids, job.message, now)  # perhaps nothing is expected any more
         reports.apply_strays(db, new_ids, job.sim, now)
         return
     if part["state"] != PartState.HANDED:
-        # The report of an earlier try settled it meanwhile; the answer only adds its reference.
+        # A report on an earlier attempt has settled it meanwhile; the answer only adds its reference.
         if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
             _used(db, rules, sender, job, now)
         _attempted(db, part)
@@ -58,8 +58,7 @@ def record(
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.LOSE, answered_at=now, open=1, error=error)
         case Verdict.OWNER if sender.test:
-            # A documented number asked for this: its integrator wants to see the failure, and no
-            # owner will ever mend a simulated SIM.
+            # A test number asked for this: show the failure, because no owner will fix a simulated SIM.
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:
@@ -69,8 +68,8 @@ def record(
             _attempted(db, part)
             _again(db, rules, part, error, now)
         case Verdict.WAIT | Verdict.OWNER | Verdict.HOUSEKEEP:
-            # Nothing left the modem and nothing is wrong with the message: as if never handed over.
-            # But what the network would not have for this number lets the others go first.
+            # Nothing left the modem and the message is fine: as if never submitted. But a number that the
+            # network refused lets the others go first.
             turn = {"ripe": 1}
             if outcome.fault is not None and outcome.fault.by_network:
                 turn = {"ripe": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
@@ -82,14 +81,14 @@ def record(
                 "UPDATE message SET touched = attempts > 0 WHERE id = ?",
                 (job.message,),
             )
-    messages.settle(db, new_ids, job.message, now)  # `sent` is told before `delivered`
+    messages.settle(db, new_ids, job.message, now)  # `sent` is emitted before `delivered`
     reports.apply_strays(db, new_ids, job.sim, now)
 
 
 def _record_before(
     db: Connection, rules: SendingRules, sender: Sender, job: Job, outcome: Outcome, now: int
 ) -> None:
-    """What became of a hand-over whose message was resent meanwhile: its try keeps it."""
+    """Record the outcome of a submission whose message was resent meanwhile, with its attempt."""
     left = outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN)
     if left:
         _used(db, rules, sender, job, now)
@@ -102,9 +101,9 @@ def _record_before(
 
 
 def _perhaps_taken(outcome: Outcome) -> bool:
-    """Whether the network may have a part all the same that the modem, not the network, refused.
+    """Return whether the network may have accepted a part that the modem refused.
 
-    A modem says CMS 500 also where the network's word got lost.
+    A modem answers CMS 500 also if the network's answer was lost.
     """
     fault = outcome.fault
     refused = outcome.verdict not in (Verdict.TAKEN, Verdict.UNKNOWN)
@@ -126,7 +125,7 @@ def _attempted(db: Connection, part: Row) -> None:
 
 
 def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, now: int) -> None:
-    """Back into the queue with a moment, or failed when its tries are used up."""
+    """Plan another attempt, or fail the part if its attempts are used up."""
     tries = part["tries"] + 1
     message = messages.get(db, part["message"])
     assert message is not None
@@ -144,7 +143,7 @@ def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, no
 
 
 def _unbind(db: Connection, message: int) -> None:
-    """As long as no part was taken, another SIM may have the message."""
+    """Release a message from its SIM while no part was accepted."""
     db.execute(
         "UPDATE part SET pin_sim = NULL, pin = (SELECT IIF(pinned, device, 0) FROM message WHERE id = ?1) "
         "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
@@ -154,7 +153,7 @@ def _unbind(db: Connection, message: int) -> None:
 
 
 def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
-    """What was on a line when the box stopped without a word: nobody knows. Returns how many parts."""
+    """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
     rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'handed'").fetchall()
     for part in rows:
         _attempted(db, part)
@@ -178,10 +177,10 @@ TIMED_OUT = cause(
 
 
 def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
-    """Settle the uncertain parts whose window is over, as their message asks for (fail or resend).
+    """Settle uncertain parts whose window has ended, as their message asks (fail or resend).
 
-    The window counts from the last thing that happened to any part of the message; parts that still
-    wait go first. Returns when to look again (ms), None if nothing is in doubt.
+    The window counts from the last change of any part of the message; waiting parts are sent first. Return when
+    to look again (ms), None if nothing is uncertain.
     """
     rows = db.execute(
         "SELECT message, MAX(MAX(COALESCE(answered_at, handed_at), IIF(state = 'uncertain', ready_at, 0))) "
@@ -205,9 +204,9 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
 
 
 def move_doubts(db: Connection, since: int, step: int) -> None:
-    """The clock was set forward by so much: the windows of the doubts since then do not end sooner.
+    """Move the windows of uncertain parts since `since` by a clock jump.
 
-    `ready_at` holds their beginning: by `answered_at` reports find their parts.
+    `ready_at` has their beginning, because reports match by `answered_at`.
     """
     db.execute(
         "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
@@ -246,9 +245,9 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
 
 
 def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
-    """Fail what waits for a modem that was removed. Returns how many messages.
+    """Fail messages bound to a removed modem. Return how many.
 
-    Numbers of devices grow by one: one that has no row any more was removed.
+    Device numbers are never reused, so a number without a row was removed.
     """
     rows = db.execute(
         "WITH RECURSIVE gone (id) AS (SELECT seq FROM sqlite_sequence WHERE name = 'device' "
@@ -267,9 +266,9 @@ def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
 
 
 def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
-    """Fail what has waited longer than its lifetime (a modem that does not come back).
+    """Fail messages whose lifetime has ended (a modem that does not come back). Return how many.
 
-    Also beside a part that nobody knows about, which keeps its window.
+    Also beside an uncertain part, which keeps its window.
     """
     rows = db.execute(
         "SELECT p.* FROM message m JOIN part p ON p.message = m.id AND p.number = "
@@ -284,7 +283,7 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
 
 
 def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
-    """Stop waiting for reports on what was handed over before that moment; the status stands."""
+    """Stop waiting for reports on parts submitted before a time; their status stays."""
     rows = db.execute(
         "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
         "UNION SELECT message FROM try JOIN message m ON m.id = try.message "

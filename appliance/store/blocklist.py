@@ -15,7 +15,7 @@ HOLDS = """(scope = :scope OR (scope = :scope & 1 AND NOT (source = 'stop'
 
 
 def is_blocked(db: Connection, scope: int, number: str) -> bool:
-    """On this client's list, on the owner's, or opted out of a SIM of this client."""
+    """Return whether a number is blocked by the client or the owner, or opted out of a SIM of the client."""
     return (
         db.execute(
             f"SELECT 1 FROM blocked WHERE number = :number AND {HOLDS}",
@@ -34,7 +34,7 @@ def add(
     now: int,
     device: int | None = None,
 ) -> Row:
-    """Put a number on the list. What stood there stays, but a wish outlasts an opt-out."""
+    """Block a number. An existing entry stays, except that it replaces an opt-out."""
     db.execute(
         "INSERT INTO blocked (scope, number, reason, source, device, created_at) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET reason = excluded.reason, source = excluded.source "
@@ -48,7 +48,7 @@ def add(
 
 
 def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> None:
-    """STOP, said to this SIM: for each of its clients, also one that was asked back before."""
+    """Store a STOP to a SIM, for each of its clients, also those exempted before."""
     for scope in _scopes(db, device, test):
         add(db, scope, number, "STOP", "stop", now, device)
         db.execute(
@@ -58,7 +58,7 @@ def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> N
 
 
 def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> None:
-    """START, said to this SIM: its clients may write again, unless one blocked the number itself."""
+    """Store a START to a SIM: its clients may write again, unless one blocked the number itself."""
     for scope in _scopes(db, device, test):
         db.execute(
             "DELETE FROM blocked WHERE number = ? AND source = 'stop' "
@@ -70,14 +70,14 @@ def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> No
 
 
 def _scopes(db: Connection, device: int, test: bool) -> list[int]:
-    """The clients of this SIM: those it is assigned to, or the scope that is everybody's."""
+    """Return the scopes of a SIM's clients: those it is reserved for, or the scope for all."""
     if devices.everybodys(db, device):
         return [int(test)]
     return [client * 2 + test for client in devices.clients_of(db, device)]
 
 
 def _ask_back(db: Connection, scope: int, number: str, now: int) -> bool:
-    """Take one client out of the opt-out that is every client's; False if there is none to it."""
+    """Exempt one client from an opt-out of all clients; return False without one."""
     done = db.execute(
         "INSERT OR IGNORE INTO opt_in (scope, number, created_at) SELECT ?1, number, ?3 FROM blocked "
         "WHERE scope = ?1 & 1 AND number = ?2 AND source = 'stop'",
@@ -87,22 +87,22 @@ def _ask_back(db: Connection, scope: int, number: str, now: int) -> bool:
 
 
 def remove(db: Connection, scope: int, number: str, now: int) -> bool:
-    """Take it off this client's list and this client out of its opt-out; False if neither held.
+    """Remove a number from a client's list and exempt the client from its opt-out; return False for neither.
 
-    Nobody else's: an opt-out goes on for the other clients, and the owner's block for all.
+    Other clients are unaffected: the opt-out holds for them, and the owner's block for all.
     """
     own = db.execute("DELETE FROM blocked WHERE scope = ? AND number = ?", (scope, number)).rowcount
     return _ask_back(db, scope, number, now) or bool(own)
 
 
 def take_off(db: Connection, scope: int, number: str) -> bool:
-    """Delete one row, for the owner; False if it is not there."""
+    """Delete one row, for the owner; return False if it is not there."""
     done = db.execute("DELETE FROM blocked WHERE scope = ? AND number = ?", (scope, number))
     return bool(done.rowcount)
 
 
 def listed(db: Connection, scope: int) -> list[Row]:
-    """What holds for this client, each number once, newest first; its own entry rather than another."""
+    """Return the entries that hold for a client, each number once, newest first, its own entry preferred."""
     rows = db.execute(
         f"SELECT * FROM blocked WHERE {HOLDS} ORDER BY scope DESC", {"scope": scope}
     ).fetchall()

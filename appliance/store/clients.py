@@ -17,7 +17,7 @@ KEY_BYTES = 24
 
 
 class NewClient(msgspec.Struct, frozen=True):
-    """A client as it was made; its signing secret is shown this once."""
+    """A new client with its signing secret, which is shown only once."""
 
     id: int
     name: str
@@ -25,7 +25,7 @@ class NewClient(msgspec.Struct, frozen=True):
 
 
 class NewKey(msgspec.Struct, frozen=True):
-    """A key as it was made; it is shown this once and kept nowhere."""
+    """A new key, which is shown only once and not stored."""
 
     id: int
     client: int
@@ -33,7 +33,7 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 def add_client(db: Connection, name: str, now: int) -> NewClient:
-    """A new client with a secret that signs the calls to its messages' own webhook_url."""
+    """Create a client, with a secret that signs calls to a message's own webhook_url."""
     secret = "whsec_" + secrets.token_hex(24)
     cursor = db.execute(
         "INSERT INTO client (name, signing_secret, created_at) VALUES (?, ?, ?)",
@@ -44,7 +44,7 @@ def add_client(db: Connection, name: str, now: int) -> NewClient:
 
 
 def replace_signing_secret(db: Connection, client: int) -> str | None:
-    """A new signing secret; None if there is no such client."""
+    """Replace and return a client's signing secret; None if there is no such client."""
     secret = "whsec_" + secrets.token_hex(24)
     done = db.execute(
         "UPDATE client SET signing_secret = ? WHERE id = ? AND deleted_at IS NULL", (secret, client)
@@ -64,21 +64,21 @@ def client(db: Connection, number: int) -> Row | None:
 
 
 def is_deleted(db: Connection, number: int) -> bool:
-    """Whether this client is gone: what was on the line then does not go again."""
+    """Return whether a client is deleted, so that its parts are not sent again."""
     row = db.execute("SELECT deleted_at FROM client WHERE id = ?", (number,)).fetchone()
     return row is not None and row[0] is not None
 
 
 def is_disabled(db: Connection, number: int) -> bool:
-    """Whether this client's messages are held back."""
+    """Return whether a client's messages are held back."""
     row = db.execute("SELECT disabled_at FROM client WHERE id = ?", (number,)).fetchone()
     return row is not None and row[0] is not None
 
 
 def still_may(db: Connection, key_id: int, client: int) -> bool:
-    """Whether a key is not revoked and its client there, at the moment of a commit.
+    """Return whether a key and its client are still valid, at the time of a commit.
 
-    A request may take its time between its headers and its body. Key 0 is the owner's own hand.
+    Time may pass between the headers and the body of a request. Key 0 is the owner on the status page.
     """
     row = db.execute(
         "SELECT 1 FROM client c LEFT JOIN api_key k ON k.id = ? "
@@ -102,7 +102,7 @@ def add_key(
     expires_at: int | None = None,
     permissions: Permissions = Permissions(),
 ) -> NewKey:
-    """A new key of this client."""
+    """Create a key of a client."""
     key = f"zs_{'test' if test else 'live'}_{secrets.token_hex(KEY_BYTES)}"
     cursor = db.execute(
         "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at, expires_at) "
@@ -115,7 +115,7 @@ def add_key(
 
 
 def keys(db: Connection, client: int | None = None) -> list[Row]:
-    """All keys, or one client's, the revoked ones too."""
+    """Return all keys, or those of a client, including revoked ones."""
     return db.execute(
         "SELECT k.*, c.name AS client_name FROM api_key k JOIN client c ON c.id = k.client "
         "WHERE c.deleted_at IS NULL AND (?1 IS NULL OR k.client = ?1) ORDER BY k.id",
@@ -130,7 +130,7 @@ def access_version(db: Connection) -> int:
 
 
 def by_hash(db: Connection, digest: bytes) -> Row | None:
-    """The key's row with its client's state, whatever became of them."""
+    """Return a key's row with its client's state, even if revoked or deleted."""
     row: Row | None = db.execute(
         "SELECT k.*, c.disabled_at, c.deleted_at FROM api_key k JOIN client c ON c.id = k.client "
         "WHERE k.hash = ?",
@@ -140,7 +140,7 @@ def by_hash(db: Connection, digest: bytes) -> Row | None:
 
 
 def narrow(db: Connection, key_id: int, permissions: Permissions) -> bool:
-    """What this key may from now on; False if there is no such key or it was revoked."""
+    """Change the permissions of a key; return False if there is none, or it was revoked."""
     done = db.execute(
         "UPDATE api_key SET narrowing = ? WHERE id = ? AND revoked_at IS NULL",
         (msgspec.json.encode(permissions).decode(), key_id),
@@ -153,7 +153,7 @@ def used(db: Connection, key_id: int, now: int) -> None:
 
 
 def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False) -> bool:
-    """Revoke at once; False if there is no such key or it was revoked before.
+    """Revoke a key; return False if there is none, or it was already revoked.
 
     With `cancel_queued` its waiting messages are parked here and cancelled by the box.
     """
@@ -171,7 +171,7 @@ def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False
 
 
 def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
-    """Cancel what keys queued that were revoked with `cancel_queued`. Returns how many."""
+    """Cancel messages of keys that were revoked with `cancel_queued`. Return how many."""
     rows = db.execute(
         "SELECT m.id FROM message m JOIN api_key k ON k.id = m.api_key WHERE k.cancel_queued = 1 "
         "AND m.status = 'queued' AND m.touched = 0 AND m.attempts = 0 LIMIT ?",
@@ -181,7 +181,7 @@ def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
 
 
 def disable(db: Connection, client: int, now: int) -> bool:
-    """A disabled client's keys are refused and its waiting messages stay where they are."""
+    """Disable a client: its keys are refused, and its waiting messages stay."""
     done = db.execute(
         "UPDATE client SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL AND deleted_at IS NULL",
         (now, client),
@@ -195,7 +195,7 @@ def disable(db: Connection, client: int, now: int) -> bool:
 
 
 def enable(db: Connection, client: int) -> bool:
-    """Takes a disabled client back; what waited goes on, each at its due time."""
+    """Enable a client; its waiting messages are sent, each at its due time."""
     done = db.execute(
         "UPDATE client SET disabled_at = NULL WHERE id = ? AND disabled_at IS NOT NULL AND deleted_at IS NULL",
         (client,),
@@ -211,10 +211,10 @@ def enable(db: Connection, client: int) -> bool:
 
 
 def erase(db: Connection, client: int, now: int) -> bool:
-    """Delete a client: its keys, texts and numbers go, its counts stay.
+    """Delete a client with its keys, texts and numbers; its statistics stay.
 
-    What is on the line at this moment is only emptied, so that its outcome finds its row. Its
-    history is emptied by `archive.erase_step`, again and again until nothing is left.
+    The part that is being sent is only emptied, so that its outcome finds its row. `archive.erase_step` empties the
+    history step by step.
     """
     done = db.execute(
         "UPDATE client SET deleted_at = ?, name = '', signing_secret = '' WHERE id = ? AND deleted_at IS NULL",
@@ -234,10 +234,10 @@ def erase(db: Connection, client: int, now: int) -> bool:
     ).fetchall():
         counters.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
         counters.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
-        # Earlier tries too: it may have been resent.
+        # Earlier attempts too: it may have been resent.
         for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))
-    # A part that waits behind one that was handed over goes no more.
+    # Parts that wait behind a submitted one are not sent any more.
     db.execute(
         "UPDATE part SET state = 'dropped' WHERE state = 'waiting' "
         f"AND message IN (SELECT id FROM message WHERE {both})",
@@ -254,5 +254,5 @@ def erase(db: Connection, client: int, now: int) -> bool:
         "AND EXISTS (SELECT 1 FROM part WHERE message = id AND state = 'dropped')"
     )
     for row in db.execute(dropped, scopes).fetchall():
-        messages.settle(db, Ids(0, 0), row["id"], now)  # nobody is told: no id is needed
+        messages.settle(db, Ids(0, 0), row["id"], now)  # there is no event, so no id is needed
     return True

@@ -13,7 +13,7 @@ DAY_MS = 24 * HOUR_MS
 def add(
     db: Connection, scope: int, device: int, created_at: int, status: Status, n: int = 1
 ) -> None:
-    """`n` more messages stand at this status (n may be negative)."""
+    """Add `n` messages to a status (n may be negative)."""
     for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
         db.execute(
             f"INSERT INTO {table} (scope, device, {unit}, {status}) VALUES (?, ?, ?, ?) "
@@ -25,7 +25,7 @@ def add(
 def move(
     db: Connection, scope: int, device: int, created_at: int, before: Status, then: Status
 ) -> None:
-    """One message went from one status to another."""
+    """Count a message that changed its status."""
     for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
         db.execute(
             f"INSERT INTO {table} (scope, device, {unit}, {before}, {then}) VALUES (?, ?, ?, -1, 1) "
@@ -37,6 +37,6 @@ def move(
 def change_device(
     db: Connection, scope: int, before: int, then: int, created_at: int, status: Status
 ) -> None:
-    """One message is another device's now."""
+    """Count a message that changed its device."""
     add(db, scope, before, created_at, status, -1)
     add(db, scope, then, created_at, status)

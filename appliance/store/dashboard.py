@@ -17,11 +17,11 @@ from appliance.store.submissions import IN_DOUBT
 
 
 class QueueFigures(msgspec.Struct, frozen=True):
-    """What waits. `scheduled` messages are for a later moment and in no level."""
+    """The queue. `scheduled` messages are for later and in no level."""
 
     levels: tuple[Level, ...]
     scheduled: int
-    ready_since: int | None  # since when the first in line could have gone
+    ready_since: int | None  # since when the first part could have been sent
 
     @property
     def messages(self) -> int:
@@ -33,7 +33,7 @@ class QueueFigures(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Messages of a span by how they stand now."""
+    """Messages of a period by current status."""
 
     queued: int = 0
     sent: int = 0
@@ -42,12 +42,12 @@ class Figures(msgspec.Struct, frozen=True):
 
     @property
     def gone(self) -> int:
-        """All that has left the queue."""
+        """Messages that have left the queue."""
         return self.sent + self.delivered + self.failed
 
 
 def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int]:
-    """The partitions of all clients, or of one, of that mode."""
+    """Return the scopes of all clients, or of one, in a mode."""
     return [
         row[0] * 2 + int(test)
         for row in db.execute(
@@ -58,7 +58,7 @@ def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int
 
 
 def queue(db: Connection, now: int) -> QueueFigures:
-    """What waits in live mode."""
+    """Return the queue in live mode."""
     levels, later = backlog.levels(db, now)
     first = db.execute(
         "SELECT ready_at FROM part WHERE state = 'waiting' AND ripe = 1 AND test = 0 AND pin = 0 "
@@ -68,7 +68,7 @@ def queue(db: Connection, now: int) -> QueueFigures:
 
 
 def uncertain(db: Connection) -> int:
-    """Messages of which nobody knows whether they left; live mode."""
+    """Return the number of uncertain messages in live mode."""
     n: int = db.execute(
         f"SELECT COUNT(DISTINCT message) FROM part WHERE {IN_DOUBT} AND state = 'uncertain' AND test = 0"
     ).fetchone()[0]
@@ -76,13 +76,13 @@ def uncertain(db: Connection) -> int:
 
 
 def last_sent(db: Connection) -> int | None:
-    """The minute in which a SIM last sent a part (ms); None if none ever did."""
+    """Return the minute in which a SIM last sent a part (ms); None without one."""
     row = db.execute("SELECT MAX(minute) FROM sim_minute").fetchone()
     return row[0] * 60_000 if row[0] is not None else None
 
 
 def hours(db: Connection, of: Sequence[int], since: int) -> dict[int, Figures]:
-    """Figures by the hour (ms of its beginning) from that hour on."""
+    """Return figures by hour (ms of its start) from an hour on."""
     marks = ", ".join("?" * len(of))
     return {
         row[0] * HOUR_MS: Figures(*row[1:])
@@ -95,7 +95,7 @@ def hours(db: Connection, of: Sequence[int], since: int) -> dict[int, Figures]:
 
 
 def received(db: Connection, of: Sequence[int], since: int) -> int:
-    """How many texts came in since."""
+    """Return how many texts were received since a time."""
     marks = ", ".join("?" * len(of))
     n: int = db.execute(
         f"SELECT COUNT(*) FROM inbound WHERE scope IN ({marks}) AND received_at >= ?", (*of, since)
@@ -104,7 +104,7 @@ def received(db: Connection, of: Sequence[int], since: int) -> int:
 
 
 def given_up(db: Connection, since: int) -> int:
-    """How many notifications no receiver took since."""
+    """Return how many webhook events were given up since a time."""
     n: int = db.execute(
         "SELECT COUNT(*) FROM delivery WHERE state = 'given_up' AND created_at >= ?", (since,)
     ).fetchone()[0]
@@ -115,7 +115,7 @@ def given_up(db: Connection, since: int) -> int:
 
 
 class Owned(msgspec.Struct, frozen=True):
-    """A message and the partition it belongs to."""
+    """A message and its scope."""
 
     scope: int
     view: MessageView
@@ -130,7 +130,7 @@ class Owned(msgspec.Struct, frozen=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True):
-    """One page of messages, newest first; `exact` is False where counting stopped."""
+    """A page of messages, newest first; `exact` is False if counting stopped."""
 
     messages: tuple[Owned, ...]
     total: int
@@ -138,7 +138,7 @@ class MessagePage(msgspec.Struct, frozen=True):
 
 
 def latest(db: Connection, of: Sequence[int], most: int) -> list[Owned]:
-    """The newest messages."""
+    """Return the newest messages."""
     found = [
         Owned(scope, history.view(row))
         for scope in of
@@ -148,7 +148,7 @@ def latest(db: Connection, of: Sequence[int], most: int) -> list[Owned]:
 
 
 def messages(db: Connection, of: Sequence[int], wanted: HistoryFilter) -> MessagePage:
-    """One page of messages of all these partitions."""
+    """Return a page of messages of several scopes."""
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
@@ -171,7 +171,7 @@ class InboxRows(msgspec.Struct, frozen=True):
 
 
 def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
-    """One page of received texts of all these partitions."""
+    """Return a page of received texts of several scopes."""
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
@@ -184,7 +184,7 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
 
 
 def scope_of(db: Connection, number: int) -> int | None:
-    """The partition of a message, wherever it lies."""
+    """Return the scope of a message in either table."""
     row = db.execute(
         "SELECT scope FROM message WHERE id = ?1 UNION ALL SELECT scope FROM history WHERE id = ?1",
         (number,),
@@ -193,7 +193,7 @@ def scope_of(db: Connection, number: int) -> int | None:
 
 
 def blocked(db: Connection) -> list[Row]:
-    """The block lists of all clients and the opt-outs, newest first; live mode."""
+    """Return the block lists of all clients and the opt-outs, newest first, in live mode."""
     return db.execute(
         "SELECT b.*, c.name AS client_name FROM blocked b LEFT JOIN client c ON c.id = b.scope / 2 "
         "WHERE b.scope & 1 = 0 ORDER BY b.created_at DESC, b.number, b.scope"

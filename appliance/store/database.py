@@ -27,20 +27,18 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A command beside the running box (`zimbox key create`) may hold the write lock for a moment.
+# A command beside the running box (`zimbox key create`) may hold the write lock briefly.
 BUSY_SECONDS = 10.0
 READERS = 2
 PAGE_CACHE_KIB = 8 * 1024
-CACHED_STATEMENTS = (
-    512  # all that the store says: a statement compiled anew costs as much as it does
-)
-# A disk that takes nothing (full, read-only, locked for long) is asked again after this.
+CACHED_STATEMENTS = 512  # all statements of the store: compiling one costs as much as running it
+# How often a disk that accepts nothing (full, read-only, locked) is tried again.
 AGAIN_SECONDS = 2.0
-GROUP_MOST = 200  # works that share one commit at the most, so that none waits for a crowd
+GROUP_MOST = 200  # how many functions share a commit at most, so that none waits too long
 
 
 class StorageFull(Exception):
-    """The disk took nothing more (it is full, read-only or failing); nothing of the work was kept."""
+    """The disk accepts nothing (full, read-only or failing); nothing of the work was kept."""
 
 
 NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")  # and their extended codes
@@ -48,22 +46,22 @@ TAKES_NOTHING = (StorageFull, sqlite3.OperationalError)
 
 
 class StoreConnection(aiosqlite.Connection):
-    """A connection with its thread, to which whole functions are given instead of statements."""
+    """A connection with its thread, which runs whole functions instead of statements."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # not typed there
         return result
 
     async def end(self) -> None:
-        """Close it if it was opened; the thread of one that could not be is waited for."""
+        """Close the connection, or wait for the thread of one that could not be opened."""
         if self._connection is not None:
             await self.close()
         elif self._thread.is_alive():
-            self._thread.join()  # it was told to end, and ends without the loop's help
+            self._thread.join()  # it has been told to end, and ends without the loop
 
 
 def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
-    if writer and not path.exists():  # texts and numbers, whoever may look into the folder
+    if writer and not path.exists():  # texts and numbers are for the box's user only
         path.touch(0o600)
     uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
     connection = sqlite3.connect(
@@ -75,7 +73,7 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
         cached_statements=CACHED_STATEMENTS,
     )
     with contextlib.ExitStack() as opened:
-        opened.callback(connection.close)  # no database: the first PRAGMA says so
+        opened.callback(connection.close)  # not a database: the first PRAGMA reports it
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -91,7 +89,7 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
 
 
 def migrations() -> list[Traversable]:
-    """The migrations, in the order of their numbers."""
+    """Return the migrations in order."""
     scripts = resources.files("appliance.store") / "migrations"
     return sorted(
         (s for s in scripts.iterdir() if s.name.endswith(".sql")), key=lambda step: step.name
@@ -99,12 +97,12 @@ def migrations() -> list[Traversable]:
 
 
 def schema_version() -> int:
-    """The schema this release writes."""
+    """Return the schema version of this release."""
     return len(migrations())
 
 
 class NewerSchema(Exception):
-    """The data was written by a newer release, and this one cannot work on it."""
+    """The data is from a newer release that this one cannot work with."""
 
 
 # Migrations only add (tests/appliance/store/test_database.py holds them to it), so a release that knows this
@@ -122,7 +120,7 @@ def migrate(connection: sqlite3.Connection) -> int:
     steps = migrations()
     version = _version(connection)
     while version < len(steps):
-        # Looked at again under the lock: a command may migrate beside a box that starts.
+        # Checked again under the lock: a command may migrate while a box starts.
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = _version(connection)
@@ -148,10 +146,10 @@ def migrate(connection: sqlite3.Connection) -> int:
 
 
 def _oldest_reader(connection: sqlite3.Connection) -> int:
-    """The schema of the oldest release that can work on this data, as whoever wrote it says."""
+    """Return the oldest schema version that can work with this data, as its writer noted."""
     try:
         row = connection.execute("SELECT value FROM meta WHERE key = 'oldest_reader'").fetchone()
-    except sqlite3.OperationalError:  # no such table: nothing of ours
+    except sqlite3.OperationalError:  # no such table: not our data
         row = None
     return int(row[0]) if row else _version(connection)
 
@@ -162,7 +160,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def statements(script: str) -> Iterator[str]:
-    """The statements of a migration, one by one: `executescript` would commit in between."""
+    """Yield the statements of a migration: `executescript` would commit in between."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -174,7 +172,7 @@ def statements(script: str) -> Iterator[str]:
 def group(
     connection: sqlite3.Connection, works: Sequence[Callable[[sqlite3.Connection], Any]]
 ) -> list[Any]:
-    """Run all works in one transaction; a work that raises is undone alone and its error returned."""
+    """Run all functions in one transaction; one that raises is rolled back alone, and its error returned."""
     results: list[Any] = []
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -183,7 +181,7 @@ def group(
             try:
                 results.append(work(connection))
             except Exception as error:
-                if not connection.in_transaction:  # SQLite itself rolled everything back
+                if not connection.in_transaction:  # SQLite has rolled everything back
                     raise
                 connection.execute("ROLLBACK TO work")
                 results.append(error)
@@ -197,14 +195,14 @@ def group(
 
 
 def _ours(error: Exception) -> Exception:
-    """SQLite's ways of saying that the disk takes nothing more, as ours."""
+    """Convert SQLite's errors of a disk that accepts nothing to StorageFull."""
     code: str = getattr(error, "sqlite_errorname", "")
     full = code.startswith(NO_MORE) or (isinstance(error, OSError) and error.errno == 28)
     return StorageFull(str(error)) if full else error
 
 
 def beside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
-    """One unit of work from another process (the command line), running box or not."""
+    """Run one function from another process (the command line), whether the box runs or not."""
     connection = _open(path, writer=True)
     try:
         migrate(connection)
@@ -245,7 +243,7 @@ class Database:
                 database._free.put_nowait(reader)
             database._near = _open(path, writer=False)
         except BaseException:
-            # A connection's thread that nobody ends keeps the process alive for ever.
+            # The thread of a connection keeps the process alive until it is ended.
             for line in (database.writer, *database._readers):
                 await line.end()
             raise
@@ -253,7 +251,7 @@ class Database:
         return database
 
     async def close(self) -> None:
-        """Finish what is waiting, then close every connection."""
+        """Finish waiting work, then close every connection."""
         if self._task:
             task, self._task = self._task, None
             self._bell.set()

@@ -14,21 +14,21 @@ from appliance.domain.requests import PageFilter
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     DUE = "due"
     BEHIND = "behind"  # an earlier event of its stream has not reached this receiver yet
     DONE = "done"
     GIVEN_UP = "given_up"
     DROPPED = "dropped"  # its webhook was deleted
-    TEST = "test"  # of a test call: never due by itself
+    TEST = "test"  # of a test call, which is never due by itself
 
 
 OPEN = "state IN ('due', 'behind')"
 
 
 def receiver(scope: int, webhook: int | None, url: str) -> str:
-    """Who is told: a webhook, or the server behind a message's own URL."""
+    """Return the receiver: a webhook, or the server of a message's own URL."""
     if webhook is not None:
         return f"wh_{webhook}"
     parts = urlsplit(url)
@@ -48,7 +48,7 @@ def add(
     message: int | None = None,
     state: DeliveryState | None = None,
 ) -> int:
-    """Store that this receiver is to be told of this event. Returns the delivery's number."""
+    """Store a delivery of an event to a receiver. Return its number."""
     number = new_ids.other(now)
     who = receiver(scope, webhook, url)
     if state is None:
@@ -69,22 +69,22 @@ def _has_open(db: Connection, who: str, stream: str) -> bool:
     return found.fetchone() is not None
 
 
-# --- whose turn it is ------------------------------------------------------------------------------
+# --- due deliveries --------------------------------------------------------------------------------
 
 
 class Due(msgspec.Struct, frozen=True):
-    """The oldest deliveries of one receiver that may go now: number and host."""
+    """The oldest due deliveries of a receiver: number and host."""
 
     receiver: str
     calls: tuple[tuple[int, str], ...]
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What is due, and when the next one will be (None: nothing waits for a moment)."""
+    """The due deliveries, and when the next one will be due (None: none is planned)."""
 
     due: tuple[Due, ...]
     next_at: int | None
-    beyond: bool  # something waits for a moment that no schedule gives: the clock stepped back
+    beyond: bool  # a delivery is planned later than any schedule allows: the clock was set back
 
 
 RECEIVERS = """
@@ -98,7 +98,7 @@ SELECT name FROM found WHERE name IS NOT NULL
 
 
 def look(db: Connection, now: int, horizon: int, each: int) -> Look:
-    """Up to `each` due deliveries of each receiver, oldest first; a hop an index entry, no scan."""
+    """Return up to `each` due deliveries per receiver, oldest first, by index skips without a scan."""
     due: list[Due] = []
     moments: list[int] = []
     beyond = False
@@ -120,7 +120,7 @@ def look(db: Connection, now: int, horizon: int, each: int) -> Look:
 
 
 def pull_back(db: Connection, now: int, horizon: int) -> int:
-    """What waits for a moment beyond every schedule is due now. Returns how many."""
+    """Make deliveries due that are planned later than any schedule allows. Return how many."""
     done = db.execute(
         "UPDATE delivery SET due_at = ? WHERE state = 'due' AND due_at > ?", (now, horizon)
     )
@@ -128,7 +128,7 @@ def pull_back(db: Connection, now: int, horizon: int) -> int:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call to make: body and secret as they are now."""
+    """A call to make, with its body and current secret."""
 
     url: str
     body: bytes
@@ -139,9 +139,9 @@ class Call(msgspec.Struct, frozen=True):
 def call(
     db: Connection, number: int, now: int, states: Sequence[DeliveryState] = (DeliveryState.DUE,)
 ) -> Call | None:
-    """What to call for this delivery; None if it is not to be told (any more, or not yet).
+    """Return the call of a delivery; None if it is not due (any more, or yet).
 
-    Whoever saw that it is due may have seen it before the attempt that has just been recorded.
+    The caller may have seen it as due before the last attempt was recorded.
     """
     row = db.execute(
         "SELECT d.state, d.due_at, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
@@ -157,7 +157,7 @@ def call(
 
 
 class DeliveryResult(msgspec.Struct, frozen=True):
-    """What came of one attempt."""
+    """The result of an attempt."""
 
     status: int | None
     milliseconds: int
@@ -173,7 +173,7 @@ def record(
     retry_seconds: Sequence[float],
     now: int,
 ) -> DeliveryState | None:
-    """Log an attempt and decide what follows. None if the delivery is gone (its client was erased)."""
+    """Log an attempt and plan the next one. Return None if the delivery is gone (its client was erased)."""
     row = db.execute("SELECT * FROM delivery WHERE id = ?", (number,)).fetchone()
     if row is None:
         return None
@@ -199,7 +199,7 @@ def record(
 def after(
     success: bool, tries: int, retry_seconds: Sequence[float], now: int
 ) -> tuple[DeliveryState, int]:
-    """What becomes of a delivery after its try number `tries`, and when it is due again."""
+    """Return the state of a delivery after its attempt number `tries`, and when it is due again."""
     if success:
         return DeliveryState.DONE, now
     if tries <= len(retry_seconds):
@@ -208,7 +208,7 @@ def after(
 
 
 def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
-    """The oldest event that waited behind is due, unless one of the stream is due already."""
+    """Make the next event of a stream due, unless one of the stream is due already."""
     db.execute(
         "UPDATE delivery SET state = 'due', due_at = ?1 WHERE id = (SELECT MIN(id) FROM delivery "
         f"WHERE receiver = ?2 AND stream = ?3 AND {OPEN}) AND NOT EXISTS (SELECT 1 FROM delivery "
@@ -217,7 +217,7 @@ def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
     )
 
 
-# --- webhooks and what their owner sees ------------------------------------------------------------
+# --- webhooks and their log -------------------------------------------------------------------------
 
 
 def add_webhook(
@@ -245,7 +245,7 @@ def webhook(db: Connection, scope: int, number: int) -> Row | None:
 
 
 def delete_webhook(db: Connection, scope: int, number: int, now: int) -> bool:
-    """Forget it, its secret, and what it was still to be told; its log stays. False if there is none."""
+    """Delete a webhook, its secret and its open deliveries; its log stays. Return False without one."""
     done = db.execute(
         "UPDATE webhook SET deleted_at = ?, secret = '' WHERE id = ? AND scope = ? "
         "AND deleted_at IS NULL",
@@ -260,7 +260,7 @@ def delete_webhook(db: Connection, scope: int, number: int, now: int) -> bool:
 
 
 def log_page(db: Connection, scope: int, wanted: PageFilter) -> tuple[list[Row], int]:
-    """One page of a client's attempts, newest first, with the total."""
+    """Return a page of a client's attempts, newest first, with the total."""
     total: int = db.execute(
         "SELECT COALESCE(SUM(n), 0) FROM delivery_log_count WHERE scope = ?", (scope,)
     ).fetchone()[0]
@@ -274,7 +274,7 @@ def log_page(db: Connection, scope: int, wanted: PageFilter) -> tuple[list[Row],
 
 
 def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
-    """Tell the event of this attempt again. None if it is not this client's, or its webhook is gone."""
+    """Deliver the event of an attempt again. Return None if it is not this client's, or its webhook is gone."""
     row: Row | None = db.execute(
         "SELECT d.* FROM delivery_log l JOIN delivery d ON d.id = l.delivery "
         "LEFT JOIN webhook w ON w.id = d.webhook WHERE l.id = ? AND l.scope = ? "
@@ -294,7 +294,7 @@ def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
 
 
 def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
-    """The newest deliveries that were given up, of all clients or of one, with their last attempt."""
+    """Return the newest deliveries that were given up, of all clients or one, with their last attempt."""
     return db.execute(
         "SELECT d.*, e.name, l.id AS log, l.reason, l.response_status, l.at FROM delivery d "
         "JOIN event e ON e.id = d.event "
@@ -305,7 +305,7 @@ def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
 
 
 def pending(db: Connection) -> int:
-    """How many events still wait to be told."""
+    """Return how many deliveries are open."""
     n: int = db.execute(f"SELECT COALESCE(SUM(n), 0) FROM delivery_count WHERE {OPEN}").fetchone()[
         0
     ]
@@ -313,7 +313,7 @@ def pending(db: Connection) -> int:
 
 
 def tidy(db: Connection, before: int, most: int) -> int:
-    """Remove what is older than that moment and finished, a bounded number. Returns how many rows."""
+    """Remove a bounded number of finished rows older than a time. Return how many."""
     first = before << SHORT_SHIFT  # ids grow with time
     done = 0
     for table, finished in (

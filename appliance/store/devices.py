@@ -7,14 +7,14 @@ from sqlite3 import Connection, Row
 
 from modem.interface import Identity
 
-# A row may name a client that is made later or was deleted: it keeps the modem from all others.
+# A row may name a client that does not exist (yet): it reserves the modem nevertheless.
 _MAY_USE = """(NOT EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id)
   OR EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id AND c.client = client.id))"""
 
 
 def known(db: Connection, imei: str, name: str, test: bool, now: int) -> Row:
-    """The device with this IMEI, made if it is new."""
-    # Looked for first: an INSERT that conflicts would use up a number each time.
+    """Return the device with this IMEI; create it if it is new."""
+    # Select first: a conflicting INSERT would use up a number each time.
     db.execute(
         "INSERT INTO device (imei, test, name, created_at) SELECT ?1, ?2, ?3, ?4 "
         "WHERE NOT EXISTS (SELECT 1 FROM device WHERE imei = ?1)",
@@ -25,7 +25,7 @@ def known(db: Connection, imei: str, name: str, test: bool, now: int) -> Row:
 
 
 def describe(db: Connection, device: int, name: str, identity: Identity) -> None:
-    """What the owner or the SIM says of it; nothing is overwritten with nothing."""
+    """Store name and number of a device; an empty value overwrites nothing."""
     db.execute(
         "UPDATE device SET name = IIF(?1 = '', name, ?1), "
         "phone_number = IIF(?2 = '', phone_number, ?2), sim = IIF(?3 = '', sim, ?3) WHERE id = ?4",
@@ -34,7 +34,7 @@ def describe(db: Connection, device: int, name: str, identity: Identity) -> None
 
 
 def set_online(db: Connection, device: int, online: bool, now: int) -> bool:
-    """Note whether it can send; True if that is news."""
+    """Store whether a device can send; return whether that has changed."""
     done = db.execute(
         "UPDATE device SET online = ?1, since = ?2 WHERE id = ?3 AND (online != ?1 OR since IS NULL)",
         (int(online), now, device),
@@ -43,7 +43,7 @@ def set_online(db: Connection, device: int, online: bool, now: int) -> bool:
 
 
 def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:
-    """Only these clients may use it; none means all. Returns those that there are not (yet)."""
+    """Reserve a device for clients; none means all. Return the clients that do not exist (yet)."""
     db.execute("DELETE FROM kept_for WHERE device = ?", (device,))
     db.executemany(
         "INSERT OR IGNORE INTO kept_for (device, client) VALUES (?, ?)",
@@ -54,7 +54,7 @@ def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:
 
 
 def live(db: Connection) -> list[Row]:
-    """Every modem that was ever here and not removed, with how many parts wait for it alone."""
+    """Return every known device that was not removed, with the number of parts bound to it."""
     return db.execute(
         "SELECT device.*, (SELECT COALESCE(SUM(ripe + delayed), 0) FROM part_count "
         "WHERE pin = device.id) AS waiting FROM device WHERE test = 0 ORDER BY id"
@@ -62,14 +62,14 @@ def live(db: Connection) -> list[Row]:
 
 
 def numbers(db: Connection) -> set[int]:
-    """Of all devices, the simulated one of the test keys as well."""
+    """Return all devices, including the simulated one of the test keys."""
     return {row[0] for row in db.execute("SELECT id FROM device")}
 
 
 def remove(db: Connection, device: int) -> bool:
-    """Forget a modem that is gone for good; False if there is none, or it is online.
+    """Remove a device; return False if there is none, or it is online.
 
-    Its number is given to no other. What waits for it is failed by housekeeping.
+    Its number is not used again. The maintenance jobs fail what is bound to it.
     """
     gone = "IN (SELECT id FROM device WHERE id = ? AND test = 0 AND online = 0)"
     for table in ("kept_for", "device_limits"):
@@ -78,7 +78,7 @@ def remove(db: Connection, device: int) -> bool:
 
 
 def visible(db: Connection, client: int, test: bool) -> list[Row]:
-    """This client's devices of that mode."""
+    """Return the devices that a client may use in a mode."""
     return db.execute(
         "SELECT device.* FROM device JOIN client ON client.id = ? "
         f"WHERE device.test = ? AND {_MAY_USE} ORDER BY device.id",
@@ -87,12 +87,12 @@ def visible(db: Connection, client: int, test: bool) -> list[Row]:
 
 
 def everybodys(db: Connection, device: int) -> bool:
-    """Whether it is assigned to nobody in particular."""
+    """Return whether a device is not reserved."""
     return not db.execute("SELECT 1 FROM kept_for WHERE device = ?", (device,)).fetchone()
 
 
 def clients_of(db: Connection, device: int) -> list[int]:
-    """Whose it is, of the clients that there are: those it is assigned to, else all."""
+    """Return the existing clients that may use a device: those it is reserved for, else all."""
     return [
         row[0]
         for row in db.execute(

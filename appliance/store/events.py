@@ -26,11 +26,11 @@ def emit(
     message: int | None = None,
     own_url: str | None = None,
 ) -> bool:
-    """Store an event for everyone who asked for it; True if there was anyone.
+    """Store an event with a delivery per receiver; return whether there is a receiver.
 
-    `data` is made only then: most boxes tell nobody, and every part of every message comes by here.
-    A message's own `webhook_url` is told instead of the client's webhooks. Events of one `stream`
-    (a message, a device, a sender) reach each receiver in the order of these calls.
+    `data` is called only then, because most boxes have no webhooks and this runs for every status change. A
+    message's own `webhook_url` replaces the client's webhooks. Events of one `stream` (a message, a device, a
+    sender) reach each receiver in the order of these calls.
     """
     if own_url is not None:
         targets: list[tuple[int | None, str]] = [(None, own_url)]
@@ -50,7 +50,7 @@ def emit(
 def store(
     db: Connection, new_ids: ids.Ids, scope: int, name: str, data: dict[str, Any], now: int
 ) -> int:
-    """Store the body as it will go out in every attempt. Returns the event's number."""
+    """Store the body that every attempt sends. Return the event's number."""
     event = new_ids.other(now)
     body = {
         "event": name,
@@ -66,7 +66,7 @@ def store(
 
 
 def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: int) -> bool:
-    """Store a `sms.*` event of this message, as it stands in the store after the change."""
+    """Store a `sms.*` event of a message, with its state after the change."""
     number = message["id"]
 
     def data() -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _told(message: Row, name: str) -> dict[str, Any]:
 
 
 def error_of(message: Row) -> dict[str, Any] | None:
-    """The event's `error`, in the API's language; `SMS_SEND_TIMEOUT` is written `TIMEOUT` here."""
+    """Return the `error` of an event, in French; `SMS_SEND_TIMEOUT` is written `TIMEOUT`."""
     code = message["error_code"]
     if code is None:
         return None

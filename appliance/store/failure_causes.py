@@ -8,12 +8,12 @@ from modem.interface import Fault
 
 
 def cause(code: str, en: str, fr: str) -> str:
-    """A cause of our own."""
+    """Return a cause of the box itself."""
     return msgspec.json.encode({"code": code, "en": en, "fr": fr}).decode()
 
 
 def fault_cause(fault: Fault | None) -> str | None:
-    """A fault as it is stored with a part."""
+    """Return a fault as stored with a part."""
     if fault is None:
         return None
     return msgspec.json.encode(

@@ -18,12 +18,12 @@ from appliance.domain.views import DayCounts, Failure, HistoryPage, MessageView,
 from appliance.store.counters import DAY_MS, HOUR_MS
 
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
-SKIP_FROM = 500  # a page this deep is found by the hour counts instead of stepping over rows
+SKIP_FROM = 500  # a page this deep is found by hourly counters instead of stepping over rows
 DAYS_LISTED = 366
-EDGE_ROWS = 500  # rows of an hour that are counted before the other side of the moment is
-EVER = 1 << 40  # hours: beyond every clock, and its milliseconds still fit SQLite's integers
-# So few messages are looked at themselves: the index of texts is of all clients, and finding what others
-# wrote, only to leave it out, takes time that tells of it.
+EDGE_ROWS = 500  # rows of an hour counted before trying the other side
+EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's integers
+# Up to this many messages are searched directly: the text index is of all clients, and the time to skip
+# what others wrote would reveal it (docs/adr/0006-substring-search.md).
 LOOKED_THROUGH = 500
 
 COLUMNS = """id, scope, kind, batch, recipient, body, parts, priority, device, status, touched, attempts,
@@ -32,7 +32,7 @@ error_detail, metadata"""
 
 
 def view(row: Row) -> MessageView:
-    """A row of either table as a client sees it."""
+    """Return a row of either table as a client sees it."""
     return MessageView(
         message_id=ids.message_id(row["id"]),
         status=row["status"],
@@ -58,7 +58,7 @@ def view(row: Row) -> MessageView:
 
 
 def failure(code: Any, detail: str | None) -> Failure | None:
-    """The error of a failed message, in words."""
+    """Return the error of a failed message."""
     if code is None:
         return None
     told = msgspec.json.decode(detail or "{}")
@@ -67,7 +67,7 @@ def failure(code: Any, detail: str | None) -> Failure | None:
 
 
 def one(db: Connection, scope: int, number: int) -> Row | None:
-    """The message's row, wherever it lies; None if there is none in this scope."""
+    """Return a message's row from either table; None if there is none in this scope."""
     row: Row | None = db.execute(
         f"SELECT {COLUMNS}, uncertain FROM message WHERE id = ?1 AND scope = ?2 UNION ALL "
         f"SELECT {COLUMNS}, 0 FROM history WHERE id = ?1 AND scope = ?2",
@@ -77,7 +77,7 @@ def one(db: Connection, scope: int, number: int) -> Row | None:
 
 
 class _Where(msgspec.Struct, frozen=True):
-    """A condition that both tables understand."""
+    """Return a condition for both tables."""
 
     text: str
     arguments: dict[str, Any]
@@ -102,7 +102,7 @@ def _where(scope: int, wanted: HistoryFilter) -> _Where:
 
 
 def _both(hot: str, cold: str, status: str | None) -> str:
-    """Both tables; of the queue one branch a status, so that each is read in the order of its index."""
+    """Return a query over both tables; for the queue one branch per status, each in index order."""
     branches = [hot] if status else [f"{hot} AND status = '{one}'" for one in Status]
     return (
         "".join(
@@ -114,7 +114,7 @@ def _both(hot: str, cold: str, status: str | None) -> str:
 
 
 def page(db: Connection, scope: int, wanted: HistoryFilter) -> HistoryPage:
-    """One page of the history, newest first, with the total."""
+    """Return a page of the history, newest first, with the total."""
     offset = (wanted.page - 1) * wanted.limit
     if wanted.search is not None or wanted.to is not None:
         return _sought(db, scope, wanted, offset)
@@ -150,7 +150,7 @@ def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
 def _rows_between(
     db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
 ) -> int:
-    """Messages counted one by one, `most` of each table; for less than an hour."""
+    """Count rows, at most `most` per table; for less than an hour."""
     if start >= end:
         return 0
     narrowed = msgspec.structs.replace(wanted, period=Period(start, end))
@@ -166,9 +166,9 @@ def _rows_between(
 
 
 def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: int) -> int:
-    """Messages of the hour of this moment that are older than it, counted from the side with fewer rows.
+    """Count the messages of an hour that are older than a time, from the side with fewer rows.
 
-    The usual moment is now: nothing is newer, however much was queued within the hour.
+    Usually the time is now, and nothing is newer, however much was queued within the hour.
     """
     hour = moment // HOUR_MS
     begins, ends = hour * HOUR_MS, (hour + 1) * HOUR_MS
@@ -181,7 +181,7 @@ def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: i
 
 
 def _hours(db: Connection, scope: int, wanted: HistoryFilter, first: int, last: int) -> int:
-    """The messages of whole hours, `last` excluded, from the counts."""
+    """Count the messages of whole hours, `last` excluded, by the counters."""
     device, arguments = _device(wanted.device_id)
     n: int = db.execute(
         f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE scope = :scope{device} "
@@ -192,7 +192,7 @@ def _hours(db: Connection, scope: int, wanted: HistoryFilter, first: int, last: 
 
 
 def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
-    """The exact total: whole hours from the counts, the two edges from the rows."""
+    """Return the exact total: whole hours by counters, the two edges by rows."""
     start, end = wanted.period.start, wanted.period.end
     if start is not None and end is not None and start >= end:
         return 0
@@ -207,7 +207,7 @@ def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
 
 
 def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tuple[int | None, int]:
-    """Step over whole days and hours by their counts: an earlier end and what is left of the offset."""
+    """Skip whole days and hours by counters; return an earlier end and the remaining offset."""
     end = wanted.period.end
     if end is not None:
         edge = _before_in_hour(db, scope, wanted, end)
@@ -216,7 +216,7 @@ def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tup
         offset -= edge
     last = end // HOUR_MS if end is not None else EVER
     # The hours of the day that `end` cuts, then whole days, then the hours of the day it stops in.
-    # A day of which the retention has taken a part counts more than is there: by the hour as well.
+    # Part of a day may be removed by the retention, so its counter is too high: use hours there.
     hour, offset, found = _walk(db, scope, wanted, "hour", (last // 24 * 24, last), offset)
     if not found:
         whole = (_kept_from(db) // DAY_MS + 1, last // 24)
@@ -233,8 +233,10 @@ def _walk(
     span: tuple[int, int],
     offset: int,
 ) -> tuple[int, int, bool]:
-    """Back from the end of `span` over whole hours or days. Where it stopped (exclusive), what is
-    left of the offset, and whether that lies within the last one looked at."""
+    """Skip back from the end of `span` over whole hours or days.
+
+    Return where it stopped (exclusive), the remaining offset, and whether that is within the last one.
+    """
     device, arguments = _device(wanted.device_id)
     stopped = span[1]
     for number, n in db.execute(
@@ -250,18 +252,18 @@ def _walk(
 
 
 def _kept_from(db: Connection) -> int:
-    """Before this moment the retention has removed messages, and only their figures are left."""
+    """Return the time before which messages were removed, and only their figures are left."""
     row = db.execute("SELECT value FROM meta WHERE key = 'kept_from'").fetchone()
     return int(row[0]) if row else 0
 
 
 def phrase(folded: str) -> str:
-    """A text as one phrase of FTS5's query language."""
+    """Return a text as one phrase of the FTS5 query language."""
     return '"' + folded.replace('"', '""') + '"'
 
 
 def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> HistoryPage:
-    """Pages of a search or of one number: the index for what is finished, a look at all in motion."""
+    """Return a page of a search or of a number: the index for the history, a scan of the queue."""
     where = _where(scope, wanted)
     arguments = dict(where.arguments)
     hot = cold = where.text
@@ -296,7 +298,7 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
 
 
 def _among(db: Connection, scope: int, wanted: HistoryFilter) -> int:
-    """How many messages a look without the index of texts would read: those of all devices."""
+    """Return how many messages a search without the text index would read."""
     return _counted(db, scope, msgspec.structs.replace(wanted, device_id=None))
 
 
@@ -308,7 +310,7 @@ def _searched(
     arguments: dict[str, Any],
     offset: int,
 ) -> HistoryPage:
-    """The full-text index gives ids in falling order, which is the order of time: it can stop early."""
+    """Search the text index, which returns ids newest first and can stop early."""
     indexed = (
         "FROM history_text t CROSS JOIN history h ON h.id = t.rowid "
         f"WHERE t.folded MATCH :phrase AND {cold}"
@@ -326,7 +328,7 @@ def _searched(
         f"SELECT {columns}, 0 AS uncertain {indexed} ORDER BY t.rowid DESC LIMIT :most",
         arguments | most,
     )
-    # Row by row: a deep page of a common word is not to be held in memory.
+    # Row by row, so that a deep page of a common word is not held in memory.
     rows = heapq.merge(recent, finished, key=_newest, reverse=True)
     page = list(itertools.islice(rows, offset, offset + wanted.limit))
     return _bounded_page(sorted(page, key=_newest, reverse=True), total)
@@ -351,7 +353,7 @@ def _bounded_page(rows: list[Row], total: int) -> HistoryPage:
 def after(
     db: Connection, scope: int, wanted: HistoryFilter, before: tuple[int, int] | None, most: int
 ) -> tuple[list[Row], tuple[int, int] | None]:
-    """The next `most` rows older than `before` (created_at, id), for an export that never looks back."""
+    """Return the next `most` rows older than `before` (created_at, id), for an export."""
     where = _where(scope, wanted)
     arguments = where.arguments | {"most": most}
     text = where.text
@@ -377,10 +379,10 @@ FIGURES: tuple[MessageStatus, ...] = ("queued", "sent", "delivered", "failed")
 
 
 def stats(db: Connection, scope: int, wanted: StatsFilter) -> Stats:
-    """Figures of a period by UTC days of `created_at`, as the messages stand now.
+    """Return the figures of a period by UTC days of `created_at`, by current status.
 
-    Whole days come from the day counts; a part of a day from hours and rows, or, where those are
-    past the retention, as the whole day (and `start` and `end` say so).
+    Whole days come from daily counters, parts of a day from hours and rows. Beyond the retention a part becomes
+    the whole day (and `start` and `end` show it).
     """
     device, arguments = _device(wanted.device_id)
     arguments |= {"scope": scope}
@@ -417,7 +419,7 @@ def _day(day: int, figures: list[int]) -> DayCounts:
 
 
 def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:
-    """The period widened to whole days at an edge in whose day messages were removed that it counts."""
+    """Return the period, widened to whole days at an edge where messages were removed."""
     kept_from = _kept_from(db)
     if start < kept_from:
         start = start // DAY_MS * DAY_MS
@@ -437,7 +439,7 @@ def _part_of_day(
 
 
 def story(db: Connection, number: int) -> dict[str, Any]:
-    """All that happened to a message: its parts, earlier tries, and the calls that told of it."""
+    """Return the timeline of a message: its parts, earlier attempts and webhook calls."""
     row = db.execute("SELECT story FROM history WHERE id = ?", (number,)).fetchone()
     if row is not None:
         told: dict[str, Any] = msgspec.json.decode(row["story"])
@@ -459,7 +461,7 @@ PART_STORY = f"{TRY_STORY}, state, tries"
 
 
 def live_story(db: Connection, number: int) -> dict[str, Any]:
-    """Parts and tries of a message in motion, as they are kept with it when it moves to history."""
+    """Return parts and attempts of a message as stored with it in the history."""
     parts = db.execute(
         f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,)
     )

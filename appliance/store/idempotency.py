@@ -24,13 +24,13 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> Answer | None:
-    """The answer this key got in the last 24 hours.
+    """Return the answer stored for a key within 24 hours.
 
-    IDEMPOTENCY_CONFLICT when it came with another body or route.
+    Raises IDEMPOTENCY_CONFLICT if it came with another body or route.
     """
     row = db.execute(
         "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ? "
-        "AND created_at < ?",  # not by a clock that was ahead before this start
+        "AND created_at < ?",  # ignore times from a clock that was ahead before this start
         (scope, idempotency.key, now - DAY_MS, now + DAY_MS),
     ).fetchone()
     if row is None:
@@ -48,12 +48,14 @@ def once(
     now: int,
     take: Callable[[Connection], T],
 ) -> T:
-    """What `take` answers, or what this key was answered before. In one transaction with the answer."""
+    """Return the stored answer of a key, or call `take` and store its answer in the same transaction."""
     if idempotency is None:
         return take(db)
     found = earlier(db, scope, idempotency, now)
     if found is not None:
-        return cast("T", found)  # the fingerprint has the route in it: of another kind it cannot be
+        return cast(
+            "T", found
+        )  # the fingerprint includes the route, so it cannot be of another kind
     answer = take(db)
     kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
     db.execute(
@@ -65,14 +67,14 @@ def once(
 
 
 def move(db: Connection, since: int, step: int) -> None:
-    """The clock was set by so much: what was answered since then is known for as long."""
+    """Move the times of answers stored since `since` by a clock jump."""
     db.execute(
         "UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?", (step, since)
     )
 
 
 def taken_by_key(db: Connection, key_id: int, day: int) -> int:
-    """Messages taken with this key on that local day."""
+    """Return how many messages were accepted with a key on a local day."""
     row = db.execute(
         "SELECT taken FROM key_day WHERE api_key = ? AND day = ?", (key_id, day)
     ).fetchone()

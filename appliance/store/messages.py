@@ -12,11 +12,11 @@ from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import counters, events, submissions
 
-NEVER = 1 << 52  # a part's ready_at far in the future: parked
+NEVER = 1 << 52  # ready_at of a parked part, far in the future
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message as intake decided it, ready to be stored."""
+    """A message to store, as decided by intake."""
 
     scope: int
     recipient: str
@@ -57,7 +57,7 @@ VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
 
 
 def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
-    """Store a message and its parts, queued. Returns its id."""
+    """Store a message and its parts as queued. Return its id."""
     number = new_ids.message(now)
     f = fresh
     db.execute(
@@ -102,13 +102,13 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
 
 
 def get(db: Connection, number: int) -> Row | None:
-    """The message's row if it is in motion."""
+    """Return the row of a message in the queue tables; None if it is not there."""
     row: Row | None = db.execute("SELECT * FROM message WHERE id = ?", (number,)).fetchone()
     return row
 
 
 def named_device(db: Connection, number: int) -> int:
-    """The modem that the message was meant for by name; 0 if the box picked one."""
+    """Return the modem that was named for a message; 0 if the box picked one."""
     row = db.execute(
         "SELECT device FROM message WHERE id = ?1 AND pinned = 1 UNION ALL "
         "SELECT device FROM history WHERE id = ?1 AND pinned = 1",
@@ -122,7 +122,7 @@ def parts_of(db: Connection, number: int) -> list[Row]:
 
 
 def step_part(db: Connection, part: Row, step: PartEvent, **columns: Any) -> PartState:
-    """Take one step with one part, setting further columns. Raises ImpossibleStep."""
+    """Apply an event to a part, and set further columns. Raises ImpossibleStep."""
     then = states.after(PartState(part["state"]), step)
     names = "".join(f", {name} = ?" for name in columns)
     db.execute(
@@ -133,7 +133,7 @@ def step_part(db: Connection, part: Row, step: PartEvent, **columns: Any) -> Par
 
 
 def drop_waiting(db: Connection, number: int) -> None:
-    """The parts that still wait will not be sent."""
+    """Drop the waiting parts of a message."""
     db.execute(
         "UPDATE part SET state = 'dropped', open = 0 WHERE message = ? AND state = 'waiting'",
         (number,),
@@ -141,9 +141,9 @@ def drop_waiting(db: Connection, number: int) -> None:
 
 
 def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool = False) -> Status:
-    """Bring a message in line with its parts: status, moments, error, counts, event.
+    """Bring a message in line with its parts: status, times, error, counters, event. Return its status.
 
-    Call it after any step of a part. Raises ImpossibleStep if the contract has no such transition.
+    Call it after any change of a part. Raises ImpossibleStep if the contract has no such transition.
     """
     message = get(db, number)
     assert message is not None, "settle is called for messages in motion"
@@ -153,7 +153,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     uncertain = int(then == Status.QUEUED and any(p["state"] == PartState.UNCERTAIN for p in parts))
     if then == before:
         if then == Status.FAILED and any(p["state"] == PartState.WAITING for p in parts):
-            # It failed while this part was on the line, and the modem would not take it.
+            # It failed while this part was being sent, and the modem refused the part.
             drop_waiting(db, number)
             parts = parts_of(db, number)
         if uncertain != message["uncertain"]:
@@ -198,7 +198,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
 
 
 def _last_hand_over(parts: list[Row], then: Status) -> int | None:
-    """`sent_at` of a message settled by a late report: when its last part was handed over."""
+    """Return `sent_at` of a message settled by a late report: when its last part was submitted."""
     if then != Status.DELIVERED:
         return None
     return max((p["handed_at"] for p in parts if p["handed_at"] is not None), default=None)
@@ -207,7 +207,7 @@ def _last_hand_over(parts: list[Row], then: Status) -> int | None:
 def _close_if_finished(
     db: Connection, message: Row, status: Status, parts: list[Row], now: int
 ) -> None:
-    """Mark what nothing can change any more: it may move to the history."""
+    """Mark a message that nothing can change any more, so that it may move to the history."""
     number = message["id"]
     final = status in (Status.DELIVERED, Status.CANCELLED) or (
         status in (Status.SENT, Status.FAILED) and not _report_may_come(db, number, parts)
@@ -222,7 +222,7 @@ def _close_if_finished(
 
 
 def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
-    """Whether a report is awaited for a part or an earlier try of one, or an answer of the modem."""
+    """Return whether a report or an answer may still come for a part or an earlier attempt."""
     if any(p["open"] or p["state"] == PartState.HANDED for p in parts):
         return True
     open_try = db.execute("SELECT 1 FROM try WHERE message = ? AND open = 1 LIMIT 1", (number,))
@@ -230,8 +230,8 @@ def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
 
 
 def move_lifetime(db: Connection, since: int, step: int) -> int:
-    """The clock was set by so much: what was taken since then, for now, lives on as long as it would have."""
-    if step < 0:  # what is to be tried again does not wait for the old moment to come round
+    """Move the lifetimes of messages accepted since `since` by a clock jump."""
+    if step < 0:  # a retry must not wait for its old time
         db.execute(
             "UPDATE part SET ready_at = ready_at + ? WHERE state = 'waiting' AND ripe = 0 "
             "AND scheduled = 0 AND ready_at < ?",
@@ -245,9 +245,9 @@ def move_lifetime(db: Connection, since: int, step: int) -> int:
 
 
 def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
-    """Cancel a message of which no part was ever handed over; False if one was, or it is not queued.
+    """Cancel a message; return False if it is not queued, or a part was ever submitted.
 
-    Not one that is resent after a try either: that one may arrive yet, and cancelled is final.
+    This includes attempts before a resend: they may still arrive, and cancelled is final.
     """
     message = get(db, number)
     if message is None or message["status"] != Status.QUEUED:
@@ -262,7 +262,7 @@ def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
 def keep_try(
     db: Connection, part: Row, *, error: str | None, answered_at: int | None, awaited: bool
 ) -> None:
-    """Keep a try that no longer counts: for the story, and for a report that may still come."""
+    """Keep a superseded attempt, for the timeline and for a late report."""
     db.execute(
         "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
         "reported_at, open, error, round) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, round FROM message "
@@ -289,15 +289,15 @@ def resend(
     pin: int = 0,
     api_key: int | None = None,
 ) -> None:
-    """A failed message back into the queue, whole, with a new concatenation reference.
+    """Queue a failed message again with all parts and a new concatenation reference.
 
-    Its earlier tries are kept: a report for one of them still settles it. `pin`: only this modem.
+    Its earlier attempts are kept: a report on one of them still settles it. `pin` binds it to a modem.
     """
     message = get(db, number)
     assert message is not None
     states.check(Status(message["status"]), Status.QUEUED)
     if parts != message["parts"]:
-        # Cut otherwise than before: what arrives of the earlier text completes nothing.
+        # Segmented differently: parts of the earlier text complete nothing.
         submissions.close(db, number)
         db.execute("UPDATE try SET open = 0 WHERE message = ?", (number,))
     handed = [part for part in parts_of(db, number) if part["handed_at"] is not None]
@@ -330,7 +330,7 @@ def resend(
             int(bool(pin)),
             pin or message["device"],
             api_key,
-            int(bool(handed)),  # its first try may be on the air still
+            int(bool(handed)),  # its first attempt may still be under way
             number,
         ),
     )

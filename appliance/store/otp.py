@@ -8,9 +8,9 @@ from appliance.store.counters import HOUR_MS
 
 
 def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
-    """Milliseconds until this number may have one more, by `most` an hour of every client of that mode.
+    """Return the milliseconds until a number may get another code, with `most` per hour in a mode.
 
-    Those of a clock that was ahead before this start say nothing.
+    Times from a clock that was ahead before this start do not count.
     """
     row = db.execute(
         "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? AND created_at < ? "
@@ -55,7 +55,7 @@ def verified(db: Connection, number: int, now: int) -> None:
 
 
 def move_expiry(db: Connection, since: int, step: int) -> None:
-    """The clock was set by so much: codes made since then hold on as long as they would have."""
+    """Move the expiry of codes created since `since` by a clock jump."""
     db.execute(
         "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? WHERE created_at >= ?",
         (step, step, since),

@@ -17,7 +17,7 @@ from appliance.store.failure_causes import cause
 
 
 class SendingRules(msgspec.Struct, frozen=True):
-    """What the configuration says about sending."""
+    """The settings that sending needs."""
 
     zone: ZoneInfo
     first_backoff_seconds: float = 5.0
@@ -26,23 +26,23 @@ class SendingRules(msgspec.Struct, frozen=True):
     late_fails: bool = False
     behind_ms: int = (
         15 * 60_000
-    )  # what the network refused waits so long: the next probe is another
+    )  # how long a refused number waits, so that the next probe is another one
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """The modem that asks for work, and the limits of its SIM."""
+    """The modem that claims a part, and the limits of its SIM."""
 
     device: int
     test: bool
     sim: str  # ICCID
     limits: Limits
-    only_urgent: bool = False  # bulk is held: low credit, an operator that refuses
-    probe: bool = False  # one part although bulk is held, to see whether it goes again
-    clients: tuple[int, ...] = ()  # whose the modem is; empty: everybody's
+    only_urgent: bool = False  # only urgent messages: low credit, or the operator refuses
+    probe: bool = False  # one part as a probe nevertheless
+    clients: tuple[int, ...] = ()  # the clients that may use the modem; empty: all
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A part claimed for a modem: its row says `handed` on the disk."""
+    """A part claimed for a modem: it is stored as submitted."""
 
     message: int
     scope: int
@@ -57,19 +57,21 @@ class Job(msgspec.Struct, frozen=True):
     validity_minutes: int | None
     flash: bool
     handed_at: int
-    device: int  # to which it was handed, whatever that is called by the time of its answer
+    device: (
+        int  # the device that it was submitted to, whatever its number at the time of the answer
+    )
     sim: str
 
 
 class NothingReady(msgspec.Struct, frozen=True):
-    """Nothing may go now. `look_at` (ms): when something will, None if only a bell can tell."""
+    """No part is ready. `look_at` (ms) is when one will be; None if only a wake-up event tells."""
 
     look_at: int | None = None
-    held: str = ""  # the limit that holds it back
+    held: str = ""  # the limit that delays it
 
 
 def ripen(db: Connection, now: int, trusted: bool) -> None:
-    """Parts whose moment has come may go. A scheduled one waits for a clock that can be trusted."""
+    """Mark due parts as ready. Scheduled ones need a trusted clock."""
     db.execute(
         "UPDATE part SET ripe = 1 WHERE state = 'waiting' AND ripe = 0 AND ready_at <= ?"
         + ("" if trusted else " AND scheduled = 0"),
@@ -78,7 +80,7 @@ def ripen(db: Connection, now: int, trusted: bool) -> None:
 
 
 def next_ready(db: Connection, trusted: bool, after: int = 0) -> int | None:
-    """When the next part that is not due yet will be, of those that are due later than `after`."""
+    """Return when the next part is due, of those due later than `after`; None without one."""
     row = db.execute(
         "SELECT MIN(ready_at) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at > ?"
         + ("" if trusted else " AND scheduled = 0"),
@@ -89,12 +91,12 @@ def next_ready(db: Connection, trusted: bool, after: int = 0) -> int | None:
 
 
 def usage(db: Connection, sim: str, limits: Limits, now: int, zone: ZoneInfo) -> Usage:
-    """What this SIM has sent in the running minute, hour, local day and billing month."""
+    """Return what a SIM has sent in the current minute, hour, local day and billing month."""
     minute = now // limit_rules.MINUTE_MS
     row = db.execute(
         "SELECT COALESCE(SUM(parts) FILTER (WHERE minute = ?), 0), COALESCE(SUM(parts), 0) "
         "FROM sim_minute WHERE sim = ? AND minute BETWEEN ? AND ?",
-        (minute, sim, minute // 60 * 60, minute),  # not what a clock that was ahead has noted
+        (minute, sim, minute // 60 * 60, minute),  # ignore what a clock that was ahead has noted
     ).fetchone()
     today = limit_rules.day_number(now, zone)
     month = limit_rules.month_number(now, zone, limits.billing_day)
@@ -113,7 +115,7 @@ def usage(db: Connection, sim: str, limits: Limits, now: int, zone: ZoneInfo) ->
 def count_use(
     db: Connection, sim: str, recipient: str, limits: Limits, now: int, zone: ZoneInfo
 ) -> None:
-    """One more part has left through this SIM."""
+    """Count a part that was sent through a SIM."""
     for table, unit, value in (
         ("sim_minute", "minute", now // limit_rules.MINUTE_MS),
         ("sim_day", "day", limit_rules.day_number(now, zone)),
@@ -130,7 +132,7 @@ def count_use(
 
 
 def unlimited(limits: Limits) -> bool:
-    """Whether nothing of what a SIM has sent matters."""
+    """Return whether a SIM has no limits."""
     return not (
         limits.per_minute
         or limits.per_hour
@@ -149,8 +151,8 @@ WAITED_TOO_LONG = cause(
 
 CLIENT_DELETED = cause("DEVICE_ERROR", "Its client was deleted.", "Son client a été supprimé.")
 
-# So many that must not go are dealt with in one commit: after days without power there may be a
-# hundred thousand, and every request waits for it.
+# How many expired messages one commit handles: after days without power there may be a hundred
+# thousand, and every request waits for the commit.
 PASSED_OVER_MOST = 100
 
 CLAIM = """
@@ -179,7 +181,7 @@ OF_CLIENTS = """EXISTS (SELECT 1 FROM message m WHERE m.id = part.message
 def claim(
     db: Connection, new_ids: Ids, rules: SendingRules, sender: Sender, now: int, trusted: bool
 ) -> Job | NothingReady:
-    """Hand the next part over to this modem, on the disk, before its first octet goes out."""
+    """Claim the next ready part for a modem, and store it as submitted before its first octet is sent."""
     ripen(db, now, trusted)
     may = Allowance(ordinary=True, urgent=True)
     if not sender.test and not unlimited(sender.limits):
@@ -193,7 +195,7 @@ def claim(
     if not may.new_recipients:
         conditions.append(KNOWN_RECIPIENT)
     if sender.clients:
-        # Looked at again here: the message may be older than what the settings say now.
+        # Checked again here: the message may be older than the current settings.
         conditions.append(OF_CLIENTS.format(clients=", ".join(map(str, sender.clients))))
     statement = CLAIM.format(condition=" AND ".join(conditions))
     arguments = {
@@ -230,7 +232,7 @@ def claim(
 def _too_late(
     db: Connection, rules: SendingRules, message: Row, now: int, trusted: bool
 ) -> str | None:
-    """Why this message must not go any more, looked at again at hand-over; JSON, None if it may."""
+    """Return why a message must not be sent any more, checked at the claim, as JSON; None if it may."""
     if clients.is_deleted(db, message["scope"] // 2):
         return CLIENT_DELETED
     if blocklist.is_blocked(db, message["scope"], message["recipient"]):
@@ -283,7 +285,7 @@ def part_of(db: Connection, message: int, number: int) -> Row | None:
 
 
 def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -> Job:
-    """The message is this modem's now; its long text gets its reference."""
+    """Bind a message to this modem; allocate the concatenation reference of a long one."""
     if message["parts"] > 1:
         db.execute(
             "UPDATE part SET pin = ?, pin_sim = ? WHERE message = ? AND pin_sim IS NULL",
@@ -332,14 +334,14 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
 
 
 def forget_recipients(db: Connection, before: int) -> None:
-    """The numbers written to in billing months that are over."""
+    """Forget the recipients of past billing months."""
     db.execute("DELETE FROM sim_recipient WHERE month < ?", (before,))
 
 
 def forget_references(db: Connection, after: str, most: int) -> str:
-    """Of so many numbers after that one, forget the reference of those to which nothing was sent for long.
+    """Forget concatenation references of unused numbers, `most` numbers after a given one.
 
-    Returns where to go on; "" at the end.
+    Return where to continue; "" at the end.
     """
     rows = db.execute(
         "SELECT recipient, EXISTS (SELECT 1 FROM last_writer w WHERE w.test IN (0, 1) "

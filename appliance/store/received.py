@@ -14,7 +14,7 @@ from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import fold, timestamp
 from appliance.store import devices, events
 
-NATIONAL_DIGITS = 7  # without the trunk 0; fewer are a short code
+NATIONAL_DIGITS = 7  # without the trunk 0; fewer digits are a short code
 
 
 class ReceivedPart(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class ReceivedPart(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A received text, joined. `hex`: the PDUs it came in."""
+    """A complete received text. `hex` has its PDUs."""
 
     sender: str
     text: str
@@ -40,7 +40,7 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 def first_time(db: Connection, sim: str, hex_digits: str, now: int) -> bool:
-    """Whether this PDU was not received before: a modem may hand the same thing out twice."""
+    """Return whether a PDU is received for the first time: a modem may hand it out twice."""
     digest = hashlib.sha256(f"{sim}:{hex_digits}".encode()).digest()
     done = db.execute("INSERT OR IGNORE INTO seen (hash, at) VALUES (?, ?)", (digest, now))
     return bool(done.rowcount)
@@ -49,7 +49,7 @@ def first_time(db: Connection, sim: str, hex_digits: str, now: int) -> bool:
 def keep_part(
     db: Connection, device: int, sim: str, part: ReceivedPart, now: int
 ) -> list[Row] | None:
-    """Keep a part; all of its text's parts if it was the last that was missing, else None."""
+    """Store a part; return all parts of its text if it was the last one missing, else None."""
     group = (sim, part.sender, part.reference, part.total)
     db.execute(
         "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at, hex) "
@@ -65,7 +65,7 @@ def keep_part(
 
 
 def overtaken(db: Connection, sim: str, part: ReceivedPart) -> list[Row]:
-    """The parts kept of an earlier text whose reference is used again before it was whole; taken out."""
+    """Remove and return the parts of an earlier, incomplete text whose reference is used again."""
     rows = _group(db, sim, part.sender, part.reference, part.total)
     if not any(r["number"] == part.number and r["text"] != part.text for r in rows):
         return []
@@ -86,7 +86,7 @@ def _drop(db: Connection, rows: list[Row]) -> None:
 
 
 def overdue(db: Connection, before: int) -> list[list[Row]]:
-    """Texts whose last part came before that moment and which are not whole; taken out."""
+    """Remove and return incomplete texts whose last part arrived before a time."""
     groups = db.execute(
         "SELECT sim, sender, reference, total FROM inbound_part GROUP BY sim, sender, reference, total "
         "HAVING MAX(arrived_at) < ?",
@@ -99,7 +99,7 @@ def overdue(db: Connection, before: int) -> list[list[Row]]:
 
 
 def move_parts(db: Connection, since: int, step: int) -> None:
-    """The clock was set by so much: a part that came since then waits as long as before."""
+    """Move the arrival of parts since `since` by a clock jump."""
     db.execute(
         "UPDATE inbound_part SET arrived_at = arrived_at + ? WHERE arrived_at >= ?", (step, since)
     )
@@ -108,7 +108,7 @@ def move_parts(db: Connection, since: int, step: int) -> None:
 def owner(
     db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
 ) -> int | None:
-    """The scope an incoming text belongs to: who wrote to that number last, else the first client."""
+    """Return the scope of a received text: the client that wrote to that number last, else the first."""
     clients = devices.clients_of(db, device)
     rows = db.execute(
         "SELECT scope FROM last_writer WHERE test = ? AND recipient = ? AND at > ? "
@@ -116,16 +116,16 @@ def owner(
         (int(test), sender, now - reply_ms, device),
     )
     for (scope,) in rows:
-        if scope // 2 in clients:  # a SIM kept for some tells nobody else
+        if scope // 2 in clients:  # the texts of a reserved SIM go to its clients only
             found: int = scope
             return found
     return clients[0] * 2 + int(test) if clients else None
 
 
 def known_as(db: Connection, test: bool, sender: str) -> str:
-    """The number we wrote to, of a sender whom the network tells in national form (0612345678).
+    """Return the number we wrote to, for a sender in national form (0612345678).
 
-    As it is where that says nothing, or could mean several.
+    Unchanged if there is none, or several match.
     """
     national = sender.lstrip("0")
     if not national.isdecimal() or len(national) < NATIONAL_DIGITS:
@@ -138,7 +138,7 @@ def known_as(db: Connection, test: bool, sender: str) -> str:
 
 
 def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, now: int) -> None:
-    """This client has just written to that number."""
+    """Note that a client has written to a number."""
     db.execute(
         "INSERT INTO last_writer (test, device, recipient, scope, at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET scope = excluded.scope, at = excluded.at",
@@ -147,12 +147,12 @@ def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, n
 
 
 def forget_writers(db: Connection, before: int) -> None:
-    """Whom nobody has written to since is a number like any other."""
+    """Forget numbers that nobody has written to since a time."""
     db.execute("DELETE FROM last_writer WHERE at < ?", (before,))
 
 
 def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, now: int) -> int:
-    """A received text in its client's inbox, with its event. Returns its number."""
+    """Store a received text in its client's inbox, with its event. Return its number."""
     number = new_ids.other(now)
     db.execute(
         "INSERT INTO inbound (id, scope, device, sender, body, folded, sent_at, received_at, incomplete) "
@@ -181,7 +181,7 @@ def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, n
 
 
 def undecodable(db: Connection, device: int, hex_digits: str, reason: str, now: int) -> None:
-    """Kept raw, so that it may be deleted from the modem."""
+    """Store an undecodable PDU, so that it may be deleted from the modem."""
     db.execute(
         "INSERT INTO undecodable (device, hex, reason, at) VALUES (?, ?, ?, ?)",
         (device, hex_digits, reason, now),
@@ -189,13 +189,13 @@ def undecodable(db: Connection, device: int, hex_digits: str, reason: str, now: 
 
 
 def oldest(db: Connection) -> int | None:
-    """When the oldest received text came."""
+    """Return when the oldest received text arrived."""
     row = db.execute("SELECT received_at FROM inbound ORDER BY id LIMIT 1").fetchone()
     return row[0] if row else None
 
 
 def retire(db: Connection, before: int) -> None:
-    """Remove what was received before that moment."""
+    """Remove texts received before a time."""
     db.execute("DELETE FROM inbound WHERE received_at < ?", (before,))
 
 
@@ -203,7 +203,7 @@ COUNT_MOST = 10_000
 
 
 def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
-    """One page of a client's inbox, newest first, with the total."""
+    """Return a page of a client's inbox, newest first, with the total."""
     clauses: list[str] = ["scope = ?"]
     arguments: list[str | int] = [scope]
     senders = json.dumps(wanted.senders) if wanted.senders else None

@@ -15,7 +15,9 @@ from appliance.store import messages, submissions
 from appliance.store.failure_causes import fault_cause
 from modem.error_codes import lookup
 
-LOOKED_AT = 200  # strays at the most, the newest, with each answer: a part must not wait for them
+LOOKED_AT = (
+    200  # unmatched reports examined per answer, newest first: a part must not wait for them
+)
 
 
 def arrived(
@@ -28,7 +30,7 @@ def arrived(
     discharged_at: int | None,
     now: int,
 ) -> Candidate | None:
-    """Record a report with its part, and return which; keep it if it fits none yet."""
+    """Record a report with its part and return the submission; keep it if it matches none yet."""
     found = _find(db, sim, heard)
     if found is None:
         db.execute(
@@ -37,32 +39,32 @@ def arrived(
             (device, sim, heard.reference, heard.recipient, tp_status)
             + (heard.submitted_at, discharged_at, now),
         )
-        apply_strays(db, new_ids, sim, now)  # several may say together what none says alone
+        apply_strays(db, new_ids, sim, now)  # several reports together may decide what one cannot
         return None
     if found.kind == "past":
         return None  # a copy, or too late
     _apply(db, new_ids, found, heard, tp_status, now)
-    apply_strays(db, new_ids, sim, now)  # what is known of this one may tell another
+    apply_strays(db, new_ids, sim, now)  # this match may decide another report
     return found
 
 
 def _find(
     db: Connection, sim: str, heard: ReportFields, centre: Callable[[], Offset | None] | None = None
 ) -> Candidate | None:
-    """The hand-over that the report speaks of, if that can be said now."""
+    """Return the submission that a report is about, if that is known now."""
     found = report_matching.match(
         heard,
         submissions.candidates(db, sim, heard),
         centre or (lambda: submissions.centre(db, sim)),
     )
-    # Of the part that is on the air just now: its answer, with its reference, is still to come.
+    # For the part that is being sent the answer, with its reference, is still to come.
     return None if found is not None and found.kind == "air" else found
 
 
 def _apply(
     db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
 ) -> None:
-    """Take the step this report means."""
+    """Apply the event that a report means."""
     if found.kind == "try":
         _apply_to_try(db, new_ids, found, heard, tp_status, now)
         return
@@ -77,13 +79,13 @@ def _apply(
     if settled.meaning == "delivered":
         _deliver(db, part, told)
     elif settled.meaning == "failed" and possible(state, PartEvent.UNDELIVER):
-        # Open stays: a later 00 beats an earlier failure of any kind.
+        # Stays open: a later 00 overrides any earlier failure.
         messages.step_part(db, part, PartEvent.UNDELIVER, error=fault_cause(settled.fault), **told)
     else:
         if settled.meaning == "ended":
             told["open"] = 0
         if state == PartState.UNCERTAIN:
-            # "Still trying" or "forwarded" proves that the network has it.
+            # "Still trying" or "forwarded" proves that the network has accepted it.
             messages.step_part(db, part, PartEvent.TAKE, error=None)
         columns = ", ".join(f"{name} = ?" for name in told)
         db.execute(
@@ -101,7 +103,7 @@ def _deliver(db: Connection, part: Row, told: dict[str, Any]) -> None:
 def _apply_to_try(
     db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
 ) -> None:
-    """A report for an earlier try: only `delivered` counts, and then the part need not go again."""
+    """Apply a report on an earlier attempt: only `delivered` counts, and saves sending the part again."""
     row: Row = db.execute("SELECT * FROM try WHERE id = ?", (found.row,)).fetchone()
     submissions.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
     kind = lookup.status(tp_status).meaning
@@ -113,18 +115,20 @@ def _apply_to_try(
     if kind == "delivered":
         submissions.close(db, message)
         for part in _arrived_with(db, row):
-            # Where nothing was handed over since, that hand-over is the one that counts.
+            # Without a later submission, that one counts.
             of_it = ("device", "sim", "handed_at", "answered_at", "reference")
             told = {name: row[name] for name in of_it if part["handed_at"] is None}
             _deliver(db, part, told | {"tp_status": tp_status, "reported_at": now})
-    messages.settle(db, new_ids, message, now)  # also if it was only the last that was waited for
+    messages.settle(
+        db, new_ids, message, now
+    )  # also if it was only the last report that was waited for
 
 
 def _arrived_with(db: Connection, row: Row) -> list[Row]:
-    """The parts that need not go (again) now that this try is known to have arrived.
+    """Return the parts that need not be sent (again) because an attempt has arrived.
 
-    Its own part; but of an earlier round, before a resend, all or nothing: the recipient puts
-    together what has one reference, and a part of the old text completes no new one.
+    That is its own part; but for a round before a resend all parts or none, because the recipient joins parts
+    by reference, and a part of the old text completes no new one.
     """
     message = messages.get(db, row["message"])
     assert message is not None, "a try that is open belongs to a message in motion"
@@ -139,7 +143,7 @@ def _arrived_with(db: Connection, row: Row) -> list[Row]:
 
 
 def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
-    """After an answer or a report: those that came too early find their part, or the doubt they settle."""
+    """Match kept reports again, after an answer or a report."""
     while _apply_a_stray(db, new_ids, sim, now):
         pass
 
@@ -178,7 +182,7 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
 
 
 def forget_strays(db: Connection, before: int) -> list[Row]:
-    """Reports that nobody missed, for the log."""
+    """Remove and return unmatched reports older than a time."""
     return db.execute(
         "DELETE FROM stray_report WHERE arrived_at < ? RETURNING *", (before,)
     ).fetchall()

@@ -7,13 +7,13 @@ from sqlite3 import Connection, Row
 from appliance.domain import report_matching
 from appliance.domain.report_matching import Candidate, Offset, ReportFields
 
-UNTOLD = -1  # the reference of a hand-over that nobody ever named
-# A modem whose answer did not come may still have been at it (24.011: TR1M is below 45 s).
+UNTOLD = -1  # the reference of a submission without an answer
+# A modem without an answer may still have been sending (24.011: TR1M is below 45 s).
 DOUBT_MS = 60_000
-TEACHERS = 32  # so many of the newest tell how the service centre's clock goes
+TEACHERS = 32  # how many of the newest reports determine the service centre's clock
 
-# As the index part_doubt is written: only where a statement says so does SQLite look there instead of
-# at every part that waits.
+# As in the index part_doubt: SQLite uses it only if the statement has this condition, and otherwise
+# scans every waiting part.
 IN_DOUBT = "state IN ('handed', 'uncertain')"
 
 OPEN = f"""
@@ -36,7 +36,7 @@ INSERT INTO hand_over (sim, reference, handed_at, message, number, recipient, ta
 VALUES (:sim, :reference, :handed_at, :message, :number, :recipient, :taken_by, :submitted_at)
 ON CONFLICT DO UPDATE SET submitted_at = COALESCE(submitted_at, excluded.submitted_at)
 """
-# What no report is awaited from any more although it was. The conflict: a report has come before.
+# A submission that no report is expected for any more. The conflict: a report has arrived before.
 CLOSE = f"""
 INSERT OR IGNORE INTO hand_over
   (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
@@ -53,7 +53,7 @@ SELECT t.sim, COALESCE(t.reference, {UNTOLD}), t.handed_at, t.message, t.number,
 
 
 def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]:
-    """All hand-overs through this SIM that a report with this reference can speak of."""
+    """Return all submissions through a SIM that a report with this reference can be about."""
     wanted = {"sim": sim, "reference": heard.reference, "untold": UNTOLD}
     past = {_key(row): row for row in db.execute(PAST, wanted)}
     found = []
@@ -87,18 +87,18 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
 
 
 def _key(row: Row) -> tuple[int, int, int]:
-    """A modem has one part at a time: the moment names the hand-over among those of a part."""
+    """Return the key of a submission: a modem has one part at a time, so the time identifies it."""
     return row["message"], row["number"], row["handed_at"]
 
 
 def taken_by(row: Row) -> int:
-    """By when the network had this part or try, if ever."""
+    """Return the latest time at which the network can have accepted a submission."""
     answered: int = row["answered_at"] or row["handed_at"]
     return answered + (DOUBT_MS if row["reference"] is None else 0)
 
 
 def centre(db: Connection, sim: str) -> Offset | None:
-    """How the clock of this SIM's service centre goes, by the reports that have come."""
+    """Return the offset of the service centre's clock, from earlier reports."""
     rows = db.execute(
         "SELECT handed_at, taken_by, submitted_at FROM hand_over "
         "WHERE sim = ? AND submitted_at IS NOT NULL ORDER BY handed_at DESC LIMIT ?",
@@ -116,7 +116,7 @@ def remember(
     *,
     answered_at: int | None = None,
 ) -> None:
-    """A hand-over (a part's or a try's row as it was) with what was heard of it."""
+    """Keep a submission (a part's or an attempt's row) with what is known about it."""
     db.execute(
         REMEMBER,
         {
@@ -133,10 +133,10 @@ def remember(
 
 
 def close(db: Connection, message: int) -> None:
-    """To be called before `open` is cleared: reports of these hand-overs are not to be another's."""
+    """Keep the submissions of a message before `open` is cleared, so that their reports match no other."""
     db.execute(CLOSE, {"message": message})
 
 
 def forget(db: Connection, before: int) -> None:
-    """Those handed over so long ago that no report is taken for another's by them."""
+    """Forget submissions too old to compete for reports."""
     db.execute("DELETE FROM hand_over WHERE handed_at < ?", (before,))

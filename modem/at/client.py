@@ -59,7 +59,7 @@ class AtClient:
     ) -> tuple[str, ...]:
         """Send a command and return the lines of the answer without OK.
 
-        After a time-out it is repeated, unless it must be sent `once` only. Raises Refused, NoAnswer, PortLost,
+        After a time-out it is repeated, unless it must be sent `once` only. Raises CommandError, NoResponse, PortLost,
         Restarted.
         """
         failures: list[PortError] = []
@@ -140,8 +140,8 @@ class AtClient:
     def prompt(self, command: str) -> None:
         """Send `command` and wait for its prompt.
 
-        When it raises, the modem does not wait for a text, or the next command takes care of that. Raises Refused,
-        NoAnswer, Spoilt, Doubtful, PortLost, Restarted.
+        When it raises, the modem does not wait for a text, or the next command takes care of that. Raises CommandError,
+        NoResponse, Spoilt, Doubtful, PortLost, Restarted.
         """
         try:
             self._prompt(command)
@@ -238,6 +238,6 @@ class AtClient:
             self.port.suspect = True  # a time-out may have been a restart
 
     def resynchronise(self) -> None:
-        """Resynchronise commands and answers. Raises NoAnswer, PortLost, Restarted."""
+        """Resynchronise commands and answers. Raises NoResponse, PortLost, Restarted."""
         resynchronise(self.port, self._timing.resync_seconds)
         self._log.debug("resynchronised")

@@ -136,7 +136,7 @@ class AtSession:
         closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
-        """Send a command and return its lines. Raises Refused, NoAnswer, PortLost, Restarted."""
+        """Send a command and return its lines. Raises CommandError, NoResponse, PortLost, Restarted."""
         ask = partial(
             self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
         )
@@ -145,7 +145,7 @@ class AtSession:
     async def try_ask(
         self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
     ) -> tuple[str, ...] | None:
-        """Send a command; return its lines, or None if refused. Raises NoAnswer, PortLost, Restarted."""
+        """Send a command; return its lines, or None if refused. Raises NoResponse, PortLost, Restarted."""
         try:
             return await self.ask(command, seconds, answers=answers)
         except CommandError as refused:

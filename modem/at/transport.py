@@ -325,7 +325,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         prompt: bool = False,
         closing: str = "",
     ) -> AtResponse:
-        """Writes `command` and waits for the end of its answer. NoAnswer, PortLost, Restarted.
+        """Writes `command` and waits for the end of its answer. NoResponse, PortLost, Restarted.
 
         `data` are written instead, where the command stands on the line already. With `prompt` the
         end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
@@ -375,7 +375,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         data: str = "",
         closing: str = "",
     ) -> tuple[str, ...]:
-        """Send a command and return the lines of its answer. Raises Refused, and as `exchange` does."""
+        """Send a command and return the lines of its answer. Raises CommandError, and as `exchange` does."""
         answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
         if answer.final.upper() != "OK":
             raise CommandError(command, answer.final, answer.lines)

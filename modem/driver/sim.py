@@ -162,7 +162,7 @@ class SimSlot:
         return False
 
     async def enter(self, code: str, imei: str) -> str:
-        """Try the owner's PIN; return "" or the reason. Raises NoAnswer, PortLost, Restarted."""
+        """Try the owner's PIN; return "" or the reason. Raises NoResponse, PortLost, Restarted."""
         if not pin_guard.wellformed(code):
             return "a PIN has 4 to 8 digits"
         async with self._turn:
@@ -190,7 +190,7 @@ class SimSlot:
         return code == self._refused and time.monotonic() - self._refused_at < SAME_AGAIN_SECONDS
 
     async def unlock(self, puk: str, new_code: str, imei: str) -> str:
-        """Try the owner's PUK; return "" or the reason. Raises NoAnswer, PortLost, Restarted."""
+        """Try the owner's PUK; return "" or the reason. Raises NoResponse, PortLost, Restarted."""
         if not pin_guard.wellformed_puk(puk):
             return "a PUK has 8 digits"
         if not pin_guard.wellformed(new_code):

@@ -20,7 +20,7 @@ _TRIES_PER_SPEED = 2
 async def wake(talk: AtSession, *, agree: bool = True) -> None:
     """Wait until the modem answers AT, at the configured speed or another, and set the speed if requested.
 
-    Raises NoAnswer, PortLost.
+    Raises NoResponse, PortLost.
     """
     timing, port = talk.timing, talk.port
     usual = talk.line.baud or SPEEDS[0]
