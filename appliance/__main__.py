@@ -1,6 +1,18 @@
 """`python -m appliance` is the command `zimbox`."""
 
-from appliance.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    # Litestar depends on rich, so it is installed; structlog imports whatever it finds of it, with Pygments:
+    # 5 MiB of memory for tracebacks in colour that the box never writes.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # how Python marks what cannot be imported
+
+    from appliance.cli.main import main as command
+
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -27,7 +27,6 @@ from appliance.core.log_buffer import DIARY
 from appliance.core.systemd import keep_alive, notify
 from appliance.maintenance import backup
 from appliance.store.database import NewerSchema, StorageFull
-from web import certificate
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
 from web.http_protocol import HttpProtocol, HttpsProtocol
@@ -143,6 +142,8 @@ def _https(
     app: Litestar, data: Path, config: Config, limiter: ConnectionLimiter
 ) -> tuple[_Server, list[socket.socket]]:
     """The same application over TLS, next to HTTP. Ends the start with a word if it cannot be."""
+    from web import certificate  # cryptography takes 7 MiB of memory, and HTTPS is off as shipped
+
     wanted = config.server
     try:
         bound = [_bind(address) for address in wanted.https_listen.split(",")]

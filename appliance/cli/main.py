@@ -32,7 +32,6 @@ from appliance.store import admin
 from appliance.store.database import NewerSchema, StorageFull, schema_version
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
-from modem.simulator.cli import simulate
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,7 +54,20 @@ def load(data: Path, file: Path | None) -> Config:
 
 
 class Plainly(click.Group):
-    """Reports errors of the system and of the data in one line, without a traceback."""
+    """Reports errors of the system and of the data in one line, without a traceback.
+
+    Loads the simulator with its command: `serve` with a real modem has no use for 2 MiB of it.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "simulate"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "simulate":
+            from modem.simulator.cli import simulate
+
+            return simulate
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -77,7 +89,6 @@ def main() -> None:
     """ZimBox: an SMS gateway appliance."""
 
 
-main.add_command(simulate)
 main.add_command(update)
 main.add_command(client)
 main.add_command(device)

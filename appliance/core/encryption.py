@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import os
+from functools import cached_property
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING
 
 from appliance.core.durable import write_durably
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
+KEY_BYTES = 32
 
 
 class Encryption:
@@ -18,19 +25,33 @@ class Encryption:
         """Read the key file, or create it (mode 0600, synced). Raises BadKey."""
         if not file.exists():
             # Atomically: half a key would keep the box from starting again.
-            write_durably(file, Fernet.generate_key(), 0o600)
+            write_durably(file, base64.urlsafe_b64encode(os.urandom(KEY_BYTES)), 0o600)
         key = file.read_bytes().strip()
         try:
-            self._fernet = Fernet(key)
-        except ValueError as error:
-            raise BadKey(f"the key in {file} cannot be used: {error}") from None
+            usable = len(base64.urlsafe_b64decode(key)) == KEY_BYTES
+        except ValueError:
+            usable = False
+        if not usable:
+            raise BadKey(
+                f"the key in {file} cannot be used: it must be 32 bytes in URL-safe Base64"
+            )
+        self._key = key
         self._mac_key = hashlib.sha256(b"one-time password" + key).digest()
+
+    @cached_property
+    def _fernet(self) -> Fernet:
+        # 7 MiB of memory, and a box that sends no one-time passwords never needs it.
+        from cryptography.fernet import Fernet
+
+        return Fernet(self._key)
 
     def encrypt(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())
 
     def decrypt(self, secret: bytes) -> str:
         """Decrypt a text. Raises LostKey if another key encrypted it (a restored backup)."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(secret).decode()
         except InvalidToken:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from sqlite3 import Connection, Row
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -32,9 +33,10 @@ from modem.interface import (
     NetworkTime,
     ReceivedPdu,
 )
-from modem.simulator import Settings as SimulatorSettings
-from modem.simulator import Simulator
 from modem.timeouts import SerialLine, Timing
+
+if TYPE_CHECKING:
+    from modem.simulator import Simulator
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +142,10 @@ class Devices:
     ) -> str:
         wanted = self._box.config.simulator
         # Distinct identities make several simulated modems several devices.
+        # 2 MiB of memory that a box with real modems and no test key does not need.
+        from modem.simulator import Settings as SimulatorSettings
+        from modem.simulator import Simulator
+
         simulator = Simulator(
             SimulatorSettings(
                 personality=wanted.personality,

@@ -97,7 +97,12 @@ class Served:
         return Plan(self.port, head, body, expected=expected)
 
     def send(self) -> Plan:
+        """One message, numbered."""
         return self.ask("POST", "/v1/sms/send", BODY, 202)
+
+    def read(self) -> Plan:
+        """The status of one message."""
+        return self.ask("GET", f"/v1/sms/status/{self.message}")
 
 
 def queue(db: Connection, client: Client, n: int) -> None:
@@ -171,10 +176,7 @@ def throughput(
             asked = {
                 "empty": (empty.pid, Plan(empty.port, "GET / HTTP/1.1\r\nHost: localhost")),
                 "POST": (served.box.pid, served.send()),
-                "GET": (
-                    served.box.pid,
-                    served.ask("GET", f"/v1/sms/status/{served.message}"),
-                ),
+                "GET": (served.box.pid, served.read()),
             }
             return {
                 n: in_turn(
@@ -204,7 +206,7 @@ ROUTES: dict[str, Callable[[Served], Plan]] = {
         202,
     ),
     "POST send-otp": lambda s: s.ask("POST", "/v1/sms/send-otp", '{"to": "+336%08d"}', 202),
-    "GET status": lambda s: s.ask("GET", f"/v1/sms/status/{s.message}"),
+    "GET status": Served.read,
     "GET history": lambda s: s.ask("GET", "/v1/sms/history?limit=50"),
     "GET health": lambda s: s.ask("GET", "/health"),
 }
