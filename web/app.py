@@ -21,9 +21,10 @@ from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive,
 from appliance.domain.views import Gateway, RateLimitState
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
+from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
 from web.openapi import page
-from web.request import BODY_BYTES, ApiRequest
+from web.request import ApiRequest
 from web.responses import SuccessResponse
 
 log = structlog.get_logger(__name__)
@@ -64,6 +65,8 @@ class Web(Litestar):
         if method == "HEAD":  # as GET, without the body (RFC 9110 9.3.2)
             asked = cast("HTTPScope", {**asked, "method": "GET"})
         status, ended = 0, False
+        state = asked.setdefault("state", {})
+        reservation = state["reservation"] = Reservation(self.state["bodies"])
 
         async def answer(message: Message) -> None:
             nonlocal status, ended
@@ -82,6 +85,10 @@ class Web(Litestar):
         try:
             await super().__call__(asked, receive, answer)
         finally:
+            # Requests are parts of cycles: the collector would free them later, and the next body comes now.
+            state.pop("raw", None)
+            state.pop("body", None)
+            reservation.end()
             seconds = time.perf_counter() - begun
             route = asked.get("path_template", "-")
             self.state["gateway"].observe(method, route, status, seconds)
@@ -188,7 +195,7 @@ def create(
         },
         request_class=ApiRequest,
         request_max_body_size=BODY_BYTES,
-        state=State({"gateway": gateway}),
+        state=State({"gateway": gateway, "bodies": BodyBudget()}),
         openapi_config=None,  # web.openapi says why
         logging_config=None,  # structlog is configured once, for the whole box
         debug=False,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections import Counter
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
-# A request in progress holds some 60 kB: all of these together stay well below the memory of a small board.
-MOST_CONNECTIONS = 512
+# A request in progress holds 30 to 100 kB: all of these together stay well below the memory of a small board.
+MOST_CONNECTIONS = 256
 # One address: a pool, or a reverse proxy with many clients behind it; never all there are.
 MOST_OF_ONE_ADDRESS = 128
+# A body that takes longer than this gives way when no connection is idle.
+RECEIVING_SECONDS = 5.0
 # Files, serial lines, webhooks and what is accepted only to be refused need descriptors too.
 SHARE_OF_DESCRIPTORS = 0.5
 
@@ -33,13 +37,18 @@ class Connection(Protocol):
 class ConnectionLimiter:
     """The open connections of every listener, in the order in which they give way."""
 
-    def __init__(self, total: int, of_one_address: int) -> None:
+    def __init__(
+        self, total: int, of_one_address: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._total = total
         self._of_one_address = of_one_address
         self._addresses: dict[Connection, str] = {}
         self._count: Counter[str] = Counter()
         # Longest in its occupation first: a dict keeps the order of insertion.
-        self._occupied: dict[Occupation, dict[Connection, None]] = {o: {} for o in Occupation}
+        self._occupied: dict[Occupation, dict[Connection, float]] = {
+            occupation: {} for occupation in Occupation
+        }
         self._occupations: dict[Connection, Occupation] = {}
         self._refused: set[Connection] = set()
 
@@ -56,7 +65,7 @@ class ConnectionLimiter:
         self._addresses[connection] = address
         self._count[address] += 1
         self._occupations[connection] = Occupation.WAITING
-        self._occupied[Occupation.WAITING][connection] = None
+        self._occupied[Occupation.WAITING][connection] = self._clock()
         return True
 
     def may_explain(self, connection: Connection) -> bool:
@@ -72,7 +81,7 @@ class ConnectionLimiter:
         if before is None or before is occupation:
             return
         del self._occupied[before][connection]
-        self._occupied[occupation][connection] = None
+        self._occupied[occupation][connection] = self._clock()
         self._occupations[connection] = occupation
 
     def release(self, connection: Connection) -> None:
@@ -89,8 +98,14 @@ class ConnectionLimiter:
 
     def _make_room(self, address: str | None) -> bool:
         """Close the connection that gives way first, of one address or of any."""
-        for occupation in (Occupation.WAITING, Occupation.RECEIVING):
-            for connection in self._occupied[occupation]:
+        now = self._clock()
+        for occupation, least in (
+            (Occupation.WAITING, 0.0),
+            (Occupation.RECEIVING, RECEIVING_SECONDS),
+        ):
+            for connection, since in self._occupied[occupation].items():
+                if now - since < least:
+                    break
                 if address is None or self._addresses[connection] == address:
                     self.release(connection)
                     connection.give_way()

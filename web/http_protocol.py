@@ -35,6 +35,8 @@ BODY_SECONDS = 20.0
 BODY_BYTES_A_SECOND = 4 * 1024
 # An idle connection is kept longer than the pools of common clients keep theirs (60 s at most).
 KEEP_ALIVE_SECONDS = 90
+# Of a body that the application does not read yet; uvicorn would hold 64 KiB and the read that exceeds them.
+UNREAD_BYTES = 16 * 1024
 HANDSHAKE_SECONDS = 10.0
 
 # A body that is left when its response is complete is read and thrown away up to this bound: closing over
@@ -243,6 +245,8 @@ class HttpProtocol(H11Protocol):
             return
         self._limiter.release(self)
         self._cancel()
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -282,6 +286,8 @@ class HttpProtocol(H11Protocol):
             self._linger(LINGER_BYTES)
             return
         super().data_received(data)
+        if self.cycle is not None and len(self.cycle.body) > UNREAD_BYTES:
+            self.flow.pause_reading()
         self._follow()
 
     def on_response_complete(self) -> None:
@@ -416,12 +422,16 @@ class HttpsProtocol(asyncio.Protocol):
         self._limiter = limiter
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.Task[None] | None = None
+        self._early = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes before `start_tls` reads: uvloop reads whatever `connection_made` says."""
+        self._early += data
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Shake hands if there is a place."""
         self._transport = cast("asyncio.Transport", transport)
         if self._limiter.admit(self, _address(transport)):
-            self._transport.pause_reading()
             self._handshake = self._http.loop.create_task(self._shake_hands(self._transport))
         else:
             self._transport.abort()
@@ -436,8 +446,9 @@ class HttpsProtocol(asyncio.Protocol):
             self._transport.abort()
 
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
-        try:
-            secured = await self._http.loop.start_tls(
+        loop = self._http.loop
+        handshake = loop.create_task(
+            loop.start_tls(
                 transport,
                 self._http,
                 self._context,
@@ -445,9 +456,26 @@ class HttpsProtocol(asyncio.Protocol):
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=LINGER_SECONDS,
             )
+        )
+        try:
+            await asyncio.sleep(0)  # it sets its protocol,
+            await asyncio.sleep(0)  # and connects it
+            if self._early:
+                _feed(cast("asyncio.BufferedProtocol", transport.get_protocol()), self._early)
+            secured = await handshake
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError; the transport is closed
             secured = None
         finally:
             self._limiter.release(self)
         if secured is not None and not secured.is_closing():
             self._http.connection_made(secured)
+
+
+def _feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Give bytes to a protocol as its transport would."""
+    while data:
+        buffer = memoryview(protocol.get_buffer(len(data)))
+        taken = min(len(buffer), len(data))
+        buffer[:taken] = data[:taken]
+        protocol.buffer_updated(taken)
+        data = data[taken:]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
+import asyncio
 import contextlib
 import hashlib
-from typing import Any
+import traceback
+from contextlib import aclosing
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,10 +22,9 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import BulkEntry, taken
 from appliance.domain.views import Caller, Gateway
+from web.body import LARGE_SECONDS, decode
 from web.error_responses import language
 
-BODY_BYTES = 256 * 1024
-BULK_BYTES = 16 * 1024 * 1024
 WARNINGS = 20  # unknown fields that are named; a body can contain a million
 NAME_CHARACTERS = 64
 
@@ -41,25 +42,57 @@ class ApiRequest(Request[Caller, str, State]):
     async def json(self) -> Any:
         """Return the decoded body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST."""
         self._only_json()
-        self.state.body = decoded(await self.body())
         field = self.route_handler.parsed_data_field
         assert field is not None  # Litestar decodes the body only for handlers with `data`
+        raw = await self.body()
+        self.state.raw = b""  # `body` has what is needed of it
+        self.state.body = decode(raw, field.annotation)
+        del raw
         self.state.unknown = unknown_fields(self.state.body, field.annotation)
         return taken(self.state.body, field.annotation)
 
     async def body(self) -> bytes:
-        """Its octets. INVALID_REQUEST when the connection ends before they are all there."""
+        """Return the body; a large one waits until there is room for it.
+
+        Raises INVALID_REQUEST when it is incomplete, or too slow while others wait.
+        """
+        raw: bytes | None = self.state.get("raw")
+        if raw is not None:
+            return raw
+        body, room, announced = bytearray(), self.state.reservation, self.content_length
         try:
-            return await super().body()
-        except InternalServerException:  # Litestar's only one here: the client hung up
+            async with asyncio.timeout(None) as limit, aclosing(self.stream()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    del chunk
+                    await room.cover(len(body), announced)
+                    if room.large and limit.when() is None:
+                        limit.reschedule(asyncio.get_running_loop().time() + LARGE_SECONDS)
+        except InternalServerException as error:  # Litestar's only one here: the client hung up
+            traceback.clear_frames(error.__traceback__)  # they hold what came
             raise invalid("body", "est incomplet", "is incomplete") from None
+        except TimeoutError:
+            raise invalid(
+                "body", "n'arrive pas assez vite", "does not arrive fast enough"
+            ) from None
+        except ApiError:
+            body = bytearray()  # the traceback keeps this frame for a while
+            raise
+        # Not copied: both would take 32 MiB for a moment.
+        raw = self.state.raw = cast("bytes", body)
+        return raw
 
     async def note_unread(self) -> None:
         """Note the fields of an unexpected body: all of them are unknown."""
         with contextlib.suppress(ApiError):
-            self.state.unknown = unknown_fields(decoded(await self.body()), NoBody)
+            self.state.unknown = unknown_fields(decode(await self.body(), NoBody), NoBody)
 
     def _only_json(self) -> None:
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding != "identity":
+            raise ApiError(
+                "UNSUPPORTED_MEDIA_TYPE", {"content_encoding": encoding[:NAME_CHARACTERS]}
+            )
         # Without a Content-Type the body is taken for JSON (RFC 9110 8.3).
         kind = self.content_type[0].strip().lower()
         is_json = kind in ("", "application/json", "text/json") or (
@@ -90,21 +123,6 @@ class ApiRequest(Request[Caller, str, State]):
     def language(self) -> Any:
         """The language of the answer: `fr` or `en`."""
         return language(self)
-
-
-def decoded(body: bytes) -> Any:
-    """Decode a JSON body to plain values. Raises INVALID_REQUEST."""
-    try:
-        # Some clients write a byte order mark (RFC 8259 8.1: it may be ignored).
-        return msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
-    except UnicodeDecodeError:
-        raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
-    except RecursionError:
-        raise invalid("body", "est trop imbriqué", "is nested too deeply") from None
-    except ValueError as error:  # errors of msgspec are ValueErrors too
-        raise invalid(
-            "body", f"n'est pas du JSON valide ({error})", f"is not valid JSON ({error})"
-        ) from None
 
 
 def unknown_fields(body: Any, kind: type[msgspec.Struct]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 # Open requests get this long to end when the box stops; event streams end at once.
 DRAIN_SECONDS = 5
 BACKLOG = 512
+RECEIVE_BUFFER_BYTES = 32 * 1024
 _GONE = {
     "TCP_KEEPIDLE": 60,  # seconds
     "TCP_KEEPINTVL": 15,
@@ -104,6 +106,8 @@ def _bind(listen: str) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Inherited by each connection: who is gone, or never reads its response, is closed by the kernel.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # What the kernel holds of a request that is not read yet counts as the process's memory.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         for name, value in _GONE.items():
             if hasattr(socket, name):
                 bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -198,6 +202,9 @@ async def _serve(
         if assembly.owner.access.setup_code:
             print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
         signs = asyncio.create_task(keep_alive(assembly.alive))
+        # What there is by now stays: full collections look at what requests leave behind, and come soon enough.
+        gc.collect()
+        gc.freeze()
         notify("READY=1")
         try:
             await asyncio.gather(*(server._serve(bound) for server, bound in servers))

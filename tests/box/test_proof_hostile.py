@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
+from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually, free_port
 
 FLOOD_BYTES = 96 * 1024 * 1024
 GROWTH_BYTES = 16 * 1024 * 1024
@@ -157,3 +159,17 @@ def test_a_thousand_connections_that_wait_take_nobody_elses_place(
         eventually(lambda: requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS).ok, "a place")
         shared.until(shared.send(TO), "delivered")
         assert len(list(Path(f"/proc/{box.pid}/fd").iterdir())) < 750
+
+
+def test_every_tls_connection_is_answered(own_box: Callable[..., RunningBox]) -> None:
+    port = free_port()
+    own_box(server_https_listen=f"127.0.0.1:{port}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for _ in range(100):
+        with (
+            socket.create_connection(("127.0.0.1", port), REQUEST_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname="box") as line,
+        ):
+            line.sendall(b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n")
+            assert read(line, b"}").startswith(b"HTTP/1.1 200 ")

@@ -63,7 +63,12 @@ async def test_a_wrong_method_is_told_the_right_ones(api: httpx.AsyncClient) -> 
     [
         *(b"{", b"nonsense", b"NaN", b'{"to": NaN}', b'{"to": Infinity}', b"\xff\xfe{\x00}\x00"),
         *(b'{"to": "\xff"}', b'{"to": "\\ud800"}', b'{"to": "x\x00"}', b"{} {}"),
-        *(b"[" * 100_000, b'{"a":' * 50_000, b'{"n": 1e400}', b'{"n": ' + b"9" * 9000 + b"}"),
+        *(
+            b"[" * 100_000,
+            b'{"a":' * 50_000,
+            b'{"priority": 1e400}',
+            b'{"to": ' + b"9" * 9000 + b"}",
+        ),
         *(b"[]", b'"text"', b"5", b"null", b"true"),
     ],
 )

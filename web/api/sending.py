@@ -14,9 +14,10 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.errors import Code, Language
 from appliance.domain.requests import BulkOrder
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
+from web.body import BULK_BYTES
 from web.error_responses import ErrorBody, error_body
 from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
-from web.request import BULK_BYTES, ApiRequest, Asker, Box
+from web.request import ApiRequest, Asker, Box
 from web.responses import Moment, MomentOrNull, SuccessResponse, moment
 
 Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
