@@ -16,25 +16,27 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from appliance.admin.auth import AdminAuth
+from appliance.admin.auth import AdminAuth, Denied
 from appliance.context import Context
 from appliance.core import durable
-from appliance.core.config import Config, ModemSettings
+from appliance.core.config import Config, ModemSettings, WebhookSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import HistoryFilter, InboxFilter, Period, VerifyOrder
+from appliance.domain.requests import HistoryFilter, InboxFilter, Period, VerifyOrder, WebhookOrder
 from appliance.domain.views import Caller, Permissions
+from appliance.gateway import Gateway
 from appliance.maintenance import backup
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.messaging.intake import Intake
 from appliance.messaging.otp import OneTimePasswords
-from appliance.store import attempts, database, devices, history, otp, received
+from appliance.store import attempts, clients, database, devices, history, otp, received
 from appliance.store.database import Database, schema_version
 from appliance.store.queue import NothingReady
+from appliance.webhooks.dispatcher import Webhooks
 from modem.driver.device import ModemDriver
 from modem.interface import Outcome, ReceivedPdu, Verdict
 from modem.sms import tpdu
@@ -43,6 +45,8 @@ from modem.sms.tpdu import Concatenation, Deliver
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import NEVER, NUMBER, SIM, START, Stage
 from tests.manual_clock import ManualClock
+from tests.receiver import Receiver as WebhookReceiver
+from tests.waiting import eventually
 
 HOUR_MS = 3_600_000
 
@@ -362,3 +366,111 @@ async def test_pages_and_totals_between_two_moments_within_an_hour_are_exact(
             assert got.total == len(wanted)
             seen += [m.message_id for m in got.messages]
         assert seen == wanted
+
+
+# --- keys, codes and passwords ----------------------------------------------------------------------
+
+
+@pytest.fixture
+async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async def receive(_: object, __: object) -> None:
+        raise AssertionError("no modem is attached")
+
+    config = Config(rate_limit=3)
+    context = Context(config, clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
+    manager, webhooks = Devices(context, tmp_path, receive), Webhooks(context)
+    yield Gateway(context, manager, Intake(context, manager), webhooks)
+    await webhooks.close()
+
+
+async def test_a_key_ends_when_it_was_said_to_end(
+    stage: Stage, clock: ManualClock, gateway: Gateway
+) -> None:
+    made = await stage.db.write(clients.add_key, 1, START, expires_at=START + 1000)
+    await gateway.authenticate(made.key, "client_1", None)
+    clock.advance(1)
+    with pytest.raises(ApiError, match="INVALID_API_KEY"):
+        await gateway.authenticate(made.key, "client_1", None)
+
+
+async def test_keys_are_kept_as_hashes(stage: Stage) -> None:
+    made = await stage.db.write(clients.add_key, 1, START)
+    kept = await stage.db.read(lambda db: db.execute("SELECT * FROM api_key").fetchone())
+    assert not [value for value in kept if value in (made.key, made.key.encode())]
+
+
+async def test_the_rate_limit_is_a_client_s_whatever_its_keys(
+    stage: Stage, gateway: Gateway
+) -> None:
+    for _ in range(3):
+        made = await stage.db.write(clients.add_key, 1, START)
+        caller = await gateway.authenticate(made.key, "client_1", None)
+        gateway.admit(caller, "write", any_key=False)
+    made = await stage.db.write(clients.add_key, 1, START)
+    caller = await gateway.authenticate(made.key, "client_1", None)
+    with pytest.raises(ApiError, match="RATE_LIMIT_EXCEEDED"):
+        gateway.admit(caller, "write", any_key=False)
+
+
+def test_a_code_is_hashed_with_its_password_s_number(tmp_path: Path) -> None:
+    encryption = Encryption(tmp_path / "key")
+    assert encryption.code_hash(1, "123456") != encryption.code_hash(2, "123456")
+    assert encryption.code_hash(1, "123456") == encryption.code_hash(1, "123456")
+
+
+@pytest.fixture
+async def auth(stage: Stage, clock: ManualClock, tmp_path: Path) -> AdminAuth:
+    made = AdminAuth(Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key")))
+    await made.start()
+    return made
+
+
+async def test_a_box_is_claimed_by_one_of_two_at_once(auth: AdminAuth) -> None:
+    claims = (auth.claim(f"a long password {n}", "", "192.168.1.20", "zimbox.local") for n in "12")
+    ended = await asyncio.gather(*claims, return_exceptions=True)
+    assert [str(one) for one in ended if isinstance(one, BaseException)] == ["claimed"]
+
+
+async def test_a_session_is_not_opened_with_a_password_that_was_changed(auth: AdminAuth) -> None:
+    old = await auth.claim("a long password", "", "192.168.1.20", "zimbox.local")
+    session = await auth.open_session("Firefox", old)
+    await auth.change_password("a long password", "another long one", session, "192.168.1.20")
+    with pytest.raises(Denied, match="password"):
+        await auth.open_session("Thief", old)
+
+
+async def test_a_changed_password_ends_every_other_session(auth: AdminAuth) -> None:
+    hashed = await auth.claim("a long password", "", "192.168.1.20", "zimbox.local")
+    own, other = [await auth.open_session(agent, hashed) for agent in ("Firefox", "Thief")]
+    await auth.change_password("a long password", "another long one", own, "192.168.1.20")
+    assert await auth.is_owner(own) and not await auth.is_owner(other)
+
+
+async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(
+    stage: Stage, clock: ManualClock, tmp_path: Path
+) -> None:
+    config = Config(webhook=WebhookSettings(allow_loopback=True))
+    context = Context(config, clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
+    running = await WebhookReceiver().start()
+    webhooks = Webhooks(context)
+    await webhooks.configure(2, WebhookOrder(running.url(), ("sms.sent",)))
+    await stage.sent(7)
+
+    def full(db: Connection) -> None:
+        db.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+
+    await stage.db.write(full)
+    leg = asyncio.create_task(webhooks.run())
+    try:
+        await eventually(lambda: running.told and not webhooks.open_calls, "it was called")
+        for _ in range(3):
+            context.bells.webhooks.set()
+            await eventually(lambda: not context.bells.webhooks.is_set(), "the leg has looked")
+        assert len(running.told) == 1
+    finally:
+        webhooks.stop()
+        leg.cancel()
+        await running.stop()
+        await webhooks.close()

@@ -31,6 +31,8 @@ from modem.interface import Fault, Outcome, Verdict
 from tests.appliance.backlog_check import assert_counts_are_true, assert_sums_are_true
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
+pytestmark = pytest.mark.seconds(15)
+
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 STEPS = 250
 CLIENTS = (1, 2, 3)

@@ -20,6 +20,8 @@ from appliance.store.queue import Job
 from modem.interface import Fault, Outcome, Verdict
 from tests.appliance.conftest import SIM, START, Stage
 
+pytestmark = pytest.mark.seconds(10)
+
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 NUMBERS = ("+33612345678", "+33687654321", "+4915155501234")

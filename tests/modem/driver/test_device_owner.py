@@ -208,6 +208,7 @@ async def test_a_restart_asked_for_while_the_sim_is_looked_at_is_not_forgotten()
         assert modem.heard.count("AT+CFUN=1,1") == 1
 
 
+@pytest.mark.seconds(5)
 async def test_stop_in_every_state(tmp_path: Path) -> None:
     for order in ({"do": "off"}, {"do": "unplug"}, {"do": "sim", "present": False}, {"do": "hang"}):
         async with driven(tmp_path) as box:

@@ -39,6 +39,7 @@ async def test_the_right_pin_opens_the_sim_at_every_start(tmp_path: Path, person
         assert tries(box) == 3
 
 
+@pytest.mark.seconds(7)
 @pytest.mark.parametrize("personality", EVERY)
 async def test_a_wrong_pin_is_tried_once_whatever_restarts(
     tmp_path: Path, personality: str

@@ -343,6 +343,7 @@ async def test_reports_in_one_burst_in_the_middle_of_an_answer_are_all_there(
         assert sorted(report.reference for report in box.reports) == list(range(20))
 
 
+@pytest.mark.seconds(5)
 @pytest.mark.parametrize("baud", [9600, 115200])
 async def test_reports_survive_a_slow_uart(tmp_path: Path, baud: int) -> None:
     """Byte by byte the library loses two reports out of three."""

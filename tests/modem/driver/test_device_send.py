@@ -268,6 +268,7 @@ SURE: tuple[tuple[bytes, bytes, Verdict, int | None], ...] = (
 )
 
 
+@pytest.mark.seconds(7)
 async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
     """One text a send at the most, the outcome that the modem means, and the next one goes."""
     with Scripted([*HEALTHY, *SENDING]) as modem:

@@ -82,6 +82,7 @@ async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
     await simulator.stop()
 
 
+@pytest.mark.seconds(10)
 async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path: Path) -> None:
     settings = Settings(baud=9600, fixed_baud=True)
     async with driven(tmp_path, settings, timing=quick(boot_seconds=6, probe_seconds=0.1)) as box:

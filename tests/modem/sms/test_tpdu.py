@@ -616,6 +616,7 @@ def test_any_text_reaches_the_network_whole(
     assert "".join(read) == text
 
 
+@pytest.mark.seconds(6)
 @settings(max_examples=400)
 @given(texts, st.one_of(numbers, names), moments, st.integers(0, 255), st.booleans())
 def test_any_message_arrives_whole(
@@ -653,6 +654,7 @@ def test_any_report_arrives_whole(
     assert reported(encode_report(report, "123").hex) == report
 
 
+@pytest.mark.seconds(5)
 @settings(max_examples=2000)
 @given(
     st.one_of(
@@ -679,6 +681,7 @@ def test_no_octets_whatever_raise_anything_else(hex_: str) -> None:
             assert text.encode().decode() == text
 
 
+@pytest.mark.seconds(6)
 @settings(max_examples=500)
 @given(st.integers(0, len(RECORDED.read_bytes()) // 100), st.data())
 def test_a_recorded_pdu_cut_or_garbled_raises_nothing_else(pick: int, data: st.DataObject) -> None:

@@ -35,6 +35,8 @@ from modem.sms.tpdu import (
     encode_submit,
 )
 
+pytestmark = pytest.mark.seconds(20)
+
 BASIC = national_tables.BASIC.replace("\x1b", "")
 EXTENSION = "".join(national_tables.EXTENSION.values())
 UNICODE = "abcčžšжщюяאבגדהابتث中文字日本語ひらがな€–“”’çñéÿ`\t"
