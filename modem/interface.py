@@ -11,7 +11,7 @@ import msgspec
 
 
 class Verdict(StrEnum):
-    """The meaning of an answer for the next attempt (see `modem.faults`)."""
+    """The meaning of an answer for the next attempt (see `modem.error_codes.lookup`)."""
 
     TAKEN = "taken"  # the network has it
     AGAIN = "again"  # temporary: try later. The only verdict that counts as an attempt
@@ -130,7 +130,7 @@ class Slot(msgspec.Struct, frozen=True):
 class ReceivedPdu(msgspec.Struct, frozen=True):
     """A DELIVER or STATUS-REPORT as received. `slot` is None if it arrived directly (+CDS, +CMT).
 
-    The receiver decodes `hex` itself (`modem.pdu.decode`), commits, and then calls `Modem.forget`.
+    The receiver decodes `hex` itself (`modem.sms.tpdu.decode`), commits, and then calls `Modem.forget`.
     """
 
     hex: str
@@ -169,7 +169,7 @@ class Modem(Protocol):
     def status(self) -> ModemStatus: ...
 
     async def start(self) -> None:
-        """Begin to bring the modem up, in the background and for ever. Returns at once."""
+        """Start the modem in the background, and keep it running. Return at once."""
 
     async def stop(self) -> None:
         """Let an open send finish, then close the line."""

@@ -10,7 +10,7 @@ import msgspec
 Language = Literal["fr", "en"]
 
 Code = Literal[
-    # the server's own
+    # of the server
     "INVALID_REQUEST",
     "NOT_FOUND",
     "METHOD_NOT_ALLOWED",
@@ -18,7 +18,7 @@ Code = Literal[
     "UNSUPPORTED_MEDIA_TYPE",
     "INTERNAL_ERROR",
     "STORAGE_FULL",
-    # who is asking
+    # authentication
     "MISSING_AUTH_HEADERS",
     "INVALID_API_KEY",
     "INVALID_CLIENT_ID",
@@ -38,7 +38,7 @@ Code = Literal[
     "QUOTA_EXCEEDED",
     "DEVICE_OFFLINE",
     "NO_DEVICE_AVAILABLE",
-    # what was sent
+    # tracking
     "MESSAGE_NOT_FOUND",
     "CANNOT_CANCEL_MESSAGE",
     "CANNOT_RESEND_MESSAGE",
@@ -62,18 +62,18 @@ FailureCode = Literal[
 
 
 class Words(msgspec.Struct, frozen=True):
-    """One sentence in both languages."""
+    """A sentence in both languages."""
 
     french: str
     english: str
 
     def say(self, language: Language) -> str:
-        """The sentence in `language`."""
+        """Return the sentence in `language`."""
         return self.english if language == "en" else self.french
 
 
 class ErrorSpec(msgspec.Struct, frozen=True):
-    """What a code always means: its HTTP status and its sentence."""
+    """The specification of an error code: its HTTP status and its sentence."""
 
     status: int
     words: Words
@@ -263,7 +263,7 @@ FAILURES: dict[FailureCode, Words] = {
     ),
 }
 
-# What the API says when all went well.
+# The sentences of successes.
 AUTHENTICATED = Words("Authentification réussie", "Authentication successful")
 CANCELLED = Words("SMS annulé avec succès", "SMS cancelled successfully")
 OTP_VALID = Words("Code vérifié avec succès", "Code verified successfully")
@@ -274,7 +274,7 @@ WEBHOOK_SILENT = Words("Le webhook n'a pas répondu", "The webhook did not answe
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why something was refused, as a value that can be stored and said in either language."""
+    """An error as a value, which can be stored and shown in either language."""
 
     code: Code
     details: Mapping[str, object] | None = None
@@ -285,7 +285,7 @@ class Reason(msgspec.Struct, frozen=True):
         return ERROR_SPECS[self.code].status
 
     def message(self, language: Language = "fr") -> str:
-        """The sentence for people; of an INVALID_REQUEST also the field and what is wrong with it."""
+        """Return the sentence; for INVALID_REQUEST with the field and the reason."""
         sentence = ERROR_SPECS[self.code].words.say(language)
         details = self.told(language) or {}
         if self.code != "INVALID_REQUEST" or "reason" not in details:
@@ -295,7 +295,7 @@ class Reason(msgspec.Struct, frozen=True):
         return f"{sentence.rstrip('.')}{colon}{place}{details['reason']}"
 
     def told(self, language: Language = "fr") -> dict[str, object] | None:
-        """The details with every sentence in `language`."""
+        """Return the details with their sentences in `language`."""
         if self.details is None:
             return None
         return {name: _said(value, language) for name, value in self.details.items()}
@@ -304,14 +304,14 @@ class Reason(msgspec.Struct, frozen=True):
 def _said(value: object, language: Language) -> object:
     if isinstance(value, Words):
         return value.say(language)
-    # A reason that was stored (an idempotent answer, say) comes back as a plain mapping.
+    # A stored reason (such as of an idempotent answer) is loaded as a plain mapping.
     if isinstance(value, Mapping) and value.keys() == {"french", "english"}:
         return value["english" if language == "en" else "french"]
     return value
 
 
 class ApiError(Exception):
-    """The box says no: to be answered as the envelope with this code, status and words."""
+    """An error of the API, answered with its code, status and sentence."""
 
     def __init__(
         self,
@@ -346,11 +346,11 @@ class ApiError(Exception):
 
 
 def invalid(field: str, french: str, english: str, code: Code = "INVALID_REQUEST") -> ApiError:
-    """A refusal of one field: `details` names it and says why."""
+    """Return an error of one field; `details` has its name and the reason."""
     return ApiError(code, {"field": field, "reason": Words(french, english)})
 
 
 def later(code: Code, seconds: int, details: Mapping[str, object] | None = None) -> ApiError:
-    """A refusal that passes: `Retry-After` says when to ask again, in seconds."""
+    """Return a temporary error; `Retry-After` says when to retry, in seconds."""
     wait = max(1, seconds)
     return ApiError(code, {**(details or {}), "retry_after": wait}, {"Retry-After": str(wait)})

@@ -43,7 +43,7 @@ from appliance.domain.schemas import (
 def send_order(
     body: SendBody, now: int, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
 ) -> SendOrder:
-    """The order for one SMS. `short_codes`: whether this key may write to them."""
+    """Return the request for one SMS. `short_codes`: whether the key may write to them."""
     return SendOrder(
         to=numbers.read(body.to, short_codes=short_codes),
         message=validation.message(body.message),
@@ -60,14 +60,14 @@ def personalized_order(
     *,
     short_codes: bool = False,
 ) -> BulkOrder:
-    """The order for a bulk of messages."""
+    """Return the request for a bulk of messages."""
     return _each(body, body.messages, now, numbers, short_codes)
 
 
 def bulk_order(
     body: BulkBody, now: int, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
 ) -> BulkOrder:
-    """The order for a bulk of either form. If the rules refuse every entry: the first's refusal."""
+    """Return the request for a bulk of either form. Raises the first entry's error if all are invalid."""
     if (body.recipients is None) == (body.messages is None):
         raise invalid(
             "recipients",
@@ -76,7 +76,7 @@ def bulk_order(
         )
     if body.messages is not None:
         return _each(body, body.messages, now, numbers, short_codes)
-    assert body.recipients is not None  # the one that is not None, seen above
+    assert body.recipients is not None  # the one that is not None, as checked above
     _count(body.recipients, "recipients", RECIPIENTS)
     if body.message is None:
         raise invalid("message", "est obligatoire", "is required")
@@ -95,7 +95,7 @@ def _each(
 
 
 def _shared(body: Common, text: str, now: int) -> SendOrder:
-    """The order that every entry of a bulk begins with."""
+    """Return the request that all entries of a bulk share."""
     return SendOrder(
         to="",
         message=text,
@@ -106,7 +106,7 @@ def _shared(body: Common, text: str, now: int) -> SendOrder:
 
 
 def _common(body: Common, now: int) -> Json:
-    """The fields that one message and a bulk share."""
+    """Return the fields that one message and a bulk share."""
     order: Json = {}
     if body.webhook_url is not None:
         order["webhook_url"] = validation.webhook_url(body.webhook_url)
@@ -168,7 +168,7 @@ def _entry(
 
 
 def _shown(to: object) -> str | None:
-    """A refused recipient as it was written, cut to a length that can be answered."""
+    """Return a refused recipient as written, shortened for the answer."""
     if not isinstance(to, str):
         return None
     return to[:40].encode("utf-8", "replace").decode()
@@ -193,7 +193,7 @@ def _some(entries: list[SendOrder | RefusedEntry], *, once: bool) -> BulkOrder:
 def otp_order(
     body: OtpBody, numbers: NumberReader = INTERNATIONAL, *, short_codes: bool = False
 ) -> OtpOrder:
-    """The order for a one-time code."""
+    """Return the request for a one-time password."""
     length = validation.one_of_two(
         ("length", _whole(body.length, "length", 4, 8)),
         ("code_length", _whole(body.code_length, "code_length", 4, 8)),
@@ -217,7 +217,7 @@ def otp_order(
 
 
 def verify_order(body: VerifyBody, numbers: NumberReader = INTERNATIONAL) -> VerifyOrder:
-    """The order to check a one-time code. A code of any shape may be tried; most are wrong."""
+    """Return the request to verify a code, which may have any form."""
     return VerifyOrder(
         otp_id=validation.line(body.otp_id, "otp_id", 64),
         code=validation.line(body.code, "code", 64),
@@ -228,7 +228,7 @@ def verify_order(body: VerifyBody, numbers: NumberReader = INTERNATIONAL) -> Ver
 
 
 def webhook_order(body: WebhookBody) -> WebhookOrder:
-    """The order for a webhook."""
+    """Return the request for a webhook."""
     return WebhookOrder(
         url=validation.webhook_url(body.url, "url"),
         events=validation.webhook_events(body.events),
@@ -237,7 +237,7 @@ def webhook_order(body: WebhookBody) -> WebhookOrder:
 
 
 def block_order(body: BlockBody, numbers: NumberReader = INTERNATIONAL) -> BlockOrder:
-    """The order to block a number; short codes can be blocked too."""
+    """Return the request to block a number, or a short code."""
     return BlockOrder(
         number=numbers.read(body.number, short_codes=True, field="number"),
         reason=_line(body.reason, "reason", REASON_CHARACTERS),

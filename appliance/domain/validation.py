@@ -17,14 +17,14 @@ from appliance.domain.requests import MessageStatus, OnUncertain, Period, Webhoo
 MESSAGE_CHARACTERS = 1600
 METADATA_BYTES = 1024
 SCHEDULE_AHEAD = timedelta(days=30)
-VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP can say (23.040 9.2.3.12.1)
-STATISTICS_DAYS = 30  # the period of the statistics when none is asked for
+VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP (23.040 9.2.3.12.1)
+STATISTICS_DAYS = 30  # the default period of the statistics
 URL_CHARACTERS = 2048
 SENDER_CHARACTERS = 40  # an alphanumeric address has 11 (23.040 9.1.2.5)
 DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What can be told as a date again (RFC 3339 has four digits for the year).
+# The range that RFC 3339 can represent, with four digits for the year.
 _FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 _LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
@@ -34,14 +34,14 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 
 
 def prefix(text: str) -> str:
-    """How the numbers begin that a key may write to. One without its + would be a key to nobody."""
+    """Validate a prefix of allowed numbers. It must begin with +, or it would match no number."""
     if not _PREFIX.fullmatch(text):
         raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
     return text
 
 
 def message(text: str, field: str = "message") -> str:
-    """1-1600 characters, no control character but LF, CR and tab. MESSAGE_TOO_LONG."""
+    """Validate a text: 1 to 1,600 characters, no control characters except LF, CR and tab. Raises MESSAGE_TOO_LONG."""
     if len(text) > MESSAGE_CHARACTERS:
         raise ApiError("MESSAGE_TOO_LONG", {"field": field, "length": len(text), "maximum": 1600})
     if not text:
@@ -65,7 +65,7 @@ def _clean(text: str, field: str) -> str:
 
 
 def line(text: str, field: str, most: int) -> str:
-    """A short text of one line: 1 to `most` characters."""
+    """Validate a text of one line, 1 to `most` characters."""
     if not 1 <= len(text) <= most or "\n" in text or "\r" in text:
         raise invalid(
             field,
@@ -76,7 +76,7 @@ def line(text: str, field: str, most: int) -> str:
 
 
 def mask_phone(number: str) -> str:
-    """`+33612345678` as `+336****5678`; of a short number less is shown, of a short code nothing."""
+    """Return `+33612345678` as `+336****5678`; less of a short number, nothing of a short code."""
     if not number.startswith("+"):
         return "****"
     digits = number[1:]
@@ -85,7 +85,7 @@ def mask_phone(number: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Lower case without accents, for searching: equal for what a person would call equal."""
+    """Return a text in lower case without accents, for searching."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(c for c in apart if not unicodedata.combining(c))
 
@@ -96,7 +96,7 @@ _PRIORITIES = ("urgent", "high", "normal", "low", "bulk")
 
 
 def priority(value: object) -> int:
-    """1 (first) to 5, as a whole number or a name. INVALID_PRIORITY."""
+    """Return a priority, 1 (first) to 5, from a number or a name. Raises INVALID_PRIORITY."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5:
         return value
     if isinstance(value, str) and value in _PRIORITIES:
@@ -105,16 +105,16 @@ def priority(value: object) -> int:
 
 
 def priority_name(level: int) -> str:
-    """The name the API answers for a level of 1 to 5."""
+    """Return the name of a priority of 1 to 5."""
     return _PRIORITIES[level - 1]
 
 
 def metadata(value: Mapping[str, object], field: str = "metadata") -> str:
-    """A JSON object of at most 1,024 bytes, as compact JSON."""
+    """Return a JSON object of at most 1,024 bytes as compact JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         size = len(text.encode())
-    except (ValueError, RecursionError):  # a lone surrogate, or nested beyond reason
+    except (ValueError, RecursionError):  # a lone surrogate, or nested too deeply
         raise invalid(
             field, "n'est pas un objet JSON valide", "is not a valid JSON object"
         ) from None
@@ -128,7 +128,7 @@ def metadata(value: Mapping[str, object], field: str = "metadata") -> str:
 
 
 def whole(value: int, field: str, least: int, most: int) -> int:
-    """A whole number between `least` and `most`."""
+    """Validate a whole number between `least` and `most`."""
     if not least <= value <= most:
         raise invalid(
             field,
@@ -139,20 +139,20 @@ def whole(value: int, field: str, least: int, most: int) -> int:
 
 
 def retry_attempts(value: int) -> int:
-    """1-5."""
+    """Validate the number of attempts, 1 to 5."""
     return whole(value, "retry_attempts", 1, 5)
 
 
 def validity_minutes(value: int) -> int:
-    """How long the message is worth sending, from due: one minute to 63 weeks."""
+    """Validate a validity period in minutes, one minute to 63 weeks."""
     return whole(value, "validity_minutes", 1, VALIDITY_MINUTES)
 
 
 def on_uncertain(value: str) -> OnUncertain:
-    """`fail` or `resend`."""
+    """Validate `fail` or `resend`."""
     for known in get_args(OnUncertain):
         if value == known:
-            return known  # type: ignore[no-any-return]  # get_args forgets what the names are
+            return known  # type: ignore[no-any-return]  # get_args loses the types of the names
     raise invalid("on_uncertain", "doit être fail ou resend", "must be fail or resend")
 
 
@@ -160,7 +160,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def idempotency_key(text: str) -> str:
-    """1-255 visible ASCII characters."""
+    """Validate a key of 1 to 255 visible ASCII characters."""
     if not _KEY.fullmatch(text):
         raise invalid(
             "Idempotency-Key",
@@ -170,7 +170,7 @@ def idempotency_key(text: str) -> str:
     return text
 
 
-# --- moments -----------------------------------------------------------------------------------
+# --- times -------------------------------------------------------------------------------------
 
 _MOMENT = re.compile(
     r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
@@ -182,7 +182,7 @@ _MOMENT = re.compile(
 
 
 def moment(text: str) -> tuple[int, bool] | None:
-    """ISO 8601 as (epoch milliseconds, whether it is a plain day); no offset means UTC."""
+    """Parse ISO 8601 to (epoch milliseconds, whether it is a plain day); no offset means UTC."""
     found = _MOMENT.fullmatch(text)
     if found is None:
         return None
@@ -210,7 +210,7 @@ def _zone(part: Mapping[str, str | None]) -> timezone:
 
 
 def scheduled_at(value: object, now: int) -> int:
-    """ISO 8601, after `now` and at most 30 days ahead, as epoch milliseconds. INVALID_SCHEDULED_DATE."""
+    """Return a time after `now`, at most 30 days ahead, in epoch milliseconds. Raises INVALID_SCHEDULED_DATE."""
     found = moment(value) if isinstance(value, str) else None
     if found is None:
         raise invalid(
@@ -235,14 +235,14 @@ def scheduled_at(value: object, now: int) -> int:
 
 
 def timestamp(milliseconds: int | None) -> str | None:
-    """RFC 3339 in UTC to the second, or None for a moment not reached."""
+    """Return RFC 3339 in UTC to the second; None for a time that was not reached."""
     if milliseconds is None:
         return None
     whole_second = _EPOCH + timedelta(seconds=milliseconds // 1000)
     return whole_second.replace(tzinfo=None).isoformat() + "Z"
 
 
-# --- what to look for --------------------------------------------------------------------------
+# --- filters -----------------------------------------------------------------------------------
 
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 
@@ -255,17 +255,17 @@ def _query_number(text: str | None, field: str, default: int, least: int, most: 
 
 
 def page(text: str | None) -> int:
-    """1 and up; 1 when absent."""
+    """Return a page number from 1; 1 if absent."""
     return _query_number(text, "page", 1, 1, 10**12)
 
 
 def limit(text: str | None) -> int:
-    """1-100; 50 when absent."""
+    """Return a page size, 1 to 100; 50 if absent."""
     return _query_number(text, "limit", 50, 1, 100)
 
 
 def status(text: str | None) -> MessageStatus | None:
-    """One of the five, or None when absent."""
+    """Return one of the five statuses; None if absent."""
     if not text:
         return None
     known: Sequence[MessageStatus] = get_args(MessageStatus)
@@ -277,7 +277,7 @@ def status(text: str | None) -> MessageStatus | None:
 
 
 def period(from_date: str | None, to_date: str | None) -> Period:
-    """Half-open; a plain `to_date` includes its whole day, any other its whole second."""
+    """Return a half-open period; a plain `to_date` includes its day, any other its second."""
     start = _query_moment(from_date, "from_date")
     last = _query_moment(to_date, "to_date")
     if last is None:
@@ -298,7 +298,7 @@ def _query_moment(text: str | None, field: str) -> tuple[int, bool] | None:
 
 
 def statistics_period(from_date: str | None, to_date: str | None, now: int) -> tuple[int, int]:
-    """As `period`, with both ends: by default today (UTC) and the 29 days before it, until `now`."""
+    """Return a period with both ends: by default today (UTC) and the 29 days before, until `now`."""
     asked = period(from_date, to_date)
     end = asked.end if asked.end is not None else now // 1000 * 1000 + 1000
     if asked.start is not None:
@@ -308,7 +308,7 @@ def statistics_period(from_date: str | None, to_date: str | None, now: int) -> t
 
 
 def sender_filter(text: str | None, numbers: NumberReader = INTERNATIONAL) -> str | None:
-    """A sender to look for: a number as people write it, or a name as it is."""
+    """Return a sender to look for: a number as people write it, or a name."""
     if not text:
         return None
     try:
@@ -318,7 +318,7 @@ def sender_filter(text: str | None, numbers: NumberReader = INTERNATIONAL) -> st
 
 
 def search(text: str | None) -> str | None:
-    """What to search for, folded; None when absent or when nothing is left of it."""
+    """Return the folded search text; None if absent or empty after folding."""
     if not text:
         return None
     if len(text) > MESSAGE_CHARACTERS:
@@ -336,20 +336,20 @@ OTP_TEMPLATE = "Votre code de vérification est : {{code}}"
 
 
 def otp_text(template: str, code: str) -> str:
-    """The template with the code in place of each {{code}} or {code}."""
+    """Return the template with the code in place of {{code}} or {code}."""
     return template.replace("{{code}}", code).replace("{code}", code)
 
 
 def otp_template(text: str, length: int) -> str:
-    """A text with a place for the code, that is a sendable message once the code is in it."""
-    if "{code}" not in text:  # which {{code}} contains too
+    """Validate a template: it has a place for the code, and is a valid message with it."""
+    if "{code}" not in text:  # also part of {{code}}
         raise invalid("template", "doit contenir {{code}}", "must contain {{code}}")
     message(otp_text(text, "0" * length), "template")
     return text
 
 
 def one_of_two(first: tuple[str, int | None], second: tuple[str, int | None]) -> int | None:
-    """A value that has two names; given under both, it must be the same."""
+    """Return a value that has two names; under both it must be the same."""
     (name, value), (other, again) = first, second
     if value is not None and again is not None and value != again:
         raise invalid(other, f"contredit {name}", f"contradicts {name}")
@@ -357,7 +357,7 @@ def one_of_two(first: tuple[str, int | None], second: tuple[str, int | None]) ->
 
 
 def webhook_events(names: Sequence[str]) -> tuple[WebhookEvent, ...]:
-    """At least one known event; each once, in the order given."""
+    """Validate at least one known event; return each once, in order."""
     known: Sequence[WebhookEvent] = get_args(WebhookEvent)
     by_name = {str(event): event for event in known}
     if not names or any(name not in by_name for name in names):
@@ -367,7 +367,7 @@ def webhook_events(names: Sequence[str]) -> tuple[WebhookEvent, ...]:
 
 
 def webhook_url(text: object, field: str = "webhook_url") -> str:
-    """An http(s) URL with a host. Where it may lead is `egress`'s to say. INVALID_WEBHOOK_URL."""
+    """Validate an http(s) URL with a host; `egress` decides where it may lead. Raises INVALID_WEBHOOK_URL."""
     if isinstance(text, str) and 1 <= len(text) <= URL_CHARACTERS and _is_http(text):
         return text
     raise ApiError(
@@ -387,6 +387,6 @@ def _is_http(text: str) -> bool:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError:  # brackets that do not close, a port that is none
+    except ValueError:  # unbalanced brackets, an invalid port
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0

@@ -14,11 +14,11 @@ _DIGITS = re.compile(r"\+?[0-9A-Fa-f]{6,}")  # of a PDU, of a telephone, of a SI
 
 
 class PortError(Exception):
-    """Something on the line. The subclasses say what may be concluded from it."""
+    """An error of the serial line. The subclasses say what follows from it."""
 
 
 def shown(command: str) -> str:
-    """`command` for eyes: without PIN or PUK, and a text only with its beginning."""
+    """Return `command` for logs: without PIN or PUK, and only the beginning of a text."""
     command = command.strip()
     if command.upper().startswith("AT+CPIN="):
         return "AT+CPIN=…"
@@ -26,16 +26,16 @@ def shown(command: str) -> str:
 
 
 def said(line: str) -> str:
-    """What a modem said, for the log: its kind, without the PDU, number, name or text in it."""
+    """Return a line of the modem for logs, without PDU, number, name or text."""
     return shown(_DIGITS.sub("…", _QUOTED.sub('"…"', line)))
 
 
 class PortLost(PortError):
-    """There is no port, or it died, or it takes no more bytes."""
+    """There is no port, or it has failed, or it accepts no bytes."""
 
 
 class NoResponse(PortError):
-    """The time-out of a command. `lines` had come by then. The next command resynchronises."""
+    """A command timed out; `lines` had arrived. The next command resynchronises."""
 
     def __init__(self, command: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(f"no answer to {shown(command)}")
@@ -43,11 +43,11 @@ class NoResponse(PortError):
 
 
 class OutOfStep(NoResponse):
-    """Not even a resynchronisation brings an answer that fits its question."""
+    """Resynchronisation failed: answers do not match their questions."""
 
 
 class CommandError(PortError):
-    """The modem's answer is an error: `line` in its own words."""
+    """The modem answered with an error; `line` is its final result code."""
 
     def __init__(self, command: str, line: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(f"{shown(command)}: {line}")
@@ -56,12 +56,12 @@ class CommandError(PortError):
 
 
 class Restarted(PortError):
-    """The modem restarted while a command was open: no answer will come, all settings are gone."""
+    """The modem restarted during a command: no answer will come, and all settings are lost."""
 
 
 class Doubtful(PortError):
-    """Nobody has looked yet whether the modem kept its settings through a silence. Nothing was said."""
+    """The modem must be probed first: it was silent, and may have lost its settings. Nothing was sent."""
 
 
 class Spoilt(PortError):
-    """The line changed what was written. It was taken back: nothing was carried out or sent."""
+    """The line altered what was written. It was discarded: nothing was carried out or sent."""

@@ -144,8 +144,10 @@ class Sorter:
     def begin(
         self, command: str, *, answers: tuple[str, ...] = (), prompt: bool = False, text: str = ""
     ) -> None:
-        """From now on lines may answer `command`. `answers` are prefixes beside its own name;
-        `text` is what is really written, where that is not the command (after a prompt)."""
+        """Expect the answer of `command`. `answers` are further prefixes of its lines.
+
+        `text` is what is written, if that is not the command (after a prompt).
+        """
         names = _ASKED.findall(command) if command[:2].upper() == "AT" else []
         self._own = tuple(f"{name.upper()}:" for name in names) + answers
         self._echo = (text or command).strip(" \r\x1a\x1b")
@@ -162,7 +164,7 @@ class Sorter:
         return self._pending and self._prompting
 
     def sort(self, line: str) -> Iterator[Sorted]:
-        """What `line` is; often one thing, none where it is half of one, two after a damage."""
+        """Classify `line`: usually one result, none for half an event, two after damage."""
         if self._quote:
             yield from self._more_of_quote(line)
             return
@@ -224,7 +226,7 @@ class Sorter:
 
 
 def pdu_fits(pdu: str, length: int) -> bool:
-    """Whether `pdu` (hex, SMSC octets in front) holds a TPDU of `length` octets (27.005 3.1).
+    """Return whether `pdu` (hex, with SMSC octets) has a TPDU of `length` octets (27.005 3.1).
 
     A modem that counts the SMSC octets as well is believed too, where there are any: they are so
     many that no damage looks like it.

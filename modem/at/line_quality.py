@@ -11,7 +11,7 @@ _SPOILT_OK = re.compile(r"(?!OK$)(O?O?K?K?|.K|O.|O.K|.OK|OK.)$")
 
 
 class LineQuality:
-    """One line's. After damage was seen every command and text is checked by its echo."""
+    """The quality of a line. While it is degraded, every command and text is checked by its echo."""
 
     def __init__(
         self, doubtful_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -21,14 +21,14 @@ class LineQuality:
         self._doubted_at: float | None = None
 
     def doubt(self) -> bool:
-        """Damage was seen. True when it is the first for long."""
+        """Note damage. Return True if the line was not degraded before."""
         first = not self.lost
         self._doubted_at = self._clock()
         return first
 
     @property
     def lost(self) -> bool:
-        """Whether damage was seen not long ago."""
+        """Whether the line is degraded: damage was seen recently."""
         since = self._doubted_at
         return since is not None and self._clock() - since < self._doubtful_seconds
 
@@ -39,11 +39,11 @@ _QUOTED = re.compile(r'"[^"]*"')
 
 
 def foreign_to(line: str) -> bool:
-    """Whether `line` has characters that no modem says in such a line."""
+    """Return whether `line` has characters that no modem sends in such a line."""
     bare = _QUOTED.sub("", line)
     return not (bare.isascii() and bare.isprintable()) and not line.startswith(_ANY_ALPHABET)
 
 
 def spoilt(line: str) -> bool:
-    """Whether `line` is most likely the rest of an OK."""
+    """Return whether `line` is probably the rest of an OK."""
     return bool(_SPOILT_OK.match(line))

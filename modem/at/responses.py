@@ -21,7 +21,7 @@ _FIELD = re.compile(r'"[^"]*"|\([^)]*\)|[^,]+|(?<=,)(?=,|$)|^(?=,)')
 
 
 def value(lines: Lines, name: str) -> str | None:
-    """What stands behind `+NAME:` in the first such line."""
+    """Return what follows `+NAME:` in the first such line."""
     for line in lines:
         head, colon, rest = line.partition(":")
         if colon and head.strip().upper() == name.upper():
@@ -30,7 +30,7 @@ def value(lines: Lines, name: str) -> str | None:
 
 
 def fields(text: str) -> tuple[str, ...]:
-    """The comma-separated fields of `text`; quotes and brackets are kept, and kept together."""
+    """Return the comma-separated fields of `text`; quotes and brackets are kept and not split."""
     return tuple(field.strip() for field in _FIELD.findall(text))
 
 
@@ -46,12 +46,12 @@ def _unquoted(text: str) -> str:
 
 
 def pin_state(lines: Lines) -> str:
-    """`READY`, `SIM PIN`, `SIM PUK`, `NOT INSERTED`, …; "" for an answer without one."""
+    """Return `READY`, `SIM PIN`, `SIM PUK`, `NOT INSERTED`, …; "" for an answer without one."""
     return _unquoted(value(lines, "+CPIN") or "").upper()
 
 
 def tries_left(lines: Lines) -> int | None:
-    """PIN tries left out of +CPINR (27.007 8.65), SIMCom's +SPIC or Quectel's +QPINC."""
+    """Return the PIN attempts left from +CPINR (27.007 8.65), SIMCom's +SPIC or Quectel's +QPINC."""
     for line in lines:
         name, _, rest = line.partition(":")
         found = fields(rest)
@@ -69,13 +69,13 @@ def tries_left(lines: Lines) -> int | None:
 
 
 def registration(lines: Lines, name: str) -> int | None:
-    """<stat> of +CREG, +CGREG or +CEREG (27.007 7.2): with or without <n>, any number of fields."""
+    """Return <stat> of +CREG, +CGREG or +CEREG (27.007 7.2), with or without <n>."""
     for line in reversed(lines):
         head, _, rest = line.partition(":")
         if head.strip().upper() != name:
             continue
         found = fields(rest)
-        # `stat`, `n,stat…` or, unasked, `stat,"lac","ci"…`: places are quoted, <stat> is not.
+        # `stat`, `n,stat…` or, unsolicited, `stat,"lac","ci"…`: locations are quoted, <stat> is not.
         if len(found) == 1 or (len(found) > 1 and found[1].startswith('"')):
             return _number(found[0])
         if len(found) > 1:
@@ -90,7 +90,7 @@ _DENIED = 3
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What +CREG, +CGREG and +CEREG say together: any of them that can send is enough."""
+    """Return the combined <stat> of +CREG, +CGREG and +CEREG: one that can send is enough."""
 
     stat: int | None = None
     can_send: bool = False
@@ -99,7 +99,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def standing(*stats: int | None) -> Standing:
-    """The stats of circuits, packets and LTE in one. A Cat-M module is denied one of them."""
+    """Combine the <stat> of circuits, packets and LTE. A Cat-M module is denied one of them."""
     for stat in stats:
         if stat in _SENDING:
             return Standing(stat, can_send=True, roaming=stat in _ROAMING)
@@ -110,7 +110,7 @@ def standing(*stats: int | None) -> Standing:
 
 
 def signal_dbm(lines: Lines) -> int | None:
-    """+CSQ (27.007 8.5) in dBm; 99 is unknown, and so is what no modem says."""
+    """Return +CSQ (27.007 8.5) in dBm; None for 99 (unknown) and values out of range."""
     found = fields(value(lines, "+CSQ") or "")
     rssi = _number(found[0]) if found else None
     return None if rssi is None or rssi > 31 else -113 + 2 * rssi
@@ -129,7 +129,7 @@ _TECHNOLOGIES = {
 
 
 def operator(lines: Lines) -> tuple[str, str]:
-    """Name and technology out of +COPS? (27.007 7.3); both "" without a network."""
+    """Return name and technology from +COPS? (27.007 7.3); both "" without a network."""
     found = fields(value(lines, "+COPS") or "")
     if len(found) < 3:
         return "", ""
@@ -142,12 +142,12 @@ _OLDEST_YEAR, _LATEST_YEAR = 2024, 2069  # unset clocks show 1970, 1980 or 2004
 
 
 def clock(lines: Lines) -> float | None:
-    """+CCLK (27.007 8.15) as seconds since the epoch; None for a clock that nobody has set."""
+    """Return +CCLK (27.007 8.15) as seconds since the epoch; None for a clock that is not set."""
     return stamp(_unquoted(value(lines, "+CCLK") or ""))
 
 
 def stamp(text: str) -> float | None:
-    """`yy/MM/dd,hh:mm:ss±zz`, local time and zone in quarters of an hour, in seconds."""
+    """Return `yy/MM/dd,hh:mm:ss±zz` (local time, zone in quarters of an hour) as seconds since the epoch."""
     match = re.fullmatch(
         r"(\d\d(?:\d\d)?)/(\d\d?)/(\d\d?),(\d\d?):(\d\d?):(\d\d?)(?:,?([+-]\d\d?))?",
         text.replace('"', ""),
@@ -166,7 +166,7 @@ def stamp(text: str) -> float | None:
 
 
 def network_time(line: str) -> float | None:
-    """The time in an unasked `*PSUTTZ: 2025,6,1,10,20,30,"+8",1` (UTC) or `+CTZE: "+08",0,"…"`."""
+    """Return the time in an unsolicited `*PSUTTZ: 2025,6,1,10,20,30,"+8",1` (UTC) or `+CTZE: "+08",0,"…"`."""
     name, _, rest = line.partition(":")
     match name.strip().upper():
         case "*PSUTTZ" | "+PSUTTZ":
@@ -188,7 +188,7 @@ def network_time(line: str) -> float | None:
 
 
 class StorageUsage(msgspec.Struct, frozen=True):
-    """One place of +CPMS: its name, how many messages lie there and how many may."""
+    """A storage of +CPMS: its name, used and total places."""
 
     name: str
     used: int
@@ -196,14 +196,14 @@ class StorageUsage(msgspec.Struct, frozen=True):
 
 
 def stores_offered(lines: Lines) -> tuple[tuple[str, ...], ...]:
-    """+CPMS=?: the stores that each of mem1, mem2 and mem3 can be."""
+    """Return from +CPMS=? the storages that mem1, mem2 and mem3 can be."""
     text = value(lines, "+CPMS") or ""
     groups = re.findall(r"\(([^()]*)\)", text)
     return tuple(tuple(re.findall(r'"([^"]+)"', group)) for group in groups)
 
 
 def stores(lines: Lines) -> tuple[StorageUsage, ...]:
-    """+CPMS?: name, used, total of mem1, mem2, mem3. Used and total only, after a setting."""
+    """Return from +CPMS? name, used and total of mem1, mem2 and mem3; without names after a setting."""
     found = fields(value(lines, "+CPMS") or "")
     if found and found[0].startswith('"'):
         groups = [found[i : i + 3] for i in range(0, len(found) - 2, 3)]
@@ -217,7 +217,7 @@ def stores(lines: Lines) -> tuple[StorageUsage, ...]:
 
 
 class StoredPdu(msgspec.Struct, frozen=True):
-    """A stored PDU as CMGL or CMGR show it: the announced length in octets, the PDU in hex."""
+    """A stored PDU from +CMGL or +CMGR: the announced length in octets, the PDU in hex."""
 
     index: int
     length: int | None
@@ -228,7 +228,7 @@ _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
 def listed(lines: Lines) -> tuple[StoredPdu, ...]:
-    """+CMGL in PDU mode: `+CMGL: index,stat,[alpha],length` and the PDU below it."""
+    """Return the PDUs of +CMGL in PDU mode: `+CMGL: index,stat,[alpha],length`, then the PDU."""
     return tuple(
         StoredPdu(index, _number(found[-1]) if len(found) > 2 else None, pdu)
         for head, pdu in itertools.pairwise(lines)
@@ -239,7 +239,7 @@ def listed(lines: Lines) -> tuple[StoredPdu, ...]:
 
 
 def read(lines: Lines, index: int) -> StoredPdu | None:
-    """+CMGR in PDU mode; None for an empty place (a bare OK)."""
+    """Return the PDU of +CMGR in PDU mode; None for an empty place (a bare OK)."""
     for head, pdu in itertools.pairwise(lines):
         found = fields(value([head], "+CMGR") or "")
         if found and _HEX.fullmatch(pdu):
@@ -248,7 +248,7 @@ def read(lines: Lines, index: int) -> StoredPdu | None:
 
 
 def slot(line: str) -> Slot | None:
-    """Where `+CMTI: "SM",3` or `+CDSI: "SR",1` points."""
+    """Return the slot in `+CMTI: "SM",3` or `+CDSI: "SR",1`."""
     found = fields(line.partition(":")[2])
     index = _number(found[1]) if len(found) > 1 else None
     return None if index is None else Slot(_unquoted(found[0]).upper(), index)
@@ -258,7 +258,7 @@ Cnmi = tuple[int, int, int, int, int]
 
 
 def _range(text: str) -> frozenset[int]:
-    """`(0-3)`, `(0,2)`, `(0-1,3)` or a bare `2`."""
+    """Return the numbers of `(0-3)`, `(0,2)`, `(0-1,3)` or a bare `2`."""
     found: set[int] = set()
     for part in text.strip("() ").split(","):
         low, _, high = part.strip().partition("-")
@@ -269,18 +269,18 @@ def _range(text: str) -> frozenset[int]:
 
 
 def indications_offered(lines: Lines) -> tuple[frozenset[int], ...]:
-    """+CNMI=? (27.005 3.4.1): what <mode>, <mt>, <bm>, <ds> and <bfr> may be."""
+    """Return from +CNMI=? (27.005 3.4.1) the values of <mode>, <mt>, <bm>, <ds> and <bfr>."""
     return tuple(_range(field) for field in fields(value(lines, "+CNMI") or ""))
 
 
 def choose_indications(
     offered: Sequence[frozenset[int]], *, stored: bool = False
 ) -> tuple[Cnmi, ...]:
-    """The settings of +CNMI to try, best first.
+    """Return the settings of +CNMI to try, best first.
 
-    Messages are stored and announced (<mt> 1). Reports come directly (<ds> 1) wherever that is
-    offered, because stored ones cannot be found on some modules (EC25, SIM7600); stored ones are
-    the second choice, and polled. With `stored` it is the other way round.
+    Messages are stored and announced (<mt> 1). Reports come directly (<ds> 1) if possible, because stored ones
+    cannot be found on some modules (EC25, SIM7600); stored ones are the second choice, and polled. With
+    `stored` it is the other way round.
     """
     reported = (2, 1, 0) if stored else (1, 2, 0)
     wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), reported, (0, 1))
@@ -299,15 +299,15 @@ def choose_indications(
 
 
 def indications(lines: Lines) -> tuple[int, ...]:
-    """+CNMI?: the numbers that are set."""
+    """Return the values set, from +CNMI?."""
     numbers = (_number(field) for field in fields(value(lines, "+CNMI") or ""))
     return tuple(number for number in numbers if number is not None)
 
 
 def reference(lines: Lines) -> int | None:
-    """TP-MR out of `+CMGS: 12`, `+CMGS:12` or `+CMGS: 12,"26/01/02,…"`.
+    """Return TP-MR from `+CMGS: 12`, `+CMGS:12` or `+CMGS: 12,"26/01/02,…"`.
 
-    None where something came into the middle of it and its last digits stand alone.
+    None if another line interrupted it, so that its last digits stand alone.
     """
     if any(line.isdecimal() for line in lines):
         return None
@@ -333,17 +333,17 @@ def urc_port(lines: Lines, device: str) -> str:
 
 
 def imei(lines: Lines) -> str:
-    """The 15 digits (16 and 17 exist) of +CGSN."""
+    """Return the 15 digits (16 and 17 exist) of +CGSN."""
     return _digits(lines, 14, 17)
 
 
 def iccid(lines: Lines) -> str:
-    """The 18 to 20 digits of +CCID, +ICCID or +QCCID; a last F is padding."""
+    """Return the 18 to 20 digits of +CCID, +ICCID or +QCCID; a last F is padding."""
     return _digits(lines, 18, 20)
 
 
 def imsi(lines: Lines) -> str:
-    """The 14 or 15 digits of +CIMI."""
+    """Return the 14 or 15 digits of +CIMI."""
     return _digits(lines, 14, 15)
 
 
@@ -356,13 +356,13 @@ def _digits(lines: Lines, least: int, most: int) -> str:
 
 
 def smsc(lines: Lines) -> str:
-    """The service centre of +CSCA? (27.005 3.3.1)."""
+    """Return the service centre of +CSCA? (27.005 3.3.1)."""
     found = fields(value(lines, "+CSCA") or "")
     return _unquoted(found[0]) if found else ""
 
 
 def own_number(lines: Lines) -> str:
-    """The number of +CNUM, which few SIMs know."""
+    """Return the number of +CNUM, which few SIMs know."""
     found = fields(value(lines, "+CNUM") or "")
     return _unquoted(found[1]) if len(found) > 1 else ""
 
@@ -371,7 +371,7 @@ def own_number(lines: Lines) -> str:
 
 
 class UssdReply(msgspec.Struct, frozen=True):
-    """+CUSD: <m> (0 done, 1 the operator wants an answer, 2 ended, 4 not supported, 5 time-out)."""
+    """Content of +CUSD: <m> (0 done, 1 the operator expects an answer, 2 ended, 4 not supported, 5 time-out)."""
 
     status: int
     text: str
@@ -384,7 +384,7 @@ _CUSD = re.compile(
 
 
 def ussd(line: str) -> UssdReply | None:
-    """The operator's words; hex is read as what it is (UCS-2, or septets packed)."""
+    """Return the operator's text; hex is decoded (UCS-2, or packed septets)."""
     match = _CUSD.match(line)
     if match is None:
         return None
@@ -393,7 +393,7 @@ def ussd(line: str) -> UssdReply | None:
 
 
 def ussd_text(text: str, scheme: int | None) -> str:
-    """Text as the modem gave it, or out of hex (dcs 72, CSCS="UCS2", or GSM 7-bit packed)."""
+    """Return a text as received, or decoded from hex (dcs 72, CSCS="UCS2", or packed GSM 7-bit)."""
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,}", text):
         return text
     octets = bytes.fromhex(text)
@@ -401,7 +401,7 @@ def ussd_text(text: str, scheme: int | None) -> str:
     if wide or (len(octets) % 2 == 0 and not any(octets[::2])):
         return octets.decode("utf-16-be", "replace")
     if text.isdigit():
-        return text  # a balance may be a number; packed septets without a letter would be luck
+        return text  # a balance may be a number; packed septets rarely contain no letter
     septets = int.from_bytes(octets, "little")
     count = len(octets) * 8 // 7
     plain = "".join(chr(septets >> 7 * i & 127) for i in range(count)).rstrip("\r\x00")

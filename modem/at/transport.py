@@ -80,9 +80,9 @@ def ours(what: str) -> Iterator[None]:
 
 
 def find(path: str, turn: int = 0) -> str:
-    """The port that `path` (a name, or a pattern) stands for now, or PortLost.
+    """Return the port that `path` (a name or a pattern) means now. Raises PortLost.
 
-    One USB modem has several ports, of which one or two answer AT: another `turn`, another port.
+    A USB modem has several ports, of which one or two answer AT: each `turn` is another port.
     """
     if not glob.has_magic(path):
         return path
@@ -325,10 +325,10 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         prompt: bool = False,
         closing: str = "",
     ) -> AtResponse:
-        """Writes `command` and waits for the end of its answer. NoResponse, PortLost, Restarted.
+        """Write `command` and wait for the end of its answer. Raises NoResponse, PortLost, Restarted.
 
-        `data` are written instead, where the command stands on the line already. With `prompt` the
-        end may be `>`. A line that starts with `closing` is answer enough if no OK follows it soon.
+        `data` is written instead if the command is on the line already. With `prompt` the end may be `>`. A
+        line that starts with `closing` is sufficient if no OK follows soon.
         """
         with self._turn:
             if self._restarted:
@@ -422,7 +422,7 @@ class SerialModem(GsmModem, Transport):  # type: ignore[misc]  # the library is 
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
-        """Open the port only; `modem.startup` starts the modem."""
+        """Open the port only; `modem.driver.startup` starts the modem."""
         Transport.connect(self)
 
     def write(

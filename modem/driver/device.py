@@ -105,7 +105,7 @@ class ModemDriver:
         return self._talk.careful
 
     async def start(self) -> None:
-        """Begin to bring the modem up, in the background and for ever. Returns at once."""
+        """Start the modem in the background, and keep it running. Return at once."""
         self._life = asyncio.create_task(self._supervisor.live(), name="modem")
 
     async def stop(self) -> None:

@@ -95,7 +95,7 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """SMS-STATUS-REPORT: what became of a part. `status` is TP-ST (`modem.faults.status`)."""
+    """SMS-STATUS-REPORT: what became of a part. `status` is TP-ST (`modem.error_codes.lookup.status`)."""
 
     reference: int  # TP-MR as `+CMGS` told it
     recipient: str
