@@ -1,3 +1,3 @@
-"""The gateway: takes messages, keeps them, sends them, and tells the truth about each."""
+"""The gateway: accepts, stores, sends and reports messages."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Builds, starts and stops the gateway: the whole box, readable in one screen."""
+"""Builds, starts and stops the whole gateway."""
 
 from __future__ import annotations
 

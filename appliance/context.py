@@ -1,4 +1,4 @@
-"""What all legs share: settings, clock, store, ids, bells."""
+"""What all legs share: settings, clock, store, ids, wake-up events."""
 
 from __future__ import annotations
 

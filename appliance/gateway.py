@@ -1,4 +1,4 @@
-"""The gateway as the web sees it: `appliance.interface.Gateway`, a few lines for each thing asked."""
+"""The gateway as the web sees it: `appliance.domain.views.Gateway`, a few lines for each thing asked."""
 
 from __future__ import annotations
 

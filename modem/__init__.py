@@ -1,1 +1,1 @@
-"""What GSM is: alphabets, PDUs, faults, a serial line, the device behind it. No message, no client."""
+"""GSM modems: alphabets, PDUs, error codes, AT commands, the driver, a simulator. Knows no message or client."""

@@ -1,4 +1,4 @@
-"""What a modem is to the rest of the box: frozen values in, frozen values out, no I/O here."""
+"""What a modem is to the rest of the box: frozen values and a protocol, no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a modem is, and how long we wait for what: one named number for every wait."""
+"""Serial lines, and every time-out of the driver as a named number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application: every route, and what is true of every answer."""
+"""The application: every route, and what all responses have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asking: the two headers on every call under /v1, before anything else of it is looked at."""
+"""Authentication of the API: the two headers of every call under /v1."""
 
 from __future__ import annotations
 

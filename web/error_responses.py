@@ -1,4 +1,4 @@
-"""Every failure, whatever raised it, as the one envelope; and the language it is told in."""
+"""Error responses: every failure in one form, and its language."""
 
 from __future__ import annotations
 

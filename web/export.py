@@ -1,4 +1,4 @@
-"""The history as one stream: CSV that no spreadsheet runs as a formula, or one JSON object a line."""
+"""The history as a stream: CSV without formulas, or JSON lines."""
 
 from __future__ import annotations
 

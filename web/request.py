@@ -1,4 +1,4 @@
-"""The door: what a request carries (body, query, idempotency key), checked before a handler sees it."""
+"""Requests of the API: body, query and idempotency key, validated before a handler runs."""
 
 from __future__ import annotations
 

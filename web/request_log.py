@@ -1,4 +1,4 @@
-"""The access log: one record a request, rendered and written off the event loop, many at once."""
+"""The access log: one record per request, written in batches off the event loop."""
 
 from __future__ import annotations
 

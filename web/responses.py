@@ -1,4 +1,4 @@
-"""What the API answers, field for field, and how the gateway's values become it."""
+"""The responses of the API, field for field, and their conversion from the gateway's values."""
 
 from __future__ import annotations
 

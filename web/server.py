@@ -1,4 +1,4 @@
-"""Starts the whole box: the gateway, then HTTP around it; stops both in order."""
+"""Starts and stops the whole box: the gateway, and HTTP around it."""
 
 from __future__ import annotations
 

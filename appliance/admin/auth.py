@@ -1,4 +1,4 @@
-"""Who may act as the owner: claiming the box, the password, sessions, and how often one may guess."""
+"""Authentication of the owner: claiming the box, password, sessions, throttling."""
 
 from __future__ import annotations
 

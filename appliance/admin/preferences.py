@@ -1,4 +1,4 @@
-"""What the status page asks of the box, typed; no HTTP here. Raises ApiError and what it names."""
+"""What the status page asks of the box, typed and without HTTP. Raises ApiError and the errors it names."""
 
 from __future__ import annotations
 

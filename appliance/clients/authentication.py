@@ -1,4 +1,4 @@
-"""Keys and devices in memory, as the store has them at this moment."""
+"""API keys and devices in memory, valid while the store's version of them holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One TOML file and ZIMBOX_… variables, checked at the door: a wrong setting is named with its place.
+"""Settings from one TOML file and ZIMBOX_… variables; an invalid one is reported with its place.
 
 A variable's name is the setting's path in capitals: `[webhook] allow_loopback` is
 ZIMBOX_WEBHOOK_ALLOW_LOOPBACK, the top-level `rate_limit` is ZIMBOX_RATE_LIMIT. Variables win over

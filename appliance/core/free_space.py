@@ -1,4 +1,4 @@
-"""How much room the disk has, asked of the kernel every few seconds and not with each request."""
+"""Free disk space, read at most every few seconds."""
 
 from __future__ import annotations
 

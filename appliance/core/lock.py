@@ -1,4 +1,4 @@
-"""One box, one data folder."""
+"""The lock that keeps two boxes off one data folder."""
 
 from __future__ import annotations
 

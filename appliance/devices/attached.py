@@ -1,4 +1,4 @@
-"""One modem of the box, and what a run of refusals says of it: rest, hold bulk back, probe."""
+"""A modem of the box, and the consequences of refusals: rest, hold bulk back, probe."""
 
 from __future__ import annotations
 

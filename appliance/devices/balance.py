@@ -1,4 +1,4 @@
-"""Prepaid credit: asked by USSD on a timetable, read by the owner's pattern."""
+"""Prepaid credit: asked by USSD on a schedule, parsed by the owner's pattern."""
 
 from __future__ import annotations
 

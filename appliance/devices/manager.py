@@ -1,4 +1,4 @@
-"""The modems of the box: attached, watched, given a number bound to their IMEI."""
+"""The modems of the box: attached, observed, numbered by IMEI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PINs typed on the page, kept so that the box comes back by itself after a power cut."""
+"""PINs typed on the page, kept so that the box starts by itself after a power cut."""
 
 from __future__ import annotations
 

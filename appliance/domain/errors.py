@@ -1,4 +1,4 @@
-"""Everything the API says no with: code, status, French and English; and its few other sentences."""
+"""Every error of the API: code, status, French and English; and the sentences of successes."""
 
 from __future__ import annotations
 

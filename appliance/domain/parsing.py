@@ -1,4 +1,4 @@
-"""How a body becomes an order: the rules of `rules`, applied field by field. Pure."""
+"""Conversion of request bodies to validated requests. Pure."""
 
 from __future__ import annotations
 

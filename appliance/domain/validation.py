@@ -1,4 +1,4 @@
-"""The rules of the API for single values: each checks, normalises and returns, or raises ApiError."""
+"""The rules of the API for single values: each validates, normalises and returns, or raises ApiError."""
 
 from __future__ import annotations
 

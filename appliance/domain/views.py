@@ -1,4 +1,4 @@
-"""What the gateway is to the web: orders in, frozen answers out. All moments are epoch milliseconds."""
+"""What the gateway returns to the web: frozen values. All times are epoch milliseconds."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Messages on their way: accepted, sent, reported on, received."""
+"""The legs of messages: accepting, sending, receiving."""

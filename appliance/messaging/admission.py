@@ -1,4 +1,4 @@
-"""What a message finds when it is taken: who could send it, what is ahead of it, when it goes and whether it can."""
+"""Admission: which modem, what is ahead, when a message will be sent, and whether the caps allow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports and received messages: read, committed, and only then deleted from the modem."""
+"""Reports and received messages: decoded, committed, and only then deleted from the modem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking: what was asked for is checked against the box's state and put on the disk in one commit."""
+"""Accepting messages: checked against the state of the box, and on disk in one commit."""
 
 from __future__ import annotations
 

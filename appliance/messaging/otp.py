@@ -1,4 +1,4 @@
-"""One-time passwords: made from a proper random source, masked everywhere but in the SMS itself."""
+"""One-time passwords: created from a secure random source, masked everywhere except in the SMS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending: claim the next part, hand it to the modem, record what became of it. One loop per modem."""
+"""Sending: claim the next part, submit it to the modem, record the outcome. One loop per modem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page keeps of its owner: settings made there, sessions, limits of a modem."""
+"""The owner's data: settings made on the page, sessions, limits of a modem."""
 
 from __future__ import annotations
 

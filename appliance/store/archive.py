@@ -1,4 +1,4 @@
-"""From motion to history, and out of it: batches, small enough that no request waits for them."""
+"""The way to the history and out of it, in batches so small that no request waits for them."""
 
 from __future__ import annotations
 

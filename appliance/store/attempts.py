@@ -1,4 +1,4 @@
-"""What became of a part that was handed over, and what time does to those nobody knows about."""
+"""Outcomes of submitted parts, and the end of uncertain ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The block list: numbers that get no SMS, by a client's or the owner's wish or because they said STOP.
+"""The block list: numbers blocked by a client or the owner, and numbers that opted out with STOP.
 
 A row is one client's (its scope) or every client's (scope 0, in test mode 1: the owner's block, or an
 opt-out from a SIM that is everybody's). `opt_in` takes one client out of an opt-out.

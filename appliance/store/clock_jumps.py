@@ -1,4 +1,4 @@
-"""The wall clock is set while messages wait: what counts from when they were taken moves with it.
+"""Clock jumps: when the wall clock is set, everything that counts from the acceptance of messages moves with it.
 
 A board without a clock chip starts in the past. What is taken before a time server or the network sets its
 clock would otherwise be older than its lifetime a moment later, and fail unsent.

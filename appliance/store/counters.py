@@ -1,4 +1,4 @@
-"""Counts by hour and day of creation, moved in the same transaction as the change they count."""
+"""Counters by hour and day of creation, updated in the transaction of the change."""
 
 from __future__ import annotations
 

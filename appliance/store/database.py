@@ -1,4 +1,4 @@
-"""The only module that sees aiosqlite: one path for writing, connections of their own for reading.
+"""The database: one path for writing, separate connections for reading. The only module that imports aiosqlite.
 
 A unit of work is an ordinary function of a `sqlite3.Connection`; it runs on that connection's
 thread from start to end, so that nothing can come between its statements. Writes that arrive

@@ -1,4 +1,4 @@
-"""Deliveries: an event for one receiver, its attempts, and their log. The row is the job."""
+"""Deliveries: an event for one receiver, its attempts and their log. The row is the job."""
 
 from __future__ import annotations
 

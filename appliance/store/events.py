@@ -1,4 +1,4 @@
-"""Events and their deliveries: stored in the same transaction as the change they tell of."""
+"""Events and their deliveries, stored in the transaction of the change that they describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a part failed, as it is stored with it: JSON with the API's code and both languages."""
+"""Why a part failed, as stored: JSON with the API's code and both languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients may know of their messages: one, a page of many, figures, all of them. Reads only."""
+"""What clients read about their messages: one, a page, figures, an export. Reads only."""
 
 from __future__ import annotations
 

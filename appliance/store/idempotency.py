@@ -1,4 +1,4 @@
-"""Answers kept under their Idempotency-Key, in the same transaction as what they answer."""
+"""Answers stored by Idempotency-Key, in the transaction of what they answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message's life in the store: taken, changed with its parts, cancelled, resent. All synchronous."""
+"""Messages in the store: inserted, settled from their parts, cancelled, resent. All synchronous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One-time passwords: a keyed hash, a few attempts, an end."""
+"""One-time passwords: a keyed hash, a number of attempts, an expiry."""
 
 from __future__ import annotations
 

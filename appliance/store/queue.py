@@ -1,4 +1,4 @@
-"""The queue: claim the next part, record what became of it. All synchronous, all in one commit."""
+"""The queue: claim the next ready part under the limits of a SIM. All synchronous."""
 
 from __future__ import annotations
 

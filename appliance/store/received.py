@@ -1,4 +1,4 @@
-"""Received messages: parts kept until they are all there, whole ones given to a client."""
+"""Received messages: parts kept until complete, complete texts stored for a client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery reports meet their parts."""
+"""Delivery reports and their parts."""
 
 from __future__ import annotations
 

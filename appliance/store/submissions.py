@@ -1,4 +1,4 @@
-"""Hand-overs and what was heard of them: all that can compete for a report, also when they are over."""
+"""Submissions: everything that can compete for a report, including finished ones."""
 
 from __future__ import annotations
 

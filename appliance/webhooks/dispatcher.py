@@ -1,4 +1,4 @@
-"""Telling: the oldest due event of each message goes to who asked for it."""
+"""Delivery of webhook events: the oldest due event of each message goes to its receivers."""
 
 from __future__ import annotations
 

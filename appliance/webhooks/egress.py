@@ -1,4 +1,4 @@
-"""Where a webhook may lead: the rules on URLs and on addresses. Pure.
+"""Egress rules: which URLs and addresses a webhook may reach. Pure.
 
 A URL is looked at when it is configured, as far as it says itself where it leads; the address is
 looked at each time before it is connected to, whatever the name resolved to.

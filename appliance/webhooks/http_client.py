@@ -1,4 +1,4 @@
-"""Calls receivers over HTTP; the only module that sends with httpx.
+"""The HTTP client of webhooks. The only module that sends with httpx.
 
 One POST to an address that the rules allow, one answer, within a set time: no redirects, no proxies,
 no cookies, no connection kept, no more of a body than the receiver needs to get rid of.

@@ -1,1 +1,1 @@
-"""The AT dialogue with a modem: serial transport, commands, responses, unsolicited result codes."""
+"""The AT interface of a modem: serial transport, commands, responses, unsolicited result codes."""

@@ -1,4 +1,4 @@
-"""What is said to a modem, and how often: commands, the prompt and its text. Blocking.
+"""The AT client: commands, the prompt and its text, with repetitions. Blocking.
 
 Over a line that has spoilt bytes everything is written without its end first, and ended only when
 the modem has repeated it exactly: AT has no checksum, but it has an echo.

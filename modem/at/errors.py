@@ -1,4 +1,4 @@
-"""What can go wrong on the line of a modem: each error says what may be concluded from it."""
+"""Errors of the serial line; each says what follows from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes from a modem into lines, and lines into answers and events. Pure: no port, no clock.
+"""Splits bytes into lines, and lines into responses and unsolicited result codes. Pure: no port, no clock.
 
 A modem may speak at any moment: inside an answer, before it, between a command and its prompt
 (27.005 3.4.1). What is an answer is decided here, by what was asked.

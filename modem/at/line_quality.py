@@ -1,4 +1,4 @@
-"""Whether a line can be trusted with bytes. AT has no checksum: only what is seen tells."""
+"""Whether a line is degraded. AT has no checksum, so only visible damage shows it."""
 
 from __future__ import annotations
 

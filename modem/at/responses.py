@@ -1,4 +1,4 @@
-"""What the answers of modems mean. Pure; every function takes the lines of one answer.
+"""Parsing of AT responses. Pure; every function takes the lines of one response.
 
 Modems differ in blanks, in fields left out and in fields added: nothing here raises, and what
 cannot be read is None, "" or an empty tuple.

@@ -1,4 +1,4 @@
-"""Whether a line means that the modem has restarted behind our back. Pure: time is passed in."""
+"""Detection of restarts from the lines of a modem. Pure: the time is passed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Question and answer found together again, after a command whose time was over."""
+"""Resynchronisation of questions and answers after a time-out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The port from asyncio: everything is asked by one owner thread, in the order of the asking."""
+"""The port from asyncio: one owner thread runs all commands in order."""
 
 from __future__ import annotations
 

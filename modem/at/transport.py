@@ -1,4 +1,4 @@
-"""The one module that sees gsmmodem and pyserial: commands and answers over a serial line.
+"""Commands and responses over a serial line. The only module that imports gsmmodem and pyserial.
 
 The library's class is kept and its transport replaced: `Modem → GsmModem → Transport →
 SerialComms` is the order in which methods are found, so what the library writes comes through

@@ -1,4 +1,4 @@
-"""What a modem is set to for messages, read back from it; and who it and its SIM are."""
+"""The settings of a modem for messages, set and read back; and its identity."""
 
 from __future__ import annotations
 

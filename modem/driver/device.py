@@ -1,4 +1,4 @@
-"""A modem that is brought up and kept up for ever: the facade that the rest of the box uses."""
+"""The driver of one modem: the facade that the rest of the box uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The module's PWRKEY and RESET, and its supply: what a HAT can do to a modem that is silent.
+"""PWRKEY, RESET and supply of a module: how a HAT controls a silent modem.
 
 PWRKEY toggles: pressed on a running modem it switches it off. So it is only pressed after the
 modem was asked and did not answer, and the caller looks again after every press.

@@ -1,4 +1,4 @@
-"""The SIM PIN guard: three wrong tries lock a SIM, so by itself the box spends one at most."""
+"""The SIM PIN guard: three wrong attempts lock a SIM, so the box uses one at most by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at a modem that changes nothing a program would miss: who it is, and where it stands."""
+"""A probe of a modem that changes nothing: its identity and state."""
 
 from __future__ import annotations
 

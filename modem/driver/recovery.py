@@ -1,4 +1,4 @@
-"""The ladder that is climbed when a modem falls silent. Pure: what to do next, and when."""
+"""The recovery steps for a silent modem: which is next, and when. Pure."""
 
 from __future__ import annotations
 

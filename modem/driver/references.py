@@ -1,4 +1,4 @@
-"""Which reference the modem most likely meant, over a line that spoils digits. Pure."""
+"""The probable TP-MR on a line that alters digits. Pure."""
 
 from __future__ import annotations
 

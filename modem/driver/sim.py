@@ -1,4 +1,4 @@
-"""The SIM: what it wants, who it is, and its PIN, entered under the guard of `modem.driver.pin_guard`."""
+"""The SIM: its state, its identity, and its PIN, entered under the guard of `modem.driver.pin_guard`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an open port to a modem that listens, whatever speed, mode or prompt it was left in."""
+"""From an open port to a responding modem, whatever speed, mode or prompt it was left in."""
 
 from __future__ import annotations
 

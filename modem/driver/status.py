@@ -1,4 +1,4 @@
-"""What the rest of the box sees of a modem: its status as one frozen value, and its events."""
+"""The status of a modem as one frozen value, and its events."""
 
 from __future__ import annotations
 

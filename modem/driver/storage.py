@@ -1,4 +1,4 @@
-"""What lies in the modem's stores: read, handed out once, deleted when its content is safe."""
+"""The message storage of a modem: read, handed out once, deleted when the content is committed."""
 
 from __future__ import annotations
 

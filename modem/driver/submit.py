@@ -1,4 +1,4 @@
-"""One part over the line, and what became of it."""
+"""Submission of one part over the line, and its outcome."""
 
 from __future__ import annotations
 

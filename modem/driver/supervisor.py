@@ -1,4 +1,4 @@
-"""Brings a modem up and keeps it up for ever: start-up, service, and the ladder when both end."""
+"""Keeps a modem running: start-up, operation, recovery."""
 
 from __future__ import annotations
 

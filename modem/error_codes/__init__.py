@@ -1,4 +1,4 @@
-"""What the numbers of modems and networks mean: the tables behind `modem.error_codes.lookup`.
+"""Error codes of modems and networks: the tables behind `modem.error_codes.lookup`.
 
 Each row: the standard's wording (modems with AT+CMEE=2 answer with it), the verdict, the API's
 code, and a sentence for the owner in English and in French.

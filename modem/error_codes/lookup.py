@@ -1,4 +1,4 @@
-"""Errors of modems and networks put into words: number or wording in, `Fault` out. Pure.
+"""Lookup of errors of modems and networks: number or text in, `Fault` out. Pure.
 
 The classes: permanent is NEVER, 197 (duplicate) is TAKEN, transient is AGAIN, transient that
 smells of no credit or a wrong SMSC is AGAIN and `suspicious`, what the owner must mend is OWNER,

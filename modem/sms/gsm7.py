@@ -1,4 +1,4 @@
-"""The alphabets of SMS (23.038): what a text costs, where it is cut, and its septets.
+"""The alphabets of SMS (23.038): encoding, segmentation and septets of a text.
 
 Pure. A text is never cut inside an escape pair or a surrogate pair.
 """

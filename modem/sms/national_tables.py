@@ -1,4 +1,4 @@
-"""The national language tables of 23.038 Annex A: what the shift identifiers mean.
+"""The national language tables of 23.038 Annex A, by shift identifier.
 
 A single shift table lists what it adds to the extension table; a locking table is whole. A table of
 a later release, unknown here, is read as the default one.

@@ -1,4 +1,4 @@
-"""The TPDUs of SMS (23.040 9.2.2): values to hex for AT commands and back.
+"""The TPDUs of SMS (23.040 9.2.2), to hex for AT commands and back.
 
 Pure. What the box sends and what it receives, and for both the network's side as well.
 Everything that cannot be encoded or decoded raises PduError, and nothing else is raised.

@@ -1,4 +1,4 @@
-"""GET /health and /metrics: for those who watch the box, without a key."""
+"""GET /health and /metrics: monitoring, without a key."""
 
 from __future__ import annotations
 

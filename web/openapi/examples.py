@@ -1,4 +1,4 @@
-"""Answers as the reference shows them; a test holds each against its schema."""
+"""Example answers of the reference; a test validates each against its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/schema: the OpenAPI document, and a reference page made from it that needs no internet."""
+"""/schema: the OpenAPI document, and a reference page that needs no internet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's own files, from the box alone: read once, packed once, named by what is in them."""
+"""The static files of the page, read and compressed once, with content hashes in their URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart of the last days as plain numbers for an SVG: no script draws anything. Pure."""
+"""The chart of the last days as numbers for an SVG, without scripts. Pure."""
 
 from __future__ import annotations
 

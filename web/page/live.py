@@ -1,4 +1,4 @@
-"""Live pages: one look at the box for all open streams, however often it changes."""
+"""Live pages: one snapshot for all open streams, at most once per second."""
 
 from __future__ import annotations
 

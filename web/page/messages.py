@@ -1,4 +1,4 @@
-"""Messages: the history with search and filters, one message's story, sending by hand."""
+"""Messages: the history with search and filters, the timeline of a message, sending by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox: what came in, with a reply a tap away."""
+"""The inbox: received messages, with a reply form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates to answers: one environment, one set of headers, no word of a visitor trusted."""
+"""Templates to responses: one environment, one set of headers."""
 
 from __future__ import annotations
 

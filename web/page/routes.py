@@ -1,4 +1,4 @@
-"""The page's routes: what everybody may see, what only the owner may."""
+"""The routes of the page: public ones and the owner's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that a browser sends: piece by piece to the disk, and nothing before its form is known as ours."""
+"""File uploads, streamed to disk after the form's token was checked."""
 
 from __future__ import annotations
 

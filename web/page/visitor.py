@@ -1,4 +1,4 @@
-"""Who looks at the page: language, session, and whether a form is one of ours."""
+"""The visitor of a page: language, session, form token."""
 
 from __future__ import annotations
 

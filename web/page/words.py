@@ -1,4 +1,4 @@
-"""How the page says things: two languages, the box's time zone, numbers as people read them. Pure."""
+"""The texts of the page in two languages, with times and numbers as people read them. Pure."""
 
 from __future__ import annotations
 

@@ -27,20 +27,20 @@ _NUMBER = re.compile(r"55501(\d\d)$")
 TABLE = {
     "00": Magic(meaning="delivered"),
     "01": Magic(
-        meaning="report: failed for good, incompatible destination",
+        meaning="report: permanent failure, incompatible destination",
         report=ReportFault(status=(0x41,)),
     ),
     "02": Magic(
-        meaning="report: failed for good, validity period expired",
+        meaning="report: permanent failure, validity period expired",
         report=ReportFault(status=(0x46,)),
     ),
-    "03": Magic(meaning="taken, but no report ever comes", report=ReportFault(lost=True)),
+    "03": Magic(meaning="accepted, but no report ever comes", report=ReportFault(lost=True)),
     "04": Magic(
         meaning="report: still trying (30), then delivered",
         report=ReportFault(status=(0x30, 0x00), apart=0.2),
     ),
     "05": Magic(
-        meaning="CMS 38 (network out of order) at the first try, taken at the second",
+        meaning="CMS 38 (network out of order) at the first attempt, accepted at the second",
         send=SendFault(cms=38),
         once=True,
     ),
@@ -50,10 +50,10 @@ TABLE = {
     ),
     "08": Magic(meaning="CMS 196: the recipient is barred", send=SendFault(cms=196)),
     "09": Magic(
-        meaning="taken, but the modem never answers; the report comes",
+        meaning="accepted, but the modem never answers; the report comes",
         send=SendFault(at="taken", silent=True),
     ),
-    "10": Magic(meaning="not taken, and the modem never answers", send=SendFault(silent=True)),
+    "10": Magic(meaning="not accepted, and the modem never answers", send=SendFault(silent=True)),
     "11": Magic(meaning="report late (setting late_report)", late=True),
     "12": Magic(meaning="report twice", report=ReportFault(copies=2)),
     "13": Magic(
@@ -61,10 +61,10 @@ TABLE = {
         report=ReportFault(status=(0x62, 0x00), apart=0.2),
     ),
     "14": Magic(
-        meaning="report: the centre gave up trying (62)",
+        meaning="report: the service centre gave up (62)",
         report=ReportFault(status=(0x62,)),
     ),
-    "15": Magic(meaning="CMS 42 (congestion) at every try", send=SendFault(cms=42)),
+    "15": Magic(meaning="CMS 42 (congestion) at every attempt", send=SendFault(cms=42)),
     "16": Magic(
         meaning="report with the number in national form and without times",
         report=ReportFault(recipient="national", zero_times=True),
@@ -72,12 +72,12 @@ TABLE = {
     "17": Magic(meaning="report before the answer to AT+CMGS", report=ReportFault(early=True)),
     "18": Magic(meaning="delivered; the phone answers STOP", replies="STOP"),
     "19": Magic(meaning="delivered; the phone answers with the same text", replies="{text}"),
-    "20": Magic(meaning="CMS 500 (unknown error) at every try", send=SendFault(cms=500)),
+    "20": Magic(meaning="CMS 500 (unknown error) at every attempt", send=SendFault(cms=500)),
     "21": Magic(
-        meaning="no credit, said in words by the modem",
+        meaning="no credit, reported in words by the modem",
         send=SendFault(final="+CMS ERROR: no credit"),
     ),
-    "22": Magic(meaning="CMS 304: the modem does not take the PDU", send=SendFault(cms=304)),
+    "22": Magic(meaning="CMS 304: the modem rejects the PDU", send=SendFault(cms=304)),
 }
 
 
