@@ -84,7 +84,7 @@ class PartTimeline(msgspec.Struct, frozen=True):
     reference: int | None = None
     tp_status: int | None = None
     reported_at: int | None = None
-    tries: int = 0
+    attempts: int = 0
     error: dict[str, object] | None = None
 
 

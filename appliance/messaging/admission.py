@@ -22,7 +22,7 @@ class Route(msgspec.Struct, frozen=True):
     """The modem for a message: the named one, or one that the box picks."""
 
     device: int  # 0: not known yet
-    pinned: bool
+    bound: bool  # only this device may send it
     candidates: tuple[Attached, ...]
 
     @property

@@ -191,10 +191,10 @@ class Intake:
             priority=order.priority,
             rank=limits.rank(order.priority, due_at, config.queue.aging_minutes),
             device=route.device,
-            pinned=route.pinned,
+            bound=route.bound,
             due_at=due_at,
             expires_at=end,
-            tries=order.retry_attempts,
+            max_attempts=order.retry_attempts,
             on_uncertain=order.on_uncertain or config.sending.on_uncertain,
             scheduled_at=order.scheduled_at,
             validity_minutes=order.validity_minutes,
@@ -354,7 +354,7 @@ class Intake:
             plan.alphabet.value,
             plan.shift,
             len(plan.parts),
-            pin=route.device if route.pinned else 0,
+            bound_device=route.device if route.bound else 0,
             api_key=caller.key_id,
         )
         return True

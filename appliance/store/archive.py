@@ -12,8 +12,8 @@ from appliance.domain.validation import fold
 from appliance.store import history
 from appliance.store.counters import DAY_MS, HOUR_MS
 
-MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, pinned, status, touched,
-attempts, tries, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
+MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, ever_submitted,
+attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
 cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, metadata, webhook_url"""
 
 
@@ -51,7 +51,7 @@ def move(db: Connection, most: int, closed_before: int) -> int:
         "INSERT INTO history_text (rowid, folded) VALUES (?, ?)",
         [(r["id"], fold(r["body"])) for r in rows],
     )
-    for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
+    for table, column in (("part", "message"), ("attempt", "message"), ("message", "id")):
         db.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", numbers)
     return len(numbers)
 
@@ -80,12 +80,12 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
     )
     for part in msgspec.json.decode(row["story"])["parts"]:
         db.execute(
-            "INSERT INTO part (message, number, state, test, pin, urgent, scheduled, rank, ready_at, ripe, "
-            "tries, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error) "
+            "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready, "
+            "attempts, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error) "
             "VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (number, part["number"], part["state"], row["scope"] & 1, int(row["priority"] == 1))
-                + (rank, now, part.get("tries", 0), part.get("device"), part.get("sim"))
+                + (rank, now, part.get("attempts", 0), part.get("device"), part.get("sim"))
                 + (part.get("handed_at"), part.get("answered_at"), part.get("reference"))
                 + (part.get("tp_status"), part.get("reported_at"))
                 + (msgspec.json.encode(part["error"]).decode() if "error" in part else None,)

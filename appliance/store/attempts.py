@@ -70,15 +70,15 @@ def record(
         case Verdict.WAIT | Verdict.OWNER | Verdict.HOUSEKEEP:
             # Nothing left the modem and the message is fine: as if never submitted. But a number that the
             # network refused lets the others go first.
-            turn = {"ripe": 1}
+            turn = {"ready": 1}
             if outcome.fault is not None and outcome.fault.by_network:
-                turn = {"ripe": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
+                turn = {"ready": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
             messages.step_part(
                 db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, error=error, **turn
             )
             _unbind(db, job.message)
             db.execute(
-                "UPDATE message SET touched = attempts > 0 WHERE id = ?",
+                "UPDATE message SET ever_submitted = attempts > 0 WHERE id = ?",
                 (job.message,),
             )
     messages.settle(db, new_ids, job.message, now)  # `sent` is emitted before `delivered`
@@ -93,7 +93,7 @@ def _record_before(
     if left:
         _used(db, rules, sender, job, now)
     db.execute(
-        "UPDATE try SET reference = ?, answered_at = ?, open = ?, error = ? "
+        "UPDATE attempt SET reference = ?, answered_at = ?, open = ?, error = ? "
         "WHERE message = ? AND number = ? AND handed_at = ? AND device = ?",
         (outcome.reference, now, int(left), fault_cause(outcome.fault))
         + (job.message, job.number, job.handed_at, job.device),
@@ -120,24 +120,26 @@ def _used(db: Connection, rules: SendingRules, sender: Sender, job: Job, now: in
 def _attempted(db: Connection, part: Row) -> None:
     db.execute(
         "UPDATE message SET attempts = MAX(attempts, ?) WHERE id = ?",
-        (part["tries"] + 1, part["message"]),
+        (part["attempts"] + 1, part["message"]),
     )
 
 
 def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, now: int) -> None:
     """Plan another attempt, or fail the part if its attempts are used up."""
-    tries = part["tries"] + 1
+    attempts = part["attempts"] + 1
     message = messages.get(db, part["message"])
     assert message is not None
-    if tries >= message["tries"]:
-        messages.step_part(db, part, PartEvent.REFUSE, tries=tries, answered_at=now, error=error)
+    if attempts >= message["max_attempts"]:
+        messages.step_part(
+            db, part, PartEvent.REFUSE, attempts=attempts, answered_at=now, error=error
+        )
         return
-    messages.keep_try(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
+    messages.keep_attempt(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
     ready_at = now + limits.backoff_ms(
-        tries, rules.first_backoff_seconds, rules.longest_backoff_seconds
+        attempts, rules.first_backoff_seconds, rules.longest_backoff_seconds
     )
     messages.step_part(
-        db, part, PartEvent.BACK, tries=tries, ripe=0, ready_at=ready_at, scheduled=0
+        db, part, PartEvent.BACK, attempts=attempts, ready=0, ready_at=ready_at, scheduled=0
     )
     _unbind(db, part["message"])
 
@@ -145,7 +147,7 @@ def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, no
 def _unbind(db: Connection, message: int) -> None:
     """Release a message from its SIM while no part was accepted."""
     db.execute(
-        "UPDATE part SET pin_sim = NULL, pin = (SELECT IIF(pinned, device, 0) FROM message WHERE id = ?1) "
+        "UPDATE part SET bound_sim = NULL, bound_device = (SELECT IIF(bound, device, 0) FROM message WHERE id = ?1) "
         "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
         "AND state NOT IN ('waiting', 'dropped'))",
         (message,),
@@ -218,12 +220,12 @@ def move_doubts(db: Connection, since: int, step: int) -> None:
 def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
     again = (
         message["on_uncertain"] == "resend"
-        and part["tries"] + 1 < message["tries"]
+        and part["attempts"] + 1 < message["max_attempts"]
         and now < message["expires_at"]
         and message["status"] == Status.QUEUED
     )
     if again:
-        messages.keep_try(
+        messages.keep_attempt(
             db,
             part,
             error=part["error"] or TIMED_OUT,
@@ -234,8 +236,8 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
             db,
             part,
             PartEvent.REPEAT,
-            tries=part["tries"] + 1,
-            ripe=1,
+            attempts=part["attempts"] + 1,
+            ready=1,
             ready_at=now,
             open=0,
             scheduled=0,
@@ -252,8 +254,8 @@ def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     rows = db.execute(
         "WITH RECURSIVE gone (id) AS (SELECT seq FROM sqlite_sequence WHERE name = 'device' "
         "UNION ALL SELECT id - 1 FROM gone WHERE id > 1) "
-        "SELECT p.message, MIN(p.number) FROM gone JOIN part p ON p.pin = gone.id "
-        "WHERE gone.id NOT IN (SELECT id FROM device) AND p.state = 'waiting' AND p.pin != 0 "
+        "SELECT p.message, MIN(p.number) FROM gone JOIN part p ON p.bound_device = gone.id "
+        "WHERE gone.id NOT IN (SELECT id FROM device) AND p.state = 'waiting' AND p.bound_device != 0 "
         "GROUP BY p.message LIMIT ?",
         (most,),
     ).fetchall()
@@ -286,13 +288,13 @@ def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int
     """Stop waiting for reports on parts submitted before a time; their status stays."""
     rows = db.execute(
         "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
-        "UNION SELECT message FROM try JOIN message m ON m.id = try.message "
+        "UNION SELECT message FROM attempt JOIN message m ON m.id = attempt.message "
         "WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
         (before, most),
     ).fetchall()
     for row in rows:
         submissions.close(db, row["message"])
-        for table in ("part", "try"):
+        for table in ("part", "attempt"):
             db.execute(
                 f"UPDATE {table} SET open = 0 WHERE message = ? AND handed_at < ?",
                 (row["message"], before),

@@ -34,14 +34,14 @@ def parts(db: Connection, test: bool, until: int, *, exact: bool = True) -> int:
     Not `exact`: all that is due in the minute of `until` counts. Exact, the parts of that one minute are read.
     """
     n: int = db.execute(
-        "SELECT COALESCE(SUM(ripe + handed), 0) FROM part_count WHERE test = ?", (int(test),)
+        "SELECT COALESCE(SUM(ready + handed), 0) FROM part_count WHERE test = ?", (int(test),)
     ).fetchone()[0]
     if not exact:
         return n + _due_before(db, "part", int(test), (until // MINUTE_MS + 1) * MINUTE_MS)[1]
     edge = (until + 1) // MINUTE_MS * MINUTE_MS
     n += _due_before(db, "part", int(test), edge)[1]
     n += db.execute(
-        "SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at >= ? "
+        "SELECT COUNT(*) FROM part WHERE state = 'waiting' AND ready = 0 AND ready_at >= ? "
         "AND ready_at <= ? AND test = ?",
         (edge, until, int(test)),
     ).fetchone()[0]
@@ -51,7 +51,7 @@ def parts(db: Connection, test: bool, until: int, *, exact: bool = True) -> int:
 def parts_for_device(db: Connection, device: int) -> int:
     """Return how many parts wait for this modem alone."""
     n: int = db.execute(
-        "SELECT COALESCE(SUM(ripe + delayed), 0) FROM part_count WHERE pin = ?", (device,)
+        "SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count WHERE bound_device = ?", (device,)
     ).fetchone()[0]
     return n
 

@@ -163,8 +163,8 @@ def revoke(db: Connection, key_id: int, now: int, *, cancel_queued: bool = False
     )
     if cancel_queued and done.rowcount:
         db.execute(
-            "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
-            "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND touched = 0 AND attempts = 0)",
+            "UPDATE part SET ready = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
+            "(SELECT id FROM message WHERE api_key = ? AND status = 'queued' AND ever_submitted = 0 AND attempts = 0)",
             (messages.NEVER, key_id),
         )
     return bool(done.rowcount)
@@ -174,7 +174,7 @@ def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     """Cancel messages of keys that were revoked with `cancel_queued`. Return how many."""
     rows = db.execute(
         "SELECT m.id FROM message m JOIN api_key k ON k.id = m.api_key WHERE k.cancel_queued = 1 "
-        "AND m.status = 'queued' AND m.touched = 0 AND m.attempts = 0 LIMIT ?",
+        "AND m.status = 'queued' AND m.ever_submitted = 0 AND m.attempts = 0 LIMIT ?",
         (most,),
     ).fetchall()
     return sum(messages.cancel(db, new_ids, row["id"], now) for row in rows)
@@ -187,7 +187,7 @@ def disable(db: Connection, client: int, now: int) -> bool:
         (now, client),
     )
     db.execute(
-        "UPDATE part SET ripe = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
+        "UPDATE part SET ready = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
         "(SELECT id FROM message WHERE scope IN (?, ?) AND status = 'queued')",
         (messages.NEVER, client * 2, client * 2 + 1),
     )
@@ -204,7 +204,7 @@ def enable(db: Connection, client: int) -> bool:
         "UPDATE part SET ready_at = (SELECT due_at FROM message WHERE message.id = part.message) "
         "WHERE state = 'waiting' AND ready_at = ? AND message IN "
         "(SELECT m.id FROM message m LEFT JOIN api_key k ON k.id = m.api_key WHERE m.scope IN (?, ?) "
-        "AND (COALESCE(k.cancel_queued, 0) = 0 OR m.touched OR m.attempts > 0))",
+        "AND (COALESCE(k.cancel_queued, 0) = 0 OR m.ever_submitted OR m.attempts > 0))",
         (messages.NEVER, client * 2, client * 2 + 1),
     )
     return bool(done.rowcount)
@@ -229,13 +229,13 @@ def erase(db: Connection, client: int, now: int) -> bool:
     )
     both = "scope IN (?, ?)"
     for row in db.execute(
-        f"SELECT id, scope, device, created_at FROM message WHERE {both} AND status = 'queued' AND touched = 0",
+        f"SELECT id, scope, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",
         scopes,
     ).fetchall():
         counters.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
         counters.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
         # Earlier attempts too: it may have been resent.
-        for table, column in (("part", "message"), ("try", "message"), ("message", "id")):
+        for table, column in (("part", "message"), ("attempt", "message"), ("message", "id")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))
     # Parts that wait behind a submitted one are not sent any more.
     db.execute(

@@ -61,7 +61,7 @@ def queue(db: Connection, now: int) -> QueueFigures:
     """Return the queue in live mode."""
     levels, later = backlog.levels(db, now)
     first = db.execute(
-        "SELECT ready_at FROM part WHERE state = 'waiting' AND ripe = 1 AND test = 0 AND pin = 0 "
+        "SELECT ready_at FROM part WHERE state = 'waiting' AND ready = 1 AND test = 0 AND bound_device = 0 "
         "ORDER BY rank LIMIT 1"
     ).fetchone()
     return QueueFigures(levels, later, first[0] if first else None)

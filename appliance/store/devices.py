@@ -56,8 +56,8 @@ def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:
 def live(db: Connection) -> list[Row]:
     """Return every known device that was not removed, with the number of parts bound to it."""
     return db.execute(
-        "SELECT device.*, (SELECT COALESCE(SUM(ripe + delayed), 0) FROM part_count "
-        "WHERE pin = device.id) AS waiting FROM device WHERE test = 0 ORDER BY id"
+        "SELECT device.*, (SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count "
+        "WHERE bound_device = device.id) AS waiting FROM device WHERE test = 0 ORDER BY id"
     ).fetchall()
 
 

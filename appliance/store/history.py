@@ -26,7 +26,7 @@ EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's
 # what others wrote would reveal it (docs/adr/0006-substring-search.md).
 LOOKED_THROUGH = 500
 
-COLUMNS = """id, scope, kind, batch, recipient, body, parts, priority, device, status, touched, attempts,
+COLUMNS = """id, scope, kind, batch, recipient, body, parts, priority, device, status, ever_submitted, attempts,
 created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
 error_detail, metadata"""
 
@@ -48,7 +48,7 @@ def view(row: Row) -> MessageView:
         cancelled_at=row["cancelled_at"],
         metadata=row["metadata"],
         uncertain=bool(row["uncertain"]),
-        cancellable=row["status"] == "queued" and not (row["touched"] or row["attempts"]),
+        cancellable=row["status"] == "queued" and not (row["ever_submitted"] or row["attempts"]),
         device_id=f"device_{row['device']}" if row["device"] else None,
         parts=row["parts"],
         attempts=row["attempts"],
@@ -456,8 +456,10 @@ def story(db: Connection, number: int) -> dict[str, Any]:
     return told
 
 
-TRY_STORY = "number, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error"
-PART_STORY = f"{TRY_STORY}, state, tries"
+ATTEMPT_STORY = (
+    "number, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error"
+)
+PART_STORY = f"{ATTEMPT_STORY}, state, attempts"
 
 
 def live_story(db: Connection, number: int) -> dict[str, Any]:
@@ -465,7 +467,9 @@ def live_story(db: Connection, number: int) -> dict[str, Any]:
     parts = db.execute(
         f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,)
     )
-    tries = db.execute(f"SELECT {TRY_STORY} FROM try WHERE message = ? ORDER BY id", (number,))
+    tries = db.execute(
+        f"SELECT {ATTEMPT_STORY} FROM attempt WHERE message = ? ORDER BY id", (number,)
+    )
     return {"parts": [_told(r) for r in parts], "tries": [_told(r) for r in tries]}
 
 

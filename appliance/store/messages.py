@@ -27,10 +27,10 @@ class NewMessage(msgspec.Struct, frozen=True):
     priority: int
     rank: int
     device: int
-    pinned: bool
+    bound: bool
     due_at: int
     expires_at: int
-    tries: int
+    max_attempts: int
     on_uncertain: str
     api_key: int | None = None
     kind: str = "sms"
@@ -45,13 +45,13 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 INSERT_MESSAGE = """
 INSERT INTO message (id, scope, api_key, kind, batch, recipient, body, secret, alphabet, shift, parts, priority,
-  device, pinned, status, tries, created_at, queued_at, scheduled_at, due_at, expires_at,
+  device, bound, status, max_attempts, created_at, queued_at, scheduled_at, due_at, expires_at,
   validity_minutes, flash, on_uncertain, metadata, webhook_url, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_PART = """
-INSERT INTO part (message, number, state, test, pin, urgent, scheduled, rank, ready_at, ripe)
+INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready)
 VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
 """
 
@@ -69,8 +69,8 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
                 f.parts,
                 f.priority,
                 f.device,
-                int(f.pinned),
-                f.tries,
+                int(f.bound),
+                f.max_attempts,
                 now,
                 now,
                 f.scheduled_at,
@@ -79,8 +79,8 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
             + (f.webhook_url, now)
         ),
     )
-    ripe = int(f.due_at <= now)
-    pin = f.device if f.pinned else 0
+    ready = int(f.due_at <= now)
+    bound_device = f.device if f.bound else 0
     db.executemany(
         INSERT_PART,
         [
@@ -88,12 +88,12 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
                 number,
                 k,
                 f.scope & 1,
-                pin,
+                bound_device,
                 int(f.priority == 1),
                 int(f.scheduled_at is not None),
                 f.rank,
             )
-            + (f.due_at, ripe)
+            + (f.due_at, ready)
             for k in range(1, f.parts + 1)
         ],
     )
@@ -110,8 +110,8 @@ def get(db: Connection, number: int) -> Row | None:
 def named_device(db: Connection, number: int) -> int:
     """Return the modem that was named for a message; 0 if the box picked one."""
     row = db.execute(
-        "SELECT device FROM message WHERE id = ?1 AND pinned = 1 UNION ALL "
-        "SELECT device FROM history WHERE id = ?1 AND pinned = 1",
+        "SELECT device FROM message WHERE id = ?1 AND bound = 1 UNION ALL "
+        "SELECT device FROM history WHERE id = ?1 AND bound = 1",
         (number,),
     ).fetchone()
     return row[0] if row else 0
@@ -215,7 +215,7 @@ def _close_if_finished(
     if final:
         submissions.close(db, number)
         db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
-        db.execute("UPDATE try SET open = 0 WHERE message = ? AND open = 1", (number,))
+        db.execute("UPDATE attempt SET open = 0 WHERE message = ? AND open = 1", (number,))
     if final != (message["closed_at"] is not None):
         closed_at = now if final else None
         db.execute("UPDATE message SET closed_at = ? WHERE id = ?", (closed_at, number))
@@ -225,15 +225,17 @@ def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
     """Return whether a report or an answer may still come for a part or an earlier attempt."""
     if any(p["open"] or p["state"] == PartState.HANDED for p in parts):
         return True
-    open_try = db.execute("SELECT 1 FROM try WHERE message = ? AND open = 1 LIMIT 1", (number,))
-    return open_try.fetchone() is not None
+    open_attempt = db.execute(
+        "SELECT 1 FROM attempt WHERE message = ? AND open = 1 LIMIT 1", (number,)
+    )
+    return open_attempt.fetchone() is not None
 
 
 def move_lifetime(db: Connection, since: int, step: int) -> int:
     """Move the lifetimes of messages accepted since `since` by a clock jump."""
     if step < 0:  # a retry must not wait for its old time
         db.execute(
-            "UPDATE part SET ready_at = ready_at + ? WHERE state = 'waiting' AND ripe = 0 "
+            "UPDATE part SET ready_at = ready_at + ? WHERE state = 'waiting' AND ready = 0 "
             "AND scheduled = 0 AND ready_at < ?",
             (step, NEVER),
         )
@@ -252,19 +254,19 @@ def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
     message = get(db, number)
     if message is None or message["status"] != Status.QUEUED:
         return False
-    if message["touched"] or message["attempts"]:
+    if message["ever_submitted"] or message["attempts"]:
         return False
     drop_waiting(db, number)
     settle(db, new_ids, number, now)
     return True
 
 
-def keep_try(
+def keep_attempt(
     db: Connection, part: Row, *, error: str | None, answered_at: int | None, awaited: bool
 ) -> None:
     """Keep a superseded attempt, for the timeline and for a late report."""
     db.execute(
-        "INSERT INTO try (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
+        "INSERT INTO attempt (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
         "reported_at, open, error, round) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, round FROM message "
         "WHERE id = ?",
         (
@@ -286,12 +288,12 @@ def resend(
     shift: int,
     parts: int,
     *,
-    pin: int = 0,
+    bound_device: int = 0,
     api_key: int | None = None,
 ) -> None:
     """Queue a failed message again with all parts and a new concatenation reference.
 
-    Its earlier attempts are kept: a report on one of them still settles it. `pin` binds it to a modem.
+    Its earlier attempts are kept: a report on one of them still settles it. `bound_device` binds it to a modem.
     """
     message = get(db, number)
     assert message is not None
@@ -299,27 +301,31 @@ def resend(
     if parts != message["parts"]:
         # Segmented differently: parts of the earlier text complete nothing.
         submissions.close(db, number)
-        db.execute("UPDATE try SET open = 0 WHERE message = ?", (number,))
+        db.execute("UPDATE attempt SET open = 0 WHERE message = ?", (number,))
     handed = [part for part in parts_of(db, number) if part["handed_at"] is not None]
     for part in handed:
         awaited = parts == message["parts"]
-        keep_try(db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited)
+        keep_attempt(
+            db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited
+        )
     scope = message["scope"]
-    if pin and pin != message["device"]:
+    if bound_device and bound_device != message["device"]:
         before = message["device"]
-        counters.change_device(db, scope, before, pin, message["created_at"], Status.FAILED)
+        counters.change_device(
+            db, scope, before, bound_device, message["created_at"], Status.FAILED
+        )
     db.execute("DELETE FROM part WHERE message = ?", (number,))
     db.executemany(
         INSERT_PART,
         [
-            (number, k, scope & 1, pin, int(message["priority"] == 1), 0, rank, now, 1)
+            (number, k, scope & 1, bound_device, int(message["priority"] == 1), 0, rank, now, 1)
             for k in range(1, parts + 1)
         ],
     )
     db.execute(
         "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
-        "expires_at = ?, touched = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
-        "pinned = ?, device = ?, api_key = ?, attempts = MAX(attempts, ?) WHERE id = ?",
+        "expires_at = ?, ever_submitted = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
+        "bound = ?, device = ?, api_key = ?, attempts = MAX(attempts, ?) WHERE id = ?",
         (
             now,
             now,
@@ -327,8 +333,8 @@ def resend(
             alphabet,
             shift,
             parts,
-            int(bool(pin)),
-            pin or message["device"],
+            int(bool(bound_device)),
+            bound_device or message["device"],
             api_key,
             int(bool(handed)),  # its first attempt may still be under way
             number,

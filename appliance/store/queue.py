@@ -70,10 +70,10 @@ class NothingReady(msgspec.Struct, frozen=True):
     held: str = ""  # the limit that delays it
 
 
-def ripen(db: Connection, now: int, trusted: bool) -> None:
+def mark_ready(db: Connection, now: int, trusted: bool) -> None:
     """Mark due parts as ready. Scheduled ones need a trusted clock."""
     db.execute(
-        "UPDATE part SET ripe = 1 WHERE state = 'waiting' AND ripe = 0 AND ready_at <= ?"
+        "UPDATE part SET ready = 1 WHERE state = 'waiting' AND ready = 0 AND ready_at <= ?"
         + ("" if trusted else " AND scheduled = 0"),
         (now,),
     )
@@ -82,7 +82,7 @@ def ripen(db: Connection, now: int, trusted: bool) -> None:
 def next_ready(db: Connection, trusted: bool, after: int = 0) -> int | None:
     """Return when the next part is due, of those due later than `after`; None without one."""
     row = db.execute(
-        "SELECT MIN(ready_at) FROM part WHERE state = 'waiting' AND ripe = 0 AND ready_at > ?"
+        "SELECT MIN(ready_at) FROM part WHERE state = 'waiting' AND ready = 0 AND ready_at > ?"
         + ("" if trusted else " AND scheduled = 0"),
         (after,),
     ).fetchone()
@@ -161,12 +161,12 @@ UPDATE part SET state = 'handed', device = :device, sim = :sim, handed_at = :now
 WHERE (message, number) = (
   SELECT message, number FROM (
     SELECT * FROM (SELECT message, number, rank FROM part
-      WHERE state = 'waiting' AND ripe = 1 AND test = :test AND pin = 0 AND {condition}
+      WHERE state = 'waiting' AND ready = 1 AND test = :test AND bound_device = 0 AND {condition}
       ORDER BY rank, message, number LIMIT 1)
     UNION ALL
     SELECT * FROM (SELECT message, number, rank FROM part
-      WHERE state = 'waiting' AND ripe = 1 AND test = :test AND pin = :device
-        AND (pin_sim IS NULL OR pin_sim = :sim) AND {condition}
+      WHERE state = 'waiting' AND ready = 1 AND test = :test AND bound_device = :device
+        AND (bound_sim IS NULL OR bound_sim = :sim) AND {condition}
       ORDER BY rank, message, number LIMIT 1))
   ORDER BY rank, message, number LIMIT 1)
 RETURNING message, number, scheduled, ready_at
@@ -182,7 +182,7 @@ def claim(
     db: Connection, new_ids: Ids, rules: SendingRules, sender: Sender, now: int, trusted: bool
 ) -> Job | NothingReady:
     """Claim the next ready part for a modem, and store it as submitted before its first octet is sent."""
-    ripen(db, now, trusted)
+    mark_ready(db, now, trusted)
     may = Allowance(ordinary=True, urgent=True)
     if not sender.test and not unlimited(sender.limits):
         used = usage(db, sender.sim, sender.limits, now, rules.zone)
@@ -217,7 +217,7 @@ def claim(
         if clients.is_disabled(db, message["scope"] // 2):
             part = part_of(db, message["id"], row["number"])
             assert part is not None, "it was claimed just now"
-            parked = {"ripe": 0, "ready_at": messages.NEVER}
+            parked = {"ready": 0, "ready_at": messages.NEVER}
             messages.step_part(
                 db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, **parked
             )
@@ -288,7 +288,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
     """Bind a message to this modem; allocate the concatenation reference of a long one."""
     if message["parts"] > 1:
         db.execute(
-            "UPDATE part SET pin = ?, pin_sim = ? WHERE message = ? AND pin_sim IS NULL",
+            "UPDATE part SET bound_device = ?, bound_sim = ? WHERE message = ? AND bound_sim IS NULL",
             (sender.device, sender.sim, message["id"]),
         )
     reference = message["concatenation"]
@@ -299,7 +299,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
             (message["recipient"],),
         ).fetchone()[0]
     db.execute(
-        "UPDATE message SET touched = 1, device = ?, concatenation = ?, changed_at = ? WHERE id = ?",
+        "UPDATE message SET ever_submitted = 1, device = ?, concatenation = ?, changed_at = ? WHERE id = ?",
         (sender.device, reference, now, message["id"]),
     )
     if message["device"] != sender.device:

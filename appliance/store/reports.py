@@ -66,7 +66,7 @@ def _apply(
 ) -> None:
     """Apply the event that a report means."""
     if found.kind == "try":
-        _apply_to_try(db, new_ids, found, heard, tp_status, now)
+        _apply_to_attempt(db, new_ids, found, heard, tp_status, now)
         return
     message, number = found.key
     part: Row = db.execute(
@@ -100,15 +100,15 @@ def _deliver(db: Connection, part: Row, told: dict[str, Any]) -> None:
         messages.step_part(db, part, PartEvent.DELIVER, error=None, open=0, **told)
 
 
-def _apply_to_try(
+def _apply_to_attempt(
     db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
 ) -> None:
     """Apply a report on an earlier attempt: only `delivered` counts, and saves sending the part again."""
-    row: Row = db.execute("SELECT * FROM try WHERE id = ?", (found.row,)).fetchone()
+    row: Row = db.execute("SELECT * FROM attempt WHERE id = ?", (found.row,)).fetchone()
     submissions.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
     kind = lookup.status(tp_status).meaning
     db.execute(
-        "UPDATE try SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
+        "UPDATE attempt SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
         (heard.reference, tp_status, now, int(kind == "trying"), found.row),
     )
     message: int = row["message"]
@@ -131,12 +131,12 @@ def _arrived_with(db: Connection, row: Row) -> list[Row]:
     by reference, and a part of the old text completes no new one.
     """
     message = messages.get(db, row["message"])
-    assert message is not None, "a try that is open belongs to a message in motion"
+    assert message is not None, "an attempt that is open belongs to a message in motion"
     parts = messages.parts_of(db, row["message"])
     if row["round"] == message["round"]:
         return [part for part in parts if part["number"] == row["number"]]
     arrived = db.execute(
-        "SELECT COUNT(DISTINCT number) FROM try WHERE message = ? AND round = ? AND tp_status = 0",
+        "SELECT COUNT(DISTINCT number) FROM attempt WHERE message = ? AND round = ? AND tp_status = 0",
         (row["message"], row["round"]),
     ).fetchone()[0]
     return parts if arrived == message["parts"] else []

@@ -7,7 +7,7 @@ from sqlite3 import Connection, Row
 from appliance.domain import report_matching
 from appliance.domain.report_matching import Candidate, Offset, ReportFields
 
-UNTOLD = -1  # the reference of a submission without an answer
+NO_REFERENCE = -1  # the reference of a submission without an answer
 # A modem without an answer may still have been sending (24.011: TR1M is below 45 s).
 DOUBT_MS = 60_000
 TEACHERS = 32  # how many of the newest reports determine the service centre's clock
@@ -27,25 +27,25 @@ SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.handed_at, NULL, p.st
   WHERE p.{IN_DOUBT} AND p.state = 'handed' AND p.sim = :sim
 UNION ALL
 SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.handed_at, t.answered_at, ''
-  FROM try t JOIN message m ON m.id = t.message
+  FROM attempt t JOIN message m ON m.id = t.message
   WHERE t.sim = :sim AND t.open = 1 AND (t.reference = :reference OR t.reference IS NULL)
 """
-PAST = "SELECT * FROM hand_over WHERE sim = :sim AND reference IN (:reference, :untold)"
+PAST = "SELECT * FROM submission WHERE sim = :sim AND reference IN (:reference, :no_reference)"
 REMEMBER = """
-INSERT INTO hand_over (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
+INSERT INTO submission (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
 VALUES (:sim, :reference, :handed_at, :message, :number, :recipient, :taken_by, :submitted_at)
 ON CONFLICT DO UPDATE SET submitted_at = COALESCE(submitted_at, excluded.submitted_at)
 """
 # A submission that no report is expected for any more. The conflict: a report has arrived before.
 CLOSE = f"""
-INSERT OR IGNORE INTO hand_over
+INSERT OR IGNORE INTO submission
   (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
-SELECT t.sim, COALESCE(t.reference, {UNTOLD}), t.handed_at, t.message, t.number, m.recipient,
+SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.handed_at, t.message, t.number, m.recipient,
     COALESCE(t.answered_at, t.handed_at) + IIF(t.reference IS NULL, {DOUBT_MS}, 0), NULL
   FROM (SELECT message, number, sim, reference, handed_at, answered_at FROM part
           WHERE message = :message AND open = 1
         UNION ALL
-        SELECT message, number, sim, reference, handed_at, answered_at FROM try
+        SELECT message, number, sim, reference, handed_at, answered_at FROM attempt
           WHERE message = :message AND open = 1) t
   JOIN message m ON m.id = t.message
   WHERE t.sim IS NOT NULL AND t.handed_at IS NOT NULL
@@ -54,7 +54,7 @@ SELECT t.sim, COALESCE(t.reference, {UNTOLD}), t.handed_at, t.message, t.number,
 
 def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]:
     """Return all submissions through a SIM that a report with this reference can be about."""
-    wanted = {"sim": sim, "reference": heard.reference, "untold": UNTOLD}
+    wanted = {"sim": sim, "reference": heard.reference, "no_reference": NO_REFERENCE}
     past = {_key(row): row for row in db.execute(PAST, wanted)}
     found = []
     for row in db.execute(OPEN, wanted):
@@ -76,7 +76,7 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
             "past",
             (row["message"], row["number"]),
             row["recipient"],
-            None if row["reference"] == UNTOLD else row["reference"],
+            None if row["reference"] == NO_REFERENCE else row["reference"],
             row["handed_at"],
             row["taken_by"],
             row["submitted_at"],
@@ -100,7 +100,7 @@ def taken_by(row: Row) -> int:
 def centre(db: Connection, sim: str) -> Offset | None:
     """Return the offset of the service centre's clock, from earlier reports."""
     rows = db.execute(
-        "SELECT handed_at, taken_by, submitted_at FROM hand_over "
+        "SELECT handed_at, taken_by, submitted_at FROM submission "
         "WHERE sim = ? AND submitted_at IS NOT NULL ORDER BY handed_at DESC LIMIT ?",
         (sim, TEACHERS),
     )
@@ -121,7 +121,7 @@ def remember(
         REMEMBER,
         {
             "sim": row["sim"],
-            "reference": UNTOLD if reference is None else reference,
+            "reference": NO_REFERENCE if reference is None else reference,
             "handed_at": row["handed_at"],
             "message": row["message"],
             "number": row["number"],
@@ -139,4 +139,4 @@ def close(db: Connection, message: int) -> None:
 
 def forget(db: Connection, before: int) -> None:
     """Forget submissions too old to compete for reports."""
-    db.execute("DELETE FROM hand_over WHERE handed_at < ?", (before,))
+    db.execute("DELETE FROM submission WHERE handed_at < ?", (before,))

@@ -18,8 +18,8 @@ def assert_counts_are_true(db: Connection) -> None:
     )
     _same(
         db,
-        "SELECT test, pin, ripe, delayed, handed FROM part_count WHERE ripe OR delayed OR handed",
-        "SELECT test, pin, SUM(state = 'waiting' AND ripe), SUM(state = 'waiting' AND NOT ripe), "
+        "SELECT test, bound_device, ready, delayed, handed FROM part_count WHERE ready OR delayed OR handed",
+        "SELECT test, bound_device, SUM(state = 'waiting' AND ready), SUM(state = 'waiting' AND NOT ready), "
         "SUM(state = 'handed') FROM part WHERE state IN ('waiting', 'handed') GROUP BY 1, 2",
     )
     for width in (DAY_MS, HOUR_MS, MINUTE_MS):
@@ -27,7 +27,7 @@ def assert_counts_are_true(db: Connection) -> None:
             db,
             "SELECT class, bucket, n, parts FROM due_count WHERE kind = 'part' AND width = :width",
             "SELECT test, ready_at / :width, COUNT(*), COUNT(*) FROM part "
-            "WHERE state = 'waiting' AND ripe = 0 GROUP BY 1, 2",
+            "WHERE state = 'waiting' AND ready = 0 GROUP BY 1, 2",
             width,
         )
         _same(
@@ -72,7 +72,7 @@ def assert_sums_are_true(db: Connection, now: int) -> None:
         for until in (now, now + 59_999, now + HOUR_MS, now + 30 * HOUR_MS, now + 400 * DAY_MS):
             counted = db.execute(
                 "SELECT COUNT(*) FROM part WHERE test = ? AND (state = 'handed' OR (state = 'waiting' "
-                "AND (ripe OR ready_at <= ?)))",
+                "AND (ready OR ready_at <= ?)))",
                 (test, until),
             ).fetchone()[0]
             assert backlog.parts(db, bool(test), until) == counted

@@ -57,10 +57,10 @@ class Stage:
             "priority": priority,
             "rank": limits.rank(priority, due, 10),
             "device": 1,
-            "pinned": False,
+            "bound": False,
             "due_at": due,
             "expires_at": due + 86_400_000,
-            "tries": 3,
+            "max_attempts": 3,
             "on_uncertain": "fail",
         } | changes
         return await self.db.write(messages.insert, self.ids, NewMessage(**fields), self.now)

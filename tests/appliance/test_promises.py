@@ -223,7 +223,7 @@ async def test_parts_of_two_senders_are_two_texts(receiver: Receiver) -> None:
 
 
 async def test_a_doubt_is_not_resent_beyond_the_attempts_of_its_message(stage: Stage) -> None:
-    number = await stage.take(on_uncertain="resend", tries=1)
+    number = await stage.take(on_uncertain="resend", max_attempts=1)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 2 * HOUR_MS
     await stage.end_doubts()
@@ -255,7 +255,7 @@ async def test_a_test_message_uses_nothing_up(stage: Stage) -> None:
 
 async def test_what_waits_for_a_modem_that_was_removed_fails(stage: Stage) -> None:
     await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
-    number = await stage.take(device=1, pinned=True)
+    number = await stage.take(device=1, bound=True)
     assert await stage.db.write(devices.remove, 1)
     assert await stage.db.write(attempts.fail_for_removed, stage.ids, stage.now, 10) == 1
     assert await stage.status(number) == "failed"

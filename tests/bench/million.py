@@ -64,7 +64,7 @@ def rows(n: int, scope: int, end: int) -> Iterator[tuple[object, ...]]:
 
 
 INSERT = """INSERT INTO history (id, scope, kind, recipient, body, alphabet, parts, priority, device,
-  status, touched, attempts, tries, round, created_at, queued_at, sent_at, delivered_at, failed_at,
+  status, ever_submitted, attempts, max_attempts, round, created_at, queued_at, sent_at, delivered_at, failed_at,
   cancelled_at, error_code, flash, on_uncertain, story)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INDEX = (

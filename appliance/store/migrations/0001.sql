@@ -66,12 +66,12 @@ CREATE TABLE message (
   parts INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   device INTEGER NOT NULL,            -- the one picked, named or used; 0 none known yet
-  pinned INTEGER NOT NULL,            -- 1: named in X-Device-ID
+  bound INTEGER NOT NULL,            -- 1: named in X-Device-ID
   status TEXT NOT NULL,
   uncertain INTEGER NOT NULL DEFAULT 0,
-  touched INTEGER NOT NULL DEFAULT 0, -- a part was handed to a modem at least once
+  ever_submitted INTEGER NOT NULL DEFAULT 0, -- a part was handed to a modem at least once
   attempts INTEGER NOT NULL DEFAULT 0,
-  tries INTEGER NOT NULL,             -- retry_attempts
+  max_attempts INTEGER NOT NULL,      -- retry_attempts
   round INTEGER NOT NULL DEFAULT 0,   -- how often it was resent
   created_at INTEGER NOT NULL,
   queued_at INTEGER NOT NULL,
@@ -102,15 +102,15 @@ CREATE TABLE part (
   number INTEGER NOT NULL,            -- 1 …
   state TEXT NOT NULL,
   test INTEGER NOT NULL,
-  pin INTEGER NOT NULL,               -- 0: any device; else only this one
-  pin_sim TEXT,                       -- after its first part a message stays with its SIM (ICCID)
+  bound_device INTEGER NOT NULL,               -- 0: any device; else only this one
+  bound_sim TEXT,                       -- after its first part a message stays with its SIM (ICCID)
   urgent INTEGER NOT NULL,            -- priority 1
   scheduled INTEGER NOT NULL,         -- waits for a moment that only a trusted clock knows
   rank INTEGER NOT NULL,
   ready_at INTEGER NOT NULL,
-  ripe INTEGER NOT NULL,              -- ready_at has come
-  tries INTEGER NOT NULL DEFAULT 0,   -- answers `again` so far
-  -- the try that counts (earlier ones: table try)
+  ready INTEGER NOT NULL,              -- ready_at has come
+  attempts INTEGER NOT NULL DEFAULT 0, -- that the network refused for now, so far
+  -- the attempt that counts (earlier ones: table attempt)
   device INTEGER,
   sim TEXT,
   handed_at INTEGER,
@@ -122,15 +122,15 @@ CREATE TABLE part (
   error TEXT,                         -- JSON as message.error_detail, with "code"
   PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
-CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ripe = 0;
-CREATE INDEX part_ripe ON part (test, pin, rank, message, number) WHERE state = 'waiting' AND ripe = 1;
+CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ready = 0;
+CREATE INDEX part_ready ON part (test, bound_device, rank, message, number) WHERE state = 'waiting' AND ready = 1;
 CREATE INDEX part_doubt ON part (state) WHERE state IN ('handed', 'uncertain');
 CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
 -- What waits for one modem alone, to find what waits for one that was removed.
-CREATE INDEX part_pinned ON part (pin) WHERE state = 'waiting' AND pin != 0;
+CREATE INDEX part_bound ON part (bound_device) WHERE state = 'waiting' AND bound_device != 0;
 
--- Earlier tries of a part: for the message's story, and for reports that come late.
-CREATE TABLE try (
+-- Earlier attempts of a part: for the message's story, and for reports that come late.
+CREATE TABLE attempt (
   id INTEGER PRIMARY KEY,
   message INTEGER NOT NULL,
   number INTEGER NOT NULL,
@@ -143,15 +143,15 @@ CREATE TABLE try (
   reported_at INTEGER,
   open INTEGER NOT NULL,
   error TEXT,
-  round INTEGER NOT NULL DEFAULT 0    -- how often its message had been resent before this try
+  round INTEGER NOT NULL DEFAULT 0    -- how often its message had been resent before this attempt
 );
-CREATE INDEX try_message ON try (message);
-CREATE INDEX try_open ON try (sim, reference) WHERE open = 1;
+CREATE INDEX attempt_message ON attempt (message);
+CREATE INDEX attempt_open ON attempt (sim, reference) WHERE open = 1;
 
 -- Hand-overs of which a report has spoken, or from which none is awaited any more. TP-MR is one octet:
 -- only with what came before it in mind can a report be told from a copy of an older part's (23.040
 -- 9.2.3.6). Kept for as long as a report may still be taken for another's (handovers.forget).
-CREATE TABLE hand_over (
+CREATE TABLE submission (
   sim TEXT NOT NULL,
   reference INTEGER NOT NULL,         -- TP-MR; -1: nobody ever told it
   handed_at INTEGER NOT NULL,
@@ -191,11 +191,11 @@ CREATE TABLE history (
   parts INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   device INTEGER NOT NULL,
-  pinned INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and the one again when it is resent
+  bound INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and the one again when it is resent
   status TEXT NOT NULL,
-  touched INTEGER NOT NULL,
+  ever_submitted INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
-  tries INTEGER NOT NULL,
+  max_attempts INTEGER NOT NULL,
   round INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   queued_at INTEGER NOT NULL,
@@ -211,7 +211,7 @@ CREATE TABLE history (
   on_uncertain TEXT NOT NULL,
   metadata TEXT,
   webhook_url TEXT,
-  story TEXT NOT NULL                 -- JSON: its parts and tries
+  story TEXT NOT NULL                 -- JSON: its parts and earlier attempts
 );
 CREATE INDEX history_created ON history (scope, created_at, id);
 CREATE INDEX history_status ON history (scope, status, created_at, id);
@@ -436,32 +436,32 @@ END;
 -- Parts that have not gone, by the modem they wait for (0: any).
 CREATE TABLE part_count (
   test INTEGER NOT NULL,
-  pin INTEGER NOT NULL,
-  ripe INTEGER NOT NULL,              -- waiting, and may go now
+  bound_device INTEGER NOT NULL,
+  ready INTEGER NOT NULL,              -- waiting, and may go now
   delayed INTEGER NOT NULL,           -- waiting for a moment
   handed INTEGER NOT NULL,
-  PRIMARY KEY (test, pin)
+  PRIMARY KEY (test, bound_device)
 ) WITHOUT ROWID;
 CREATE TRIGGER part_inserted AFTER INSERT ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
-  INSERT INTO part_count VALUES (NEW.test, NEW.pin, NEW.state = 'waiting' AND NEW.ripe,
-      NEW.state = 'waiting' AND NOT NEW.ripe, NEW.state = 'handed')
-    ON CONFLICT DO UPDATE SET ripe = ripe + excluded.ripe, delayed = delayed + excluded.delayed,
+  INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
+      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'handed')
+    ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
       handed = handed + excluded.handed;
 END;
 CREATE TRIGGER part_deleted AFTER DELETE ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
-  UPDATE part_count SET ripe = ripe - (OLD.state = 'waiting' AND OLD.ripe),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ripe), handed = handed - (OLD.state = 'handed')
-    WHERE test = OLD.test AND pin = OLD.pin;
+  UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), handed = handed - (OLD.state = 'handed')
+    WHERE test = OLD.test AND bound_device = OLD.bound_device;
 END;
-CREATE TRIGGER part_left AFTER UPDATE OF state, pin, ripe ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
-  UPDATE part_count SET ripe = ripe - (OLD.state = 'waiting' AND OLD.ripe),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ripe), handed = handed - (OLD.state = 'handed')
-    WHERE test = OLD.test AND pin = OLD.pin;
+CREATE TRIGGER part_left AFTER UPDATE OF state, bound_device, ready ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
+  UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), handed = handed - (OLD.state = 'handed')
+    WHERE test = OLD.test AND bound_device = OLD.bound_device;
 END;
-CREATE TRIGGER part_joined AFTER UPDATE OF state, pin, ripe ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
-  INSERT INTO part_count VALUES (NEW.test, NEW.pin, NEW.state = 'waiting' AND NEW.ripe,
-      NEW.state = 'waiting' AND NOT NEW.ripe, NEW.state = 'handed')
-    ON CONFLICT DO UPDATE SET ripe = ripe + excluded.ripe, delayed = delayed + excluded.delayed,
+CREATE TRIGGER part_joined AFTER UPDATE OF state, bound_device, ready ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
+  INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
+      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'handed')
+    ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
       handed = handed + excluded.handed;
 END;
 
@@ -486,18 +486,18 @@ CREATE TRIGGER due_changed INSTEAD OF INSERT ON due_change BEGIN
   DELETE FROM due_count WHERE kind = NEW.kind AND class = NEW.class AND n = 0 AND (width, bucket) IN
     (SELECT column1, NEW.moment / column1 FROM (VALUES (86400000), (3600000), (60000)));
 END;
-CREATE TRIGGER part_delayed AFTER INSERT ON part WHEN NEW.state = 'waiting' AND NEW.ripe = 0 BEGIN
+CREATE TRIGGER part_delayed AFTER INSERT ON part WHEN NEW.state = 'waiting' AND NEW.ready = 0 BEGIN
   INSERT INTO due_change VALUES ('part', NEW.test, NEW.ready_at, 1, 1);
 END;
-CREATE TRIGGER part_delayed_deleted AFTER DELETE ON part WHEN OLD.state = 'waiting' AND OLD.ripe = 0 BEGIN
+CREATE TRIGGER part_delayed_deleted AFTER DELETE ON part WHEN OLD.state = 'waiting' AND OLD.ready = 0 BEGIN
   INSERT INTO due_change VALUES ('part', OLD.test, OLD.ready_at, -1, -1);
 END;
-CREATE TRIGGER part_delayed_before AFTER UPDATE OF state, ripe, ready_at ON part
-WHEN OLD.state = 'waiting' AND OLD.ripe = 0 BEGIN
+CREATE TRIGGER part_delayed_before AFTER UPDATE OF state, ready, ready_at ON part
+WHEN OLD.state = 'waiting' AND OLD.ready = 0 BEGIN
   INSERT INTO due_change VALUES ('part', OLD.test, OLD.ready_at, -1, -1);
 END;
-CREATE TRIGGER part_delayed_after AFTER UPDATE OF state, ripe, ready_at ON part
-WHEN NEW.state = 'waiting' AND NEW.ripe = 0 BEGIN
+CREATE TRIGGER part_delayed_after AFTER UPDATE OF state, ready, ready_at ON part
+WHEN NEW.state = 'waiting' AND NEW.ready = 0 BEGIN
   INSERT INTO due_change VALUES ('part', NEW.test, NEW.ready_at, 1, 1);
 END;
 CREATE INDEX message_scheduled ON message (scope & 1, due_at) WHERE status = 'queued' AND scheduled_at IS NOT NULL;

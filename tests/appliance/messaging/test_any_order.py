@@ -76,9 +76,9 @@ class Life:
             parts=dice.choice([1, 1, 2, 3]),
             priority=dice.choice([1, 3, 5]),
             recipient=dice.choice([NUMBER, "+33611111111"]),
-            tries=dice.choice([1, 2, 3]),
+            max_attempts=dice.choice([1, 2, 3]),
             on_uncertain=dice.choice(["fail", "resend"]),
-            pinned=dice.random() < 0.2,
+            bound=dice.random() < 0.2,
             device=dice.choice(list(SENDERS)),
             **(later if dice.random() < 0.2 else {}),
         )
@@ -147,7 +147,7 @@ class Life:
                 archive.take_back(db, number, stage.now, until, 0)
             messages.resend(
                 *(db, stage.ids, number, stage.now, until, stage.now, "GSM-7", 0, row["parts"]),
-                pin=pin,
+                bound_device=pin,
             )
             self.accepted = {part for part in self.accepted if part[0] != number}
             if any(job.message == number for job in self.on_air.values()):
@@ -241,7 +241,7 @@ class Life:
         assert_sums_are_true(db, self.stage.now)
         for message in db.execute("SELECT * FROM message").fetchall():
             self._look_at(db, message["id"], message["status"], message["closed_at"])
-        for table in ("part", "try"):
+        for table in ("part", "attempt"):
             orphans = f"SELECT 1 FROM {table} WHERE message NOT IN (SELECT id FROM message)"
             assert db.execute(orphans).fetchone() is None, f"an orphan in {table}"
         (handed,) = db.execute("SELECT COUNT(*) FROM part WHERE state = 'handed'").fetchone()
@@ -251,7 +251,7 @@ class Life:
         parts = messages.parts_of(db, number)
         states = {part["state"] for part in parts}
         awaited = any(part["open"] or part["state"] == "handed" for part in parts)
-        tries = "SELECT 1 FROM try WHERE open = 1 AND message = ?"
+        tries = "SELECT 1 FROM attempt WHERE open = 1 AND message = ?"
         awaited = awaited or db.execute(tries, (number,)).fetchone() is not None
         if status == Status.QUEUED:
             assert states & {"waiting", "handed", "uncertain"}, "it would wait for ever"

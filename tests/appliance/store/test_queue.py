@@ -217,7 +217,7 @@ async def test_what_was_handed_over_is_forgotten_in_the_end(stage: Stage) -> Non
     await stage.db.write(submissions.forget, stage.now)
 
     def kept(db: Connection) -> int:
-        count: int = db.execute("SELECT COUNT(*) FROM hand_over").fetchone()[0]
+        count: int = db.execute("SELECT COUNT(*) FROM submission").fetchone()[0]
         return count
 
     assert await stage.db.read(kept) == 0
@@ -272,7 +272,7 @@ async def test_a_failed_part_fails_the_message_and_drops_what_waits(stage: Stage
 
 
 async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: Stage) -> None:
-    number = await stage.take(tries=2)
+    number = await stage.take(max_attempts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     waiting = await stage.claim()
     assert isinstance(waiting, NothingReady)
@@ -286,7 +286,7 @@ async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: S
 
 
 async def test_a_modem_that_cannot_send_costs_no_try(stage: Stage) -> None:
-    number = await stage.take(tries=1)
+    number = await stage.take(max_attempts=1)
     for verdict in (Verdict.WAIT, Verdict.OWNER, Verdict.HOUSEKEEP) * 3:
         await stage.record(await stage.must_claim(), Outcome(verdict))
     view = await stage.view(number)
@@ -532,7 +532,7 @@ async def test_a_message_nobody_has_taken_yet_may_go_by_another_modem(stage: Sta
 
 
 async def test_a_pinned_message_waits_for_its_device(stage: Stage) -> None:
-    await stage.take(pinned=True, device=2)
+    await stage.take(bound=True, device=2)
     assert isinstance(await stage.claim(), NothingReady)
     assert isinstance(await stage.claim(Sender(2, False, "x", Limits())), Job)
 
@@ -726,7 +726,7 @@ async def test_a_report_for_an_earlier_try_is_awaited_as_long_as_any(stage: Stag
 async def test_a_modem_that_was_named_is_still_known_for_a_resend(
     stage: Stage, archived: bool
 ) -> None:
-    number = await stage.take(device=1, pinned=True)
+    number = await stage.take(device=1, bound=True)
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     if archived:
         assert await stage.archive() == 1
