@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import gc
 import logging
@@ -46,6 +47,10 @@ _GONE = {
     "TCP_KEEPCNT": 4,
     "TCP_USER_TIMEOUT": 60_000,  # milliseconds without progress of what was sent
 }
+
+
+for _codec in ("idna", "latin-1", "ascii"):  # host names and headers; loaded before they are needed
+    codecs.lookup(_codec)
 
 
 def run(

@@ -111,6 +111,10 @@ class AdminAuth:
         if self.claimed:
             (data / SETUP_CODE_FILE).unlink(missing_ok=True)
             return
+        # The claim window counts from the first start: a restart must not open it again.
+        now = self._box.clock.now()
+        first = await self._box.db.write(table.first_started, now)
+        self._started -= max(0, now - first) / 1000
         self.setup_code = await asyncio.to_thread(self._lay_code, data / SETUP_CODE_FILE)
 
     def _lay_code(self, kept: Path) -> str:

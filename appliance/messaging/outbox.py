@@ -53,6 +53,14 @@ OUR_OWN_FAULT = Fault(
     "The box could not put this text into an SMS.",
     "Le boîtier n'a pas pu mettre ce texte sous forme de SMS.",
 )
+SYSTEM_SHORT = Fault(
+    Verdict.WAIT,
+    "DEVICE_ERROR",
+    "modem",
+    None,
+    "The system of the box is short of memory or open files; nothing went out.",
+    "Le système du boîtier manque de mémoire ou de fichiers ouverts ; rien n'est parti.",
+)
 KEY_LOST = Fault(
     Verdict.NEVER,
     "DEVICE_ERROR",
@@ -163,6 +171,9 @@ class Outbox:
             return encode(job, text)
         except LostKey:
             return Outcome(Verdict.NEVER, fault=KEY_LOST, given=False)
+        except (OSError, ImportError, MemoryError):  # of the moment, not of the text
+            log.exception("part_not_encoded", message=ids.message_id(job.message))
+            return Outcome(Verdict.WAIT, fault=SYSTEM_SHORT, given=False)
         except Exception:
             log.exception("part_not_encoded", message=ids.message_id(job.message))
             return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT, given=False)

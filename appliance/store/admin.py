@@ -28,6 +28,14 @@ def keep(db: Connection, name: str, value: object) -> None:
     )
 
 
+def first_started(db: Connection, now: int) -> int:
+    """Return when the box first started without an owner, in ms; `now` if it never did."""
+    first = setting(db, "first_started", int)
+    if first is None:
+        keep(db, "first_started", now)
+    return now if first is None else first
+
+
 def claim(db: Connection, password_hash: str) -> bool:
     """Set the first password; return False if there is one already."""
     done = db.execute(

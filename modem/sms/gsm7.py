@@ -5,6 +5,7 @@ Pure. A text is never cut inside an escape pair or a surrogate pair.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -36,6 +37,8 @@ CONCATENATION_OCTETS: Final = 5  # 23.040 9.2.3.24.1, the element with its two o
 WIDE_CONCATENATION_OCTETS: Final = 6  # 23.040 9.2.3.24.8
 SHIFT_OCTETS: Final = 3  # 23.040 9.2.3.24.15 and 16
 _ESCAPE: Final = 0x1B
+# Loaded now: the first UCS-2 text may come when there is no descriptor left to open the codec with.
+codecs.lookup("utf-16-be")
 _PAIR_OR_ONE: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import resource
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -179,3 +182,29 @@ def test_every_tls_connection_is_answered(own_box: Callable[..., RunningBox]) ->
         ):
             line.sendall(b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n")
             assert read(line, b"}").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_box_without_a_free_descriptor_sends_every_alphabet(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    box = own_box()
+    client = box.client()
+    with requests.Session() as session:  # its connection is there before
+        session.headers.update(client.headers)
+
+        def delivered(message_id: str) -> bool:
+            answer = session.get(f"{box.url}/v1/sms/status/{message_id}", timeout=REQUEST_SECONDS)
+            return bool(answer.json()["status"] == "delivered")
+
+        client.until(client.send(TO), "delivered")
+        assert session.get(f"{box.url}/health", timeout=REQUEST_SECONDS).ok
+        hard = resource.prlimit(box.pid, resource.RLIMIT_NOFILE)[1]
+        used = {int(descriptor.name) for descriptor in Path(f"/proc/{box.pid}/fd").iterdir()}
+        lowest = next(number for number in itertools.count() if number not in used)
+        resource.prlimit(box.pid, resource.RLIMIT_NOFILE, (lowest, hard))
+        for text in ("Bonjour", "Привет 😀" * 30, "ça coûte 5 €", "x" * 400):
+            answer = session.post(
+                f"{box.url}/v1/sms/send", json={"to": TO, "message": text}, timeout=REQUEST_SECONDS
+            )
+            assert answer.status_code == 202, answer.text
+            eventually(partial(delivered, answer.json()["message_id"]), text[:9])

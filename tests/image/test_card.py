@@ -9,6 +9,7 @@ from appliance.core import clock
 from image import build, checks, debs, initramfs
 from image.box import prepare, wishes
 from modem import timeouts
+from web import connections
 
 pytestmark = pytest.mark.process
 
@@ -40,6 +41,12 @@ def test_the_gateway_is_not_root_and_has_no_way_to_become_it() -> None:
     assert service["NoNewPrivileges"] == "yes"
     assert service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert service["DevicePolicy"] == "closed"
+
+
+def test_clients_leave_descriptors_for_the_store_the_modems_and_the_webhooks() -> None:
+    service = unit("zimbox.service")["Service"]
+    most = connections.MOST_CONNECTIONS * 1.25  # those that are told why they were refused as well
+    assert most < int(service["LimitNOFILE"]) * connections.SHARE_OF_DESCRIPTORS
 
 
 def test_what_the_clock_goes_by_can_be_seen_from_the_sandbox() -> None:

@@ -20,6 +20,7 @@ from appliance.maintenance.update import (
     read_state,
 )
 from appliance.store.database import migrate
+from image.box import fallback
 from image.box.prepare import choose_slot, sweep
 from image.box.roots import Roots
 from image.box.slots import Places
@@ -311,3 +312,10 @@ def test_health_is_read_as_the_box_says_it() -> None:
 
 def test_a_gateway_that_is_not_there_shows_nothing() -> None:
     assert SystemdGateway("http://127.0.0.1:1/health").shown() is None
+
+
+def test_a_release_that_came_up_and_was_killed_is_started_again_and_not_replaced(box: Box) -> None:
+    state = SlotState(current="a", previous="b")
+    (box.places.run / "came-up").touch()
+    assert fallback.chosen(box.places, state) is None
+    assert fallback.chosen(box.places, state) == SlotState(current="b")

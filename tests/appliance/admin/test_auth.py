@@ -87,6 +87,16 @@ async def test_the_claim_window_is_for_the_lan_and_ends(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
 
 
+async def test_a_restart_does_not_open_the_claim_window_again(stage: Stage) -> None:
+    stage.clock.advance(40 * 60)
+    await stage.restart()
+    assert not stage.access.code_needed(LAN, HOST)
+    stage.clock.advance(21 * 60)
+    assert stage.access.code_needed(LAN, HOST)
+    await stage.restart()
+    assert stage.access.code_needed(LAN, HOST)
+
+
 async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
     for _ in range(FREE_TRIES):
         with pytest.raises(Denied, match="code"):
