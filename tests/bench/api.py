@@ -214,9 +214,9 @@ ROUTES: dict[str, Callable[[Served], Plan]] = {
 
 def lengths(
     folder: Path, waiting: tuple[int, ...] = LENGTHS, requests: int = 200
-) -> dict[str, list[Figures]]:
+) -> dict[str, list[Cell]]:
     """Each route, one request at a time, with so many messages in the queue."""
-    found: dict[str, list[Figures]] = {name: [] for name in ROUTES}
+    found: dict[str, list[Cell]] = {name: [] for name in ROUTES}
     served = Served(folder)
     there = 0
     try:
@@ -231,7 +231,7 @@ def lengths(
                         plan, body=plan.body.replace("%08d", f"60{len(found[name])}00%d")
                     )
                 found[name].append(
-                    load(msgspec.structs.replace(plan, requests=requests)).milliseconds
+                    run(served.box.pid, msgspec.structs.replace(plan, requests=requests))
                 )
         return found
     finally:
@@ -249,7 +249,9 @@ def measure(folder: Path, settings: dict[str, str] | None = None) -> Iterator[st
                 f"  {name:8} {n:11} {cell.per_second:8.0f} {share:9.2f} {cell.cpu_ms:8.3f}   "
                 f"{cell.milliseconds}"
             )
-    yield "With a queue that grows, one request at a time, median ms"
+    yield "With a queue that grows, one request at a time: median ms, and the server's CPU ms"
     yield f"  {'waiting':22} " + " ".join(f"{n:>9,}" for n in LENGTHS)
     for name, cells_of in lengths(folder / "lengths").items():
-        yield f"  {name:22} " + " ".join(f"{cell.p50:9.2f}" for cell in cells_of)
+        yield f"  {name:22} " + " ".join(
+            f"{cell.milliseconds.p50:5.1f}/{cell.cpu_ms:3.1f}" for cell in cells_of
+        )
