@@ -39,8 +39,8 @@ def client() -> None:
 
 @client.command("create")
 @data_option
-@click.option("--name", default="", callback=label, help="For people.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--name", default="", callback=label, help="Name for people.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def client_create(data: Path, name: str, as_json: bool) -> None:
     """Create a client. Its signing secret is shown only once."""
     made = new_store(data, lambda db: clients.add_client(db, name, now_ms()))
@@ -54,7 +54,7 @@ def client_create(data: Path, name: str, as_json: bool) -> None:
 
 @client.command("list")
 @data_option
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def client_list(data: Path, as_json: bool) -> None:
     """List all clients."""
     rows = store(data, clients.clients)
@@ -91,7 +91,7 @@ def client_enable(data: Path, client_id: str) -> None:
 @client.command("delete")
 @data_option
 @click.argument("client_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def client_delete(data: Path, client_id: str, yes: bool) -> None:
     """Erase a client's texts and numbers and revoke its keys. The statistics stay."""
     key = number("client", client_id)
@@ -128,7 +128,7 @@ def key() -> None:
 @click.option(
     "--test", is_flag=True, help="Create a zs_test_ key, whose messages end at a simulated modem."
 )
-@click.option("--name", default="", callback=label, help="For people.")
+@click.option("--name", default="", callback=label, help="Name for people.")
 @click.option(
     "--expires-days",
     type=click.IntRange(1, LONGEST_DAYS),
@@ -144,7 +144,7 @@ def key() -> None:
 )
 @click.option("--short-codes", is_flag=True, help="Also allow short codes (3 to 8 digits).")
 @click.option("--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages per day at most.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def key_create(
     data: Path,
     client_id: str | None,
@@ -208,7 +208,7 @@ def key_create(
 @key.command("list")
 @data_option
 @click.option("--client", "client_id", help="Only the keys of this client.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
     """List API keys by their last four characters."""
     wanted = number("client", client_id) if client_id else None

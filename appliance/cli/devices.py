@@ -18,7 +18,7 @@ def device() -> None:
 
 @device.command("list")
 @data_option
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def device_list(data: Path, as_json: bool) -> None:
     """List every modem that was attached and not removed."""
     table = [
@@ -39,7 +39,7 @@ def device_list(data: Path, as_json: bool) -> None:
 @device.command("remove")
 @data_option
 @click.argument("device_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def device_remove(data: Path, device_id: str, yes: bool) -> None:
     """Forget a modem that is gone for good. Messages bound to it fail (DEVICE_ERROR)."""
     key = number("device", device_id)

@@ -201,7 +201,7 @@ def restore(data: Path, file: Path) -> None:
     "--send-to",
     help="Also send a real SMS to this number (+33…). The SIM's own number proves receiving too.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(
     data: Path, file: Path | None, ports: Sequence[str], send_to: str | None, as_json: bool
 ) -> None:

@@ -56,11 +56,15 @@ def test_every_setting_has_a_row_with_its_default() -> None:
 
 
 def commands(group: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    if isinstance(group, click.Group):
-        for name, inner in group.commands.items():
-            yield from commands(inner, f"{path} {name}".strip())
-    else:
+    """Every command below a group, also those that are loaded when they are asked for."""
+    if not isinstance(group, click.Group):
         yield path, group
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        inner = group.get_command(context, name)
+        assert inner is not None
+        yield from commands(inner, f"{path} {name}".strip())
 
 
 COMMANDS = dict(commands(main))
@@ -114,3 +118,11 @@ def test_the_commands_without_a_data_folder_are_named() -> None:
     assert sentence
     without = {f"zimbox {path}" for path, each in COMMANDS.items() if "--data" not in options(each)}
     assert set(re.findall(r"`([^`]+)`", sentence[1])) == without
+
+
+def test_every_command_and_option_explains_itself() -> None:
+    for path, command in COMMANDS.items():
+        assert command.help, path
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help and option.help.endswith("."), f"{path} {option.opts}"
