@@ -61,7 +61,7 @@ class Assembly:
         self._receiving: list[asyncio.Task[None]] = []  # the tasks that end with their modem
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
-        self._timekeeper = ClockSync(box.clock, box.bells, lambda: box.ids.latest_ms / 1000)
+        self._timekeeper = ClockSync(box.clock, box.wakeups, lambda: box.ids.latest_ms / 1000)
         self.devices.told_time = self._timekeeper.hear
 
     @classmethod

@@ -28,10 +28,10 @@ class Context:
         self.clock = clock
         self.db = db
         self.ids = new_ids
-        self.vault = vault
-        self.bells = WakeupEvents()
-        self.steps = ClockJumps(clock, db)
-        self.supply = UndervoltageWatch(clock)
+        self.encryption = vault
+        self.wakeups = WakeupEvents()
+        self.clock_jumps = ClockJumps(clock, db)
+        self.undervoltage = UndervoltageWatch(clock)
         self.credentials = Credentials(db)
         self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)

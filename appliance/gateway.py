@@ -101,7 +101,7 @@ class Gateway:
             client_id=key.client,
             client=f"client_{key.client}",
             mode="test" if key.test else "live",
-            scope=key.client * 2 + key.test,
+            tenant=key.client * 2 + key.test,
             device_id=device_id,
             permissions=key.permissions,
         )
@@ -128,7 +128,7 @@ class Gateway:
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
         if kind == "write" and not may.send and not any_key:
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "send"})
-        return self._limiter.admit(caller.scope, kind)
+        return self._limiter.admit(caller.tenant, kind)
 
     async def auth_test(self, caller: Caller) -> AuthTest:
         found = list(await self.devices(caller))
@@ -146,7 +146,7 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        return self._box.db.look(idempotency_store.earlier, caller.scope, idempotency, self.now())
+        return self._box.db.look(idempotency_store.earlier, caller.tenant, idempotency, self.now())
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -165,19 +165,19 @@ class Gateway:
         number = await self._mine(caller, message_id)
         if not await self._box.db.write(messages.cancel, self._box.ids, number, self.now()):
             raise ApiError("CANNOT_CANCEL_MESSAGE")
-        self._box.bells.changed()
+        self._box.wakeups.changed()
 
     async def resend(self, caller: Caller, message_id: str) -> None:
         number = await self._mine(caller, message_id)
-        row = await self._box.db.read(history_store.one, caller.scope, number)
+        row = await self._box.db.read(history_store.one, caller.tenant, number)
         if row is None or not resendable(row) or not await self._intake.resend(caller, number):
             raise ApiError("CANNOT_RESEND_MESSAGE")
-        self._box.bells.changed()
+        self._box.wakeups.changed()
 
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
-        if number is None or self._box.db.look(history_store.one, caller.scope, number) is None:
+        if number is None or self._box.db.look(history_store.one, caller.tenant, number) is None:
             raise ApiError("MESSAGE_NOT_FOUND")
         return number
 
@@ -187,16 +187,16 @@ class Gateway:
         number = ids.parse("msg", message_id)
         row = None
         if number is not None:
-            row = self._box.db.look(history_store.one, caller.scope, number)
+            row = self._box.db.look(history_store.one, caller.tenant, number)
         if row is None:
             raise ApiError("MESSAGE_NOT_FOUND")
         return history_store.view(row)
 
     async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage:
-        return await self._box.db.read(history_store.page, caller.scope, wanted)
+        return await self._box.db.read(history_store.page, caller.tenant, wanted)
 
     async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats:
-        return await self._box.db.read(history_store.stats, caller.scope, wanted)
+        return await self._box.db.read(history_store.stats, caller.tenant, wanted)
 
     async def export(
         self, caller: Caller, wanted: HistoryFilter
@@ -204,7 +204,7 @@ class Gateway:
         before: tuple[int, int] | None = None
         while True:
             rows, before = await self._box.db.read(
-                history_store.after, caller.scope, wanted, before, EXPORT_BATCH
+                history_store.after, caller.tenant, wanted, before, EXPORT_BATCH
             )
             if rows:
                 yield tuple(history_store.view(row) for row in rows)
@@ -249,27 +249,27 @@ class Gateway:
     async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView:
         if not caller.permissions.read:  # a webhook is told all texts
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
-        return await self._webhooks.configure(caller.scope, order, caller.key_id)
+        return await self._webhooks.configure(caller.tenant, order, caller.key_id)
 
     async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]:
-        return await self._webhooks.listed(caller.scope)
+        return await self._webhooks.listed(caller.tenant)
 
     async def webhook_delete(self, caller: Caller, webhook_id: str) -> None:
-        await self._webhooks.delete(caller.scope, webhook_id)
+        await self._webhooks.delete(caller.tenant, webhook_id)
 
     async def webhook_test(self, caller: Caller, webhook_id: str) -> WebhookTest:
-        return await self._webhooks.test(caller.scope, webhook_id)
+        return await self._webhooks.test(caller.tenant, webhook_id)
 
     async def webhook_logs(self, caller: Caller, wanted: PageFilter) -> WebhookLogPage:
-        return await self._webhooks.logs(caller.scope, wanted)
+        return await self._webhooks.logs(caller.tenant, wanted)
 
     async def webhook_replay(self, caller: Caller, log_id: str) -> Replayed:
-        return await self._webhooks.replay(caller.scope, log_id)
+        return await self._webhooks.replay(caller.tenant, log_id)
 
     # --- received --------------------------------------------------------------------------------------
 
     async def inbox(self, caller: Caller, wanted: InboxFilter) -> InboxPage:
-        rows, total, exact = await self._box.db.read(received.page, caller.scope, wanted)
+        rows, total, exact = await self._box.db.read(received.page, caller.tenant, wanted)
         return InboxPage(
             tuple(
                 InboxView(
@@ -287,19 +287,19 @@ class Gateway:
         )
 
     async def blocklist(self, caller: Caller) -> tuple[BlocklistEntry, ...]:
-        rows = await self._box.db.read(blocklist_store.listed, caller.scope)
+        rows = await self._box.db.read(blocklist_store.listed, caller.tenant)
         return tuple(_blocked(row) for row in rows)
 
     async def block(self, caller: Caller, order: BlockOrder) -> BlocklistEntry:
         row = await self._box.db.write(
-            blocklist_store.add, caller.scope, order.number, order.reason or "", "api", self.now()
+            blocklist_store.add, caller.tenant, order.number, order.reason or "", "api", self.now()
         )
         return _blocked(row)
 
     async def unblock(self, caller: Caller, number: str) -> None:
-        if await self._box.db.write(blocklist_store.remove, caller.scope, number, self.now()):
+        if await self._box.db.write(blocklist_store.remove, caller.tenant, number, self.now()):
             return
-        if await self._box.db.read(blocklist_store.is_blocked, caller.scope, number):
+        if await self._box.db.read(blocklist_store.is_blocked, caller.tenant, number):
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "owner"})
         raise invalid(
             "number", "n'est pas sur la liste de blocage", "is not on the block list", "NOT_FOUND"

@@ -254,7 +254,7 @@ class AdminAuth:
         if seen is None:
             return False
         now = self._box.clock.now()
-        if self._box.steps.pending:  # the clock has just been set; nobody was idle that long
+        if self._box.clock_jumps.pending:  # the clock has just been set; nobody was idle that long
             return True
         if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
             await self._box.db.note(table.end_session, token)

@@ -79,7 +79,7 @@ class PartTimeline(msgspec.Struct, frozen=True):
     number: int
     state: str = "tried"
     device: int | None = None
-    handed_at: int | None = None
+    submitted_at: int | None = None
     answered_at: int | None = None
     reference: int | None = None
     tp_status: int | None = None
@@ -103,7 +103,7 @@ class Timeline(msgspec.Struct, frozen=True):
     """Everything that happened to one message."""
 
     message: MessageView
-    scope: int
+    tenant: int
     client: str
     parts: tuple[PartTimeline, ...]
     tries: tuple[PartTimeline, ...]
@@ -111,7 +111,7 @@ class Timeline(msgspec.Struct, frozen=True):
 
     @property
     def test(self) -> bool:
-        return bool(self.scope & 1)
+        return bool(self.tenant & 1)
 
 
 def _check_narrowing(permissions: Permissions) -> None:
@@ -185,7 +185,7 @@ class Admin:
             return wanted
 
         self._apply(await self.box.db.write(work))
-        self.box.bells.changed()
+        self.box.wakeups.changed()
 
     async def overview(self) -> Overview:
         """The box at this moment."""
@@ -232,8 +232,8 @@ class Admin:
     ) -> AsyncIterator[tuple[MessageView, ...]]:
         """All messages of the filter, client by client, newest first."""
         found = await self.box.db.read(table.scopes, test=test, client=client)
-        for scope in found:
-            async for batch in self._gateway.export(self._as_client(scope), wanted):
+        for tenant in found:
+            async for batch in self._gateway.export(self._as_client(tenant), wanted):
                 yield batch
 
     async def story(self, message_id: str) -> Timeline:
@@ -241,16 +241,16 @@ class Admin:
         number = ids.parse("msg", message_id)
 
         def work(db: Connection) -> Timeline | None:
-            scope = None if number is None else table.scope_of(db, number)
-            if number is None or scope is None:
+            tenant = None if number is None else table.scope_of(db, number)
+            if number is None or tenant is None:
                 return None
-            row = history.one(db, scope, number)
-            client = clients.client(db, scope // 2)
+            row = history.one(db, tenant, number)
+            client = clients.client(db, tenant // 2)
             assert row is not None
             told = history.story(db, number)
             return Timeline(
                 message=history.view(row),
-                scope=scope,
+                tenant=tenant,
                 client=client["name"] if client else "",
                 parts=tuple(msgspec.convert(p, PartTimeline) for p in told["parts"]),
                 tries=tuple(msgspec.convert(p, PartTimeline) for p in told["tries"]),
@@ -262,19 +262,19 @@ class Admin:
             raise ApiError("MESSAGE_NOT_FOUND")
         return found
 
-    def _as_client(self, scope: int) -> Caller:
+    def _as_client(self, tenant: int) -> Caller:
         """The owner acting for a client; its keys' narrowings do not bind the owner."""
-        client = scope // 2
-        mode: Literal["live", "test"] = "test" if scope & 1 else "live"
+        client = tenant // 2
+        mode: Literal["live", "test"] = "test" if tenant & 1 else "live"
         may = Permissions(short_codes=True)
-        return Caller(0, client, f"client_{client}", mode, scope, None, may)
+        return Caller(0, client, f"client_{client}", mode, tenant, None, may)
 
     async def _caller_for(self, message_id: str) -> Caller:
         number = ids.parse("msg", message_id)
-        scope = None if number is None else await self.box.db.read(table.scope_of, number)
-        if scope is None:
+        tenant = None if number is None else await self.box.db.read(table.scope_of, number)
+        if tenant is None:
             raise ApiError("MESSAGE_NOT_FOUND")
-        return self._as_client(scope)
+        return self._as_client(tenant)
 
     async def _must_be_enabled(self, client: int) -> None:
         """What a disabled client queues would wait until it is over. INVALID_REQUEST."""
@@ -328,7 +328,7 @@ class Admin:
         number = client if client is not None else await self.first_client()
         await self._must_be_enabled(number)
         accepted = await self._gateway.send(self._as_client(number * 2), order, _once(form, order))
-        self.box.bells.changed()
+        self.box.wakeups.changed()
         return accepted.message_id
 
     async def inbox(self, wanted: InboxFilter) -> InboxRows:
@@ -395,12 +395,12 @@ class Admin:
     # --- webhooks ------------------------------------------------------------------------------------
 
     async def webhooks(self) -> list[tuple[int, WebhookView]]:
-        """Every client's webhooks, each with its scope."""
+        """Every client's webhooks, each with its tenant."""
         found = await self.box.db.read(table.scopes, test=False)
         return [
-            (scope, hook)
-            for scope in found
-            for hook in await self._gateway.webhooks(self._as_client(scope))
+            (tenant, hook)
+            for tenant in found
+            for hook in await self._gateway.webhooks(self._as_client(tenant))
         ]
 
     async def add_webhook(self, client: int, order: WebhookOrder) -> WebhookView:
@@ -409,20 +409,20 @@ class Admin:
             raise _no_client()
         return await self._gateway.webhook_configure(self._as_client(client * 2), order)
 
-    async def remove_webhook(self, scope: int, webhook_id: str) -> None:
-        await self._gateway.webhook_delete(self._as_client(scope), webhook_id)
+    async def remove_webhook(self, tenant: int, webhook_id: str) -> None:
+        await self._gateway.webhook_delete(self._as_client(tenant), webhook_id)
 
-    async def test_webhook(self, scope: int, webhook_id: str) -> int | None:
+    async def test_webhook(self, tenant: int, webhook_id: str) -> int | None:
         """The HTTP status the receiver answered; None when it did not."""
         return (
-            await self._gateway.webhook_test(self._as_client(scope), webhook_id)
+            await self._gateway.webhook_test(self._as_client(tenant), webhook_id)
         ).response_status
 
-    async def webhook_log(self, scope: int, wanted: PageFilter) -> WebhookLogPage:
-        return await self._gateway.webhook_logs(self._as_client(scope), wanted)
+    async def webhook_log(self, tenant: int, wanted: PageFilter) -> WebhookLogPage:
+        return await self._gateway.webhook_logs(self._as_client(tenant), wanted)
 
-    async def replay(self, scope: int, log_id: str) -> None:
-        await self._gateway.webhook_replay(self._as_client(scope), log_id)
+    async def replay(self, tenant: int, log_id: str) -> None:
+        await self._gateway.webhook_replay(self._as_client(tenant), log_id)
 
     # --- block list ----------------------------------------------------------------------------------
 
@@ -435,9 +435,9 @@ class Admin:
         label = validation.line(reason.strip(), "reason", 200) if reason.strip() else ""
         await self.box.db.write(blocklist.add, 0, number, label, "page", self.box.clock.now())
 
-    async def unblock(self, scope: int, number: str) -> None:
+    async def unblock(self, tenant: int, number: str) -> None:
         """This row is off the list, if it was there."""
-        await self.box.db.write(blocklist.take_off, scope, number)
+        await self.box.db.write(blocklist.take_off, tenant, number)
 
     # --- modems --------------------------------------------------------------------------------------
 
@@ -478,7 +478,7 @@ class Admin:
             raise OperatorSilent(str(error)) from error
         if code == attached.settings.balance.code:
             balance.told(attached, answer)
-            self.box.bells.changed()
+            self.box.wakeups.changed()
         return answer
 
     async def set_balance(self, index: int, code: str, low: float) -> None:
@@ -490,7 +490,7 @@ class Admin:
         await self.box.db.write(admin.keep, f"balance {attached.settings.port}", wanted)
         attached.settings = msgspec.structs.replace(attached.settings, balance=wanted)
         attached.balance, attached.balance_text = None, ""
-        self.box.bells.changed()
+        self.box.wakeups.changed()
 
     async def completed(self, modem: ModemSettings) -> ModemSettings:
         """A modem's settings with what was set on the page: its PIN, how its credit is asked for."""
@@ -510,7 +510,7 @@ class Admin:
             raise ApiError("NOT_FOUND")
         if not await self.box.db.write(device_table.remove, number):
             raise ApiError("NOT_FOUND")
-        self.box.bells.changed()
+        self.box.wakeups.changed()
 
     async def set_limits(self, index: int, wanted: Limits) -> None:
         """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""
@@ -518,5 +518,5 @@ class Admin:
         if not await self.box.db.write(admin.set_limits, attached.number, wanted):
             raise invalid("limits", "attendent le modem", "wait for the modem")
         attached.limits = wanted
-        self.box.bells.work()
-        self.box.bells.changed()
+        self.box.wakeups.work()
+        self.box.wakeups.changed()

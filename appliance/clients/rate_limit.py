@@ -21,13 +21,13 @@ class Limiter:
         self._limits = {"write": writes, "read": reads}
         self._seen: dict[tuple[int, str], deque[float]] = {}
 
-    def admit(self, scope: int, kind: Literal["read", "write"]) -> RateLimitState | None:
+    def admit(self, tenant: int, kind: Literal["read", "write"]) -> RateLimitState | None:
         """Count one request. Return None without a limit. Raises RATE_LIMIT_EXCEEDED with Retry-After."""
         limit = self._limits[kind]
         if not self._limits["write"] or not limit:
             return None
         now = self._clock.monotonic()
-        seen = self._seen.setdefault((scope, kind), deque())
+        seen = self._seen.setdefault((tenant, kind), deque())
         while seen and seen[0] <= now - WINDOW_SECONDS:
             seen.popleft()
         # Rounded up, so that a client that waits this long is accepted.

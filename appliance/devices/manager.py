@@ -238,8 +238,8 @@ class Devices:
             detail=status.detail,
             operator=status.operator,
         )
-        self._box.bells.work()
-        self._box.bells.changed()
+        self._box.wakeups.work()
+        self._box.wakeups.changed()
 
     async def _identify(self, attached: Attached, identity: Identity) -> None:
         """Identify the device by its IMEI, whatever its port."""

@@ -22,7 +22,7 @@ class Pins:
     async def remember(self, port: str, pin: str) -> None:
         """Keep a PIN that has just opened the SIM, beside the configured one, which had not."""
         configured = next((m.pin for m in self._box.config.modem if m.port == port), "")
-        kept = self._box.vault.encrypt(f"{pin} {configured}")
+        kept = self._box.encryption.encrypt(f"{pin} {configured}")
         await self._box.db.write(table.keep, f"pin {port}", kept)
 
     async def completed(self, modem: ModemSettings) -> ModemSettings:
@@ -31,7 +31,7 @@ class Pins:
         if kept is None:
             return modem
         try:
-            pin, _, configured = self._box.vault.decrypt(kept).partition(" ")
+            pin, _, configured = self._box.encryption.decrypt(kept).partition(" ")
             return msgspec.structs.replace(modem, pin=pin) if modem.pin == configured else modem
         except LostKey:  # a restored backup: the owner has to type it again
             log.warning("kept_pin_unreadable", port=modem.port)

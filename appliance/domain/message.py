@@ -20,7 +20,7 @@ class PartState(StrEnum):
     """The state of one part."""
 
     WAITING = "waiting"
-    HANDED = "handed"  # being submitted: stored before the first octet goes to the modem
+    SUBMITTED = "submitted"  # being submitted: stored before the first octet goes to the modem
     TAKEN = "taken"  # the network has accepted it
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -49,17 +49,17 @@ class ImpossibleStep(Exception):
 
 
 PART_STEPS: dict[tuple[PartState, PartEvent], PartState] = {
-    (PartState.WAITING, PartEvent.HAND): PartState.HANDED,
+    (PartState.WAITING, PartEvent.HAND): PartState.SUBMITTED,
     (PartState.WAITING, PartEvent.EXPIRE): PartState.FAILED,
     (PartState.WAITING, PartEvent.REFUSE): PartState.FAILED,  # block list, our own PDU
     (PartState.WAITING, PartEvent.DROP): PartState.DROPPED,
     # A report on an earlier attempt, while the part waits to be sent again.
     (PartState.WAITING, PartEvent.DELIVER): PartState.DELIVERED,
-    (PartState.HANDED, PartEvent.TAKE): PartState.TAKEN,
-    (PartState.HANDED, PartEvent.BACK): PartState.WAITING,
-    (PartState.HANDED, PartEvent.REFUSE): PartState.FAILED,
-    (PartState.HANDED, PartEvent.LOSE): PartState.UNCERTAIN,
-    (PartState.HANDED, PartEvent.DELIVER): PartState.DELIVERED,  # a report on an earlier attempt
+    (PartState.SUBMITTED, PartEvent.TAKE): PartState.TAKEN,
+    (PartState.SUBMITTED, PartEvent.BACK): PartState.WAITING,
+    (PartState.SUBMITTED, PartEvent.REFUSE): PartState.FAILED,
+    (PartState.SUBMITTED, PartEvent.LOSE): PartState.UNCERTAIN,
+    (PartState.SUBMITTED, PartEvent.DELIVER): PartState.DELIVERED,  # a report on an earlier attempt
     (PartState.TAKEN, PartEvent.DELIVER): PartState.DELIVERED,
     (PartState.TAKEN, PartEvent.UNDELIVER): PartState.FAILED,
     (

@@ -31,9 +31,9 @@ class Candidate(msgspec.Struct, frozen=True):
     key: tuple[int, int]  # message and number of the part
     recipient: str
     reference: int | None  # None: the modem never answered
-    handed_at: int
+    submitted_at: int
     taken_by: int  # the latest time at which the network can have accepted it
-    submitted_at: int | None = None  # TP-SCTS of an earlier report
+    scts: int | None = None  # TP-SCTS of an earlier report
     row: int = 0  # of an earlier attempt
 
 
@@ -42,7 +42,7 @@ class ReportFields(msgspec.Struct, frozen=True):
 
     reference: int
     recipient: str
-    submitted_at: int | None  # TP-SCTS
+    scts: int | None  # TP-SCTS
     arrived_at: int
     believed: bool = True  # our clock is trusted, so TP-SCTS must be close to it
 
@@ -53,21 +53,21 @@ class Offset(msgspec.Struct, frozen=True):
     least: int
     most: int
 
-    def away(self, submitted_at: int, one: Candidate) -> int:
+    def away(self, scts: int, one: Candidate) -> int:
         """Return how far TP-SCTS is from the interval in which the centre can have accepted it (ms)."""
-        first = one.handed_at + self.least - 999  # TP-SCTS has whole seconds
+        first = one.submitted_at + self.least - 999  # TP-SCTS has whole seconds
         last = one.taken_by + self.most
-        return max(first - submitted_at, submitted_at - last, 0)
+        return max(first - scts, scts - last, 0)
 
 
 def offset(known: Iterable[tuple[int, int, int]]) -> Offset | None:
-    """Return the offset that reported submissions show: (handed_at, taken_by, TP-SCTS), newest first.
+    """Return the offset that reported submissions show: (submitted_at, taken_by, TP-SCTS), newest first.
 
     Older ones narrow it down while they agree; they stop where the centre's clock was set.
     """
     found: Offset | None = None
-    for handed_at, taken_by, submitted_at in known:
-        least, most = submitted_at - taken_by, submitted_at + 999 - handed_at
+    for submitted_at, taken_by, scts in known:
+        least, most = scts - taken_by, scts + 999 - submitted_at
         if found is not None:
             least, most = max(least, found.least), min(most, found.most)
         if least > most:
@@ -84,11 +84,11 @@ def same_number(one: str, other: str) -> bool:
     return a[-TAIL_DIGITS:] == b[-TAIL_DIGITS:]
 
 
-def near(submitted_at: int | None, handed_at: int) -> bool:
+def near(scts: int | None, submitted_at: int) -> bool:
     """Return whether TP-SCTS can be the time of a submission, apart from whole hours of a wrong zone."""
-    if submitted_at is None:
+    if scts is None:
         return True
-    off = submitted_at - handed_at
+    off = scts - submitted_at
     beside_hour = abs((off + HOUR_MS // 2) % HOUR_MS - HOUR_MS // 2)
     return beside_hour <= TOLERANCE_MS and abs(off) <= FURTHEST_MS
 
@@ -101,25 +101,25 @@ def match(
     `centre` is called only where its clock decides.
     """
     conceivable = _conceivable(heard, candidates)
-    if heard.submitted_at is not None:
+    if heard.scts is not None:
         for one in conceivable:
-            if one.submitted_at == heard.submitted_at:
+            if one.scts == heard.scts:
                 return one  # another report on it, or a copy
     fitting = _fitting(heard, conceivable)
-    if not fitting and heard.submitted_at is not None and (clock := centre()) is not None:
+    if not fitting and heard.scts is not None and (clock := centre()) is not None:
         # Earlier reports reveal a clock that is wrong by days.
-        unheard = [c for c in conceivable if c.submitted_at is None]
-        return _closest(heard.submitted_at, unheard, clock)
+        unheard = [c for c in conceivable if c.scts is None]
+        return _closest(heard.scts, unheard, clock)
     if found := _only(fitting):
         if found.reference is not None:
             return found
         clock = centre()
-        if clock is None or heard.submitted_at is None:
+        if clock is None or heard.scts is None:
             return found
-        return found if clock.away(heard.submitted_at, found) <= JITTER_MS else None
-    if not fitting or heard.submitted_at is None or (clock := centre()) is None:
+        return found if clock.away(heard.scts, found) <= JITTER_MS else None
+    if not fitting or heard.scts is None or (clock := centre()) is None:
         return None
-    return _closest(heard.submitted_at, fitting, clock)
+    return _closest(heard.scts, fitting, clock)
 
 
 def _conceivable(heard: ReportFields, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -128,7 +128,7 @@ def _conceivable(heard: ReportFields, candidates: Iterable[Candidate]) -> list[C
         for c in candidates
         if c.reference in (None, heard.reference)
         and same_number(c.recipient, heard.recipient)
-        and c.handed_at <= heard.arrived_at
+        and c.submitted_at <= heard.arrived_at
     ]
 
 
@@ -137,7 +137,7 @@ def _fitting(heard: ReportFields, conceivable: Iterable[Candidate]) -> list[Cand
     return [
         c
         for c in conceivable
-        if c.submitted_at is None and (not heard.believed or near(heard.submitted_at, c.handed_at))
+        if c.scts is None and (not heard.believed or near(heard.scts, c.submitted_at))
     ]
 
 
@@ -152,11 +152,11 @@ def agreement(kept: Iterable[tuple[ReportFields, Sequence[Candidate]]]) -> Offse
     readings: dict[tuple[int, int], Offset] = {}
     for heard, candidates in kept:
         fitting = _fitting(heard, _conceivable(heard, candidates))
-        doubts |= {(c.key, c.handed_at) for c in fitting if c.reference is None}
+        doubts |= {(c.key, c.submitted_at) for c in fitting if c.reference is None}
         named = [c for c in fitting if c.reference is not None]
-        if len(named) == 1 and heard.submitted_at is not None:
+        if len(named) == 1 and heard.scts is not None:
             only = named[0]
-            read = offset([(only.handed_at, only.taken_by, heard.submitted_at)])
+            read = offset([(only.submitted_at, only.taken_by, heard.scts)])
             if read is not None:
                 readings[only.key] = read
     agreeing = max(
@@ -176,13 +176,13 @@ def _only(these: Sequence[Candidate]) -> Candidate | None:
     """Return the only candidate. Of several submissions of one part, the one that the report names."""
     if len({c.key for c in these}) != 1:
         return None
-    return max(these, key=lambda c: (c.reference is not None, c.handed_at))
+    return max(these, key=lambda c: (c.reference is not None, c.submitted_at))
 
 
-def _closest(submitted_at: int, these: Sequence[Candidate], clock: Offset) -> Candidate | None:
+def _closest(scts: int, these: Sequence[Candidate], clock: Offset) -> Candidate | None:
     """Return the candidate that was under way at TP-SCTS, if there is exactly one."""
     for allowed in (0, JITTER_MS):
-        there = [c for c in these if clock.away(submitted_at, c) <= allowed]
+        there = [c for c in these if clock.away(scts, c) <= allowed]
         if there:
             # Prefer the one with this reference: another one so close has another reference (see above).
             return _only(there) or _only([c for c in there if c.reference is not None])

@@ -37,13 +37,13 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The authenticated caller. `scope` is the partition of the store (client and mode)."""
+    """The authenticated caller. `tenant` is the partition of the store (client and mode)."""
 
     key_id: int
     client_id: int
     client: str  # "client_1"
     mode: Literal["live", "test"]
-    scope: int
+    tenant: int
     device_id: str | None = None  # X-Device-ID, validated
     permissions: Permissions = Permissions()
 

@@ -68,8 +68,8 @@ class MaintenanceJobs:
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
         self.every("balance", MINUTE, self._balances.look)
-        if self._box.supply.told_of:
-            self.every("supply", LOOK_SECONDS, self._box.supply.look)
+        if self._box.undervoltage.told_of:
+            self.every("supply", LOOK_SECONDS, self._box.undervoltage.look)
         self.scheduler.start()
 
     def stop(self) -> None:
@@ -105,7 +105,7 @@ class MaintenanceJobs:
         """
         while True:
             await self.schedule_due()
-            await self._box.clock.wait(self._box.bells.housekeeping, SAFETY_LOOK_SECONDS)
+            await self._box.clock.wait(self._box.wakeups.housekeeping, SAFETY_LOOK_SECONDS)
 
     async def schedule_due(self) -> None:
         clock = self._box.clock
@@ -124,19 +124,19 @@ class MaintenanceJobs:
 
     async def ring(self) -> None:
         self._rung_to, self._rung_trusted = self._box.clock.now(), self._box.clock.trusted
-        self._box.bells.work()
-        self._box.bells.housekeeping.set()
+        self._box.wakeups.work()
+        self._box.wakeups.housekeeping.set()
 
     # --- the jobs ------------------------------------------------------------------------------------
 
     async def end_doubts(self) -> None:
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
         await self._box.db.write(
             attempts.end_doubts, self._box.ids, window_ms, self._box.clock.now()
         )
-        self._box.bells.work()
-        self._box.bells.changed()
+        self._box.wakeups.work()
+        self._box.wakeups.changed()
 
     async def archive(self) -> None:
         """Move finished messages to the history, one batch per transaction, with a pause between two."""
@@ -150,32 +150,32 @@ class MaintenanceJobs:
         while await self._box.db.write(
             clients.cancel_of_revoked, self._box.ids, self._box.clock.now(), CANCEL_STEP
         ):
-            self._box.bells.changed()
+            self._box.wakeups.changed()
 
     async def fail_for_removed(self) -> None:
         """Fail the messages bound to modems that were removed, perhaps by the command line."""
         while await self._box.db.write(
             attempts.fail_for_removed, self._box.ids, self._box.clock.now(), EXPIRE_STEP
         ):
-            self._box.bells.changed()
+            self._box.wakeups.changed()
             await asyncio.sleep(0.05)
 
     async def expire(self) -> None:
         """Fail messages whose lifetime has ended; never with an untrusted clock."""
         if not self._box.clock.trusted:
             return
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         while await self._box.db.write(
             attempts.expire, self._box.ids, self._box.clock.now(), EXPIRE_STEP
         ):
-            self._box.bells.changed()
+            self._box.wakeups.changed()
             await asyncio.sleep(0.05)
 
     async def close_reports(self) -> None:
         settings = self._box.config.reports
         now = self._box.clock.now()
-        await self._box.steps.mind()
-        before = now - round(settings.window_hours * 3_600_000) - self._box.steps.forward_ms
+        await self._box.clock_jumps.adjust()
+        before = now - round(settings.window_hours * 3_600_000) - self._box.clock_jumps.forward_ms
         await self._box.db.write(attempts.close_reports, self._box.ids, before, now)
         await self._box.db.write(submissions.forget, before - report_matching.FURTHEST_MS)
         strays = await self._box.db.write(
@@ -190,11 +190,11 @@ class MaintenanceJobs:
             )
 
     async def give_up_waiting(self) -> None:
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         minutes = self._box.config.inbox.part_timeout_minutes
         before = self._box.clock.now() - round(minutes * 60_000)
         if await self._box.db.write(self._inbox.give_up_waiting, before):
-            self._box.bells.changed()
+            self._box.wakeups.changed()
 
     async def tidy(self) -> None:
         if not self._box.clock.trusted:

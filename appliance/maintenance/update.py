@@ -122,7 +122,7 @@ def write_state(file: Path, state: SlotState) -> None:
 TRACES = (
     "SELECT max(id) FROM message", "SELECT max(id) FROM history", "SELECT max(id) FROM inbound",
     "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",
-    "SELECT max(handed_at) FROM part", "SELECT max(answered_at) FROM part", "SELECT max(reported_at) FROM part",
+    "SELECT max(submitted_at) FROM part", "SELECT max(answered_at) FROM part", "SELECT max(reported_at) FROM part",
     "SELECT max(changed_at) FROM message", "SELECT max(verified_at) FROM otp",
     "SELECT id, revoked_at, narrowing FROM api_key ORDER BY id",
     "SELECT id, disabled_at, deleted_at FROM client ORDER BY id",

@@ -35,8 +35,8 @@ class Inbox:
         """
         await self._commit(attached, received)
         await attached.modem.forget(received)
-        self._box.bells.work()
-        self._box.bells.changed()
+        self._box.wakeups.work()
+        self._box.wakeups.changed()
 
     async def _commit(self, attached: Attached, received: ReceivedPdu) -> None:
         try:
@@ -63,7 +63,7 @@ class Inbox:
         heard = ReportFields(
             report.reference,
             report.recipient,
-            _ms(report.submitted_at),
+            _ms(report.scts),
             now,
             believed=self._box.clock.trusted,
         )
@@ -84,10 +84,10 @@ class Inbox:
             tp_status=report.status,
             message=ids.message_id(found.key[0]) if found else None,
         )
-        if found is not None and heard.submitted_at and found.handed_at >= self._since:
+        if found is not None and heard.scts and found.submitted_at >= self._since:
             # TP-SCTS of a part submitted since the start shows the current time. (Submissions from before may be
             # as old as a clock that stood still with the box.)
-            epoch = now + heard.submitted_at - found.handed_at
+            epoch = now + heard.scts - found.submitted_at
             self._box.clock.hear_network(epoch / 1000)
 
     async def _message(
@@ -141,7 +141,7 @@ class Inbox:
             blocklist.opt_out(db, device, test, whole.sender, now)
         elif wish == "start":
             blocklist.opt_in(db, device, test, whole.sender, now)
-        scope = received_store.owner(
+        tenant = received_store.owner(
             db,
             device,
             test,
@@ -149,10 +149,10 @@ class Inbox:
             round(settings.reply_days * 86_400_000),
             now,
         )
-        if scope is None:
+        if tenant is None:
             received_store.undecodable(db, device, whole.hex, "no client to give it to", now)
             return "unowned"
-        received_store.store(db, self._box.ids, device, scope, whole, now)
+        received_store.store(db, self._box.ids, device, tenant, whole, now)
         return wish or "stored"
 
     def _sender(self, db: Connection, test: bool, told: str) -> str:

@@ -120,16 +120,16 @@ class Intake:
     ) -> T:
         """Accept something in one commit, or return the earlier answer for the idempotency key."""
         # Otherwise this would count as accepted before the clock was set.
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         now = self._box.clock.now()
         return await self._box.db.write(
-            idempotency_store.once, caller.scope, idempotency, now, take
+            idempotency_store.once, caller.tenant, idempotency, now, take
         )
 
     def _ring(self, *, scheduled: bool) -> None:
         if scheduled:
-            self._box.bells.housekeeping.set()
-        self._box.bells.work()
+            self._box.wakeups.housekeeping.set()
+        self._box.wakeups.work()
 
     def _send(self, db: Connection, caller: Caller, order: SendOrder, route: Route) -> Accepted:
         self.check_room(backlog.messages(db, caller.mode == "test"))
@@ -178,13 +178,13 @@ class Intake:
         ahead = ahead or self._ahead(db, caller, route, due_at, end, now)
         self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end)
         fresh = messages.NewMessage(
-            scope=caller.scope,
+            tenant=caller.tenant,
             api_key=caller.key_id,
             kind=kind,
             batch=batch,
             recipient=order.to,
             body=order.message,
-            secret=self._box.vault.encrypt(text) if secret_text is not None else None,
+            secret=self._box.encryption.encrypt(text) if secret_text is not None else None,
             alphabet=plan.alphabet.value,
             shift=plan.shift,
             parts=len(plan.parts),
@@ -243,7 +243,7 @@ class Intake:
         """The refusals that the store decides: BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED, INVALID_API_KEY."""
         if not clients.still_may(db, caller.key_id, caller.client_id):
             raise ApiError("INVALID_API_KEY")
-        if blocklist.is_blocked(db, caller.scope, recipient):
+        if blocklist.is_blocked(db, caller.tenant, recipient):
             raise ApiError("BLOCKED_NUMBER", {"field": "to"})
         if caller.mode == "live":
             admission.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
@@ -320,14 +320,14 @@ class Intake:
         self.check_storage()
         before = await self._box.db.read(messages.named_device, number)
         route = await self.route(caller, scheduled=False, before=before)
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         done = await self._box.db.write(self._resend, caller, number, route)
         if done:
             self._ring(scheduled=False)
         return done
 
     def _resend(self, db: Connection, caller: Caller, number: int, route: Route) -> bool:
-        row = history.one(db, caller.scope, number)
+        row = history.one(db, caller.tenant, number)
         if row is None or not resendable(row):
             return False
         now = self._box.clock.now()

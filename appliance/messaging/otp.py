@@ -51,7 +51,7 @@ class OneTimePasswords:
         accepted = await self._intake.once(
             caller, idempotency, lambda db: self._send(db, caller, order, sms, route)
         )
-        self._box.bells.work()
+        self._box.wakeups.work()
         return accepted
 
     def _send(
@@ -82,11 +82,11 @@ class OneTimePasswords:
         )
         message = ids.parse("msg", taken.message_id)
         assert message is not None
-        code_hash = self._box.vault.code_hash(number, code)
+        code_hash = self._box.encryption.code_hash(number, code)
         otp.add(
             db,
             number,
-            caller.scope,
+            caller.tenant,
             message,
             order.to,
             code_hash,
@@ -105,7 +105,7 @@ class OneTimePasswords:
 
     async def verify(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
         """Verify a code, valid once, with three attempts. Raises OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
-        await self._box.steps.mind()
+        await self._box.clock_jumps.adjust()
         # The attempt must be committed, so an error is returned as a value and raised here.
         found = await self._box.db.write(self._verify, caller, order)
         if isinstance(found, ApiError):
@@ -115,7 +115,7 @@ class OneTimePasswords:
     def _verify(self, db: Connection, caller: Caller, order: VerifyOrder) -> OtpVerdict | ApiError:
         now = self._box.clock.now()
         number = ids.parse("otp", order.otp_id)
-        row = otp.get(db, caller.scope, number) if number is not None else None
+        row = otp.get(db, caller.tenant, number) if number is not None else None
         if row is None or row["verified_at"] is not None:
             return ApiError("OTP_NOT_FOUND")
         if order.phone is not None and order.phone != row["recipient"]:
@@ -124,7 +124,9 @@ class OneTimePasswords:
             return ApiError("OTP_EXPIRED")
         if row["attempts_left"] <= 0:
             return ApiError("OTP_MAX_ATTEMPTS")
-        if hmac.compare_digest(row["code_hash"], self._box.vault.code_hash(row["id"], order.code)):
+        if hmac.compare_digest(
+            row["code_hash"], self._box.encryption.code_hash(row["id"], order.code)
+        ):
             otp.verified(db, row["id"], now)
             return OtpVerdict(True, verified_at=now)
         otp.spend_attempt(db, row["id"])

@@ -77,7 +77,7 @@ class Outbox:
     def __init__(self, box: Context, attached: Attached) -> None:
         self._box = box
         self._attached = attached
-        self._bell = box.bells.add_outbox()
+        self._bell = box.wakeups.add_outbox()
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._encoded: tuple[Job, Tpdu | Outcome] | None = None
@@ -92,14 +92,14 @@ class Outbox:
         while not self._stopping:
             wait = SAFETY_LOOK_SECONDS
             if self._can_send():
-                await self._box.steps.mind()
+                await self._box.clock_jumps.adjust()
                 found: Job | NothingReady | None = await self._box.db.write(self._claim)
                 while isinstance(found, Job):
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
             if not self._stopping:
                 await self._box.clock.wait(self._bell, wait)
-        self._box.bells.remove_outbox(self._bell)
+        self._box.wakeups.remove_outbox(self._bell)
 
     def _can_send(self) -> bool:
         a = self._attached
@@ -159,7 +159,7 @@ class Outbox:
             reference=outcome.reference,
             fault=outcome.fault.english if outcome.fault else None,
         )
-        self._box.bells.changed()
+        self._box.wakeups.changed()
 
     def _prepare(self, job: Job) -> None:
         self._encoded = (job, self._encode(job))
@@ -167,7 +167,7 @@ class Outbox:
     def _encode(self, job: Job) -> Tpdu | Outcome:
         """Return the encoded part, or the outcome of a part that cannot be encoded."""
         try:
-            text = self._box.vault.decrypt(job.secret) if job.secret else job.body
+            text = self._box.encryption.decrypt(job.secret) if job.secret else job.body
             return encode(job, text)
         except LostKey:
             return Outcome(Verdict.NEVER, fault=KEY_LOST, given=False)
@@ -200,7 +200,7 @@ class Outbox:
 
         After a failure it is stored alone, so that a failing claim cannot prevent it.
         """
-        alone = self._box.steps.pending
+        alone = self._box.clock_jumps.pending
         if alone:
             self._bell.set()  # the next claim comes after that
         while True:

@@ -186,7 +186,7 @@ def _messages(db: Connection) -> dict[tuple[str, str], int]:
     """Count all messages ever accepted by current status, from the daily counters."""
     columns = ", ".join(f"SUM({status})" for status in Status)
     found = {(mode, status.value): 0 for mode in MODES for status in Status}
-    for row in db.execute(f"SELECT scope & 1, {columns} FROM day_count GROUP BY scope & 1"):
+    for row in db.execute(f"SELECT tenant & 1, {columns} FROM day_count GROUP BY tenant & 1"):
         for status, count in zip(Status, row[1:], strict=True):
             found[MODES[row[0]], status.value] = count
     return found

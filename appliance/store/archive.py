@@ -12,7 +12,7 @@ from appliance.domain.validation import fold
 from appliance.store import history
 from appliance.store.counters import DAY_MS, HOUR_MS
 
-MOVED = """id, scope, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, ever_submitted,
+MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, ever_submitted,
 attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
 cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, metadata, webhook_url"""
 
@@ -39,13 +39,13 @@ def move(db: Connection, most: int, closed_before: int) -> int:
         )
     marks = ",".join("?" * len(numbers))
     rows = db.execute(
-        "SELECT id, scope, recipient, created_at, body FROM history "
+        "SELECT id, tenant, recipient, created_at, body FROM history "
         f"WHERE id IN ({marks}) AND recipient != ''",  # a deleted client's
         numbers,
     ).fetchall()
     db.executemany(
-        "INSERT INTO history_recipient (scope, recipient, created_at, id) VALUES (?, ?, ?, ?)",
-        sorted((r["scope"], r["recipient"], r["created_at"], r["id"]) for r in rows),
+        "INSERT INTO history_recipient (tenant, recipient, created_at, id) VALUES (?, ?, ?, ?)",
+        sorted((r["tenant"], r["recipient"], r["created_at"], r["id"]) for r in rows),
     )
     db.executemany(
         "INSERT INTO history_text (rowid, folded) VALUES (?, ?)",
@@ -59,8 +59,8 @@ def move(db: Connection, most: int, closed_before: int) -> int:
 def _unindex(db: Connection, row: Row) -> None:
     """Remove a history row from its indexes; a contentless index needs the indexed text."""
     db.execute(
-        "DELETE FROM history_recipient WHERE scope = ? AND recipient = ? AND created_at = ? AND id = ?",
-        (row["scope"], row["recipient"], row["created_at"], row["id"]),
+        "DELETE FROM history_recipient WHERE tenant = ? AND recipient = ? AND created_at = ? AND id = ?",
+        (row["tenant"], row["recipient"], row["created_at"], row["id"]),
     )
     db.execute(
         "INSERT INTO history_text (history_text, rowid, folded) VALUES ('delete', ?, ?)",
@@ -81,12 +81,18 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
     for part in msgspec.json.decode(row["story"])["parts"]:
         db.execute(
             "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready, "
-            "attempts, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error) "
+            "attempts, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error) "
             "VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                (number, part["number"], part["state"], row["scope"] & 1, int(row["priority"] == 1))
+                (
+                    number,
+                    part["number"],
+                    part["state"],
+                    row["tenant"] & 1,
+                    int(row["priority"] == 1),
+                )
                 + (rank, now, part.get("attempts", 0), part.get("device"), part.get("sim"))
-                + (part.get("handed_at"), part.get("answered_at"), part.get("reference"))
+                + (part.get("submitted_at"), part.get("answered_at"), part.get("reference"))
                 + (part.get("tp_status"), part.get("reported_at"))
                 + (msgspec.json.encode(part["error"]).decode() if "error" in part else None,)
             ),
@@ -103,7 +109,7 @@ def retire(db: Connection, before: int, most: int) -> int:
     """
     rows = db.execute(
         # Not by id: ids from a clock that was ahead stay ahead of every later time.
-        "SELECT id, scope, recipient, created_at, body, device, status FROM history WHERE scope IN "
+        "SELECT id, tenant, recipient, created_at, body, device, status FROM history WHERE tenant IN "
         "(SELECT id * 2 FROM client UNION ALL SELECT id * 2 + 1 FROM client) "
         "AND created_at < ? LIMIT ?",
         (before, most),
@@ -116,8 +122,8 @@ def retire(db: Connection, before: int, most: int) -> int:
         db.execute("DELETE FROM history WHERE id = ?", (row["id"],))
         db.execute(
             f"UPDATE hour_count SET {Status(row['status'])} = {Status(row['status'])} - 1 "
-            "WHERE scope = ? AND device = ? AND hour = ?",
-            (row["scope"], row["device"], row["created_at"] // HOUR_MS),
+            "WHERE tenant = ? AND device = ? AND hour = ?",
+            (row["tenant"], row["device"], row["created_at"] // HOUR_MS),
         )
     if rows:
         db.execute(
@@ -135,7 +141,7 @@ def retire(db: Connection, before: int, most: int) -> int:
 def erase_step(db: Connection, client: int, most: int) -> int:
     """Empty some finished messages of a deleted client; their figures stay. Return how many."""
     rows = db.execute(
-        "SELECT id, scope, recipient, created_at, body FROM history WHERE scope IN (?, ?) "
+        "SELECT id, tenant, recipient, created_at, body FROM history WHERE tenant IN (?, ?) "
         "AND recipient != '' LIMIT ?",
         (client * 2, client * 2 + 1, most),
     ).fetchall()

@@ -25,13 +25,13 @@ def record(
 ) -> None:
     """Record the outcome of a submitted part."""
     part = part_of(db, job.message, job.number)
-    if part is None or (part["handed_at"], part["device"]) != (job.handed_at, job.device):
+    if part is None or (part["submitted_at"], part["device"]) != (job.submitted_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
         if messages.get(db, job.message) is not None:
             messages.settle(db, new_ids, job.message, now)  # perhaps nothing is expected any more
         reports.apply_strays(db, new_ids, job.sim, now)
         return
-    if part["state"] != PartState.HANDED:
+    if part["state"] != PartState.SUBMITTED:
         # A report on an earlier attempt has settled it meanwhile; the answer only adds its reference.
         if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
             _used(db, rules, sender, job, now)
@@ -74,7 +74,14 @@ def record(
             if outcome.fault is not None and outcome.fault.by_network:
                 turn = {"ready": 0, "scheduled": 0, "ready_at": now + rules.behind_ms}
             messages.step_part(
-                db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, error=error, **turn
+                db,
+                part,
+                PartEvent.BACK,
+                device=None,
+                sim=None,
+                submitted_at=None,
+                error=error,
+                **turn,
             )
             _unbind(db, job.message)
             db.execute(
@@ -94,9 +101,9 @@ def _record_before(
         _used(db, rules, sender, job, now)
     db.execute(
         "UPDATE attempt SET reference = ?, answered_at = ?, open = ?, error = ? "
-        "WHERE message = ? AND number = ? AND handed_at = ? AND device = ?",
+        "WHERE message = ? AND number = ? AND submitted_at = ? AND device = ?",
         (outcome.reference, now, int(left), fault_cause(outcome.fault))
-        + (job.message, job.number, job.handed_at, job.device),
+        + (job.message, job.number, job.submitted_at, job.device),
     )
 
 
@@ -111,8 +118,8 @@ def _perhaps_taken(outcome: Outcome) -> bool:
 
 
 def _used(db: Connection, rules: SendingRules, sender: Sender, job: Job, now: int) -> None:
-    if job.number == 1 and not clients.is_deleted(db, job.scope // 2):
-        received.wrote(db, sender.test, job.device, job.recipient, job.scope, now)
+    if job.number == 1 and not clients.is_deleted(db, job.tenant // 2):
+        received.wrote(db, sender.test, job.device, job.recipient, job.tenant, now)
     if not sender.test:
         count_use(db, job.sim, job.recipient, sender.limits, now, rules.zone)
 
@@ -156,7 +163,7 @@ def _unbind(db: Connection, message: int) -> None:
 
 def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
-    rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'handed'").fetchall()
+    rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'submitted'").fetchall()
     for part in rows:
         _attempted(db, part)
         messages.step_part(db, part, PartEvent.LOSE, open=1, answered_at=now)
@@ -185,11 +192,11 @@ def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | 
     to look again (ms), None if nothing is uncertain.
     """
     rows = db.execute(
-        "SELECT message, MAX(MAX(COALESCE(answered_at, handed_at), IIF(state = 'uncertain', ready_at, 0))) "
+        "SELECT message, MAX(MAX(COALESCE(answered_at, submitted_at), IIF(state = 'uncertain', ready_at, 0))) "
         "AS since FROM part "
         f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
         "GROUP BY message "
-        "HAVING SUM(state IN ('waiting', 'handed')) = 0"
+        "HAVING SUM(state IN ('waiting', 'submitted')) = 0"
     ).fetchall()
     look_at: int | None = None
     for row in rows:
@@ -287,16 +294,16 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
 def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
     """Stop waiting for reports on parts submitted before a time; their status stays."""
     rows = db.execute(
-        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND handed_at < ?1 "
+        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND submitted_at < ?1 "
         "UNION SELECT message FROM attempt JOIN message m ON m.id = attempt.message "
-        "WHERE open = 1 AND handed_at < ?1 LIMIT ?2",
+        "WHERE open = 1 AND submitted_at < ?1 LIMIT ?2",
         (before, most),
     ).fetchall()
     for row in rows:
         submissions.close(db, row["message"])
         for table in ("part", "attempt"):
             db.execute(
-                f"UPDATE {table} SET open = 0 WHERE message = ? AND handed_at < ?",
+                f"UPDATE {table} SET open = 0 WHERE message = ? AND submitted_at < ?",
                 (row["message"], before),
             )
         messages.settle(db, new_ids, row["message"], now)

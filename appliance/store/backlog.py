@@ -23,7 +23,7 @@ class Level(msgspec.Struct, frozen=True):
 def messages(db: Connection, test: bool) -> int:
     """Return how many messages are queued, scheduled ones included."""
     n: int = db.execute(
-        "SELECT COALESCE(SUM(messages), 0) FROM queued_count WHERE scope & 1 = ?", (int(test),)
+        "SELECT COALESCE(SUM(messages), 0) FROM queued_count WHERE tenant & 1 = ?", (int(test),)
     ).fetchone()[0]
     return n
 
@@ -34,7 +34,7 @@ def parts(db: Connection, test: bool, until: int, *, exact: bool = True) -> int:
     Not `exact`: all that is due in the minute of `until` counts. Exact, the parts of that one minute are read.
     """
     n: int = db.execute(
-        "SELECT COALESCE(SUM(ready + handed), 0) FROM part_count WHERE test = ?", (int(test),)
+        "SELECT COALESCE(SUM(ready + submitted), 0) FROM part_count WHERE test = ?", (int(test),)
     ).fetchone()[0]
     if not exact:
         return n + _due_before(db, "part", int(test), (until // MINUTE_MS + 1) * MINUTE_MS)[1]
@@ -60,7 +60,7 @@ def levels(db: Connection, now: int) -> tuple[tuple[Level, ...], int]:
     """Return what is queued in live mode and due, by priority, and how many messages are for later."""
     due: dict[int, list[int]] = {}
     for priority, n, size in db.execute(
-        "SELECT priority, SUM(messages), SUM(parts) FROM queued_count WHERE scope & 1 = 0 "
+        "SELECT priority, SUM(messages), SUM(parts) FROM queued_count WHERE tenant & 1 = 0 "
         "GROUP BY priority"
     ):
         due[priority] = [n, size]
@@ -87,7 +87,7 @@ def _scheduled_after(db: Connection, priority: int, now: int) -> tuple[int, int]
     # What is due later in the running minute.
     edge_n, edge_parts = db.execute(
         "SELECT COUNT(*), COALESCE(SUM(parts), 0) FROM message WHERE status = 'queued' "
-        "AND scheduled_at IS NOT NULL AND scope & 1 = 0 AND due_at > ? AND due_at < ? AND priority = ?",
+        "AND scheduled_at IS NOT NULL AND tenant & 1 = 0 AND due_at > ? AND due_at < ? AND priority = ?",
         (now, minute_ends, priority),
     ).fetchone()
     return all_n - past_n + edge_n, all_parts - past_parts + edge_parts
@@ -162,7 +162,7 @@ def recipients(db: Connection, sim: str, month: int) -> Recipients:
     if counted is None:
         db.execute(
             "INSERT INTO queued_recipient SELECT recipient, COUNT(*) FROM message "
-            "WHERE status = 'queued' AND scope & 1 = 0 GROUP BY recipient"
+            "WHERE status = 'queued' AND tenant & 1 = 0 GROUP BY recipient"
         )
         db.execute("INSERT INTO meta VALUES ('recipients_counted', 1)")
     return Recipients(db, sim, month)

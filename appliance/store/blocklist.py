@@ -1,6 +1,6 @@
 """The block list: numbers blocked by a client or the owner, and numbers that opted out with STOP.
 
-A row is one client's (its scope) or every client's (scope 0, in test mode 1: the owner's block, or an
+A row is one client's (its tenant) or every client's (tenant 0, in test mode 1: the owner's block, or an
 opt-out from a SIM that is everybody's). `opt_in` takes one client out of an opt-out.
 """
 
@@ -10,16 +10,16 @@ from sqlite3 import Connection, Row
 
 from appliance.store import devices
 
-HOLDS = """(scope = :scope OR (scope = :scope & 1 AND NOT (source = 'stop'
-  AND EXISTS (SELECT 1 FROM opt_in i WHERE i.scope = :scope AND i.number = blocked.number))))"""
+HOLDS = """(tenant = :tenant OR (tenant = :tenant & 1 AND NOT (source = 'stop'
+  AND EXISTS (SELECT 1 FROM opt_in i WHERE i.tenant = :tenant AND i.number = blocked.number))))"""
 
 
-def is_blocked(db: Connection, scope: int, number: str) -> bool:
+def is_blocked(db: Connection, tenant: int, number: str) -> bool:
     """Return whether a number is blocked by the client or the owner, or opted out of a SIM of the client."""
     return (
         db.execute(
             f"SELECT 1 FROM blocked WHERE number = :number AND {HOLDS}",
-            {"scope": scope, "number": number},
+            {"tenant": tenant, "number": number},
         ).fetchone()
         is not None
     )
@@ -27,7 +27,7 @@ def is_blocked(db: Connection, scope: int, number: str) -> bool:
 
 def add(
     db: Connection,
-    scope: int,
+    tenant: int,
     number: str,
     reason: str,
     source: str,
@@ -36,75 +36,77 @@ def add(
 ) -> Row:
     """Block a number. An existing entry stays, except that it replaces an opt-out."""
     db.execute(
-        "INSERT INTO blocked (scope, number, reason, source, device, created_at) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO blocked (tenant, number, reason, source, device, created_at) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET reason = excluded.reason, source = excluded.source "
         "WHERE blocked.source = 'stop' AND excluded.source != 'stop'",
-        (scope, number, reason, source, device, now),
+        (tenant, number, reason, source, device, now),
     )
     row: Row = db.execute(
-        "SELECT * FROM blocked WHERE scope = ? AND number = ?", (scope, number)
+        "SELECT * FROM blocked WHERE tenant = ? AND number = ?", (tenant, number)
     ).fetchone()
     return row
 
 
 def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> None:
     """Store a STOP to a SIM, for each of its clients, also those exempted before."""
-    for scope in _scopes(db, device, test):
-        add(db, scope, number, "STOP", "stop", now, device)
+    for tenant in _scopes(db, device, test):
+        add(db, tenant, number, "STOP", "stop", now, device)
         db.execute(
-            "DELETE FROM opt_in WHERE number = ? AND (scope = ? OR (? < 2 AND scope & 1 = ?))",
-            (number, scope, scope, int(test)),
+            "DELETE FROM opt_in WHERE number = ? AND (tenant = ? OR (? < 2 AND tenant & 1 = ?))",
+            (number, tenant, tenant, int(test)),
         )
 
 
 def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> None:
     """Store a START to a SIM: its clients may write again, unless one blocked the number itself."""
-    for scope in _scopes(db, device, test):
+    for tenant in _scopes(db, device, test):
         db.execute(
             "DELETE FROM blocked WHERE number = ? AND source = 'stop' "
-            "AND (scope = ? OR (? < 2 AND scope & 1 = ?))",
-            (number, scope, scope, int(test)),
+            "AND (tenant = ? OR (? < 2 AND tenant & 1 = ?))",
+            (number, tenant, tenant, int(test)),
         )
-        if scope > 1:
-            _ask_back(db, scope, number, now)
+        if tenant > 1:
+            _ask_back(db, tenant, number, now)
 
 
 def _scopes(db: Connection, device: int, test: bool) -> list[int]:
-    """Return the scopes of a SIM's clients: those it is reserved for, or the scope for all."""
+    """Return the scopes of a SIM's clients: those it is reserved for, or the tenant for all."""
     if devices.everybodys(db, device):
         return [int(test)]
     return [client * 2 + test for client in devices.clients_of(db, device)]
 
 
-def _ask_back(db: Connection, scope: int, number: str, now: int) -> bool:
+def _ask_back(db: Connection, tenant: int, number: str, now: int) -> bool:
     """Exempt one client from an opt-out of all clients; return False without one."""
     done = db.execute(
-        "INSERT OR IGNORE INTO opt_in (scope, number, created_at) SELECT ?1, number, ?3 FROM blocked "
-        "WHERE scope = ?1 & 1 AND number = ?2 AND source = 'stop'",
-        (scope, number, now),
+        "INSERT OR IGNORE INTO opt_in (tenant, number, created_at) SELECT ?1, number, ?3 FROM blocked "
+        "WHERE tenant = ?1 & 1 AND number = ?2 AND source = 'stop'",
+        (tenant, number, now),
     )
     return bool(done.rowcount)
 
 
-def remove(db: Connection, scope: int, number: str, now: int) -> bool:
+def remove(db: Connection, tenant: int, number: str, now: int) -> bool:
     """Remove a number from a client's list and exempt the client from its opt-out; return False for neither.
 
     Other clients are unaffected: the opt-out holds for them, and the owner's block for all.
     """
-    own = db.execute("DELETE FROM blocked WHERE scope = ? AND number = ?", (scope, number)).rowcount
-    return _ask_back(db, scope, number, now) or bool(own)
+    own = db.execute(
+        "DELETE FROM blocked WHERE tenant = ? AND number = ?", (tenant, number)
+    ).rowcount
+    return _ask_back(db, tenant, number, now) or bool(own)
 
 
-def take_off(db: Connection, scope: int, number: str) -> bool:
+def take_off(db: Connection, tenant: int, number: str) -> bool:
     """Delete one row, for the owner; return False if it is not there."""
-    done = db.execute("DELETE FROM blocked WHERE scope = ? AND number = ?", (scope, number))
+    done = db.execute("DELETE FROM blocked WHERE tenant = ? AND number = ?", (tenant, number))
     return bool(done.rowcount)
 
 
-def listed(db: Connection, scope: int) -> list[Row]:
+def listed(db: Connection, tenant: int) -> list[Row]:
     """Return the entries that hold for a client, each number once, newest first, its own entry preferred."""
     rows = db.execute(
-        f"SELECT * FROM blocked WHERE {HOLDS} ORDER BY scope DESC", {"scope": scope}
+        f"SELECT * FROM blocked WHERE {HOLDS} ORDER BY tenant DESC", {"tenant": tenant}
     ).fetchall()
     once: dict[str, Row] = {}
     for row in rows:

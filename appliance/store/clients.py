@@ -188,7 +188,7 @@ def disable(db: Connection, client: int, now: int) -> bool:
     )
     db.execute(
         "UPDATE part SET ready = 0, ready_at = ? WHERE state = 'waiting' AND message IN "
-        "(SELECT id FROM message WHERE scope IN (?, ?) AND status = 'queued')",
+        "(SELECT id FROM message WHERE tenant IN (?, ?) AND status = 'queued')",
         (messages.NEVER, client * 2, client * 2 + 1),
     )
     return bool(done.rowcount)
@@ -203,7 +203,7 @@ def enable(db: Connection, client: int) -> bool:
     db.execute(
         "UPDATE part SET ready_at = (SELECT due_at FROM message WHERE message.id = part.message) "
         "WHERE state = 'waiting' AND ready_at = ? AND message IN "
-        "(SELECT m.id FROM message m LEFT JOIN api_key k ON k.id = m.api_key WHERE m.scope IN (?, ?) "
+        "(SELECT m.id FROM message m LEFT JOIN api_key k ON k.id = m.api_key WHERE m.tenant IN (?, ?) "
         "AND (COALESCE(k.cancel_queued, 0) = 0 OR m.ever_submitted OR m.attempts > 0))",
         (messages.NEVER, client * 2, client * 2 + 1),
     )
@@ -227,13 +227,13 @@ def erase(db: Connection, client: int, now: int) -> bool:
         "UPDATE api_key SET revoked_at = COALESCE(revoked_at, ?), name = '' WHERE client = ?",
         (now, client),
     )
-    both = "scope IN (?, ?)"
+    both = "tenant IN (?, ?)"
     for row in db.execute(
-        f"SELECT id, scope, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",
+        f"SELECT id, tenant, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",
         scopes,
     ).fetchall():
-        counters.add(db, row["scope"], row["device"], row["created_at"], Status.QUEUED, -1)
-        counters.add(db, row["scope"], row["device"], row["created_at"], Status.CANCELLED)
+        counters.add(db, row["tenant"], row["device"], row["created_at"], Status.QUEUED, -1)
+        counters.add(db, row["tenant"], row["device"], row["created_at"], Status.CANCELLED)
         # Earlier attempts too: it may have been resent.
         for table, column in (("part", "message"), ("attempt", "message"), ("message", "id")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))

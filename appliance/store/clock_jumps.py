@@ -42,7 +42,7 @@ class ClockJumps:
         """Whether the clock has jumped and the store is not adjusted yet."""
         return abs(self._measured() - self._distance) >= STEP_MS
 
-    async def mind(self) -> None:
+    async def adjust(self) -> None:
         """Adjust the store if the clock has jumped. After an error of `Database.write` it is still pending."""
         if not self.pending:
             return

@@ -88,7 +88,7 @@ def hours(db: Connection, of: Sequence[int], since: int) -> dict[int, Figures]:
         row[0] * HOUR_MS: Figures(*row[1:])
         for row in db.execute(
             "SELECT hour, SUM(queued), SUM(sent), SUM(delivered), SUM(failed) FROM hour_count "
-            f"WHERE scope IN ({marks}) AND hour >= ? GROUP BY hour",
+            f"WHERE tenant IN ({marks}) AND hour >= ? GROUP BY hour",
             (*of, since // HOUR_MS),
         )
     }
@@ -98,7 +98,7 @@ def received(db: Connection, of: Sequence[int], since: int) -> int:
     """Return how many texts were received since a time."""
     marks = ", ".join("?" * len(of))
     n: int = db.execute(
-        f"SELECT COUNT(*) FROM inbound WHERE scope IN ({marks}) AND received_at >= ?", (*of, since)
+        f"SELECT COUNT(*) FROM inbound WHERE tenant IN ({marks}) AND received_at >= ?", (*of, since)
     ).fetchone()[0]
     return n
 
@@ -115,14 +115,14 @@ def given_up(db: Connection, since: int) -> int:
 
 
 class Owned(msgspec.Struct, frozen=True):
-    """A message and its scope."""
+    """A message and its tenant."""
 
-    scope: int
+    tenant: int
     view: MessageView
 
     @property
     def test(self) -> bool:
-        return bool(self.scope & 1)
+        return bool(self.tenant & 1)
 
     @property
     def age_key(self) -> tuple[int, str]:
@@ -140,9 +140,9 @@ class MessagePage(msgspec.Struct, frozen=True):
 def latest(db: Connection, of: Sequence[int], most: int) -> list[Owned]:
     """Return the newest messages."""
     found = [
-        Owned(scope, history.view(row))
-        for scope in of
-        for row in history.after(db, scope, HistoryFilter(), None, most)[0]
+        Owned(tenant, history.view(row))
+        for tenant in of
+        for row in history.after(db, tenant, HistoryFilter(), None, most)[0]
     ]
     return sorted(found, key=lambda m: m.age_key, reverse=True)[:most]
 
@@ -152,8 +152,8 @@ def messages(db: Connection, of: Sequence[int], wanted: HistoryFilter) -> Messag
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
-    pages = [(scope, history.page(db, scope, each)) for scope in of]
-    found = [Owned(scope, view) for scope, page in pages for view in page.messages]
+    pages = [(tenant, history.page(db, tenant, each)) for tenant in of]
+    found = [Owned(tenant, view) for tenant, page in pages for view in page.messages]
     if several:
         found.sort(key=lambda m: m.age_key, reverse=True)
         found = found[upto - wanted.limit : upto]
@@ -175,7 +175,7 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
-    pages = [received_store.page(db, scope, each) for scope in of]
+    pages = [received_store.page(db, tenant, each) for tenant in of]
     rows = [row for some, _, _ in pages for row in some]
     if several:
         rows.sort(key=lambda r: (r["received_at"], r["id"]), reverse=True)
@@ -184,9 +184,9 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
 
 
 def scope_of(db: Connection, number: int) -> int | None:
-    """Return the scope of a message in either table."""
+    """Return the tenant of a message in either table."""
     row = db.execute(
-        "SELECT scope FROM message WHERE id = ?1 UNION ALL SELECT scope FROM history WHERE id = ?1",
+        "SELECT tenant FROM message WHERE id = ?1 UNION ALL SELECT tenant FROM history WHERE id = ?1",
         (number,),
     ).fetchone()
     return row[0] if row else None
@@ -195,6 +195,6 @@ def scope_of(db: Connection, number: int) -> int | None:
 def blocked(db: Connection) -> list[Row]:
     """Return the block lists of all clients and the opt-outs, newest first, in live mode."""
     return db.execute(
-        "SELECT b.*, c.name AS client_name FROM blocked b LEFT JOIN client c ON c.id = b.scope / 2 "
-        "WHERE b.scope & 1 = 0 ORDER BY b.created_at DESC, b.number, b.scope"
+        "SELECT b.*, c.name AS client_name FROM blocked b LEFT JOIN client c ON c.id = b.tenant / 2 "
+        "WHERE b.tenant & 1 = 0 ORDER BY b.created_at DESC, b.number, b.tenant"
     ).fetchall()

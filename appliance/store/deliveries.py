@@ -27,19 +27,19 @@ class DeliveryState(StrEnum):
 OPEN = "state IN ('due', 'behind')"
 
 
-def receiver(scope: int, webhook: int | None, url: str) -> str:
+def receiver(tenant: int, webhook: int | None, url: str) -> str:
     """Return the receiver: a webhook, or the server of a message's own URL."""
     if webhook is not None:
         return f"wh_{webhook}"
     parts = urlsplit(url)
-    return f"{scope} {parts.scheme.lower()}://{parts.netloc.lower()}"
+    return f"{tenant} {parts.scheme.lower()}://{parts.netloc.lower()}"
 
 
 def add(
     db: Connection,
     new_ids: Ids,
     event: int,
-    scope: int,
+    tenant: int,
     webhook: int | None,
     url: str,
     now: int,
@@ -50,13 +50,13 @@ def add(
 ) -> int:
     """Store a delivery of an event to a receiver. Return its number."""
     number = new_ids.other(now)
-    who = receiver(scope, webhook, url)
+    who = receiver(tenant, webhook, url)
     if state is None:
         state = DeliveryState.BEHIND if _has_open(db, who, stream) else DeliveryState.DUE
     db.execute(
-        "INSERT INTO delivery (id, event, scope, message, webhook, url, receiver, stream, state, "
+        "INSERT INTO delivery (id, event, tenant, message, webhook, url, receiver, stream, state, "
         "due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (number, event, scope, message, webhook, url, who, stream, state, now, now),
+        (number, event, tenant, message, webhook, url, who, stream, state, now, now),
     )
     return number
 
@@ -145,7 +145,7 @@ def call(
     """
     row = db.execute(
         "SELECT d.state, d.due_at, d.url, e.body, e.name, COALESCE(w.secret, c.signing_secret) AS secret "
-        "FROM delivery d JOIN event e ON e.id = d.event JOIN client c ON c.id = d.scope / 2 "
+        "FROM delivery d JOIN event e ON e.id = d.event JOIN client c ON c.id = d.tenant / 2 "
         "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ? AND w.deleted_at IS NULL",
         (number,),
     ).fetchone()
@@ -179,9 +179,9 @@ def record(
         return None
     attempt, tries = row["attempt"] + 1, row["tries"] + 1
     db.execute(
-        "INSERT INTO delivery_log (id, delivery, scope, response_status, response_time_ms, success, "
+        "INSERT INTO delivery_log (id, delivery, tenant, response_status, response_time_ms, success, "
         "attempt, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (new_ids.other(now), number, row["scope"], outcome.status, outcome.milliseconds)
+        (new_ids.other(now), number, row["tenant"], outcome.status, outcome.milliseconds)
         + (int(outcome.success), attempt, outcome.reason, now),
     )
     state, due_at = DeliveryState(row["state"]), row["due_at"]
@@ -221,65 +221,65 @@ def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
 
 
 def add_webhook(
-    db: Connection, scope: int, url: str, events: Sequence[str], secret: str, now: int
+    db: Connection, tenant: int, url: str, events: Sequence[str], secret: str, now: int
 ) -> Row:
     cursor = db.execute(
-        "INSERT INTO webhook (scope, url, events, secret, created_at) VALUES (?, ?, ?, ?, ?)",
-        (scope, url, ",".join(events), secret, now),
+        "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (?, ?, ?, ?, ?)",
+        (tenant, url, ",".join(events), secret, now),
     )
     row: Row = db.execute("SELECT * FROM webhook WHERE id = ?", (cursor.lastrowid,)).fetchone()
     return row
 
 
-def webhooks(db: Connection, scope: int) -> list[Row]:
+def webhooks(db: Connection, tenant: int) -> list[Row]:
     return db.execute(
-        "SELECT * FROM webhook WHERE scope = ? AND deleted_at IS NULL ORDER BY id", (scope,)
+        "SELECT * FROM webhook WHERE tenant = ? AND deleted_at IS NULL ORDER BY id", (tenant,)
     ).fetchall()
 
 
-def webhook(db: Connection, scope: int, number: int) -> Row | None:
+def webhook(db: Connection, tenant: int, number: int) -> Row | None:
     row: Row | None = db.execute(
-        "SELECT * FROM webhook WHERE id = ? AND scope = ? AND deleted_at IS NULL", (number, scope)
+        "SELECT * FROM webhook WHERE id = ? AND tenant = ? AND deleted_at IS NULL", (number, tenant)
     ).fetchone()
     return row
 
 
-def delete_webhook(db: Connection, scope: int, number: int, now: int) -> bool:
+def delete_webhook(db: Connection, tenant: int, number: int, now: int) -> bool:
     """Delete a webhook, its secret and its open deliveries; its log stays. Return False without one."""
     done = db.execute(
-        "UPDATE webhook SET deleted_at = ?, secret = '' WHERE id = ? AND scope = ? "
+        "UPDATE webhook SET deleted_at = ?, secret = '' WHERE id = ? AND tenant = ? "
         "AND deleted_at IS NULL",
-        (now, number, scope),
+        (now, number, tenant),
     )
     if done.rowcount:
         db.execute(
             f"UPDATE delivery SET state = 'dropped' WHERE receiver = ? AND {OPEN}",
-            (receiver(scope, number, ""),),
+            (receiver(tenant, number, ""),),
         )
     return bool(done.rowcount)
 
 
-def log_page(db: Connection, scope: int, wanted: PageFilter) -> tuple[list[Row], int]:
+def log_page(db: Connection, tenant: int, wanted: PageFilter) -> tuple[list[Row], int]:
     """Return a page of a client's attempts, newest first, with the total."""
     total: int = db.execute(
-        "SELECT COALESCE(SUM(n), 0) FROM delivery_log_count WHERE scope = ?", (scope,)
+        "SELECT COALESCE(SUM(n), 0) FROM delivery_log_count WHERE tenant = ?", (tenant,)
     ).fetchone()[0]
     rows = db.execute(
         "SELECT l.*, d.webhook, d.url, d.event, e.name FROM (SELECT * FROM delivery_log "
-        "WHERE scope = ? ORDER BY id DESC LIMIT ? OFFSET ?) l JOIN delivery d ON d.id = l.delivery "
+        "WHERE tenant = ? ORDER BY id DESC LIMIT ? OFFSET ?) l JOIN delivery d ON d.id = l.delivery "
         "JOIN event e ON e.id = d.event ORDER BY l.id DESC",
-        (scope, wanted.limit, (wanted.page - 1) * wanted.limit),
+        (tenant, wanted.limit, (wanted.page - 1) * wanted.limit),
     ).fetchall()
     return rows, total
 
 
-def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
+def replay(db: Connection, tenant: int, log: int, now: int) -> Row | None:
     """Deliver the event of an attempt again. Return None if it is not this client's, or its webhook is gone."""
     row: Row | None = db.execute(
         "SELECT d.* FROM delivery_log l JOIN delivery d ON d.id = l.delivery "
-        "LEFT JOIN webhook w ON w.id = d.webhook WHERE l.id = ? AND l.scope = ? "
+        "LEFT JOIN webhook w ON w.id = d.webhook WHERE l.id = ? AND l.tenant = ? "
         "AND (d.webhook IS NULL OR w.deleted_at IS NULL)",
-        (log, scope),
+        (log, tenant),
     ).fetchone()
     if row is None or row["state"] == DeliveryState.BEHIND:
         return row
@@ -293,14 +293,14 @@ def replay(db: Connection, scope: int, log: int, now: int) -> Row | None:
     return row
 
 
-def given_up(db: Connection, most: int, scope: int | None = None) -> list[Row]:
+def given_up(db: Connection, most: int, tenant: int | None = None) -> list[Row]:
     """Return the newest deliveries that were given up, of all clients or one, with their last attempt."""
     return db.execute(
         "SELECT d.*, e.name, l.id AS log, l.reason, l.response_status, l.at FROM delivery d "
         "JOIN event e ON e.id = d.event "
         "JOIN delivery_log l ON l.id = (SELECT MAX(id) FROM delivery_log WHERE delivery = d.id) "
-        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.scope = ?1) ORDER BY d.created_at DESC, d.id DESC LIMIT ?2",
-        (scope, most),
+        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.tenant = ?1) ORDER BY d.created_at DESC, d.id DESC LIMIT ?2",
+        (tenant, most),
     ).fetchall()
 
 

@@ -17,7 +17,7 @@ from appliance.store import deliveries
 def emit(
     db: Connection,
     new_ids: ids.Ids,
-    scope: int,
+    tenant: int,
     name: str,
     data: Callable[[], dict[str, Any]],
     now: int,
@@ -36,19 +36,21 @@ def emit(
         targets: list[tuple[int | None, str]] = [(None, own_url)]
     else:
         rows = db.execute(
-            "SELECT id, url, events FROM webhook WHERE scope = ? AND deleted_at IS NULL", (scope,)
+            "SELECT id, url, events FROM webhook WHERE tenant = ? AND deleted_at IS NULL", (tenant,)
         )
         targets = [(row["id"], row["url"]) for row in rows if name in row["events"].split(",")]
     if not targets:
         return False
-    event = store(db, new_ids, scope, name, data(), now)
+    event = store(db, new_ids, tenant, name, data(), now)
     for webhook, url in targets:
-        deliveries.add(db, new_ids, event, scope, webhook, url, now, stream=stream, message=message)
+        deliveries.add(
+            db, new_ids, event, tenant, webhook, url, now, stream=stream, message=message
+        )
     return True
 
 
 def store(
-    db: Connection, new_ids: ids.Ids, scope: int, name: str, data: dict[str, Any], now: int
+    db: Connection, new_ids: ids.Ids, tenant: int, name: str, data: dict[str, Any], now: int
 ) -> int:
     """Store the body that every attempt sends. Return the event's number."""
     event = new_ids.other(now)
@@ -59,8 +61,8 @@ def store(
         "data": data,
     }
     db.execute(
-        "INSERT INTO event (id, scope, name, body, created_at) VALUES (?, ?, ?, ?, ?)",
-        (event, scope, name, msgspec.json.encode(body).decode(), now),
+        "INSERT INTO event (id, tenant, name, body, created_at) VALUES (?, ?, ?, ?, ?)",
+        (event, tenant, name, msgspec.json.encode(body).decode(), now),
     )
     return event
 
@@ -75,7 +77,7 @@ def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: i
     return emit(
         db,
         new_ids,
-        message["scope"],
+        message["tenant"],
         name,
         data,
         now,

@@ -26,7 +26,7 @@ EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's
 # what others wrote would reveal it (docs/adr/0006-substring-search.md).
 LOOKED_THROUGH = 500
 
-COLUMNS = """id, scope, kind, batch, recipient, body, parts, priority, device, status, ever_submitted, attempts,
+COLUMNS = """id, tenant, kind, batch, recipient, body, parts, priority, device, status, ever_submitted, attempts,
 created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
 error_detail, metadata"""
 
@@ -66,12 +66,12 @@ def failure(code: Any, detail: str | None) -> Failure | None:
     return Failure(code, cause, told.get("source"), told.get("number"))
 
 
-def one(db: Connection, scope: int, number: int) -> Row | None:
-    """Return a message's row from either table; None if there is none in this scope."""
+def one(db: Connection, tenant: int, number: int) -> Row | None:
+    """Return a message's row from either table; None if there is none in this tenant."""
     row: Row | None = db.execute(
-        f"SELECT {COLUMNS}, uncertain FROM message WHERE id = ?1 AND scope = ?2 UNION ALL "
-        f"SELECT {COLUMNS}, 0 FROM history WHERE id = ?1 AND scope = ?2",
-        (number, scope),
+        f"SELECT {COLUMNS}, uncertain FROM message WHERE id = ?1 AND tenant = ?2 UNION ALL "
+        f"SELECT {COLUMNS}, 0 FROM history WHERE id = ?1 AND tenant = ?2",
+        (number, tenant),
     ).fetchone()
     return row
 
@@ -83,9 +83,9 @@ class _Where(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
 
 
-def _where(scope: int, wanted: HistoryFilter) -> _Where:
-    clauses: list[str] = ["scope = :scope"]
-    arguments: dict[str, Any] = {"scope": scope}
+def _where(tenant: int, wanted: HistoryFilter) -> _Where:
+    clauses: list[str] = ["tenant = :tenant"]
+    arguments: dict[str, Any] = {"tenant": tenant}
     if wanted.status is not None:
         clauses.append("status = :status")
         arguments["status"] = wanted.status
@@ -113,18 +113,18 @@ def _both(hot: str, cold: str, status: str | None) -> str:
     )
 
 
-def page(db: Connection, scope: int, wanted: HistoryFilter) -> HistoryPage:
+def page(db: Connection, tenant: int, wanted: HistoryFilter) -> HistoryPage:
     """Return a page of the history, newest first, with the total."""
     offset = (wanted.page - 1) * wanted.limit
     if wanted.search is not None or wanted.to is not None:
-        return _sought(db, scope, wanted, offset)
-    where = _where(scope, wanted)
-    total = _counted(db, scope, wanted)
+        return _sought(db, tenant, wanted, offset)
+    where = _where(tenant, wanted)
+    total = _counted(db, tenant, wanted)
     rows: list[Row] = []
     if offset < total:
         end = wanted.period.end
         if offset >= SKIP_FROM:
-            end, offset = _skip(db, scope, wanted, offset)
+            end, offset = _skip(db, tenant, wanted, offset)
         arguments = where.arguments | {"limit": wanted.limit, "offset": offset}
         text = where.text
         if end != wanted.period.end:
@@ -148,13 +148,13 @@ def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
 
 
 def _rows_between(
-    db: Connection, scope: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
+    db: Connection, tenant: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
 ) -> int:
     """Count rows, at most `most` per table; for less than an hour."""
     if start >= end:
         return 0
     narrowed = msgspec.structs.replace(wanted, period=Period(start, end))
-    where = _where(scope, narrowed)
+    where = _where(tenant, narrowed)
     every = ", ".join(f"'{status}'" for status in Status)
     hot = where.text + ("" if wanted.status else f" AND status IN ({every})")
     n: int = db.execute(
@@ -165,7 +165,7 @@ def _rows_between(
     return n
 
 
-def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: int) -> int:
+def _before_in_hour(db: Connection, tenant: int, wanted: HistoryFilter, moment: int) -> int:
     """Count the messages of an hour that are older than a time, from the side with fewer rows.
 
     Usually the time is now, and nothing is newer, however much was queued within the hour.
@@ -174,60 +174,62 @@ def _before_in_hour(db: Connection, scope: int, wanted: HistoryFilter, moment: i
     begins, ends = hour * HOUR_MS, (hour + 1) * HOUR_MS
     if moment == begins:
         return 0
-    newer = _rows_between(db, scope, wanted, moment, ends, EDGE_ROWS)
+    newer = _rows_between(db, tenant, wanted, moment, ends, EDGE_ROWS)
     if newer < EDGE_ROWS:
-        return _hours(db, scope, wanted, hour, hour + 1) - newer
-    return _rows_between(db, scope, wanted, begins, moment)
+        return _hours(db, tenant, wanted, hour, hour + 1) - newer
+    return _rows_between(db, tenant, wanted, begins, moment)
 
 
-def _hours(db: Connection, scope: int, wanted: HistoryFilter, first: int, last: int) -> int:
+def _hours(db: Connection, tenant: int, wanted: HistoryFilter, first: int, last: int) -> int:
     """Count the messages of whole hours, `last` excluded, by the counters."""
     device, arguments = _device(wanted.device_id)
     n: int = db.execute(
-        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE scope = :scope{device} "
+        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE tenant = :tenant{device} "
         "AND hour >= :first AND hour < :last",
-        arguments | {"scope": scope, "first": first, "last": last},
+        arguments | {"tenant": tenant, "first": first, "last": last},
     ).fetchone()[0]
     return n
 
 
-def _counted(db: Connection, scope: int, wanted: HistoryFilter) -> int:
+def _counted(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
     """Return the exact total: whole hours by counters, the two edges by rows."""
     start, end = wanted.period.start, wanted.period.end
     if start is not None and end is not None and start >= end:
         return 0
     first = start // HOUR_MS if start is not None else -EVER
     last = end // HOUR_MS if end is not None else EVER
-    n = _hours(db, scope, wanted, first, last)
+    n = _hours(db, tenant, wanted, first, last)
     if end is not None:
-        n += _before_in_hour(db, scope, wanted, end)
+        n += _before_in_hour(db, tenant, wanted, end)
     if start is not None:
-        n -= _before_in_hour(db, scope, wanted, start)
+        n -= _before_in_hour(db, tenant, wanted, start)
     return n
 
 
-def _skip(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> tuple[int | None, int]:
+def _skip(
+    db: Connection, tenant: int, wanted: HistoryFilter, offset: int
+) -> tuple[int | None, int]:
     """Skip whole days and hours by counters; return an earlier end and the remaining offset."""
     end = wanted.period.end
     if end is not None:
-        edge = _before_in_hour(db, scope, wanted, end)
+        edge = _before_in_hour(db, tenant, wanted, end)
         if offset < edge:
             return end, offset
         offset -= edge
     last = end // HOUR_MS if end is not None else EVER
     # The hours of the day that `end` cuts, then whole days, then the hours of the day it stops in.
     # Part of a day may be removed by the retention, so its counter is too high: use hours there.
-    hour, offset, found = _walk(db, scope, wanted, "hour", (last // 24 * 24, last), offset)
+    hour, offset, found = _walk(db, tenant, wanted, "hour", (last // 24 * 24, last), offset)
     if not found:
         whole = (_kept_from(db) // DAY_MS + 1, last // 24)
-        day, offset, _ = _walk(db, scope, wanted, "day", whole, offset)
-        hour, offset, _ = _walk(db, scope, wanted, "hour", (-EVER, day * 24), offset)
+        day, offset, _ = _walk(db, tenant, wanted, "day", whole, offset)
+        hour, offset, _ = _walk(db, tenant, wanted, "hour", (-EVER, day * 24), offset)
     return hour * HOUR_MS, offset
 
 
 def _walk(
     db: Connection,
-    scope: int,
+    tenant: int,
     wanted: HistoryFilter,
     unit: Literal["hour", "day"],
     span: tuple[int, int],
@@ -240,9 +242,9 @@ def _walk(
     device, arguments = _device(wanted.device_id)
     stopped = span[1]
     for number, n in db.execute(
-        f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE scope = :scope{device} "
+        f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE tenant = :tenant{device} "
         f"AND {unit} >= :first AND {unit} < :last GROUP BY {unit} ORDER BY {unit} DESC",
-        arguments | {"scope": scope, "first": span[0], "last": span[1]},
+        arguments | {"tenant": tenant, "first": span[0], "last": span[1]},
     ):
         if offset < n:
             return number + 1, offset, True
@@ -262,9 +264,9 @@ def phrase(folded: str) -> str:
     return '"' + folded.replace('"', '""') + '"'
 
 
-def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> HistoryPage:
+def _sought(db: Connection, tenant: int, wanted: HistoryFilter, offset: int) -> HistoryPage:
     """Return a page of a search or of a number: the index for the history, a scan of the queue."""
-    where = _where(scope, wanted)
+    where = _where(tenant, wanted)
     arguments = dict(where.arguments)
     hot = cold = where.text
     order = "created_at DESC, id DESC"
@@ -272,7 +274,7 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
         arguments["to"] = wanted.to
         hot += " AND recipient = :to"
         cold += (
-            " AND id IN (SELECT id FROM history_recipient WHERE scope = :scope AND recipient = :to"
+            " AND id IN (SELECT id FROM history_recipient WHERE tenant = :tenant AND recipient = :to"
             + (" AND created_at >= :start" if wanted.period.start is not None else "")
             + (" AND created_at < :end" if wanted.period.end is not None else "")
             + ")"
@@ -281,7 +283,7 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
         arguments["search"] = wanted.search
         hot += " AND instr(fold(body), :search)"
         indexable = len(wanted.search) >= 3 and wanted.to is None
-        if indexable and _among(db, scope, wanted) > LOOKED_THROUGH:
+        if indexable and _among(db, tenant, wanted) > LOOKED_THROUGH:
             arguments["phrase"] = phrase(wanted.search)
             return _searched(db, wanted, hot, cold, arguments, offset)
         cold += " AND instr(fold(body), :search)"
@@ -297,9 +299,9 @@ def _sought(db: Connection, scope: int, wanted: HistoryFilter, offset: int) -> H
     return _bounded_page(rows.fetchall(), total)
 
 
-def _among(db: Connection, scope: int, wanted: HistoryFilter) -> int:
+def _among(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
     """Return how many messages a search without the text index would read."""
-    return _counted(db, scope, msgspec.structs.replace(wanted, device_id=None))
+    return _counted(db, tenant, msgspec.structs.replace(wanted, device_id=None))
 
 
 def _searched(
@@ -351,10 +353,10 @@ def _bounded_page(rows: list[Row], total: int) -> HistoryPage:
 
 
 def after(
-    db: Connection, scope: int, wanted: HistoryFilter, before: tuple[int, int] | None, most: int
+    db: Connection, tenant: int, wanted: HistoryFilter, before: tuple[int, int] | None, most: int
 ) -> tuple[list[Row], tuple[int, int] | None]:
     """Return the next `most` rows older than `before` (created_at, id), for an export."""
-    where = _where(scope, wanted)
+    where = _where(tenant, wanted)
     arguments = where.arguments | {"most": most}
     text = where.text
     if before is not None:
@@ -378,27 +380,27 @@ def after(
 FIGURES: tuple[MessageStatus, ...] = ("queued", "sent", "delivered", "failed")
 
 
-def stats(db: Connection, scope: int, wanted: StatsFilter) -> Stats:
+def stats(db: Connection, tenant: int, wanted: StatsFilter) -> Stats:
     """Return the figures of a period by UTC days of `created_at`, by current status.
 
     Whole days come from daily counters, parts of a day from hours and rows. Beyond the retention a part becomes
     the whole day (and `start` and `end` show it).
     """
     device, arguments = _device(wanted.device_id)
-    arguments |= {"scope": scope}
+    arguments |= {"tenant": tenant}
     start, end = _rounded(db, arguments, wanted.start, wanted.end)
     first, last = start // DAY_MS, (max(end, start + 1) - 1) // DAY_MS
     days: dict[int, list[int]] = {}
     for row in db.execute(
         "SELECT day, SUM(queued), SUM(sent), SUM(delivered), SUM(failed) FROM day_count "
-        f"WHERE scope = :scope{device} AND day BETWEEN :first AND :last GROUP BY day",
+        f"WHERE tenant = :tenant{device} AND day BETWEEN :first AND :last GROUP BY day",
         arguments | {"first": first, "last": last},
     ):
         days[row[0]] = list(row[1:])
     for day in {first, last}:
         begins, ends = max(start, day * DAY_MS), min(end, (day + 1) * DAY_MS)
         if ends - begins < DAY_MS:
-            days[day] = _part_of_day(db, scope, wanted.device_id, begins, ends)
+            days[day] = _part_of_day(db, tenant, wanted.device_id, begins, ends)
     totals = [sum(figures[i] for figures in days.values()) for i in range(4)]
     from_day = max(first, last - DAYS_LISTED + 1)
     return Stats(
@@ -429,12 +431,12 @@ def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) ->
 
 
 def _part_of_day(
-    db: Connection, scope: int, device_id: str | None, start: int, end: int
+    db: Connection, tenant: int, device_id: str | None, start: int, end: int
 ) -> list[int]:
     figures = []
     for status in FIGURES:
         wanted = HistoryFilter(status=status, device_id=device_id, period=Period(start, end))
-        figures.append(_counted(db, scope, wanted))
+        figures.append(_counted(db, tenant, wanted))
     return figures
 
 
@@ -457,7 +459,7 @@ def story(db: Connection, number: int) -> dict[str, Any]:
 
 
 ATTEMPT_STORY = (
-    "number, device, sim, handed_at, answered_at, reference, tp_status, reported_at, error"
+    "number, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error"
 )
 PART_STORY = f"{ATTEMPT_STORY}, state, attempts"
 

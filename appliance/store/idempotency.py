@@ -23,15 +23,15 @@ class _Kept(msgspec.Struct, frozen=True):
     answer: msgspec.Raw
 
 
-def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> Answer | None:
+def earlier(db: Connection, tenant: int, idempotency: Idempotency, now: int) -> Answer | None:
     """Return the answer stored for a key within 24 hours.
 
     Raises IDEMPOTENCY_CONFLICT if it came with another body or route.
     """
     row = db.execute(
-        "SELECT fingerprint, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ? "
+        "SELECT fingerprint, answer FROM idempotency WHERE tenant = ? AND key = ? AND created_at > ? "
         "AND created_at < ?",  # ignore times from a clock that was ahead before this start
-        (scope, idempotency.key, now - DAY_MS, now + DAY_MS),
+        (tenant, idempotency.key, now - DAY_MS, now + DAY_MS),
     ).fetchone()
     if row is None:
         return None
@@ -43,7 +43,7 @@ def earlier(db: Connection, scope: int, idempotency: Idempotency, now: int) -> A
 
 def once(
     db: Connection,
-    scope: int,
+    tenant: int,
     idempotency: Idempotency | None,
     now: int,
     take: Callable[[Connection], T],
@@ -51,7 +51,7 @@ def once(
     """Return the stored answer of a key, or call `take` and store its answer in the same transaction."""
     if idempotency is None:
         return take(db)
-    found = earlier(db, scope, idempotency, now)
+    found = earlier(db, tenant, idempotency, now)
     if found is not None:
         return cast(
             "T", found
@@ -59,9 +59,9 @@ def once(
     answer = take(db)
     kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
     db.execute(
-        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, status, answer, created_at) "
+        "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, status, answer, created_at) "
         "VALUES (?, ?, ?, 202, ?, ?)",
-        (scope, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
+        (tenant, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
     )
     return answer
 

@@ -18,7 +18,7 @@ NEVER = 1 << 52  # ready_at of a parked part, far in the future
 class NewMessage(msgspec.Struct, frozen=True):
     """A message to store, as decided by intake."""
 
-    scope: int
+    tenant: int
     recipient: str
     body: str
     alphabet: str
@@ -44,7 +44,7 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 INSERT_MESSAGE = """
-INSERT INTO message (id, scope, api_key, kind, batch, recipient, body, secret, alphabet, shift, parts, priority,
+INSERT INTO message (id, tenant, api_key, kind, batch, recipient, body, secret, alphabet, shift, parts, priority,
   device, bound, status, max_attempts, created_at, queued_at, scheduled_at, due_at, expires_at,
   validity_minutes, flash, on_uncertain, metadata, webhook_url, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -63,7 +63,17 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
     db.execute(
         INSERT_MESSAGE,
         (
-            (number, f.scope, f.api_key, f.kind, f.batch, f.recipient, f.body, f.secret, f.alphabet)
+            (
+                number,
+                f.tenant,
+                f.api_key,
+                f.kind,
+                f.batch,
+                f.recipient,
+                f.body,
+                f.secret,
+                f.alphabet,
+            )
             + (
                 f.shift,
                 f.parts,
@@ -87,7 +97,7 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
             (
                 number,
                 k,
-                f.scope & 1,
+                f.tenant & 1,
                 bound_device,
                 int(f.priority == 1),
                 int(f.scheduled_at is not None),
@@ -97,7 +107,7 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
             for k in range(1, f.parts + 1)
         ],
     )
-    counters.add(db, f.scope, f.device, now, Status.QUEUED)
+    counters.add(db, f.tenant, f.device, now, Status.QUEUED)
     return number
 
 
@@ -190,7 +200,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         changes |= {"failed_at": None, "sent_at": None, "error_code": None, "error_detail": None}
     assignments = ", ".join(f"{name} = ?" for name in changes)
     db.execute(f"UPDATE message SET {assignments} WHERE id = ?", (*changes.values(), number))
-    counters.move(db, message["scope"], message["device"], message["created_at"], before, then)
+    counters.move(db, message["tenant"], message["device"], message["created_at"], before, then)
     if then != Status.QUEUED:
         events.of_message(db, new_ids, message, f"sms.{then}", now)
     _close_if_finished(db, message, then, parts, now)
@@ -201,7 +211,7 @@ def _last_hand_over(parts: list[Row], then: Status) -> int | None:
     """Return `sent_at` of a message settled by a late report: when its last part was submitted."""
     if then != Status.DELIVERED:
         return None
-    return max((p["handed_at"] for p in parts if p["handed_at"] is not None), default=None)
+    return max((p["submitted_at"] for p in parts if p["submitted_at"] is not None), default=None)
 
 
 def _close_if_finished(
@@ -223,7 +233,7 @@ def _close_if_finished(
 
 def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
     """Return whether a report or an answer may still come for a part or an earlier attempt."""
-    if any(p["open"] or p["state"] == PartState.HANDED for p in parts):
+    if any(p["open"] or p["state"] == PartState.SUBMITTED for p in parts):
         return True
     open_attempt = db.execute(
         "SELECT 1 FROM attempt WHERE message = ? AND open = 1 LIMIT 1", (number,)
@@ -266,11 +276,11 @@ def keep_attempt(
 ) -> None:
     """Keep a superseded attempt, for the timeline and for a late report."""
     db.execute(
-        "INSERT INTO attempt (message, number, device, sim, handed_at, answered_at, reference, tp_status, "
+        "INSERT INTO attempt (message, number, device, sim, submitted_at, answered_at, reference, tp_status, "
         "reported_at, open, error, round) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, round FROM message "
         "WHERE id = ?",
         (
-            (part["message"], part["number"], part["device"], part["sim"], part["handed_at"])
+            (part["message"], part["number"], part["device"], part["sim"], part["submitted_at"])
             + (answered_at, part["reference"], part["tp_status"], part["reported_at"])
             + (int(awaited), error, part["message"])
         ),
@@ -302,23 +312,23 @@ def resend(
         # Segmented differently: parts of the earlier text complete nothing.
         submissions.close(db, number)
         db.execute("UPDATE attempt SET open = 0 WHERE message = ?", (number,))
-    handed = [part for part in parts_of(db, number) if part["handed_at"] is not None]
-    for part in handed:
+    submitted = [part for part in parts_of(db, number) if part["submitted_at"] is not None]
+    for part in submitted:
         awaited = parts == message["parts"]
         keep_attempt(
             db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited
         )
-    scope = message["scope"]
+    tenant = message["tenant"]
     if bound_device and bound_device != message["device"]:
         before = message["device"]
         counters.change_device(
-            db, scope, before, bound_device, message["created_at"], Status.FAILED
+            db, tenant, before, bound_device, message["created_at"], Status.FAILED
         )
     db.execute("DELETE FROM part WHERE message = ?", (number,))
     db.executemany(
         INSERT_PART,
         [
-            (number, k, scope & 1, bound_device, int(message["priority"] == 1), 0, rank, now, 1)
+            (number, k, tenant & 1, bound_device, int(message["priority"] == 1), 0, rank, now, 1)
             for k in range(1, parts + 1)
         ],
     )
@@ -336,7 +346,7 @@ def resend(
             int(bool(bound_device)),
             bound_device or message["device"],
             api_key,
-            int(bool(handed)),  # its first attempt may still be under way
+            int(bool(submitted)),  # its first attempt may still be under way
             number,
         ),
     )

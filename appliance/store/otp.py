@@ -13,7 +13,7 @@ def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int
     Times from a clock that was ahead before this start do not count.
     """
     row = db.execute(
-        "SELECT created_at FROM otp WHERE recipient = ? AND scope & 1 = ? AND created_at < ? "
+        "SELECT created_at FROM otp WHERE recipient = ? AND tenant & 1 = ? AND created_at < ? "
         "ORDER BY created_at DESC LIMIT 1 OFFSET ?",
         (recipient, int(test), now + HOUR_MS, most - 1),
     ).fetchone()
@@ -23,7 +23,7 @@ def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int
 def add(
     db: Connection,
     number: int,
-    scope: int,
+    tenant: int,
     message: int,
     recipient: str,
     code_hash: bytes,
@@ -33,15 +33,15 @@ def add(
     now: int,
 ) -> None:
     db.execute(
-        "INSERT INTO otp (id, scope, message, recipient, code_hash, attempts_left, expires_at, purpose, "
+        "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, purpose, "
         "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (number, scope, message, recipient, code_hash, attempts, expires_at, purpose, now),
+        (number, tenant, message, recipient, code_hash, attempts, expires_at, purpose, now),
     )
 
 
-def get(db: Connection, scope: int, number: int) -> Row | None:
+def get(db: Connection, tenant: int, number: int) -> Row | None:
     row: Row | None = db.execute(
-        "SELECT * FROM otp WHERE id = ? AND scope = ?", (number, scope)
+        "SELECT * FROM otp WHERE id = ? AND tenant = ?", (number, tenant)
     ).fetchone()
     return row
 

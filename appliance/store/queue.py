@@ -45,7 +45,7 @@ class Job(msgspec.Struct, frozen=True):
     """A part claimed for a modem: it is stored as submitted."""
 
     message: int
-    scope: int
+    tenant: int
     number: int
     parts: int
     recipient: str
@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True):
     concatenation: int | None
     validity_minutes: int | None
     flash: bool
-    handed_at: int
+    submitted_at: int
     device: (
         int  # the device that it was submitted to, whatever its number at the time of the answer
     )
@@ -156,7 +156,7 @@ CLIENT_DELETED = cause("DEVICE_ERROR", "Its client was deleted.", "Son client a 
 PASSED_OVER_MOST = 100
 
 CLAIM = """
-UPDATE part SET state = 'handed', device = :device, sim = :sim, handed_at = :now, answered_at = NULL,
+UPDATE part SET state = 'submitted', device = :device, sim = :sim, submitted_at = :now, answered_at = NULL,
   reference = NULL, tp_status = NULL, reported_at = NULL, open = 0, error = NULL
 WHERE (message, number) = (
   SELECT message, number FROM (
@@ -175,7 +175,7 @@ KNOWN_RECIPIENT = """EXISTS (SELECT 1 FROM message m JOIN sim_recipient r ON r.r
   WHERE m.id = part.message AND r.sim = :sim AND r.month = :month)"""
 
 OF_CLIENTS = """EXISTS (SELECT 1 FROM message m WHERE m.id = part.message
-  AND m.scope / 2 IN ({clients}))"""
+  AND m.tenant / 2 IN ({clients}))"""
 
 
 def claim(
@@ -214,12 +214,12 @@ def claim(
             return NothingReady(look_at, may.reason)
         message = messages.get(db, row["message"])
         assert message is not None, "a waiting part has a message in motion"
-        if clients.is_disabled(db, message["scope"] // 2):
+        if clients.is_disabled(db, message["tenant"] // 2):
             part = part_of(db, message["id"], row["number"])
             assert part is not None, "it was claimed just now"
             parked = {"ready": 0, "ready_at": messages.NEVER}
             messages.step_part(
-                db, part, PartEvent.BACK, device=None, sim=None, handed_at=None, **parked
+                db, part, PartEvent.BACK, device=None, sim=None, submitted_at=None, **parked
             )
             continue
         error = _too_late(db, rules, message, now, trusted)
@@ -233,9 +233,9 @@ def _too_late(
     db: Connection, rules: SendingRules, message: Row, now: int, trusted: bool
 ) -> str | None:
     """Return why a message must not be sent any more, checked at the claim, as JSON; None if it may."""
-    if clients.is_deleted(db, message["scope"] // 2):
+    if clients.is_deleted(db, message["tenant"] // 2):
         return CLIENT_DELETED
-    if blocklist.is_blocked(db, message["scope"], message["recipient"]):
+    if blocklist.is_blocked(db, message["tenant"], message["recipient"]):
         return cause(
             "BLOCKED_NUMBER",
             "The number is on the block list or has opted out.",
@@ -270,7 +270,7 @@ def _refuse(db: Connection, new_ids: Ids, message: int, number: int, error: str,
         PartEvent.REFUSE,
         error=error,
         answered_at=now,
-        handed_at=None,
+        submitted_at=None,
         device=None,
         sim=None,
     )
@@ -305,7 +305,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
     if message["device"] != sender.device:
         counters.change_device(
             db,
-            message["scope"],
+            message["tenant"],
             message["device"],
             sender.device,
             message["created_at"],
@@ -316,7 +316,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         validity = max(1, validity - max(0, now - message["due_at"]) // 60_000)
     return Job(
         message=message["id"],
-        scope=message["scope"],
+        tenant=message["tenant"],
         number=number,
         parts=message["parts"],
         recipient=message["recipient"],
@@ -327,7 +327,7 @@ def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -
         concatenation=reference,
         validity_minutes=validity,
         flash=bool(message["flash"]),
-        handed_at=now,
+        submitted_at=now,
         device=sender.device,
         sim=sender.sim,
     )

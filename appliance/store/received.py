@@ -108,16 +108,16 @@ def move_parts(db: Connection, since: int, step: int) -> None:
 def owner(
     db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
 ) -> int | None:
-    """Return the scope of a received text: the client that wrote to that number last, else the first."""
+    """Return the tenant of a received text: the client that wrote to that number last, else the first."""
     clients = devices.clients_of(db, device)
     rows = db.execute(
-        "SELECT scope FROM last_writer WHERE test = ? AND recipient = ? AND at > ? "
+        "SELECT tenant FROM last_writer WHERE test = ? AND recipient = ? AND at > ? "
         "ORDER BY device = ? DESC, at DESC",
         (int(test), sender, now - reply_ms, device),
     )
-    for (scope,) in rows:
-        if scope // 2 in clients:  # the texts of a reserved SIM go to its clients only
-            found: int = scope
+    for (tenant,) in rows:
+        if tenant // 2 in clients:  # the texts of a reserved SIM go to its clients only
+            found: int = tenant
             return found
     return clients[0] * 2 + int(test) if clients else None
 
@@ -137,12 +137,12 @@ def known_as(db: Connection, test: bool, sender: str) -> str:
     return rows[0][0] if len(rows) == 1 else sender
 
 
-def wrote(db: Connection, test: bool, device: int, recipient: str, scope: int, now: int) -> None:
+def wrote(db: Connection, test: bool, device: int, recipient: str, tenant: int, now: int) -> None:
     """Note that a client has written to a number."""
     db.execute(
-        "INSERT INTO last_writer (test, device, recipient, scope, at) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET scope = excluded.scope, at = excluded.at",
-        (int(test), device, recipient, scope, now),
+        "INSERT INTO last_writer (test, device, recipient, tenant, at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET tenant = excluded.tenant, at = excluded.at",
+        (int(test), device, recipient, tenant, now),
     )
 
 
@@ -151,13 +151,13 @@ def forget_writers(db: Connection, before: int) -> None:
     db.execute("DELETE FROM last_writer WHERE at < ?", (before,))
 
 
-def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, now: int) -> int:
+def store(db: Connection, new_ids: Ids, device: int, tenant: int, whole: Whole, now: int) -> int:
     """Store a received text in its client's inbox, with its event. Return its number."""
     number = new_ids.other(now)
     db.execute(
-        "INSERT INTO inbound (id, scope, device, sender, body, folded, sent_at, received_at, incomplete) "
+        "INSERT INTO inbound (id, tenant, device, sender, body, folded, sent_at, received_at, incomplete) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (number, scope, device, whole.sender, whole.text, fold(whole.text))
+        (number, tenant, device, whole.sender, whole.text, fold(whole.text))
         + (whole.sent_at, now, int(whole.incomplete)),
     )
     data = {
@@ -171,7 +171,7 @@ def store(db: Connection, new_ids: Ids, device: int, scope: int, whole: Whole, n
     events.emit(
         db,
         new_ids,
-        scope,
+        tenant,
         "sms.received",
         lambda: data,
         now,
@@ -202,10 +202,10 @@ def retire(db: Connection, before: int) -> None:
 COUNT_MOST = 10_000
 
 
-def page(db: Connection, scope: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
+def page(db: Connection, tenant: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
     """Return a page of a client's inbox, newest first, with the total."""
-    clauses: list[str] = ["scope = ?"]
-    arguments: list[str | int] = [scope]
+    clauses: list[str] = ["tenant = ?"]
+    arguments: list[str | int] = [tenant]
     senders = json.dumps(wanted.senders) if wanted.senders else None
     for clause, value in (
         ("sender IN (SELECT value FROM json_each(?))", senders),

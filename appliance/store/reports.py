@@ -34,10 +34,10 @@ def arrived(
     found = _find(db, sim, heard)
     if found is None:
         db.execute(
-            "INSERT INTO stray_report (device, sim, reference, recipient, tp_status, submitted_at, "
+            "INSERT INTO stray_report (device, sim, reference, recipient, tp_status, scts, "
             "discharged_at, arrived_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (device, sim, heard.reference, heard.recipient, tp_status)
-            + (heard.submitted_at, discharged_at, now),
+            + (heard.scts, discharged_at, now),
         )
         apply_strays(db, new_ids, sim, now)  # several reports together may decide what one cannot
         return None
@@ -72,7 +72,7 @@ def _apply(
     part: Row = db.execute(
         "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
     ).fetchone()
-    submissions.remember(db, part, found.recipient, heard.reference, heard.submitted_at)
+    submissions.remember(db, part, found.recipient, heard.reference, heard.scts)
     settled = lookup.status(tp_status)
     told = {"reference": heard.reference, "tp_status": tp_status, "reported_at": now}
     state = PartState(part["state"])
@@ -105,7 +105,7 @@ def _apply_to_attempt(
 ) -> None:
     """Apply a report on an earlier attempt: only `delivered` counts, and saves sending the part again."""
     row: Row = db.execute("SELECT * FROM attempt WHERE id = ?", (found.row,)).fetchone()
-    submissions.remember(db, row, found.recipient, heard.reference, heard.submitted_at)
+    submissions.remember(db, row, found.recipient, heard.reference, heard.scts)
     kind = lookup.status(tp_status).meaning
     db.execute(
         "UPDATE attempt SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
@@ -116,8 +116,8 @@ def _apply_to_attempt(
         submissions.close(db, message)
         for part in _arrived_with(db, row):
             # Without a later submission, that one counts.
-            of_it = ("device", "sim", "handed_at", "answered_at", "reference")
-            told = {name: row[name] for name in of_it if part["handed_at"] is None}
+            of_it = ("device", "sim", "submitted_at", "answered_at", "reference")
+            told = {name: row[name] for name in of_it if part["submitted_at"] is None}
             _deliver(db, part, told | {"tp_status": tp_status, "reported_at": now})
     messages.settle(
         db, new_ids, message, now
@@ -152,9 +152,7 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
     strays = [
         (
             row,
-            ReportFields(
-                row["reference"], row["recipient"], row["submitted_at"], row["arrived_at"]
-            ),
+            ReportFields(row["reference"], row["recipient"], row["scts"], row["arrived_at"]),
         )
         for row in db.execute(
             "SELECT * FROM (SELECT * FROM stray_report WHERE sim = ? ORDER BY id DESC LIMIT ?) ORDER BY id",

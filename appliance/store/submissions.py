@@ -14,41 +14,41 @@ TEACHERS = 32  # how many of the newest reports determine the service centre's c
 
 # As in the index part_doubt: SQLite uses it only if the statement has this condition, and otherwise
 # scans every waiting part.
-IN_DOUBT = "state IN ('handed', 'uncertain')"
+IN_DOUBT = "state IN ('submitted', 'uncertain')"
 
 OPEN = f"""
-SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.handed_at,
+SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.submitted_at,
     p.answered_at, p.state
   FROM part p JOIN message m ON m.id = p.message
   WHERE p.sim = :sim AND p.open = 1 AND (p.reference = :reference OR p.reference IS NULL)
 UNION ALL
-SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.handed_at, NULL, p.state
+SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.submitted_at, NULL, p.state
   FROM part p JOIN message m ON m.id = p.message
-  WHERE p.{IN_DOUBT} AND p.state = 'handed' AND p.sim = :sim
+  WHERE p.{IN_DOUBT} AND p.state = 'submitted' AND p.sim = :sim
 UNION ALL
-SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.handed_at, t.answered_at, ''
+SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at, ''
   FROM attempt t JOIN message m ON m.id = t.message
   WHERE t.sim = :sim AND t.open = 1 AND (t.reference = :reference OR t.reference IS NULL)
 """
 PAST = "SELECT * FROM submission WHERE sim = :sim AND reference IN (:reference, :no_reference)"
 REMEMBER = """
-INSERT INTO submission (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
-VALUES (:sim, :reference, :handed_at, :message, :number, :recipient, :taken_by, :submitted_at)
-ON CONFLICT DO UPDATE SET submitted_at = COALESCE(submitted_at, excluded.submitted_at)
+INSERT INTO submission (sim, reference, submitted_at, message, number, recipient, taken_by, scts)
+VALUES (:sim, :reference, :submitted_at, :message, :number, :recipient, :taken_by, :scts)
+ON CONFLICT DO UPDATE SET scts = COALESCE(scts, excluded.scts)
 """
 # A submission that no report is expected for any more. The conflict: a report has arrived before.
 CLOSE = f"""
 INSERT OR IGNORE INTO submission
-  (sim, reference, handed_at, message, number, recipient, taken_by, submitted_at)
-SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.handed_at, t.message, t.number, m.recipient,
-    COALESCE(t.answered_at, t.handed_at) + IIF(t.reference IS NULL, {DOUBT_MS}, 0), NULL
-  FROM (SELECT message, number, sim, reference, handed_at, answered_at FROM part
+  (sim, reference, submitted_at, message, number, recipient, taken_by, scts)
+SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.submitted_at, t.message, t.number, m.recipient,
+    COALESCE(t.answered_at, t.submitted_at) + IIF(t.reference IS NULL, {DOUBT_MS}, 0), NULL
+  FROM (SELECT message, number, sim, reference, submitted_at, answered_at FROM part
           WHERE message = :message AND open = 1
         UNION ALL
-        SELECT message, number, sim, reference, handed_at, answered_at FROM attempt
+        SELECT message, number, sim, reference, submitted_at, answered_at FROM attempt
           WHERE message = :message AND open = 1) t
   JOIN message m ON m.id = t.message
-  WHERE t.sim IS NOT NULL AND t.handed_at IS NOT NULL
+  WHERE t.sim IS NOT NULL AND t.submitted_at IS NOT NULL
 """
 
 
@@ -65,9 +65,9 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
                 (row["message"], row["number"]),
                 row["recipient"],
                 row["reference"],
-                row["handed_at"],
+                row["submitted_at"],
                 heard.arrived_at if row["kind"] == "air" else taken_by(row),
-                told["submitted_at"] if told else None,
+                told["scts"] if told else None,
                 row["id"],
             )
         )
@@ -77,9 +77,9 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
             (row["message"], row["number"]),
             row["recipient"],
             None if row["reference"] == NO_REFERENCE else row["reference"],
-            row["handed_at"],
-            row["taken_by"],
             row["submitted_at"],
+            row["taken_by"],
+            row["scts"],
         )
         for row in past.values()
     ]
@@ -88,20 +88,20 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
 
 def _key(row: Row) -> tuple[int, int, int]:
     """Return the key of a submission: a modem has one part at a time, so the time identifies it."""
-    return row["message"], row["number"], row["handed_at"]
+    return row["message"], row["number"], row["submitted_at"]
 
 
 def taken_by(row: Row) -> int:
     """Return the latest time at which the network can have accepted a submission."""
-    answered: int = row["answered_at"] or row["handed_at"]
+    answered: int = row["answered_at"] or row["submitted_at"]
     return answered + (DOUBT_MS if row["reference"] is None else 0)
 
 
 def centre(db: Connection, sim: str) -> Offset | None:
     """Return the offset of the service centre's clock, from earlier reports."""
     rows = db.execute(
-        "SELECT handed_at, taken_by, submitted_at FROM submission "
-        "WHERE sim = ? AND submitted_at IS NOT NULL ORDER BY handed_at DESC LIMIT ?",
+        "SELECT submitted_at, taken_by, scts FROM submission "
+        "WHERE sim = ? AND scts IS NOT NULL ORDER BY submitted_at DESC LIMIT ?",
         (sim, TEACHERS),
     )
     return report_matching.offset((r[0], r[1], r[2]) for r in rows)
@@ -112,7 +112,7 @@ def remember(
     row: Row,
     recipient: str,
     reference: int | None,
-    submitted_at: int | None = None,
+    scts: int | None = None,
     *,
     answered_at: int | None = None,
 ) -> None:
@@ -122,12 +122,12 @@ def remember(
         {
             "sim": row["sim"],
             "reference": NO_REFERENCE if reference is None else reference,
-            "handed_at": row["handed_at"],
+            "submitted_at": row["submitted_at"],
             "message": row["message"],
             "number": row["number"],
             "recipient": recipient,
             "taken_by": answered_at or taken_by(row),
-            "submitted_at": submitted_at,
+            "scts": scts,
         },
     )
 
@@ -139,4 +139,4 @@ def close(db: Connection, message: int) -> None:
 
 def forget(db: Connection, before: int) -> None:
     """Forget submissions too old to compete for reports."""
-    db.execute("DELETE FROM submission WHERE handed_at < ?", (before,))
+    db.execute("DELETE FROM submission WHERE submitted_at < ?", (before,))

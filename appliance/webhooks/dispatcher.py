@@ -81,7 +81,7 @@ class Webhooks:
             seconds = await self._look()
             if last:
                 break
-            await self._box.clock.wait(self._box.bells.webhooks, seconds)
+            await self._box.clock.wait(self._box.wakeups.webhooks, seconds)
         if self._calls:
             await asyncio.wait(list(self._calls.values()), timeout=self.ending_seconds)
         await self.close()
@@ -99,7 +99,7 @@ class Webhooks:
     def stop(self) -> None:
         """Begin no more calls after one last look; undelivered events stay due."""
         self._stopping = True
-        self._box.bells.webhooks.set()
+        self._box.wakeups.webhooks.set()
 
     async def close(self) -> None:
         """Cancel open calls at once; they are due again when the box is back."""
@@ -119,7 +119,7 @@ class Webhooks:
         found = await self._box.db.read(deliveries.look, now, horizon, EACH)
         if found.beyond:
             await self._box.db.write(deliveries.pull_back, now, horizon)
-            self._box.bells.webhooks.set()
+            self._box.wakeups.webhooks.set()
         due = {one.receiver: one.calls for one in found.due}
         for receiver in self._turns.in_order(due):
             self._begin(receiver, due[receiver])
@@ -154,7 +154,7 @@ class Webhooks:
         finally:
             del self._calls[number]
             self._turns.give_back(receiver, host, slow=slow)
-            self._box.bells.webhooks.set()
+            self._box.wakeups.webhooks.set()
 
     async def _post(self, call: Call) -> CallResult:
         """Call the receiver once, with exactly the documented headers."""
@@ -194,7 +194,7 @@ class Webhooks:
         if url is not None:
             self._rules.check_url(url, field)
 
-    async def configure(self, scope: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
+    async def configure(self, tenant: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
         """Create a webhook; only this answer has its secret. Raises INVALID_WEBHOOK_URL.
 
         Raises INVALID_API_KEY for a key that was revoked since it was read.
@@ -204,30 +204,30 @@ class Webhooks:
         now = self._box.clock.now()
 
         def work(db: Connection) -> Row:
-            if not clients.still_may(db, key_id, scope // 2):
+            if not clients.still_may(db, key_id, tenant // 2):
                 raise ApiError("INVALID_API_KEY")
-            return deliveries.add_webhook(db, scope, order.url, order.events, secret, now)
+            return deliveries.add_webhook(db, tenant, order.url, order.events, secret, now)
 
         return _view(await self._box.db.write(work), secret)
 
-    async def listed(self, scope: int) -> tuple[WebhookView, ...]:
-        rows = await self._box.db.read(deliveries.webhooks, scope)
+    async def listed(self, tenant: int) -> tuple[WebhookView, ...]:
+        rows = await self._box.db.read(deliveries.webhooks, tenant)
         return tuple(_view(row) for row in rows)
 
-    async def delete(self, scope: int, webhook_id: str) -> None:
+    async def delete(self, tenant: int, webhook_id: str) -> None:
         """WEBHOOK_NOT_FOUND."""
         number = ids.parse_decimal("wh", webhook_id)
         if number is None or not await self._box.db.write(
-            deliveries.delete_webhook, scope, number, self._box.clock.now()
+            deliveries.delete_webhook, tenant, number, self._box.clock.now()
         ):
             raise ApiError("WEBHOOK_NOT_FOUND")
 
-    async def test(self, scope: int, webhook_id: str) -> WebhookTest:
+    async def test(self, tenant: int, webhook_id: str) -> WebhookTest:
         """Call a webhook once with a test event, and log it. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse_decimal("wh", webhook_id)
         delivery = None
         if number is not None:
-            delivery = await self._box.db.write(self._test_event, scope, number)
+            delivery = await self._box.db.write(self._test_event, tenant, number)
         if delivery is None:
             raise ApiError("WEBHOOK_NOT_FOUND")
         call = await self._box.db.read(
@@ -239,18 +239,18 @@ class Webhooks:
         await self._record(delivery, answer)
         return WebhookTest(answer.status)
 
-    def _test_event(self, db: Connection, scope: int, number: int) -> int | None:
-        row = deliveries.webhook(db, scope, number)
+    def _test_event(self, db: Connection, tenant: int, number: int) -> int | None:
+        row = deliveries.webhook(db, tenant, number)
         if row is None:
             return None
         now = self._box.clock.now()
         data = {"webhook_id": f"wh_{number}", "message": "Test"}
-        event = events.store(db, self._box.ids, scope, TEST_EVENT, data, now)
+        event = events.store(db, self._box.ids, tenant, TEST_EVENT, data, now)
         return deliveries.add(
             db,
             self._box.ids,
             event,
-            scope,
+            tenant,
             number,
             row["url"],
             now,
@@ -258,19 +258,19 @@ class Webhooks:
             state=DeliveryState.TEST,
         )
 
-    async def logs(self, scope: int, wanted: PageFilter) -> WebhookLogPage:
-        rows, total = await self._box.db.read(deliveries.log_page, scope, wanted)
+    async def logs(self, tenant: int, wanted: PageFilter) -> WebhookLogPage:
+        rows, total = await self._box.db.read(deliveries.log_page, tenant, wanted)
         return WebhookLogPage(tuple(_log(row) for row in rows), total)
 
-    async def replay(self, scope: int, log_id: str) -> Replayed:
+    async def replay(self, tenant: int, log_id: str) -> Replayed:
         """Deliver the event of an attempt again, with the whole schedule. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse("log", log_id)
         row = None
         if number is not None:
-            row = await self._box.db.write(deliveries.replay, scope, number, self._box.clock.now())
+            row = await self._box.db.write(deliveries.replay, tenant, number, self._box.clock.now())
         if row is None:
             raise ApiError("WEBHOOK_NOT_FOUND")
-        self._box.bells.webhooks.set()
+        self._box.wakeups.webhooks.set()
         return Replayed(log_id, _webhook_id(row), ids.short_id("evt", row["event"]))
 
 

@@ -38,11 +38,7 @@ def _plausible(direct: str) -> bool:
         found = tpdu.decode(direct)
     except tpdu.PduError:
         return False
-    times = (
-        [found.submitted_at, found.discharged_at]
-        if isinstance(found, tpdu.Report)
-        else [found.sent_at]
-    )
+    times = [found.scts, found.discharged_at] if isinstance(found, tpdu.Report) else [found.sent_at]
     # Networks send zeros for an unknown time; that is not an altered time.
     return direct.count(_NO_TIME) >= times.count(None)
 

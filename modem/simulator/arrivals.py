@@ -123,7 +123,7 @@ def _report_line(arriving: Arriving, report: Report, text_mode: bool) -> str:
     if not text_mode:
         return f"+CDS: {arriving.tpdu.length}\r\n{arriving.tpdu.hex}"
     kind = 145 if report.recipient.startswith("+") else 129
-    sent, done = _time(report.submitted_at), _time(report.discharged_at)
+    sent, done = _time(report.scts), _time(report.discharged_at)
     start = f'+CDS: 6,{report.reference},"{report.recipient}",{kind}'
     return f'{start},"{sent}","{done}",{report.status}'
 

@@ -99,7 +99,7 @@ class Report(msgspec.Struct, frozen=True):
 
     reference: int  # TP-MR as `+CMGS` told it
     recipient: str
-    submitted_at: datetime | None  # UTC, from TP-SCTS
+    scts: datetime | None  # UTC, from TP-SCTS
     discharged_at: datetime | None
     status: int
 
@@ -221,7 +221,7 @@ def encode_report(report: Report, smsc: str = "") -> Tpdu:
         smsc,
         bytes([_STATUS_REPORT | _NO_MORE_MESSAGES, _octet("reference", report.reference)]),
         encode_address(report.recipient),
-        encode_time(report.submitted_at),
+        encode_time(report.scts),
         encode_time(report.discharged_at),
         bytes([_octet("status", report.status)]),
     )
@@ -255,7 +255,7 @@ def _decode_report(cursor: Cursor) -> Report:
     return Report(
         reference=cursor.octet(),
         recipient=decode_address(cursor),
-        submitted_at=decode_time(cursor),
+        scts=decode_time(cursor),
         discharged_at=decode_time(cursor),
         status=cursor.octet(),
     )

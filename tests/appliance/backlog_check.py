@@ -13,14 +13,14 @@ def assert_counts_are_true(db: Connection) -> None:
     """Every kept count equals what counting the rows gives."""
     _same(
         db,
-        "SELECT scope, priority, messages, parts FROM queued_count WHERE messages",
-        "SELECT scope, priority, COUNT(*), SUM(parts) FROM message WHERE status = 'queued' GROUP BY 1, 2",
+        "SELECT tenant, priority, messages, parts FROM queued_count WHERE messages",
+        "SELECT tenant, priority, COUNT(*), SUM(parts) FROM message WHERE status = 'queued' GROUP BY 1, 2",
     )
     _same(
         db,
-        "SELECT test, bound_device, ready, delayed, handed FROM part_count WHERE ready OR delayed OR handed",
+        "SELECT test, bound_device, ready, delayed, submitted FROM part_count WHERE ready OR delayed OR submitted",
         "SELECT test, bound_device, SUM(state = 'waiting' AND ready), SUM(state = 'waiting' AND NOT ready), "
-        "SUM(state = 'handed') FROM part WHERE state IN ('waiting', 'handed') GROUP BY 1, 2",
+        "SUM(state = 'submitted') FROM part WHERE state IN ('waiting', 'submitted') GROUP BY 1, 2",
     )
     for width in (DAY_MS, HOUR_MS, MINUTE_MS):
         _same(
@@ -33,14 +33,14 @@ def assert_counts_are_true(db: Connection) -> None:
         _same(
             db,
             "SELECT class, bucket, n, parts FROM due_count WHERE kind = 'message' AND width = :width",
-            "SELECT (scope & 1) * 8 + priority, due_at / :width, COUNT(*), SUM(parts) FROM message "
+            "SELECT (tenant & 1) * 8 + priority, due_at / :width, COUNT(*), SUM(parts) FROM message "
             "WHERE status = 'queued' AND scheduled_at IS NOT NULL GROUP BY 1, 2",
             width,
         )
     _same(
         db,
         "SELECT recipient, messages FROM queued_recipient",
-        "SELECT recipient, COUNT(*) FROM message WHERE status = 'queued' AND scope & 1 = 0 "
+        "SELECT recipient, COUNT(*) FROM message WHERE status = 'queued' AND tenant & 1 = 0 "
         "AND (SELECT value FROM meta WHERE key = 'recipients_counted') GROUP BY 1",
     )
     _same(
@@ -61,8 +61,8 @@ def assert_counts_are_true(db: Connection) -> None:
     )
     _same(
         db,
-        "SELECT scope, n FROM delivery_log_count WHERE n",
-        "SELECT scope, COUNT(*) FROM delivery_log GROUP BY 1",
+        "SELECT tenant, n FROM delivery_log_count WHERE n",
+        "SELECT tenant, COUNT(*) FROM delivery_log GROUP BY 1",
     )
 
 
@@ -71,14 +71,14 @@ def assert_sums_are_true(db: Connection, now: int) -> None:
     for test in (0, 1):
         for until in (now, now + 59_999, now + HOUR_MS, now + 30 * HOUR_MS, now + 400 * DAY_MS):
             counted = db.execute(
-                "SELECT COUNT(*) FROM part WHERE test = ? AND (state = 'handed' OR (state = 'waiting' "
+                "SELECT COUNT(*) FROM part WHERE test = ? AND (state = 'submitted' OR (state = 'waiting' "
                 "AND (ready OR ready_at <= ?)))",
                 (test, until),
             ).fetchone()[0]
             assert backlog.parts(db, bool(test), until) == counted
             assert backlog.parts(db, bool(test), until, exact=False) >= counted
     due, later = backlog.levels(db, now)
-    waiting = "FROM message WHERE status = 'queued' AND scope & 1 = 0 AND due_at"
+    waiting = "FROM message WHERE status = 'queued' AND tenant & 1 = 0 AND due_at"
     assert [(level.priority, level.messages, level.parts) for level in due] == [
         tuple(row)
         for row in db.execute(

@@ -48,7 +48,7 @@ class Stage:
         due = changes.get("scheduled_at") or self.now
         priority = changes.get("priority", 3)
         fields: dict[str, Any] = {
-            "scope": 2,
+            "tenant": 2,
             "recipient": NUMBER,
             "body": "Bonjour",
             "alphabet": "GSM-7",
@@ -91,9 +91,9 @@ class Stage:
         reference: int,
         tp_status: int = 0,
         recipient: str = NUMBER,
-        submitted_at: int | None = None,
+        scts: int | None = None,
     ) -> Candidate | None:
-        heard = ReportFields(reference, recipient, submitted_at, self.now)
+        heard = ReportFields(reference, recipient, scts, self.now)
         return await self.db.write(
             reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
         )
@@ -107,8 +107,8 @@ class Stage:
     async def archive(self) -> int:
         return await self.db.write(archive.move, 256, self.now)
 
-    async def view(self, number: int, scope: int = 2) -> MessageView:
-        row = await self.db.read(history.one, scope, number)
+    async def view(self, number: int, tenant: int = 2) -> MessageView:
+        row = await self.db.read(history.one, tenant, number)
         assert row is not None
         return history.view(row)
 

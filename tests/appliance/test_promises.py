@@ -246,7 +246,7 @@ async def test_low_credit_holds_back_all_but_what_is_urgent(stage: Stage) -> Non
 
 
 async def test_a_test_message_uses_nothing_up(stage: Stage) -> None:
-    await stage.take(scope=5)
+    await stage.take(tenant=5)
     tester = msgspec.structs.replace(stage.sender, test=True)
     await stage.record(await stage.must_claim(tester), Outcome(Verdict.TAKEN, 1), tester)
     counts = "SELECT (SELECT COUNT(*) FROM sim_day), (SELECT COUNT(*) FROM sim_recipient)"
@@ -297,7 +297,7 @@ async def test_a_code_that_is_given_twice_at_once_is_right_once(
 
     box = Context(Config(), ManualClock(START), stage.db, stage.ids, Encryption(tmp_path / "key"))
     passwords = OneTimePasswords(box, Intake(box, Devices(box, tmp_path, receive)))
-    hashed = box.vault.code_hash(7, "123456")
+    hashed = box.encryption.code_hash(7, "123456")
     await stage.db.write(otp.add, 7, 2, 1, NUMBER, hashed, 3, START + HOUR_MS, None, START)
     caller = Caller(1, 1, "client_1", "live", 2, None, Permissions())
     order = VerifyOrder(ids.short_id("otp", 7), "123456")
@@ -333,14 +333,14 @@ async def test_what_is_finished_is_seen_by_its_own_client_only(
 ) -> None:
     monkeypatch.setattr(history, "LOOKED_THROUGH", 0)  # always by the index
     numbers = {}
-    for scope in (2, 4):
-        numbers[scope] = await stage.take(scope=scope)
+    for tenant in (2, 4):
+        numbers[tenant] = await stage.take(tenant=tenant)
         await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     assert await stage.archive() == 2
-    for scope, other in ((2, 4), (4, 2)):
-        assert await stage.db.read(history.one, scope, numbers[other]) is None
-        found = await stage.db.read(history.page, scope, HistoryFilter(search="bonjour"))
-        assert [m.message_id for m in found.messages] == [f"msg_{numbers[scope]:016x}"]
+    for tenant, other in ((2, 4), (4, 2)):
+        assert await stage.db.read(history.one, tenant, numbers[other]) is None
+        found = await stage.db.read(history.page, tenant, HistoryFilter(search="bonjour"))
+        assert [m.message_id for m in found.messages] == [f"msg_{numbers[tenant]:016x}"]
         assert found.total == 1
 
 
@@ -466,8 +466,8 @@ async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(
     try:
         await eventually(lambda: running.told and not webhooks.open_calls, "it was called")
         for _ in range(3):
-            context.bells.webhooks.set()
-            await eventually(lambda: not context.bells.webhooks.is_set(), "the leg has looked")
+            context.wakeups.webhooks.set()
+            await eventually(lambda: not context.wakeups.webhooks.is_set(), "the leg has looked")
         assert len(running.told) == 1
     finally:
         webhooks.stop()

@@ -116,7 +116,7 @@ def queue(db: Connection, client: Client, n: int) -> None:
             db,
             new_ids,
             NewMessage(
-                scope=tenant,
+                tenant=tenant,
                 recipient=f"+336{k % 50_000:08d}",
                 body=f"Votre commande {k} est en cours de livraison",
                 alphabet="GSM-7",

@@ -37,7 +37,7 @@ RARE_EVERY = 10_000  # messages: one of them holds the rare word
 EXPORT_SECONDS = 900.0
 
 
-def rows(n: int, scope: int, end: int) -> Iterator[tuple[object, ...]]:
+def rows(n: int, tenant: int, end: int) -> Iterator[tuple[object, ...]]:
     """n finished messages, evenly over 89 days, oldest first."""
     chance = random.Random(n)
     start = end - DAYS * DAY_MS
@@ -53,7 +53,7 @@ def rows(n: int, scope: int, end: int) -> Iterator[tuple[object, ...]]:
         yield (
             *(
                 (at << LONG_SHIFT) + (k & 0xFFFF),
-                scope,
+                tenant,
                 "sms",
                 f"+336{chance.randrange(50_000):08d}",
             ),
@@ -63,22 +63,22 @@ def rows(n: int, scope: int, end: int) -> Iterator[tuple[object, ...]]:
         )
 
 
-INSERT = """INSERT INTO history (id, scope, kind, recipient, body, alphabet, parts, priority, device,
+INSERT = """INSERT INTO history (id, tenant, kind, recipient, body, alphabet, parts, priority, device,
   status, ever_submitted, attempts, max_attempts, round, created_at, queued_at, sent_at, delivered_at, failed_at,
   cancelled_at, error_code, flash, on_uncertain, story)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INDEX = (
-    "INSERT INTO history_recipient SELECT scope, recipient, created_at, id FROM history ORDER BY 1, 2, 3, 4",
+    "INSERT INTO history_recipient SELECT tenant, recipient, created_at, id FROM history ORDER BY 1, 2, 3, 4",
     "INSERT INTO history_text (rowid, folded) SELECT id, fold(body) FROM history ORDER BY id",
 )
-COUNT = """INSERT INTO {table} (scope, device, {unit}, queued, sent, delivered, failed, cancelled)
-SELECT scope, device, created_at / {width}, 0, SUM(status = 'sent'), SUM(status = 'delivered'),
+COUNT = """INSERT INTO {table} (tenant, device, {unit}, queued, sent, delivered, failed, cancelled)
+SELECT tenant, device, created_at / {width}, 0, SUM(status = 'sent'), SUM(status = 'delivered'),
   SUM(status = 'failed'), SUM(status = 'cancelled') FROM history GROUP BY 1, 2, 3"""
 
 
-def fill(db: Connection, n: int, scope: int) -> None:
+def fill(db: Connection, n: int, tenant: int) -> None:
     """What archive.move leaves behind for n messages, in bulk: rows, indexes, counts."""
-    db.executemany(INSERT, rows(n, scope, time.time_ns() // 1_000_000 - HOUR_MS))
+    db.executemany(INSERT, rows(n, tenant, time.time_ns() // 1_000_000 - HOUR_MS))
     for statement in INDEX:
         db.execute(statement)
     for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
@@ -96,8 +96,8 @@ class Stored:
         ).start()
         self.client = self.box.client()
         self.box.stop()
-        scope = 2 * int(self.client.client_id.removeprefix("client_"))
-        beside(self.box.data / "zimbox.db", lambda db: fill(db, n, scope))
+        tenant = 2 * int(self.client.client_id.removeprefix("client_"))
+        beside(self.box.data / "zimbox.db", lambda db: fill(db, n, tenant))
         self.box.start()
         self.client.url = self.box.url
         self.session = requests.Session()

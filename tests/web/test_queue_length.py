@@ -38,7 +38,7 @@ class Counted:
     def __init__(self, box: Assembly, client: httpx.AsyncClient) -> None:
         self.box = box
         self.client = client
-        self.steps = 0
+        self.clock_jumps = 0
         self.statements: set[str] = set()
 
     async def count(self) -> None:
@@ -58,17 +58,17 @@ class Counted:
         connection.set_trace_callback(self.statements.add)
 
     def _step(self) -> int:
-        self.steps += STEPS_PER_CALL
+        self.clock_jumps += STEPS_PER_CALL
         return 0
 
     async def cost(self, ask: Ask, expected: int) -> int:
         """SQLite's steps for one request, the second of its kind."""
         for _ in range(2):
             self.box.box.clock.advance(60)  # type: ignore[attr-defined]  # a ManualClock: what is cached for a time is stale
-            self.steps = 0
+            self.clock_jumps = 0
             response = await ask()
             assert response.status_code == expected, response.text
-        return self.steps
+        return self.clock_jumps
 
     async def plans(self) -> list[str]:
         """EXPLAIN QUERY PLAN of all that was asked."""
@@ -85,7 +85,7 @@ class Counted:
         return await self.box.box.db.write(explain)
 
 
-def fill(db: Connection, box: Assembly, n: int, scope: int) -> None:
+def fill(db: Connection, box: Assembly, n: int, tenant: int) -> None:
     """n messages in the queue: most may go, some are for tomorrow, some for one modem alone."""
     now = box.box.clock.now()
     for k in range(n):
@@ -94,7 +94,7 @@ def fill(db: Connection, box: Assembly, n: int, scope: int) -> None:
             db,
             box.box.ids,
             NewMessage(
-                scope=scope + k % 2,
+                tenant=tenant + k % 2,
                 recipient=f"+336{k:08d}",
                 body=f"Votre commande {k} est en livraison",
                 alphabet="GSM-7",
@@ -114,13 +114,13 @@ def fill(db: Connection, box: Assembly, n: int, scope: int) -> None:
         )
 
 
-def settle(db: Connection, scope: int) -> None:
+def settle(db: Connection, tenant: int) -> None:
     """One message that was sent lies under the queue."""
     row = db.execute(
-        "SELECT * FROM message WHERE scope = ? ORDER BY id LIMIT 1", (scope,)
+        "SELECT * FROM message WHERE tenant = ? ORDER BY id LIMIT 1", (tenant,)
     ).fetchone()
     db.execute("UPDATE message SET status = 'sent' WHERE id = ?", (row["id"],))
-    counters.move(db, scope, row["device"], row["created_at"], Status.QUEUED, Status.SENT)
+    counters.move(db, tenant, row["device"], row["created_at"], Status.QUEUED, Status.SENT)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ async def test_no_route_costs_more_when_more_waits(counted: Counted) -> None:
         lambda c: [
             r[0]
             for r in c.execute(
-                "SELECT id FROM message WHERE status = 'queued' AND scope = 2 LIMIT 99"
+                "SELECT id FROM message WHERE status = 'queued' AND tenant = 2 LIMIT 99"
             )
         ]
     )

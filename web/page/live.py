@@ -66,7 +66,7 @@ class Live:
         self._seen = None
 
     async def _watch(self) -> None:
-        watchers = self._owner.box.bells.watchers
+        watchers = self._owner.box.wakeups.watchers
         watchers.add(self._bell)
         try:
             while self._streams and not self._closed:

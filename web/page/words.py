@@ -60,7 +60,7 @@ _LIMIT = {
 }
 _PART = {
     "waiting": Words("en attente", "waiting"),
-    "handed": Words("confiée au modem", "handed to the modem"),
+    "submitted": Words("confiée au modem", "handed to the modem"),
     "taken": Words("acceptée par le réseau", "taken by the network"),
     "delivered": Words("remise", "delivered"),
     "failed": Words("échec", "failed"),

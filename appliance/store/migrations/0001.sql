@@ -1,5 +1,5 @@
 -- The whole schema of the first release. Moments are milliseconds since the epoch, UTC.
--- `scope` = client * 2 + (1 for test mode): the partition a client's row belongs to.
+-- `tenant` = client * 2 + (1 for test mode): the partition a client's row belongs to.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
@@ -54,7 +54,7 @@ CREATE TABLE device_limits (device INTEGER PRIMARY KEY REFERENCES device ON DELE
 -- What is in motion: queued, awaiting a report, or finished and not moved yet. Stays small.
 CREATE TABLE message (
   id INTEGER PRIMARY KEY,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   api_key INTEGER,
   kind TEXT NOT NULL,                 -- 'sms' | 'otp'
   batch INTEGER,
@@ -69,7 +69,7 @@ CREATE TABLE message (
   bound INTEGER NOT NULL,            -- 1: named in X-Device-ID
   status TEXT NOT NULL,
   uncertain INTEGER NOT NULL DEFAULT 0,
-  ever_submitted INTEGER NOT NULL DEFAULT 0, -- a part was handed to a modem at least once
+  ever_submitted INTEGER NOT NULL DEFAULT 0, -- a part was submitted to a modem at least once
   attempts INTEGER NOT NULL DEFAULT 0,
   max_attempts INTEGER NOT NULL,      -- retry_attempts
   round INTEGER NOT NULL DEFAULT 0,   -- how often it was resent
@@ -93,8 +93,8 @@ CREATE TABLE message (
   closed_at INTEGER,                  -- finished: nothing can change it any more; may move to history
   changed_at INTEGER NOT NULL
 );
-CREATE INDEX message_status ON message (scope, status, created_at);
-CREATE INDEX message_queued ON message (expires_at, scope) WHERE status = 'queued';
+CREATE INDEX message_status ON message (tenant, status, created_at);
+CREATE INDEX message_queued ON message (expires_at, tenant) WHERE status = 'queued';
 CREATE INDEX message_closed ON message (closed_at) WHERE closed_at IS NOT NULL;
 
 CREATE TABLE part (
@@ -113,7 +113,7 @@ CREATE TABLE part (
   -- the attempt that counts (earlier ones: table attempt)
   device INTEGER,
   sim TEXT,
-  handed_at INTEGER,
+  submitted_at INTEGER,
   answered_at INTEGER,
   reference INTEGER,                  -- TP-MR
   tp_status INTEGER,
@@ -124,7 +124,7 @@ CREATE TABLE part (
 ) WITHOUT ROWID;
 CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ready = 0;
 CREATE INDEX part_ready ON part (test, bound_device, rank, message, number) WHERE state = 'waiting' AND ready = 1;
-CREATE INDEX part_doubt ON part (state) WHERE state IN ('handed', 'uncertain');
+CREATE INDEX part_doubt ON part (state) WHERE state IN ('submitted', 'uncertain');
 CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
 -- What waits for one modem alone, to find what waits for one that was removed.
 CREATE INDEX part_bound ON part (bound_device) WHERE state = 'waiting' AND bound_device != 0;
@@ -136,7 +136,7 @@ CREATE TABLE attempt (
   number INTEGER NOT NULL,
   device INTEGER,
   sim TEXT,
-  handed_at INTEGER,
+  submitted_at INTEGER,
   answered_at INTEGER,
   reference INTEGER,
   tp_status INTEGER,
@@ -154,13 +154,13 @@ CREATE INDEX attempt_open ON attempt (sim, reference) WHERE open = 1;
 CREATE TABLE submission (
   sim TEXT NOT NULL,
   reference INTEGER NOT NULL,         -- TP-MR; -1: nobody ever told it
-  handed_at INTEGER NOT NULL,
+  submitted_at INTEGER NOT NULL,
   message INTEGER NOT NULL,
   number INTEGER NOT NULL,
   recipient TEXT NOT NULL,
   taken_by INTEGER NOT NULL,          -- by then the network had it, if ever
-  submitted_at INTEGER,               -- TP-SCTS, the same in all its reports; NULL: no report with one came
-  PRIMARY KEY (sim, reference, handed_at, message, number)
+  scts INTEGER,               -- TP-SCTS, the same in all its reports; NULL: no report with one came
+  PRIMARY KEY (sim, reference, submitted_at, message, number)
 ) WITHOUT ROWID;
 
 -- Reports that fit no part yet: they may precede the answer they belong to, or settle a doubt.
@@ -171,7 +171,7 @@ CREATE TABLE stray_report (
   reference INTEGER NOT NULL,
   recipient TEXT NOT NULL,
   tp_status INTEGER NOT NULL,
-  submitted_at INTEGER,
+  scts INTEGER,
   discharged_at INTEGER,
   arrived_at INTEGER NOT NULL
 );
@@ -182,7 +182,7 @@ CREATE TABLE concatenation (recipient TEXT PRIMARY KEY, reference INTEGER NOT NU
 -- What is finished. Append-mostly: changed only by resend (taken back), erasure and retention.
 CREATE TABLE history (
   id INTEGER PRIMARY KEY,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   kind TEXT NOT NULL,
   batch INTEGER,
   recipient TEXT NOT NULL,
@@ -213,15 +213,15 @@ CREATE TABLE history (
   webhook_url TEXT,
   story TEXT NOT NULL                 -- JSON: its parts and earlier attempts
 );
-CREATE INDEX history_created ON history (scope, created_at, id);
-CREATE INDEX history_status ON history (scope, status, created_at, id);
+CREATE INDEX history_created ON history (tenant, created_at, id);
+CREATE INDEX history_status ON history (tenant, status, created_at, id);
 -- Fed in batches, sorted, when messages move: a plain index on the number would cost a page a row.
 CREATE TABLE history_recipient (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   recipient TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   id INTEGER NOT NULL,
-  PRIMARY KEY (scope, recipient, created_at, id)
+  PRIMARY KEY (tenant, recipient, created_at, id)
 ) WITHOUT ROWID;
 -- Folded texts (no case, no accents); the text itself stays in history.
 CREATE VIRTUAL TABLE history_text USING fts5 (folded, content = '', tokenize = 'trigram', detail = 'full');
@@ -229,7 +229,7 @@ CREATE VIRTUAL TABLE history_text USING fts5 (folded, content = '', tokenize = '
 -- Messages by the hour and the day of their creation, as they stand now. Moved in the same
 -- transaction as the change they count. Hours go with retention; days stay for ever.
 CREATE TABLE hour_count (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   device INTEGER NOT NULL,
   hour INTEGER NOT NULL,              -- hours since the epoch
   queued INTEGER NOT NULL DEFAULT 0,
@@ -237,10 +237,10 @@ CREATE TABLE hour_count (
   delivered INTEGER NOT NULL DEFAULT 0,
   failed INTEGER NOT NULL DEFAULT 0,
   cancelled INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (scope, hour, device)
+  PRIMARY KEY (tenant, hour, device)
 ) WITHOUT ROWID;
 CREATE TABLE day_count (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   device INTEGER NOT NULL,
   day INTEGER NOT NULL,               -- days since the epoch
   queued INTEGER NOT NULL DEFAULT 0,
@@ -248,7 +248,7 @@ CREATE TABLE day_count (
   delivered INTEGER NOT NULL DEFAULT 0,
   failed INTEGER NOT NULL DEFAULT 0,
   cancelled INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (scope, day, device)
+  PRIMARY KEY (tenant, day, device)
 ) WITHOUT ROWID;
 
 -- What a SIM has sent: for its limits. sim is the ICCID.
@@ -260,19 +260,19 @@ CREATE TABLE sim_recipient (sim TEXT NOT NULL, month INTEGER NOT NULL, recipient
   PRIMARY KEY (recipient, sim, month)) WITHOUT ROWID;
 
 CREATE TABLE idempotency (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   key TEXT NOT NULL,
   fingerprint BLOB NOT NULL,
   status INTEGER NOT NULL,
   answer BLOB NOT NULL,
   created_at INTEGER NOT NULL,
-  PRIMARY KEY (scope, key)
+  PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE otp (
   id INTEGER PRIMARY KEY,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   message INTEGER NOT NULL,
   recipient TEXT NOT NULL,
   code_hash BLOB NOT NULL,            -- keyed; the key lies outside the database
@@ -286,7 +286,7 @@ CREATE INDEX otp_recipient ON otp (recipient, created_at);
 
 CREATE TABLE webhook (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   url TEXT NOT NULL,
   events TEXT NOT NULL,               -- comma-separated
   secret TEXT NOT NULL,
@@ -296,7 +296,7 @@ CREATE TABLE webhook (
 -- The ids of these three grow with time (like those of inbound and otp), so that old rows are a range.
 CREATE TABLE event (
   id INTEGER PRIMARY KEY,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   name TEXT NOT NULL,
   body TEXT NOT NULL,                 -- the JSON as it goes out, the same in every attempt
   created_at INTEGER NOT NULL
@@ -304,7 +304,7 @@ CREATE TABLE event (
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY,             -- grows in the order of the events
   event INTEGER NOT NULL,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   message INTEGER,                    -- NULL: it is not of a message
   webhook INTEGER,                    -- NULL: the message's own webhook_url
   url TEXT NOT NULL,
@@ -325,7 +325,7 @@ CREATE INDEX delivery_given_up_at ON delivery (created_at) WHERE state = 'given_
 CREATE TABLE delivery_log (
   id INTEGER PRIMARY KEY,
   delivery INTEGER NOT NULL,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   response_status INTEGER,
   response_time_ms INTEGER NOT NULL,
   success INTEGER NOT NULL,
@@ -333,12 +333,12 @@ CREATE TABLE delivery_log (
   reason TEXT NOT NULL,               -- why it was no success, one English sentence
   at INTEGER NOT NULL
 );
-CREATE INDEX delivery_log_scope ON delivery_log (scope, id);
+CREATE INDEX delivery_log_tenant ON delivery_log (tenant, id);
 CREATE INDEX delivery_log_delivery ON delivery_log (delivery);
 
 CREATE TABLE inbound (
   id INTEGER PRIMARY KEY,
-  scope INTEGER NOT NULL,             -- whose it is
+  tenant INTEGER NOT NULL,             -- whose it is
   device INTEGER NOT NULL,
   sender TEXT NOT NULL,
   body TEXT NOT NULL,
@@ -347,7 +347,7 @@ CREATE TABLE inbound (
   received_at INTEGER NOT NULL,
   incomplete INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX inbound_scope ON inbound (scope, received_at, id);
+CREATE INDEX inbound_tenant ON inbound (tenant, received_at, id);
 CREATE TABLE inbound_part (
   id INTEGER PRIMARY KEY,
   device INTEGER NOT NULL,
@@ -367,21 +367,21 @@ CREATE TABLE seen (hash BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE undecodable (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, hex TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);
 
 CREATE TABLE blocked (
-  scope INTEGER NOT NULL,             -- 0 / 1: every client's (an opt-out by STOP), live / test
+  tenant INTEGER NOT NULL,             -- 0 / 1: every client's (an opt-out by STOP), live / test
   number TEXT NOT NULL,
   reason TEXT NOT NULL,
   source TEXT NOT NULL,               -- 'api' | 'page' | 'stop'
   device INTEGER,                     -- the SIM it opted out of
   created_at INTEGER NOT NULL,
-  PRIMARY KEY (scope, number)
+  PRIMARY KEY (tenant, number)
 ) WITHOUT ROWID;
 
 -- Who was asked back: the opt-out that is every client's does not hold for this one. The next STOP ends it.
 CREATE TABLE opt_in (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   number TEXT NOT NULL,
   created_at INTEGER NOT NULL,
-  PRIMARY KEY (scope, number)
+  PRIMARY KEY (tenant, number)
 ) WITHOUT ROWID;
 
 -- Who wrote to a number last: an answer belongs to that client.
@@ -389,7 +389,7 @@ CREATE TABLE last_writer (
   test INTEGER NOT NULL,
   device INTEGER NOT NULL,
   recipient TEXT NOT NULL,
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   at INTEGER NOT NULL,
   PRIMARY KEY (test, recipient, device)
 ) WITHOUT ROWID;
@@ -410,26 +410,26 @@ CREATE TABLE owner_session (
 
 -- Messages with status 'queued', and their parts.
 CREATE TABLE queued_count (
-  scope INTEGER NOT NULL,
+  tenant INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   messages INTEGER NOT NULL,
   parts INTEGER NOT NULL,
-  PRIMARY KEY (scope, priority)
+  PRIMARY KEY (tenant, priority)
 ) WITHOUT ROWID;
 CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN NEW.status = 'queued' BEGIN
-  INSERT INTO queued_count VALUES (NEW.scope, NEW.priority, 1, NEW.parts)
+  INSERT INTO queued_count VALUES (NEW.tenant, NEW.priority, 1, NEW.parts)
     ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
 END;
 CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN OLD.status = 'queued' BEGIN
   UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
-    WHERE scope = OLD.scope AND priority = OLD.priority;
+    WHERE tenant = OLD.tenant AND priority = OLD.priority;
 END;
 CREATE TRIGGER message_left_queue AFTER UPDATE OF status, parts ON message WHEN OLD.status = 'queued' BEGIN
   UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
-    WHERE scope = OLD.scope AND priority = OLD.priority;
+    WHERE tenant = OLD.tenant AND priority = OLD.priority;
 END;
 CREATE TRIGGER message_joined_queue AFTER UPDATE OF status, parts ON message WHEN NEW.status = 'queued' BEGIN
-  INSERT INTO queued_count VALUES (NEW.scope, NEW.priority, 1, NEW.parts)
+  INSERT INTO queued_count VALUES (NEW.tenant, NEW.priority, 1, NEW.parts)
     ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
 END;
 
@@ -439,30 +439,30 @@ CREATE TABLE part_count (
   bound_device INTEGER NOT NULL,
   ready INTEGER NOT NULL,              -- waiting, and may go now
   delayed INTEGER NOT NULL,           -- waiting for a moment
-  handed INTEGER NOT NULL,
+  submitted INTEGER NOT NULL,
   PRIMARY KEY (test, bound_device)
 ) WITHOUT ROWID;
-CREATE TRIGGER part_inserted AFTER INSERT ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
+CREATE TRIGGER part_inserted AFTER INSERT ON part WHEN NEW.state IN ('waiting', 'submitted') BEGIN
   INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
-      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'handed')
+      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
     ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
-      handed = handed + excluded.handed;
+      submitted = submitted + excluded.submitted;
 END;
-CREATE TRIGGER part_deleted AFTER DELETE ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
+CREATE TRIGGER part_deleted AFTER DELETE ON part WHEN OLD.state IN ('waiting', 'submitted') BEGIN
   UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), handed = handed - (OLD.state = 'handed')
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), submitted = submitted - (OLD.state = 'submitted')
     WHERE test = OLD.test AND bound_device = OLD.bound_device;
 END;
-CREATE TRIGGER part_left AFTER UPDATE OF state, bound_device, ready ON part WHEN OLD.state IN ('waiting', 'handed') BEGIN
+CREATE TRIGGER part_left AFTER UPDATE OF state, bound_device, ready ON part WHEN OLD.state IN ('waiting', 'submitted') BEGIN
   UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), handed = handed - (OLD.state = 'handed')
+      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), submitted = submitted - (OLD.state = 'submitted')
     WHERE test = OLD.test AND bound_device = OLD.bound_device;
 END;
-CREATE TRIGGER part_joined AFTER UPDATE OF state, bound_device, ready ON part WHEN NEW.state IN ('waiting', 'handed') BEGIN
+CREATE TRIGGER part_joined AFTER UPDATE OF state, bound_device, ready ON part WHEN NEW.state IN ('waiting', 'submitted') BEGIN
   INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
-      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'handed')
+      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
     ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
-      handed = handed + excluded.handed;
+      submitted = submitted + excluded.submitted;
 END;
 
 -- What waits for a moment, by that moment: days, hours and minutes (width in ms, bucket = moment / width),
@@ -500,46 +500,46 @@ CREATE TRIGGER part_delayed_after AFTER UPDATE OF state, ready, ready_at ON part
 WHEN NEW.state = 'waiting' AND NEW.ready = 0 BEGIN
   INSERT INTO due_change VALUES ('part', NEW.test, NEW.ready_at, 1, 1);
 END;
-CREATE INDEX message_scheduled ON message (scope & 1, due_at) WHERE status = 'queued' AND scheduled_at IS NOT NULL;
+CREATE INDEX message_scheduled ON message (tenant & 1, due_at) WHERE status = 'queued' AND scheduled_at IS NOT NULL;
 CREATE TRIGGER message_scheduled AFTER INSERT ON message
 WHEN NEW.status = 'queued' AND NEW.scheduled_at IS NOT NULL BEGIN
-  INSERT INTO due_change VALUES ('message', (NEW.scope & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
+  INSERT INTO due_change VALUES ('message', (NEW.tenant & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
 END;
 CREATE TRIGGER message_scheduled_deleted AFTER DELETE ON message
 WHEN OLD.status = 'queued' AND OLD.scheduled_at IS NOT NULL BEGIN
-  INSERT INTO due_change VALUES ('message', (OLD.scope & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
+  INSERT INTO due_change VALUES ('message', (OLD.tenant & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
 END;
 CREATE TRIGGER message_scheduled_before AFTER UPDATE OF status, parts, due_at, scheduled_at ON message
 WHEN OLD.status = 'queued' AND OLD.scheduled_at IS NOT NULL BEGIN
-  INSERT INTO due_change VALUES ('message', (OLD.scope & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
+  INSERT INTO due_change VALUES ('message', (OLD.tenant & 1) * 8 + OLD.priority, OLD.due_at, -1, -OLD.parts);
 END;
 CREATE TRIGGER message_scheduled_after AFTER UPDATE OF status, parts, due_at, scheduled_at ON message
 WHEN NEW.status = 'queued' AND NEW.scheduled_at IS NOT NULL BEGIN
-  INSERT INTO due_change VALUES ('message', (NEW.scope & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
+  INSERT INTO due_change VALUES ('message', (NEW.tenant & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
 END;
 
 -- Live messages that wait, by their number. Kept from the first message on that met a SIM with a cap on
 -- recipients (meta: recipients_counted); without such a cap it would cost a page a message for nothing.
 CREATE TABLE queued_recipient (recipient TEXT PRIMARY KEY, messages INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER recipient_inserted AFTER INSERT ON message
-WHEN NEW.status = 'queued' AND NEW.scope & 1 = 0
+WHEN NEW.status = 'queued' AND NEW.tenant & 1 = 0
   AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
   INSERT INTO queued_recipient VALUES (NEW.recipient, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
 END;
 CREATE TRIGGER recipient_deleted AFTER DELETE ON message
-WHEN OLD.status = 'queued' AND OLD.scope & 1 = 0
+WHEN OLD.status = 'queued' AND OLD.tenant & 1 = 0
   AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
   UPDATE queued_recipient SET messages = messages - 1 WHERE recipient = OLD.recipient;
   DELETE FROM queued_recipient WHERE recipient = OLD.recipient AND messages = 0;
 END;
 CREATE TRIGGER recipient_before AFTER UPDATE OF status, recipient ON message
-WHEN OLD.status = 'queued' AND OLD.scope & 1 = 0
+WHEN OLD.status = 'queued' AND OLD.tenant & 1 = 0
   AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
   UPDATE queued_recipient SET messages = messages - 1 WHERE recipient = OLD.recipient;
   DELETE FROM queued_recipient WHERE recipient = OLD.recipient AND messages = 0;
 END;
 CREATE TRIGGER recipient_after AFTER UPDATE OF status, recipient ON message
-WHEN NEW.status = 'queued' AND NEW.scope & 1 = 0
+WHEN NEW.status = 'queued' AND NEW.tenant & 1 = 0
   AND EXISTS (SELECT 1 FROM meta WHERE key = 'recipients_counted') BEGIN
   INSERT INTO queued_recipient VALUES (NEW.recipient, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
 END;
@@ -587,12 +587,12 @@ CREATE TRIGGER delivery_changed AFTER UPDATE OF state ON delivery WHEN NEW.state
   INSERT INTO delivery_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 -- Attempts in the log of a client.
-CREATE TABLE delivery_log_count (scope INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE delivery_log_count (tenant INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TRIGGER delivery_log_inserted AFTER INSERT ON delivery_log BEGIN
-  INSERT INTO delivery_log_count VALUES (NEW.scope, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+  INSERT INTO delivery_log_count VALUES (NEW.tenant, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER delivery_log_deleted AFTER DELETE ON delivery_log BEGIN
-  UPDATE delivery_log_count SET n = n - 1 WHERE scope = OLD.scope;
+  UPDATE delivery_log_count SET n = n - 1 WHERE tenant = OLD.tenant;
 END;
 
 -- Grows with every change to what a request is let in by: keys, clients and devices. Whoever keeps them in

@@ -186,7 +186,7 @@ class Network:
             report = Report(
                 reference=reference,
                 recipient=_reported_as(submit.recipient, fault.recipient),
-                submitted_at=None if fault.zero_times else sent_at,
+                scts=None if fault.zero_times else sent_at,
                 discharged_at=None if fault.zero_times else done_at,
                 status=status,
             )

@@ -14,7 +14,7 @@ from appliance.domain.message import ImpossibleStep, PartEvent, PartState, Statu
     ("parts", "status"),
     [
         ("waiting", Status.QUEUED),
-        ("handed", Status.QUEUED),  # a message being handed over is still queued
+        ("submitted", Status.QUEUED),  # a message being handed over is still queued
         ("uncertain", Status.QUEUED),
         ("taken", Status.SENT),
         ("delivered", Status.DELIVERED),

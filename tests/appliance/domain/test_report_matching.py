@@ -26,21 +26,21 @@ NUMBER = "+33612345678"
 def part(
     message: int,
     reference: int | None,
-    handed_at: int = T,
+    submitted_at: int = T,
     to: str = NUMBER,
     kind: Literal["part", "try", "air", "past"] = "part",
-    submitted_at: int | None = None,
+    scts: int | None = None,
 ) -> Candidate:
     """A hand-over that was answered three seconds later."""
     return Candidate(
-        kind, (message, 1), to, reference, handed_at, handed_at + 3 * SECOND, submitted_at
+        kind, (message, 1), to, reference, submitted_at, submitted_at + 3 * SECOND, scts
     )
 
 
 def heard(
-    reference: int, submitted_at: int | None = T + 2 * SECOND, recipient: str = NUMBER
+    reference: int, scts: int | None = T + 2 * SECOND, recipient: str = NUMBER
 ) -> ReportFields:
-    return ReportFields(reference, recipient, submitted_at, T + HOUR)
+    return ReportFields(reference, recipient, scts, T + HOUR)
 
 
 def meant(
@@ -88,14 +88,14 @@ def test_a_network_in_the_wrong_time_zone_is_forgiven_whole_hours() -> None:
 
 
 def test_a_copy_goes_where_the_first_one_went() -> None:
-    over = part(1, 7, T - MINUTE, kind="past", submitted_at=T - 58 * SECOND)
+    over = part(1, 7, T - MINUTE, kind="past", scts=T - 58 * SECOND)
     new = part(2, 7)
     assert meant(heard(7, T - 58 * SECOND), [over, new]) == over
     assert meant(heard(7), [over, new]) == new
 
 
 def test_a_part_whose_report_has_come_takes_no_other_part_s() -> None:
-    failed = part(1, 7, T - MINUTE, submitted_at=T - 58 * SECOND)  # open: it may arrive after all
+    failed = part(1, 7, T - MINUTE, scts=T - 58 * SECOND)  # open: it may arrive after all
     new = part(2, 7)
     assert meant(heard(7), [failed, new]) == new
     assert meant(heard(7, T - 58 * SECOND), [failed, new]) == failed
@@ -146,7 +146,7 @@ def test_a_box_whose_clock_is_wrong_by_days_finds_its_parts_all_the_same() -> No
     doubted = ReportFields(7, NUMBER, T + days + 2 * SECOND, T + HOUR, believed=False)
     assert meant(doubted, [part_one]) == part_one
     # … which tells how the clocks go: from then on no trust is needed.
-    known = offset([(part_one.handed_at, part_one.taken_by, T + days + 2 * SECOND)])
+    known = offset([(part_one.submitted_at, part_one.taken_by, T + days + 2 * SECOND)])
     assert meant(heard(8, T + days + 2 * SECOND), [part_two], known) == part_two
 
 
@@ -169,9 +169,9 @@ def test_the_centre_s_clock_is_known_to_a_second_after_some_reports() -> None:
     ahead = 90 * SECOND
     known = []
     for n in range(8):
-        handed_at = T - n * 10_377
-        submitted_at = (handed_at + 1_500 + ahead) // SECOND * SECOND
-        known.append((handed_at, handed_at + 3 * SECOND, submitted_at))
+        submitted_at = T - n * 10_377
+        scts = (submitted_at + 1_500 + ahead) // SECOND * SECOND
+        known.append((submitted_at, submitted_at + 3 * SECOND, scts))
     found = offset(known)
     assert found is not None
     assert found.least <= ahead <= found.most

@@ -108,7 +108,7 @@ async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
     box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     jobs = MaintenanceJobs(box, Inbox(box), Balances(clock, []))
     await stage.take(scheduled_at=stage.now + 500)
-    bell, rings = box.bells.add_outbox(), 0
+    bell, rings = box.wakeups.add_outbox(), 0
 
     async def count() -> None:
         nonlocal rings

@@ -97,11 +97,12 @@ def test_our_own_schema_can_be_asked_for_traces(database: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "INSERT INTO inbound (scope, device, sender, body, folded, received_at) VALUES (2, 1, '+33', 'a', 'a', 1)",
+        "INSERT INTO inbound (tenant, device, sender, body, folded, received_at) VALUES (2, 1, '+33', 'a', 'a', 1)",
         "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at)"
         " VALUES (1, 0, x'00', 'a', 'b', '{}', 1)",
-        "INSERT INTO part (message, number, state, test, pin, urgent, scheduled, rank, ready_at, ripe, handed_at)"
-        " VALUES (1, 1, 'handed', 0, 0, 0, 0, 0, 0, 1, 5)",
+        "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at,"
+        " ready, submitted_at)"
+        " VALUES (1, 1, 'submitted', 0, 0, 0, 0, 0, 0, 1, 5)",
     ],
 )
 def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) -> None:
@@ -118,9 +119,9 @@ def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) 
         "UPDATE api_key SET revoked_at = 7",
         "UPDATE api_key SET narrowing = '{\"send\":false}'",
         "UPDATE client SET disabled_at = 7",
-        "INSERT INTO blocked (scope, number, reason, source, created_at) VALUES (0, '+33', '', 'page', 1)",
+        "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+33', '', 'page', 1)",
         "DELETE FROM blocked",
-        "INSERT INTO opt_in (scope, number, created_at) VALUES (2, '+32', 1)",
+        "INSERT INTO opt_in (tenant, number, created_at) VALUES (2, '+32', 1)",
         "UPDATE webhook SET deleted_at = 7",
         "UPDATE owner_setting SET value = '\"another\"'",
         "INSERT INTO device_limits (device, limits) VALUES (1, '{}')",
@@ -134,10 +135,10 @@ def test_what_was_decided_meanwhile_leaves_a_trace(database: Path, change: str) 
             "INSERT INTO client (name, signing_secret, created_at) VALUES ('a', 's', 1);"
             "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at)"
             " VALUES (1, 0, x'00', 'a', 'b', '{}', 1);"
-            "INSERT INTO blocked (scope, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
-            "INSERT INTO webhook (scope, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
+            "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
+            "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
             "INSERT INTO owner_setting (name, value) VALUES ('password', '\"one\"');"
-            "INSERT INTO otp (id, scope, message, recipient, code_hash, attempts_left, expires_at, created_at)"
+            "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, created_at)"
             " VALUES (1, 2, 1, '+33', x'00', 3, 9, 1);"
         )
     before = traces(database)

@@ -72,7 +72,7 @@ class Life:
         dice, client = self.dice, self.dice.choice(sorted(self.alive))
         later = {"scheduled_at": self.stage.now + dice.randrange(1, 10**7)}
         number = await self.stage.take(
-            scope=client * 2,
+            tenant=client * 2,
             parts=dice.choice([1, 1, 2, 3]),
             priority=dice.choice([1, 3, 5]),
             recipient=dice.choice([NUMBER, "+33611111111"]),
@@ -227,12 +227,12 @@ class Life:
     def look(self, db: Connection) -> None:
         counted: Counter[tuple[int, int, str]] = Counter()
         for table in ("message", "history"):
-            for row in db.execute(f"SELECT scope, device, status FROM {table}"):
-                counted[row["scope"], row["device"], row["status"]] += 1
+            for row in db.execute(f"SELECT tenant, device, status FROM {table}"):
+                counted[row["tenant"], row["device"], row["status"]] += 1
         kept: Counter[tuple[int, int, str]] = Counter()
         for row in db.execute("SELECT * FROM hour_count"):
             for status in Status:
-                kept[row["scope"], row["device"], status] += row[status]
+                kept[row["tenant"], row["device"], status] += row[status]
         for found in (counted, kept):  # a deleted client's figures stay, its rows may go
             for key in [k for k, n in found.items() if not n or k[0] // 2 not in self.alive]:
                 del found[key]
@@ -244,17 +244,17 @@ class Life:
         for table in ("part", "attempt"):
             orphans = f"SELECT 1 FROM {table} WHERE message NOT IN (SELECT id FROM message)"
             assert db.execute(orphans).fetchone() is None, f"an orphan in {table}"
-        (handed,) = db.execute("SELECT COUNT(*) FROM part WHERE state = 'handed'").fetchone()
+        (handed,) = db.execute("SELECT COUNT(*) FROM part WHERE state = 'submitted'").fetchone()
         assert handed <= len(self.on_air)
 
     def _look_at(self, db: Connection, number: int, status: str, closed_at: int | None) -> None:
         parts = messages.parts_of(db, number)
         states = {part["state"] for part in parts}
-        awaited = any(part["open"] or part["state"] == "handed" for part in parts)
+        awaited = any(part["open"] or part["state"] == "submitted" for part in parts)
         tries = "SELECT 1 FROM attempt WHERE open = 1 AND message = ?"
         awaited = awaited or db.execute(tries, (number,)).fetchone() is not None
         if status == Status.QUEUED:
-            assert states & {"waiting", "handed", "uncertain"}, "it would wait for ever"
+            assert states & {"waiting", "submitted", "uncertain"}, "it would wait for ever"
         if status in (Status.FAILED, Status.CANCELLED):
             assert "waiting" not in states
         if status in (Status.SENT, Status.FAILED):

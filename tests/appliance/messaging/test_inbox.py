@@ -61,8 +61,8 @@ class Receiver:
     async def hear(self, hex_digits: str) -> None:
         await self.inbox.receive(self.attached, ReceivedPdu(hex_digits, None, SIM))
 
-    async def texts(self, scope: int = 2) -> list[Row]:
-        rows, _, _ = await self.box.db.read(received.page, scope, InboxFilter())
+    async def texts(self, tenant: int = 2) -> list[Row]:
+        rows, _, _ = await self.box.db.read(received.page, tenant, InboxFilter())
         return rows
 
 
@@ -137,8 +137,8 @@ async def test_a_missing_part_is_given_up_and_marked(receiver: Receiver) -> None
 @pytest.mark.parametrize("word", ["STOP", "stop.", " Stop ! ", "ARRÊT", "arret", "unsubscribe"])
 async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word: str) -> None:
     await receiver.receive(word)
-    for scope in (2, 4):
-        assert await receiver.box.db.read(blocklist.is_blocked, scope, SENDER)
+    for tenant in (2, 4):
+        assert await receiver.box.db.read(blocklist.is_blocked, tenant, SENDER)
     assert not await receiver.box.db.read(blocklist.is_blocked, 3, SENDER), "test mode is apart"
     assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
 
@@ -185,8 +185,8 @@ async def test_a_client_that_takes_an_opt_out_off_takes_it_off_for_itself(
     assert [row["number"] for row in await db.read(blocklist.listed, 4)] == [SENDER]
     assert not await db.write(blocklist.remove, 2, SENDER, now), "there is nothing left to take off"
     await receiver.receive("STOP.")
-    for scope in (2, 4):
-        assert await db.read(blocklist.is_blocked, scope, SENDER), "the newest word counts"
+    for tenant in (2, 4):
+        assert await db.read(blocklist.is_blocked, tenant, SENDER), "the newest word counts"
 
 
 async def test_start_to_one_s_own_sim_asks_back_its_clients_only(receiver: Receiver) -> None:
@@ -225,8 +225,8 @@ async def test_stop_within_a_sentence_is_a_sentence(receiver: Receiver) -> None:
 
 async def test_an_answer_belongs_to_who_wrote_last(receiver: Receiver) -> None:
     db, clock = receiver.box.db, receiver.box.clock
-    for client, scope in ((1, 2), (2, 4)):
-        await db.write(received.wrote, False, receiver.attached.number, SENDER, scope, clock.now())
+    for client, tenant in ((1, 2), (2, 4)):
+        await db.write(received.wrote, False, receiver.attached.number, SENDER, tenant, clock.now())
         await receiver.receive(f"to {client}")
     assert [r["body"] for r in await receiver.texts(2)] == ["to 1"]
     assert [r["body"] for r in await receiver.texts(4)] == ["to 2"]

@@ -55,7 +55,7 @@ async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes
 ) -> None:
     first, second = await stage.take(), await stage.take()
     news = asyncio.Event()
-    box.bells.watchers.add(news)
+    box.wakeups.watchers.add(news)
     running = asyncio.create_task(outbox.run())
     async with asyncio.timeout(HANG_SECONDS):
         while await stage.status(second) != "sent":
@@ -74,7 +74,7 @@ class Poisons(ModemDriver):
 
     async def send(self, tpdu: Tpdu) -> Outcome:
         trigger = (
-            "CREATE TRIGGER IF NOT EXISTS poison BEFORE UPDATE ON part WHEN new.state = 'handed' "
+            "CREATE TRIGGER IF NOT EXISTS poison BEFORE UPDATE ON part WHEN new.state = 'submitted' "
             "BEGIN SELECT RAISE(ABORT, 'this row cannot be claimed'); END"
         )
         await self.db.write(lambda db: db.execute(trigger).fetchall())
@@ -93,7 +93,7 @@ async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     news = asyncio.Event()
-    box.bells.watchers.add(news)
+    box.wakeups.watchers.add(news)
     running = asyncio.create_task(Outbox(box, attached).run())
     async with asyncio.timeout(HANG_SECONDS):
         await news.wait()

@@ -88,10 +88,10 @@ async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_
             await gateway.send(caller, order, None)
         with pytest.raises(StorageFull):
             await gateway.verify_otp(caller, VerifyOrder("otp_0123456789ab", "123456"))
-    assert box.steps.pending, "it is told to the store when that takes something again"
+    assert box.clock_jumps.pending, "it is told to the store when that takes something again"
     await takes(box, nothing=False)
     await gateway.send(caller, order, None)
-    assert not box.steps.pending
+    assert not box.clock_jumps.pending
 
 
 async def test_the_owner_sees_the_page_of_a_full_box(box: Context) -> None:

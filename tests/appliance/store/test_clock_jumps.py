@@ -110,7 +110,7 @@ async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: 
     ends = stage.now + 300_000
     await db.write(otp.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
     board.set_clock(3 * DAY_MS)
-    await board.box.steps.mind()
+    await board.box.clock_jumps.adjust()
     row = await db.read(otp.get, 2, number)
     assert row is not None and row["expires_at"] == ends + 3 * DAY_MS
 
@@ -125,7 +125,7 @@ async def test_codes_that_were_used_count_for_an_hour_by_whatever_clock(
         await db.write(otp.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
         await db.write(otp.verified, number, stage.now)
     board.set_clock(step)
-    await board.box.steps.mind()
+    await board.box.clock_jumps.adjust()
     assert await db.read(otp.wait, False, NUMBER, 3, stage.now) == HOUR_MS
 
 
@@ -135,7 +135,7 @@ async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
     number = await stage.take()
     board.clock.advance(23 * 3600)
     board.set_clock(STEP_MS - 1)
-    assert not board.box.steps.pending
+    assert not board.box.clock_jumps.pending
     board.clock.advance(3600)
     await board.jobs.expire()
     assert await stage.status(number) == "failed"
@@ -148,7 +148,7 @@ async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
     stage.now = board.clock.now()
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     board.set_clock(-15 * HOUR_MS)
-    await board.box.steps.mind()
+    await board.box.clock_jumps.adjust()
     board.clock.advance(1800)
     stage.now = board.clock.now()
     assert (await stage.must_claim()).message == before

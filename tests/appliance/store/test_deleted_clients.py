@@ -30,13 +30,13 @@ DAY_MS = 86_400_000
 async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing_of_reports(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
-    number = await stage.take(scope=4)
+    number = await stage.take(tenant=4)
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     await stage.db.write(
         messages.resend, stage.ids, number, stage.now, stage.now + DAY_MS, 0, "GSM-7", 0, 1
     )
     await stage.db.write(clients.erase, 2, stage.now)
-    other = await stage.sent(7, scope=2)
+    other = await stage.sent(7, tenant=2)
 
     def awaited(db: Connection) -> bool:
         return bool(db.execute("SELECT open FROM part WHERE message = ?", (other,)).fetchone()[0])
@@ -50,7 +50,7 @@ async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing
 async def test_nothing_of_a_deleted_client_waits_for_ever(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
-    await stage.take(scope=4)
+    await stage.take(tenant=4)
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     await stage.db.write(clients.erase, 2, stage.now)
     clock.advance(100 * 3600)
@@ -64,7 +64,7 @@ async def test_nothing_of_a_deleted_client_waits_for_ever(
 async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothing(
     stage: Stage,
 ) -> None:
-    await stage.take(scope=4)
+    await stage.take(tenant=4)
     job = await stage.must_claim()
     await stage.db.write(clients.erase, 2, stage.now)
     await stage.record(job, Outcome(Verdict.AGAIN, fault=REFUSED))
@@ -75,13 +75,13 @@ async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothin
 async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_again(
     stage: Stage,
 ) -> None:
-    await stage.take(scope=4)
+    await stage.take(tenant=4)
     job = await stage.must_claim()
     await stage.db.write(clients.erase, 2, stage.now)
     await stage.record(job, Outcome(Verdict.TAKEN, 1))
 
     def writers(db: Connection) -> list[str]:
-        return [r[0] for r in db.execute("SELECT recipient FROM last_writer WHERE scope = 4")]
+        return [r[0] for r in db.execute("SELECT recipient FROM last_writer WHERE tenant = 4")]
 
     assert await stage.db.read(writers) == []
 
@@ -89,9 +89,9 @@ async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_aga
 async def test_the_retention_gets_past_the_messages_of_a_deleted_client(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
-    for scope in (4, 4, 4, 4, 2):
-        await stage.sent(scope * 10 + 1, scope=scope)
-        await stage.report(scope * 10 + 1)
+    for tenant in (4, 4, 4, 4, 2):
+        await stage.sent(tenant * 10 + 1, tenant=tenant)
+        await stage.report(tenant * 10 + 1)
         stage.now += 1000
     await stage.archive()
     await stage.db.write(clients.erase, 2, stage.now)

@@ -9,8 +9,8 @@ from tests.appliance.conftest import NUMBER, START
 HOUR, MINUTE = 3_600_000, 60_000
 
 
-async def make(db: Database, number: int, at: int, scope: int = 2, to: str = NUMBER) -> None:
-    await db.write(otp.add, number, scope, 1, to, b"", 3, at + 5 * MINUTE, None, at)
+async def make(db: Database, number: int, at: int, tenant: int = 2, to: str = NUMBER) -> None:
+    await db.write(otp.add, number, tenant, 1, to, b"", 3, at + 5 * MINUTE, None, at)
 
 
 async def wait(db: Database, now: int, *, test: bool = False) -> int:
@@ -20,7 +20,7 @@ async def wait(db: Database, now: int, *, test: bool = False) -> int:
 async def test_the_next_code_waits_for_the_oldest_of_the_hours(db: Database) -> None:
     for k, minutes in enumerate((0, 10, 20)):
         assert await wait(db, START + minutes * MINUTE) == 0
-        await make(db, k + 1, START + minutes * MINUTE, scope=2 + 2 * (k % 2))  # of every client
+        await make(db, k + 1, START + minutes * MINUTE, tenant=2 + 2 * (k % 2))  # of every client
     now = START + 30 * MINUTE
     assert await wait(db, now) == 30 * MINUTE
     assert await wait(db, START + HOUR - 1) == 1
@@ -31,7 +31,7 @@ async def test_the_next_code_waits_for_the_oldest_of_the_hours(db: Database) -> 
 
 async def test_another_number_and_the_other_mode_do_not_count(db: Database) -> None:
     for k in range(3):
-        await make(db, k + 1, START, scope=3)
+        await make(db, k + 1, START, tenant=3)
         await make(db, k + 11, START, to="+33698765432")
     assert await wait(db, START) == 0
     assert await wait(db, START, test=True) == HOUR

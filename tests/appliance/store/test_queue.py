@@ -54,8 +54,8 @@ async def test_a_part_is_claimed_once(stage: Stage) -> None:
 
 async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage) -> None:
     """Whatever was not pinned when it was taken: no modem was known then, or the settings changed."""
-    others = await stage.take(scope=4, rank=0)
-    own = await stage.take(scope=2, rank=1)
+    others = await stage.take(tenant=4, rank=0)
+    own = await stage.take(tenant=2, rank=1)
     sender = msgspec.structs.replace(stage.sender, clients=(1, 3))
     assert (await stage.must_claim(sender)).message == own
     assert isinstance(await stage.claim(sender), NothingReady)
@@ -103,7 +103,7 @@ async def test_a_message_of_three_parts_is_delivered_only_when_all_are(stage: St
 async def delivered_before(stage: Stage, seconds: int = 300) -> None:
     """One message of some minutes ago: how the service centre's clock goes is known."""
     await stage.sent(250)
-    await stage.report(250, submitted_at=stage.now)
+    await stage.report(250, scts=stage.now)
     stage.now += seconds * 1000
 
 
@@ -113,7 +113,7 @@ async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Sta
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     sent = await stage.take()
     job = await stage.must_claim()
-    await stage.report(7, submitted_at=stage.now)  # before the answer that names reference 7
+    await stage.report(7, scts=stage.now)  # before the answer that names reference 7
     assert await stage.status(doubtful) == "queued"
     await stage.record(job, TAKEN)
     assert await stage.status(sent) == "delivered"
@@ -123,25 +123,25 @@ async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Sta
 async def test_a_report_that_comes_twice_settles_no_doubt(stage: Stage) -> None:
     sent = await stage.take()
     await stage.record(await stage.must_claim(), TAKEN)
-    await stage.report(7, submitted_at=stage.now)
+    await stage.report(7, scts=stage.now)
     assert await stage.status(sent) == "delivered"
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
-    await stage.report(7, submitted_at=stage.now)
+    await stage.report(7, scts=stage.now)
     assert (await stage.view(doubtful)).uncertain
 
 
 async def test_a_copy_after_the_reference_has_wrapped_settles_nobody_s_part(stage: Stage) -> None:
     old = await stage.sent(7)
     sent_at = stage.now
-    await stage.report(7, submitted_at=sent_at)
+    await stage.report(7, scts=sent_at)
     assert await stage.status(old) == "delivered"
     stage.now += 5 * 60_000
     new = await stage.sent(7)
     await stage.archive()  # of the old one only its hand-over is remembered
-    await stage.report(7, submitted_at=sent_at)
+    await stage.report(7, scts=sent_at)
     assert await stage.status(new) == "sent"
-    await stage.report(7, submitted_at=stage.now)
+    await stage.report(7, scts=stage.now)
     assert await stage.status(new) == "delivered"
 
 
@@ -150,10 +150,10 @@ async def test_a_report_that_fits_two_waits_until_more_is_known(stage: Stage) ->
     old_at = stage.now
     stage.now += 4 * 60_000
     new = await stage.sent(7)
-    await stage.report(7, submitted_at=old_at)
+    await stage.report(7, scts=old_at)
     assert (await stage.status(old), await stage.status(new)) == ("sent", "sent")
     another = await stage.sent(8)
-    await stage.report(8, submitted_at=stage.now)  # which tells how the centre's clock goes
+    await stage.report(8, scts=stage.now)  # which tells how the centre's clock goes
     assert await stage.status(another) == "delivered"
     assert (await stage.status(old), await stage.status(new)) == ("delivered", "sent")
 
@@ -168,9 +168,9 @@ async def test_reports_that_fit_a_doubt_too_are_told_apart_together(stage: Stage
         await stage.record(job, TAKEN_AS[n] if n != 2 else Outcome(Verdict.UNKNOWN))
         stage.now += 20_000
     ahead = 47_000
-    await stage.report(4, submitted_at=START + 4 * 22_000 + 1000 + ahead)
+    await stage.report(4, scts=START + 4 * 22_000 + 1000 + ahead)
     assert await stage.status(numbers[4]) == "sent", "it may be the doubt's"
-    await stage.report(0, submitted_at=START + 1000 + ahead)
+    await stage.report(0, scts=START + 1000 + ahead)
     assert [await stage.status(n) for n in numbers] == [
         "delivered",
         "sent",
@@ -178,7 +178,7 @@ async def test_reports_that_fit_a_doubt_too_are_told_apart_together(stage: Stage
         "sent",
         "delivered",
     ]
-    await stage.report(2, submitted_at=START + 2 * 22_000 + 1000 + ahead)
+    await stage.report(2, scts=START + 2 * 22_000 + 1000 + ahead)
     assert await stage.status(numbers[2]) == "delivered"
 
 
@@ -189,7 +189,7 @@ async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stag
     unclear = Fault(Verdict.NEVER, "NETWORK_ERROR", "CMS", 500, "Unknown.", "Inconnu.")
     await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=unclear))
-    await stage.report(9, submitted_at=stage.now)
+    await stage.report(9, scts=stage.now)
     assert (await stage.view(doubtful)).uncertain
 
 
@@ -202,17 +202,17 @@ async def test_the_report_of_a_resent_part_is_not_left_for_another(stage: Stage)
     await stage.end_doubts()
     second_at = stage.now
     await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 8))
-    await stage.report(7, submitted_at=first_at)
+    await stage.report(7, scts=first_at)
     assert await stage.status(number) == "delivered"
     stage.now += 60_000
     other = await stage.sent(8)
-    await stage.report(8, submitted_at=second_at)
+    await stage.report(8, scts=second_at)
     assert await stage.status(other) == "sent"
 
 
 async def test_what_was_handed_over_is_forgotten_in_the_end(stage: Stage) -> None:
     await stage.sent(7)
-    await stage.report(7, submitted_at=stage.now)
+    await stage.report(7, scts=stage.now)
     stage.now += 1
     await stage.db.write(submissions.forget, stage.now)
 
@@ -228,7 +228,7 @@ async def test_a_report_kept_during_a_send_settles_the_doubt_it_was_for(stage: S
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     refused = await stage.take()
     job = await stage.must_claim()
-    await stage.report(200, submitted_at=stage.now)
+    await stage.report(200, scts=stage.now)
     await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))
     assert await stage.status(doubtful) == "delivered"
     assert await stage.status(refused) == "failed"
@@ -320,7 +320,7 @@ async def test_an_uncertain_message_is_settled_by_a_late_report(stage: Stage) ->
     number = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 60_000
-    await stage.report(200, submitted_at=START + 3000)
+    await stage.report(200, scts=START + 3000)
     view = await stage.view(number)
     assert (view.status, view.sent_at, view.delivered_at) == ("delivered", START, START + 60_000)
 
@@ -332,7 +332,7 @@ async def test_a_report_that_comes_even_later_corrects_the_record(stage: Stage) 
     await stage.end_doubts()
     assert await stage.status(number) == "failed"
     stage.now += HOUR_MS
-    await stage.report(200, submitted_at=START + 3000)
+    await stage.report(200, scts=START + 3000)
     view = await stage.view(number)
     assert (view.status, view.failed_at, view.error) == ("delivered", None, None)
 
@@ -388,7 +388,7 @@ async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> Non
 async def test_a_report_that_overtakes_the_answer_is_kept_for_it(stage: Stage) -> None:
     number = await stage.take()
     job = await stage.must_claim()
-    assert await stage.report(7, submitted_at=START) is None
+    assert await stage.report(7, scts=START) is None
     await stage.record(job, TAKEN)
     assert await stage.status(number) == "delivered"
 
@@ -421,9 +421,9 @@ async def test_references_wrap_while_reports_are_out(stage: Stage) -> None:
     old = await stage.sent(7)
     stage.now += 25 * 60_000
     new = await stage.sent(7)
-    await stage.report(7, submitted_at=stage.now + 2000)
+    await stage.report(7, scts=stage.now + 2000)
     assert (await stage.status(old), await stage.status(new)) == ("sent", "delivered")
-    await stage.report(7, submitted_at=START + 2000)
+    await stage.report(7, scts=START + 2000)
     assert await stage.status(old) == "delivered"
 
 
@@ -538,7 +538,7 @@ async def test_a_pinned_message_waits_for_its_device(stage: Stage) -> None:
 
 
 async def test_test_messages_never_reach_a_real_modem(stage: Stage) -> None:
-    await stage.take(scope=3)
+    await stage.take(tenant=3)
     assert isinstance(await stage.claim(), NothingReady)
     assert isinstance(await stage.claim(Sender(3, True, "sim", Limits())), Job)
 
@@ -577,7 +577,7 @@ async def test_a_disabled_client_sends_nothing_more_whatever_was_on_the_line(sta
     stage.now += HOUR_MS
     assert isinstance(await stage.claim(), NothingReady)
     assert await stage.status(number) == "queued"
-    other = await stage.take(scope=4)
+    other = await stage.take(tenant=4)
     assert (await stage.must_claim()).message == other, "nobody waits behind it"
     await stage.db.write(clients.enable, 1)
     assert (await stage.must_claim()).message == number
@@ -653,12 +653,12 @@ async def test_one_part_of_the_earlier_try_that_arrives_does_not_thin_out_the_ne
 async def test_the_whole_earlier_try_that_arrives_drops_the_whole_new_one(stage: Stage) -> None:
     number = await _failed_in_its_second_part(stage)
     await stage.report(7, 0x00)
-    handed_at = stage.now
+    submitted_at = stage.now
     stage.now += 5000
     await _resend(stage, number)
     await stage.report(8, 0x00)
     told = await stage.view(number)
-    assert (told.status, told.sent_at) == ("delivered", handed_at)
+    assert (told.status, told.sent_at) == ("delivered", submitted_at)
     assert isinstance(await stage.claim(), NothingReady)
 
 
@@ -688,7 +688,7 @@ async def test_an_answer_to_what_was_on_the_line_before_a_resend_is_that_try_s(
     again = [await stage.must_claim() for _ in range(3)]  # as several modems would
     await stage.record(second, Outcome(Verdict.TAKEN, 9))
     parts = await stage.db.read(messages.parts_of, number)
-    assert [part["state"] for part in parts] == ["handed"] * 3
+    assert [part["state"] for part in parts] == ["submitted"] * 3
     for reference, job in enumerate(again, start=10):
         await stage.record(job, Outcome(Verdict.TAKEN, reference))
     for reference in (10, 11, 12):
@@ -864,7 +864,7 @@ async def test_a_search_among_few_messages_costs_nothing_for_what_others_wrote(
 ) -> None:
     """A client with few messages, or a test key, learns nothing by the time it takes."""
     for i in range(300):
-        number = await stage.take(scope=4, body=f"commande secrète {i}")
+        number = await stage.take(tenant=4, body=f"commande secrète {i}")
         await stage.db.write(messages.cancel, stage.ids, number, stage.now)
     mine = await stage.take(body="commande de pain")
     await stage.db.write(messages.cancel, stage.ids, mine, stage.now)
@@ -981,7 +981,7 @@ async def test_a_part_that_its_earlier_report_settled_on_the_air_counts_for_the_
     await stage.end_doubts()
     again = await stage.must_claim()
     stage.now += 3000
-    await stage.report(9, submitted_at=stage.now - 603_001)
+    await stage.report(9, scts=stage.now - 603_001)
     await stage.record(again, Outcome(Verdict.TAKEN, 10))
     used = await stage.db.read(queue.usage, stage.sender.sim, Limits(), stage.now, stage.rules.zone)
     assert used.day == 2, (used, await stage.view(number))

@@ -81,17 +81,17 @@ class Telling:
         self,
         url: str,
         *names: WebhookEvent,
-        scope: int = SCOPE,
+        tenant: int = SCOPE,
         secret: str | None = None,
     ) -> WebhookView:
-        return await self.webhooks.configure(scope, WebhookOrder(url, names or ALL, secret))
+        return await self.webhooks.configure(tenant, WebhookOrder(url, names or ALL, secret))
 
     async def emit(
         self,
         name: str = "sms.sent",
         *,
         stream: str = "m1",
-        scope: int = SCOPE,
+        tenant: int = SCOPE,
         own_url: str | None = None,
         **data: Any,
     ) -> None:
@@ -100,11 +100,11 @@ class Telling:
         def work(db: Connection) -> None:
             now = self.clock.now()
             events.emit(
-                db, self.box.ids, scope, name, lambda: data, now, stream=stream, own_url=own_url
+                db, self.box.ids, tenant, name, lambda: data, now, stream=stream, own_url=own_url
             )
 
         await self.box.db.write(work)
-        self.box.bells.changed()
+        self.box.wakeups.changed()
 
     async def rows(self, statement: str) -> list[Row]:
         return await self.box.db.read(lambda db: db.execute(statement).fetchall())
@@ -112,11 +112,11 @@ class Telling:
     async def states(self) -> list[str]:
         return [row["state"] for row in await self.rows("SELECT state FROM delivery ORDER BY id")]
 
-    async def logged(self, count: int, scope: int = SCOPE) -> list[WebhookLogEntry]:
+    async def logged(self, count: int, tenant: int = SCOPE) -> list[WebhookLogEntry]:
         """The attempts, oldest first, once there are so many and no call is open."""
         async with asyncio.timeout(HANG_SECONDS):
             while True:
-                page = await self.webhooks.logs(scope, PageFilter(limit=1000))
+                page = await self.webhooks.logs(tenant, PageFilter(limit=1000))
                 if page.total >= count and not self.webhooks.open_calls:
                     return list(reversed(page.logs))
                 await asyncio.sleep(0.005)
@@ -125,7 +125,7 @@ class Telling:
         """Time passes, and the leg has seen it."""
         await asyncio.sleep(0)
         self.clock.advance(seconds)
-        self.box.bells.changed()
+        self.box.wakeups.changed()
 
 
 @pytest.fixture
@@ -268,9 +268,9 @@ async def test_a_replaced_signing_secret_is_used_for_what_is_still_to_be_told(
 
 async def test_test_mode_is_a_partition(telling: Telling, receiver: Receiver) -> None:
     await telling.configure(receiver.url("/live"))
-    await telling.configure(receiver.url("/test"), scope=TEST_SCOPE)
+    await telling.configure(receiver.url("/test"), tenant=TEST_SCOPE)
     await telling.emit(n="live")
-    await telling.emit(n="test", scope=TEST_SCOPE)
+    await telling.emit(n="test", tenant=TEST_SCOPE)
     await receiver.until(2)
     assert texts(receiver.at("/live")) == ["live"]
     assert texts(receiver.at("/test")) == ["test"]
@@ -560,7 +560,7 @@ async def test_the_list_has_no_secret_and_only_ones_own(
     telling: Telling, receiver: Receiver
 ) -> None:
     one = await telling.configure(receiver.url("/1"), "sms.sent", "sms.received")
-    await telling.configure(receiver.url("/2"), scope=OTHER_SCOPE)
+    await telling.configure(receiver.url("/2"), tenant=OTHER_SCOPE)
     (listed,) = await telling.webhooks.listed(SCOPE)
     assert listed.secret is None
     assert (listed.webhook_id, listed.url) == (one.webhook_id, receiver.url("/1"))
@@ -770,14 +770,14 @@ async def test_anothers_webhooks_and_logs_answer_as_not_existing(
     view = await telling.configure(receiver.url())
     await telling.emit()
     (entry,) = await telling.logged(1)
-    for scope in (OTHER_SCOPE, TEST_SCOPE):
-        page = await telling.webhooks.logs(scope, PageFilter())
+    for tenant in (OTHER_SCOPE, TEST_SCOPE):
+        page = await telling.webhooks.logs(tenant, PageFilter())
         assert (page.logs, page.total) == ((), 0)
-        assert await telling.webhooks.listed(scope) == ()
+        assert await telling.webhooks.listed(tenant) == ()
         for attempt in (
-            telling.webhooks.delete(scope, view.webhook_id),
-            telling.webhooks.test(scope, view.webhook_id),
-            telling.webhooks.replay(scope, entry.log_id),
+            telling.webhooks.delete(tenant, view.webhook_id),
+            telling.webhooks.test(tenant, view.webhook_id),
+            telling.webhooks.replay(tenant, entry.log_id),
         ):
             with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
                 await attempt

@@ -262,9 +262,9 @@ async def test_a_report_says_who_when_and_what(tmp_path: Path) -> None:
         await send(client)
         told = await report(client)
         assert (told.reference, told.recipient, told.status) == (77, "+4915112340001", 0)
-        assert told.submitted_at is not None and told.discharged_at is not None
-        now = datetime.now(told.submitted_at.tzinfo)
-        assert abs((now - told.submitted_at).total_seconds()) < 5
+        assert told.scts is not None and told.discharged_at is not None
+        now = datetime.now(told.scts.tzinfo)
+        assert abs((now - told.scts).total_seconds()) < 5
 
 
 async def test_no_report_where_none_was_asked_for(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ async def test_a_report_without_times_and_with_the_number_in_another_form(tmp_pa
         await bench.order("report", recipient="15112340001")
         await send(client)
         told = await report(client)
-        assert (told.submitted_at, told.discharged_at, told.recipient) == (
+        assert (told.scts, told.discharged_at, told.recipient) == (
             None,
             None,
             "015112340001",
@@ -646,8 +646,8 @@ async def test_time_stamps_follow_the_network_clock(tmp_path: Path) -> None:
         await bench.order("time", at="2031-02-03T04:05:06+00:00", tell=False)
         await send(client)
         told = await report(client)
-        assert told.submitted_at is not None
-        assert told.submitted_at.isoformat().startswith("2031-02-03T04:05:")
+        assert told.scts is not None
+        assert told.scts.isoformat().startswith("2031-02-03T04:05:")
 
 
 # -- magic numbers

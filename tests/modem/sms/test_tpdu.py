@@ -506,7 +506,7 @@ def test_a_recorded_pdu_reads_as_it_was_meant(pdu: dict[str, Any]) -> None:
         assert reported(pdu["hex"]) == Report(
             pdu["reference"],
             pdu["recipient"],
-            pdu.get("submitted_at"),
+            pdu.get("scts"),
             pdu.get("discharged_at"),
             pdu["status"],
         )
@@ -646,11 +646,11 @@ def test_any_message_arrives_whole(
 def test_any_report_arrives_whole(
     reference: int,
     recipient: str,
-    submitted_at: datetime | None,
+    scts: datetime | None,
     discharged_at: datetime | None,
     status: int,
 ) -> None:
-    report = Report(reference, recipient, submitted_at, discharged_at, status)
+    report = Report(reference, recipient, scts, discharged_at, status)
     assert reported(encode_report(report, "123").hex) == report
 
 

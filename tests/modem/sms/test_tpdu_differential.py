@@ -260,7 +260,7 @@ def test_gsmmodem_reads_our_reports() -> None:
             report.status,
         )
         assert (theirs["time"], theirs["discharge"]) == (
-            report.submitted_at,
+            report.scts,
             report.discharged_at,
         )
 
