@@ -103,7 +103,11 @@ class Inbox:
         sim = received.iccid or attached.iccid
         if not received_store.first_time(db, sim, received.hex, now):
             return "duplicate"
-        text = deliver.text if deliver.text is not None else deliver.data.hex()
+        text = deliver.text
+        if text is None or deliver.purpose is not tpdu.Purpose.TEXT:
+            # No message for a client. Kept raw, so that what a picture message said is not lost.
+            received_store.undecodable(db, attached.number, received.hex, deliver.purpose, now)
+            return deliver.purpose
         together = deliver.concatenation
         if together is None or together.total <= 1:
             whole = Whole(deliver.sender, text, _ms(deliver.sent_at), received.hex)

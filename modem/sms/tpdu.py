@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -43,6 +44,7 @@ __all__ = [
     "Concatenation",
     "Deliver",
     "PduError",
+    "Purpose",
     "Report",
     "Submit",
     "decode",
@@ -74,11 +76,25 @@ class Submit(msgspec.Struct, frozen=True):
     data: bytes = b""  # instead of the text, with Alphabet.OCTETS
 
 
+class Purpose(StrEnum):
+    """What a received part is for. Only `TEXT` is for a person to read."""
+
+    TEXT = "text"
+    MMS_NOTIFICATION = "mms_notification"  # a picture message waits at the operator
+    APPLICATION_DATA = "application_data"  # for a port of the phone: WAP push, settings
+    DATA = "data"  # 8-bit or compressed, for no known application
+    SIM_DATA = "sim_data"  # for the card
+    MODULE_DATA = "module_data"  # for the phone itself
+    MESSAGE_WAITING = "message_waiting"  # a voice-mail indicator
+    SILENT = "silent"  # to be acknowledged and discarded
+
+
 class Deliver(msgspec.Struct, frozen=True):
     """SMS-DELIVER: one part as received.
 
     `text` is None where the content is no text (8-bit, compressed): it is in `data` then. To be
-    encoded with `dcs` 0, the octet is made from `alphabet` and `flash`.
+    encoded with `dcs` 0, the octet is made from `alphabet` and `flash`. `port`, `indication` and
+    `toolkit` come from the header and are not encoded.
     """
 
     sender: str
@@ -92,6 +108,28 @@ class Deliver(msgspec.Struct, frozen=True):
     flash: bool = False
     shift: int = 0
     lock: int = 0
+    port: int | None = None
+    indication: int | None = None
+    toolkit: bool = False
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it is for, by TP-PID, TP-DCS and header (23.040 9.2.3.9, 9.2.3.24; 23.038 4)."""
+        if self.pid == _TYPE_0:
+            return Purpose.SILENT
+        if self.toolkit or (self.pid == _SIM_DOWNLOAD and _is_class_2(self.dcs)):
+            return Purpose.SIM_DATA
+        if self.pid in _MODULE_PIDS:
+            return Purpose.MODULE_DATA
+        if self.text is None:
+            if _announces_mms(self.data):
+                return Purpose.MMS_NOTIFICATION
+            return Purpose.DATA if self.port is None else Purpose.APPLICATION_DATA
+        group = self.dcs >> 4
+        if group == _DISCARD or (self.indication is not None and not self.indication & _STORE):
+            return Purpose.MESSAGE_WAITING
+        indicates = group in _STORE_GROUPS or self.indication is not None
+        return Purpose.MESSAGE_WAITING if indicates and not self.text else Purpose.TEXT
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -102,6 +140,32 @@ class Report(msgspec.Struct, frozen=True):
     scts: datetime | None  # UTC, from TP-SCTS
     discharged_at: datetime | None
     status: int
+
+
+# TP-PID (23.040 9.2.3.9)
+_TYPE_0: Final = 0x40
+_SIM_DOWNLOAD: Final = 0x7F
+_MODULE_PIDS: Final = frozenset({0x7C, 0x7D, 0x7E})  # ANSI-136 data, download, de-personalization
+# Message waiting (23.038 clause 4; 23.040 9.2.3.24.2)
+_DISCARD: Final = 0b1100
+_STORE_GROUPS: Final = frozenset({0b1101, 0b1110})
+_STORE: Final = 0x80
+# WAP-230 8.2.4.1: a push is TID, type, length of the headers (uintvar), content type
+_PUSH: Final = 0x06
+_MMS: Final = (b"\xbe", b"application/vnd.wap.mms-message\0")  # as a number or spelt out
+
+
+def _announces_mms(data: bytes) -> bool:
+    """Whether it is the (first part of a) WAP push that carries an M-Notification.ind."""
+    if data[1:2] != bytes([_PUSH]):
+        return False
+    length_ends = next((i for i in range(2, len(data)) if not data[i] & 0x80), len(data))
+    return data[length_ends + 1 :].startswith(_MMS)
+
+
+def _is_class_2(dcs: int) -> bool:
+    """Whether the message is for the SIM: general groups with a class, and group 1111."""
+    return dcs & 0x93 == 0x12 or dcs & 0xF3 == 0xF2
 
 
 # TP-MTI (23.040 9.2.3.1), whose meaning depends on the direction, and other bits of the first octet
@@ -246,6 +310,9 @@ def _decode_deliver(cursor: Cursor, first: int) -> tuple[Deliver, Content]:
         flash=coding.flash,
         shift=content.header.shift,
         lock=content.header.lock,
+        port=content.header.port,
+        indication=content.header.indication,
+        toolkit=content.header.toolkit,
     )
     return deliver, content
 

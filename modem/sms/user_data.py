@@ -32,6 +32,10 @@ class Header(msgspec.Struct, frozen=True):
     concatenation: Concatenation | None = None
     shift: int = 0  # national single shift table
     lock: int = 0  # national locking shift table
+    # Read only, not encoded:
+    port: int | None = None  # the application that gets it (destination port)
+    indication: int | None = None  # first octet of a special SMS message indication
+    toolkit: bool = False  # a (U)SIM Toolkit security header: for the card
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -124,6 +128,10 @@ def _within_limit(octets: bytes, length: int | None = None) -> bytes:
 
 _CONCATENATED: Final = 0x00  # 9.2.3.24.1
 _CONCATENATED_WIDE: Final = 0x08  # 9.2.3.24.8
+_INDICATION: Final = 0x01  # 9.2.3.24.2
+_PORT: Final = 0x04  # 9.2.3.24.3
+_PORT_WIDE: Final = 0x05  # 9.2.3.24.4
+_TOOLKIT: Final = range(0x70, 0x80)  # 9.2.3.24.7
 _SINGLE_SHIFT: Final = 0x24  # 9.2.3.24.15
 _LOCKING_SHIFT: Final = 0x25  # 9.2.3.24.16
 
@@ -159,6 +167,9 @@ def _decode_header(elements: bytes) -> Header:
     """9.2.3.24: the last of elements that exclude each other counts; if sizes are wrong, none."""
     concatenation: Concatenation | None = None
     shift = lock = 0
+    port: int | None = None
+    indication: int | None = None
+    toolkit = False
     rest = elements
     while rest:
         if len(rest) < 2 or len(rest) < 2 + rest[1]:
@@ -170,7 +181,13 @@ def _decode_header(elements: bytes) -> Header:
             shift = value[0]
         elif element == _LOCKING_SHIFT and len(value) == 1:
             lock = value[0]
-    return Header(concatenation, shift, lock)
+        elif (element, len(value)) in ((_PORT, 2), (_PORT_WIDE, 4)):
+            port = int.from_bytes(value[: len(value) // 2], "big")
+        elif element == _INDICATION and len(value) == 2:
+            indication = value[0]
+        elif element in _TOOLKIT:
+            toolkit = True
+    return Header(concatenation, shift, lock, port, indication, toolkit)
 
 
 def _decode_concatenation(element: int, value: bytes) -> Concatenation | None:

@@ -83,6 +83,91 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     await db.close()
 
 
+NO_TEXTS = (
+    (
+        "0791336600305100440B913316325476F800F5621192210300406B0605040B8423F0010622617070"
+        "6C69636174696F6E2F766E642E7761702E6D6D732D6D65737361676500AF848C82985431008D9089"
+        "18802B33333630303030303030302F545950453D504C4D4E008A808E0210008805810303F4808368"
+        "7474703A2F2F6D6D732E6578616D",
+        "mms_notification",
+    ),
+    (
+        "079133660030510044088188580000000462119221030040850C0804ABCD020105040B8423F00106"
+        "226170706C69636174696F6E2F766E642E7761702E6D6D732D6D65737361676500AF848C82985431"
+        "008D908918802B33333630303030303030302F545950453D504C4D4E008A808E0210008805810303"
+        "F48083687474703A2F2F6D6D732E6578616D706C652E696E76616C69642F6D3F69643D310078",
+        "mms_notification",
+    ),
+    (
+        "079133660030510044088188580000000462119221030040340C0804ABCD020205040B8423F07878"
+        "78787878787878787878787878787878787878787878787878787878787878787878787878",
+        "application_data",
+    ),
+    (
+        "0791336600305100040B913316325476F800C86211922103004000",
+        "message_waiting",
+    ),
+    (
+        "0791336600305100440B913316325476F8000062119221030040060401028003",
+        "message_waiting",
+    ),
+    (
+        "0791336600305100040B913316325476F87FF6621192210300400D027000001D0D00210000B00010",
+        "sim_data",
+    ),
+    ("0791336600305100040B913316325476F840006211922103004005E8329BFD06", "silent"),
+    ("0791336600305100040B913316325476F800D86211922103004000", "message_waiting"),
+    ("0791336600305100040B913316325476F800E06211922103004000", "message_waiting"),
+    ("0791336600305100040B913316325476F800C06211922103004005E8329BFD06", "message_waiting"),
+    (
+        "0791336600305100440B913316325476F800F5621192210300400E0605040B8423F0010601BE8C8298",
+        "mms_notification",
+    ),
+    ("0791336600305100040B913316325476F800046211922103004003010203", "data"),
+    ("0791336600305100040B913316325476F87D156211922103004003010203", "module_data"),
+    ("0791336600305100440B913316325476F800166211922103004006027000010203", "sim_data"),
+    (
+        "0791336600305100440B913316325476F800F5621192210300400A06050415810000010203",
+        "application_data",
+    ),
+)
+
+
+@pytest.mark.parametrize(("pdu", "purpose"), NO_TEXTS)
+async def test_what_is_no_text_is_kept_raw_and_in_no_inbox(
+    receiver: Receiver, pdu: str, purpose: str
+) -> None:
+    """MMS notifications, data for SIM and module, voice-mail indicators, silent messages."""
+    await receiver.hear(pdu)
+    await receiver.hear(pdu)
+    assert await receiver.texts() == []
+
+    def kept(db: Connection) -> list[tuple[str, str]]:
+        return [tuple(row) for row in db.execute("SELECT hex, reason FROM undecodable")]
+
+    def waiting(db: Connection) -> int:
+        return int(db.execute("SELECT COUNT(*) FROM inbound_part").fetchone()[0])
+
+    assert await receiver.box.db.read(kept) == [(pdu, purpose)]
+    assert await receiver.box.db.read(waiting) == 0
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        "0791336600305100040B913316325476F800D86211922103004005E8329BFD06",  # text to be stored
+        "0791336600305100040B913316325476F87F006211922103004005E8329BFD06",  # PID 7F without class 2
+        "0791336600305100040B913316325476F841006211922103004005E8329BFD06",  # replaces an earlier one
+        "0791336600305100440B913316325476F80000621192210300400B0401028003A0CB6CF61B",  # with an indicator
+    ],
+)
+async def test_a_text_that_comes_with_an_indication_is_received(
+    receiver: Receiver, pdu: str
+) -> None:
+    await receiver.hear(pdu)
+    assert [row["body"].lower() for row in await receiver.texts()] == ["hello"]
+
+
 async def test_parts_in_any_order_become_one_text(receiver: Receiver) -> None:
     words = [f"part {k} of a long text; " for k in range(1, 7)]
     order = list(range(6))
