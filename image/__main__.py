@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import sys
 
-from image import build, checks, compare, debs, trials
+from image.builder import build, checks, compare, debs
+from image.emulator import scenarios
 
 
 def main() -> int:
@@ -30,8 +31,8 @@ def main() -> int:
             print(build.bundle())
         case ["bundle", "root"]:
             print(build.root_bundle())
-        case ["test", *names] if set(names) <= set(trials.TRIALS):
-            return trials.run(names)
+        case ["test", *names] if set(names) <= set(scenarios.TRIALS):
+            return scenarios.run(names)
         case _:
             print(__doc__, file=sys.stderr)
             return 2

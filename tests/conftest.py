@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 import structlog
 
-from image.checks import BEYOND
+from image.builder.checks import BEYOND
 
 if TYPE_CHECKING:
     from xdist.remote import Producer

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from image.checks import BEYOND
+from image.builder.checks import BEYOND
 
 
 def needed(*programs: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image.checks import BEYOND
+from image.builder.checks import BEYOND
 
 pytestmark = pytest.mark.process
 

@@ -18,10 +18,10 @@ import appliance
 from appliance.maintenance.bundle import write_bundle
 from appliance.maintenance.update import Shown
 from appliance.maintenance.uploads import FOLDER
-from image.box.roots import Roots
-from image.box.slots import Places
-from image.box.steward import Refusal, Tell, converse
-from image.box.updating import Updater, read_health
+from image.target.roots import Roots
+from image.target.slots import Places
+from image.target.steward import Refusal, Tell, converse
+from image.target.updating import Updater, read_health
 from tests.box.running import RunningBox, free_port
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance import __version__
 from appliance.maintenance.update import Result, read_result
-from image.box.steward import Tell
+from image.target.steward import Tell
 from tests.box.running import RunningBox, eventually, free_port
 from tests.page.conftest import Open, ready
 from tests.page.image import KEY, Image, release

@@ -22,7 +22,7 @@ from appliance.maintenance.clock_sync import (
     network_now,
     to_be_set,
 )
-from image.box import steward
+from image.target import steward
 from modem.simulator import Settings, Simulator
 from tests.manual_clock import ManualClock
 from tests.waiting import eventually

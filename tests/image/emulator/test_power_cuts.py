@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from image import build
-from image.powercuts import FLUSH, MAGIC, Broken, Promise, entries, examine, groups, play
+from image.builder import build
+from image.emulator.power_cuts import FLUSH, MAGIC, Broken, Promise, entries, examine, groups, play
 
 pytestmark = pytest.mark.process
 

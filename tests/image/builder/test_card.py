@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from appliance.core import clock
-from image import build, checks, debs, initramfs
-from image.box import prepare, wishes
+from image.builder import build, checks, debs, initramfs
+from image.target import prepare
+from image.target import user_config as wishes
 from modem import timeouts
 from web import connections
 

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
-from image import build, debs
+from image.builder import build, debs
 
 ROOT = build.HERE / "root"
 UNITS = ROOT / "etc/systemd/system"

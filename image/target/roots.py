@@ -22,7 +22,7 @@ import msgspec
 from appliance.core.durable import write_durably
 from appliance.maintenance.bundle import BundleManifest, BundleRefused, copy_root
 from appliance.maintenance.update import Result, Shown, SlotState, judge, write_state
-from image.box.slots import Places
+from image.target.slots import Places
 
 # As long as an application is watched: start, migration, a modem that finds its network.
 PROBATION_SECONDS = 300.0
@@ -106,7 +106,7 @@ class Roots:
 
 
 def main() -> None:
-    from image.box.updating import SystemdGateway
+    from image.target.updating import SystemdGateway
 
     places = Places(Path("/data"), Path("/run/zimbox"))
     result = Roots.of_this_box(places).confirm(SystemdGateway().shown)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from image.build import BUILD, SIGNATURE
+from image.builder.build import BUILD, SIGNATURE
 
 Board = Literal["virt", "raspi3b"]
 # Decided by health, not by the clock: 71 s on an idle machine of two cores, 700 s were seen at load 14.

@@ -33,8 +33,8 @@ from appliance.maintenance.update import (
     vacate,
     write_state,
 )
-from image.box.roots import Roots
-from image.box.slots import Places, give_data_back, point_at, save_database
+from image.target.roots import Roots
+from image.target.slots import Places, give_data_back, point_at, save_database
 
 # Start, migration and a modem that finds its network: modules take up to three minutes for that.
 PROBATION_SECONDS = 300.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]  # image/
 WANTED = HERE / "packages.txt"
 # Label of the source in apt's configuration, suite, components.
 DEBIAN = (

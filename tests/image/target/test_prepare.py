@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.maintenance.update import SlotState, read_state, try_slot, write_state
-from image.box import prepare
-from image.box.prepare import CODE, FILE, MISTAKE, Keep
-from image.box.slots import Places, save_database
-from tests.image.test_wishes import FULL
+from image.target import prepare
+from image.target.prepare import CODE, FILE, MISTAKE, Keep
+from image.target.slots import Places, save_database
+from tests.image.target.test_user_config import FULL
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_wishes_that_cannot_be_read_any_more_are_the_defaults(boot: Path, keep: 
 
 
 def test_the_network_lies_in_memory_and_the_wifi_password_is_for_root_alone(tmp_path: Path) -> None:
-    from image.box.wishes import read
+    from image.target.user_config import read
 
     (tmp_path / "zimbox").mkdir()
     prepare.network(read(FULL), tmp_path)

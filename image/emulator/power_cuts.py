@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from image import emulate
-from image.emulate import machine
+from image.emulator import machine as emulate
+from image.emulator.machine import machine
 
 FLUSH, FUA, DISCARD = 1, 2, 4
 MAGIC = 0x6A736677736872  # "jsfwshr"; linux/drivers/md/dm-log-writes.c
@@ -137,7 +137,7 @@ def examine(data: Path, promises: Sequence[Promise], folder: Path) -> int:
 
 def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
     """Boot the card and send; every write of it in the log, every 202 with the log's length then."""
-    from image import trials
+    from image.emulator import scenarios as trials
 
     log = folder / "writes.log"
     log.write_bytes(b"")
@@ -165,7 +165,7 @@ def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
 
 def trial() -> None:
     """Record, then cut at every flush. Raises trials.Failed with the first cuts that do harm."""
-    from image import trials
+    from image.emulator import scenarios as trials
 
     folder = trials.FOLDER / "powercut"
     # No larger than the image: data keeps its 256 MiB, and each look at it is quick.

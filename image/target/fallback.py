@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from appliance.maintenance.update import SlotState, fall_back, read_state, write_state
-from image.box.slots import Places, point_at
+from image.target.slots import Places, point_at
 
 # Nothing to go back to: the same release again, but not in a hurry.
 REST_SECONDS = 60

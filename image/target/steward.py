@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from image.box.slots import Places
+from image.target.slots import Places
 
 IDLE_SECONDS = 30.0
 LONGEST_REQUEST = 4096
@@ -124,8 +124,8 @@ def update(request: Mapping[str, Any], tell: Tell) -> None:
     if not PUBLIC_KEY.exists():
         raise Refusal("NO_KEY", "this image was built without a key for updates")
     # Its cryptography takes a second to load on a small board, and the other verbs do without.
-    from image.box.roots import Roots
-    from image.box.updating import SystemdGateway, Updater
+    from image.target.roots import Roots
+    from image.target.updating import SystemdGateway, Updater
 
     places = Places(Path("/data"), Path("/run/zimbox"))
     updater = Updater(places, SystemdGateway(), PUBLIC_KEY, Roots.of_this_box(places))

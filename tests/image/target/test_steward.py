@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from appliance.maintenance.steward_client import NoSteward, ask, order
-from image.box import steward
-from image.box.steward import Refusal, Tell, acceptable_time, answer, usb_switch
+from image.target import steward
+from image.target.steward import Refusal, Tell, acceptable_time, answer, usb_switch
 
 
 def told(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str, Any]]:

@@ -20,11 +20,10 @@ from appliance.maintenance.update import (
     read_state,
 )
 from appliance.store.database import migrate
-from image.box import fallback
-from image.box.prepare import choose_slot, sweep
-from image.box.roots import Roots
-from image.box.slots import Places
-from image.box.updating import SystemdGateway, Updater, read_health
+from image.target.prepare import choose_slot, sweep
+from image.target.roots import Roots
+from image.target.slots import Places
+from image.target.updating import SystemdGateway, Updater, read_health
 
 pytestmark = pytest.mark.process
 

@@ -30,8 +30,8 @@ from appliance.maintenance.update import (
     read_state,
     write_state,
 )
-from image.box import wishes as w
-from image.box.slots import Places, give_data_back, point_at
+from image.target import user_config as w
+from image.target.slots import Places, give_data_back, point_at
 
 FILE = "zimbox.toml"
 ERASING = f"{FILE}.erasing"  # taken over; a cut finds it here and never takes half of it for wishes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image import build, compare
+from image.builder import build, compare
 
 pytestmark = pytest.mark.process
 

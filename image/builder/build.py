@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.maintenance.bundle import write_bundle
-from image import debs, initramfs, rootfs
+from image.builder import debs, initramfs, rootfs
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]  # image/
 PROJECT = HERE.parent
 BUILD = Path(os.environ.get("IMAGE_BUILD", PROJECT / "build" / "image")).resolve()
 # Of everything in the image, unless the caller says otherwise: the moment of the last commit.
@@ -42,7 +42,7 @@ BOARDS = (
     "bcm2711-rpi-400",
 )
 # Ours, and what of it runs on the box.
-PACKAGES = ("appliance", "modem", "web", "image/box")
+PACKAGES = ("appliance", "modem", "web", "image/target")
 # Kernel modules for hardware that no Pi has or an SMS gateway never uses.
 USELESS_MODULES = (
     "sound", "drivers/gpu", "drivers/media", "drivers/infiniband", "drivers/iio", "drivers/ata", "drivers/nvme",

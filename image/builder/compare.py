@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from image import build
+from image.builder import build
 
 # In the order in which they are made: the first that differs is the one to look at.
 PIECES = ("initrd.cpio", "root.squashfs", "boot.vfat", "data.ext4", "zimbox.img")

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core import config
 from appliance.devices.manager import power_key
-from image.box import wishes as w
+from image.target import user_config as w
 
 FULL = """
 hostname = "shop"
@@ -167,7 +167,7 @@ def test_a_mistake_is_named(text: str, named: str) -> None:
 
 
 def test_the_example_on_the_card_is_right_once_its_signs_are_taken_away() -> None:
-    from image.build import HERE
+    from image.builder.build import HERE
 
     lines = (HERE / "boot/zimbox.toml.example").read_text().splitlines()[3:]
     text = "\n".join(line.removeprefix("# ") for line in lines)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from image import build, emulate
-from image.emulate import Board, EmulationError, Machine, machine
+from image.builder import build
+from image.emulator import machine as emulate
+from image.emulator.machine import Board, EmulationError, Machine, machine
 
 FOLDER = build.BUILD / "trials"
 RESULTS = build.BUILD / "results.json"
@@ -520,8 +521,8 @@ def make_roots(folder: Path) -> dict[str, Path]:
     app = "usr/lib/zimbox/app"
     lacking = [
         f"{app}/appliance/assembly.py",
-        f"{app}/image/box/roots.py",
-        f"{app}/image/box/__pycache__/roots.cpython-313.pyc",
+        f"{app}/image/target/roots.py",
+        f"{app}/image/target/__pycache__/roots.cpython-313.pyc",
     ]
     build.squash(build.BUILD / "root", squashfs, 1, leave_out=lacking)
     write_bundle(tree, build.version(), key, files["broken"], kernel=kernel, preset=0)
@@ -556,8 +557,8 @@ def make_bundles(folder: Path) -> dict[str, Path]:
 
 
 def powercut() -> None:
-    """Every flush of a recorded run as the moment of a power cut: see image/powercuts.py."""
-    from image.powercuts import trial
+    """Every flush of a recorded run as the moment of a power cut: see image/emulator/power_cuts.py."""
+    from image.emulator.power_cuts import trial
 
     trial()
 

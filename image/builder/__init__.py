@@ -1,0 +1,1 @@
+"""How the SD card is made and checked."""

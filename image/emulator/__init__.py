@@ -1,0 +1,1 @@
+"""The SD card under QEMU: machine, scenarios, power cuts."""
