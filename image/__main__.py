@@ -31,7 +31,7 @@ def main() -> int:
             print(build.bundle())
         case ["bundle", "root"]:
             print(build.root_bundle())
-        case ["test", *names] if set(names) <= set(scenarios.TRIALS):
+        case ["test", *names] if set(names) <= set(scenarios.SCENARIOS):
             return scenarios.run(names)
         case _:
             print(__doc__, file=sys.stderr)

@@ -226,7 +226,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(
+def started(
     board: Board,
     folder: Path,
     card: Path,

@@ -21,8 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from image.emulator import machine as emulate
-from image.emulator.machine import machine
+from image.emulator import harness, machine
 
 FLUSH, FUA, DISCARD = 1, 2, 4
 MAGIC = 0x6A736677736872  # "jsfwshr"; linux/drivers/md/dm-log-writes.c
@@ -137,8 +136,6 @@ def examine(data: Path, promises: Sequence[Promise], folder: Path) -> int:
 
 def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
     """Boot the card and send; every write of it in the log, every 202 with the log's length then."""
-    from image.emulator import scenarios as trials
-
     log = folder / "writes.log"
     log.write_bytes(b"")
     drive = (
@@ -147,30 +144,28 @@ def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
     )
     promises = []
     with (
-        emulate.simulated_modem(folder, *trials.MODEM) as (link, _),
-        machine("virt", folder, card, link, drive) as box,
+        machine.simulated_modem(folder, *harness.MODEM) as (link, _),
+        machine.started("virt", folder, card, link, drive) as box,
     ):
         box.wait_http()
-        key = trials.new_key(box)
-        trials.until("the modem is online", lambda: trials.online(box))
+        key = harness.new_key(box)
+        harness.until("the modem is online", lambda: harness.online(box))
         for number in range(MESSAGES):
-            message = trials.send(box, key, f"Coupure {number}")
+            message = harness.send(box, key, f"Coupure {number}")
             promises.append(Promise(message, log.stat().st_size))
-        trials.until(
-            "the last one is delivered", lambda: trials.delivered(box, key, promises[-1].message)
+        harness.until(
+            "the last one is delivered", lambda: harness.delivered(box, key, promises[-1].message)
         )
         box.pull_the_plug()
     return log, promises
 
 
-def trial() -> None:
-    """Record, then cut at every flush. Raises trials.Failed with the first cuts that do harm."""
-    from image.emulator import scenarios as trials
-
-    folder = trials.FOLDER / "powercut"
+def scenario() -> None:
+    """Record, then cut at every flush. Raises Failed with the first cuts that do harm."""
+    folder = harness.FOLDER / "powercut"
     # No larger than the image: data keeps its 256 MiB, and each look at it is quick.
-    card = trials.new_card("powercut", 1220)
-    offset = emulate.data_offset(card)
+    card = harness.new_card("powercut", 1220)
+    offset = machine.data_offset(card)
     data, copy = folder / "data.ext4", folder / "copy.ext4"
     with card.open("rb") as source, data.open("wb") as target:
         source.seek(offset)
@@ -192,9 +187,9 @@ def trial() -> None:
                 examine(copy, due, folder)
             except Broken as error:
                 harm.append(f"cut {cuts}: {error}")
-    trials.note(
+    harness.note(
         "powercut", writes=len(records), cuts=cuts, messages_promised=len(promises), harmful=len(harm),
         seconds_of_examining=round(time.monotonic() - begun),
     )  # fmt: skip
-    trials.check(cuts > MESSAGES, f"only {cuts} cuts were recorded")
-    trials.check(not harm, harm[:5])
+    harness.check(cuts > MESSAGES, f"only {cuts} cuts were recorded")
+    harness.check(not harm, harm[:5])

@@ -22,6 +22,7 @@ import msgspec
 from appliance.core.durable import write_durably
 from appliance.maintenance.bundle import BundleManifest, BundleRefused, copy_root
 from appliance.maintenance.update import Result, Shown, SlotState, judge, write_state
+from image.target.gateway import SystemdGateway
 from image.target.slots import Places
 
 # As long as an application is watched: start, migration, a modem that finds its network.
@@ -106,8 +107,6 @@ class Roots:
 
 
 def main() -> None:
-    from image.target.updating import SystemdGateway
-
     places = Places(Path("/data"), Path("/run/zimbox"))
     result = Roots.of_this_box(places).confirm(SystemdGateway().shown)
     result.keep(places.result)

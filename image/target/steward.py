@@ -124,8 +124,9 @@ def update(request: Mapping[str, Any], tell: Tell) -> None:
     if not PUBLIC_KEY.exists():
         raise Refusal("NO_KEY", "this image was built without a key for updates")
     # Its cryptography takes a second to load on a small board, and the other verbs do without.
+    from image.target.gateway import SystemdGateway
     from image.target.roots import Roots
-    from image.target.updating import SystemdGateway, Updater
+    from image.target.updating import Updater
 
     places = Places(Path("/data"), Path("/run/zimbox"))
     updater = Updater(places, SystemdGateway(), PUBLIC_KEY, Roots.of_this_box(places))

@@ -18,10 +18,11 @@ import appliance
 from appliance.maintenance.bundle import write_bundle
 from appliance.maintenance.update import Shown
 from appliance.maintenance.uploads import FOLDER
+from image.target.gateway import read_health
 from image.target.roots import Roots
 from image.target.slots import Places
 from image.target.steward import Refusal, Tell, converse
-from image.target.updating import Updater, read_health
+from image.target.updating import Updater
 from tests.box.running import RunningBox, free_port
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

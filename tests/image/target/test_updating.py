@@ -20,10 +20,11 @@ from appliance.maintenance.update import (
     read_state,
 )
 from appliance.store.database import migrate
+from image.target.gateway import SystemdGateway, read_health
 from image.target.prepare import choose_slot, sweep
 from image.target.roots import Roots
 from image.target.slots import Places
-from image.target.updating import SystemdGateway, Updater, read_health
+from image.target.updating import Updater
 
 pytestmark = pytest.mark.process
 

@@ -1,0 +1,162 @@
+"""What every scenario needs: a started card, a client and an administrator of its gateway, figures kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from image.builder import build
+from image.emulator import machine
+from image.emulator.machine import Board, Machine
+
+FOLDER = build.BUILD / "trials"
+
+RESULTS = build.BUILD / "results.json"
+
+# Everything below is decided by what is seen, not by how long it takes: see machine.BOOT_SECONDS.
+WAIT_SECONDS = 600
+
+RECIPIENT = "+33612345678"
+
+MODEM = ("--personality", "sim868", "--latency", "300", "--report-delay", "500")
+
+AS_GATEWAY = (
+    "cd /data/zimbox && setpriv --reuid=zimbox --regid=zimbox --init-groups env PYTHONPATH=/run/zimbox/app "
+    "ZIMBOX_DATA=/data/zimbox python3 -P -s -m appliance"
+)
+
+
+class Failed(Exception):
+    """The card did not do what it must; says what was seen."""
+
+
+def check(holds: bool, words: object) -> None:
+    if not holds:
+        raise Failed(str(words))
+
+
+def note(trial: str, **figures: object) -> None:
+    """Print the figures and keep them for the table in docs/image.md."""
+    for name, value in figures.items():
+        print(f"  {name}: {value}", flush=True)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known.setdefault(trial, {}).update(figures)
+    RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+
+
+@contextmanager
+def running(
+    trial: str,
+    board: Board = "virt",
+    *,
+    card: Path | None = None,
+    drive: str = "",
+    once: bool = False,
+) -> Iterator[tuple[Machine, Path]]:
+    """A box with a modem on its UART, up to its first 200; and the journal of the network."""
+    folder = FOLDER / trial
+    card = card or new_card(trial)
+    with (
+        machine.simulated_modem(
+            folder, "--personality", "sim868", "--latency", "300", "--report-delay", "500"
+        ) as (link, journal),
+        machine.started(board, folder, card, link, drive, once=once) as box,
+    ):
+        yield box, journal
+
+
+def new_card(trial: str, size_mb: int = 2048) -> Path:
+    folder = FOLDER / trial
+    shutil.rmtree(folder, ignore_errors=True)
+    return machine.fresh_card(folder, size_mb)
+
+
+def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+    """What `look` returns as soon as it is true. Raises Failed."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if seen := look():
+                return seen
+        except (OSError, ValueError) as error:
+            seen = error
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: not within {seconds:.0f} s; last seen {seen!r}")
+        time.sleep(1)
+
+
+def new_key(box: Machine) -> dict[str, str]:
+    """Headers with a key made inside, as the owner would."""
+    made = json.loads(
+        box.ask(f"{AS_GATEWAY} key create --data /data/zimbox --json").splitlines()[-1]
+    )
+    return {"X-API-Key": made["api_key"], "X-Client-ID": str(made["client_id"])}
+
+
+def online(box: Machine) -> bool:
+    return any(device["status"] == "online" for device in box.get("/health")["devices"])
+
+
+def send(box: Machine, key: dict[str, str], text: str) -> str:
+    """One SMS by curl; its id."""
+    headers = [word for name, value in key.items() for word in ("-H", f"{name}: {value}")]
+    answer = subprocess.run(
+        ["curl", "-sS", "-m", "60", *headers, "--json", json.dumps({"to": RECIPIENT, "message": text}),
+         f"http://127.0.0.1:{box.http_port}/v1/sms/send"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = json.loads(answer.stdout)
+    check(told.get("success") is True, told)
+    return str(told["message_id"])
+
+
+class Owner:
+    """The owner's page by curl, as a browser without JavaScript has it."""
+
+    def __init__(self, box: Machine) -> None:
+        self._box = box
+
+    def get(self, path: str) -> str:
+        """The page's text. Raises OSError where none comes."""
+        return self._curl(path)
+
+    def post(self, page: str, path: str, *fields: str) -> str:
+        """Send the form that stands on `page`; what comes after it. Fields as `name=value`, `name=@file`."""
+        token = re.search(r'name="form_token" value="([0-9a-f]+)"', self.get(page))
+        check(token is not None, f"{page} has no form")
+        assert token
+        form = [word for field in (f"form_token={token[1]}", *fields) for word in ("-F", field)]
+        return self._curl(path, "-L", *form)
+
+    def _curl(self, path: str, *more: str) -> str:
+        cookies = self._box.folder / "cookies"
+        said = subprocess.run(
+            ["curl", "-sS", "-m", "600", "-b", cookies, "-c", cookies, "-H", "Accept-Language: en",
+             "-H", "Accept: text/html", *more, f"http://127.0.0.1:{self._box.http_port}{path}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if said.returncode:
+            raise OSError(said.stderr.strip())
+        return said.stdout
+
+
+def delivered(box: Machine, key: dict[str, str], message: str) -> bool:
+    return bool(box.get(f"/v1/sms/status/{message}", key)["status"] == "delivered")
+
+
+def received(journal: Path) -> list[dict[str, Any]]:
+    return (
+        [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    )
+
+
+def data_sectors_written(box: Machine) -> int:
+    line = box.ask('cat /sys/class/block/"$(basename "$(findmnt -no SOURCE /data)")"/stat')
+    return int(line.split()[6])
