@@ -100,7 +100,14 @@ def units() -> str:
             own = staged / "usr/lib/systemd/system" / unit
             if not own.exists():
                 own.write_text("[Service]\nExecStart=/bin/sh\n")
-        for program in ("bin/sh", "usr/bin/python3", "usr/sbin/sshd", "usr/sbin/nft"):
+        for program in (
+            "bin/sh",
+            "usr/bin/touch",
+            "bin/touch",
+            "usr/bin/python3",
+            "usr/sbin/sshd",
+            "usr/sbin/nft",
+        ):
             (staged / program).parent.mkdir(parents=True, exist_ok=True)
             (staged / program).write_text("#!/bin/sh\n")
             (staged / program).chmod(0o755)

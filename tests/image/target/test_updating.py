@@ -20,6 +20,7 @@ from appliance.maintenance.update import (
     read_state,
 )
 from appliance.store.database import migrate
+from image.target import fallback
 from image.target.gateway import SystemdGateway, read_health
 from image.target.prepare import choose_slot, sweep
 from image.target.roots import Roots
