@@ -41,6 +41,8 @@ BOARDS = (
     "bcm2711-rpi-4-b",
     "bcm2711-rpi-400",
 )
+# Ours, and the boards for which config.txt loads them.
+OVERLAYS = {"zimbox-uart": BOARDS, "zimbox-usb-host": ("bcm2837-rpi-zero-2-w",)}
 # Ours, and what of it runs on the box.
 PACKAGES = ("appliance", "modem", "web", "image/target")
 # Kernel modules for hardware that no Pi has or an SMS gateway never uses.
@@ -316,9 +318,10 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
     if kernel == "debian":
         for board in BOARDS:
             shutil.copyfile(kernel_files / f"broadcom/{board}.dtb", boot / f"{board}.dtb")
-        overlay(boot / "overlays/zimbox-uart.dtbo")
+        for name in OVERLAYS:
+            overlay(name, boot / f"overlays/{name}.dtbo")
         # Some firmware looks for overlays only where it finds this file.
-        (boot / "overlays/README").write_text("Its source is image/boot/zimbox-uart.dtso.\n")
+        (boot / "overlays/README").write_text("Their sources are image/boot/*.dtso.\n")
     else:  # Raspberry Pi's own: every board's tree, and their overlays
         shutil.copytree(kernel_files / "broadcom", boot, dirs_exist_ok=True)
         shutil.copytree(kernel_files / "overlays", boot / "overlays", dirs_exist_ok=True)
@@ -342,8 +345,9 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
     return boot
 
 
-def overlay(target: Path) -> None:
-    _run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, HERE / "boot/zimbox-uart.dtso")
+def overlay(name: str, target: Path) -> None:
+    """Compile boot/NAME.dtso."""
+    _run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, HERE / f"boot/{name}.dtso")
 
 
 def fat(files: Path, target: Path) -> None:

@@ -68,12 +68,14 @@ def load_order(wanted: Iterable[str], dep: str, softdep: str, builtin: str) -> l
     A soft "pre" dependency counts as one. Raises KeyError for a module that the kernel neither has
     as a file nor built in.
     """
-    files = {_module(line.partition(":")[0]): line.partition(":")[0] for line in dep.splitlines()}
+    files = {
+        module_name(line.partition(":")[0]): line.partition(":")[0] for line in dep.splitlines()
+    }
     needs = {
-        _module(file): [_module(need) for need in reversed(rest.split())]
+        module_name(file): [module_name(need) for need in reversed(rest.split())]
         for file, _, rest in (line.partition(":") for line in dep.splitlines())
     }
-    inside = {_module(line) for line in builtin.split()}
+    inside = {module_name(line) for line in builtin.split()}
     soft = _soft(softdep)
     order: list[str] = []
 
@@ -89,7 +91,7 @@ def load_order(wanted: Iterable[str], dep: str, softdep: str, builtin: str) -> l
         order.append(files[name])
 
     for name in wanted:
-        visit(_module(name))
+        visit(module_name(name))
     return order
 
 
@@ -101,11 +103,14 @@ def _soft(text: str) -> dict[str, list[str]]:
         if len(words) > 3 and words[0] == "softdep" and "pre:" in words:
             rest = words[words.index("pre:") + 1 :]
             stop = next((i for i, word in enumerate(rest) if word.endswith(":")), len(rest))
-            found.setdefault(_module(words[1]), []).extend(_module(word) for word in rest[:stop])
+            found.setdefault(module_name(words[1]), []).extend(
+                module_name(word) for word in rest[:stop]
+            )
     return found
 
 
-def _module(file: str) -> str:
+def module_name(file: str) -> str:
+    """A module's name out of its file or another spelling of it."""
     return Path(file).name.partition(".")[0].replace("-", "_")
 
 

@@ -135,6 +135,21 @@ def test_a_module_the_kernel_does_not_have_is_an_error_of_the_build() -> None:
         names("bcm2835_wdt")
 
 
+def test_a_supply_that_the_initramfs_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = [name for name in initramfs.MODULES if name not in ("fixed", "gpio-regulator")]
+    monkeypatch.setattr(initramfs, "MODULES", lacking)
+    try:
+        checks.kernel_files()
+    except checks.Missing as lack:
+        pytest.skip(f"NOT CHECKED: {lack}")
+    with pytest.raises(checks.Wrong) as wrong:
+        checks.hardware()
+    said = str(wrong.value).splitlines()
+    assert len(said) == 4  # two supplies of the Pi 4 and of the Pi 400
+    for supply in ("fixed not in the initramfs", "gpio_regulator not in the initramfs"):
+        assert any("bcm2711-rpi-4-b: card reader" in line and supply in line for line in said)
+
+
 def test_the_supplies_of_a_pi_4s_card_reader_are_loaded_before_its_driver() -> None:
     order = initramfs.MODULES
     for supply in ("fixed", "gpio-regulator"):
