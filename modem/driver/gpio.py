@@ -70,7 +70,15 @@ _SIM7000 = Wiring(power_key=4, on_seconds=1.2, off_seconds=1.4, off_takes_second
 WIRINGS: Mapping[str, Wiring] = {
     # Many boards have no PWRKEY at all. Longer than 33 s restarts a SIM800; RST is a last resort.
     "SIM800L": Wiring(on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
-    "SIM868": Wiring(power_key=4, on_seconds=1.2, off_seconds=2.0, reset_seconds=0.2),
+    "SIM868": Wiring(
+        # Waveshare's HAT has no transistor: low for 4 s, high at rest. Seen alike in three libraries
+        # for it: lliendo/WaveHat, Civlo85/gsmHat, matthewnaruzny/ws_sim868.
+        power_key=4,
+        active_low=True,
+        on_seconds=4.0,
+        off_seconds=4.0,
+        reset_seconds=0.2,
+    ),
     "SIM7600": Wiring(power_key=6, on_seconds=0.6, off_seconds=2.8, off_takes_seconds=30.0),
     # The 7070 and 7080 are wired and switched as the 7000.
     **dict.fromkeys(("SIM7000", "SIM7070", "SIM7080"), _SIM7000),

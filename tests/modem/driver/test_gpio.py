@@ -119,5 +119,10 @@ def test_the_supply_is_switched_by_the_owners_command() -> None:
 def test_no_hat_keeps_its_key_pressed_for_ever(hat: str) -> None:
     wiring = WIRINGS[hat]
     # 33 s on PWRKEY restart a SIM800; a press for off is the longer one on every module.
-    assert 0.1 <= wiring.on_seconds < wiring.off_seconds < 10
+    assert 0.1 <= wiring.on_seconds <= wiring.off_seconds < 10
     assert 0.1 <= wiring.reset_seconds <= 3
+
+
+def test_the_key_of_a_sim868_hat_is_pressed_low() -> None:
+    assert WIRINGS["SIM868"].active_low
+    assert WIRINGS["SIM868"].on_seconds == 4.0
