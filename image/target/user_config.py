@@ -206,7 +206,7 @@ def wpa_supplicant(wifi: Wifi) -> str | None:
     if not wifi.ssid:
         return None
     key = f'psk="{wifi.password}"' if wifi.password else "key_mgmt=NONE"
-    kinds = "key_mgmt=WPA-PSK SAE\n\tieee80211w=1" if wifi.password else ""
+    kinds = "key_mgmt=WPA-PSK" if wifi.password else ""  # SAE offered: brcmfmac loses the network
     return (
         f"country={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
         + (f"\t{kinds}\n" if kinds else "")
