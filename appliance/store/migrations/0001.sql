@@ -1,4 +1,4 @@
--- The whole schema of the first release. Moments are milliseconds since the epoch, UTC.
+-- The schema of the first release. Times are milliseconds since the epoch, UTC.
 -- `tenant` = client * 2 + (1 for test mode): the partition a client's row belongs to.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -6,7 +6,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE client (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL,
-  signing_secret TEXT NOT NULL,       -- signs the calls to a message's own webhook_url
+  signing_secret TEXT NOT NULL,       -- signs calls to a message's own webhook_url
   created_at INTEGER NOT NULL,
   disabled_at INTEGER,
   deleted_at INTEGER
@@ -16,18 +16,18 @@ CREATE TABLE api_key (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   client INTEGER NOT NULL REFERENCES client,
   test INTEGER NOT NULL,
-  hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and kept nowhere
+  hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and not stored
   hint TEXT NOT NULL,                 -- its last four characters
   name TEXT NOT NULL,
-  narrowing TEXT NOT NULL,            -- JSON: what it may do (appliance.admin.auth.Narrowing)
+  narrowing TEXT NOT NULL,            -- JSON: its permissions (appliance.domain.views.Permissions)
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   expires_at INTEGER,
   revoked_at INTEGER,
-  cancel_queued INTEGER NOT NULL DEFAULT 0   -- revoked so that what it queued goes no more
+  cancel_queued INTEGER NOT NULL DEFAULT 0   -- revoked with its queued messages
 );
 
--- What a key with a daily cap has queued, by local day.
+-- Messages queued by keys with a daily cap, by local day.
 CREATE TABLE key_day (api_key INTEGER NOT NULL, day INTEGER NOT NULL, taken INTEGER NOT NULL,
   PRIMARY KEY (api_key, day)) WITHOUT ROWID;
 
@@ -38,20 +38,20 @@ CREATE TABLE device (
   name TEXT NOT NULL,
   phone_number TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL,
-  since INTEGER,                      -- of the state it is in
+  since INTEGER,                      -- when the current state began
   online INTEGER NOT NULL DEFAULT 0,
-  sim TEXT NOT NULL DEFAULT ''        -- ICCID of the SIM it was last seen with: its limits go with it
+  sim TEXT NOT NULL DEFAULT ''        -- ICCID of the last SIM, which takes its limits to another modem
 );
--- For whom the settings keep a modem; without a row it is everybody's. Read from the settings at every start.
+-- The clients a modem is reserved for; without a row it is available to all. Read from the settings at every start.
 CREATE TABLE kept_for (
   device INTEGER NOT NULL REFERENCES device,
-  client INTEGER NOT NULL,            -- of a client that there may not be, or not any more
+  client INTEGER NOT NULL,            -- the client may not exist (yet)
   PRIMARY KEY (device, client)
 ) WITHOUT ROWID;
--- Limits set on the page; a device without a row has those of the configuration.
+-- Limits set on the page; a device without a row has those of the settings.
 CREATE TABLE device_limits (device INTEGER PRIMARY KEY REFERENCES device ON DELETE CASCADE, limits TEXT NOT NULL);
 
--- What is in motion: queued, awaiting a report, or finished and not moved yet. Stays small.
+-- Messages that are queued, waiting for a report, or finished and not moved to the history yet. Stays small.
 CREATE TABLE message (
   id INTEGER PRIMARY KEY,
   tenant INTEGER NOT NULL,
@@ -60,12 +60,12 @@ CREATE TABLE message (
   batch INTEGER,
   recipient TEXT NOT NULL,
   body TEXT NOT NULL,                 -- masked for a one-time password
-  secret BLOB,                        -- its text, encrypted, until it was sent
+  secret BLOB,                        -- its encrypted text, until it was sent
   alphabet TEXT NOT NULL,
-  shift INTEGER NOT NULL,             -- national single shift table, 0 none
+  shift INTEGER NOT NULL,             -- national single shift table; 0: none
   parts INTEGER NOT NULL,
   priority INTEGER NOT NULL,
-  device INTEGER NOT NULL,            -- the one picked, named or used; 0 none known yet
+  device INTEGER NOT NULL,            -- picked, named or used; 0: not known yet
   bound INTEGER NOT NULL,            -- 1: named in X-Device-ID
   status TEXT NOT NULL,
   uncertain INTEGER NOT NULL DEFAULT 0,
@@ -77,20 +77,20 @@ CREATE TABLE message (
   queued_at INTEGER NOT NULL,
   scheduled_at INTEGER,
   due_at INTEGER NOT NULL,
-  expires_at INTEGER NOT NULL,        -- end of its life in the queue
+  expires_at INTEGER NOT NULL,        -- end of its lifetime
   sent_at INTEGER,
   delivered_at INTEGER,
   failed_at INTEGER,
   cancelled_at INTEGER,
   error_code TEXT,
   error_detail TEXT,                  -- JSON {"en", "fr", "source", "number"}
-  concatenation INTEGER,              -- reference of its parts
+  concatenation INTEGER,              -- concatenation reference of its parts
   validity_minutes INTEGER,
   flash INTEGER NOT NULL DEFAULT 0,
   on_uncertain TEXT NOT NULL,
   metadata TEXT,
   webhook_url TEXT,
-  closed_at INTEGER,                  -- finished: nothing can change it any more; may move to history
+  closed_at INTEGER,                  -- finished: nothing can change it any more, so it may move to the history
   changed_at INTEGER NOT NULL
 );
 CREATE INDEX message_status ON message (tenant, status, created_at);
@@ -103,14 +103,14 @@ CREATE TABLE part (
   state TEXT NOT NULL,
   test INTEGER NOT NULL,
   bound_device INTEGER NOT NULL,               -- 0: any device; else only this one
-  bound_sim TEXT,                       -- after its first part a message stays with its SIM (ICCID)
+  bound_sim TEXT,                       -- ICCID: after its first part a message stays with its SIM
   urgent INTEGER NOT NULL,            -- priority 1
-  scheduled INTEGER NOT NULL,         -- waits for a moment that only a trusted clock knows
+  scheduled INTEGER NOT NULL,         -- needs a trusted clock
   rank INTEGER NOT NULL,
   ready_at INTEGER NOT NULL,
-  ready INTEGER NOT NULL,              -- ready_at has come
-  attempts INTEGER NOT NULL DEFAULT 0, -- that the network refused for now, so far
-  -- the attempt that counts (earlier ones: table attempt)
+  ready INTEGER NOT NULL,              -- ready_at is reached
+  attempts INTEGER NOT NULL DEFAULT 0, -- refused by the network for now, so far
+  -- the current attempt (earlier ones are in the table attempt)
   device INTEGER,
   sim TEXT,
   submitted_at INTEGER,
@@ -126,10 +126,10 @@ CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ready =
 CREATE INDEX part_ready ON part (test, bound_device, rank, message, number) WHERE state = 'waiting' AND ready = 1;
 CREATE INDEX part_doubt ON part (state) WHERE state IN ('submitted', 'uncertain');
 CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
--- What waits for one modem alone, to find what waits for one that was removed.
+-- Parts bound to one modem, to find those bound to a removed one.
 CREATE INDEX part_bound ON part (bound_device) WHERE state = 'waiting' AND bound_device != 0;
 
--- Earlier attempts of a part: for the message's story, and for reports that come late.
+-- Earlier attempts of a part, for the timeline and for late reports.
 CREATE TABLE attempt (
   id INTEGER PRIMARY KEY,
   message INTEGER NOT NULL,
@@ -143,27 +143,27 @@ CREATE TABLE attempt (
   reported_at INTEGER,
   open INTEGER NOT NULL,
   error TEXT,
-  round INTEGER NOT NULL DEFAULT 0    -- how often its message had been resent before this attempt
+  round INTEGER NOT NULL DEFAULT 0    -- how often the message had been resent before this attempt
 );
 CREATE INDEX attempt_message ON attempt (message);
 CREATE INDEX attempt_open ON attempt (sim, reference) WHERE open = 1;
 
--- Hand-overs of which a report has spoken, or from which none is awaited any more. TP-MR is one octet:
--- only with what came before it in mind can a report be told from a copy of an older part's (23.040
--- 9.2.3.6). Kept for as long as a report may still be taken for another's (handovers.forget).
+-- Submissions that a report was about, or that expect none any more. TP-MR is one octet (23.040 9.2.3.6), so
+-- only earlier submissions tell a report from a copy of an older part's report. Kept for as long as they may
+-- compete for a report (appliance.store.submissions.forget).
 CREATE TABLE submission (
   sim TEXT NOT NULL,
-  reference INTEGER NOT NULL,         -- TP-MR; -1: nobody ever told it
+  reference INTEGER NOT NULL,         -- TP-MR; -1: the modem never answered
   submitted_at INTEGER NOT NULL,
   message INTEGER NOT NULL,
   number INTEGER NOT NULL,
   recipient TEXT NOT NULL,
-  taken_by INTEGER NOT NULL,          -- by then the network had it, if ever
-  scts INTEGER,               -- TP-SCTS, the same in all its reports; NULL: no report with one came
+  taken_by INTEGER NOT NULL,          -- the latest time at which the network can have accepted it
+  scts INTEGER,               -- TP-SCTS, the same in all its reports; NULL: no report had one
   PRIMARY KEY (sim, reference, submitted_at, message, number)
 ) WITHOUT ROWID;
 
--- Reports that fit no part yet: they may precede the answer they belong to, or settle a doubt.
+-- Reports that match no part yet: they may precede the answer of the modem, or settle an uncertain part.
 CREATE TABLE stray_report (
   id INTEGER PRIMARY KEY,
   device INTEGER NOT NULL,
@@ -176,10 +176,10 @@ CREATE TABLE stray_report (
   arrived_at INTEGER NOT NULL
 );
 
--- The concatenation reference used last for a number, so that no two long texts to it share one.
+-- The last concatenation reference per number, so that two long texts to it never share one.
 CREATE TABLE concatenation (recipient TEXT PRIMARY KEY, reference INTEGER NOT NULL) WITHOUT ROWID;
 
--- What is finished. Append-mostly: changed only by resend (taken back), erasure and retention.
+-- Finished messages. Append-mostly: changed only by resend (moved back), erasure and retention.
 CREATE TABLE history (
   id INTEGER PRIMARY KEY,
   tenant INTEGER NOT NULL,
@@ -191,7 +191,7 @@ CREATE TABLE history (
   parts INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   device INTEGER NOT NULL,
-  bound INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and the one again when it is resent
+  bound INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and used again for a resend
   status TEXT NOT NULL,
   ever_submitted INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
@@ -215,7 +215,7 @@ CREATE TABLE history (
 );
 CREATE INDEX history_created ON history (tenant, created_at, id);
 CREATE INDEX history_status ON history (tenant, status, created_at, id);
--- Fed in batches, sorted, when messages move: a plain index on the number would cost a page a row.
+-- Filled in sorted batches when messages move: a plain index on the number would cost a page write per row.
 CREATE TABLE history_recipient (
   tenant INTEGER NOT NULL,
   recipient TEXT NOT NULL,
@@ -223,11 +223,11 @@ CREATE TABLE history_recipient (
   id INTEGER NOT NULL,
   PRIMARY KEY (tenant, recipient, created_at, id)
 ) WITHOUT ROWID;
--- Folded texts (no case, no accents); the text itself stays in history.
+-- Folded texts (without case and accents); the text itself is in the history.
 CREATE VIRTUAL TABLE history_text USING fts5 (folded, content = '', tokenize = 'trigram', detail = 'full');
 
--- Messages by the hour and the day of their creation, as they stand now. Moved in the same
--- transaction as the change they count. Hours go with retention; days stay for ever.
+-- Messages by hour and day of creation and current status. Updated in the transaction of the change.
+-- Hours are removed by the retention; days stay for ever.
 CREATE TABLE hour_count (
   tenant INTEGER NOT NULL,
   device INTEGER NOT NULL,
@@ -251,7 +251,7 @@ CREATE TABLE day_count (
   PRIMARY KEY (tenant, day, device)
 ) WITHOUT ROWID;
 
--- What a SIM has sent: for its limits. sim is the ICCID.
+-- What a SIM has sent, for its limits. sim is the ICCID.
 CREATE TABLE sim_minute (sim TEXT NOT NULL, minute INTEGER NOT NULL, parts INTEGER NOT NULL,
   PRIMARY KEY (sim, minute)) WITHOUT ROWID;
 CREATE TABLE sim_day (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT NULL,
@@ -275,7 +275,7 @@ CREATE TABLE otp (
   tenant INTEGER NOT NULL,
   message INTEGER NOT NULL,
   recipient TEXT NOT NULL,
-  code_hash BLOB NOT NULL,            -- keyed; the key lies outside the database
+  code_hash BLOB NOT NULL,            -- keyed; the key is outside the database
   attempts_left INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
   verified_at INTEGER,
@@ -293,26 +293,26 @@ CREATE TABLE webhook (
   created_at INTEGER NOT NULL,
   deleted_at INTEGER
 );
--- The ids of these three grow with time (like those of inbound and otp), so that old rows are a range.
+-- The ids of these three tables grow with time (like those of inbound and otp), so that old rows are a range.
 CREATE TABLE event (
   id INTEGER PRIMARY KEY,
   tenant INTEGER NOT NULL,
   name TEXT NOT NULL,
-  body TEXT NOT NULL,                 -- the JSON as it goes out, the same in every attempt
+  body TEXT NOT NULL,                 -- the JSON body, the same in every attempt
   created_at INTEGER NOT NULL
 );
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY,             -- grows in the order of the events
   event INTEGER NOT NULL,
   tenant INTEGER NOT NULL,
-  message INTEGER,                    -- NULL: it is not of a message
+  message INTEGER,                    -- NULL: not about a message
   webhook INTEGER,                    -- NULL: the message's own webhook_url
   url TEXT NOT NULL,
   receiver TEXT NOT NULL,             -- 'wh_3' or '2 https://host:port': receivers never wait for each other
   stream TEXT NOT NULL,               -- events of one stream reach a receiver in order
   state TEXT NOT NULL,                -- 'due' | 'behind' an earlier one of its stream | 'done' | 'given_up'
                                       -- | 'dropped' with its webhook | 'test' never due by itself
-  attempt INTEGER NOT NULL DEFAULT 0, -- all attempts so far
+  attempt INTEGER NOT NULL DEFAULT 0, -- number of attempts
   tries INTEGER NOT NULL DEFAULT 0,   -- those since it was stored or replayed: the schedule counts them
   due_at INTEGER NOT NULL,
   created_at INTEGER NOT NULL
@@ -330,7 +330,7 @@ CREATE TABLE delivery_log (
   response_time_ms INTEGER NOT NULL,
   success INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
-  reason TEXT NOT NULL,               -- why it was no success, one English sentence
+  reason TEXT NOT NULL,               -- why it failed, one English sentence
   at INTEGER NOT NULL
 );
 CREATE INDEX delivery_log_tenant ON delivery_log (tenant, id);
@@ -338,7 +338,7 @@ CREATE INDEX delivery_log_delivery ON delivery_log (delivery);
 
 CREATE TABLE inbound (
   id INTEGER PRIMARY KEY,
-  tenant INTEGER NOT NULL,             -- whose it is
+  tenant INTEGER NOT NULL,             -- the client that it belongs to
   device INTEGER NOT NULL,
   sender TEXT NOT NULL,
   body TEXT NOT NULL,
@@ -357,26 +357,26 @@ CREATE TABLE inbound_part (
   total INTEGER NOT NULL,
   number INTEGER NOT NULL,
   text TEXT NOT NULL,
-  hex TEXT NOT NULL,                  -- as received: a character may be cut between two parts
+  hex TEXT NOT NULL,                  -- as received: a character may be split between two parts
   sent_at INTEGER,
   arrived_at INTEGER NOT NULL
 );
 CREATE INDEX inbound_part_group ON inbound_part (sim, sender, reference, total);
--- What was received already (SHA-256 of SIM and PDU): a modem may hand the same thing out twice.
+-- PDUs that were received (SHA-256 of SIM and PDU): a modem may hand one out twice.
 CREATE TABLE seen (hash BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE undecodable (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, hex TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);
 
 CREATE TABLE blocked (
-  tenant INTEGER NOT NULL,             -- 0 / 1: every client's (an opt-out by STOP), live / test
+  tenant INTEGER NOT NULL,             -- 0 or 1: for all clients (an opt-out by STOP), live or test
   number TEXT NOT NULL,
   reason TEXT NOT NULL,
   source TEXT NOT NULL,               -- 'api' | 'page' | 'stop'
-  device INTEGER,                     -- the SIM it opted out of
+  device INTEGER,                     -- the SIM that it opted out of
   created_at INTEGER NOT NULL,
   PRIMARY KEY (tenant, number)
 ) WITHOUT ROWID;
 
--- Who was asked back: the opt-out that is every client's does not hold for this one. The next STOP ends it.
+-- Clients exempted from an opt-out of all clients. The next STOP ends the exemption.
 CREATE TABLE opt_in (
   tenant INTEGER NOT NULL,
   number TEXT NOT NULL,
@@ -384,7 +384,7 @@ CREATE TABLE opt_in (
   PRIMARY KEY (tenant, number)
 ) WITHOUT ROWID;
 
--- Who wrote to a number last: an answer belongs to that client.
+-- The client that wrote to a number last: received texts belong to it.
 CREATE TABLE last_writer (
   test INTEGER NOT NULL,
   device INTEGER NOT NULL,
@@ -394,19 +394,19 @@ CREATE TABLE last_writer (
   PRIMARY KEY (test, recipient, device)
 ) WITHOUT ROWID;
 
--- What the status page keeps: who may act as the owner, and what was set there.
+-- Data of the status page: the owner's login, and settings made there.
 
--- One value a row, as JSON: "password" (argon2), "language", "time_zone", "own_number", …
+-- One value per row, as JSON: "password" (argon2), "language", "time_zone", "own_number", …
 CREATE TABLE owner_setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE owner_session (
-  hash BLOB PRIMARY KEY,              -- SHA-256 of the cookie; the cookie itself is kept nowhere
+  hash BLOB PRIMARY KEY,              -- SHA-256 of the cookie; the cookie itself is not stored
   created_at INTEGER NOT NULL,
   seen_at INTEGER NOT NULL,
-  agent TEXT NOT NULL                 -- what browser it was, for the owner to recognise
+  agent TEXT NOT NULL                 -- the browser, for the owner to recognise
 ) WITHOUT ROWID;
 
--- Counts of the queue, kept by the triggers below in the transaction of each change. No request counts rows.
+-- Counters of the queue, updated by the triggers below in the transaction of each change. No request counts rows.
 
 -- Messages with status 'queued', and their parts.
 CREATE TABLE queued_count (
@@ -433,12 +433,12 @@ CREATE TRIGGER message_joined_queue AFTER UPDATE OF status, parts ON message WHE
     ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
 END;
 
--- Parts that have not gone, by the modem they wait for (0: any).
+-- Parts that are not sent, by the modem they are bound to (0: any).
 CREATE TABLE part_count (
   test INTEGER NOT NULL,
   bound_device INTEGER NOT NULL,
-  ready INTEGER NOT NULL,              -- waiting, and may go now
-  delayed INTEGER NOT NULL,           -- waiting for a moment
+  ready INTEGER NOT NULL,              -- waiting and ready
+  delayed INTEGER NOT NULL,           -- waiting for their time
   submitted INTEGER NOT NULL,
   PRIMARY KEY (test, bound_device)
 ) WITHOUT ROWID;
@@ -465,8 +465,8 @@ CREATE TRIGGER part_joined AFTER UPDATE OF state, bound_device, ready ON part WH
       submitted = submitted + excluded.submitted;
 END;
 
--- What waits for a moment, by that moment: days, hours and minutes (width in ms, bucket = moment / width),
--- so that all before a moment are a few dozen rows. kind 'part': delayed parts by ready_at and test mode
+-- What waits for a time, by days, hours and minutes (width in ms, bucket = time / width), so that everything
+-- before a time is a few dozen rows. kind 'part': delayed parts by ready_at and test mode
 -- (0, 1); 'message': queued messages that were scheduled, by due_at and test mode * 8 + priority.
 CREATE TABLE due_count (
   kind TEXT NOT NULL,
@@ -518,8 +518,8 @@ WHEN NEW.status = 'queued' AND NEW.scheduled_at IS NOT NULL BEGIN
   INSERT INTO due_change VALUES ('message', (NEW.tenant & 1) * 8 + NEW.priority, NEW.due_at, 1, NEW.parts);
 END;
 
--- Live messages that wait, by their number. Kept from the first message on that met a SIM with a cap on
--- recipients (meta: recipients_counted); without such a cap it would cost a page a message for nothing.
+-- Live messages that wait, by recipient. Kept since the first message for a SIM with a cap on recipients
+-- (meta: recipients_counted); without such a cap it would cost a page write per message for nothing.
 CREATE TABLE queued_recipient (recipient TEXT PRIMARY KEY, messages INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER recipient_inserted AFTER INSERT ON message
 WHEN NEW.status = 'queued' AND NEW.tenant & 1 = 0
@@ -544,8 +544,8 @@ WHEN NEW.status = 'queued' AND NEW.tenant & 1 = 0
   INSERT INTO queued_recipient VALUES (NEW.recipient, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
 END;
 
--- How many numbers a SIM has written to in a billing month, and to how many of these messages wait. The row
--- with the empty name counts all numbers that messages wait for.
+-- How many numbers a SIM has written to in a billing month, and how many of these have waiting messages. The
+-- row with the empty name counts all numbers with waiting messages.
 CREATE TABLE recipient_count (
   sim TEXT NOT NULL,
   month INTEGER NOT NULL,
@@ -574,7 +574,7 @@ CREATE TRIGGER recipient_waits_no_more AFTER DELETE ON queued_recipient BEGIN
     (SELECT sim, month FROM sim_recipient WHERE recipient = OLD.recipient UNION ALL SELECT '', 0);
 END;
 
--- Deliveries that are not over: due, or behind an earlier one.
+-- Open deliveries: due, or behind an earlier one.
 CREATE TABLE delivery_count (state TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER delivery_inserted AFTER INSERT ON delivery BEGIN
   INSERT INTO delivery_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
@@ -595,13 +595,13 @@ CREATE TRIGGER delivery_log_deleted AFTER DELETE ON delivery_log BEGIN
   UPDATE delivery_log_count SET n = n - 1 WHERE tenant = OLD.tenant;
 END;
 
--- Grows with every change to what a request is let in by: keys, clients and devices. Whoever keeps them in
--- memory looks here first, so that a key revoked by the command line beside the box is refused at once.
+-- Grows with every change to keys, clients and devices. Code that keeps them in memory checks it first, so that
+-- a key revoked by the command line is refused at once (docs/adr/0028-keys-in-memory-by-version.md).
 CREATE TABLE access_version (version INTEGER NOT NULL);
 INSERT INTO access_version VALUES (0);
 CREATE TRIGGER api_key_inserted AFTER INSERT ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER api_key_deleted AFTER DELETE ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
--- Not last_used_at, which is only for people.
+-- Without last_used_at, which is for people only.
 CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, hash, narrowing, expires_at, revoked_at ON api_key
   BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER client_inserted AFTER INSERT ON client BEGIN UPDATE access_version SET version = version + 1; END;
