@@ -8,7 +8,7 @@ import os
 import sys
 
 from image.builder import build, checks, compare, debs
-from image.emulator import scenarios
+from image.emulator import machine, scenarios
 
 
 def main() -> int:
@@ -32,6 +32,9 @@ def main() -> int:
         case ["bundle", "root"]:
             print(build.root_bundle())
         case ["test", *names] if set(names) <= set(scenarios.SCENARIOS):
+            if lacks := machine.missing():
+                print("The scenarios need:", *lacks, sep="\n  ", file=sys.stderr)
+                return 1
             return scenarios.run(names)
         case _:
             print(__doc__, file=sys.stderr)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from image.builder.build import BUILD, SIGNATURE
+from image.builder.build import BUILD, SIGNATURE, find_tool
 
 Board = Literal["virt", "raspi3b"]
 # Decided by health, not by the clock: 71 s on an idle machine of two cores, 700 s were seen at load 14.
@@ -40,6 +40,26 @@ RestartSec=1
 ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/10.0.2.100/9000;while IFS= read -r l<&3;do \
 eval "$l" >&3 2>&1 </dev/null;printf "\\n@@%%s@@\\n" $? >&3;done'
 """
+
+
+TOOLS = {
+    "qemu-system-aarch64": "qemu-system-arm", "fdtoverlay": "device-tree-compiler", "mcopy": "mtools",
+    "debugfs": "e2fsprogs", "resize2fs": "e2fsprogs", "curl": "curl",
+}  # fmt: skip
+ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # QEMU's network card does not start without
+
+
+def missing() -> list[str]:
+    """What this machine lacks to run the scenarios, in words."""
+    packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
+    if not ROM.exists():
+        packages.add("ipxe-qemu")
+    lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
+    if not find_tool("uv"):
+        lacks.append("uv (pip install uv)")
+    if not (BUILD / "zimbox.img").exists():
+        lacks.append("a card: scripts/image build")
+    return lacks
 
 
 class EmulationError(Exception):
