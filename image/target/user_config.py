@@ -31,6 +31,7 @@ class Wifi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssid: str = ""
     password: str = ""  # a secret
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")] = "FR"
+    hidden: bool = False  # the access point does not announce its name
 
 
 Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
@@ -63,6 +64,7 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 ON_USB = re.compile(r"/dev/(modem-usb|ttyUSB|ttyACM|serial/by-)")
 # A piece of one would be a password that nobody has.
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/]+){2}", re.ASCII)
+RAW_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 SECRETS = ("password", "password_hash", "pin")
 NOTHING_LEFT = "# Taken over; left out here, because its secrets are not on lines of their own.\n"
 HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
@@ -124,8 +126,10 @@ def _check_network(wishes: Wishes) -> None:
     for what, text in (("ssid", wifi.ssid), ("password", wifi.password)):
         if any(ord(c) < 32 for c in text):
             raise WishError(f"wifi.{what}: control characters are not allowed")
-    if wifi.password and not 8 <= len(wifi.password.encode()) <= 63:
-        raise WishError("wifi.password: 8 to 63 characters")
+    if wifi.password and not (
+        8 <= len(wifi.password.encode()) <= 63 or RAW_KEY.fullmatch(wifi.password)
+    ):
+        raise WishError("wifi.password: 8 to 63 characters, or a key of 64 hexadecimal digits")
     if len(wifi.ssid.encode()) > 32:
         raise WishError("wifi.ssid: 32 bytes at most; an accented letter takes two")
     if wifi.password and not wifi.ssid:
@@ -205,11 +209,15 @@ def wpa_supplicant(wifi: Wifi) -> str | None:
     """wpa_supplicant.conf(5); names and passwords in hexadecimal or as P"…" would be, so nothing is lost."""
     if not wifi.ssid:
         return None
-    key = f'psk="{wifi.password}"' if wifi.password else "key_mgmt=NONE"
+    raw = RAW_KEY.fullmatch(wifi.password)  # wpa_supplicant takes a raw key without quotes
+    key = f"psk={wifi.password}" if raw else f'psk="{wifi.password}"'
+    key = key if wifi.password else "key_mgmt=NONE"
+    hidden = "\tscan_ssid=1\n" if wifi.hidden else ""
     kinds = "key_mgmt=WPA-PSK" if wifi.password else ""  # SAE offered: brcmfmac loses the network
     return (
         f"country={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
         + (f"\t{kinds}\n" if kinds else "")
+        + hidden
         + "}\n"
     )
 

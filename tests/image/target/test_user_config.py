@@ -177,3 +177,19 @@ def test_the_example_on_the_card_is_right_once_its_signs_are_taken_away() -> Non
         .replace('"…"', '"abcdefgh"')
     )
     assert w.read(text).modem[0].hat == "SIM868"
+
+
+def test_wifi_takes_a_raw_key_and_a_hidden_network() -> None:
+    key = "0123456789abcdef" * 4
+    text = w.wpa_supplicant(w.read(f'[wifi]\nssid = "x"\npassword = "{key}"\nhidden = true\n').wifi)
+    assert text is not None
+    assert f"\tpsk={key}\n" in text
+    assert "\tscan_ssid=1\n" in text
+    with pytest.raises(w.WishError, match="64 hexadecimal"):
+        w.read(f'[wifi]\nssid = "x"\npassword = "{key[:-1]}g"\n')
+
+
+def test_wifi_offers_wpa_psk_alone() -> None:
+    text = w.wpa_supplicant(w.Wifi("x", "12345678"))
+    assert text is not None
+    assert "key_mgmt=WPA-PSK\n" in text and "SAE" not in text
