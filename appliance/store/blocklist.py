@@ -70,7 +70,7 @@ def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> No
 
 
 def _scopes(db: Connection, device: int, test: bool) -> list[int]:
-    """Return the scopes of a SIM's clients: those it is reserved for, or the tenant for all."""
+    """Return the tenants of a SIM's clients: those it is reserved for, or the tenant for all."""
     if devices.everybodys(db, device):
         return [int(test)]
     return [client * 2 + test for client in devices.clients_of(db, device)]

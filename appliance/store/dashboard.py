@@ -47,7 +47,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int]:
-    """Return the scopes of all clients, or of one, in a mode."""
+    """Return the tenants of all clients, or of one, in a mode."""
     return [
         row[0] * 2 + int(test)
         for row in db.execute(
@@ -148,7 +148,7 @@ def latest(db: Connection, of: Sequence[int], most: int) -> list[Owned]:
 
 
 def messages(db: Connection, of: Sequence[int], wanted: HistoryFilter) -> MessagePage:
-    """Return a page of messages of several scopes."""
+    """Return a page of messages of several tenants."""
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
@@ -171,7 +171,7 @@ class InboxRows(msgspec.Struct, frozen=True):
 
 
 def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
-    """Return a page of received texts of several scopes."""
+    """Return a page of received texts of several tenants."""
     upto = wanted.page * wanted.limit
     several = len(of) > 1
     each = msgspec.structs.replace(wanted, page=1, limit=upto) if several else wanted
