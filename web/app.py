@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 from litestar import Litestar, Request, Response, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
@@ -165,8 +166,25 @@ async def note_unread(request: Request[Any, Any, Any]) -> None:
         await request.note_unread()
 
 
+def _cors(origins: Sequence[str]) -> CORSConfig:
+    """Let pages of these origins call the API with a key; never with a cookie of the status page."""
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=[
+            *("Authorization", "X-API-Key", "X-Client-ID", "X-Device-ID"),
+            *("Content-Type", "Accept-Language", "Idempotency-Key"),
+        ],
+        expose_headers=["Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+    )
+
+
 def create(
-    gateway: Gateway, pages: Sequence[ControllerRouterHandler] = (), lost: Lost | None = None
+    gateway: Gateway,
+    pages: Sequence[ControllerRouterHandler] = (),
+    lost: Lost | None = None,
+    *,
+    cors_origins: Sequence[str] = (),
 ) -> Litestar:
     """The application over this gateway, with the status page's handlers beside the API's.
 
@@ -194,6 +212,7 @@ def create(
             Exception: refused,
         },
         request_class=ApiRequest,
+        cors_config=_cors(cors_origins) if cors_origins else None,
         request_max_body_size=BODY_BYTES,
         state=State({"gateway": gateway, "bodies": BodyBudget()}),
         openapi_config=None,  # web.openapi says why

@@ -23,6 +23,11 @@ async def authenticated(
     if method == "OPTIONS":  # shows the methods of a route, and nothing else
         return
     key, client = (connection.headers.get(name, "").strip() for name in _HEADERS)
+    scheme, _, token = connection.headers.get("Authorization", "").strip().partition(" ")
+    if (
+        not key and scheme.lower() == "bearer"
+    ):  # for clients that can set no other header (RFC 6750 2.1)
+        key = token.strip()
     if not key or not client:
         missing = [name for name, value in zip(_HEADERS, (key, client), strict=True) if not value]
         raise ApiError("MISSING_AUTH_HEADERS", {"missing": missing})

@@ -81,8 +81,15 @@ async def _chunks(
 def _encoded(form: Format, batch: tuple[MessageView, ...], language: Language, comma: str) -> bytes:
     told = [message(view, language, Message) for view in batch]
     if form == "jsonl":
-        return msgspec.json.Encoder().encode_lines(told)
+        return _lines(msgspec.json.Encoder().encode_lines(told))
     return _csv([_row(entry, view) for entry, view in zip(told, batch, strict=True)], comma)
+
+
+def _lines(encoded: bytes) -> bytes:
+    """Escape what some readers take for a line end within a JSON text: U+2028, U+2029, U+0085."""
+    for character in "\u2028\u2029\x85":
+        encoded = encoded.replace(character.encode(), f"\\u{ord(character):04x}".encode())
+    return encoded
 
 
 def _row(told: Message, view: MessageView) -> tuple[str, ...]:

@@ -178,7 +178,12 @@ async def _serve(
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
         page = StatusPage(assembly.owner)
-        app = create(assembly.gateway, page.handlers, page.lost)
+        app = create(
+            assembly.gateway,
+            page.handlers,
+            page.lost,
+            cors_origins=config.server.cors_origins,
+        )
         limiter = for_this_process()
         servers = [(_server(app, partial(HttpProtocol, limiter=limiter)), sockets)]
         if config.server.https_listen:

@@ -45,6 +45,9 @@ class Server(Section, frozen=True):
     certificate: str = ""  # your own certificate (PEM), with `private_key`
     private_key: str = ""
     metrics_token: str = ""  # empty: /metrics requires none
+    cors_origins: tuple[
+        str, ...
+    ] = ()  # web pages that may call the API from a browser; "*" for all
 
 
 class PageSettings(Section, frozen=True):

@@ -78,7 +78,7 @@ Priority = Annotated[
 Metadata = Annotated[
     Json | None,
     _told(
-        "Your own JSON object, at most 1,024 bytes; returned by status, history and webhooks.",
+        "Your own JSON object, at most 1,024 bytes and 32 levels; returned by status, history and webhooks.",
         {"order_id": "order_12345"},
     ),
 ]

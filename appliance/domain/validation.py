@@ -16,6 +16,7 @@ from appliance.domain.requests import MessageStatus, OnUncertain, Period, Webhoo
 
 MESSAGE_CHARACTERS = 1600
 METADATA_BYTES = 1024
+METADATA_LEVELS = 32  # readers in PHP stop at 512, others sooner
 SCHEDULE_AHEAD = timedelta(days=30)
 VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP (23.040 9.2.3.12.1)
 STATISTICS_DAYS = 30  # the default period of the statistics
@@ -109,8 +110,22 @@ def priority_name(level: int) -> str:
     return _PRIORITIES[level - 1]
 
 
+def _deeper(value: object, levels: int) -> bool:
+    """Return whether objects and lists are nested more than `levels` deep."""
+    if not isinstance(value, Mapping | list):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
+
+
 def metadata(value: Mapping[str, object], field: str = "metadata") -> str:
-    """Return a JSON object of at most 1,024 bytes as compact JSON."""
+    """Return a JSON object of at most 1,024 bytes and 32 levels as compact JSON."""
+    if _deeper(value, METADATA_LEVELS):
+        raise invalid(
+            field,
+            f"est imbriqué sur plus de {METADATA_LEVELS} niveaux",
+            f"is nested more than {METADATA_LEVELS} levels deep",
+        )
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         size = len(text.encode())
@@ -318,7 +333,7 @@ def sender_filter(text: str | None, numbers: NumberReader = INTERNATIONAL) -> st
 
 
 def search(text: str | None) -> str | None:
-    """Return the folded search text; None if absent or empty after folding."""
+    """Return the folded search text; None if absent. Raises INVALID_REQUEST if nothing is left of it."""
     if not text:
         return None
     if len(text) > MESSAGE_CHARACTERS:
@@ -327,7 +342,10 @@ def search(text: str | None) -> str | None:
             f"dépasse {MESSAGE_CHARACTERS} caractères",
             f"is longer than {MESSAGE_CHARACTERS} characters",
         )
-    return fold(_clean(text, "search")) or None  # no text can contain what `message` refuses
+    folded = fold(_clean(text, "search"))  # no text can contain what `message` refuses
+    if not folded:
+        raise invalid("search", "ne contient que des accents", "consists of accents only")
+    return folded
 
 
 # --- one-time codes and webhooks ---------------------------------------------------------------

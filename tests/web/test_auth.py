@@ -1,10 +1,12 @@
 """Who is asking is settled before anything else of a request is looked at."""
 
+from typing import Any, cast
+
 import httpx
 import pytest
 
-from tests.web.shelf import CLIENT, KEY
-from web.app import API
+from tests.web.shelf import CLIENT, KEY, Shelf
+from web.app import API, create
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:
@@ -97,3 +99,33 @@ async def test_a_metrics_token_is_a_bearer_token(api: httpx.AsyncClient) -> None
     assert good.text == "zimbox_up 1\n"
     bad = await api.get("/metrics", headers={"Authorization": "Bearer wrong"})
     assert code(bad) == (401, "INVALID_API_KEY")
+
+
+async def test_a_key_may_come_as_a_bearer_token(shelf: Shelf) -> None:
+    transport = httpx.ASGITransport(cast("Any", create(shelf)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://box") as client:
+        headers = {"Authorization": f"Bearer {KEY}", "X-Client-ID": CLIENT}
+        assert (await client.get("/v1/auth/test", headers=headers)).status_code == 200
+        headers["Authorization"] = f"Basic {KEY}"
+        answer = await client.get("/v1/auth/test", headers=headers)
+        assert answer.json()["error"]["details"] == {"missing": ["X-API-Key"]}
+
+
+async def test_pages_elsewhere_may_call_only_where_the_owner_says_so(shelf: Shelf) -> None:
+    asked = {
+        "Origin": "http://intranet.lan",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-api-key, x-client-id, content-type",
+    }
+    for origins, allowed in (((), None), (("http://intranet.lan",), "http://intranet.lan")):
+        transport = httpx.ASGITransport(cast("Any", create(shelf, cors_origins=origins)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://box") as client:
+            preflight = await client.options("/v1/sms/send", headers=asked)
+            assert preflight.status_code == 204
+            assert preflight.headers.get("Access-Control-Allow-Origin") == allowed
+            headers = {"Origin": asked["Origin"], "X-API-Key": KEY, "X-Client-ID": CLIENT}
+            answer = await client.get("/v1/auth/test", headers=headers)
+            assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+            other = await client.get("/v1/auth/test", headers={**headers, "Origin": "http://x"})
+            assert "Access-Control-Allow-Origin" not in other.headers

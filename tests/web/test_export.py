@@ -52,6 +52,18 @@ async def test_jsonl_has_one_object_a_line_as_in_the_history(api: httpx.AsyncCli
     assert sorted(map(str, lines)) == sorted(map(str, history))
 
 
+async def test_jsonl_is_one_line_a_message_whatever_a_reader_takes_for_a_line_end(
+    api: httpx.AsyncClient,
+) -> None:
+    text = "a\u2028b\u2029c"
+    sent = {"to": TO, "message": text, "metadata": {"next\x85line": "\x85"}}
+    assert (await api.post("/v1/sms/send", json=sent)).status_code == 202
+    answer = await api.get("/v1/sms/export?format=jsonl")
+    (line,) = answer.text.splitlines()
+    assert json.loads(line)["message"] == text
+    assert json.loads(line)["metadata"] == sent["metadata"]
+
+
 async def test_an_empty_export_is_its_header_or_nothing(api: httpx.AsyncClient) -> None:
     assert (await api.get("/v1/sms/export")).text.startswith("message_id,status,to,message,")
     assert (await api.get("/v1/sms/export?format=jsonl")).text == ""

@@ -310,7 +310,7 @@ def test_a_sender_may_be_a_number_or_a_name() -> None:
 
 def test_a_search_is_folded() -> None:
     assert validation.search("ÉLÈVE") == "eleve"
-    assert validation.search("\u0301") is None  # an accent alone: nothing is left
+    assert validation.search("") is None
     assert code_of(lambda: validation.search("x" * 1601)) == "INVALID_REQUEST"
     assert code_of(lambda: validation.search("a\x00")) == "INVALID_REQUEST"
 
@@ -390,3 +390,23 @@ def test_a_prefix_is_how_international_numbers_begin() -> None:
     for text in ("33", "+", "+0", "+33x", "+³³", "+1234567890123456"):
         with pytest.raises(ApiError):
             validation.prefix(text)
+
+
+def test_metadata_is_nested_at_most_32_levels() -> None:
+    def nested(levels: int) -> dict[str, object]:
+        value: object = 1
+        for _ in range(levels - 1):
+            value = [value]
+        return {"a": value}
+
+    assert validation.metadata(nested(32)).count("[") == 31
+    for levels in (33, 500):
+        with pytest.raises(ApiError) as refused:
+            validation.metadata(nested(levels))
+        assert "32 levels" in refused.value.message("en")
+
+
+@pytest.mark.parametrize("text", ["\u0301", "\u0300\u0308"])
+def test_a_search_of_accents_only_does_not_find_everything(text: str) -> None:
+    with pytest.raises(ApiError, match="search"):
+        validation.search(text)
