@@ -106,7 +106,7 @@ def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,
         ),
-        search=validation.fold(wanted.q) or None,
+        search=validation.fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
     )
 
 

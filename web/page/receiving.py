@@ -20,7 +20,7 @@ async def inbox(request: Seen, owner: Host) -> Response[str]:
         page=wanted.page,
         limit=PAGE_ROWS,
         senders=senders_sought(wanted.to, owner),
-        search=validation.fold(wanted.q) or None,
+        search=validation.fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
     )
     found = await owner.inbox(asked)
     return page(
