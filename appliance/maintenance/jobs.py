@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from sqlite3 import Connection
 
 import structlog
@@ -14,6 +14,7 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from appliance.context import Context
+from appliance.core.clock import Clock
 from appliance.core.undervoltage import LOOK_SECONDS
 from appliance.core.wakeup import SAFETY_LOOK_SECONDS
 from appliance.devices.balance import Balances
@@ -25,12 +26,43 @@ from appliance.store.counters import DAY_MS, HOUR_MS
 
 log = structlog.get_logger(__name__)
 
-# A job that could not run in time (the box was busy) runs once, however late.
-MISFIRE_GRACE_SECONDS = 3600
+# How often a jump of the wall clock is looked for; the comparison costs nothing.
+JUMP_SECONDS = 5.0
+# The furthest plan of a job; the safety poll finds what is due later.
+FURTHEST_SECONDS = 366 * 86_400.0
 MINUTE = 60.0
 CANCEL_STEP = EXPIRE_STEP = 200  # messages in one transaction
 TIDY_MOST = 2000  # rows of each table in one run; more than a busy quarter of an hour adds
 ROUNDS_MOST = 1000  # upper bound of one retention run
+
+
+class SteadyTime(tzinfo):
+    """The time zone whose current time is the monotonic clock, counted from 2000-01-01.
+
+    APScheduler asks `datetime.now(its time zone)`, which Python answers by `fromutc`, for all that it plans. By
+    the wall clock it would list every run missed in a jump forward before it coalesces them (46 s and
+    453 MB for 400 days), and run nothing for the length of a jump back.
+    """
+
+    START = datetime(2000, 1, 1, tzinfo=UTC)
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self.START + timedelta(seconds=self._clock.monotonic())
+
+    def fromutc(self, _wall: datetime) -> datetime:
+        return self.now()
+
+    def utcoffset(self, _moment: datetime | None) -> timedelta:
+        return timedelta()
+
+    def dst(self, _moment: datetime | None) -> None:
+        return None
+
+    def tzname(self, _moment: datetime | None) -> str:
+        return "monotonic"
 
 
 class MaintenanceJobs:
@@ -45,13 +77,16 @@ class MaintenanceJobs:
             0,
             False,
         )  # up to when outboxes were notified, and by which clock
+        self._steady = SteadyTime(box.clock)
+        self._planned = box.clock_jumps.jumps  # the clock jumps that the plan of scheduled messages knows
         self.scheduler = AsyncIOScheduler(
-            timezone=UTC,
+            timezone=self._steady,
             executors={"default": AsyncIOExecutor()},
             job_defaults={
                 "coalesce": True,
                 "max_instances": 1,
-                "misfire_grace_time": MISFIRE_GRACE_SECONDS,
+                # However late: APScheduler measures lateness by the wall clock.
+                "misfire_grace_time": None,
             },
         )
 
@@ -65,6 +100,7 @@ class MaintenanceJobs:
         self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
         self.every("reports", MINUTE, self.close_reports)
         self.every("inbox", MINUTE, self.give_up_waiting)
+        self.every("clock_jump", JUMP_SECONDS, self.adjust_to_jump)
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
         self.every("balance", MINUTE, self._balances.look)
@@ -78,8 +114,15 @@ class MaintenanceJobs:
 
     def every(self, name: str, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
         """Run `job` at this interval. A failing run is logged; the next one comes nevertheless."""
+        interval = timedelta(seconds=max(seconds, 0.05))
         self.scheduler.add_job(
-            self._guarded(name, job), IntervalTrigger(seconds=max(seconds, 0.05)), id=name
+            self._guarded(name, job),
+            IntervalTrigger(
+                seconds=interval.total_seconds(),
+                start_date=self._steady.now() + interval,
+                timezone=UTC,  # what counts is the difference to `SteadyTime.now`
+            ),
+            id=name,
         )
 
     def _guarded(
@@ -100,8 +143,8 @@ class MaintenanceJobs:
     async def watch_due(self) -> None:
         """Loop: plan a job for the next scheduled message, which notifies the outboxes.
 
-        The clock of a board may jump while the scheduler's timer is monotonic, so plan again every 30 s, and
-        whenever a new scheduled message was accepted.
+        The plan is a monotonic time. Plan again whenever a new scheduled message was accepted, after a jump of
+        the wall clock, and every 30 s, because the wall clock may be slewed.
         """
         while True:
             await self.schedule_due()
@@ -116,8 +159,9 @@ class MaintenanceJobs:
             if self.scheduler.get_job("due"):
                 self.scheduler.remove_job("due")
             return
-        # A datetime cannot hold very late times (a parked message); the safety poll finds them.
-        run_at = datetime.fromtimestamp(min(moment / 1000, 32_503_680_000), UTC)
+        # A parked message is due at a time that no datetime can hold.
+        wait = min((moment - clock.now()) / 1000, FURTHEST_SECONDS)
+        run_at = self._steady.now() + timedelta(seconds=max(wait, 0.0))
         self.scheduler.add_job(
             self.ring, DateTrigger(run_date=run_at), id="due", replace_existing=True
         )
@@ -126,6 +170,17 @@ class MaintenanceJobs:
         self._rung_to, self._rung_trusted = self._box.clock.now(), self._box.clock.trusted
         self._box.wakeups.work()
         self._box.wakeups.housekeeping.set()
+
+    async def adjust_to_jump(self) -> None:
+        """After a jump of the wall clock, adjust the store and plan anew what is due by the wall clock."""
+        await self._box.clock_jumps.adjust()
+        if self._planned == self._box.clock_jumps.jumps:
+            return
+        self._planned = self._box.clock_jumps.jumps
+        self._rung_to = 0
+        self._box.wakeups.work()
+        self._box.wakeups.housekeeping.set()
+        self._box.wakeups.changed()
 
     # --- the jobs ------------------------------------------------------------------------------------
 
@@ -175,8 +230,10 @@ class MaintenanceJobs:
         settings = self._box.config.reports
         now = self._box.clock.now()
         await self._box.clock_jumps.adjust()
-        before = now - round(settings.window_hours * 3_600_000) - self._box.clock_jumps.forward_ms
-        await self._box.db.write(attempts.close_reports, self._box.ids, before, now)
+        before, after = self._box.clock_jumps.submitted_too_early(
+            round(settings.window_hours * 3_600_000)
+        )
+        await self._box.db.write(attempts.close_reports, self._box.ids, before, now, after=after)
         await self._box.db.write(submissions.forget, before - report_matching.FURTHEST_MS)
         strays = await self._box.db.write(
             reports.forget_strays, now - round(settings.stray_minutes * 60_000)

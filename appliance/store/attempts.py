@@ -188,15 +188,18 @@ TIMED_OUT = cause(
 def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
     """Settle uncertain parts whose window has ended, as their message asks (fail or resend).
 
-    The window counts from the last change of any part of the message; waiting parts are sent first. Return when
-    to look again (ms), None if nothing is uncertain.
+    The window counts from the last change of any part of the message; waiting parts are sent first. A change in
+    the future was before the clock was set back; `move_doubts` has moved the window. Return when to look again
+    (ms), None if nothing is uncertain.
     """
     rows = db.execute(
-        "SELECT message, MAX(MAX(COALESCE(answered_at, submitted_at), IIF(state = 'uncertain', ready_at, 0))) "
-        "AS since FROM part "
+        "SELECT message, MAX(MAX("
+        "IIF(COALESCE(answered_at, submitted_at) <= ?, COALESCE(answered_at, submitted_at), 0), "
+        "IIF(state = 'uncertain', ready_at, 0))) AS since FROM part "
         f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
         "GROUP BY message "
-        "HAVING SUM(state IN ('waiting', 'submitted')) = 0"
+        "HAVING SUM(state IN ('waiting', 'submitted')) = 0",
+        (now,),
     ).fetchall()
     look_at: int | None = None
     for row in rows:
@@ -220,7 +223,7 @@ def move_doubts(db: Connection, since: int, step: int) -> None:
     db.execute(
         "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
         f"WHERE {IN_DOUBT} AND state = 'uncertain' AND answered_at >= ?",
-        (max(step, 0), since),
+        (step, since),
     )
 
 
@@ -291,20 +294,30 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     return len(rows)
 
 
-def close_reports(db: Connection, new_ids: Ids, before: int, now: int, most: int = 500) -> int:
-    """Stop waiting for reports on parts submitted before a time; their status stays."""
+def close_reports(
+    db: Connection,
+    new_ids: Ids,
+    before: int,
+    now: int,
+    *,
+    after: int = messages.NEVER,
+    most: int = 500,
+) -> int:
+    """Stop waiting for reports on parts submitted before one time or after another; their status stays."""
     rows = db.execute(
-        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' AND submitted_at < ?1 "
+        "SELECT message FROM part WHERE open = 1 AND state != 'uncertain' "
+        "AND (submitted_at < ?1 OR submitted_at > ?2) "
         "UNION SELECT message FROM attempt JOIN message m ON m.id = attempt.message "
-        "WHERE open = 1 AND submitted_at < ?1 LIMIT ?2",
-        (before, most),
+        "WHERE open = 1 AND (submitted_at < ?1 OR submitted_at > ?2) LIMIT ?3",
+        (before, after, most),
     ).fetchall()
     for row in rows:
         submissions.close(db, row["message"])
         for table in ("part", "attempt"):
             db.execute(
-                f"UPDATE {table} SET open = 0 WHERE message = ? AND submitted_at < ?",
-                (row["message"], before),
+                f"UPDATE {table} SET open = 0 "
+                "WHERE message = ? AND (submitted_at < ? OR submitted_at > ?)",
+                (row["message"], before, after),
             )
         messages.settle(db, new_ids, row["message"], now)
     return len(rows)

@@ -32,7 +32,10 @@ class ClockJumps:
             clock.now()
         )  # older rows are from before this start, by the clock at that time
         self._distance = self._measured()
-        self.forward_ms = 0  # total of forward jumps: rows may be younger than they look by this
+        self.jumps = 0  # how many were applied since the start
+        self._forward_ms = 0  # total of forward jumps: rows may be younger than they look by this
+        self._forward_at = 0  # the wall time right after the last one
+        self._back_at = clock.monotonic()  # of the last jump back; one may have preceded the start
 
     def _measured(self) -> int:
         return self._clock.now() - round(self._clock.monotonic() * 1000)
@@ -53,8 +56,27 @@ class ClockJumps:
                 moved = await self._db.write(self._move, step)
                 self._distance = distance
                 self._since += min(step, 0)
-                self.forward_ms += max(step, 0)
+                self.jumps += 1
+                self._forward_ms += max(step, 0)
+                if step > 0:
+                    self._forward_at = self._clock.now()
+                else:
+                    self._forward_at += step
+                    self._back_at = self._clock.monotonic()
                 log.info("clock_jump_applied", by_seconds=round(step / 1000), messages_moved=moved)
+
+    def submitted_too_early(self, window_ms: int) -> tuple[int, int]:
+        """Return two times (ms): what was submitted before the first or after the second is older than the window.
+
+        The store keeps the times of submission as they were, because reports match by them. So rows from
+        before a jump forward look too old, and rows from before a jump back are in the future.
+        """
+        now = self._clock.now()
+        before = now - window_ms
+        if before < self._forward_at:
+            before -= self._forward_ms
+        late = self._clock.monotonic() - self._back_at >= window_ms / 1000
+        return before, now + STEP_MS if late else messages.NEVER
 
     def _move(self, db: Connection, step: int) -> int:
         otp.move_expiry(db, self._since, step)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, tzinfo
 from pathlib import Path
 from sqlite3 import Connection
 
 import msgspec
 import pytest
+from apscheduler.schedulers import base as scheduling
+from apscheduler.triggers.interval import IntervalTrigger
 
 from appliance.context import Context
 from appliance.core.clock import SystemClock
@@ -20,9 +23,10 @@ from appliance.messaging.inbox import Inbox
 from appliance.store import archive, history, messages
 from appliance.store import received as received_store
 from appliance.store.database import Database
+from appliance.store.queue import NothingReady
 from appliance.store.received import Whole
 from modem.interface import Outcome, Verdict
-from tests.appliance.conftest import NEVER, Stage
+from tests.appliance.conftest import NEVER, REFUSED, SIM, Stage
 from tests.manual_clock import ManualClock
 
 DAY = 86_400
@@ -103,7 +107,7 @@ async def test_what_was_received_goes_when_its_days_are_over(keeper: Keeper) -> 
 async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
     stage: Stage, tmp_path: Path
 ) -> None:
-    clock = SystemClock()  # APScheduler knows no other
+    clock = SystemClock()
     stage.now = clock.now() - 1000
     box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     jobs = MaintenanceJobs(box, Inbox(box), Balances(clock, []))
@@ -131,10 +135,12 @@ async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
     async def is_to_ring() -> bool:
         await jobs.schedule_due()
         job = jobs.scheduler.get_job("due")
-        due: bool = job is not None and job.trigger.run_date.timestamp() * 1000 <= clock.now()
+        due: bool = job is not None and job.trigger.run_date <= datetime.now(
+            jobs.scheduler.timezone
+        )
         return due
 
-    jobs.scheduler.start(paused=True)  # it knows no clock but the machine's
+    jobs.scheduler.start(paused=True)
     for hours in (1, 2):
         await stage.take(scheduled_at=stage.now + hours * HOUR_MS)
     assert not await is_to_ring()
@@ -228,3 +234,132 @@ async def test_an_answer_of_before_the_resend_does_not_keep_its_message_for_ever
     await jobs.archive()
     await jobs.retire()
     assert await stage.db.read(history.one, 2, number) is None
+
+
+# --- a clock that is set ---------------------------------------------------------------------------
+
+YEAR_1970, YEAR_2040 = DAY_MS, 2_208_988_800_000
+MOST_PLANNED = 1000  # far more runs than the jobs of a minute have, far less than a jump has missed
+
+
+@pytest.fixture
+def wall(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """The settable clock, which APScheduler takes for the machine's."""
+
+    class WallTime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # as the patched one
+            return datetime.fromtimestamp(clock.now() / 1000, tz)
+
+    planned = 0
+    plan = IntervalTrigger.get_next_fire_time
+
+    def counted(trigger: IntervalTrigger, *times: datetime | None) -> datetime | None:
+        nonlocal planned
+        planned += 1
+        assert planned < MOST_PLANNED, "the scheduler lists every missed run"
+        found: datetime | None = plan(trigger, *times)
+        return found
+
+    monkeypatch.setattr(scheduling, "datetime", WallTime)
+    monkeypatch.setattr(IntervalTrigger, "get_next_fire_time", counted)
+    clock.step(YEAR_1970 - clock.now())
+    return clock
+
+
+async def later(jobs: MaintenanceJobs, clock: ManualClock, seconds: float) -> None:
+    """Let time pass, and the scheduler start what is due."""
+    clock.advance(seconds)
+    jobs.scheduler.wakeup()
+    await asyncio.sleep(0)  # it wakes in the next turn of the loop
+
+
+async def test_jobs_run_at_their_interval_from_1970_to_2040_and_back(
+    wall: ManualClock, jobs: MaintenanceJobs
+) -> None:
+    runs: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run() -> None:
+        await runs.put(wall.now())
+
+    jobs.every("proof", 60.0, run)
+    jobs.scheduler.start()
+    try:
+        for year in (YEAR_1970, YEAR_2040, YEAR_1970, YEAR_2040 - 400 * DAY_MS, YEAR_2040):
+            wall.step(year - wall.now())
+            await later(jobs, wall, 59)
+            assert runs.empty()
+            await later(jobs, wall, 1)
+            assert await asyncio.wait_for(runs.get(), 30) == year + 60_000
+            assert runs.empty()
+    finally:
+        jobs.stop()
+
+
+async def test_work_in_every_state_goes_on_from_1970_to_2040_and_back(
+    wall: ManualClock, stage: Stage, tmp_path: Path
+) -> None:
+    """A jump shortens no window and lengthens none: lifetime, retry, doubt, report, schedule, missing part."""
+    stage.now = wall.now()
+    box = Context(Config(), wall, stage.db, stage.ids, Encryption(tmp_path / "key"))
+    jobs = MaintenanceJobs(box, Inbox(box), Balances(wall, []))
+
+    async def set_to(year: int) -> None:
+        wall.step(year - wall.now())
+        stage.now = wall.now()
+        await jobs.adjust_to_jump()
+
+    async def passes(seconds: float) -> None:
+        wall.advance(seconds)
+        stage.now = wall.now()
+        for job in (jobs.expire, jobs.end_doubts, jobs.close_reports, jobs.give_up_waiting):
+            await job()
+
+    async def count(table: str, condition: str = "1") -> int:
+        query = f"SELECT COUNT(*) FROM {table} WHERE {condition}"
+        found: int = await stage.db.read(lambda db: db.execute(query).fetchone()[0])
+        return found
+
+    async def awaited(message: int) -> int:
+        return await count("part", f"open = 1 AND message = {message}")
+
+    for year, other in ((YEAR_1970, YEAR_2040), (YEAR_2040, YEAR_1970)):
+        await set_to(year)
+        sent = await stage.sent(7)
+        doubtful = await stage.take()
+        await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+        again = await stage.take()
+        await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+        waiting = await stage.take()
+        scheduled = await stage.take(scheduled_at=YEAR_2040 + HOUR_MS)
+        part = received_store.ReceivedPart(
+            NUMBER, "Bon", None, "00", reference=1, total=2, number=1
+        )
+        await stage.db.write(received_store.keep_part, 1, SIM, part, stage.now)
+
+        await set_to(other)
+        await passes(60)
+        assert [await stage.status(n) for n in (again, waiting)] == ["queued", "queued"]
+        assert (await stage.view(doubtful)).uncertain
+        assert await awaited(sent)
+        assert await count("inbound_part") == 1
+        taken = set()
+        for _ in range(2):
+            job = await stage.must_claim()
+            taken.add(job.message)
+            await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))
+        assert taken == {again, waiting}
+        assert isinstance(await stage.claim(), NothingReady)
+
+        await passes(600)
+        assert await stage.status(doubtful) == "failed"
+        await passes(24 * 3600)
+        assert await count("inbound_part") == 0
+        if other == YEAR_2040:
+            job = await stage.must_claim()
+            assert job.message == scheduled
+            await stage.record(job, Outcome(Verdict.NEVER, fault=NEVER))
+        await passes(72 * 3600)
+        assert not await awaited(sent)
+        if other == YEAR_1970:
+            assert await stage.status(scheduled) == "queued"
