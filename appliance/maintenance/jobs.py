@@ -78,7 +78,9 @@ class MaintenanceJobs:
             False,
         )  # up to when outboxes were notified, and by which clock
         self._steady = SteadyTime(box.clock)
-        self._planned = box.clock_jumps.jumps  # the clock jumps that the plan of scheduled messages knows
+        self._planned = (
+            box.clock_jumps.jumps
+        )  # the clock jumps that the plan of scheduled messages knows
         self.scheduler = AsyncIOScheduler(
             timezone=self._steady,
             executors={"default": AsyncIOExecutor()},

@@ -176,7 +176,7 @@ class Intake:
         if expires_at is not None:
             end = min(end, expires_at)
         ahead = ahead or self._ahead(db, caller, route, due_at, end, now)
-        self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end)
+        self._admit(db, caller, order.to, len(plan.parts), route, ahead, now, end, kind)
         fresh = messages.NewMessage(
             tenant=caller.tenant,
             api_key=caller.key_id,
@@ -239,11 +239,12 @@ class Intake:
         ahead: QueueSnapshot,
         now: int,
         until: int,
+        kind: str,
     ) -> None:
         """The refusals that the store decides: BLOCKED_NUMBER, QUOTA_EXCEEDED, KEY_NOT_ALLOWED, INVALID_API_KEY."""
         if not clients.still_may(db, caller.key_id, caller.client_id):
             raise ApiError("INVALID_API_KEY")
-        if blocklist.is_blocked(db, caller.tenant, recipient):
+        if blocklist.is_blocked(db, caller.tenant, recipient, kind):
             raise ApiError("BLOCKED_NUMBER", {"field": "to"})
         if caller.mode == "live":
             admission.check_quota(route, ahead, recipient, parts, now, until, self._box.zone)
@@ -340,7 +341,7 @@ class Intake:
         plan = gsm7.plan(row["body"], shifts=config.sending.national_shifts)
         _, end = self._span(None, now)
         ahead = self._ahead(db, caller, route, now, end, now)
-        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end)
+        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end, row["kind"])
         rank = limits.rank(row["priority"], now, config.queue.aging_minutes)
         if messages.get(db, number) is None:
             archive.take_back(db, number, now, end, rank)

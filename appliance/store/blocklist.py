@@ -14,12 +14,16 @@ HOLDS = """(tenant = :tenant OR (tenant = :tenant & 1 AND NOT (source = 'stop'
   AND EXISTS (SELECT 1 FROM opt_in i WHERE i.tenant = :tenant AND i.number = blocked.number))))"""
 
 
-def is_blocked(db: Connection, tenant: int, number: str) -> bool:
-    """Return whether a number is blocked by the client or the owner, or opted out of a SIM of the client."""
+def is_blocked(db: Connection, tenant: int, number: str, kind: str = "sms") -> bool:
+    """Return whether a number is blocked by the client or the owner, or opted out of a SIM of the client.
+
+    An opt-out does not cover one-time passwords (`kind` "otp"; docs/adr/0035): whoever enters a number asks for one.
+    """
     return (
         db.execute(
-            f"SELECT 1 FROM blocked WHERE number = :number AND {HOLDS}",
-            {"tenant": tenant, "number": number},
+            f"SELECT 1 FROM blocked WHERE number = :number AND {HOLDS} "
+            "AND NOT (source = 'stop' AND :kind = 'otp')",
+            {"tenant": tenant, "number": number, "kind": kind},
         ).fetchone()
         is not None
     )

@@ -235,7 +235,7 @@ def _too_late(
     """Return why a message must not be sent any more, checked at the claim, as JSON; None if it may."""
     if clients.is_deleted(db, message["tenant"] // 2):
         return CLIENT_DELETED
-    if blocklist.is_blocked(db, message["tenant"], message["recipient"]):
+    if blocklist.is_blocked(db, message["tenant"], message["recipient"], message["kind"]):
         return cause(
             "BLOCKED_NUMBER",
             "The number is on the block list or has opted out.",

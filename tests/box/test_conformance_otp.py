@@ -92,6 +92,16 @@ def test_the_right_code_is_valid_once(box: RunningBox, shared: Client) -> None:
     assert code(again, 404) == "OTP_NOT_FOUND"
 
 
+def test_a_forged_stop_ends_no_one_time_passwords(box: RunningBox, client: Client) -> None:
+    number = "+33612340218"
+    box.simulate(do="incoming", sender=number, text="STOP")
+    eventually(lambda: number in client.get("/blocklist").text, "opted out")
+    refused = client.post("/sms/send", {"to": number, "message": "Soldes"})
+    assert code(refused, 403) == "BLOCKED_NUMBER"
+    otp_id = made(client, to=number, template="{{code}}")["otp_id"]
+    assert verify(client, otp_id, received(box, number))["valid"] is True
+
+
 def test_a_wrong_code_counts_down_and_ends(box: RunningBox, shared: Client) -> None:
     otp_id = made(shared, to="+33612340206", template="{{code}}")["otp_id"]
     right = received(box, "+33612340206")

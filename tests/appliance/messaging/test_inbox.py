@@ -11,9 +11,10 @@ from sqlite3 import Connection, Row
 import pytest
 
 from appliance.context import Context
-from appliance.core.config import Config, ModemSettings
+from appliance.core.config import Config, InboxSettings, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
+from appliance.domain import reassembly
 from appliance.domain.requests import InboxFilter
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, blocklist, clients, received
@@ -226,6 +227,43 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
         assert await receiver.box.db.read(blocklist.is_blocked, tenant, SENDER)
     assert not await receiver.box.db.read(blocklist.is_blocked, 3, SENDER), "test mode is apart"
     assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("STOP 36180", "stop"),
+        ("STOP au 36180", "stop"),
+        ("Stop svp", "stop"),
+        ("stop s’il vous plaît, merci", "stop"),
+        ("STOP STOP", "stop"),
+        ("STOP SMS", "stop"),
+        ("Merci, désabonner", "stop"),
+        ("STOP!!!", "stop"),
+        ("START merci", "start"),
+        ("STOPPER", None),
+        ("STOP START", None),
+        ("STOP 0612345678", None),
+        ("STOP 36180 36181", None),
+        ("stop by tomorrow please", None),
+        ("non stop", None),
+        ("36180", None),
+        ("merci", None),
+        ("", None),
+    ],
+)
+def test_what_counts_as_stop_and_start(text: str, outcome: str | None) -> None:
+    words = InboxSettings()
+    assert reassembly.wish(text, words.stop_words, words.start_words) == outcome
+
+
+async def test_stop_ends_texts_but_no_one_time_passwords(receiver: Receiver) -> None:
+    db = receiver.box.db
+    await receiver.receive("STOP")
+    assert await db.read(blocklist.is_blocked, 2, SENDER)
+    assert not await db.read(blocklist.is_blocked, 2, SENDER, "otp")
+    await db.write(blocklist.add, 2, SENDER, "", "api", receiver.box.clock.now())
+    assert await db.read(blocklist.is_blocked, 2, SENDER, "otp"), "the client's own block holds"
 
 
 @pytest.mark.parametrize("told", ["0612345678", "33612345678", "0033612345678", "+330612345678"])
