@@ -35,9 +35,10 @@ def _told(description: str, example: object, **schema: object) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema=dict(schema))
 
 
-# No control characters; in a line no line breaks either.
-TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
-LINE_PATTERN = r"^[^\u0000-\u0008\u000a-\u001f\u007f-\u009f]*$"
+# No control characters; in a line no line breaks either. ASCII only and `\x` rather than `\u`: generated
+# PHP matches octets, and PCRE has no `\u`.
+TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+LINE_PATTERN = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
 
 
 def _line(description: str, example: object, most: int) -> Meta:
@@ -71,7 +72,11 @@ Priority = Annotated[
     _told(
         "1 (first) to 5, or the name of the level.",
         "normal",
-        enum=[1, 2, 3, 4, 5, "urgent", "high", "normal", "low", "bulk", None],
+        oneOf=[
+            {"type": "string", "enum": ["urgent", "high", "normal", "low", "bulk"]},
+            {"type": "integer", "minimum": 1, "maximum": 5},
+            {"type": "null"},
+        ],
         default=3,
     ),
 ]

@@ -56,7 +56,7 @@ def test_no_request_gets_a_5xx_or_an_answer_that_the_document_does_not_tell(
     done = subprocess.run(
         [
             *(str(schemathesis), "--config-file", "left_out.toml"),
-            *("run", f"{box.url}/schema/openapi.json", "--no-color"),
+            *("run", f"{box.url}/schema/openapi.json", "--url", box.url, "--no-color"),
             *("-H", f"X-API-Key: {client.api_key}", "-H", f"X-Client-ID: {client.client_id}"),
             *("--mode", "all", "--max-examples", str(EXAMPLES), "--generation-deterministic"),
             *not_built(box, "/metrics"),

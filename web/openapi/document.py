@@ -52,6 +52,21 @@ _KEYED: tuple[Code, ...] = (
 _WRITES: tuple[Code, ...] = ("PAYLOAD_TOO_LARGE", "STORAGE_FULL")
 _BODIED: tuple[Code, ...] = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE")
 
+# A name that a browser on the LAN finds; a client sets the address of its own box.
+_SERVER: Json = {
+    "url": "http://{host}",
+    "description": "The box",
+    "variables": {"host": {"default": "zimbox.local", "description": "Name or address, and port."}},
+}
+# A parameter, not a second security scheme: Postman keeps one scheme of a requirement.
+_CLIENT = Parameter(
+    "X-Client-ID",
+    "header",
+    "The client that the key belongs to.",
+    {"type": "string"},
+    required=True,
+    example="client_1",
+)
 _DEVICE = Parameter(
     "X-Device-ID",
     "header",
@@ -76,15 +91,19 @@ def document(app: Litestar) -> Json:
         paths.setdefault(path, {})[method] = _operation(path, method, handler)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "ZimBox", "version": __version__, "description": _DESCRIPTION},
-        "servers": [{"url": "/", "description": "This box"}],
+        "info": {
+            "title": "ZimBox",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [_SERVER],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas([handler for _, _, handler in found]),
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                "ClientId": {"type": "apiKey", "in": "header", "name": "X-Client-ID"},
                 "MetricsToken": {"type": "http", "scheme": "bearer"},
             },
         },
@@ -106,7 +125,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
     more: Operation = handler.opt["operation"]
     keyed = path.startswith("/v1/")
     body = _body(handler)
-    parameters = (*more.parameters, *([_DEVICE] if keyed else []), _LANGUAGE)
+    parameters = (*more.parameters, *([_CLIENT, _DEVICE] if keyed else []), _LANGUAGE)
     codes = (
         *_ALWAYS,
         *(_KEYED if keyed else ()),
@@ -134,7 +153,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
 
 def _security(keyed: bool, more: Operation) -> list[Json]:
     if keyed:
-        return [{"ApiKey": [], "ClientId": []}]
+        return [{"ApiKey": []}]
     return [{}, {"MetricsToken": []}] if "INVALID_API_KEY" in more.errors else []
 
 
@@ -179,12 +198,7 @@ def _error(codes: list[Code]) -> Json:
         "description": ", ".join(f"`{code}`" for code in codes),
         "content": {
             "application/json": {
-                "schema": {
-                    "allOf": [
-                        _reference(ErrorAnswer),
-                        {"properties": {"error": {"properties": {"code": {"enum": codes}}}}},
-                    ]
-                },
+                "schema": _reference(ErrorAnswer),
                 "examples": {
                     code: {
                         "value": msgspec.to_builtins(
@@ -238,11 +252,40 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
         required = schema.get("required", [])
         fields = schema["properties"].items()
         schema["properties"] = dict(sorted(fields, key=lambda f: f[0] not in required))
-    asked["BulkBody"]["anyOf"] = [
-        {"required": ["recipients", "message"]},
-        {"required": ["messages"]},
-    ]
-    return dict(sorted({**asked, **told}.items()))
+    for schema in (*asked.values(), *told.values()):
+        schema["properties"] = {
+            name: _for_generators(field) for name, field in schema.get("properties", {}).items()
+        }
+    # A name of its own, or generators name it after the first body that has it.
+    priority = asked["SendBody"]["properties"]["priority"]
+    for schema in asked.values():
+        if "priority" in schema["properties"]:
+            schema["properties"]["priority"] = {"$ref": _PLACE.format(name="Priority")}
+    return dict(sorted({**asked, **told, "Priority": priority}.items()))
+
+
+def _for_generators(field: Json) -> Json:
+    """The same field in the subset of JSON Schema that client generators agree on.
+
+    openapi-generator and openapi-python-client generate code that does not compile, or that refuses
+    the box's own answers, for `const`, for a null default, and for `anyOf` beside other keywords.
+    """
+    field = dict(field)
+    if field.get("default", ...) is None:
+        del field["default"]
+    if "const" in field:
+        constant = field.pop("const")
+        if not isinstance(constant, bool):
+            field["enum"] = [constant]
+    choices: list[Json] = field.get("anyOf", [])
+    if len(choices) == 2 and choices[1] == {"type": "null"} and "type" in choices[0]:
+        del field["anyOf"]
+        if None in field.get("enum", ()):
+            names = [name for name in field.pop("enum") if name is not None]
+            field["oneOf"] = [{**choices[0], "enum": names}, {"type": "null"}]
+        else:
+            field |= {**choices[0], "type": [choices[0]["type"], "null"]}
+    return field
 
 
 def _as_answered(schema: Json) -> None:
