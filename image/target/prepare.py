@@ -85,6 +85,9 @@ def take_over(boot: Path, keep: Keep, group: int | None = None) -> w.Wishes:
         else:
             _keep(taken, keep, group)
             _clean(boot, text)
+            if taken.unknown:
+                names = ", ".join(taken.unknown)
+                _on_card(boot / MISTAKE, f"{FILE}: unknown and left out: {names}\r\n")
     wishes = _kept(keep)
     if not keep.gateway.exists():
         _keep(wishes, keep, group)

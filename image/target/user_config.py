@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -58,6 +58,14 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cable: Cable = Cable()
     wifi: Wifi = Wifi()
     modem: list[ModemWish] = msgspec.field(default_factory=lambda: [ModemWish()])
+    gateway: dict[str, Any] = {}  # settings of appliance.core.config, as the file has them
+    unknown: list[str] = []  # names in the file that nobody knows
+
+
+# What the gateway's own settings hold and this file does not write itself.
+GATEWAY = set(config.Config.__struct_fields__) - {
+    "time_zone", "language", "modem", "steward", "simulator", "timing",
+}  # fmt: skip
 
 
 # Ports whose device can be taken off USB and put back: the last resort, and it needs root.
@@ -65,7 +73,7 @@ ON_USB = re.compile(r"/dev/(modem-usb|ttyUSB|ttyACM|serial/by-)")
 # A piece of one would be a password that nobody has.
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/]+){2}", re.ASCII)
 RAW_KEY = re.compile(r"[0-9A-Fa-f]{64}")
-SECRETS = ("password", "password_hash", "pin")
+SECRETS = ("password", "password_hash", "pin", "metrics_token")
 NOTHING_LEFT = "# Taken over; left out here, because its secrets are not on lines of their own.\n"
 HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
 
@@ -79,8 +87,15 @@ def read(text: str) -> Wishes:
         RecursionError,
     ) as error:  # not its own alone: numbers and nesting without end
         raise WishError(f"not valid TOML: {error}") from None
+    page = raw.get("page")
+    if isinstance(page, dict) and "password_hash" in page:  # taken once, and kept nowhere else
+        raw["password_hash"] = page.pop("password_hash")
+    gateway = {name: raw.pop(name) for name in sorted(raw.keys() & GATEWAY)}
+    unknown = sorted(raw.keys() - (set(Wishes.__struct_fields__) - {"gateway", "unknown"}))
+    for name in unknown:
+        del raw[name]
     try:
-        wishes = msgspec.convert(raw, Wishes)
+        wishes = msgspec.convert(raw | {"gateway": gateway, "unknown": unknown}, Wishes)
     except msgspec.ValidationError as error:
         raise WishError(str(error)) from None
     _check_network(wishes)
@@ -148,7 +163,14 @@ def without_secrets(text: str) -> str:
         left = read(clean)
     except WishError:
         return NOTHING_LEFT
-    secrets = (left.password_hash, left.wifi.password, *(modem.pin for modem in left.modem))
+    secrets: tuple[object, ...] = (
+        left.password_hash,
+        left.wifi.password,
+        *(modem.pin for modem in left.modem),
+    )
+    secrets += tuple(
+        table.get("metrics_token") for table in left.gateway.values() if isinstance(table, dict)
+    )
     return NOTHING_LEFT if any(secrets) else clean
 
 
@@ -162,11 +184,20 @@ def gateway_config(wishes: Wishes) -> str:
         "# Made from zimbox.toml on the boot partition; put a new one there to change it.",
         f"time_zone = {quoted(wishes.time_zone)}",
         f"language = {quoted(wishes.language)}",
-        "[server]",
-        'listen = "0.0.0.0:80"',
     ]
+    tables: dict[str, dict[str, Any]] = {"server": {"listen": "0.0.0.0:80"}}
+    for name, value in wishes.gateway.items():
+        if isinstance(value, dict):
+            tables[name] = tables.get(name, {}) | value
+        else:
+            lines.append(f"{name} = {_value(value)}")
     if wishes.password_hash:
-        lines += ["[page]", f"password_hash = {quoted(wishes.password_hash)}"]
+        tables["page"] = tables.get("page", {}) | {"password_hash": wishes.password_hash}
+    for name, table in tables.items():
+        lines += [
+            f"[{name}]",
+            *(f"{_key(key)} = {_value(value)}" for key, value in table.items()),
+        ]
     for modem in wishes.modem:
         lines += ["[[modem]]", f"port = {quoted(modem.port)}", f"baud = {modem.baud}"]
         if modem.pin:
@@ -182,6 +213,15 @@ def gateway_config(wishes: Wishes) -> str:
             if (wish := getattr(modem, name)) is not None:
                 lines.append(f"{name} = {msgspec.json.encode(wish).decode()}")
     return "\n".join(lines) + "\n"
+
+
+def _value(value: object) -> str:
+    """TOML for a setting: for what settings are, JSON's notation is TOML's too."""
+    return msgspec.json.encode(value).decode()
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
 
 
 def _quoted(text: str) -> str:

@@ -79,7 +79,7 @@ def test_later_starts_go_by_what_was_kept(boot: Path, keep: Keep) -> None:
 def test_a_mistake_is_told_on_the_card_and_changes_nothing(boot: Path, keep: Keep) -> None:
     (boot / FILE).write_text(FULL)
     prepare.take_over(boot, keep)
-    (boot / FILE).write_text("hostnam = 'oops'")
+    (boot / FILE).write_text("hostname = 'oops!'")
     assert prepare.take_over(boot, keep).hostname == "shop"
     assert "hostnam" in (boot / MISTAKE).read_text()
     (boot / FILE).write_text("hostname = 'mended'")
@@ -243,3 +243,10 @@ def test_a_full_card_throws_its_ballast_off_and_takes_it_aboard_again(tmp_path: 
     assert not file.exists()
     prepare.ballast(file, size=16 << 20, room=20 << 20)
     assert not file.exists()
+
+
+def test_an_unknown_name_is_told_on_the_card_and_the_rest_is_kept(boot: Path, keep: Keep) -> None:
+    (boot / FILE).write_text('hostname = "shop"\ncolour = "red"\nrate_limit = 7\n')
+    assert prepare.take_over(boot, keep).hostname == "shop"
+    assert "colour" in (boot / MISTAKE).read_text()
+    assert "rate_limit = 7" in keep.gateway.read_text()

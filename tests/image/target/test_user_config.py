@@ -131,7 +131,6 @@ def test_an_address_with_a_netmask_is_one_that_systemd_understands() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("hostnam = 'x'", "hostnam"),
         ("hostname = 'My Box'", "hostname"),
         ("hostname = ", "TOML"),
         ("[cable]\naddress = '192.168.1.20'", "prefix"),
@@ -193,3 +192,33 @@ def test_wifi_offers_wpa_psk_alone() -> None:
     text = w.wpa_supplicant(w.Wifi("x", "12345678"))
     assert text is not None
     assert "key_mgmt=WPA-PSK\n" in text and "SAE" not in text
+
+
+def test_the_file_takes_the_settings_of_the_manual() -> None:
+    text = """rate_limit = 7
+[server]
+https_listen = "0.0.0.0:443"
+metrics_token = "geheim"
+[queue]
+[page]
+claim_window_minutes = 5
+"""
+    wishes = w.read(text)
+    settings = config.loads(w.gateway_config(wishes), {})
+    assert settings.rate_limit == 7
+    assert settings.server.listen == "0.0.0.0:80"
+    assert settings.server.https_listen == "0.0.0.0:443"
+    assert settings.server.metrics_token == "geheim"
+    assert settings.page.claim_window_minutes == 5
+    assert "geheim" not in w.without_secrets(text)
+
+
+def test_an_unknown_name_is_named_and_the_rest_is_taken() -> None:
+    wishes = w.read('hostname = "shop"\ncolour = "red"\n[fax]\nport = 1\n')
+    assert wishes.hostname == "shop"
+    assert wishes.unknown == ["colour", "fax"]
+
+
+def test_a_mistake_in_a_setting_of_the_gateway_is_named() -> None:
+    with pytest.raises(w.WishError, match="rate_limit"):
+        w.read('rate_limit = "many"')
