@@ -52,6 +52,7 @@ from appliance.domain.views import (
 from appliance.messaging.intake import Intake, resendable
 from appliance.messaging.otp import OneTimePasswords
 from appliance.monitoring.metrics import Metrics
+from appliance.monitoring.write_probe import WriteProbe
 from appliance.store import backlog, clients, messages, received
 from appliance.store import blocklist as blocklist_store
 from appliance.store import history as history_store
@@ -70,6 +71,7 @@ class Gateway:
         self._devices = devices
         self._intake = intake
         self._webhooks = webhooks
+        self._write_probe = WriteProbe(box)
         self._metrics = Metrics(box, devices, webhooks)
         self._otps = OneTimePasswords(box, intake)
         self._limiter = Limiter(box.clock, box.config.rate_limit, box.config.read_limit)
@@ -231,7 +233,8 @@ class Gateway:
         rows, queued = await self._box.db.read(work)
         views = tuple(self._device(row) for row in rows if self._devices.by_number(row["id"]))
         online = any(view.status == "online" for view in views)
-        return Health("ok" if online else "degraded", __version__, views, queued)
+        reason = await self._write_probe.fault() or (None if online else "no_modem")
+        return Health("degraded" if reason else "ok", __version__, views, queued, reason)
 
     # --- one-time passwords ----------------------------------------------------------------------------
 

@@ -269,12 +269,13 @@ class BlocklistEntry(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Liveness and the modems; `status` says whether a message could be sent now."""
+    """Liveness and the modems; `status` says whether a message could be stored and sent now."""
 
     status: Literal["ok", "degraded"]
     version: str
     devices: tuple[DeviceView, ...]
     queued: int
+    reason: Literal["no_modem", "storage_full", "storage_not_writable"] | None = None
 
 
 class Gateway(Protocol):

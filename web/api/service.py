@@ -28,9 +28,15 @@ class ModemHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The box is alive. `status` is `ok` if a modem is ready to send, else `degraded`."""
+    """The box is alive. `status` is `ok` if it can store messages and a modem is ready to send, else `degraded`."""
 
     status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded"]})]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why the status is `degraded`: `no_modem`, `storage_full` or `storage_not_writable`.",
+        ),
+    ]
     version: str
     queued: int
     devices: list[ModemHealth]
@@ -42,6 +48,7 @@ async def health(gateway: Box) -> HealthAnswer:
     found = await gateway.health()
     return HealthAnswer(
         status=found.status,
+        reason=found.reason,
         version=found.version,
         queued=found.queued,
         devices=[

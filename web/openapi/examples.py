@@ -131,6 +131,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "health": {
         "success": True,
         "status": "ok",
+        "reason": None,
         "version": "0.1.0",
         "queued": 0,
         "devices": [

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from sqlite3 import Connection
 
 import pytest
 
@@ -59,6 +60,31 @@ async def test_a_key_that_reads_is_not_refused_for_its_last_use(
     caller = await gateway.authenticate(made.key, "client_1", None)
     assert caller.key_id == made.id
     await takes(box, nothing=False)
+
+
+async def test_health_says_why_nothing_can_be_stored(box: Context, gateway: Gateway) -> None:
+    assert isinstance(box.clock, ManualClock)
+    assert (await gateway.health()).reason == "no_modem"  # none is attached here
+    await takes(box, nothing=True)
+    assert (await gateway.health()).reason == "no_modem", "one probe in ten seconds"
+    box.clock.advance(10)
+    found = await gateway.health()
+    assert (found.status, found.reason) == ("degraded", "storage_not_writable")
+    await takes(box, nothing=False)
+    box.clock.advance(10)
+    assert (await gateway.health()).reason == "no_modem"
+
+
+async def test_many_who_ask_for_health_cause_one_write(box: Context, gateway: Gateway) -> None:
+    await asyncio.gather(*(gateway.health() for _ in range(50)))
+
+    def written(db: Connection) -> int:
+        n: int = db.total_changes
+        return n
+
+    before = await box.db.writer.run(written)
+    await asyncio.gather(*(gateway.health() for _ in range(50)))
+    assert await box.db.writer.run(written) == before
 
 
 async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(

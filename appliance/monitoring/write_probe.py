@@ -1,0 +1,49 @@
+"""Whether the store accepts work: a real commit, at most once every few seconds however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+from typing import Literal
+
+from appliance.context import Context
+from appliance.store.database import TAKES_NOTHING
+
+FRESH_SECONDS = 10.0  # one small commit of wear a card in this time, and only while somebody asks
+ANSWER_SECONDS = 5.0  # a card that takes longer than this for one row fails its clients as well
+
+StorageFault = Literal["storage_full", "storage_not_writable"]
+
+
+class WriteProbe:
+    """Finds out whether a message could be stored now."""
+
+    def __init__(self, box: Context) -> None:
+        self._box = box
+        self._probing = asyncio.Lock()
+        self._fault: StorageFault | None = None
+        self._fresh_until = float("-inf")
+
+    async def fault(self) -> StorageFault | None:
+        """Return why nothing can be stored, at most ten seconds old; None if the store accepts work."""
+        if self._box.free_space.mib < self._box.config.storage.reserve_mib:
+            return "storage_full"
+        async with self._probing:
+            if self._box.clock.monotonic() >= self._fresh_until:
+                self._fault = None if await self._writes() else "storage_not_writable"
+                self._fresh_until = self._box.clock.monotonic() + FRESH_SECONDS
+        return self._fault
+
+    async def _writes(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._box.db.write(_note, self._box.clock.now())
+        except (*TAKES_NOTHING, TimeoutError):
+            return False
+        return True
+
+
+def _note(db: Connection, now: int) -> None:
+    db.execute(
+        "INSERT INTO meta VALUES ('write_probe', ?1) ON CONFLICT DO UPDATE SET value = ?1", (now,)
+    )
