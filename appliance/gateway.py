@@ -53,7 +53,7 @@ from appliance.messaging.intake import Intake, resendable
 from appliance.messaging.otp import OneTimePasswords
 from appliance.monitoring.metrics import Metrics
 from appliance.monitoring.write_probe import WriteProbe
-from appliance.store import backlog, clients, messages, received
+from appliance.store import backlog, clients, messages, received, statistics
 from appliance.store import blocklist as blocklist_store
 from appliance.store import history as history_store
 from appliance.store import idempotency as idempotency_store
@@ -198,7 +198,7 @@ class Gateway:
         return await self._box.db.read(history_store.page, caller.tenant, wanted)
 
     async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats:
-        return await self._box.db.read(history_store.stats, caller.tenant, wanted)
+        return await self._box.db.read(statistics.stats, caller.tenant, wanted)
 
     async def export(
         self, caller: Caller, wanted: HistoryFilter

@@ -38,7 +38,7 @@ from appliance.domain.requests import (
 from appliance.domain.views import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
 from appliance.gateway import Gateway
 from appliance.monitoring.dashboard import DashboardReader, Overview
-from appliance.store import admin, blocklist, clients, history
+from appliance.store import admin, blocklist, clients, history, timeline
 from appliance.store import dashboard as table
 from appliance.store import devices as device_table
 from appliance.store.clients import NewClient, NewKey
@@ -247,7 +247,7 @@ class Admin:
             row = history.one(db, tenant, number)
             client = clients.client(db, tenant // 2)
             assert row is not None
-            told = history.story(db, number)
+            told = timeline.timeline(db, number)
             return Timeline(
                 message=history.view(row),
                 tenant=tenant,

@@ -9,7 +9,7 @@ import msgspec
 from appliance.domain.ids import Ids
 from appliance.domain.message import Status
 from appliance.domain.validation import fold
-from appliance.store import history
+from appliance.store import timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
 
 MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, ever_submitted,
@@ -32,7 +32,7 @@ def move(db: Connection, most: int, closed_before: int) -> int:
     """Move one batch to the history and feed its indexes. Return how many were moved."""
     numbers = sorted(finished(db, most, closed_before))
     for number in numbers:
-        story = msgspec.json.encode(history.live_story(db, number)).decode()
+        story = msgspec.json.encode(timeline.live_timeline(db, number)).decode()
         db.execute(
             f"INSERT INTO history ({MOVED}, story) SELECT {MOVED}, ? FROM message WHERE id = ?",
             (story, number),

@@ -1,10 +1,9 @@
-"""What clients read about their messages: one, a page, figures, an export. Reads only."""
+"""Read messages: one by its id, a page of the history, a search, an export."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 from typing import Any, Literal
 
@@ -13,13 +12,12 @@ import msgspec
 from appliance.domain import ids
 from appliance.domain.errors import Words
 from appliance.domain.message import Status
-from appliance.domain.requests import HistoryFilter, MessageStatus, Period, StatsFilter
-from appliance.domain.views import DayCounts, Failure, HistoryPage, MessageView, Stats
+from appliance.domain.requests import HistoryFilter, Period
+from appliance.domain.views import Failure, HistoryPage, MessageView
 from appliance.store.counters import DAY_MS, HOUR_MS
 
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
 SKIP_FROM = 500  # a page this deep is found by hourly counters instead of stepping over rows
-DAYS_LISTED = 366
 EDGE_ROWS = 500  # rows of an hour counted before trying the other side
 EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's integers
 # Up to this many messages are searched directly: the text index is of all clients, and the time to skip
@@ -119,7 +117,7 @@ def page(db: Connection, tenant: int, wanted: HistoryFilter) -> HistoryPage:
     if wanted.search is not None or wanted.to is not None:
         return _sought(db, tenant, wanted, offset)
     where = _where(tenant, wanted)
-    total = _counted(db, tenant, wanted)
+    total = count_rows(db, tenant, wanted)
     rows: list[Row] = []
     if offset < total:
         end = wanted.period.end
@@ -141,7 +139,7 @@ def _sum_of(status: str | None) -> str:
     return status or "queued + sent + delivered + failed + cancelled"
 
 
-def _device(device_id: str | None) -> tuple[str, dict[str, int]]:
+def device_condition(device_id: str | None) -> tuple[str, dict[str, int]]:
     if device_id is None:
         return "", {}
     return " AND device = :device", {"device": ids.parse_decimal("device", device_id) or -1}
@@ -182,7 +180,7 @@ def _before_in_hour(db: Connection, tenant: int, wanted: HistoryFilter, moment: 
 
 def _hours(db: Connection, tenant: int, wanted: HistoryFilter, first: int, last: int) -> int:
     """Count the messages of whole hours, `last` excluded, by the counters."""
-    device, arguments = _device(wanted.device_id)
+    device, arguments = device_condition(wanted.device_id)
     n: int = db.execute(
         f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE tenant = :tenant{device} "
         "AND hour >= :first AND hour < :last",
@@ -191,7 +189,7 @@ def _hours(db: Connection, tenant: int, wanted: HistoryFilter, first: int, last:
     return n
 
 
-def _counted(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
+def count_rows(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
     """Return the exact total: whole hours by counters, the two edges by rows."""
     start, end = wanted.period.start, wanted.period.end
     if start is not None and end is not None and start >= end:
@@ -221,7 +219,7 @@ def _skip(
     # Part of a day may be removed by the retention, so its counter is too high: use hours there.
     hour, offset, found = _walk(db, tenant, wanted, "hour", (last // 24 * 24, last), offset)
     if not found:
-        whole = (_kept_from(db) // DAY_MS + 1, last // 24)
+        whole = (kept_from(db) // DAY_MS + 1, last // 24)
         day, offset, _ = _walk(db, tenant, wanted, "day", whole, offset)
         hour, offset, _ = _walk(db, tenant, wanted, "hour", (-EVER, day * 24), offset)
     return hour * HOUR_MS, offset
@@ -239,7 +237,7 @@ def _walk(
 
     Return where it stopped (exclusive), the remaining offset, and whether that is within the last one.
     """
-    device, arguments = _device(wanted.device_id)
+    device, arguments = device_condition(wanted.device_id)
     stopped = span[1]
     for number, n in db.execute(
         f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE tenant = :tenant{device} "
@@ -253,7 +251,7 @@ def _walk(
     return stopped, offset, False
 
 
-def _kept_from(db: Connection) -> int:
+def kept_from(db: Connection) -> int:
     """Return the time before which messages were removed, and only their figures are left."""
     row = db.execute("SELECT value FROM meta WHERE key = 'kept_from'").fetchone()
     return int(row[0]) if row else 0
@@ -301,7 +299,7 @@ def _sought(db: Connection, tenant: int, wanted: HistoryFilter, offset: int) -> 
 
 def _among(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
     """Return how many messages a search without the text index would read."""
-    return _counted(db, tenant, msgspec.structs.replace(wanted, device_id=None))
+    return count_rows(db, tenant, msgspec.structs.replace(wanted, device_id=None))
 
 
 def _searched(
@@ -373,110 +371,3 @@ def after(
         arguments,
     ).fetchall()
     return rows, (rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == most else None
-
-
-# --- statistics --------------------------------------------------------------------------------
-
-FIGURES: tuple[MessageStatus, ...] = ("queued", "sent", "delivered", "failed")
-
-
-def stats(db: Connection, tenant: int, wanted: StatsFilter) -> Stats:
-    """Return the figures of a period by UTC days of `created_at`, by current status.
-
-    Whole days come from daily counters, parts of a day from hours and rows. Beyond the retention a part becomes
-    the whole day (and `start` and `end` show it).
-    """
-    device, arguments = _device(wanted.device_id)
-    arguments |= {"tenant": tenant}
-    start, end = _rounded(db, arguments, wanted.start, wanted.end)
-    first, last = start // DAY_MS, (max(end, start + 1) - 1) // DAY_MS
-    days: dict[int, list[int]] = {}
-    for row in db.execute(
-        "SELECT day, SUM(queued), SUM(sent), SUM(delivered), SUM(failed) FROM day_count "
-        f"WHERE tenant = :tenant{device} AND day BETWEEN :first AND :last GROUP BY day",
-        arguments | {"first": first, "last": last},
-    ):
-        days[row[0]] = list(row[1:])
-    for day in {first, last}:
-        begins, ends = max(start, day * DAY_MS), min(end, (day + 1) * DAY_MS)
-        if ends - begins < DAY_MS:
-            days[day] = _part_of_day(db, tenant, wanted.device_id, begins, ends)
-    totals = [sum(figures[i] for figures in days.values()) for i in range(4)]
-    from_day = max(first, last - DAYS_LISTED + 1)
-    return Stats(
-        start=start,
-        end=end,
-        total_sent=sum(totals[1:]),
-        delivered=totals[2],
-        failed=totals[3],
-        pending=totals[0],
-        by_day=tuple(_day(d, days.get(d, [0, 0, 0, 0])) for d in range(from_day, last + 1)),
-        truncated=from_day > first,
-    )
-
-
-def _day(day: int, figures: list[int]) -> DayCounts:
-    date = datetime.fromtimestamp(day * DAY_MS // 1000, UTC).date().isoformat()
-    return DayCounts(date, sum(figures[1:]), figures[2], figures[3])
-
-
-def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:
-    """Return the period, widened to whole days at an edge where messages were removed."""
-    kept_from = _kept_from(db)
-    if start < kept_from:
-        start = start // DAY_MS * DAY_MS
-        if end // DAY_MS * DAY_MS < kept_from:
-            end = -(-end // DAY_MS) * DAY_MS
-    return start, end
-
-
-def _part_of_day(
-    db: Connection, tenant: int, device_id: str | None, start: int, end: int
-) -> list[int]:
-    figures = []
-    for status in FIGURES:
-        wanted = HistoryFilter(status=status, device_id=device_id, period=Period(start, end))
-        figures.append(_counted(db, tenant, wanted))
-    return figures
-
-
-def story(db: Connection, number: int) -> dict[str, Any]:
-    """Return the timeline of a message: its parts, earlier attempts and webhook calls."""
-    row = db.execute("SELECT story FROM history WHERE id = ?", (number,)).fetchone()
-    if row is not None:
-        told: dict[str, Any] = msgspec.json.decode(row["story"])
-    else:
-        told = live_story(db, number)
-    told["deliveries"] = [
-        dict(r)
-        for r in db.execute(
-            "SELECT e.id AS event, e.name, d.url, d.state, d.attempt, d.due_at, e.created_at FROM event e "
-            "JOIN delivery d ON d.event = e.id WHERE d.message = ? ORDER BY d.id",
-            (number,),
-        )
-    ]
-    return told
-
-
-ATTEMPT_STORY = (
-    "number, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error"
-)
-PART_STORY = f"{ATTEMPT_STORY}, state, attempts"
-
-
-def live_story(db: Connection, number: int) -> dict[str, Any]:
-    """Return parts and attempts of a message as stored with it in the history."""
-    parts = db.execute(
-        f"SELECT {PART_STORY} FROM part WHERE message = ? ORDER BY number", (number,)
-    )
-    tries = db.execute(
-        f"SELECT {ATTEMPT_STORY} FROM attempt WHERE message = ? ORDER BY id", (number,)
-    )
-    return {"parts": [_told(r) for r in parts], "tries": [_told(r) for r in tries]}
-
-
-def _told(row: Row) -> dict[str, Any]:
-    told = {key: row[key] for key in row.keys() if row[key] is not None}  # noqa: SIM118 - a Row
-    if "error" in told:
-        told["error"] = msgspec.json.decode(told["error"])
-    return told

@@ -19,6 +19,7 @@ from appliance.store import (
     history,
     messages,
     queue,
+    statistics,
     submissions,
 )
 from appliance.store.queue import Job, NothingReady, Sender
@@ -795,7 +796,7 @@ async def test_the_counts_are_what_counting_finds_after_any_life(stage: Stage) -
     assert by_rows == kept
     page = await stage.db.read(history.page, 2, HistoryFilter())
     assert page.total == len(page.messages) == 10
-    stats = await stage.db.read(history.stats, 2, StatsFilter(START - 1000, stage.now + 1000))
+    stats = await stage.db.read(statistics.stats, 2, StatsFilter(START - 1000, stage.now + 1000))
     assert (stats.total_sent, stats.delivered, stats.failed, stats.pending) == (6, 2, 2, 2)
 
 
@@ -931,7 +932,7 @@ async def test_retention_removes_messages_and_keeps_figures(stage: Stage) -> Non
     page = await stage.db.read(history.page, 2, HistoryFilter())
     assert [m.message_id for m in page.messages] == [f"msg_{kept:016x}"]
     assert page.total == 1
-    stats = await stage.db.read(history.stats, 2, StatsFilter(START - 1000, stage.now))
+    stats = await stage.db.read(statistics.stats, 2, StatsFilter(START - 1000, stage.now))
     assert stats.delivered == 1
     assert await _in_index(stage, "bonjour") == []
 
@@ -1011,9 +1012,9 @@ async def test_a_period_that_ends_in_a_day_half_retired_has_all_of_that_day(stag
     await stage.archive()
     assert await stage.db.write(archive.retire, midnight + 5 * 3_600_000, 100) == 1
     wanted = StatsFilter(midnight - DAY_MS, midnight + 10 * 3_600_000)
-    stats = await stage.db.read(history.stats, 2, wanted)
+    stats = await stage.db.read(statistics.stats, 2, wanted)
     assert (stats.delivered, stats.end) == (2, midnight + DAY_MS)
     # What lies behind the retention is exact.
     wanted = StatsFilter(midnight + 6 * 3_600_000, midnight + 10 * 3_600_000)
-    stats = await stage.db.read(history.stats, 2, wanted)
+    stats = await stage.db.read(statistics.stats, 2, wanted)
     assert (stats.delivered, stats.start, stats.end) == (1, wanted.start, wanted.end)
