@@ -25,7 +25,8 @@ _UNASKED = re.compile(
 _NAMED = re.compile(r"[+*^$#&]\s?[A-Z][A-Z0-9_]*:", re.IGNORECASE)
 _ASKED = re.compile(r"([+*^$#&][A-Z][A-Z0-9_]*)", re.IGNORECASE)
 _FINAL = re.compile(
-    r"(OK|ERROR|COMMAND NOT SUPPORT|\+CM[ES] ERROR\s*:.*|\+CM[ES] ERROR)$", re.IGNORECASE
+    r"(OK|ERROR|COMMAND NOT SUPPORT|COMMAND NO RESPONSE!?|\+CM[ES] ERROR\s*:.*|\+CM[ES] ERROR)$",
+    re.IGNORECASE,
 )
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEX = re.compile(r"[0-9A-Fa-f]+$")

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from modem.at.client import AtClient
-from modem.at.errors import CommandError, Log, PortLost
+from modem.at.errors import CommandError, Log, NoResponse, OutOfStep, PortLost
 from modem.at.line_parser import Urc
 from modem.at.line_quality import LineQuality
 from modem.at.transport import SerialModem, find
@@ -46,6 +46,7 @@ class AtSession:
         self._dialogue: AtClient | None = None
         self._turn = 0  # which of the ports that match a pattern
         self.iccid_command = ""  # the variant that this module knows, once found
+        self._unanswered: set[str] = set()  # optional commands that this module leaves unanswered
         self._trust = LineQuality(
             timing.distrust_seconds
         )  # survives the port: the wires are the same
@@ -97,6 +98,7 @@ class AtSession:
             self.begin(port.close)  # the owner thread opens it nevertheless
             raise
         self.iccid_command = ""  # it may be another module
+        self._unanswered.clear()
         self._dialogue = AtClient(port, self.timing, self.log)
 
     def try_another(self) -> None:
@@ -150,6 +152,25 @@ class AtSession:
             return await self.ask(command, seconds, answers=answers)
         except CommandError as refused:
             self.log.debug("command_refused", reason=str(refused))
+            return None
+
+    async def optional(
+        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+    ) -> tuple[str, ...] | None:
+        """Send a command that the box can do without; return its lines, or None if refused or not answered.
+
+        A command without an answer is not sent again until the port is reopened: some modules leave unknown commands
+        unanswered. Raises OutOfStep if the modem answers nothing at all, PortLost, Restarted.
+        """
+        if command in self._unanswered:
+            return None
+        try:
+            return await self.try_ask(command, seconds, answers=answers)
+        except OutOfStep:
+            raise
+        except NoResponse as silent:
+            self._unanswered.add(command)
+            self.log.warning("optional_command_unanswered", reason=str(silent))
             return None
 
     async def twice(self, question: Callable[[], Awaitable[str]]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from modem.at import responses
-from modem.at.errors import CommandError
+from modem.at.errors import CommandError, NoResponse, OutOfStep
 from modem.at.session import AtSession
 from modem.driver import sim
 from modem.driver.sim import Halted
@@ -78,14 +78,14 @@ def _choose(group: Sequence[str]) -> str:
 async def make(talk: AtSession, *, stored_reports: bool = False) -> ModemConfiguration:
     """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold."""
     receives, readable = await message_store(talk)
-    await talk.try_ask("AT+CSMS=0")
+    await talk.optional("AT+CSMS=0")
     service = responses.fields(
-        responses.value(await talk.try_ask("AT+CSMS?") or (), "+CSMS") or "0"
+        responses.value(await talk.optional("AT+CSMS?") or (), "+CSMS") or "0"
     )
     reports = await _indications(talk, stored=stored_reports)
     await _hear_everything(talk)
     for wish in _WISHES:
-        await talk.try_ask(wish)
+        await talk.optional(wish)
     if (mode := responses.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
         raise Halted(
             ModemState.STARTING,
@@ -97,15 +97,20 @@ async def make(talk: AtSession, *, stored_reports: bool = False) -> ModemConfigu
 
 async def _hear_everything(talk: AtSession) -> None:
     """Route the unsolicited result codes of a Quectel module to our port."""
-    lines = await talk.try_ask('AT+QURCCFG="urcport"') or ()
+    lines = await talk.optional('AT+QURCCFG="urcport"') or ()
     if wanted := responses.urc_port(lines, str(Path(talk.port.port).resolve())):
         talk.log.info("urc_port_changed", now=wanted)
-        await talk.try_ask(f'AT+QURCCFG="urcport","{wanted}"')
+        await talk.optional(f'AT+QURCCFG="urcport","{wanted}"')
 
 
 async def _indications(talk: AtSession, *, stored: bool) -> str:
     """Set +CNMI and return the resulting report mode."""
-    offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
+    try:
+        offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
+    except OutOfStep:
+        raise
+    except NoResponse:
+        offered = ()  # the settings themselves are read back
     found: tuple[int, ...] = ()
     for wanted in responses.choose_indications(offered, stored=stored):
         command = "AT+CNMI=" + ",".join(map(str, wanted))
@@ -167,7 +172,7 @@ async def identity(talk: AtSession) -> Identity:
         imsi=await talk.twice(partial(_imsi, talk)),
         iccid=await sim.iccid(talk),
         smsc=await smsc(talk),
-        phone_number=responses.own_number(await talk.try_ask("AT+CNUM") or ()),
+        phone_number=responses.own_number(await talk.optional("AT+CNUM") or ()),
     )
 
 
@@ -195,7 +200,8 @@ async def standing(talk: AtSession) -> responses.Standing:
     """Return whether the network lets this SIM send, by any of the three registrations."""
     stats = []
     for name in ("+CREG", "+CEREG", "+CGREG"):
-        lines = await talk.try_ask(f"AT{name}?")
+        ask = talk.try_ask if name == "+CREG" else talk.optional
+        lines = await ask(f"AT{name}?")
         stats.append(responses.registration(lines or (), name))
         if (found := responses.standing(*stats)).can_send:
             return found

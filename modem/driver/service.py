@@ -286,7 +286,7 @@ class Service:
         if time.monotonic() - self._registered_at > timing.registration_seconds:
             self._registered_at = time.monotonic()
             self._board.log.warning("automatic_network_selection")
-            await self._talk.try_ask("AT+COPS=0", timing.slow_command_seconds)
+            await self._talk.optional("AT+COPS=0", timing.slow_command_seconds)
 
     async def _ready(self) -> bool:
         """Return whether there is a service centre, the last condition for sending."""
@@ -341,22 +341,22 @@ class Service:
             time.monotonic() - self._warned_at > self._talk.timing.warning_seconds
         ):
             self._board.show(warning="")
-        self._board.show(signal_dbm=responses.signal_dbm(await self._talk.try_ask("AT+CSQ") or ()))
+        self._board.show(signal_dbm=responses.signal_dbm(await self._talk.optional("AT+CSQ") or ()))
         if not self._idle():
             return
         name, technology = responses.operator(
-            await self._talk.try_ask("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
+            await self._talk.optional("AT+COPS?", self._talk.timing.slow_command_seconds) or ()
         )
         self._board.show(operator=name, technology=technology)
         if self._idle():
-            stores = responses.stores(await self._talk.try_ask("AT+CPMS?") or ())
+            stores = responses.stores(await self._talk.optional("AT+CPMS?") or ())
             if stores:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)
 
     async def _look_at_clock(self) -> None:
         """Ask for the network's time twice, because the line may alter a digit."""
         for _ in range(2):
-            epoch = responses.clock(await self._talk.try_ask("AT+CCLK?") or ())
+            epoch = responses.clock(await self._talk.optional("AT+CCLK?") or ())
             if epoch is None:  # the network has not reported it yet
                 timing = self._talk.timing
                 if not self._is_due("clock"):  # otherwise it was reported meanwhile

@@ -84,7 +84,9 @@ async def _iccid(talk: AtSession) -> str:
     for command, prefix in _ICCID:
         if talk.iccid_command not in ("", command):
             continue
-        lines = await talk.try_ask(command, answers=(prefix,))
+        # Once known, it is the identity of the SIM: a lost answer must not change that.
+        ask = talk.try_ask if talk.iccid_command else talk.optional
+        lines = await ask(command, answers=(prefix,))
         if lines and (found := responses.iccid(lines)):
             talk.iccid_command = command
             return found
@@ -94,7 +96,7 @@ async def _iccid(talk: AtSession) -> str:
 async def tries_left(talk: AtSession) -> int | None:
     """Return the PIN attempts left, None if the modem does not tell."""
     for command in _TRIES_LEFT:
-        lines = await talk.try_ask(command)
+        lines = await talk.optional(command)
         if lines and (found := responses.tries_left(lines)) is not None:
             return found
     return None

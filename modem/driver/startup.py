@@ -85,11 +85,11 @@ async def plain_speech(talk: AtSession) -> None:
     await talk.run(talk.dialogue.hush)
     talk.port.settled()
     for command in ("ATQ0V1", "AT+CMEE=1", 'AT+CSCS="GSM"'):
-        await talk.try_ask(command)
+        await talk.optional(command)
 
 
 async def functionality(talk: AtSession) -> str:
     """Return whether the radio is on (27.007 8.2): "1" is full, "0" and "4" are without radio."""
-    return responses.fields(responses.value(await talk.try_ask("AT+CFUN?") or (), "+CFUN") or "1")[
+    return responses.fields(responses.value(await talk.optional("AT+CFUN?") or (), "+CFUN") or "1")[
         0
     ]

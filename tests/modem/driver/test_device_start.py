@@ -10,8 +10,8 @@ import pytest
 from modem.driver.device import ModemDriver, SerialLine
 from modem.interface import ModemState, Verdict
 from modem.simulator import PERSONALITIES, Settings, Simulator
-from tests.modem.driven import QUICK, attached, driven, quick
-from tests.modem.scripted import HEALTHY, Scripted
+from tests.modem.driven import QUICK, attached, driven, part, quick
+from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.modem.simulated import Client
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -253,6 +253,41 @@ async def test_a_network_that_refuses_the_sim_is_told_apart_from_no_network(
         await box.state(ModemState.DENIED)
         await box.order("registration", stat=1)
         await box.ready()
+
+
+OPTIONAL = (
+    *("AT+CBATCHK=1", "AT+CLTS=1", "AT+CTZU=1", "AT+CTZR=1", "AT+COPS=3,0", "AT+CREG=1"),
+    *("AT+CEREG=1", "AT+CMMS=2", 'AT+QURCCFG="urcport"', "AT+CSMS=0", "AT+CSMS?", "AT+CNUM"),
+    *("AT+CNMI=?", "AT+CMEE=1", 'AT+CSCS="GSM"', "AT+CCLK?", "AT+COPS?"),
+)
+
+
+@pytest.mark.parametrize("answer", ["<silence>", "COMMAND NO RESPONSE!"])
+async def test_no_command_that_sms_can_do_without_stops_the_start(answer: str) -> None:
+    needed = [entry for entry in (*HEALTHY, *SENDING) if entry[0] not in OPTIONAL]
+    with Scripted([*((command, answer) for command in OPTIONAL), *needed]) as modem:
+        device = ModemDriver(
+            SerialLine(modem.path), timing=quick(command_seconds=0.15, slow_command_seconds=0.2)
+        )
+        await device.start()
+        try:
+            async with asyncio.timeout(HANG_SECONDS):
+                while device.status.state is not ModemState.READY:
+                    await device.next_event()
+            assert device.status.recoveries.keys() <= {"resync"}
+            assert (await device.send(part())).verdict is Verdict.TAKEN
+            # A second start in the same port does not wait for them again.
+            before = {command: modem.heard.count(command) for command in OPTIONAL[:12]}
+            device._service.again("the test wants it")
+            async with asyncio.timeout(HANG_SECONDS):
+                while device.status.state is ModemState.READY:
+                    await device.next_event()
+                while device.status.state is not ModemState.READY:
+                    await device.next_event()
+            again = {command: modem.heard.count(command) for command in OPTIONAL[:12]}
+            assert (again == before) is (answer == "<silence>")
+        finally:
+            await device.stop()
 
 
 @pytest.mark.parametrize("stat", [6, 7])
