@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from modem.interface import Slot
+from modem.sms import gsm7
+from modem.sms.gsm7 import Alphabet
 
 Lines = Sequence[str]
 
@@ -378,13 +380,14 @@ class UssdReply(msgspec.Struct, frozen=True):
 
 
 _CUSD = re.compile(
-    r'\+CUSD:\s*(\d+)(?:\s*,\s*(?:"(.*?)"|([^",]*))(?:\s*,\s*(\d+))?)?',
+    # Some modems do not escape quotes within the text: it ends at the last one.
+    r'\+CUSD:\s*(\d+)(?:\s*,\s*(?:"(.*)"|([^",]*))(?:\s*,\s*(\d+))?\s*)?$',
     re.IGNORECASE | re.DOTALL,
 )
 
 
 def ussd(line: str) -> UssdReply | None:
-    """Return the operator's text; hex is decoded (UCS-2, or packed septets)."""
+    """Return the operator's text, decoded as `ussd_text` does."""
     match = _CUSD.match(line)
     if match is None:
         return None
@@ -393,16 +396,56 @@ def ussd(line: str) -> UssdReply | None:
 
 
 def ussd_text(text: str, scheme: int | None) -> str:
-    """Return a text as received, or decoded from hex (dcs 72, CSCS="UCS2", or packed GSM 7-bit)."""
+    """Return a text as received, or decoded: from UCS-2, octets or packed septets in hex, or raw GSM 7-bit.
+
+    The data coding scheme (23.038 5) is a hint only, because many modems tell another one.
+    """
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,}", text):
-        return text
+        return _from_raw_septets(text)
     octets = bytes.fromhex(text)
-    wide = scheme is not None and (scheme & 0xEC) == 0x48  # 23.038 5: 01xx 10xx is UCS-2
-    if wide or (len(octets) % 2 == 0 and not any(octets[::2])):
-        return octets.decode("utf-16-be", "replace")
-    if text.isdigit():
+    alphabet = _ussd_alphabet(scheme)
+    if alphabet is Alphabet.UCS2 or (len(octets) % 2 == 0 and not any(octets[::2])):
+        # Scheme 17 has a language of two octets in front.
+        wide = octets[2:] if scheme == _UCS2_AFTER_LANGUAGE and any(octets[::2]) else octets
+        return wide.decode("utf-16-be", "replace").rstrip("\r")
+    if alphabet is Alphabet.OCTETS:
+        plain = octets.decode("latin-1")
+        return plain if _readable(plain) else text
+    if text.isdecimal():
         return text  # a balance may be a number; packed septets rarely contain no letter
-    septets = int.from_bytes(octets, "little")
-    count = len(octets) * 8 // 7
-    plain = "".join(chr(septets >> 7 * i & 127) for i in range(count)).rstrip("\r\x00")
-    return plain if plain.isprintable() or "\n" in plain else text
+    # In packed text seven spare bits are a padding CR (23.038 6.1.2.3.1).
+    plain = gsm7.decode_septets(gsm7.unpack(octets, len(octets) * 8 // 7)).rstrip("\r@")
+    if scheme == _GSM7_AFTER_LANGUAGE and plain[2:3] == "\r":
+        plain = plain[3:]
+    return plain if _readable(plain) else text
+
+
+# 23.038 5: the text is preceded by its language
+_GSM7_AFTER_LANGUAGE = 0x10
+_UCS2_AFTER_LANGUAGE = 0x11
+
+
+def _ussd_alphabet(scheme: int | None) -> Alphabet:
+    """Return the alphabet of a cell broadcast data coding scheme (23.038 5)."""
+    if scheme is None:
+        return Alphabet.GSM7
+    if scheme == _UCS2_AFTER_LANGUAGE:
+        return Alphabet.UCS2
+    if scheme & 0xC0 == 0x40 or scheme >> 4 == 0b1001:  # 01xx and 1001: alphabet in bits 3 and 2
+        return {1: Alphabet.OCTETS, 2: Alphabet.UCS2}.get(scheme >> 2 & 3, Alphabet.GSM7)
+    if scheme >> 4 == 0b1111 and scheme & 4:
+        return Alphabet.OCTETS
+    return Alphabet.GSM7
+
+
+def _readable(text: str) -> bool:
+    return all(each.isprintable() or each in "\r\n" for each in text)
+
+
+def _from_raw_septets(text: str) -> str:
+    """Decode a text in which the modem left characters of the GSM alphabet as they are, one an octet."""
+    if not any((each < " " and each not in "\r\n") or each == "\x7f" for each in text):
+        return text
+    if any(each > "\x7f" for each in text):
+        return text
+    return gsm7.decode_septets(text.encode("ascii"))

@@ -34,6 +34,7 @@ from modem.interface import (
     UssdError,
     Verdict,
 )
+from modem.sms import gsm7
 from modem.timeouts import SerialLine, Timing
 
 __all__ = ["ModemDriver", "SerialLine", "Timing"]
@@ -41,6 +42,7 @@ __all__ = ["ModemDriver", "SerialLine", "Timing"]
 _NOT_READY = submit.waiting("The modem is not ready to send.", "Le modem n'est pas prêt à envoyer.")
 _USSD = re.compile(r"[0-9*#+]{1,182}")
 _WANTS_MORE = 1
+_REFUSED = 4  # operation not supported (27.007 7.15)
 _USSD_STATUS = {
     2: "the operator ended the dialogue",
     4: "the operator does not know this code",
@@ -88,6 +90,7 @@ class ModemDriver:
         self._sends: set[asyncio.Future[Outcome]] = set()
         self._stopping = False
         self._asking = False  # a USSD request is open
+        self._packs_ussd = False  # the module takes USSD codes packed in hex only
         self._unended = False  # the operator has not ended the last USSD session
 
     @property
@@ -209,12 +212,9 @@ class ModemDriver:
             raise UssdError("a USSD code is made of digits, * and #")
         if self._asking:
             raise UssdError("another USSD question is open")
-        answer: asyncio.Future[responses.UssdReply] = asyncio.get_running_loop().create_future()
         self._asking = True
         try:
-            await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
-            async with asyncio.timeout(self._timing.ussd_seconds):
-                found = await answer
+            found = await self._ask_in_either_form(code)
             self._unended = found.status == _WANTS_MORE
         except PortError as error:
             raise UssdError(str(error)) from error
@@ -225,6 +225,36 @@ class ModemDriver:
         if not found.text:
             raise UssdError(_USSD_STATUS.get(found.status, "the operator answered nothing"))
         return found.text
+
+    async def _ask_in_either_form(self, code: str) -> responses.UssdReply:
+        """Ask with the code as it is, then packed in hex if it was refused: Huawei sticks want it so.
+
+        A code that was refused was not carried out, so asking again is safe.
+        """
+        packed = gsm7.pack(gsm7.encode_septets(code)).hex().upper()
+        first, second = (packed, code) if self._packs_ussd else (code, packed)
+        try:
+            found = await self._ask_and_wait(first)
+            if found.status != _REFUSED:
+                return found
+        except CommandError:
+            found = None
+        try:
+            other = await self._ask_and_wait(second)
+        except (CommandError, TimeoutError):
+            if found is None:
+                raise
+            return found
+        if other.status == _REFUSED:
+            return found or other
+        self._packs_ussd = second == packed
+        return other
+
+    async def _ask_and_wait(self, code: str) -> responses.UssdReply:
+        answer: asyncio.Future[responses.UssdReply] = asyncio.get_running_loop().create_future()
+        await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
+        async with asyncio.timeout(self._timing.ussd_seconds):
+            return await answer
 
     def _ask_operator(
         self, dialogue: AtClient, code: str, answer: asyncio.Future[responses.UssdReply]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modem.at import responses
 from modem.at.responses import Standing, StorageUsage, StoredPdu, UssdReply
 from modem.interface import Slot
+from modem.sms import gsm7
 
 TEXT = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)
 
@@ -242,6 +243,36 @@ def test_identity() -> None:
 )
 def test_ussd_answers_in_every_dress(line: str, found: UssdReply | None) -> None:
     assert responses.ussd(line) == found
+
+
+LANGUAGE_FIRST = gsm7.pack(gsm7.encode_septets("fr\rSolde 3€")).hex()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        # Huawei E160 packs its answers whatever the scheme says.
+        ('+CUSD: 0,"D6375D5E068DE505729AAE03C564AC1A0C54AC4A41F6303B2C66974133981A",15',
+         "Votre crédit: 12,50 EUR valable 30j"),
+        # SIM800L leaves GSM characters as they are.
+        ('+CUSD: 0, "Votre cr\x05dit s\'\x05l\x04ve \x7f CHF 3.75.",2', "Votre crédit s'élève à CHF 3.75."),
+        ('+CUSD: 0,"Offre "Forfait 2h" solde 12,50 EUR",15', 'Offre "Forfait 2h" solde 12,50 EUR'),
+        ('+CUSD: 0,"Solde "12,50" EUR", 15', 'Solde "12,50" EUR'),
+        # Telit HE910 tells 17 for UCS-2.
+        ('+CUSD: 2,"66720043007200E9006400690074002000310032002C003500300020004500550052",17',
+         "Crédit 12,50 EUR"),
+        ('+CUSD: 2,"0043007200E9",17', "Cré"),  # … without the language that belongs there
+        (f'+CUSD: 0,"{LANGUAGE_FIRST}",16', "Solde 3€"),
+        ('+CUSD: 0,"536F6C64653A2031322C3530",68', "Solde: 12,50"),
+        ('+CUSD: 0,"536F6C64653A20E9",244', "Solde: é"),
+        ('+CUSD: 0,"12345678",15', "12345678"),
+        ('+CUSD: 0,"Solde 12,50\x1b\x65",15', "Solde 12,50€"),
+    ],
+)  # fmt: skip
+def test_ussd_texts_that_modems_packed_quoted_or_did_not_decode(line: str, text: str) -> None:
+    found = responses.ussd(line)
+    assert found is not None
+    assert found.text == text
 
 
 @given(st.lists(TEXT, max_size=4))

@@ -92,6 +92,24 @@ async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_
         await device.stop()
 
 
+@pytest.mark.parametrize("refusal", ["ERROR", "OK\n\n+CUSD: 4"])
+async def test_a_module_that_takes_packed_codes_only_is_asked_so(refusal: str) -> None:
+    plain, packed = 'AT+CUSD=1,"*100#",15', 'AT+CUSD=1,"AA180C3602",15'
+    script = [(plain, refusal), (packed, 'OK\n\n+CUSD: 0,"Credit",15'), ("AT+CUSD=2", "OK")]
+    with Scripted([*HEALTHY, *script]) as modem:
+        device = ModemDriver(SerialLine(modem.path), timing=quick())
+        await device.start()
+        try:
+            async with asyncio.timeout(HANG_SECONDS):
+                while device.status.state is not ModemState.READY:
+                    await device.next_event()
+            assert await device.ussd("*100#") == "Credit"
+            assert await device.ussd("*100#") == "Credit"
+            assert (modem.heard.count(plain), modem.heard.count(packed)) == (1, 2)
+        finally:
+            await device.stop()
+
+
 @pytest.mark.parametrize("answer", ["OK", 'OK\n\n+CUSD: 1,"1 Credit 2 Offers",15'])
 async def test_a_dialogue_that_the_operator_did_not_end_is_ended_before_the_next_question(
     answer: str,
