@@ -278,12 +278,10 @@ async def test_no_command_that_sms_can_do_without_stops_the_start(answer: str) -
             assert (await device.send(part())).verdict is Verdict.TAKEN
             # A second start in the same port does not wait for them again.
             before = {command: modem.heard.count(command) for command in OPTIONAL[:12]}
+            starts = modem.heard.count("ATE0")
             device._service.again("the test wants it")
-            async with asyncio.timeout(HANG_SECONDS):
-                while device.status.state is ModemState.READY:
-                    await device.next_event()
-                while device.status.state is not ModemState.READY:
-                    await device.next_event()
+            await asyncio.to_thread(modem.wait_for, "ATE0", starts + 1, HANG_SECONDS)
+            await eventually(lambda: device.status.state is ModemState.READY, "ready again")
             again = {command: modem.heard.count(command) for command in OPTIONAL[:12]}
             assert (again == before) is (answer == "<silence>")
         finally:
