@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 PASSWORD_CHARACTERS = (8, 200)
 SESSION_BYTES = 32
+DEVICE_BYTES = 16
 SESSION_IDLE_MS = 30 * 86_400_000
 SESSION_SEEN_EVERY_MS = 3_600_000  # the last use of a session is stored at most once per hour
 SESSIONS_MOST = 20
@@ -38,6 +39,10 @@ TRIES_A_MINUTE = 30  # in total: each hash takes a Pi about a second
 ADDRESSES_MOST = 1000
 
 SETUP_CODE_FILE = "setup-code"
+
+
+def _device_proof(hashed: str, nonce: str) -> str:
+    return hmac.new(hashed.encode(), f"device {nonce}".encode(), "sha256").hexdigest()
 
 
 def _code_in(file: Path) -> str:
@@ -66,11 +71,16 @@ class Throttle:
         self._minute = monotonic
         self._tries = 0
 
-    def admit(self, address: str, now: float) -> None:
-        """Raise Denied("wait") with the remaining seconds."""
+    def admit(self, address: str, now: float, *, known: bool = False) -> None:
+        """Raise Denied("wait") with the remaining seconds.
+
+        The total of a minute does not bind a `known` browser, so that strangers cannot use it up for the owner.
+        """
         tries, until = self._wrong.get(address, (0, 0.0))
         if tries >= FREE_TRIES and now < until:
             raise Denied("wait", round(until - now) + 1)
+        if known:
+            return
         if now - self._minute >= 60:
             self._minute, self._tries = now, 0
         if self._tries >= TRIES_A_MINUTE:
@@ -95,6 +105,7 @@ class AdminAuth:
         self._box = box
         self._throttle = Throttle(box.clock.monotonic())
         self._one_guess = asyncio.Lock()  # concurrent attempts count one by one
+        self._known_guess = asyncio.Lock()  # a known browser does not queue behind strangers
         self._one_hash = (
             asyncio.Lock()
         )  # two hashes at once would exhaust the memory of a small board
@@ -186,21 +197,45 @@ class AdminAuth:
         log.info("box_claimed")
         return hashed
 
-    async def login(self, password: str, address: str) -> str:
-        """Check a password; return its hash for `open_session`. Raises Denied("password"), or "wait" unchecked."""
-        async with self._one_guess:
-            self._throttle.admit(address, self._box.clock.monotonic())
+    async def login(self, password: str, address: str, device: str = "") -> str:
+        """Check a password; return its hash for `open_session`. Raises Denied("password"), or "wait" unchecked.
+
+        Wrong passwords count by address. A browser that the owner has logged in from before shows its device
+        cookie (`device`), and its wrong passwords count by that, so that nobody else can lock it out.
+        """
+        # An attempt that only waits for its turn to be refused must not hold up the owner's.
+        known = await self._is_known(device)
+        origin = f"device {device}" if known else address
+        lock = self._known_guess if known else self._one_guess
+        async with lock:
+            self._throttle.admit(origin, self._box.clock.monotonic(), known=known)
             hashed = await self._right(password)
             if hashed is None:
-                self._throttle.wrong(address, self._box.clock.monotonic())
-                log.warning("login_refused", address=address)
+                self._throttle.wrong(origin, self._box.clock.monotonic())
+                log.warning("login_refused", address=address, known_device=known)
                 raise Denied("password")
-            self._throttle.right(address)
+            self._throttle.right(origin)
             return hashed
 
-    async def change_password(self, old: str, new: str, token: str, address: str) -> None:
-        """Change the password and end all other sessions. Raises Denied."""
-        await self.login(old, address)
+    def device_cookie(self, hashed: str) -> str:
+        """Return a cookie that marks a browser as the owner's. It ends with the password, and opens nothing."""
+        nonce = secrets.token_urlsafe(DEVICE_BYTES)
+        return f"{nonce}.{_device_proof(hashed, nonce)}"
+
+    async def _is_known(self, device: str) -> bool:
+        nonce, dot, proof = device.partition(".")
+        if not dot:
+            return False
+        hashed = await self._box.db.read(table.setting, "password", str)
+        if hashed is None:
+            return False
+        return hmac.compare_digest(_device_proof(hashed, nonce).encode(), proof.encode())
+
+    async def change_password(
+        self, old: str, new: str, token: str, address: str, device: str = ""
+    ) -> str:
+        """Change the password and end all other sessions; return the new hash. Raises Denied."""
+        await self.login(old, address, device)
         hashed = await self._hash(new)
 
         def work(db: Connection) -> None:
@@ -208,6 +243,7 @@ class AdminAuth:
             table.end_other_sessions(db, token)
 
         await self._box.db.write(work)
+        return hashed
 
     async def _hash(self, password: str) -> str:
         if len(password) < PASSWORD_CHARACTERS[0]:

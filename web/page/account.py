@@ -11,7 +11,7 @@ from appliance.admin.auth import PASSWORD_CHARACTERS, Denied
 from appliance.domain.errors import Words
 from web.page.rendering import page
 from web.page.status import local
-from web.page.visitor import SESSION, Host, Seen, cookie
+from web.page.visitor import DEVICE, SESSION, Host, Seen, cookie, kept
 
 _DENIED = {
     "claimed": Words(
@@ -97,7 +97,9 @@ async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
     fields = await request.fields()
     onward = local(fields.get("next", "/"))
     try:
-        hashed = await owner.access.login(fields.get("password", ""), request.address)
+        hashed = await owner.access.login(
+            fields.get("password", ""), request.address, kept(request, DEVICE) or ""
+        )
         return await _let_in(request, owner, onward, hashed)
     except Denied as denied:
         status = 429 if denied.reason == "wait" else 401
@@ -108,7 +110,9 @@ async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
 async def _let_in(request: Seen, owner: Host, onward: str, hashed: str) -> Redirect:
     """Check the password and log in. Raises Denied."""
     token = await owner.access.open_session(request.headers.get("User-Agent", ""), hashed)
-    return Redirect(onward, status_code=303, cookies=[cookie(request, SESSION, token)])
+    device = owner.access.device_cookie(hashed)
+    cookies = [cookie(request, SESSION, token), cookie(request, DEVICE, device)]
+    return Redirect(onward, status_code=303, cookies=cookies)
 
 
 @post("/logout", status_code=303)
@@ -125,9 +129,14 @@ async def password(request: Seen, owner: Host) -> Redirect:
     try:
         if fields.get("new", "") != fields.get("again", ""):
             raise Denied("different")
-        await owner.access.change_password(
-            fields.get("old", ""), fields.get("new", ""), request.visitor.session, request.address
+        hashed = await owner.access.change_password(
+            fields.get("old", ""),
+            fields.get("new", ""),
+            request.visitor.session,
+            request.address,
+            kept(request, DEVICE) or "",
         )
     except Denied as denied:
         return Redirect("/settings/box?error=" + quote(told(request, denied)), status_code=303)
-    return Redirect("/settings/box?saved=1", status_code=303)
+    known = cookie(request, DEVICE, owner.access.device_cookie(hashed))
+    return Redirect("/settings/box?saved=1", status_code=303, cookies=[known])

@@ -21,6 +21,7 @@ from web.error_responses import preferred
 from web.page.words import PageLanguage
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
+DEVICE = "zimbox_device"  # of a browser that the owner has logged in from
 TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
 COOKIE_SECONDS = 400 * 86_400  # the longest lifetime that browsers accept (RFC 6265bis 5.5)
 SAFE = {"GET", "HEAD", "OPTIONS"}

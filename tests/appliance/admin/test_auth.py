@@ -170,6 +170,40 @@ async def test_a_login_with_the_old_password_does_not_outlive_its_change(stage: 
     assert await stage.access.is_owner(own)
 
 
+async def test_wrong_passwords_of_others_do_not_lock_out_a_browser_of_the_owner(
+    stage: Stage,
+) -> None:
+    hashed = await stage.access.claim(PASSWORD, "", LAN, HOST)
+    device = stage.access.device_cookie(hashed)
+    for n in range(TRIES_A_MINUTE):  # from many addresses, one of them the owner's own
+        with pytest.raises(Denied):
+            await stage.access.login("not this one", f"192.168.1.{n % 6 + 20}")
+    with pytest.raises(Denied, match="wait"):
+        await stage.access.login(PASSWORD, LAN)
+    await stage.access.login(PASSWORD, LAN, device)
+
+
+async def test_a_device_cookie_gives_as_many_guesses_as_an_address(stage: Stage) -> None:
+    hashed = await stage.access.claim(PASSWORD, "", LAN, HOST)
+    device = stage.access.device_cookie(hashed)
+    for _ in range(FREE_TRIES):
+        with pytest.raises(Denied, match="password"):
+            await stage.access.login("not this one", LAN, device)
+    with pytest.raises(Denied, match="wait"):
+        await stage.access.login(PASSWORD, AFAR, device)
+    await stage.access.login(PASSWORD, LAN)  # whoever stole the cookie locks out the cookie only
+
+
+async def test_forged_and_old_device_cookies_are_worth_nothing(stage: Stage) -> None:
+    hashed = await stage.access.claim(PASSWORD, "", LAN, HOST)
+    old = stage.access.device_cookie(hashed)
+    own = await stage.access.open_session("Firefox", hashed)
+    await stage.access.change_password(PASSWORD, "another long one", own, LAN)
+    for n, cookie in enumerate(("", ".", "é.é", "x.0", old, *(f"{n}.{n}" for n in range(20)))):
+        with pytest.raises(Denied, match="password" if n < FREE_TRIES else "wait"):
+            await stage.access.login("not this one", AFAR, cookie)
+
+
 @pytest.mark.parametrize("left", [b"", b"\0" * 15, b"\xff\xfe", b"----", b"1234-56"])
 async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(stage: Stage, left: bytes) -> None:
     (stage.folder / "setup-code").write_bytes(left)
