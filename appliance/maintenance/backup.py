@@ -25,13 +25,20 @@ from appliance import __version__
 from appliance.core import config
 from appliance.core.durable import sync
 from appliance.core.lock import DataLock
-from appliance.store.database import StorageFull, beside
+from appliance.store.database import (
+    StorageFull,
+    beside,
+    expected_objects,
+    schema_objects,
+)
 
 DATABASE = "zimbox.db"
 SETTINGS = "zimbox.toml"
 MANIFEST = "manifest.json"
 FORMAT = 1
-
+MANIFEST_MOST, SETTINGS_MOST = 64 << 10, 1 << 20  # bytes
+READ_MOST = 4 << 20  # bytes at once; contents are copied in smaller pieces
+PADDING_MOST = 1 << 20  # bytes; tar pads to 10 KiB
 
 # Folders of a restore: checked, staged for the next start, previous data; and the reason of a failure.
 CHECKED, WAITING, BEFORE = "restore-checked", "restore-waiting", "before"
@@ -127,10 +134,9 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     try:
-        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            _unpack(archive, fresh, room)
-            while stream.read(1 << 20):  # the checksum follows the last byte
-                pass
+        with _Unzipped(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            _unpack(archive, fresh, shutil.disk_usage(fresh).free if room is None else room)
+            _read_to_checksum(stream)
         if not (fresh / DATABASE).exists():
             raise BackupError("damaged", f"{file} is no whole backup: it has no database")
         manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=BackupManifest)
@@ -147,6 +153,8 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
                 "newer",
                 f"{file} was made by ZimBox {manifest.version}, which is newer than this one",
             )
+        if foreign := _foreign_objects(fresh / DATABASE, own):
+            raise BackupError("damaged", f"{file} is no whole backup: its database has {foreign}")
         messages, clients = beside(fresh / DATABASE, _counted)
         if (fresh / SETTINGS).exists():
             config.load(fresh / SETTINGS)
@@ -164,6 +172,17 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
             sync(fresh / name)
     sync(fresh)
     return Checked(manifest.version, manifest.at, messages, clients, (fresh / SETTINGS).exists())
+
+
+def _foreign_objects(file: Path, version: int) -> str:
+    """Return which triggers, views and tables a database has beside (or instead of) its schema's; "" for none.
+
+    A trigger would run with the box's own statements.
+    """
+    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        found = schema_objects(db)
+    differing = sorted(name for _, name, _, _ in found ^ expected_objects(version))
+    return ", ".join(repr(name) for name in differing[:5])
 
 
 def _counted(db: sqlite3.Connection) -> tuple[int, int]:
@@ -309,14 +328,35 @@ def kept_aside(data: Path) -> list[tuple[Path, int]]:
     ]
 
 
-def _unpack(archive: tarfile.TarFile, folder: Path, room: int | None) -> None:
-    """Unpack the three known members of a backup, and nothing else."""
+class _Unzipped(gzip.GzipFile):
+    """A compressed file that is read in pieces: tarfile reads an extended header into memory as a whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > READ_MOST:
+            raise tarfile.ReadError("a header of it is larger than any of a backup")
+        return super().read(size)
+
+
+def _read_to_checksum(stream: _Unzipped) -> None:
+    """Read to the end, where gzip compares the checksum. Raises ReadError if more than padding follows."""
+    if len(stream.read(PADDING_MOST)) == PADDING_MOST:
+        raise tarfile.ReadError("more follows its end")
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path, room: int) -> None:
+    """Unpack the three known members of a backup. Raises ReadError if it has any other."""
+    left = {MANIFEST: MANIFEST_MOST, SETTINGS: SETTINGS_MOST, DATABASE: None}
     for member in archive:
-        if member.name in (MANIFEST, DATABASE, SETTINGS) and member.isfile():
-            if room is not None and member.size > room:
-                raise OSError(errno.ENOSPC, f"{member.size >> 20} MiB are needed")
-            content = archive.extractfile(member)
-            assert content is not None, "a regular file has content"
-            with (folder / member.name).open("wb") as out:
-                (folder / member.name).chmod(0o600)
-                shutil.copyfileobj(content, out)
+        if member.name not in left or not member.isfile():
+            raise tarfile.ReadError(f"it contains {member.name!r}")
+        most = left.pop(member.name)
+        if most is not None and member.size > most:
+            raise tarfile.ReadError(f"{member.name} is larger than any of a backup")
+        if member.size > room:
+            raise OSError(errno.ENOSPC, f"{member.size >> 20} MiB are needed")
+        room -= member.size
+        content = archive.extractfile(member)
+        assert content is not None, "a regular file has content"
+        with (folder / member.name).open("wb") as out:
+            (folder / member.name).chmod(0o600)
+            shutil.copyfileobj(content, out)

@@ -101,6 +101,30 @@ def schema_version() -> int:
     return len(migrations())
 
 
+def schema_objects(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
+    """Return what a database is made of: kind, name, table and, where it runs code, its definition.
+
+    SQLite's own tables are left out. The definitions of an index's helper tables depend on SQLite's version.
+    """
+    return {
+        (kind, name, table, sql or "" if kind in ("trigger", "view") else "")
+        for kind, name, table, sql in connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        )
+        if not (kind == "table" and name.startswith("sqlite_"))
+    }
+
+
+def expected_objects(version: int) -> set[tuple[str, str, str, str]]:
+    """Return what a database of this schema version is made of."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.create_function("fold", 1, fold, deterministic=True)
+        for step in migrations()[:version]:
+            for statement in statements(step.read_text("utf-8")):
+                connection.execute(statement)
+        return schema_objects(connection)
+
+
 class NewerSchema(Exception):
     """The data is from a newer release that this one cannot work with."""
 

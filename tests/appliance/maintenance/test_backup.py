@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import shutil
+import sqlite3
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -288,3 +291,82 @@ async def test_a_backup_that_does_not_fit_is_refused_before_it_is_written(
         )
     assert refused.value.code == "no_space"
     assert not (tmp_path / "fresh/zimbox.db").exists()
+
+
+def forged(whole: Path, target: Path, *more: tuple[str, bytes]) -> None:
+    """A copy of a backup with further members."""
+    with tarfile.open(whole) as source, tarfile.open(target, "w:gz") as archive:
+        for member in source:
+            archive.addfile(member, source.extractfile(member))
+        for name, content in more:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "name", ["../zimbox.db", "/etc/passwd", "secret.key", "./zimbox.db", "zimbox.db", "x" * 300]
+)
+async def test_a_backup_with_another_member_is_refused(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    forged(tmp_path / "box.backup", tmp_path / "forged", (name, b"x"))
+    with pytest.raises(BackupError) as refused:
+        backup.check(tmp_path / "forged", tmp_path / "fresh", newest_schema=schema_version())
+    assert refused.value.code == "damaged"
+
+
+@pytest.mark.parametrize("where", ["header", "manifest", "database", "end"])
+async def test_a_backup_that_unpacks_to_far_more_is_refused(
+    stage: Stage, tmp_path: Path, where: str
+) -> None:
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    large = 64 << 20
+    entry = tarfile.TarInfo({"manifest": "manifest.json", "database": "zimbox.db"}.get(where, "x"))
+    if where == "header":
+        entry.type = tarfile.XHDTYPE
+    entry.size = large
+    with gzip.open(tmp_path / "bomb", "wb") as out:
+        if where == "end":
+            with gzip.open(tmp_path / "box.backup") as whole:
+                shutil.copyfileobj(whole, out)
+        else:
+            out.write(entry.tobuf())
+        for _ in range(large >> 20):
+            out.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BackupError) as refused:
+            backup.check(
+                tmp_path / "bomb",
+                tmp_path / "fresh",
+                newest_schema=schema_version(),
+                room=large // 2,
+            )
+        assert tracemalloc.get_traced_memory()[1] < large // 4
+    finally:
+        tracemalloc.stop()
+    assert refused.value.code == ("no_space" if where == "database" else "damaged")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER spy AFTER INSERT ON message BEGIN DELETE FROM history; END",
+        "CREATE TABLE more (x)",
+        "CREATE VIEW more AS SELECT * FROM message",
+        "DROP TRIGGER part_delayed_after",
+    ],
+)
+async def test_a_database_that_is_not_quite_ours_is_refused(
+    stage: Stage, tmp_path: Path, statement: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(stage.db.path)) as db:
+        db.execute(statement)
+        db.commit()
+    backup.save(stage.db.path.parent, tmp_path / "box.backup")
+    with pytest.raises(BackupError, match="its database has") as refused:
+        backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version())
+    assert refused.value.code == "damaged"
+    assert not (tmp_path / "other" / "zimbox.db").exists()
