@@ -232,7 +232,7 @@ def pdu_fits(pdu: str, length: int) -> bool:
     A modem that counts the SMSC octets as well is believed too, where there are any: they are so
     many that no damage looks like it.
     """
-    if len(pdu) < 2 or len(pdu) % 2:
+    if len(pdu) < 2 or len(pdu) % 2 or not _HEX.match(pdu):
         return False
     octets, smsc = len(pdu) // 2, int(pdu[:2], 16)
     return length == octets - 1 - smsc or (smsc > 0 and length == octets)

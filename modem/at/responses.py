@@ -219,14 +219,14 @@ def stores(lines: Lines) -> tuple[StorageUsage, ...]:
 
 
 class StoredPdu(msgspec.Struct, frozen=True):
-    """A stored PDU from +CMGL or +CMGR: the announced length in octets, the PDU in hex."""
+    """A stored PDU from +CMGL or +CMGR: the announced length in octets, the PDU in hex.
+
+    A damaged record may be no hex; it is kept as it is, so that its place can be freed.
+    """
 
     index: int
     length: int | None
     hex: str
-
-
-_HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
 def listed(lines: Lines) -> tuple[StoredPdu, ...]:
@@ -236,7 +236,7 @@ def listed(lines: Lines) -> tuple[StoredPdu, ...]:
         for head, pdu in itertools.pairwise(lines)
         if (found := fields(value([head], "+CMGL") or ""))
         and (index := _number(found[0])) is not None
-        and _HEX.fullmatch(pdu)
+        and value([pdu], "+CMGL") is None
     )
 
 
@@ -244,7 +244,7 @@ def read(lines: Lines, index: int) -> StoredPdu | None:
     """Return the PDU of +CMGR in PDU mode; None for an empty place (a bare OK)."""
     for head, pdu in itertools.pairwise(lines):
         found = fields(value([head], "+CMGR") or "")
-        if found and _HEX.fullmatch(pdu):
+        if found:
             return StoredPdu(index, _number(found[-1]) if len(found) > 1 else None, pdu)
     return None
 

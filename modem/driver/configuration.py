@@ -59,7 +59,7 @@ async def message_store(talk: AtSession) -> tuple[str, tuple[str, ...]]:
             await talk.ask("AT+CMGF=0")  # PDU mode
             offered = responses.stores_offered(await talk.slow("AT+CPMS=?"))
             chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
-            await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in chosen))
+            chosen = await _with_places(talk, offered, chosen)
         except CommandError as refused:
             # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
             if time.monotonic() >= until:
@@ -69,6 +69,35 @@ async def message_store(talk: AtSession) -> tuple[str, tuple[str, ...]]:
             await asyncio.sleep(talk.timing.sim_poll_seconds)
         else:
             return chosen[-1], offered[0] if offered else (chosen[0],)
+
+
+async def _with_places(
+    talk: AtSession, offered: Sequence[Sequence[str]], chosen: list[str]
+) -> list[str]:
+    """Select the storages, others if those have no places (some SIMs have none); return the selected ones."""
+
+    async def places(names: Sequence[str]) -> int | None:
+        lines = await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in names))
+        found = responses.stores(lines)
+        return found[-1].total if found else None
+
+    if await places(chosen) != 0:
+        return chosen
+    for name in offered[-1] if offered else ():
+        if name == chosen[-1]:
+            continue
+        other = [
+            name if name in group else before for group, before in zip(offered, chosen, strict=True)
+        ]
+        try:
+            if await places(other):
+                talk.log.warning("storage_without_places", storage=chosen[-1], instead=name)
+                return other
+        except CommandError as refused:
+            talk.log.info("storage_refused", storage=name, reason=refused.line)
+    talk.log.error("storage_without_places", storage=chosen[-1], instead="")
+    await places(chosen)
+    return chosen
 
 
 def _choose(group: Sequence[str]) -> str:

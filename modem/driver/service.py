@@ -82,6 +82,9 @@ class Service:
         elif name in ("+CMTI", "+CDSI"):
             if (slot := responses.slot(line)) is not None:
                 self._announced[slot] = name == "+CDSI"
+            else:  # `+CMTI: ,-1`: the storage had no place for it
+                self._board.log.warning("announcement_without_place", line=said(line))
+                self._due["stores"] = 0.0
         elif name == "+CUSD":
             self._answered(line)
         elif name + ":" in _REGISTRATION_LINES:

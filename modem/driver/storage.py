@@ -200,5 +200,11 @@ class Stores:
         self._selected = (
             ""  # a lost answer leaves the selection unknown: the next use selects again
         )
-        await self._talk.slow(f'AT+CPMS="{name}"')
+        try:
+            await self._talk.slow(f'AT+CPMS="{name}"')
+        except CommandError:
+            # Huawei E3372-325 takes exactly three.
+            assert self._settings is not None
+            receives = self._settings.receives
+            await self._talk.slow(f'AT+CPMS="{name}","{receives}","{receives}"')
         self._selected = name

@@ -157,11 +157,13 @@ def test_stores() -> None:
 
 def test_a_listing_keeps_the_places_of_what_it_cannot_understand() -> None:
     lines = ["+CMGL: 1,1,,26", "00AB", '+CMGL: 2,0,"",3', "ZZ", "+CMGL:7,3,,4", "00CD"]
-    assert responses.listed(lines) == (StoredPdu(1, 26, "00AB"), StoredPdu(7, 4, "00CD"))
+    damaged = StoredPdu(2, 3, "ZZ")  # kept, so that its place is freed
+    assert responses.listed(lines) == (StoredPdu(1, 26, "00AB"), damaged, StoredPdu(7, 4, "00CD"))
 
 
 def test_an_empty_place_answers_nothing() -> None:
     assert responses.read([], 3) is None
+    assert responses.read(["+CMGR: 0,,26"], 3) is None
     assert responses.read(["+CMGR: 0,,26", "00AB"], 3) == StoredPdu(3, 26, "00AB")
 
 

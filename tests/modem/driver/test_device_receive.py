@@ -14,9 +14,10 @@ from modem.interface import ModemState, ReceivedPdu, Slot, Verdict
 from modem.simulator import Settings, Simulator
 from modem.sms import tpdu
 from tests.modem.driven import QUICK, Driven, attached, driven, quick
-from tests.modem.scripted import HEALTHY, Scripted
+from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
+PDU = tpdu.encode_deliver(tpdu.Deliver(sender="+4915112345999", text="bonjour")).hex
 OTHER_ICCID = "89490200001234567891"
 REPORT = "0006D60B911326880736F4111011719551401110117195714000"
 ONE_STORE = {"AT+CPMS=?": '+CPMS: ("SM"),("SM"),("SM")\n\nOK', "AT+CMGL=4": "OK"}
@@ -469,3 +470,76 @@ class TestHandedOut:
         assert not handed.settled("sim", self.SLOT, "BB")
         handed.deleted("sim", self.SLOT)
         assert not handed.settled("sim", self.SLOT, "AA")
+
+
+async def start_on(modem: Scripted) -> ModemDriver:
+    device = ModemDriver(SerialLine(modem.path), timing=quick(store_seconds=0.1))
+    await device.start()
+    return device
+
+
+async def first_received(device: ModemDriver) -> ReceivedPdu:
+    async with asyncio.timeout(HANG_SECONDS):
+        while not isinstance(event := await device.next_event(), ReceivedPdu):
+            pass
+    return event
+
+
+THREE_ONLY = (
+    ("AT+CPMS=?", '+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")\n\nOK'),
+    ('AT+CPMS="SM"', "ERROR"),
+    ('AT+CPMS="ME"', "ERROR"),
+    ('AT+CPMS="SM","SM","SM"', "+CPMS: 0,20,0,20,0,20\n\nOK"),
+    ('AT+CPMS="ME","SM","SM"', "+CPMS: 0,20,0,20,0,20\n\nOK"),
+)
+
+
+def healthy_but(*script: tuple[str, str]) -> list[tuple[str, str]]:
+    known = {command for command, _ in script}
+    return [*script, *(entry for entry in (*HEALTHY, *SENDING) if entry[0] not in known)]
+
+
+async def test_a_module_that_takes_exactly_three_storages_still_receives() -> None:
+    with Scripted(healthy_but(*THREE_ONLY)) as modem:
+        device = await start_on(modem)
+        try:
+            await eventually(lambda: device.status.state is ModemState.READY, "ready")
+            modem.answer("AT+CMGR=3", f"+CMGR: 0,,{len(PDU) // 2 - 1}\n{PDU}\n\nOK")
+            modem.say('\r\n+CMTI: "SM",3\r\n')
+            assert (await first_received(device)).hex == PDU
+        finally:
+            await device.stop()
+
+
+async def test_a_sim_without_places_leaves_receiving_to_the_module() -> None:
+    script = (
+        ("AT+CPMS=?", '+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")\n\nOK'),
+        ('AT+CPMS="SM","SM","SM"', "+CPMS: 0,0,0,0,0,0\n\nOK"),
+        ('AT+CPMS="ME","ME","ME"', "+CPMS: 0,23,0,23,0,23\n\nOK"),
+    )
+    with Scripted(healthy_but(*script)) as modem:
+        device = await start_on(modem)
+        try:
+            await eventually(lambda: device.status.state is ModemState.READY, "ready")
+            selected = [one for one in modem.heard if one.startswith('AT+CPMS="')]
+            assert selected[1] == 'AT+CPMS="ME","ME","ME"'
+            assert 'AT+CPMS="SM","SM","SM"' not in selected[1:]
+            modem.answer("AT+CMGL=4", f"+CMGL: 3,0,,{len(PDU) // 2 - 1}\n{PDU}\n\nOK")
+            modem.say("\r\n+CMTI: ,-1\r\n")  # without a place: everything is listed
+            assert (await first_received(device)).slot == Slot("ME", 3)
+        finally:
+            await device.stop()
+
+
+async def test_a_record_that_is_no_hex_is_handed_out_and_its_place_freed() -> None:
+    listed = "+CMGL: 2,1,,23\n0791?!garbage\n\nOK"
+    read = "+CMGR: 1,,23\n0791?!garbage\n\nOK"
+    with Scripted(healthy_but(("AT+CMGL=4", listed), ("AT+CMGR=2", read))) as modem:
+        device = await start_on(modem)
+        try:
+            found = await first_received(device)
+            assert (found.hex, found.slot) == ("0791?!garbage", Slot("SM", 2))
+            await device.forget(found)
+            assert "AT+CMGD=2" in modem.heard
+        finally:
+            await device.stop()
