@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -41,6 +42,16 @@ MEET_AGAIN_SECONDS = 15.0
 RECORDING_SECONDS = 5.0
 
 
+def _check_present(data: Path) -> None:
+    """Raise DatabaseError if the database is gone or empty beside its key: this is not a new box."""
+    file = data / DATABASE
+    if (data / VAULT).exists() and not (file.exists() and file.stat().st_size):
+        raise sqlite3.DatabaseError(
+            f"{file} is gone or empty, and {VAULT} shows that there was one: restore a backup, "
+            f"or delete {VAULT} to begin as a new box"
+        )
+
+
 class Assembly:
     """The running gateway: `gateway` serves the API, `owner` the status page."""
 
@@ -72,9 +83,10 @@ class Assembly:
         lock.take()
         async with contextlib.AsyncExitStack() as opened:
             opened.callback(lock.release)
-            vault = Encryption(data / VAULT)
+            _check_present(data)
             db = await Database.open(data / DATABASE)
             opened.push_async_callback(db.close)  # its threads keep the process alive otherwise
+            vault = Encryption(data / VAULT)  # after the database: see `_check_present`
             new_ids = await db.read(archive.marks)
             clock = clock or SystemClock(config.clock.trust, new_ids.latest_ms)
             assembly = cls(Context(config, clock, db, new_ids, vault), lock)

@@ -48,3 +48,18 @@ async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path
     await box.webhooks.close()
     with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:
         assert db.execute("SELECT COUNT(*) FROM undecodable").fetchone() == (300,)
+
+
+@pytest.mark.parametrize("left", [None, b""])
+async def test_a_database_that_is_gone_or_empty_beside_its_key_is_no_new_box(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    await (await Assembly.build(tmp_path, Config())).stop()
+    for file in tmp_path.glob("zimbox.db*"):
+        file.unlink()
+    if left is not None:
+        (tmp_path / "zimbox.db").write_bytes(left)
+    with pytest.raises(sqlite3.DatabaseError, match="gone or empty"):
+        await Assembly.build(tmp_path, Config())
+    (tmp_path / "secret.key").unlink()
+    await (await Assembly.build(tmp_path, Config())).stop()
