@@ -37,14 +37,16 @@ ROUNDS_MOST = 1000  # upper bound of one retention run
 
 
 class SteadyTime(tzinfo):
-    """The time zone whose current time is the monotonic clock, counted from 2000-01-01.
+    """The time zone whose current time is the monotonic clock, counted from the year 3000.
 
     APScheduler asks `datetime.now(its time zone)`, which Python answers by `fromutc`, for all that it plans. By
     the wall clock it would list every run missed in a jump forward before it coalesces them (46 s and
     453 MB for 400 days), and run nothing for the length of a jump back.
     """
 
-    START = datetime(2000, 1, 1, tzinfo=UTC)
+    # Later than any wall clock: so `fromutc` tells a planned time, which APScheduler converts to its time
+    # zone (`astimezone`), from the question what time it is.
+    START = datetime(3000, 1, 1, tzinfo=UTC)
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,8 +54,9 @@ class SteadyTime(tzinfo):
     def now(self) -> datetime:
         return self.START + timedelta(seconds=self._clock.monotonic())
 
-    def fromutc(self, _wall: datetime) -> datetime:
-        return self.now()
+    def fromutc(self, moment: datetime) -> datetime:
+        planned = moment.replace(tzinfo=UTC)
+        return planned if planned >= self.START else self.now()
 
     def utcoffset(self, _moment: datetime | None) -> timedelta:
         return timedelta()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime, tzinfo
 from pathlib import Path
 from sqlite3 import Connection
@@ -292,6 +293,25 @@ async def test_jobs_run_at_their_interval_from_1970_to_2040_and_back(
             await later(jobs, wall, 1)
             assert await asyncio.wait_for(runs.get(), 30) == year + 60_000
             assert runs.empty()
+    finally:
+        jobs.stop()
+
+
+async def test_the_scheduler_sleeps_until_the_next_run(
+    jobs: MaintenanceJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not woken without end by a planned time that was converted to the present."""
+
+    async def run() -> None:
+        return None
+
+    jobs.every("proof", 3600.0, run)
+    caplog.set_level(logging.DEBUG, "apscheduler.scheduler")
+    jobs.scheduler.start()
+    try:
+        await asyncio.sleep(0.2)  # a scheduler that does not sleep looks thousands of times
+        looks = [r for r in caplog.records if r.getMessage() == "Looking for jobs to run"]
+        assert 1 <= len(looks) <= 3
     finally:
         jobs.stop()
 
