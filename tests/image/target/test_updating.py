@@ -50,7 +50,7 @@ class Box:
             self._sql("CREATE TABLE IF NOT EXISTS of_the_new_release (id INTEGER)")
         if (release / "takes").exists():
             self._sql(
-                "INSERT INTO inbound (scope, device, sender, body, folded, received_at) "
+                "INSERT INTO inbound (tenant, device, sender, body, folded, received_at) "
                 "VALUES (2, 1, '+33', 'a', 'a', 1)"
             )
 
