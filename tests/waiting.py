@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 HANG_SECONDS = 60.0  # after which a test says what did not happen; never waited in full
 LOOK_SECONDS = 0.002
@@ -13,7 +13,11 @@ LOOK_SECONDS = 0.002
 T = TypeVar("T")
 
 
-async def eventually(look: Callable[[], T | Awaitable[T]], what: str) -> T:
+@overload
+async def eventually(look: Callable[[], Awaitable[T]], what: str) -> T: ...
+@overload
+async def eventually(look: Callable[[], T], what: str) -> T: ...
+async def eventually(look: Callable[[], object], what: str) -> object:
     """Return what `look` finds as soon as it finds something. AssertionError if it never does."""
     try:
         async with asyncio.timeout(HANG_SECONDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -170,25 +171,34 @@ def kernel_files() -> Path:
         if "linux-image" in deb.name
     ]
     folder = build.BUILD / f"kernel-{wanted[0].sha256[:12]}"
-    if not folder.exists():
-        depmod = tool("depmod", "kmod")
-        deb = build.BUILD / "pool" / f"{wanted[0].sha256}.deb"
-        if not deb.exists() and not os.environ.get("CI"):
-            raise Missing("the kernel's device trees; scripts/image build fetches them")
-        try:
-            debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", "debian")
-        except debs.LockError as error:
-            raise Missing(f"{BEYOND}: the locked kernel's package: {error}") from None
-        partial = build.BUILD / "kernel.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        subprocess.run(["dpkg-deb", "-x", deb, partial], check=True)
-        modules = next(partial.glob("usr/lib/modules/*"))
-        (partial / "lib").symlink_to("usr/lib")
-        subprocess.run([depmod, "-b", partial, modules.name], check=True)
-        shutil.rmtree(modules / "kernel")
-        partial.rename(folder)
+    build.BUILD.mkdir(parents=True, exist_ok=True)
+    with (build.BUILD / "kernel.lock").open(
+        "w"
+    ) as lock:  # one process fetches, the others wait for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _unpack_kernel(wanted, folder)
     return folder
+
+
+def _unpack_kernel(wanted: list[debs.Deb], folder: Path) -> None:
+    depmod = tool("depmod", "kmod")
+    deb = build.BUILD / "pool" / f"{wanted[0].sha256}.deb"
+    if not deb.exists() and not os.environ.get("CI"):
+        raise Missing("the kernel's device trees; scripts/image build fetches them")
+    try:
+        debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", "debian")
+    except debs.LockError as error:
+        raise Missing(f"{BEYOND}: the locked kernel's package: {error}") from None
+    partial = build.BUILD / "kernel.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    subprocess.run(["dpkg-deb", "-x", deb, partial], check=True)
+    modules = next(partial.glob("usr/lib/modules/*"))
+    (partial / "lib").symlink_to("usr/lib")
+    subprocess.run([depmod, "-b", partial, modules.name], check=True)
+    shutil.rmtree(modules / "kernel")
+    partial.rename(folder)
 
 
 def device_trees() -> Path:

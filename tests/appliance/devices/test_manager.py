@@ -58,12 +58,12 @@ class Bench:
             await attached.been_online.wait()
         return attached
 
-    async def online(self) -> set[int]:
-        """The numbers of those that are online, as the disk says."""
+    async def online_are(self, numbers: set[int]) -> bool:
+        """Whether exactly these are online on the disk, which follows the memory in its own time."""
         rows = await self.box.db.read(
             lambda db: db.execute("SELECT id FROM device WHERE online = 1").fetchall()
         )
-        return {row["id"] for row in rows}
+        return {row["id"] for row in rows} == numbers
 
     def stop_listening(self) -> None:
         for task in self._listening:
@@ -305,11 +305,11 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     boards[0].show(ModemState.STARTING, "the modem answers")
     await asyncio.sleep(0.1)
     assert bench.devices.by_number(1) is right
-    assert await bench.online() == {1}
+    await eventually(lambda: bench.online_are({1}), "only 1 is online on the disk")
     boards[0].show(ModemState.READY, identity=Identity(other))
     await eventually(lambda: left.number == 2, "left is 2")
     await eventually(lambda: left.online and right.online, "both are online")
-    assert await bench.online() == {1, 2}
+    await eventually(lambda: bench.online_are({1, 2}), "both are online on the disk")
 
 
 async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench: Bench) -> None:
