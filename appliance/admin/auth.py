@@ -32,7 +32,7 @@ AGENT_CHARACTERS = 120
 # RFC 9106 needs more memory than a Pi Zero has to spare; these are OWASP's parameters for little memory.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
-FREE_TRIES = 5  # wrong passwords from one address before it has to wait
+FREE_ATTEMPTS = 5  # wrong passwords from one address before it has to wait
 FIRST_WAIT_SECONDS = 10.0  # doubles with each further wrong password
 LONGEST_WAIT_SECONDS = 900.0
 TRIES_A_MINUTE = 30  # in total: each hash takes a Pi about a second
@@ -76,8 +76,8 @@ class Throttle:
 
         The total of a minute does not bind a `known` browser, so that strangers cannot use it up for the owner.
         """
-        tries, until = self._wrong.get(address, (0, 0.0))
-        if tries >= FREE_TRIES and now < until:
+        attempts, until = self._wrong.get(address, (0, 0.0))
+        if attempts >= FREE_ATTEMPTS and now < until:
             raise Denied("wait", round(until - now) + 1)
         if known:
             return
@@ -88,9 +88,11 @@ class Throttle:
         self._tries += 1
 
     def wrong(self, address: str, now: float) -> None:
-        tries = self._wrong.pop(address, (0, 0.0))[0] + 1
-        wait = min(FIRST_WAIT_SECONDS * 2.0 ** min(tries - FREE_TRIES, 20), LONGEST_WAIT_SECONDS)
-        self._wrong[address] = (tries, now + (wait if tries >= FREE_TRIES else 0.0))
+        attempts = self._wrong.pop(address, (0, 0.0))[0] + 1
+        wait = min(
+            FIRST_WAIT_SECONDS * 2.0 ** min(attempts - FREE_ATTEMPTS, 20), LONGEST_WAIT_SECONDS
+        )
+        self._wrong[address] = (attempts, now + (wait if attempts >= FREE_ATTEMPTS else 0.0))
         if len(self._wrong) > ADDRESSES_MOST:
             del self._wrong[next(iter(self._wrong))]
 

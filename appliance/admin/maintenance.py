@@ -190,7 +190,7 @@ class AdminMaintenance:
         if self.checked is None:
             return backup.waits(self._data)
         self.checked = None
-        await asyncio.to_thread(backup.hand_over, self._data / backup.CHECKED, self._data)
+        await asyncio.to_thread(backup.stage, self._data / backup.CHECKED, self._data)
         return True
 
     async def restart(self) -> None:

@@ -223,7 +223,7 @@ class Admin:
         """One page of all clients' messages, or of one's."""
 
         def work(db: Connection) -> MessagePage:
-            return table.messages(db, table.scopes(db, test=test, client=client), wanted)
+            return table.messages(db, table.tenants(db, test=test, client=client), wanted)
 
         return await self.box.db.read(work)
 
@@ -231,7 +231,7 @@ class Admin:
         self, wanted: HistoryFilter, *, test: bool, client: int | None
     ) -> AsyncIterator[tuple[MessageView, ...]]:
         """All messages of the filter, client by client, newest first."""
-        found = await self.box.db.read(table.scopes, test=test, client=client)
+        found = await self.box.db.read(table.tenants, test=test, client=client)
         for tenant in found:
             async for batch in self._gateway.export(self._as_client(tenant), wanted):
                 yield batch
@@ -241,7 +241,7 @@ class Admin:
         number = ids.parse("msg", message_id)
 
         def work(db: Connection) -> Timeline | None:
-            tenant = None if number is None else table.scope_of(db, number)
+            tenant = None if number is None else table.tenant_of(db, number)
             if number is None or tenant is None:
                 return None
             row = history.one(db, tenant, number)
@@ -253,7 +253,7 @@ class Admin:
                 tenant=tenant,
                 client=client["name"] if client else "",
                 parts=tuple(msgspec.convert(p, PartTimeline) for p in told["parts"]),
-                tries=tuple(msgspec.convert(p, PartTimeline) for p in told["tries"]),
+                tries=tuple(msgspec.convert(p, PartTimeline) for p in told["attempts"]),
                 told=tuple(msgspec.convert(d, WebhookNotification) for d in told["deliveries"]),
             )
 
@@ -271,7 +271,7 @@ class Admin:
 
     async def _caller_for(self, message_id: str) -> Caller:
         number = ids.parse("msg", message_id)
-        tenant = None if number is None else await self.box.db.read(table.scope_of, number)
+        tenant = None if number is None else await self.box.db.read(table.tenant_of, number)
         if tenant is None:
             raise ApiError("MESSAGE_NOT_FOUND")
         return self._as_client(tenant)
@@ -335,7 +335,7 @@ class Admin:
         """One page of everything received."""
 
         def work(db: Connection) -> InboxRows:
-            return table.inbox(db, table.scopes(db, test=False), wanted)
+            return table.inbox(db, table.tenants(db, test=False), wanted)
 
         return await self.box.db.read(work)
 
@@ -383,7 +383,7 @@ class Admin:
     async def narrow(self, key: int, permissions: Permissions) -> None:
         """From now on this key may what these say. NOT_FOUND."""
         _check_narrowing(permissions)
-        if not await self.box.db.write(clients.narrow, key, permissions):
+        if not await self.box.db.write(clients.set_permissions, key, permissions):
             raise ApiError("NOT_FOUND")
 
     async def revoke(self, key: int, *, cancel_queued: bool) -> None:
@@ -396,7 +396,7 @@ class Admin:
 
     async def webhooks(self) -> list[tuple[int, WebhookView]]:
         """Every client's webhooks, each with its tenant."""
-        found = await self.box.db.read(table.scopes, test=False)
+        found = await self.box.db.read(table.tenants, test=False)
         return [
             (tenant, hook)
             for tenant in found

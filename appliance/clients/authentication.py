@@ -70,5 +70,5 @@ def _key(row: Row) -> Key:
         and row["disabled_at"] is None
         and row["deleted_at"] is None,
         expires_at=row["expires_at"],
-        permissions=msgspec.json.decode(row["narrowing"], type=Permissions),
+        permissions=msgspec.json.decode(row["permissions"], type=Permissions),
     )

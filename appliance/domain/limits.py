@@ -24,9 +24,9 @@ def rank(priority: int, due_at: int, aging_minutes: float) -> int:
     return due_at + round((priority - 2) * aging_minutes * MINUTE_MS)
 
 
-def backoff_ms(tries: int, first_seconds: float, longest_seconds: float) -> int:
+def backoff_ms(attempts: int, first_seconds: float, longest_seconds: float) -> int:
     """Return the wait after the n-th refusal (ms): doubled each time, with jitter against synchronised retries."""
-    seconds: float = min(first_seconds * 2.0 ** (tries - 1), longest_seconds)
+    seconds: float = min(first_seconds * 2.0 ** (attempts - 1), longest_seconds)
     return round(seconds * 1000 * random.uniform(0.8, 1.2))
 
 

@@ -194,7 +194,7 @@ def _counted(db: sqlite3.Connection) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def hand_over(fresh: Path, data: Path) -> None:
+def stage(fresh: Path, data: Path) -> None:
     """Stage a checked folder for the next start (see `on_trial`)."""
     shutil.rmtree(data / WAITING, ignore_errors=True)
     (data / FAILED).unlink(missing_ok=True)
@@ -311,7 +311,7 @@ def restore(file: Path, data: Path, newest_schema: int) -> Path:
             else:
                 swap(data)
                 settle(data)
-        hand_over(fresh, data)
+        stage(fresh, data)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     swap(data)

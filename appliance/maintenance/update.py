@@ -124,7 +124,7 @@ TRACES = (
     "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",
     "SELECT max(submitted_at) FROM part", "SELECT max(answered_at) FROM part", "SELECT max(reported_at) FROM part",
     "SELECT max(changed_at) FROM message", "SELECT max(verified_at) FROM otp",
-    "SELECT id, revoked_at, narrowing FROM api_key ORDER BY id",
+    "SELECT id, revoked_at, permissions FROM api_key ORDER BY id",
     "SELECT id, disabled_at, deleted_at FROM client ORDER BY id",
     "SELECT count(*), max(created_at) FROM blocked", "SELECT count(*), max(created_at) FROM opt_in",
     "SELECT id, url, events, deleted_at FROM webhook ORDER BY id",

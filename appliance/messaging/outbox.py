@@ -142,7 +142,7 @@ class Outbox:
 
     async def _send(self, job: Job) -> Job | NothingReady | None:
         """Send one part; then commit its result together with the next claim."""
-        outcome = await self._hand_over(job)
+        outcome = await self._submit(job)
         outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
         found = await self._record(job, outcome)
         self._loop.call_later(TELL_AFTER_SECONDS, self._tell, job, outcome)
@@ -178,7 +178,7 @@ class Outbox:
             log.exception("part_not_encoded", message=ids.message_id(job.message))
             return Outcome(Verdict.NEVER, fault=OUR_OWN_FAULT, given=False)
 
-    async def _hand_over(self, job: Job) -> Outcome:
+    async def _submit(self, job: Job) -> Outcome:
         ready, self._encoded = self._encoded, None  # not kept: it may be a code
         tpdu = ready[1] if ready and ready[0] is job else self._encode(job)
         if isinstance(tpdu, Outcome):

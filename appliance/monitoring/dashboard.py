@@ -203,7 +203,7 @@ class DashboardReader:
 
     def _read(self, db: Connection, attached: Sequence[Attached], now: int) -> _Stored:
         zone = self._box.zone
-        live = table.scopes(db, test=False)
+        live = table.tenants(db, test=False)
         midnight = local_midnight(limit_rules.local(now, zone).date(), zone)
         return _Stored(
             queue=table.queue(db, now),

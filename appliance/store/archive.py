@@ -32,10 +32,10 @@ def move(db: Connection, most: int, closed_before: int) -> int:
     """Move one batch to the history and feed its indexes. Return how many were moved."""
     numbers = sorted(finished(db, most, closed_before))
     for number in numbers:
-        story = msgspec.json.encode(timeline.live_timeline(db, number)).decode()
+        events = msgspec.json.encode(timeline.live_timeline(db, number)).decode()
         db.execute(
-            f"INSERT INTO history ({MOVED}, story) SELECT {MOVED}, ? FROM message WHERE id = ?",
-            (story, number),
+            f"INSERT INTO history ({MOVED}, timeline) SELECT {MOVED}, ? FROM message WHERE id = ?",
+            (events, number),
         )
     marks = ",".join("?" * len(numbers))
     rows = db.execute(
@@ -78,7 +78,7 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
         f"SELECT {MOVED}, 0, ?, ?, ? FROM history WHERE id = ?",
         (now, expires_at, now, number),
     )
-    for part in msgspec.json.decode(row["story"])["parts"]:
+    for part in msgspec.json.decode(row["timeline"])["parts"]:
         db.execute(
             "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready, "
             "attempts, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error) "
@@ -149,7 +149,7 @@ def erase_step(db: Connection, client: int, most: int) -> int:
         _unindex(db, row)
         db.execute(
             "UPDATE history SET body = '', recipient = '', metadata = NULL, webhook_url = NULL, "
-            """story = '{"parts":[],"tries":[]}' WHERE id = ?""",
+            """timeline = '{"parts":[],"attempts":[]}' WHERE id = ?""",
             (row["id"],),
         )
     return len(rows)

@@ -53,7 +53,7 @@ def add(
 
 def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> None:
     """Store a STOP to a SIM, for each of its clients, also those exempted before."""
-    for tenant in _scopes(db, device, test):
+    for tenant in _tenants(db, device, test):
         add(db, tenant, number, "STOP", "stop", now, device)
         db.execute(
             "DELETE FROM opt_in WHERE number = ? AND (tenant = ? OR (? < 2 AND tenant & 1 = ?))",
@@ -63,7 +63,7 @@ def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> N
 
 def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> None:
     """Store a START to a SIM: its clients may write again, unless one blocked the number itself."""
-    for tenant in _scopes(db, device, test):
+    for tenant in _tenants(db, device, test):
         db.execute(
             "DELETE FROM blocked WHERE number = ? AND source = 'stop' "
             "AND (tenant = ? OR (? < 2 AND tenant & 1 = ?))",
@@ -73,7 +73,7 @@ def opt_in(db: Connection, device: int, test: bool, number: str, now: int) -> No
             _ask_back(db, tenant, number, now)
 
 
-def _scopes(db: Connection, device: int, test: bool) -> list[int]:
+def _tenants(db: Connection, device: int, test: bool) -> list[int]:
     """Return the tenants of a SIM's clients: those it is reserved for, or the tenant for all."""
     if devices.everybodys(db, device):
         return [int(test)]

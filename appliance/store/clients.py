@@ -105,7 +105,7 @@ def add_key(
     """Create a key of a client."""
     key = f"zs_{'test' if test else 'live'}_{secrets.token_hex(KEY_BYTES)}"
     cursor = db.execute(
-        "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at, expires_at) "
+        "INSERT INTO api_key (client, test, hash, hint, name, permissions, created_at, expires_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (client, int(test), hashed(key), key[-4:], name)
         + (msgspec.json.encode(permissions).decode(), now, expires_at),
@@ -139,10 +139,10 @@ def by_hash(db: Connection, digest: bytes) -> Row | None:
     return row
 
 
-def narrow(db: Connection, key_id: int, permissions: Permissions) -> bool:
+def set_permissions(db: Connection, key_id: int, permissions: Permissions) -> bool:
     """Change the permissions of a key; return False if there is none, or it was revoked."""
     done = db.execute(
-        "UPDATE api_key SET narrowing = ? WHERE id = ? AND revoked_at IS NULL",
+        "UPDATE api_key SET permissions = ? WHERE id = ? AND revoked_at IS NULL",
         (msgspec.json.encode(permissions).decode(), key_id),
     )
     return bool(done.rowcount)
@@ -222,7 +222,7 @@ def erase(db: Connection, client: int, now: int) -> bool:
     )
     if not done.rowcount:
         return False
-    scopes = (client * 2, client * 2 + 1)
+    tenants = (client * 2, client * 2 + 1)
     db.execute(
         "UPDATE api_key SET revoked_at = COALESCE(revoked_at, ?), name = '' WHERE client = ?",
         (now, client),
@@ -230,7 +230,7 @@ def erase(db: Connection, client: int, now: int) -> bool:
     both = "tenant IN (?, ?)"
     for row in db.execute(
         f"SELECT id, tenant, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",
-        scopes,
+        tenants,
     ).fetchall():
         counters.add(db, row["tenant"], row["device"], row["created_at"], Status.QUEUED, -1)
         counters.add(db, row["tenant"], row["device"], row["created_at"], Status.CANCELLED)
@@ -241,18 +241,18 @@ def erase(db: Connection, client: int, now: int) -> bool:
     db.execute(
         "UPDATE part SET state = 'dropped' WHERE state = 'waiting' "
         f"AND message IN (SELECT id FROM message WHERE {both})",
-        scopes,
+        tenants,
     )
     blank = "body = '', recipient = '', metadata = NULL, webhook_url = NULL"
-    db.execute(f"UPDATE message SET {blank}, secret = NULL WHERE {both}", scopes)
+    db.execute(f"UPDATE message SET {blank}, secret = NULL WHERE {both}", tenants)
     for table in ("idempotency", "otp", "inbound", "delivery", "delivery_log", "blocked", "opt_in"):
-        db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
+        db.execute(f"DELETE FROM {table} WHERE {both}", tenants)
     for table in ("event", "webhook", "last_writer"):
-        db.execute(f"DELETE FROM {table} WHERE {both}", scopes)
+        db.execute(f"DELETE FROM {table} WHERE {both}", tenants)
     dropped = (
         f"SELECT id FROM message WHERE {both} AND status = 'queued' "
         "AND EXISTS (SELECT 1 FROM part WHERE message = id AND state = 'dropped')"
     )
-    for row in db.execute(dropped, scopes).fetchall():
+    for row in db.execute(dropped, tenants).fetchall():
         messages.settle(db, Ids(0, 0), row["id"], now)  # there is no event, so no id is needed
     return True

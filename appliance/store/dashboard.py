@@ -46,7 +46,7 @@ class Figures(msgspec.Struct, frozen=True):
         return self.sent + self.delivered + self.failed
 
 
-def scopes(db: Connection, *, test: bool, client: int | None = None) -> list[int]:
+def tenants(db: Connection, *, test: bool, client: int | None = None) -> list[int]:
     """Return the tenants of all clients, or of one, in a mode."""
     return [
         row[0] * 2 + int(test)
@@ -183,7 +183,7 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
     return InboxRows(tuple(rows), sum(n for _, n, _ in pages), all(e for _, _, e in pages))
 
 
-def scope_of(db: Connection, number: int) -> int | None:
+def tenant_of(db: Connection, number: int) -> int | None:
     """Return the tenant of a message in either table."""
     row = db.execute(
         "SELECT tenant FROM message WHERE id = ?1 UNION ALL SELECT tenant FROM history WHERE id = ?1",

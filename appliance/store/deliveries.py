@@ -177,7 +177,7 @@ def record(
     row = db.execute("SELECT * FROM delivery WHERE id = ?", (number,)).fetchone()
     if row is None:
         return None
-    attempt, tries = row["attempt"] + 1, row["tries"] + 1
+    attempt, scheduled = row["attempt"] + 1, row["scheduled_attempts"] + 1
     db.execute(
         "INSERT INTO delivery_log (id, delivery, tenant, response_status, response_time_ms, success, "
         "attempt, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -186,10 +186,10 @@ def record(
     )
     state, due_at = DeliveryState(row["state"]), row["due_at"]
     if state is DeliveryState.DUE:
-        state, due_at = after(outcome.success, tries, retry_seconds, now)
+        state, due_at = after(outcome.success, scheduled, retry_seconds, now)
     db.execute(
-        "UPDATE delivery SET state = ?, attempt = ?, tries = ?, due_at = ? WHERE id = ?",
-        (state, attempt, tries, due_at, number),
+        "UPDATE delivery SET state = ?, attempt = ?, scheduled_attempts = ?, due_at = ? WHERE id = ?",
+        (state, attempt, scheduled, due_at, number),
     )
     if state in (DeliveryState.DONE, DeliveryState.GIVEN_UP):
         _next_of_stream(db, row["receiver"], row["stream"], now)
@@ -197,13 +197,13 @@ def record(
 
 
 def after(
-    success: bool, tries: int, retry_seconds: Sequence[float], now: int
+    success: bool, attempt: int, retry_seconds: Sequence[float], now: int
 ) -> tuple[DeliveryState, int]:
-    """Return the state of a delivery after its attempt number `tries`, and when it is due again."""
+    """Return the state of a delivery after its attempt number `attempt`, and when it is due again."""
     if success:
         return DeliveryState.DONE, now
-    if tries <= len(retry_seconds):
-        return DeliveryState.DUE, now + round(retry_seconds[tries - 1] * 1000)
+    if attempt <= len(retry_seconds):
+        return DeliveryState.DUE, now + round(retry_seconds[attempt - 1] * 1000)
     return DeliveryState.GIVEN_UP, now
 
 
@@ -288,7 +288,8 @@ def replay(db: Connection, tenant: int, log: int, now: int) -> Row | None:
     else:
         state = DeliveryState.BEHIND
     db.execute(
-        "UPDATE delivery SET state = ?, tries = 0, due_at = ? WHERE id = ?", (state, now, row["id"])
+        "UPDATE delivery SET state = ?, scheduled_attempts = 0, due_at = ? WHERE id = ?",
+        (state, now, row["id"]),
     )
     return row
 

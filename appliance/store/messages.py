@@ -176,7 +176,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     states.check(before, then)
     changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now}
     if then in (Status.SENT, Status.DELIVERED):
-        changes["sent_at"] = message["sent_at"] or _last_hand_over(parts, then) or now
+        changes["sent_at"] = message["sent_at"] or _last_submission(parts, then) or now
         changes |= {"failed_at": None, "error_code": None, "error_detail": None, "secret": None}
     if then == Status.DELIVERED:
         changes["delivered_at"] = now
@@ -207,7 +207,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     return then
 
 
-def _last_hand_over(parts: list[Row], then: Status) -> int | None:
+def _last_submission(parts: list[Row], then: Status) -> int | None:
     """Return `sent_at` of a message settled by a late report: when its last part was submitted."""
     if then != Status.DELIVERED:
         return None

@@ -10,9 +10,9 @@ import msgspec
 
 def timeline(db: Connection, number: int) -> dict[str, Any]:
     """Return the timeline of a message: its parts, earlier attempts and webhook calls."""
-    row = db.execute("SELECT story FROM history WHERE id = ?", (number,)).fetchone()
+    row = db.execute("SELECT timeline FROM history WHERE id = ?", (number,)).fetchone()
     if row is not None:
-        found: dict[str, Any] = msgspec.json.decode(row["story"])
+        found: dict[str, Any] = msgspec.json.decode(row["timeline"])
     else:
         found = live_timeline(db, number)
     found["deliveries"] = [
@@ -37,12 +37,12 @@ def live_timeline(db: Connection, number: int) -> dict[str, Any]:
     parts = db.execute(
         f"SELECT {PART_COLUMNS} FROM part WHERE message = ? ORDER BY number", (number,)
     )
-    tries = db.execute(
+    attempts = db.execute(
         f"SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE message = ? ORDER BY id", (number,)
     )
     return {
         "parts": [_without_nulls(r) for r in parts],
-        "tries": [_without_nulls(r) for r in tries],
+        "attempts": [_without_nulls(r) for r in attempts],
     }
 
 

@@ -68,9 +68,9 @@ class SubmitSession:
             submit = understood(tpdu)
         except PduError as error:
             return self._refused(cms(304), "", str(error))
-        return self.hand_over(submit, tpdu)
+        return self.submit(submit, tpdu)
 
-    def hand_over(self, submit: Submit, tpdu: str, answer: str = "+CMGS") -> Step:
+    def submit(self, submit: Submit, tpdu: str, answer: str = "+CMGS") -> Step:
         """A complete TPDU, from the line or from a store."""
         card = self._equipment.card
         if card is not None and tpdu.startswith("00") and not card.smsc:

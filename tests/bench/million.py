@@ -59,13 +59,13 @@ def rows(n: int, tenant: int, end: int) -> Iterator[tuple[object, ...]]:
             ),
             *(body, "GSM-7", 1, 3, 1, status, int(left), int(left), 3, 0, at, at),
             *(at + 2000 if left else None, delivered, failed, at if not left else None),
-            *("NETWORK_ERROR" if failed else None, 0, "fail", '{"parts":[],"tries":[]}'),
+            *("NETWORK_ERROR" if failed else None, 0, "fail", '{"parts":[],"attempts":[]}'),
         )
 
 
 INSERT = """INSERT INTO history (id, tenant, kind, recipient, body, alphabet, parts, priority, device,
   status, ever_submitted, attempts, max_attempts, round, created_at, queued_at, sent_at, delivered_at, failed_at,
-  cancelled_at, error_code, flash, on_uncertain, story)
+  cancelled_at, error_code, flash, on_uncertain, timeline)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INDEX = (
     "INSERT INTO history_recipient SELECT tenant, recipient, created_at, id FROM history ORDER BY 1, 2, 3, 4",

@@ -331,7 +331,7 @@ def test_a_blocked_number_is_403(client: Client) -> None:
     assert send(client, to="+33612340011").status_code == 202
 
 
-def test_the_block_list_is_looked_at_again_at_hand_over(client: Client) -> None:
+def test_the_block_list_is_checked_again_at_submission(client: Client) -> None:
     message_id = client.send("+33612340012", scheduled_at=ahead(seconds=2))
     client.post("/blocklist", {"number": "+33612340012"})
     told = client.until(message_id, "failed", "delivered")

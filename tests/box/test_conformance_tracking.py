@@ -96,7 +96,7 @@ def test_a_report_that_proves_delivery_corrects_a_failure(box: RunningBox, clien
     assert (counted["delivered"], counted["failed"]) == (1, 0)
 
 
-def test_no_answer_after_hand_over_is_uncertain_and_a_late_report_settles_it(
+def test_no_answer_after_submission_is_uncertain_and_a_late_report_settles_it(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box()

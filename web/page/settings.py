@@ -92,7 +92,7 @@ async def _keys(
 
 
 def _narrowing(key: Row) -> Permissions:
-    return msgspec.json.decode(key["narrowing"], type=Permissions)
+    return msgspec.json.decode(key["permissions"], type=Permissions)
 
 
 def base(request: Seen) -> str:

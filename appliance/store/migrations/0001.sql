@@ -19,7 +19,7 @@ CREATE TABLE api_key (
   hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and not stored
   hint TEXT NOT NULL,                 -- its last four characters
   name TEXT NOT NULL,
-  narrowing TEXT NOT NULL,            -- JSON: its permissions (appliance.domain.views.Permissions)
+  permissions TEXT NOT NULL,          -- JSON (appliance.domain.views.Permissions)
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   expires_at INTEGER,
@@ -211,7 +211,7 @@ CREATE TABLE history (
   on_uncertain TEXT NOT NULL,
   metadata TEXT,
   webhook_url TEXT,
-  story TEXT NOT NULL                 -- JSON: its parts and earlier attempts
+  timeline TEXT NOT NULL              -- JSON: its parts and earlier attempts
 );
 CREATE INDEX history_created ON history (tenant, created_at, id);
 CREATE INDEX history_status ON history (tenant, status, created_at, id);
@@ -313,7 +313,7 @@ CREATE TABLE delivery (
   state TEXT NOT NULL,                -- 'due' | 'behind' an earlier one of its stream | 'done' | 'given_up'
                                       -- | 'dropped' with its webhook | 'test' never due by itself
   attempt INTEGER NOT NULL DEFAULT 0, -- number of attempts
-  tries INTEGER NOT NULL DEFAULT 0,   -- those since it was stored or replayed: the schedule counts them
+  scheduled_attempts INTEGER NOT NULL DEFAULT 0, -- attempts since it was stored or replayed; the retry schedule counts these
   due_at INTEGER NOT NULL,
   created_at INTEGER NOT NULL
 );
@@ -602,7 +602,7 @@ INSERT INTO access_version VALUES (0);
 CREATE TRIGGER api_key_inserted AFTER INSERT ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER api_key_deleted AFTER DELETE ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
 -- Without last_used_at, which is for people only.
-CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, hash, narrowing, expires_at, revoked_at ON api_key
+CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, hash, permissions, expires_at, revoked_at ON api_key
   BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER client_inserted AFTER INSERT ON client BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER client_deleted AFTER DELETE ON client BEGIN UPDATE access_version SET version = version + 1; END;

@@ -162,4 +162,4 @@ def send_stored(modem: Equipment, command: Command) -> Step:
     except PduError:
         return refuse(cms(304))
     stored.status = 3
-    return modem.sending.hand_over(submit, stored.hex, "+CMSS")
+    return modem.sending.submit(submit, stored.hex, "+CMSS")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.admin.auth import (
-    FREE_TRIES,
+    FREE_ATTEMPTS,
     LONGEST_WAIT_SECONDS,
     SESSION_IDLE_MS,
     SESSIONS_MOST,
@@ -98,7 +98,7 @@ async def test_a_restart_does_not_open_the_claim_window_again(stage: Stage) -> N
 
 
 async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
-    for _ in range(FREE_TRIES):
+    for _ in range(FREE_ATTEMPTS):
         with pytest.raises(Denied, match="code"):
             await stage.access.claim(PASSWORD, "000000000000", AFAR, HOST)
     with pytest.raises(Denied, match="wait"):
@@ -121,18 +121,18 @@ async def test_guesses_made_at_once_are_no_more_than_guesses_one_after_the_other
     stage: Stage,
 ) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
-    guesses = [stage.access.login(f"guess number {n}", LAN) for n in range(2 * FREE_TRIES)]
+    guesses = [stage.access.login(f"guess number {n}", LAN) for n in range(2 * FREE_ATTEMPTS)]
     denied = await asyncio.gather(*guesses, return_exceptions=True)
     reasons = [one.reason for one in denied if isinstance(one, Denied)]
-    assert reasons.count("password") == FREE_TRIES
-    assert reasons.count("wait") == FREE_TRIES
+    assert reasons.count("password") == FREE_ATTEMPTS
+    assert reasons.count("wait") == FREE_ATTEMPTS
 
 
 async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_guesser(
     stage: Stage,
 ) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
-    logins = (stage.access.login(PASSWORD, LAN) for _ in range(2 * FREE_TRIES))
+    logins = (stage.access.login(PASSWORD, LAN) for _ in range(2 * FREE_ATTEMPTS))
     hashes = await asyncio.gather(*logins)
     assert len(set(hashes)) == 1 and hashes[0]
     with pytest.raises(Denied, match="password"):  # and not "wait": none of these was a guess
@@ -141,9 +141,9 @@ async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_gues
 
 async def test_guesses_sent_all_at_once_are_as_many_guesses(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
-    tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_TRIES))
+    tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_ATTEMPTS))
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    assert [str(a) for a in answers].count("password") == FREE_TRIES
+    assert [str(a) for a in answers].count("password") == FREE_ATTEMPTS
 
 
 async def test_a_login_with_the_old_password_does_not_outlive_its_change(stage: Stage) -> None:
@@ -186,7 +186,7 @@ async def test_wrong_passwords_of_others_do_not_lock_out_a_browser_of_the_owner(
 async def test_a_device_cookie_gives_as_many_guesses_as_an_address(stage: Stage) -> None:
     hashed = await stage.access.claim(PASSWORD, "", LAN, HOST)
     device = stage.access.device_cookie(hashed)
-    for _ in range(FREE_TRIES):
+    for _ in range(FREE_ATTEMPTS):
         with pytest.raises(Denied, match="password"):
             await stage.access.login("not this one", LAN, device)
     with pytest.raises(Denied, match="wait"):
@@ -200,7 +200,7 @@ async def test_forged_and_old_device_cookies_are_worth_nothing(stage: Stage) -> 
     own = await stage.access.open_session("Firefox", hashed)
     await stage.access.change_password(PASSWORD, "another long one", own, LAN)
     for n, cookie in enumerate(("", ".", "é.é", "x.0", old, *(f"{n}.{n}" for n in range(20)))):
-        with pytest.raises(Denied, match="password" if n < FREE_TRIES else "wait"):
+        with pytest.raises(Denied, match="password" if n < FREE_ATTEMPTS else "wait"):
             await stage.access.login("not this one", AFAR, cookie)
 
 
@@ -277,13 +277,13 @@ def test_each_wrong_guess_costs_twice_the_wait_of_the_last() -> None:
             waits.append(denied.seconds)
             now += denied.seconds
         now += 60  # the common limit is another test's
-    assert waits == sorted(waits) and len(waits) == 12 - FREE_TRIES + 1
+    assert waits == sorted(waits) and len(waits) == 12 - FREE_ATTEMPTS + 1
     assert waits[-1] <= LONGEST_WAIT_SECONDS + 1 and waits[1] > waits[0]
 
 
 def test_one_who_guesses_does_not_keep_others_out() -> None:
     throttle = Throttle(0.0)
-    for _ in range(FREE_TRIES):
+    for _ in range(FREE_ATTEMPTS):
         throttle.admit("a", 0.0)
         throttle.wrong("a", 0.0)
     with pytest.raises(Denied):

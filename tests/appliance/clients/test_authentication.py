@@ -32,7 +32,7 @@ async def test_whatever_changes_a_key_or_its_client_is_seen_at_once(
 ) -> None:
     credentials = Credentials(db)
     assert credentials.key(key.key) is not None
-    await db.write(clients.narrow, key.id, Permissions(read=False))
+    await db.write(clients.set_permissions, key.id, Permissions(read=False))
     found = credentials.key(key.key)
     assert found is not None and not found.permissions.read
     await db.write(clients.disable, 1, START)

@@ -33,9 +33,9 @@ def test_a_bulk_message_does_not_starve_behind_newer_normal_ones() -> None:
 
 
 def test_the_backoff_doubles_to_its_longest_with_jitter() -> None:
-    for tries, seconds in ((1, 5), (2, 10), (3, 20), (20, 600)):
+    for attempts, seconds in ((1, 5), (2, 10), (3, 20), (20, 600)):
         for _ in range(20):
-            assert 0.8 * seconds <= limit_rules.backoff_ms(tries, 5, 600) / 1000 <= 1.2 * seconds
+            assert 0.8 * seconds <= limit_rules.backoff_ms(attempts, 5, 600) / 1000 <= 1.2 * seconds
 
 
 @pytest.mark.parametrize(

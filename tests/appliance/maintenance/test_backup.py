@@ -168,7 +168,7 @@ async def _a_box_and_a_checked_backup_of_another(stage: Stage, tmp_path: Path) -
         tmp_path / "box.backup", data / backup.CHECKED, newest_schema=schema_version()
     )
     assert (checked.messages, checked.settings) == (0, False)
-    backup.hand_over(data / backup.CHECKED, data)
+    backup.stage(data / backup.CHECKED, data)
     return data
 
 

@@ -98,7 +98,7 @@ def test_our_own_schema_can_be_asked_for_traces(database: Path) -> None:
     "change",
     [
         "INSERT INTO inbound (tenant, device, sender, body, folded, received_at) VALUES (2, 1, '+33', 'a', 'a', 1)",
-        "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at)"
+        "INSERT INTO api_key (client, test, hash, hint, name, permissions, created_at)"
         " VALUES (1, 0, x'00', 'a', 'b', '{}', 1)",
         "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at,"
         " ready, submitted_at)"
@@ -117,7 +117,7 @@ def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) 
     "change",
     [
         "UPDATE api_key SET revoked_at = 7",
-        "UPDATE api_key SET narrowing = '{\"send\":false}'",
+        "UPDATE api_key SET permissions = '{\"send\":false}'",
         "UPDATE client SET disabled_at = 7",
         "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+33', '', 'page', 1)",
         "DELETE FROM blocked",
@@ -133,7 +133,7 @@ def test_what_was_decided_meanwhile_leaves_a_trace(database: Path, change: str) 
     with sqlite3.connect(database) as connection:
         connection.executescript(
             "INSERT INTO client (name, signing_secret, created_at) VALUES ('a', 's', 1);"
-            "INSERT INTO api_key (client, test, hash, hint, name, narrowing, created_at)"
+            "INSERT INTO api_key (client, test, hash, hint, name, permissions, created_at)"
             " VALUES (1, 0, x'00', 'a', 'b', '{}', 1);"
             "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
             "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
