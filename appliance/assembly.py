@@ -14,7 +14,7 @@ from appliance.admin.preferences import Admin
 from appliance.context import Context
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import Encryption
+from appliance.core.encryption import VAULT, Encryption
 from appliance.core.lock import DataLock
 from appliance.core.tasks import forever
 from appliance.devices.attached import Attached
@@ -33,7 +33,6 @@ from appliance.webhooks.dispatcher import Webhooks
 log = structlog.get_logger(__name__)
 
 DATABASE = "zimbox.db"
-VAULT = "secret.key"
 # A modem reports its identity within a second or two; without one the API must not wait longer.
 FIRST_DEVICE_SECONDS = 3.0
 # How often removals by the command line are looked for.

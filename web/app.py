@@ -30,6 +30,8 @@ from web.responses import SuccessResponse
 
 log = structlog.get_logger(__name__)
 
+STATIC = "/static/{name}"  # `path_template` of the static files of the page
+
 API: list[HTTPRouteHandler] = [
     *(sending.send, sending.send_bulk, sending.send_bulk_personalized, sending.resend),
     *(tracking.status, tracking.history, tracking.stats, tracking.export_messages),
@@ -131,12 +133,17 @@ def _state(scope: Scope) -> MutableMapping[str, Any]:
 
 
 def _log(scope: Scope, method: str, status: int, seconds: float) -> None:
-    """One line a request: the route as it is written, never a number, a text, a query or a key."""
+    """Log one line: the route's template, never a number, a text, a query or a key.
+
+    A page loads a handful of static files; they are of interest only when one fails.
+    """
     caller = scope.get("user")
-    log.info(
+    route = scope.get("path_template", "-")
+    say = log.debug if route == STATIC and status < 400 else log.info
+    say(
         "request",
         method=method,
-        route=scope.get("path_template", "-"),
+        route=route,
         status=status,
         milliseconds=round(seconds * 1000, 1),
         client=getattr(caller, "client", None),

@@ -16,6 +16,13 @@ EVENT = "request"
 WRITE_AFTER_SECONDS = 0.25
 
 
+def without_empty_fields(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A structlog processor that drops fields that say nothing: None, and texts and lists without content."""
+    return {name: value for name, value in event.items() if value not in (None, "", [], ())}
+
+
 class RequestLog:
     """A structlog processor that holds `request` events back for a moment; all others pass at once.
 

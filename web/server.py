@@ -33,7 +33,7 @@ from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
 from web.http_protocol import HttpProtocol, HttpsProtocol
 from web.page.routes import StatusPage
-from web.request_log import RequestLog
+from web.request_log import RequestLog, without_empty_fields
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ def run(
     Exits with 1 and a clear word when it cannot start.
     """
     sys.setswitchinterval(0.0005)
-    requests = _set_up_logging()
+    requests = _set_up_logging(config.log_level)
     try:
         sockets = [_bind(address) for address in listen.split(",")]
     except (OSError, ValueError) as error:
@@ -246,8 +246,8 @@ class _Patient:
             sys.stderr.flush()
 
 
-def _set_up_logging() -> RequestLog:
-    """One line an event on standard error: readable on a terminal, key=value for a journal."""
+def _set_up_logging(least: str) -> RequestLog:
+    """Write one line per event of at least this level to standard error: in colour on a terminal, else logfmt."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a line for each malformed request
@@ -263,7 +263,7 @@ def _set_up_logging() -> RequestLog:
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
             *rendered,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stderr)),
         cache_logger_on_first_use=True,
     )
@@ -272,13 +272,14 @@ def _set_up_logging() -> RequestLog:
 
 def _renderers(terminal: bool) -> list[Processor]:
     """Keep an event for support, then make one line of it."""
+    first: list[Processor] = [without_empty_fields, DIARY]
     if terminal:
         console = structlog.dev.ConsoleRenderer(
             colors=True, exception_formatter=structlog.dev.plain_traceback
         )
-        return [DIARY, structlog.processors.StackInfoRenderer(), console]
+        return [*first, structlog.processors.StackInfoRenderer(), console]
     return [
-        DIARY,
+        *first,
         structlog.processors.format_exc_info,
         structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
     ]

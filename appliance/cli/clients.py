@@ -9,8 +9,9 @@ from sqlite3 import Connection
 from typing import Any
 
 import click
+import msgspec
 
-from appliance.cli.common import data_option, ended, new_store, now_ms, number, store, tell
+from appliance.cli.common import data_option, ended, now_ms, number, store, tell
 from appliance.domain import validation
 from appliance.domain.errors import ApiError
 from appliance.domain.validation import timestamp
@@ -43,7 +44,7 @@ def client() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def client_create(data: Path, name: str, as_json: bool) -> None:
     """Create a client. Its signing secret is shown only once."""
-    made = new_store(data, lambda db: clients.add_client(db, name, now_ms()))
+    made = store(data, lambda db: clients.add_client(db, name, now_ms()))
     told = {
         "client_id": f"client_{made.id}",
         "name": made.name,
@@ -202,7 +203,7 @@ def key_create(
             **told,
         }
 
-    tell(new_store(data, work), as_json)
+    tell(store(data, work), as_json)
 
 
 @key.command("list")
@@ -228,7 +229,23 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
         }
         for r in rows
     ]
+    if not as_json:
+        for entry in table:
+            allowed = msgspec.convert(entry["narrowing"], Permissions)
+            entry["narrowing"] = ", ".join(_restrictions(allowed))
     tell(table, as_json)
+
+
+def _restrictions(allowed: Permissions) -> list[str]:
+    """Return what a key may do differently from others, as the options of `key create` say it."""
+    found = [
+        (not allowed.read, "send-only"),
+        (not allowed.send, "read-only"),
+        (allowed.short_codes, "short-codes"),
+        *((True, f"prefix {prefix}") for prefix in allowed.prefixes),
+        (allowed.daily_cap is not None, f"daily-cap {allowed.daily_cap}"),
+    ]
+    return [words for holds, words in found if holds]
 
 
 @key.command("revoke")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
 import click
 
+from appliance.core.encryption import VAULT
 from appliance.domain import ids
 from appliance.maintenance.backup import waits
 from appliance.store.database import beside
@@ -32,20 +34,33 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Run `work` on the store, whether the box runs or not. Raises UsageError if there is no store."""
-    _whole(data)
-    if not (data / DATABASE).exists():
-        raise click.UsageError(f"there is no box in {data}")
+    """Run `work` on the store, whether the box runs or not. Raises UsageError if there is no box."""
+    required(data)
     return beside(data / DATABASE, work)
 
 
-def new_store(data: Path, work: Callable[[Connection], T]) -> T:
-    """Run `work` on the store, and create the store (with a note) if there is none."""
+def required(data: Path) -> None:
+    """Raise UsageError if there is no box in a data folder: a command that needs one creates none."""
     _whole(data)
     if not (data / DATABASE).exists():
-        click.echo(f"There is no box in {data} yet: creating one.", err=True)
+        raise click.UsageError(
+            f"there is no box in {data}: name its data folder with --data or ZIMBOX_DATA "
+            "(`zimbox serve` and `zimbox init` create a box)"
+        )
+
+
+def create_store(data: Path) -> None:
+    """Create an empty box. Raises UsageError if the data folder holds a box, or the rest of one."""
+    _whole(data)
+    if (data / DATABASE).exists():
+        raise click.UsageError(f"there is a box in {data} already")
+    if (data / VAULT).exists():
+        raise click.UsageError(
+            f"{data / VAULT} shows that there was a box in {data}: restore a backup, or delete "
+            f"{VAULT} to begin as a new box"
+        )
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return beside(data / DATABASE, work)
+    beside(data / DATABASE, lambda _: None)
 
 
 def _whole(data: Path) -> None:
@@ -69,14 +84,49 @@ def number(kind: str, text: str) -> int:
 
 
 def tell(what: Any, as_json: bool) -> None:
-    """Print JSON for programs, or lines for people."""
+    """Print JSON for programs, or a line or table for people."""
     if as_json:
         click.echo(json.dumps(what))
         return
-    for row in what if isinstance(what, list) else [what]:
-        click.echo(
-            "  ".join(f"{name}: {value}" for name, value in row.items() if value not in (None, ""))
-        )
+    if isinstance(what, list):
+        for line in table(what):
+            click.echo(line)
+        return
+    click.echo("  ".join(f"{name}: {_cell(value)}" for name, value in what.items() if _cell(value)))
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return rows as aligned lines under the names of their columns; a column without any value is left out."""
+    if not rows:
+        return ["none"]
+    names = [name for name in rows[0] if any(_cell(row[name]) for row in rows)]
+    cells = [[name.upper() for name in names]]
+    cells += [[_cell(row[name]) or "-" for name in names] for row in rows]
+    widths = [max(_columns(line[n]) for line in cells) for n in range(len(names))]
+    return [
+        "  ".join(
+            cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_cell(one)}" for name, one in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(map(_cell, value))
+    return "" if value is None else str(value)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian letters two, accents none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def ended(done: bool, good: str, bad: str) -> None:

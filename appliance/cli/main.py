@@ -19,7 +19,7 @@ import structlog
 from appliance import __version__
 from appliance.cli import doctor
 from appliance.cli.clients import client, key
-from appliance.cli.common import DATABASE, data_option, ended, store
+from appliance.cli.common import DATABASE, create_store, data_option, ended, required, store
 from appliance.cli.devices import device
 from appliance.cli.update import update
 from appliance.core import config as settings
@@ -95,7 +95,15 @@ main.add_command(device)
 main.add_command(key)
 
 
-# --- serve -----------------------------------------------------------------------------------------
+# --- init and serve -----------------------------------------------------------------------------------------
+
+
+@main.command()
+@data_option
+def init(data: Path) -> None:
+    """Create an empty box in the data folder, to create clients and keys before its first start."""
+    create_store(data)
+    click.echo(f"created an empty box in {data}")
 
 
 @main.command()
@@ -163,8 +171,7 @@ def modem(text: str, config: Config) -> ModemSettings:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(data: Path, file: Path) -> None:
     """Write a backup of the data folder to FILE. The box may be running."""
-    if not (data / DATABASE).exists():
-        raise click.UsageError(f"there is no box in {data}")
+    required(data)
     if file.exists() and not file.is_file():  # the backup would replace a device
         raise click.UsageError(f"{file}: not a regular file")
     if file.resolve() in [(data / name).resolve() for name in backups.OWN]:
@@ -275,6 +282,13 @@ def config_group() -> None:
 @config_group.command("show")
 @data_option
 @config_option
-def config_show(data: Path, file: Path | None) -> None:
-    """Print the settings in force as TOML, without secrets."""
-    click.echo(settings.show(load(data, file)), nl=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_show(data: Path, file: Path | None, as_json: bool) -> None:
+    """Print the settings in force as TOML or JSON, without secrets."""
+    if not (data / DATABASE).exists():
+        click.echo(f"There is no box in {data}: these are the settings of a new one.", err=True)
+    config = load(data, file)
+    if as_json:
+        click.echo(json.dumps(settings.shown(config)))
+    else:
+        click.echo(settings.show(config), nl=False)

@@ -212,6 +212,8 @@ class Config(Section, frozen=True):
     read_limit: Count = 1000  # reads per minute and client
     time_zone: str = "Europe/Paris"
     language: Literal["fr", "en"] = "fr"
+    # The least important events that the log has; the support file has the same.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     # The API reads numbers as they are dialled in the box's country (06 12 34 56 78); the page always does.
     national_numbers: bool = False
     server: Server = Server()
@@ -382,32 +384,45 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | N
     return f"{where}:{shown} {what[0].lower()}{what[1:]}{allowed}"
 
 
+SECRET = {"pin", "metrics_token", "password_hash"}
+HIDDEN = "(set, not shown)"
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return the settings in force as built-in types, with HIDDEN in place of PINs and tokens."""
+    found: dict[str, Any] = _without_secrets(msgspec.to_builtins(config))
+    return found
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if name in SECRET and inner else _without_secrets(inner)
+            for name, inner in value.items()
+        }
+    return (
+        [_without_secrets(inner) for inner in value] if isinstance(value, list | tuple) else value
+    )
+
+
 def show(config: Config) -> str:
     """Return the settings in force as TOML, without PINs and tokens."""
     lines: list[str] = []
-    _show_section(config, "", lines)
+    _show_section(shown(config), "", lines)
     return "\n".join(lines) + "\n"
 
 
-SECRET = {"pin", "metrics_token", "password_hash"}
-
-
-def _show_section(section: msgspec.Struct, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, msgspec.Struct]] = []
-    for name in section.__struct_fields__:
-        value = getattr(section, name)
-        if isinstance(value, msgspec.Struct):
+def _show_section(section: dict[str, Any], path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, dict[str, Any]]] = []
+    for name, value in section.items():
+        if isinstance(value, dict):
             nested.append((f"{path}{name}", value))
-        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             nested += [(f"[{path}{name}]", item) for item in value]
         elif value is None:
             lines.append(f"# {name} is not set")
         else:
-            lines.append(f"{name} = {_toml(value, hidden=name in SECRET and bool(value))}")
+            lines.append(f"{name} = {msgspec.json.encode(value).decode()}")
     for place, item in nested:
         lines.append(f"\n[{place}]")
         _show_section(item, f"{place.strip('[]')}.", lines)
-
-
-def _toml(value: Any, *, hidden: bool) -> str:
-    return '"(set, not shown)"' if hidden else msgspec.json.encode(value).decode()

@@ -30,6 +30,9 @@ class Attached:
         self.been_online = asyncio.Event()
         self.pace_seconds = FIRST_PACE_SECONDS
         self.rest_reason: Fault | None = None
+        self.logged: tuple[int | None, ModemState, str, str] | None = (
+            None  # by the last `modem_changed`
+        )
         self.held_by = ""  # the limit that currently delays the queue
         self.verdicts: Counter[str] = Counter()  # of all submitted parts, for /metrics
         self.balance: float | None = None

@@ -230,14 +230,18 @@ class Devices:
             await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
         if attached.number and attached.online:
             attached.been_online.set()
-        log.info(
-            "modem_changed",
-            device=attached.number,
-            port=attached.settings.port,
-            state=status.state,
-            detail=status.detail,
-            operator=status.operator,
-        )
+        seen = (attached.number or None, status.state, status.detail, status.operator)
+        if seen != attached.logged:
+            attached.logged = seen
+            device, state, detail, operator = seen
+            log.info(
+                "modem_changed",
+                device=device,
+                port=attached.settings.port,
+                state=state,
+                detail=detail,
+                operator=operator,
+            )
         self._box.wakeups.work()
         self._box.wakeups.changed()
 

@@ -32,7 +32,7 @@ class StatusPublisher:
         if _calm(before) == _calm(self.status):
             return
         if before.state is not self.status.state:
-            self.log.info("modem_state", state=self.status.state.value, detail=self.status.detail)
+            self.log.debug("modem_state", state=self.status.state.value, detail=self.status.detail)
         self.publish(Changed(self.status))
 
     def count(self, what: str) -> None:

@@ -123,6 +123,7 @@ def _pattern(told: str) -> re.Pattern[str]:
             lambda m: rf"{m['kind']}_[0-9a-f]+" if m["kind"] else rf"{m['numbered']}_\d+",
         ),
         (re.escape(ANYTHING), lambda _: ".*"),
+        (r"(?:\\ ){2,}", lambda _: " {2,}"),  # columns of a table are as wide as their content
     ):
         pattern = re.sub(known, general, pattern)
     return re.compile(pattern, re.DOTALL)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.box.running import Client, RunningBox
+from tests.box.running import Client, RunningBox, free_port
+from tests.docs.blocks import runnable
 from tests.needed import needed
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,57 @@ def client(tmp_path: Path) -> Iterator[Client]:
     box = RunningBox(tmp_path).start()
     yield box.client()
     box.stop()
+
+
+def test_the_quick_start_works_as_printed_after_scripts_run(tmp_path: Path) -> None:
+    needed("bash", "curl")
+    folder = _checkout(tmp_path)
+    listen = f"127.0.0.1:{free_port()}"
+    command = [str(folder / "scripts/run"), "--listen", listen]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ZIMBOX_", "ZIMSEND_"))}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            printed = []
+            for line in started.stdout:
+                printed.append(line.strip())
+                if line.startswith("ZimBox on "):
+                    break
+            exports = [line for line in printed if line.startswith("export ")]
+            assert len(exports) == 3, printed
+            create, setup, check, send = (
+                block.text for block in runnable("quick-start", "bash")[:4]
+            )
+            setup = re.sub(
+                r"^export .*\n", "", setup, flags=re.MULTILINE
+            )  # those that were printed
+            words = "\n".join([*exports, create, setup, check, send])
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", words],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=RUN_SECONDS,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert "api_key: zs_test_" in done.stdout and '"status":"queued"' in done.stdout
+        finally:
+            started.terminate()
+
+
+def _checkout(tmp_path: Path) -> Path:
+    """A folder as somebody who cloned the project has it, set up with this one's .venv."""
+    folder = tmp_path / "zimbox"
+    for part in ("scripts", "requirements"):
+        shutil.copytree(ROOT / part, folder / part)
+    (folder / ".venv").mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        if not entry.name.startswith(".installed"):
+            (folder / ".venv" / entry.name).symlink_to(entry)
+    shutil.copy(folder / "requirements/run.txt", folder / ".venv/.installed-run")
+    return folder
 
 
 def test_the_first_sms_goes_as_it_stands(client: Client) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from web.request_log import RequestLog
+from web.request_log import RequestLog, without_empty_fields
 
 
 async def test_requests_are_held_back_and_written_together() -> None:
@@ -43,3 +43,12 @@ async def test_the_end_of_the_box_writes_what_is_held_back() -> None:
 def test_other_events_pass_at_once() -> None:
     log = RequestLog([structlog.processors.LogfmtRenderer()], str)
     assert log(None, "info", {"event": "box_started"}) == {"event": "box_started"}
+
+
+def test_a_line_has_no_empty_fields_but_keeps_zero_and_false() -> None:
+    event = {"event": "part_sent", "part": 0, "ok": False, "fault": None, "name": "", "modems": []}
+    assert without_empty_fields(None, "info", event) == {
+        "event": "part_sent",
+        "part": 0,
+        "ok": False,
+    }

@@ -4,8 +4,10 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.process
 def test_a_prefix_without_plus_is_refused_instead_of_a_key_that_may_write_to_nobody(
     tmp_path: Path,
 ) -> None:
+    CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
     words = ["key", "create", "--data", str(tmp_path), "--json", "--prefix"]
     refused = CliRunner().invoke(main, [*words, "33"])
     assert refused.exit_code == 2 and "+33" in refused.output
@@ -26,23 +29,113 @@ def test_a_prefix_without_plus_is_refused_instead_of_a_key_that_may_write_to_nob
     assert made.exit_code == 0 and json.loads(made.stdout)["api_key"].startswith("zs_live_")
 
 
-def test_a_new_box_is_made_by_create_only_and_is_no_secret(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("key create --name shop --json", "key list", "key revoke 1", "client create"),
+        *("client list", "client disable 1", "client enable 1", "client delete 1 --yes"),
+        *(
+            "client secret 1",
+            "device list",
+            "device remove 1 --yes",
+            "owner forget",
+            "backup b.tgz",
+        ),
+    ],
+)
+def test_a_command_that_needs_a_box_refuses_where_there_is_none_and_creates_nothing(
+    tmp_path: Path, words: str
+) -> None:
     place = tmp_path / "elsewhere"
-    for words in ("key list", "client list", "key revoke 1", "owner forget"):
-        refused = CliRunner().invoke(main, [*words.split(), "--data", str(place)])
-        assert refused.exit_code == 2 and f"there is no box in {place}" in refused.stderr
+    refused = CliRunner().invoke(main, [*words.split(), "--data", str(place)])
+    assert refused.exit_code == 2 and refused.stdout == ""
+    assert f"there is no box in {place}" in refused.stderr and "--data" in refused.stderr
     assert not place.exists()
-    create = ["client", "create", "--data", str(place)]
-    assert "creating one" in CliRunner().invoke(main, create).stderr
-    assert CliRunner().invoke(main, create).stderr == ""
+
+
+def test_the_settings_of_a_folder_without_a_box_are_called_those_of_a_new_one(
+    tmp_path: Path,
+) -> None:
+    words = ["config", "show", "--data", str(tmp_path)]
+    assert "no box" in CliRunner().invoke(main, words).stderr
+    CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
+    assert CliRunner().invoke(main, words).stderr == ""
+
+
+def test_init_creates_an_empty_box_once(tmp_path: Path) -> None:
+    words = ["init", "--data", str(tmp_path / "box")]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    listed = CliRunner().invoke(main, ["client", "list", "--data", str(tmp_path / "box"), "--json"])
+    assert json.loads(listed.stdout) == []
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 2 and "already" in again.stderr
+
+
+def test_init_refuses_beside_the_key_of_a_box_whose_database_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("of another database")
+    refused = CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
+    assert refused.exit_code == 2 and "restore a backup" in refused.stderr
+    assert not (tmp_path / "zimbox.db").exists()
+
+
+def test_lists_are_tables_under_the_names_of_their_columns(tmp_path: Path) -> None:
+    place = ["--data", str(tmp_path)]
+    CliRunner().invoke(main, ["init", *place])
+    assert CliRunner().invoke(main, ["key", "list", *place]).stdout == "none\n"
+    CliRunner().invoke(main, ["key", "create", "--name", "café 東京", "--send-only", *place])
+    CliRunner().invoke(main, ["key", "create", "--test", "--prefix", "+33", *place])
+    head, first, second = CliRunner().invoke(main, ["key", "list", *place]).stdout.splitlines()
+    assert head.split() == ["KEY_ID", "CLIENT_ID", "MODE", "KEY", "NAME", "CREATED_AT", "NARROWING"]
+    mode, narrowing = head.index("MODE"), head.index("NARROWING")
+    assert first[mode:].startswith("live") and second[mode:].startswith("test")
+    assert first.endswith("  send-only") and "café 東京" in first
+    assert second[narrowing:] == "prefix +33"
+
+
+def test_the_settings_in_force_are_json_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "zimbox.toml"
+    file.write_text('rate_limit = 7\n[server]\nmetrics_token = "t0ken"\n[[modem]]\npin = "1234"\n')
+    words = ["config", "show", "--data", str(tmp_path), "--config", str(file), "--json"]
+    told = CliRunner().invoke(main, words).stdout
+    found = json.loads(told)
+    assert found["rate_limit"] == 7 and found["modem"][0]["port"] == "sim"
+    assert found["modem"][0]["pin"] == found["server"]["metrics_token"] == "(set, not shown)"
+    assert "t0ken" not in told and "1234" not in told
+
+
+def _commands(
+    group: click.Group, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+        yield " ".join((*path, name)), command
+
+
+def test_every_command_and_every_option_says_what_it_does() -> None:
+    silent = []
+    for name, command in _commands(main):
+        if not (command.help or "").strip():
+            silent.append(name)
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        silent += [f"{name} {one.opts[0]}" for one in options if not (one.help or "").strip()]
+    assert not silent
+
+
+def test_the_shell_completes_commands_as_the_manual_says() -> None:
+    asked = {"_ZIMBOX_COMPLETE": "bash_complete", "COMP_WORDS": "zimbox key cr", "COMP_CWORD": "2"}
+    done = CliRunner().invoke(main, [], prog_name="zimbox", env=asked)
+    assert done.output == "plain,create\n"
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("serve", "--listen", "127.0.0.1:0", "--modem", "sim"),
-        ("key", "create"),
-        ("client", "create"),
+        ("init",),
         ("doctor",),
     ],
 )
@@ -74,7 +167,7 @@ def test_what_is_no_database_is_one_line_and_no_stack(
 
 
 def test_a_backup_to_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
-    CliRunner().invoke(main, ["client", "create", "--data", str(tmp_path)])
+    CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
     words = ["backup", str(tmp_path / "none" / "b.tgz"), "--data", str(tmp_path)]
     refused = CliRunner().invoke(main, words)
     assert refused.exit_code == 1 and "No such file or directory" in refused.stderr
@@ -125,6 +218,7 @@ def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     place = ["--data", str(tmp_path)]
+    assert CliRunner().invoke(main, ["init", *place]).exit_code == 0
     assert CliRunner().invoke(main, ["key", "create", *place]).exit_code == 0
     refused = CliRunner().invoke(main, [*words, *place])
     assert refused.exit_code == 2, refused.output
@@ -136,7 +230,7 @@ def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
 @pytest.mark.parametrize("name", ["zimbox.db", "secret.key", "../data/zimbox.db"])
 def test_a_backup_never_takes_the_place_of_what_it_is_of(tmp_path: Path, name: str) -> None:
     data = tmp_path / "data"
-    CliRunner().invoke(main, ["key", "create", "--data", str(data)])
+    CliRunner().invoke(main, ["init", "--data", str(data)])
     refused = CliRunner().invoke(main, ["backup", str(data / name), "--data", str(data)])
     assert refused.exit_code == 2 and "another name" in refused.output
     assert CliRunner().invoke(main, ["key", "list", "--data", str(data)]).exit_code == 0
@@ -150,7 +244,7 @@ def test_the_doctor_makes_no_folder(tmp_path: Path) -> None:
 
 def test_the_database_is_its_owners_alone_in_a_folder_that_is_open(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    CliRunner().invoke(main, ["client", "create", "--data", str(tmp_path)])
+    CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
     assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600
     file = str(tmp_path / "b.tgz")
     CliRunner().invoke(main, ["backup", file, "--data", str(tmp_path)])
