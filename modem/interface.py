@@ -180,6 +180,12 @@ class Modem(Protocol):
         WAIT means that no octet of the text was written; UNKNOWN means that it may have been sent.
         """
 
+    def reported(self) -> None:
+        """Stop waiting soon for the answer to the open send: a delivery report on it has arrived.
+
+        A lost answer would block the line for more than two minutes, although the network has the part.
+        """
+
     async def next_event(self) -> Event:
         """Wait for the next event from the modem, and return it. Events are in order."""
 

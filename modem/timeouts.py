@@ -27,6 +27,9 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt_seconds: float = 10  # from AT+CMGS to `>`: at once, or not at all
     network_seconds: float = 130  # from Ctrl-Z to +CMGS: SIM800 60 s, EC25 120 s, TR1M below 45 s
     closing_seconds: float = 2  # from +CMGS to its OK
+    reported_seconds: float = (
+        10  # from a report on the part being sent to its +CMGS: within a second, or it was lost
+    )
 
     echo_seconds: float = 2  # until a command is echoed completely, at 9600 baud
 

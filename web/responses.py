@@ -69,7 +69,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: MomentOrNull
     metadata: Metadata
     uncertain: Annotated[
-        bool, Meta(description="Submitted without an answer: it may or may not have left.")
+        bool,
+        Meta(
+            description="Nobody knows whether it left: it was submitted, and the answer was lost. "
+            "Stays true on a `failed` message until a late report proves that it arrived."
+        ),
     ]
     cancellable: Annotated[bool, Meta(description="Whether DELETE would work.")]
     device_id: str | None

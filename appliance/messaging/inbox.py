@@ -84,7 +84,9 @@ class Inbox:
             tp_status=report.status,
             message=ids.message_id(found.key[0]) if found else None,
         )
-        if found is not None and heard.scts and found.submitted_at >= self._since:
+        if found is not None and found.kind == "air":
+            attached.modem.reported()
+        elif found is not None and heard.scts and found.submitted_at >= self._since:
             # TP-SCTS of a part submitted since the start shows the current time. (Submissions from before may be
             # as old as a clock that stood still with the box.)
             epoch = now + heard.scts - found.submitted_at

@@ -12,8 +12,8 @@ from appliance.domain.validation import fold
 from appliance.store import timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
 
-MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, ever_submitted,
-attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
+MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, uncertain,
+ever_submitted, attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
 cancelled_at, error_code, error_detail, validity_minutes, flash, on_uncertain, metadata, webhook_url"""
 
 

@@ -8,7 +8,7 @@ from appliance.domain import limits
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import clients, messages, received, reports, submissions
-from appliance.store.failure_causes import cause, fault_cause
+from appliance.store.failure_causes import NO_ANSWER, cause, fault_cause
 from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use, part_of
 from appliance.store.submissions import IN_DOUBT
 from modem.interface import Outcome, Verdict
@@ -126,7 +126,7 @@ def _used(db: Connection, rules: SendingRules, sender: Sender, job: Job, now: in
 
 def _attempted(db: Connection, part: Row) -> None:
     db.execute(
-        "UPDATE message SET attempts = MAX(attempts, ?) WHERE id = ?",
+        "UPDATE message SET attempts = MAX(attempts, attempts_before + ?) WHERE id = ?",
         (part["attempts"] + 1, part["message"]),
     )
 
@@ -177,11 +177,6 @@ REMOVED = cause(
     "DEVICE_ERROR",
     "The modem it waited for was removed.",
     "Le modem qu'il attendait a été retiré.",
-)
-TIMED_OUT = cause(
-    "SMS_SEND_TIMEOUT",
-    "The message was handed over and no answer came; it may or may not have arrived.",
-    "Le message a été transmis mais aucune réponse n'est venue ; il a pu partir ou non.",
 )
 
 
@@ -238,7 +233,7 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
         messages.keep_attempt(
             db,
             part,
-            error=part["error"] or TIMED_OUT,
+            error=part["error"] or NO_ANSWER,
             answered_at=part["answered_at"],
             awaited=bool(part["open"]),
         )
@@ -253,7 +248,7 @@ def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
             scheduled=0,
         )
     else:
-        messages.step_part(db, part, PartEvent.EXPIRE, error=TIMED_OUT)
+        messages.step_part(db, part, PartEvent.EXPIRE, error=NO_ANSWER)
 
 
 def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:

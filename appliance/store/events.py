@@ -102,6 +102,7 @@ def _told(message: Row, name: str) -> dict[str, Any]:
     elif name == "sms.failed":
         data["failed_at"] = timestamp(message["failed_at"])
         data["error"] = error_of(message)
+        data["uncertain"] = bool(message["uncertain"])
     elif name == "sms.cancelled":
         data["cancelled_at"] = timestamp(message["cancelled_at"])
     return data

@@ -24,8 +24,8 @@ EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's
 # what others wrote would reveal it (docs/adr/0006-substring-search.md).
 LOOKED_THROUGH = 500
 
-COLUMNS = """id, tenant, kind, batch, recipient, body, parts, priority, device, status, ever_submitted, attempts,
-created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
+COLUMNS = """id, tenant, kind, batch, recipient, body, parts, priority, device, status, uncertain, ever_submitted,
+attempts, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
 error_detail, metadata"""
 
 
@@ -67,8 +67,8 @@ def failure(code: Any, detail: str | None) -> Failure | None:
 def one(db: Connection, tenant: int, number: int) -> Row | None:
     """Return a message's row from either table; None if there is none in this tenant."""
     row: Row | None = db.execute(
-        f"SELECT {COLUMNS}, uncertain FROM message WHERE id = ?1 AND tenant = ?2 UNION ALL "
-        f"SELECT {COLUMNS}, 0 FROM history WHERE id = ?1 AND tenant = ?2",
+        f"SELECT {COLUMNS} FROM message WHERE id = ?1 AND tenant = ?2 UNION ALL "
+        f"SELECT {COLUMNS} FROM history WHERE id = ?1 AND tenant = ?2",
         (number, tenant),
     ).fetchone()
     return row
@@ -103,11 +103,8 @@ def _both(hot: str, cold: str, status: str | None) -> str:
     """Return a query over both tables; for the queue one branch per status, each in index order."""
     branches = [hot] if status else [f"{hot} AND status = '{one}'" for one in Status]
     return (
-        "".join(
-            f"SELECT {COLUMNS}, uncertain FROM message WHERE {branch} UNION ALL "
-            for branch in branches
-        )
-        + f"SELECT {COLUMNS}, 0 AS uncertain FROM history WHERE {cold}"
+        "".join(f"SELECT {COLUMNS} FROM message WHERE {branch} UNION ALL " for branch in branches)
+        + f"SELECT {COLUMNS} FROM history WHERE {cold}"
     )
 
 
@@ -321,11 +318,11 @@ def _searched(
     columns = ", ".join(f"h.{name.strip()}" for name in COLUMNS.split(","))
     most = {"most": offset + wanted.limit}
     recent = db.execute(
-        f"SELECT {COLUMNS}, uncertain FROM message WHERE {hot} ORDER BY id DESC LIMIT :most",
+        f"SELECT {COLUMNS} FROM message WHERE {hot} ORDER BY id DESC LIMIT :most",
         arguments | most,
     )
     finished = db.execute(
-        f"SELECT {columns}, 0 AS uncertain {indexed} ORDER BY t.rowid DESC LIMIT :most",
+        f"SELECT {columns} {indexed} ORDER BY t.rowid DESC LIMIT :most",
         arguments | most,
     )
     # Row by row, so that a deep page of a common word is not held in memory.

@@ -11,6 +11,8 @@ from appliance.domain import message as states
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import counters, events, submissions
+from appliance.store.failure_causes import NO_ANSWER
+from modem.error_codes import lookup
 
 NEVER = 1 << 52  # ready_at of a parked part, far in the future
 
@@ -160,7 +162,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     parts = parts_of(db, number)
     before = Status(message["status"])
     then = states.follow(before, (PartState(p["state"]) for p in parts), resent=resent)
-    uncertain = int(then == Status.QUEUED and any(p["state"] == PartState.UNCERTAIN for p in parts))
+    uncertain = int(_uncertain(then, parts))
     if then == before:
         if then == Status.FAILED and any(p["state"] == PartState.WAITING for p in parts):
             # It failed while this part was being sent, and the modem refused the part.
@@ -205,6 +207,20 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         events.of_message(db, new_ids, message, f"sms.{then}", now)
     _close_if_finished(db, message, then, parts, now)
     return then
+
+
+def _uncertain(then: Status, parts: list[Row]) -> bool:
+    """Return whether nobody knows what became of a message: while it waits for a report, and after it has failed."""
+    if then == Status.QUEUED:
+        return any(p["state"] == PartState.UNCERTAIN for p in parts)
+    return then == Status.FAILED and any(
+        p["state"] == PartState.FAILED and p["error"] == NO_ANSWER and not _reported_failed(p)
+        for p in parts
+    )
+
+
+def _reported_failed(part: Row) -> bool:
+    return part["tp_status"] is not None and lookup.status(part["tp_status"]).meaning == "failed"
 
 
 def _last_submission(parts: list[Row], then: Status) -> int | None:
@@ -318,6 +334,9 @@ def resend(
         keep_attempt(
             db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited
         )
+    attempts = max(
+        message["attempts"], int(bool(submitted))
+    )  # its first attempt may still be under way
     tenant = message["tenant"]
     if bound_device and bound_device != message["device"]:
         before = message["device"]
@@ -335,7 +354,7 @@ def resend(
     db.execute(
         "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
         "expires_at = ?, ever_submitted = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
-        "bound = ?, device = ?, api_key = ?, attempts = MAX(attempts, ?) WHERE id = ?",
+        "bound = ?, device = ?, api_key = ?, attempts = ?, attempts_before = ? WHERE id = ?",
         (
             now,
             now,
@@ -346,7 +365,8 @@ def resend(
             int(bool(bound_device)),
             bound_device or message["device"],
             api_key,
-            int(bool(submitted)),  # its first attempt may still be under way
+            attempts,
+            attempts,
             number,
         ),
     )

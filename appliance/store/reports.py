@@ -30,9 +30,13 @@ def arrived(
     discharged_at: int | None,
     now: int,
 ) -> Candidate | None:
-    """Record a report with its part and return the submission; keep it if it matches none yet."""
+    """Record a report with its part and return the submission; keep it if it matches none yet.
+
+    A report on the part that is being sent (kind "air") is kept until the modem has answered, or is not waited for
+    any longer: the answer has the reference that decides.
+    """
     found = _find(db, sim, heard)
-    if found is None:
+    if found is None or found.kind == "air":
         db.execute(
             "INSERT INTO stray_report (device, sim, reference, recipient, tp_status, scts, "
             "discharged_at, arrived_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -40,7 +44,7 @@ def arrived(
             + (heard.scts, discharged_at, now),
         )
         apply_strays(db, new_ids, sim, now)  # several reports together may decide what one cannot
-        return None
+        return found
     if found.kind == "past":
         return None  # a copy, or too late
     _apply(db, new_ids, found, heard, tp_status, now)
@@ -52,13 +56,11 @@ def _find(
     db: Connection, sim: str, heard: ReportFields, centre: Callable[[], Offset | None] | None = None
 ) -> Candidate | None:
     """Return the submission that a report is about, if that is known now."""
-    found = report_matching.match(
+    return report_matching.match(
         heard,
         submissions.candidates(db, sim, heard),
         centre or (lambda: submissions.centre(db, sim)),
     )
-    # For the part that is being sent the answer, with its reference, is still to come.
-    return None if found is not None and found.kind == "air" else found
 
 
 def _apply(
@@ -170,7 +172,7 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
 
     for row, heard in strays:
         found = _find(db, sim, heard, centre)
-        if found is None:
+        if found is None or found.kind == "air":
             continue
         db.execute("DELETE FROM stray_report WHERE id = ?", (row["id"],))
         if found.kind != "past":

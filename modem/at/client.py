@@ -26,6 +26,7 @@ from modem.at.transport import SerialModem
 from modem.timeouts import Timing
 
 CTRL_Z = "\x1a"
+_ACCEPTED = "+CMGS:"  # the line that ends a submission, even if no OK follows
 _TRIES = 2  # attempts of a command that may be repeated
 _CAREFUL_TRIES = 8  # … on a degraded line
 _BARE_ERROR = "ERROR"  # no code: the command was not understood
@@ -182,11 +183,18 @@ class AtClient:
         checked = self._text_checked(hex_digits)
         data = CTRL_Z if checked else hex_digits + CTRL_Z
         answer = self.port.exchange(
-            "AT+CMGS", self._timing.network_seconds, data=data, closing="+CMGS:"
+            "AT+CMGS", self._timing.network_seconds, data=data, closing=_ACCEPTED
         )
         if answer.final.upper() != "OK":
             raise CommandError("AT+CMGS", answer.final, answer.lines)
         return answer.lines
+
+    def reported(self) -> None:
+        """Wait only a little longer for the answer to the open text: a report on it has arrived.
+
+        May be called from any thread.
+        """
+        self.port.wait_at_most(_ACCEPTED, self._timing.reported_seconds)
 
     def _text_checked(self, hex_digits: str) -> bool:
         """Return whether the text is at the prompt already, verified by its echo. Raises Spoilt."""

@@ -123,6 +123,8 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self._restarted = False
         self._settled = False  # what arrives now is not start-up noise
         self._reason = ""  # why the port is closed
+        self._closing_by = ""  # a line that starts so is sufficient as an answer
+        self._at_latest = 0.0  # when the command that is open stops waiting (monotonic)
 
     def connect(self) -> None:
         """Open the port and start reading. Raises PortLost."""
@@ -336,10 +338,16 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             self._lines = []
             self._ended = ""
             self._sorter.begin(command, answers=answers, prompt=prompt, text=data)
+            self._closing_by = closing
+            self._at_latest = time.monotonic() + seconds
         try:
             self.put(data or command + "\r")
             with self._turn:
-                self._turn.wait_for(lambda: self._over or self._closed(closing), seconds)
+                while not (self._over or self._closed(closing)):
+                    left = self._at_latest - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._turn.wait(left)
                 if not self._over and self._closed(closing):
                     self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
                     self._ended = self._ended or "OK"
@@ -347,6 +355,14 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         finally:
             with self._turn:
                 self._sorter.end()
+                self._closing_by = ""
+
+    def wait_at_most(self, closing: str, seconds: float) -> None:
+        """Shorten the wait of an open command that ends with a line starting with `closing`."""
+        with self._turn:
+            if closing and self._closing_by == closing:
+                self._at_latest = min(self._at_latest, time.monotonic() + seconds)
+                self._turn.notify_all()
 
     def _closed(self, by: str) -> bool:
         return bool(by) and any(line.upper().startswith(by) for line in self._lines)

@@ -155,6 +155,11 @@ class ModemDriver:
         self._draw_conclusions(outcome)
         return outcome
 
+    def reported(self) -> None:
+        """Stop waiting soon for the answer to the open send: a delivery report on it has arrived."""
+        with contextlib.suppress(PortError):
+            self._talk.dialogue.reported()
+
     async def _submit(self, dialogue: AtClient, tpdu: Tpdu) -> Outcome:
         self._service.sending = True
         open_send = self._talk.begin(

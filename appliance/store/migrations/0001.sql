@@ -70,7 +70,8 @@ CREATE TABLE message (
   status TEXT NOT NULL,
   uncertain INTEGER NOT NULL DEFAULT 0,
   ever_submitted INTEGER NOT NULL DEFAULT 0, -- a part was submitted to a modem at least once
-  attempts INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0, -- submissions, of the part that needed most
+  attempts_before INTEGER NOT NULL DEFAULT 0, -- of these, before it was last resent
   max_attempts INTEGER NOT NULL,      -- retry_attempts
   round INTEGER NOT NULL DEFAULT 0,   -- how often it was resent
   created_at INTEGER NOT NULL,
@@ -193,6 +194,7 @@ CREATE TABLE history (
   device INTEGER NOT NULL,
   bound INTEGER NOT NULL DEFAULT 0,  -- 1: named in X-Device-ID, and used again for a resend
   status TEXT NOT NULL,
+  uncertain INTEGER NOT NULL DEFAULT 0,
   ever_submitted INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
   max_attempts INTEGER NOT NULL,

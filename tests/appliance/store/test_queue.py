@@ -311,10 +311,82 @@ async def test_a_part_whose_answer_is_lost_is_not_sent_twice(stage: Stage) -> No
     stage.now += 601_000
     await stage.end_doubts()
     view = await stage.view(number)
-    assert (view.status, view.uncertain) == ("failed", False)
+    assert (view.status, view.uncertain) == ("failed", True)
     assert view.error is not None
     assert view.error.code == "SMS_SEND_TIMEOUT"
     assert isinstance(await stage.claim(), NothingReady)
+
+
+async def _failed_without_an_answer(stage: Stage) -> int:
+    number = await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 601_000
+    await stage.end_doubts()
+    return number
+
+
+async def test_a_failed_message_says_for_good_that_nobody_knows_what_became_of_it(
+    stage: Stage,
+) -> None:
+    number = await _failed_without_an_answer(stage)
+    assert (await stage.view(number)).uncertain
+    stage.now += 8 * DAY_MS
+    await stage.db.write(
+        attempts.close_reports, stage.ids, stage.now - 7 * DAY_MS, stage.now
+    )  # nothing is expected any more
+    assert await stage.archive() == 1
+    view = await stage.view(number)
+    assert (view.status, view.uncertain) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("tp_status", "wanted"),
+    [(0x46, ("failed", False)), (0x30, ("failed", True)), (0x00, ("delivered", False))],
+)
+async def test_a_late_report_says_what_became_of_an_uncertain_failure(
+    stage: Stage, tp_status: int, wanted: tuple[str, bool]
+) -> None:
+    number = await _failed_without_an_answer(stage)
+    await stage.report(200, tp_status, scts=START + 3000)
+    view = await stage.view(number)
+    assert (view.status, view.uncertain) == wanted
+
+
+async def test_a_message_that_failed_for_a_known_reason_is_not_uncertain(stage: Stage) -> None:
+    refused, waited = await stage.take(), await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    stage.now += 86_400_001
+    assert await stage.expire() == 1
+    for number in (refused, waited):
+        view = await stage.view(number)
+        assert (view.status, view.uncertain) == ("failed", False)
+
+
+async def test_an_uncertain_failure_that_is_resent_is_queued_and_certain_again(
+    stage: Stage,
+) -> None:
+    number = await _failed_without_an_answer(stage)
+    await _resend(stage, number)
+    view = await stage.view(number)
+    assert (view.status, view.uncertain) == ("queued", False)
+
+
+async def test_the_failed_webhook_says_whether_the_failure_is_uncertain(stage: Stage) -> None:
+    await stage.db.write(
+        lambda db: db.execute(
+            "INSERT INTO webhook (id, tenant, url, events, secret, created_at) "
+            "VALUES (1, 2, 'http://192.168.1.2/', 'sms.failed', x'00', 0)"
+        ).fetchall()
+    )
+    await _failed_without_an_answer(stage)
+    await stage.take()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    rows = await stage.db.read(lambda db: db.execute("SELECT body FROM event").fetchall())
+    told = [msgspec.json.decode(row["body"])["data"] for row in rows]
+    assert [(d["error"]["code"], d["uncertain"]) for d in told] == [
+        ("TIMEOUT", True),
+        ("INVALID_NUMBER", False),
+    ]
 
 
 async def test_an_uncertain_message_is_settled_by_a_late_report(stage: Stage) -> None:
@@ -389,7 +461,9 @@ async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> Non
 async def test_a_report_that_overtakes_the_answer_is_kept_for_it(stage: Stage) -> None:
     number = await stage.take()
     job = await stage.must_claim()
-    assert await stage.report(7, scts=START) is None
+    found = await stage.report(7, scts=START)
+    assert found is not None and found.kind == "air"
+    assert await stage.status(number) == "queued", "the answer has the reference that decides"
     await stage.record(job, TAKEN)
     assert await stage.status(number) == "delivered"
 
@@ -604,6 +678,21 @@ async def test_a_report_for_the_earlier_try_settles_a_resent_message(stage: Stag
     await stage.report(7, 0x00)
     assert await stage.status(number) == "delivered"
     assert isinstance(await stage.claim(), NothingReady)
+
+
+async def test_the_attempts_before_a_resend_count_too(stage: Stage) -> None:
+    number = await stage.take(max_attempts=2)
+    for _ in range(2):
+        await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+        stage.now += HOUR_MS
+    assert (await stage.view(number)).attempts == 2
+    await _resend(stage, number)
+    assert (await stage.view(number)).attempts == 2
+    await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
+    stage.now += HOUR_MS
+    await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 9))
+    view = await stage.view(number)
+    assert (view.status, view.attempts) == ("sent", 4)
 
 
 async def test_a_message_resent_after_a_try_can_no_longer_be_cancelled(stage: Stage) -> None:
