@@ -1,4 +1,4 @@
-"""A modem in software that answers AT on a pseudo-terminal, with SIM, network and phones behind it."""
+"""A simulated modem: AT commands on a pseudo-terminal, with a SIM, a network and phones."""
 
 from modem.simulator.personalities import EVERY as PERSONALITIES
 from modem.simulator.settings import Settings

@@ -1,4 +1,4 @@
-"""What the network brings, as +CNMI wants it: said at once, stored, kept back, or thrown away."""
+"""Take reports and messages from the network: send, store, buffer or drop them, as +CNMI says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Arrivals:
         self._deadline: asyncio.TimerHandle | None = None
 
     def forget(self) -> None:
-        """A reset: nothing is kept back, nothing waits for +CNMA."""
+        """Reset: drop buffered lines and the wait for +CNMA."""
         self._timers.cancel()
         self._kept.clear()
         if self._unacknowledged is not None:
@@ -36,7 +36,7 @@ class Arrivals:
         self._unacknowledged = None
 
     def take(self, arriving: Arriving) -> Taken:
-        """Do with it what the client asked for."""
+        """Handle a TPDU from the network as the client configured it."""
         if self._unacknowledged is not None:
             return Taken.NOT
         if arriving.report is not None:
@@ -73,9 +73,9 @@ class Arrivals:
     ) -> Taken:
         stored = StoredMessage(0, arriving.tpdu.hex, arriving.tpdu.length)
         first = self._equipment.personality.first_index
-        index = self._equipment.store(name).put(stored, first)
+        index = self._equipment.storage(name).put(stored, first)
         if index is None:
-            return Taken.NOT  # "memory exceeded", and not a word to the client
+            return Taken.NOT  # the network gets "memory exceeded", the client gets no line
         if label:
             place = told or (name, index)
             self._indicate(f'{label}: "{place[0]}",{place[1]}')
@@ -85,25 +85,25 @@ class Arrivals:
         if self._equipment.modes.cnmi[0] == 0:
             self._kept.append(line)
             return Taken.BUFFERED
-        self._equipment.say(line)
+        self._equipment.send_urc(line)
         return Taken.DIRECT
 
     def indications_changed(self) -> None:
-        """+CNMI was set: what was kept back is said now, or cleared (<bfr>)."""
+        """Send or clear the buffered lines after +CNMI was set (<bfr>)."""
         cnmi = self._equipment.modes.cnmi
         if cnmi[0] == 0:
             return
         if cnmi[4] == 0:
-            self._equipment.say(*self._kept)
+            self._equipment.send_urc(*self._kept)
         self._kept.clear()
 
     @property
-    def duty(self) -> bool:
-        """An acknowledgement (+CNMA) is expected."""
+    def awaits_acknowledgement(self) -> bool:
+        """Whether the client must acknowledge with +CNMA."""
         return self._unacknowledged is not None
 
     def acknowledge(self, *, good: bool) -> None:
-        """+CNMA came, or it was a refusal, or its time is up (27.005 4.7)."""
+        """End the wait for +CNMA: acknowledged, refused or timed out (27.005 4.7)."""
         arriving, self._unacknowledged = self._unacknowledged, None
         self._timers.drop(self._deadline)
         if good or arriving is None:
@@ -114,7 +114,7 @@ class Arrivals:
         self._equipment.network.keep(arriving)
 
     def room_made(self) -> None:
-        """A place was freed: the network may try again."""
+        """Let the network try again: a storage slot is free."""
         if self._equipment.network.waiting:
             self._timers.later(0, self._equipment.network.flush)
 

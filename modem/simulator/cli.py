@@ -1,4 +1,4 @@
-"""`zimbox simulate`: the simulated modem, for any program that can open a serial port."""
+"""`zimbox simulate`: run the simulated modem for any program that can open a serial port."""
 
 from __future__ import annotations
 

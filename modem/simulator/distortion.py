@@ -1,4 +1,4 @@
-"""What a bad line does to bytes. No I/O."""
+"""Alter bytes as a bad serial line does. No I/O."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Distortion(
     tag="line",
     forbid_unknown_fields=True,
 ):
-    """Chances per byte. `spare`: the kinds of damage that leave hex digits alone."""
+    """Probabilities per byte. `spare`: kinds of damage that skip hex digits."""
 
     direction: Literal["both", "out", "in"] = "both"  # out: from the modem
     lose: float = 0.0
     double: float = 0.0
     garble: float = 0.0
-    split: float = 0.0  # the bytes behind it come in a chunk of their own
-    delay: float = 0.0  # and so much later:
+    split: float = 0.0  # the bytes after it arrive in a separate chunk
+    delay: float = 0.0  # and this much later:
     delay_seconds: float = 0.005
-    noise: float = 0.0  # a byte from 0x80 up comes between
+    noise: float = 0.0  # a byte of 0x80 or more is inserted
     spare: tuple[Damage, ...] = ("garble",)
 
     @property
     def clean(self) -> bool:
-        """The line does nothing to bytes."""
+        """Whether the line passes bytes unchanged."""
         return not (
             self.lose or self.double or self.garble or self.split or self.delay or self.noise
         )
@@ -44,7 +44,7 @@ CLEAN = Distortion()
 
 
 def distort(data: bytes, line: Distortion, chance: random.Random) -> list[tuple[float, bytes]]:
-    """Chunks as they come out of the line, each after so many seconds behind the one before."""
+    """Return the chunks that leave the line, each with its delay after the previous one (seconds)."""
     chunks: list[tuple[float, bytes]] = []
     chunk = bytearray()
     wait = 0.0

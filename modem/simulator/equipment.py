@@ -1,4 +1,4 @@
-"""The modem itself: power, start-up, what it was told and forgets at a reset, what arrives for it."""
+"""The modem: power, start-up, the client's settings, and what arrives from the network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modem.simulator.arrivals import Arrivals
 from modem.simulator.commands import basic, formats, sim, sms, storage
 from modem.simulator.commands import network as network_commands
 from modem.simulator.commands.errors import ERROR, AtError, cme, cms
-from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
 from modem.simulator.commands.registry import CommandHandler
 from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault
 from modem.simulator.faults import AnswerFault, Faults
@@ -25,11 +25,11 @@ from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
 AT_PORT = "usbat"  # the one port that this simulator has
-CHATTINESS = 0.2  # chance of an unasked line before the answer to a command
+CHATTINESS = 0.2  # probability of a URC before the response to a command
 
 
 class Modes(msgspec.Struct):
-    """What the client told the modem. Gone after a reset."""
+    """The client's settings, lost at a reset."""
 
     cnmi: list[int]
     memories: list[str]  # <mem1> <mem2> <mem3> of +CPMS
@@ -55,7 +55,7 @@ class Modes(msgspec.Struct):
 
 
 class Equipment:
-    """A modem with a SIM in it or not, powered or not."""
+    """A modem, with or without a SIM, on or off."""
 
     def __init__(
         self,
@@ -70,30 +70,30 @@ class Equipment:
         self.settings, self.personality = settings, personality
         self.journal, self.faults, self.network = journal, faults, network
         self.card = card
-        self.stores = {
+        self.storages = {
             "ME": MessageStorage(settings.me_slots),
             "SR": MessageStorage(settings.report_slots),
         }
         self.timers = Timers()
         self._sim_timers = (
             Timers()
-        )  # a SIM that is pulled, or switched off, does not go on starting
+        )  # of the SIM's start, which ends when the SIM is removed or switched off
         self._write = write
         self.terminal = Terminal(self, write)
         self.arrivals = Arrivals(self)
         self.sending = SubmitSession(self)
-        self.modes = self._fresh()
+        self.modes = self._default_modes()
         self.cfun = 1
         self.clock_set = False
-        self.urc_port = AT_PORT  # where unsolicited lines go; Quectel keeps it through a restart
-        self.speed = self.saved_speed = 0  # +IPR, and what &W made of it; 0 is auto-baud
+        self.urc_port = AT_PORT  # the port for URCs; Quectel keeps it through a restart
+        self.speed = self.saved_speed = 0  # +IPR, and the speed saved by &W; 0 is auto-baud
         self.powered = self.sim_read = self.sms_ready = self.attached = False
         self.starts = 0
         self.unplug: Callable[[float | None], None] = lambda _back_after: None
         self.line_speed: Callable[[int], None] = lambda _baud: None
         network.subscriber = self
 
-    def _fresh(self) -> Modes:
+    def _default_modes(self) -> Modes:
         kind = self.personality
         return Modes(
             cnmi=list(kind.cnmi_default),
@@ -103,14 +103,14 @@ class Equipment:
         )
 
     def forget(self) -> None:
-        """Back to what a reset leaves: echo on, indications off."""
-        self.modes = self._fresh()
+        """Restore the settings of a reset: echo on, indications off."""
+        self.modes = self._default_modes()
         self.arrivals.forget()
 
     # -- power
 
     def power_on(self, seconds: float = 0.0) -> None:
-        """Start up, after so many seconds without power. Never in this turn of the loop."""
+        """Start after so many seconds without power, at the earliest in the loop's next iteration."""
         self.timers.later(seconds, self._start)
 
     def _start(self) -> None:
@@ -130,11 +130,11 @@ class Equipment:
         self.timers.after(self.personality.alive_after * scale, self.come_alive)
 
     def come_alive(self) -> None:
-        """The UART answers from now on."""
+        """Make the UART answer."""
         self.terminal.on(speed_known=not self.settings.autobaud or self.saved_speed > 0)
         if self.personality.noise:
             self._write(self.personality.noise)
-        self.say(*self.personality.greeting)
+        self.send_urc(*self.personality.greeting)
         self._look_for_sim()
 
     def _look_for_sim(self) -> None:
@@ -144,36 +144,36 @@ class Equipment:
         self._sim_timers.after(seconds, self.read_sim)
 
     def read_sim(self) -> None:
-        """The SIM, or that there is none, is known from now on."""
+        """Finish reading the SIM, or finding that there is none."""
         self.sim_read = True
         if self.card is None:
             if self.personality.sim_line:
-                self.say("+CPIN: NOT INSERTED")
+                self.send_urc("+CPIN: NOT INSERTED")
             return
         if self.personality.sim_line:
-            self.say(f"+CPIN: {self.card.state}")
+            self.send_urc(f"+CPIN: {self.card.state}")
         if self.card.state is PinState.READY:
             self.sim_opened()
 
     def sim_opened(self) -> None:
-        """No PIN is wanted any more: messages and registration follow."""
+        """Start message commands and registration: the SIM is unlocked."""
         scale, kind = self.settings.boot, self.personality
         self._sim_timers.after(kind.sms_after * scale, self.messages_ready)
         self._sim_timers.after(kind.registers_after * scale, self.attach)
 
     def messages_ready(self) -> None:
-        """Message commands work from now on."""
+        """Make message commands work."""
         self.sms_ready = True
-        self.say(*self.personality.ready_lines)
+        self.send_urc(*self.personality.ready_lines)
 
     def attach(self) -> None:
-        """The network is found."""
+        """Register with the network and bring what waits there."""
         self.attached = True
         self.registration_changed()
         self.network.flush()
 
     def power_off(self) -> None:
-        """At once, whatever was going on; also what was in the air."""
+        """Switch off at once, also during a command or a transmission."""
         if self.powered:
             self.journal.write("power", on=False, starts=self.starts)
         self.timers.cancel()
@@ -183,18 +183,18 @@ class Equipment:
         self.powered = self.sim_read = self.sms_ready = self.attached = False
 
     def restart(self, seconds: float = 0.0, last_words: tuple[str, ...] = ()) -> None:
-        """Off and on again."""
+        """Switch off and on."""
         if self.powered:
-            self.terminal.say(*last_words, at_once=True)
+            self.terminal.send_urc(*last_words, at_once=True)
         self.power_off()
         self.power_on(seconds)
 
     def answered(self) -> None:
-        """A command line was answered to its end: +IPR counts from now on (V.250 6.2.10)."""
+        """Apply +IPR: the command line is answered completely (V.250 6.2.10)."""
         self.line_speed(self.speed or self.settings.baud)
 
     def set_function(self, level: int) -> None:
-        """+CFUN: 0 nothing, 4 no radio, 1 all (27.007 8.2)."""
+        """Apply +CFUN: 0 minimum, 4 no radio, 1 full (27.007 8.2)."""
         was, self.cfun = self.cfun, level
         if level == was:
             return
@@ -213,7 +213,7 @@ class Equipment:
     # -- the SIM
 
     def insert(self, card: SimCard | None) -> None:
-        """Another card, or none, while the power is on or off."""
+        """Insert another card, or remove it (None), while the modem is on or off."""
         self.card = card
         self.journal.write("sim", iccid=self._iccid(), imsi=card.imsi if card else "")
         self.sim_read = self.sms_ready = self.attached = False
@@ -221,7 +221,7 @@ class Equipment:
             return
         self._sim_timers.cancel()
         if card is None:
-            self.say("+CPIN: NOT READY")
+            self.send_urc("+CPIN: NOT READY")
             self.sim_read = True
         else:
             card.power_up()
@@ -232,7 +232,7 @@ class Equipment:
         return self.card.iccid if self.card else ""
 
     def sim_refusal(self) -> AtError | None:
-        """Why a command that needs the open SIM cannot be done (27.007 9.2)."""
+        """Return the error of a command that needs the unlocked SIM, or None (27.007 9.2)."""
         if not self.sim_read:
             return cme(14)
         if self.card is None:
@@ -245,42 +245,42 @@ class Equipment:
         }[self.card.state]
 
     def sms_refusal(self) -> AtError | None:
-        """Why a message command cannot be done (27.005 3.2.5)."""
+        """Return the error of a message command, or None (27.005 3.2.5)."""
         refusal = self.sim_refusal()
         if refusal is not None:
             return cms({14: 314, 10: 310, 11: 311, 12: 316, 13: 313}[refusal.number])
         return None if self.sms_ready else cms(314)
 
-    def store(self, name: str) -> MessageStorage:
-        """A memory by its +CPMS name. Raises ValueError for "SM" without a SIM."""
+    def storage(self, name: str) -> MessageStorage:
+        """Return a message storage by its +CPMS name. Raises ValueError for "SM" without a SIM."""
         if name != "SM":
-            return self.stores[name]
+            return self.storages[name]
         if self.card is None:
             raise ValueError("there is no SIM")
-        return self.card.store
+        return self.card.storage
 
     # -- the network's side
 
     @property
     def registration(self) -> int:
-        """27.007 7.2 <stat> as this modem sees it now."""
+        """The present <stat> of 27.007 7.2."""
         if self.cfun != 1 or not self.powered:
             return 0
         return self.network.registration if self.attached else 0 if self.card is None else 2
 
     @property
     def can_send(self) -> bool:
-        """Registered well enough for a message."""
+        """Whether the registration allows messages."""
         return self.registration in CAN_SEND
 
     def own_number(self, dialled: str) -> str:
-        """The SIM's number if that was dialled, in full or as at home (0 for the country); else ""."""
+        """Return the SIM's number if it was dialled, in international or national form; else ""."""
         number = self.card.number if self.card else ""
         at_home = dialled[:1] == "0" and number.endswith(dialled[1:])
         return number if number and (dialled == number or at_home) else ""
 
     def arrive(self, arriving: Arriving) -> Taken:
-        """The network brings something."""
+        """Take a TPDU from the network."""
         if not (self.can_send and self.sms_ready and self.card):
             return Taken.NOT
         if self.card.imsi != arriving.imsi:
@@ -288,53 +288,53 @@ class Equipment:
         return self.arrivals.take(arriving)
 
     def registration_changed(self) -> None:
-        """Say it where it was asked for."""
+        """Send the registration URCs that are switched on."""
         for name, mode in (
             ("CREG", self.modes.creg),
             ("CGREG", self.modes.cgreg),
             ("CEREG", self.modes.cereg if self.personality.eps else 0),
         ):
             if mode and self.powered:
-                self.say(f"+{name}: {self.registration_text(name, mode)}")
+                self.send_urc(f"+{name}: {self.registration_text(name, mode)}")
 
     def registration_text(self, name: str, mode: int) -> str:
-        """What follows "+CREG: " in an unsolicited line."""
+        """Return the parameters of a registration URC."""
         stat = self.registration
         if name == "CREG" and self.personality.cat_m and stat in CAN_SEND:
             stat = 3
         return formats.registration(stat, mode, self.personality.technology, eps=name == "CEREG")
 
-    def time_told(self) -> None:
-        """The network sent its time (22.042)."""
+    def network_time_sent(self) -> None:
+        """Handle the network's time: set the clock and send URCs as configured (22.042)."""
         if not (self.powered and self.attached):
             return
         now, modes = self.network.now(), self.modes
         self.clock_set = self.clock_set or bool(modes.ctzu or modes.clts)
         if modes.clts and self.personality.clts:
-            self.say(*formats.nitz(now))
+            self.send_urc(*formats.nitz(now))
         elif modes.ctzr == 2:
-            self.say(f'+CTZE: "{formats.zone(now)}",0,"{now:%Y/%m/%d,%H:%M:%S}"')
+            self.send_urc(f'+CTZE: "{formats.zone(now)}",0,"{now:%Y/%m/%d,%H:%M:%S}"')
         elif modes.ctzr:
-            self.say(f'+CTZV: "{formats.zone(now)}"')
+            self.send_urc(f'+CTZV: "{formats.zone(now)}"')
 
-    # -- talking
+    # -- commands and URCs
 
     @staticmethod
     def clock() -> float:
-        """Seconds on the loop's clock."""
+        """Return the loop's time in seconds."""
         return asyncio.get_running_loop().time()
 
-    def say(self, *lines: str) -> None:
-        """Unsolicited lines; on a modem with several ports they may go to another one."""
+    def send_urc(self, *lines: str) -> None:
+        """Send URCs, unless they go to another port of the modem."""
         if self.powered and self.urc_port == AT_PORT:
-            self.terminal.say(*lines)
+            self.terminal.send_urc(*lines)
 
     def fault(self, command: Command) -> AnswerFault | None:
-        """What strikes the answer to a command."""
+        """Return the fault for the response to a command, if any."""
         return self.faults.answer(str(command))
 
-    def execute(self, command: Command) -> Step:
-        """Do one command."""
+    def execute(self, command: Command) -> CommandOutcome:
+        """Execute one command."""
         if not command.name:
             return OK
         handler = HANDLERS.get(command.name)
@@ -342,43 +342,43 @@ class Equipment:
             return refuse(ERROR)
         if self.cfun == 0 and handler.needs:
             return refuse(ERROR)
-        refusal = self._needed(handler)
+        refusal = self._precondition(handler)
         if refusal is not None:
             return refuse(refusal)
         self._chatter()
         if command.kind is CommandKind.TEST:
-            return self._spelled(_tested(self, command, handler))
+            return self._formatted(_tested(self, command, handler))
         try:
-            return self._spelled(handler.run(self, command))
+            return self._formatted(handler.run(self, command))
         except SyntaxFault:
             return refuse(handler.syntax)
 
     def _chatter(self) -> None:
-        """Some modules cannot hold their tongue, least of all in the middle of an answer."""
+        """Send a random URC before the response, as some modules do."""
         lines, chance = self.personality.chatter, self.network.chance
         if lines and chance.random() < CHATTINESS:
-            self.say(chance.choice(lines))
+            self.send_urc(chance.choice(lines))
 
-    def _needed(self, handler: CommandHandler) -> AtError | None:
+    def _precondition(self, handler: CommandHandler) -> AtError | None:
         if handler.needs == "sim":
             return self.sim_refusal()
         return self.sms_refusal() if handler.needs == "sms" else None
 
-    def _spelled(self, step: Step) -> Step:
-        """With or without the blank after the colon, as this module does it."""
-        if self.personality.blank_after_colon or not isinstance(step, Response):
-            return step
+    def _formatted(self, outcome: CommandOutcome) -> CommandOutcome:
+        """Return the response with or without a blank after the colon, as the module writes it."""
+        if self.personality.blank_after_colon or not isinstance(outcome, Response):
+            return outcome
         lines = tuple(
-            line.replace(": ", ":", 1) if line.startswith("+") else line for line in step.lines
+            line.replace(": ", ":", 1) if line.startswith("+") else line for line in outcome.lines
         )
-        return Response(lines, step.final, step.after, step.middle)
+        return Response(lines, outcome.final, outcome.after, outcome.middle)
 
 
-def _tested(modem: Equipment, command: Command, handler: CommandHandler) -> Step:
+def _tested(modem: Equipment, command: Command, handler: CommandHandler) -> CommandOutcome:
     if handler.test is None:
         return refuse(ERROR)
     text = handler.test if isinstance(handler.test, str) else handler.test(modem)
-    return tell(f"{command.name}: {text}") if text else OK
+    return respond(f"{command.name}: {text}") if text else OK
 
 
 HANDLERS = {

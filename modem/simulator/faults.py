@@ -1,4 +1,4 @@
-"""Faults on order: which send, report or command they strike, how often, and what they do to it."""
+"""Faults that a test requests: what they affect, how often, and how."""
 
 from __future__ import annotations
 
@@ -15,93 +15,95 @@ from modem.sms.tpdu import Report, encode_report
 Stage = Literal["command", "prompt", "body", "taken", "answer"]
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whom a fault strikes. Of those that match: not the first `skip`, then each `every`-th."""
+class FaultSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a fault strikes. Of the matching events: not the first `skip`, then every `every`-th."""
 
-    times: int | None = 1  # so often, then never again; None: without end
+    times: int | None = 1  # the number of strikes; None: unlimited
     every: int = 1
     skip: int = 0
     probability: float = 1.0
-    seconds: float | None = None  # only so long from now
+    seconds: float | None = None  # ends after this time
 
 
-class SendFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="send"):
-    """Strikes a send at one of its stages.
+class SendFault(FaultSchedule, frozen=True, kw_only=True, tag_field="do", tag="send"):
+    """Affects a send at one of its stages.
 
-    command: after AT+CMGS, before the prompt; prompt: after it; body: after Ctrl-Z, the network has
-    nothing yet; taken: the network has it, no answer yet; answer: between +CMGS and OK.
+    command: after AT+CMGS, before the prompt; prompt: after the prompt; body: after Ctrl-Z, before the
+    network has the part; taken: the network has the part, before the response; answer: between +CMGS and OK.
     """
 
     at: Stage = "body"
-    to: str = "*"  # recipient pattern; not known yet at "command" and "prompt"
-    urc: tuple[str, ...] = ()  # lines said here
-    late: float = 0.0  # seconds of waiting here
-    cms: int | None = None  # refuse with this code
+    to: str = "*"  # pattern of the recipient, which is unknown at "command" and "prompt"
+    urc: tuple[str, ...] = ()  # lines sent at this stage
+    late: float = 0.0  # seconds of waiting at this stage
+    cms: int | None = None  # error with this code
     cme: int | None = None
-    final: str | None = None  # end with this very line
-    silent: bool = False  # no answer; the modem takes the next command
-    hang: bool = False  # no answer to anything until it is restarted
-    restart: bool = False  # the modem starts anew
-    say: tuple[str, ...] = ()  # its last words before restart or unplug
-    unplug: bool = False  # the port vanishes
-    back_after: float = 0.0  # with restart: seconds without power; with unplug: until it is back
-    stays_away: bool = False  # with unplug: until it is plugged in by command
+    final: str | None = None  # end with exactly this line
+    silent: bool = False  # no response; the modem accepts the next command
+    hang: bool = False  # no response to anything until the restart
+    restart: bool = False  # the modem restarts
+    say: tuple[str, ...] = ()  # lines before restart or unplug
+    unplug: bool = False  # the port disappears
+    back_after: float = (
+        0.0  # with restart: seconds without power; with unplug: seconds without port
+    )
+    stays_away: bool = False  # with unplug: until the control command "plug"
 
     @property
     def refusal(self) -> AtError | None:
-        """The refusal that it asks for, as the modem would spell it."""
+        """The error that the fault asks for, if any."""
         if self.cms is not None:
             return AtError("CMS", self.cms)
         return AtError("CME", self.cme) if self.cme is not None else None
 
 
-class ReportFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="report"):
-    """Strikes what the network reports on a part."""
+class ReportFault(FaultSchedule, frozen=True, kw_only=True, tag_field="do", tag="report"):
+    """Affects the delivery reports of a part."""
 
     to: str = "*"
     lost: bool = False
-    early: bool = False  # before the answer to AT+CMGS
-    delay: float | None = None  # instead of the usual delay
+    early: bool = False  # before the response to AT+CMGS
+    delay: float | None = None  # instead of the configured delay
     status: tuple[int, ...] | None = None  # TP-ST of each report, in order
     apart: float = 0.0  # seconds between them
     copies: int = 1
-    hold: bool = False  # until {"do": "release"}
+    hold: bool = False  # keep the report until {"do": "release"}
     swap: bool = False  # after the next report of another part
     zero_times: bool = False  # TP-SCTS and TP-DT all zero
-    recipient: str | None = None  # TP-RA: "national", or what is written here
+    recipient: str | None = None  # TP-RA: "national", or this text
 
     def __post_init__(self) -> None:
-        """ValueError now, for what no report can say: later it would break a send."""
+        """Raise ValueError for values that no report can encode."""
         for status in self.status or (0,):
             encode_report(Report(0, self.recipient or "", None, None, status))
 
 
-class AnswerFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="answer"):
-    """Strikes the answer to a command."""
+class AnswerFault(FaultSchedule, frozen=True, kw_only=True, tag_field="do", tag="answer"):
+    """Affects the response to a command."""
 
     command: str = "*"  # pattern over the command without AT: "+CPMS*", "+CNMI=*", "*"
     late: float = 0.0
     silent: bool = False
-    final: str | None = None  # this final line instead, and no others
-    lines: tuple[str, ...] | None = None  # these lines instead
-    urc: tuple[str, ...] = ()  # said in the middle of the answer
-    before: tuple[str, ...] = ()  # said before it
-    cut: int | None = None  # `urc` after so many bytes of the answer, wherever that is
-    restart: bool = False  # brown-out instead of the answer: the modem starts anew
+    final: str | None = None  # only this final line
+    lines: tuple[str, ...] | None = None  # these lines instead of the information lines
+    urc: tuple[str, ...] = ()  # sent in the middle of the response
+    before: tuple[str, ...] = ()  # sent before the response
+    cut: int | None = None  # send `urc` after so many bytes of the response
+    restart: bool = False  # the modem restarts instead of responding
 
 
-class EchoFault(Choice, frozen=True, kw_only=True, tag_field="do", tag="echo"):
-    """Strikes what the modem repeats of a command or of a text at the prompt, where its echo is on."""
+class EchoFault(FaultSchedule, frozen=True, kw_only=True, tag_field="do", tag="echo"):
+    """Affects the echo of a command, or of the text at the prompt."""
 
-    urc: tuple[str, ...]  # said within it
-    cut: int = 3  # … after so many bytes of it, at its end if it is shorter
+    urc: tuple[str, ...]  # sent within the echo
+    cut: int = 3  # after so many bytes of it, or at its end
 
 
 F = TypeVar("F", SendFault, ReportFault, AnswerFault, EchoFault)
 
 
 class FaultRules(Generic[F]):
-    """The standing orders of one kind, oldest first; the first that strikes is the one."""
+    """The active faults of one kind, oldest first; the first match wins."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random) -> None:
         self._clock = clock
@@ -112,16 +114,16 @@ class FaultRules(Generic[F]):
         return len(self._rules)
 
     def add(self, fault: F) -> None:
-        """From now on."""
+        """Activate a fault."""
         end = None if fault.seconds is None else self._clock() + fault.seconds
         self._rules.append(_Rule(fault, end))
 
     def clear(self) -> None:
-        """No fault stands any more."""
+        """Remove all faults."""
         self._rules.clear()
 
     def strike(self, matches: Callable[[F], bool]) -> F | None:
-        """The fault that strikes something that `matches`, counted; None mostly."""
+        """Return the fault for an event, and count the strike. None: no fault."""
         now = self._clock()
         self._rules = [each for each in self._rules if each.end is None or now < each.end]
         for rule in self._rules:
@@ -155,7 +157,7 @@ class _Rule(Generic[F]):
 
 
 class Faults:
-    """All standing orders of one simulator."""
+    """All active faults of one simulator."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random) -> None:
         self.sends: FaultRules[SendFault] = FaultRules(clock, chance)
@@ -164,7 +166,7 @@ class Faults:
         self.echoes: FaultRules[EchoFault] = FaultRules(clock, chance)
 
     def send(self, stage: Stage, recipient: str) -> SendFault | None:
-        """What happens to a send at this stage. `recipient` is empty where it is not known."""
+        """Return the fault of a send at this stage, if any. `recipient` is empty while unknown."""
         if not len(self.sends):
             return None
         return self.sends.strike(
@@ -172,28 +174,28 @@ class Faults:
         )
 
     def report(self, recipient: str) -> ReportFault | None:
-        """What happens to the reports on a part."""
+        """Return the fault for the reports of a part, if any."""
         if not len(self.reports):
             return None
         return self.reports.strike(lambda fault: fnmatchcase(recipient, fault.to))
 
     def answer(self, command: str) -> AnswerFault | None:
-        """What happens to the answer to a command (without its AT)."""
+        """Return the fault for the response to a command (without its AT), if any."""
         if not len(self.answers):
             return None
         return self.answers.strike(lambda fault: fnmatchcase(command, fault.command))
 
     def echo(self) -> EchoFault | None:
-        """What happens to the next bytes that are repeated."""
+        """Return the fault for the next echo, if any."""
         return self.echoes.strike(lambda _: True) if len(self.echoes) else None
 
     def clear(self) -> None:
-        """All is well again."""
+        """Remove all faults."""
         self.sends.clear()
         self.reports.clear()
         self.answers.clear()
         self.echoes.clear()
 
-    def standing(self) -> int:
-        """How many orders stand."""
+    def active(self) -> int:
+        """Return the number of active faults."""
         return len(self.sends) + len(self.reports) + len(self.answers) + len(self.echoes)

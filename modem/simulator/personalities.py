@@ -1,4 +1,4 @@
-"""How the modules differ: what they say at start-up, what they offer, and in which words."""
+"""The differences between modules: start-up, commands and the form of their responses."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import msgspec
 
 
 class Personality(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of module. Times in seconds after power-up (or after the SIM is open), before `boot`."""
+    """One kind of module. Times in seconds after power-up (or after the unlocked SIM), before `boot`."""
 
     name: str
     manufacturer: str
     model: str
     revision: str
-    labelled: bool = False  # identity answers start with "+CGMM: "
+    labelled: bool = False  # identification starts with "+CGMM: "
 
     # start-up
     alive_after: float = 1.5  # the UART answers
-    noise: bytes = b""  # what the UART emits as it comes alive
+    noise: bytes = b""  # bytes that the UART emits when it starts
     greeting: tuple[str, ...] = ("RDY",)
     sim_after: float = 3.0  # the SIM is read: +CPIN answers
-    sim_line: bool = True  # and says so unasked
-    sim_fails_first: bool = False  # +CPIN? says "SIM failure" for a moment before
-    ready_lines: tuple[str, ...] = ("SMS Ready",)  # after the SIM is open
-    sms_after: float = 4.0  # message commands work, after the SIM is open
-    registers_after: float = 6.0  # after the SIM is open
+    sim_line: bool = True  # and a URC says so
+    sim_fails_first: bool = False  # +CPIN? returns "SIM failure" for a moment before
+    ready_lines: tuple[str, ...] = ("SMS Ready",)  # after the SIM is unlocked
+    sms_after: float = 4.0  # message commands work, after the SIM is unlocked
+    registers_after: float = 6.0  # after the SIM is unlocked
     cmee: int = 0
-    always_words: bool = False  # errors in words whatever +CMEE says
-    text_mode: bool = False  # +CMGF after a start; 27.005 3.2.3 leaves that to the maker
-    counts_anew: bool = False  # TP-MR is counted by the module and begins at 0 with each start
+    always_words: bool = False  # errors in words at every +CMEE
+    text_mode: bool = False  # +CMGF after a start; 27.005 3.2.3 leaves it to the manufacturer
+    counts_anew: bool = False  # the module counts TP-MR, from 0 at each start
 
     # messages
     cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
@@ -38,23 +38,23 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     cmms: bool = True
     cmgs: str = "{answer}: {reference}"
     escape_says: str = "OK"  # after ESC at the prompt: "OK", "ERROR" or nothing
-    holds_at_prompt: bool = True  # unsolicited lines wait while the prompt stands
-    keeps_typeahead: bool = True  # what comes in during a command is read afterwards, else lost
-    flash_direct: bool = False  # class 0 comes as +CMT even at <mt>=1 (23.038 4: not stored)
-    cdsi: tuple[str, int] | None = None  # names this place in +CDSI whatever the truth is
+    holds_at_prompt: bool = True  # URCs wait while the prompt is open
+    keeps_typeahead: bool = True  # input during a command is read afterwards, else lost
+    flash_direct: bool = False  # class 0 arrives as +CMT even at <mt>=1 (23.038 4: not stored)
+    cdsi: tuple[str, int] | None = None  # +CDSI always names this place
     empty_slot_error: bool = True  # +CMGR of an empty slot: CMS 321, else a bare OK
     reports_unreadable: bool = False  # +CMGR of a stored report: CMS 321
 
     # SIM and network
-    tries: str = ""  # the command that tells the PIN tries: "+CPINR", "+SPIC", "+QPINC"
-    iccid: str = "+CCID: {iccid}"  # the answer; its name is the command too ("+CCID", "+ICCID")
+    tries: str = ""  # the command that returns the PIN attempts left: "+CPINR", "+SPIC", "+QPINC"
+    iccid: str = "+CCID: {iccid}"  # the response; its name is also the command ("+CCID", "+ICCID")
     blank_after_colon: bool = True
-    technology: int | None = None  # <AcT> in +COPS and +CREG; None: an old module that has none
+    technology: int | None = None  # <AcT> in +COPS and +CREG; None: an old module without it
     eps: bool = False  # +CEREG
-    cat_m: bool = False  # +CREG says 3 while +CGREG and +CEREG tell the truth
+    cat_m: bool = False  # +CREG says 3 although +CGREG and +CEREG say registered
     clts: bool = False  # +CLTS with *PSUTTZ and DST instead of +CTZR
     voltage: int = 4000
-    chatter: tuple[str, ...] = ()  # said now and then, between anything
+    chatter: tuple[str, ...] = ()  # URCs sent at random moments
 
 
 _SIMCOM_READY = ("Call Ready", "SMS Ready")

@@ -1,4 +1,4 @@
-"""One SMS-SUBMIT on its way: command, prompt, body, network, answer, and what goes wrong at each."""
+"""Send one SMS-SUBMIT: command, prompt, body, network and response, with the faults at each stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import msgspec
 
 from modem.simulator.commands.errors import AtError, cms
 from modem.simulator.commands.formats import stamp
-from modem.simulator.commands.outcome import Ask, Dead, Response, Silence, Step, Wait, refuse
+from modem.simulator.commands.outcome import (
+    Ask,
+    CommandOutcome,
+    Dead,
+    Response,
+    Silence,
+    Wait,
+    refuse,
+)
 from modem.simulator.commands.submit_input import understood
 from modem.simulator.faults import SendFault, Stage
 from modem.simulator.network.handset import whole
@@ -26,40 +34,38 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class SubmitSession:
-    """The sending side of one modem; one part at a time."""
+    """The sending side of one modem, one part at a time."""
 
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
-        self._in_the_air: _Part | None = None  # handed over, and the network does not have it yet
-        self._unanswered = (
-            0  # journal id of a part that the network has and the client not heard of
-        )
+        self._in_the_air: _Part | None = None  # submitted, and not yet at the network
+        self._unanswered = 0  # journal id of a part at the network whose response is not sent yet
         self._link_closes = 0.0  # +CMMS: the radio link is open until then
 
     @property
     def in_the_air(self) -> bool:
-        """A part is on its way to the network."""
+        """Whether a part is between the modem and the network."""
         return self._in_the_air is not None
 
-    def ask(self, read: Callable[[str], str]) -> Step:
-        """AT+CMGS: prompt for a body that `read` turns into a TPDU in hex (or PduError)."""
+    def ask(self, read: Callable[[str], str]) -> CommandOutcome:
+        """Handle AT+CMGS: prompt for a body that `read` converts to a TPDU in hex (or PduError)."""
         return self._stage(
             "command", "", lambda: Ask(lambda text: self._typed(text, read), self._prompted)
         )
 
     def _prompted(self) -> None:
-        """The prompt has just been written."""
+        """Apply the faults of the stage after the prompt."""
         fault = self._equipment.faults.send("prompt", "")
         if fault is None:
             return
         for line in fault.urc:
-            self._equipment.terminal.say(line, at_once=True)
+            self._equipment.terminal.send_urc(line, at_once=True)
         if fault.restart or fault.unplug:
             self._break(fault)
         elif fault.hang:
             self._equipment.terminal.off()
 
-    def _typed(self, text: str | None, read: Callable[[str], str]) -> Step:
+    def _typed(self, text: str | None, read: Callable[[str], str]) -> CommandOutcome:
         if text is None:
             says = self._equipment.personality.escape_says
             return Response((), says if says != "OK" else None) if says else Silence()
@@ -70,15 +76,15 @@ class SubmitSession:
             return self._refused(cms(304), "", str(error))
         return self.submit(submit, tpdu)
 
-    def submit(self, submit: Submit, tpdu: str, answer: str = "+CMGS") -> Step:
-        """A complete TPDU, from the line or from a store."""
+    def submit(self, submit: Submit, tpdu: str, answer: str = "+CMGS") -> CommandOutcome:
+        """Submit a complete TPDU, from the line or from a storage."""
         card = self._equipment.card
         if card is not None and tpdu.startswith("00") and not card.smsc:
             return self._refused(cms(330), submit.recipient, "no SMSC")
         part = _Part(submit, tpdu, answer)
         return self._stage("body", submit.recipient, lambda: self._transmit(part))
 
-    def _transmit(self, part: _Part) -> Step:
+    def _transmit(self, part: _Part) -> CommandOutcome:
         seconds = self._equipment.network.latency() + self._link_setup()
         if not seconds:
             return self._reached(part)
@@ -86,16 +92,16 @@ class SubmitSession:
         return Wait(seconds, lambda: self._reached(part))
 
     def _link_setup(self) -> float:
-        """Seconds until there is a channel; none if +CMMS kept it open."""
+        """Return the seconds until there is a channel; 0 if +CMMS kept it open."""
         if self._equipment.clock() < self._link_closes:
             return 0.0
         if self._link_closes and self._equipment.modes.cmms == 1:
-            self._equipment.modes.cmms = 0  # 27.005 3.5.6: 1 is over with the link, 2 stays
+            self._equipment.modes.cmms = 0  # 27.005 3.5.6: 1 ends with the link, 2 stays
         self._link_closes = 0.0
         return self._equipment.settings.link_setup
 
-    def _reached(self, part: _Part) -> Step:
-        """The network has it in its hands."""
+    def _reached(self, part: _Part) -> CommandOutcome:
+        """Let the network accept or refuse the part."""
         self._in_the_air = None
         refusal = self._refusal()
         if refusal is not None:
@@ -120,7 +126,7 @@ class SubmitSession:
             self._link_closes = equipment.clock() + equipment.settings.cmms_open
         return reference
 
-    def _answer(self, part: _Part, reference: int) -> Step:
+    def _answer(self, part: _Part, reference: int) -> CommandOutcome:
         line = self._equipment.personality.cmgs.format(
             answer=part.answer, reference=reference, stamp=stamp(self._equipment.network.now())
         )
@@ -129,12 +135,12 @@ class SubmitSession:
             self._unanswered = 0
             return Response((line,))
         if fault.silent or fault.hang:
-            self._equipment.say(line, *fault.urc)
-            self._never_told()
+            self._equipment.send_urc(line, *fault.urc)
+            self._without_response()
             return Dead() if fault.hang else Silence()
 
         def middle() -> None:
-            self._equipment.say(*fault.urc)
+            self._equipment.send_urc(*fault.urc)
             if fault.restart or fault.unplug:
                 self._break(fault)
             self._unanswered = 0
@@ -148,56 +154,60 @@ class SubmitSession:
             self._equipment.network.numbers.send(stage, recipient) if recipient else None
         )
 
-    def _stage(self, stage: Stage, recipient: str, go_on: Callable[[], Step]) -> Step:
+    def _stage(
+        self, stage: Stage, recipient: str, go_on: Callable[[], CommandOutcome]
+    ) -> CommandOutcome:
         fault = self._fault(stage, recipient)
         if fault is None:
             return go_on()
-        self._equipment.say(*fault.urc)
+        self._equipment.send_urc(*fault.urc)
         if fault.late:
             return Wait(fault.late, lambda: self._struck(fault, recipient, go_on))
         return self._struck(fault, recipient, go_on)
 
-    def _struck(self, fault: SendFault, recipient: str, go_on: Callable[[], Step]) -> Step:
+    def _struck(
+        self, fault: SendFault, recipient: str, go_on: Callable[[], CommandOutcome]
+    ) -> CommandOutcome:
         if fault.refusal is not None:
             return self._refused(fault.refusal, recipient, "")
         if fault.final is not None:
-            self._never_told()
+            self._without_response()
             return Response((), fault.final)
         if fault.silent or fault.hang:
-            self._never_told()
+            self._without_response()
             return Dead() if fault.hang else Silence()
         if fault.restart or fault.unplug:
             self._break(fault)
             return Dead()
         return go_on()
 
-    def _never_told(self) -> None:
-        """What the network has will not be answered for."""
+    def _without_response(self) -> None:
+        """End a send without a response for the accepted part."""
         if self._unanswered:
             self._equipment.journal.write("unanswered", submit=self._unanswered)
             self._unanswered = 0
 
     def _break(self, fault: SendFault) -> None:
         if fault.unplug:
-            self._equipment.say(*fault.say)
+            self._equipment.send_urc(*fault.say)
             self._equipment.unplug(None if fault.stays_away else fault.back_after)
         else:
             self._equipment.restart(fault.back_after, fault.say)
 
-    def _refused(self, refusal: AtError, recipient: str, text: str) -> Step:
+    def _refused(self, refusal: AtError, recipient: str, text: str) -> CommandOutcome:
         self._equipment.journal.write(
             "refused",
             kind=refusal.kind,
             code=refusal.number,
             recipient=recipient,
             text=whole(text),
-            submit=self._unanswered or None,  # the network has it all the same
+            submit=self._unanswered or None,  # the network has the part nevertheless
         )
         self._unanswered = 0
         return refuse(refusal)
 
     def interrupted(self) -> None:
-        """The modem dies. What is in the air has reached the network, or has not: chance."""
+        """Stop for a power loss. Whether a part in transit reached the network is random."""
         part, self._in_the_air = self._in_the_air, None
         equipment = self._equipment
         if part is not None:
@@ -211,4 +221,4 @@ class SubmitSession:
                     text=whole(part.submit.text),
                     tpdu=part.hex,
                 )
-        self._never_told()
+        self._without_response()

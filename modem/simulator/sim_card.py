@@ -1,4 +1,4 @@
-"""The SIM: who it is, its PIN and PUK, and the places for messages on it and in the modem."""
+"""The SIM: identity, PIN, PUK, and the message storages of SIM and modem."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from modem.simulator.settings import Settings
 
 
 class PinState(StrEnum):
-    """What +CPIN? says (27.007 8.3)."""
+    """The responses of +CPIN? (27.007 8.3)."""
 
     READY = "READY"
     PIN = "SIM PIN"
     PUK = "SIM PUK"
-    BLOCKED = "BLOCKED"  # PUK tries used up: for ever; +CPIN? answers CME 13
+    BLOCKED = "BLOCKED"  # no PUK attempts left, permanent; +CPIN? returns CME 13
 
 
 class StoredMessage(msgspec.Struct):
-    """A message in a store. `status` as in +CMGL: 0 unread, 1 read, 2 not sent, 3 sent."""
+    """A stored message. `status` as in +CMGL: 0 unread, 1 read, 2 unsent, 3 sent."""
 
     status: int
     hex: str
@@ -28,7 +28,7 @@ class StoredMessage(msgspec.Struct):
 
 
 class MessageStorage:
-    """A message memory with a fixed number of places."""
+    """A message storage with a fixed number of places."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -36,11 +36,11 @@ class MessageStorage:
 
     @property
     def full(self) -> bool:
-        """No place is left."""
+        """Whether no place is free."""
         return len(self.places) >= self.slots
 
     def put(self, stored: StoredMessage, first: int) -> int | None:
-        """Its index (the lowest free one from `first` on), or None when full."""
+        """Store a message at the lowest free index from `first` on; return the index, or None if full."""
         if self.full:
             return None
         index = next(i for i in range(first, first + self.slots) if i not in self.places)
@@ -49,7 +49,7 @@ class MessageStorage:
 
 
 class SimCard:
-    """One card. It remembers its tries wherever it is put."""
+    """One card. It keeps its attempts left in every modem."""
 
     def __init__(self, settings: Settings) -> None:
         self.iccid, self.imsi = settings.iccid, settings.imsi
@@ -58,13 +58,13 @@ class SimCard:
         self.locked = bool(settings.pin)  # asks for the PIN at each power-up (+CLCK "SC")
         self.pin_left = self.pin_most = settings.pin_tries
         self.puk_left = self.puk_most = settings.puk_tries
-        self.store = MessageStorage(settings.sim_slots)
-        self.next_reference = settings.reference  # TP-MR lives on the SIM (EF SMSS)
+        self.storage = MessageStorage(settings.sim_slots)
+        self.next_reference = settings.reference  # TP-MR is stored on the SIM (EF SMSS)
         self.open = False  # since this power-up
 
     @property
     def state(self) -> PinState:
-        """Where the card stands."""
+        """Whether the card is ready, or wants PIN or PUK."""
         if self.puk_left <= 0:
             return PinState.BLOCKED
         if self.pin_left <= 0:
@@ -72,11 +72,11 @@ class SimCard:
         return PinState.PIN if self.locked and not self.open else PinState.READY
 
     def power_up(self) -> None:
-        """A new power-up or insertion: the PIN is wanted again."""
+        """Lock the card again after power-up or insertion."""
         self.open = False
 
     def verify(self, pin: str) -> AtError | None:
-        """A try of the PIN, counted. Afterwards `open`, or why not."""
+        """Try a PIN and count the attempt. Return the error, or None if the card is unlocked."""
         if self.pin_left <= 0:
             return cme(12 if self.puk_left > 0 else 13)
         if pin != self.pin:
@@ -87,7 +87,7 @@ class SimCard:
         return None
 
     def unblock(self, puk: str, new_pin: str) -> AtError | None:
-        """A try of the PUK, counted; it sets a new PIN."""
+        """Try a PUK and count the attempt; set a new PIN on success. Return the error, or None."""
         if self.puk_left <= 0:
             return cme(13)
         if not (4 <= len(new_pin) <= 8 and new_pin.isascii() and new_pin.isdigit()):
@@ -100,7 +100,7 @@ class SimCard:
         return None
 
     def take_reference(self) -> int:
-        """The TP-MR of the next accepted part: one octet, counted here (23.040 9.2.3.6)."""
+        """Return the TP-MR of the next accepted part, one octet, and count on (23.040 9.2.3.6)."""
         reference = self.next_reference
         self.next_reference = (reference + 1) % 256
         return reference

@@ -1,4 +1,4 @@
-"""A modem in software, put together: line, modem, SIM, network, handsets, journal, control."""
+"""Build the simulated modem: line, modem, SIM, network, handsets, journal and control socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from modem.simulator.control.execution import execute
-from modem.simulator.control.requests import AnyOrder
+from modem.simulator.control.requests import AnyControlRequest
 from modem.simulator.control.server import ControlSocket
 from modem.simulator.equipment import Equipment
 from modem.simulator.faults import Faults
@@ -19,7 +19,7 @@ from modem.simulator.network.delivery import IncomingSms, deliveries
 from modem.simulator.network.handset import Handsets, Reply
 from modem.simulator.network.journal import Journal
 from modem.simulator.network.network import Arriving, Network
-from modem.simulator.network.test_numbers import Numbers
+from modem.simulator.network.test_numbers import NumberOutcomes
 from modem.simulator.personalities import EVERY
 from modem.simulator.settings import Settings
 from modem.simulator.sim_card import SimCard
@@ -29,7 +29,7 @@ from modem.simulator.virtual_port import VirtualPort
 
 
 class Simulator:
-    """One simulated modem on a pseudo-terminal. `start` and `stop` once; orders at any time."""
+    """One simulated modem on a pseudo-terminal. Call `start` and `stop` once, `command` at any time."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Simulator:
         self.timers = Timers()
         self.journal = Journal(journal)
         self.faults = Faults(_clock, chance)
-        numbers = Numbers(settings)
+        numbers = NumberOutcomes(settings)
         self.handsets = Handsets(self.journal, numbers, self._answer)
         self.network = Network(settings, self.journal, self.faults, numbers, self.handsets, chance)
         self._trace = Trace(trace) if trace else None
@@ -75,18 +75,18 @@ class Simulator:
         self._control = ControlSocket(control, self.command) if control else None
 
     async def start(self) -> str:
-        """Make the port and switch the modem on. Returns the port's name (or the link's)."""
+        """Create the port and switch the modem on. Return the name of the port, or of its link."""
         name = self.line.open()
         chosen = self.settings
         self.journal.write("start", personality=chosen.personality, imei=chosen.imei, port=name)
         self.equipment.power_on()
         if self._control:
             await self._control.start()
-        await _a_moment()
+        await _let_timers_run()
         return name
 
     async def stop(self) -> None:
-        """Switch off and take the port, its link and the control socket away."""
+        """Switch off and remove the port, its link and the control socket."""
         if self._control:
             await self._control.stop()
         self.timers.cancel()
@@ -98,32 +98,32 @@ class Simulator:
             self._trace.close()
 
     async def command(self, words: dict[str, Any]) -> dict[str, Any]:
-        """Do an order, {"do": …}. Its answer has "ok", and "error" where that is false."""
+        """Execute a control request, {"do": …}. The answer has "ok", and "error" if that is false."""
         try:
-            order = msgspec.convert(words, AnyOrder)
-            answer = {"ok": True, **execute(self, order)}
+            request = msgspec.convert(words, AnyControlRequest)
+            answer = {"ok": True, **execute(self, request)}
         except (msgspec.ValidationError, ValueError, OverflowError) as error:
             return {"ok": False, "error": str(error)}
-        await _a_moment()
+        await _let_timers_run()
         return answer
 
-    # -- parts of orders
+    # -- parts of control requests
 
     def unplug(self, back_after: float | None) -> None:
-        """The port vanishes, and comes back after so many seconds, if any are given."""
+        """Remove the port; create it again after so many seconds, unless None."""
         self.equipment.power_off()
         self.line.close()
         if back_after is not None:
             self.timers.later(back_after, self.plug)
 
     def plug(self) -> None:
-        """The port is there again and the modem starts."""
+        """Create the port again and start the modem."""
         if not self.line.plugged:
             self.line.open()
-            self.equipment.restart()  # off first: it may have been started without a port
+            self.equipment.restart()  # switches off first: the modem may have been started without a port
 
     def bring(self, message: IncomingSms) -> int:
-        """A message from the world. Returns the number of its parts. Raises PduError."""
+        """Send a message to the modem. Return the number of its parts. Raises PduError."""
         card = self.equipment.card
         sent_at = self.network.now() - timedelta(hours=message.hours_ago)
         tpdus = deliveries(message, sent_at, self.network.chance, self.settings.smsc)
@@ -145,12 +145,12 @@ class Simulator:
         self.timers.later(reply.after, lambda: self.bring_reply(message))
 
     def bring_reply(self, message: IncomingSms) -> None:
-        """As `bring`, from a timer."""
+        """Send a phone's reply to the modem."""
         self.bring(message)
 
 
-async def _a_moment() -> None:
-    """Until a modem that was just switched on is on (with `boot` 0: ready), so that it hears."""
+async def _let_timers_run() -> None:
+    """Wait until a modem that was just switched on accepts input (with `boot` 0: is ready)."""
     for _ in range(3):
         await asyncio.sleep(0)
 

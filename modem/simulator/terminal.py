@@ -1,4 +1,4 @@
-"""The modem's side of the AT dialogue: typing, echo, prompt, answers, and lines that come unasked."""
+"""The modem's side of the AT interface: input, echo, prompt, responses and URCs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands import errors, syntax
 from modem.simulator.commands.errors import AtError
-from modem.simulator.commands.outcome import Ask, Dead, Response, Silence, Step, Wait
+from modem.simulator.commands.outcome import Ask, CommandOutcome, Dead, Response, Silence, Wait
 from modem.simulator.faults import AnswerFault
 from modem.simulator.timers import Timers
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
 
-LONGEST_LINE = 1024  # a command line longer than that is answered by ERROR
-LONGEST_PDU = 1024  # characters at the prompt; what comes beyond is not kept
+LONGEST_LINE = 1024  # the response to a longer command line is ERROR
+LONGEST_PDU = 1024  # characters at the prompt; more are dropped
 _CTRL_Z, _ESC = 0x1A, 0x1B
 
 
@@ -30,7 +30,7 @@ class _Mode(Enum):
 
 
 class Terminal:
-    """Takes bytes from the line, gives bytes to it."""
+    """Reads bytes from the line and writes bytes to it."""
 
     def __init__(self, modem: Equipment, write: Callable[[bytes], None]) -> None:
         self._modem, self._write = modem, write
@@ -39,20 +39,20 @@ class Terminal:
         self._input = bytearray()
         self._line = bytearray()
         self._held: list[bytes] = []
-        self._rest: list[syntax.Command] = []  # of the line in work
+        self._rest: list[syntax.Command] = []  # the commands of the line that are not executed yet
         self._ask: Ask | None = None
         self._last = ""
-        self._deaf = False  # auto-baud: the speed is not known before the first AT
+        self._deaf = False  # auto-baud: the speed is unknown before the first AT
 
     # -- power
 
     def on(self, *, speed_known: bool = True) -> None:
-        """The UART is heard from now on; nothing is said before the speed is known."""
+        """Accept input. Send nothing before the speed is known."""
         self._mode = _Mode.COMMAND
         self._deaf = not speed_known
 
     def off(self) -> None:
-        """Nothing is heard or said; a command in work is forgotten."""
+        """Ignore input and send nothing; drop the running command."""
         self._timers.cancel()
         self._mode = _Mode.OFF
         self._ask = None
@@ -63,13 +63,13 @@ class Terminal:
 
     @property
     def listening(self) -> bool:
-        """Neither off nor hung."""
+        """Whether the terminal is neither off nor hung."""
         return self._mode is not _Mode.OFF
 
     # -- the line
 
     def feed(self, data: bytes) -> None:
-        """Bytes that came in."""
+        """Take bytes from the client."""
         if self._mode is _Mode.OFF:
             return
         if self._mode is _Mode.BUSY and not self._modem.personality.keeps_typeahead:
@@ -77,16 +77,16 @@ class Terminal:
         self._input += data
         self._work()
 
-    def say(self, *lines: str, at_once: bool = False) -> None:
-        """Unsolicited lines in one burst; `+CDS: 26\\r\\n0791…` is one line here."""
-        said = "".join(f"\r\n{line}\r\n" for line in lines).encode("latin-1", "replace")
-        if not said or self._deaf or self._mode is _Mode.OFF:
+    def send_urc(self, *lines: str, at_once: bool = False) -> None:
+        """Send URCs in one burst; `+CDS: 26\\r\\n0791…` counts as one line."""
+        urcs = "".join(f"\r\n{line}\r\n" for line in lines).encode("latin-1", "replace")
+        if not urcs or self._deaf or self._mode is _Mode.OFF:
             return
         holds = self._mode is _Mode.PROMPT and self._modem.personality.holds_at_prompt
         if holds and not at_once:
-            self._held.append(said)
+            self._held.append(urcs)
         else:
-            self._write(said)
+            self._write(urcs)
 
     def _work(self) -> None:
         while self._input and self._mode in (_Mode.COMMAND, _Mode.PROMPT):
@@ -122,11 +122,11 @@ class Terminal:
         text = bytes(self._line).decode("latin-1")
         self._line.clear()
         ask, self._ask = self._ask, None
-        assert ask is not None  # the mode says that the prompt stands
+        assert ask is not None  # the mode says that the prompt is open
         self._mode = _Mode.BUSY
         held, self._held = self._held, []
-        for said in held:
-            self._write(said)
+        for urcs in held:
+            self._write(urcs)
         self._take(ask.then(text if end == _CTRL_Z else None))
 
     def _repeat(self, piece: bytes) -> None:
@@ -137,7 +137,7 @@ class Terminal:
             self._write(piece)
             return
         self._write(piece[: fault.cut])
-        self.say(*fault.urc, at_once=True)
+        self.send_urc(*fault.urc, at_once=True)
         self._write(piece[fault.cut :])
 
     # -- commands
@@ -150,7 +150,7 @@ class Terminal:
         if body is None:
             return
         if self._deaf:
-            self._deaf = False  # by this AT the speed was found: it is not carried out
+            self._deaf = False  # this AT served to find the speed and is not executed
             return
         self._last = line
         self._mode = _Mode.BUSY
@@ -167,21 +167,21 @@ class Terminal:
         else:
             self._take(self._next())
 
-    def _next(self) -> Step:
-        """The next command of the line."""
+    def _next(self) -> CommandOutcome:
+        """Execute the next command of the line."""
         if not self._rest:
             return Response()
         command = self._rest.pop(0)
         fault = self._modem.fault(command)
         if fault is None:
             return self._modem.execute(command)
-        self.say(*fault.before)
+        self.send_urc(*fault.before)
         if fault.late:
-            return Wait(fault.late, lambda: self._spoilt(fault, command))
-        return self._spoilt(fault, command)
+            return Wait(fault.late, lambda: self._with_fault(fault, command))
+        return self._with_fault(fault, command)
 
-    def _spoilt(self, fault: AnswerFault, command: syntax.Command) -> Step:
-        """A command's step as a fault leaves it."""
+    def _with_fault(self, fault: AnswerFault, command: syntax.Command) -> CommandOutcome:
+        """Return a command's outcome as a fault changes it."""
         if fault.restart:
             self._modem.restart()
             return Dead()
@@ -189,41 +189,43 @@ class Terminal:
             return Silence()
         if fault.final is not None:
             return Response(fault.lines or (), None if fault.final == "OK" else fault.final)
-        step = self._modem.execute(command)
-        if not isinstance(step, Response):
-            self.say(*fault.urc)
-            return step
+        outcome = self._modem.execute(command)
+        if not isinstance(outcome, Response):
+            self.send_urc(*fault.urc)
+            return outcome
         if fault.lines is not None:
-            step = Response(fault.lines)
+            outcome = Response(fault.lines)
         if not fault.urc:
-            return step
+            return outcome
         if fault.cut is None:
-            return Response(step.lines, step.final, step.after, lambda: self.say(*fault.urc))
-        whole = self._spoken(step)
+            return Response(
+                outcome.lines, outcome.final, outcome.after, lambda: self.send_urc(*fault.urc)
+            )
+        whole = self._encoded(outcome)
         self._write(whole[: fault.cut])
-        self.say(*fault.urc)
+        self.send_urc(*fault.urc)
         self._write(whole[fault.cut :])
         self._rest.clear()
-        if step.after:
-            step.after()
+        if outcome.after:
+            outcome.after()
         return Silence()
 
-    def _take(self, step: Step) -> None:
-        """Do what a step says, and go on until something has to be waited for."""
+    def _take(self, outcome: CommandOutcome) -> None:
+        """Execute an outcome, and the following ones until one has to wait."""
         while True:
-            match step:
+            match outcome:
                 case Wait():
                     if not self._modem.personality.keeps_typeahead:
                         self._input.clear()
-                    self._timers.later(step.seconds, partial(self._resume, step))
+                    self._timers.later(outcome.seconds, partial(self._resume, outcome))
                     return
                 case Ask():
-                    self._ask = step
+                    self._ask = outcome
                     self._mode = _Mode.PROMPT
-                    self._input.clear()  # who does not wait for the prompt types in vain
+                    self._input.clear()  # input before the prompt is lost
                     self._write(b"\r\n> ")
-                    if step.shown:
-                        step.shown()
+                    if outcome.shown:
+                        outcome.shown()
                     return
                 case Dead():
                     self.off()
@@ -232,34 +234,34 @@ class Terminal:
                     self._finish()
                     return
                 case Response():
-                    if self._rest and step.final is None:
-                        self._write(self._information(step))
-                        if step.middle:
-                            step.middle()
-                        if step.after:
-                            step.after()
+                    if self._rest and outcome.final is None:
+                        self._write(self._information(outcome))
+                        if outcome.middle:
+                            outcome.middle()
+                        if outcome.after:
+                            outcome.after()
                         if self._mode is not _Mode.BUSY:
                             return
-                        step = self._next()
+                        outcome = self._next()
                         continue
-                    self._answer(step)
+                    self._answer(outcome)
                     return
 
-    def _resume(self, step: Wait) -> None:
-        self._take(step.then())
+    def _resume(self, outcome: Wait) -> None:
+        self._take(outcome.then())
 
-    def _answer(self, step: Response) -> None:
-        if step.middle is None:
-            self._write(self._spoken(step))
+    def _answer(self, response: Response) -> None:
+        if response.middle is None:
+            self._write(self._encoded(response))
         else:
-            self._write(self._information(step))
-            step.middle()
+            self._write(self._information(response))
+            response.middle()
             if self._mode is _Mode.OFF:
                 return
-            self._write(self._spoken(Response((), step.final)))
+            self._write(self._encoded(Response((), response.final)))
         self._finish()
-        if step.after:
-            step.after()
+        if response.after:
+            response.after()
 
     def _finish(self) -> None:
         self._rest.clear()
@@ -267,24 +269,24 @@ class Terminal:
         if self._mode is not _Mode.OFF:
             self._mode = _Mode.COMMAND
         if self._input:
-            # In a turn of its own, so that a long line of typed-ahead commands starves nobody.
+            # In an iteration of its own, so that many typed-ahead commands do not block the loop.
             asyncio.get_running_loop().call_soon(self._work)
 
-    # -- how answers look (V.250 5.7.1)
+    # -- the form of responses (V.250 5.7.1)
 
-    def _information(self, step: Response) -> bytes:
-        if not step.lines:
+    def _information(self, response: Response) -> bytes:
+        if not response.lines:
             return b""
         start = "\r\n" if self._modem.modes.verbose else ""
-        return "".join(f"{start}{line}\r\n" for line in step.lines).encode("latin-1", "replace")
+        return "".join(f"{start}{line}\r\n" for line in response.lines).encode("latin-1", "replace")
 
-    def _spoken(self, step: Response) -> bytes:
-        said = self._information(step)
+    def _encoded(self, response: Response) -> bytes:
+        text = self._information(response)
         if self._modem.modes.quiet:
-            return said
-        final = step.final
+            return text
+        final = response.final
         cmee = 2 if self._modem.personality.always_words else self._modem.modes.cmee
-        words = final.spoken(cmee) if isinstance(final, AtError) else final or "OK"
+        words = final.result_line(cmee) if isinstance(final, AtError) else final or "OK"
         if self._modem.modes.verbose:
-            return said + b"\r\n" + words.encode("latin-1", "replace") + b"\r\n"
-        return said + {"OK": "0", "ERROR": "4"}.get(words, words).encode() + b"\r"
+            return text + b"\r\n" + words.encode("latin-1", "replace") + b"\r\n"
+        return text + {"OK": "0", "ERROR": "4"}.get(words, words).encode() + b"\r"

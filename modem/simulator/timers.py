@@ -1,4 +1,4 @@
-"""Timers that belong to something and end with it."""
+"""Timers that end with their owner."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Calls to come. `cancel` drops them all: what is switched off does nothing any more."""
+    """Planned calls. `cancel` drops them all."""
 
     def __init__(self) -> None:
         self._open: set[asyncio.TimerHandle] = set()
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` in so many seconds; at once, in this very turn, if that is none."""
+        """Run `call` after so many seconds; with 0 seconds, run it now."""
         if seconds <= 0:
             call()
             return
         self.later(seconds, call)
 
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Run `call` in so many seconds, never in this turn of the loop."""
+        """Run `call` after so many seconds, at the earliest in the loop's next iteration."""
 
         def run() -> None:
             self._open.discard(handle)
@@ -31,13 +31,13 @@ class Timers:
         return handle
 
     def drop(self, handle: asyncio.TimerHandle | None) -> None:
-        """Forget one of them."""
+        """Cancel one call."""
         if handle is not None:
             handle.cancel()
             self._open.discard(handle)
 
     def cancel(self) -> None:
-        """Forget them all."""
+        """Cancel all calls."""
         for handle in self._open:
             handle.cancel()
         self._open.clear()

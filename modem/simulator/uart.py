@@ -1,4 +1,4 @@
-"""Bytes at the speed of a UART."""
+"""Write bytes at the speed of a UART."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 
 
 class Pacer:
-    """Writes byte by byte at the pace of a UART (8N1). A thread, for the loop's timer is too coarse."""
+    """Writes byte by byte at the speed of a UART (8N1), in a thread: the loop's timer is too coarse."""
 
     def __init__(self, file: int, baud: int) -> None:
         self._file, self._seconds = file, 10 / baud
@@ -20,15 +20,15 @@ class Pacer:
         self._thread.start()
 
     def put(self, data: bytes) -> None:
-        """Behind what is still to be written."""
+        """Append bytes to those still to be written."""
         self._queue.put(data)
 
     def set_speed(self, baud: int) -> None:
-        """Behind what is still to be written."""
+        """Change the speed after the bytes still to be written."""
         self._queue.put(baud)
 
     def stop(self) -> None:
-        """At once; what is still to be written is not."""
+        """Stop at once; drop the bytes still to be written."""
         self._stopped = True
         self._queue.put(None)
         self._thread.join()
@@ -53,7 +53,7 @@ class Pacer:
         try:
             os.write(self._file, byte)
         except BlockingIOError:
-            return  # a UART has no room to wait in: the byte is lost
+            return  # a UART has no buffer: the byte is lost
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

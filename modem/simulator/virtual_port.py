@@ -1,4 +1,4 @@
-"""The pseudo-terminal: a serial port for any program that can open one, with the faults of a line."""
+"""The pseudo-terminal: a serial port for any program, with the faults of a serial line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modem.simulator.distortion import CLEAN, Distortion, distort
 from modem.simulator.trace import Trace
 from modem.simulator.uart import Pacer
 
-LONGEST_BACKLOG = 65536  # bytes a client may leave unread before more of them are lost
+LONGEST_BACKLOG = 65536  # bytes that a client may leave unread; more are lost
 _CHUNK = 65536
 _SPEEDS = {
     9600: termios.B9600,
@@ -31,7 +31,7 @@ _SPEEDS = {
 
 
 class VirtualPort:
-    """A port that can be opened, closed and opened again by clients, and that can vanish."""
+    """A port that clients can open repeatedly, and that can disappear."""
 
     def __init__(
         self,
@@ -47,20 +47,20 @@ class VirtualPort:
         self._trace = trace
         self._link, self._baud, self._fixed = link, baud, fixed
         self.distortion: Distortion = CLEAN
-        self.lost = 0  # bytes that no client was there to read
+        self.lost = 0  # bytes written while no client had the port open
         self._master = -1
         self._edges: select.epoll | None = None
-        self._client = False  # somebody has the port open, as far as we know
+        self._client = False  # whether a client has the port open, as far as known
         self._slave = ""
         self._backlog = bytearray()
         self._pacer: Pacer | None = None
         self._outward = _Delayed(self._transmit)
         self._inward = _Delayed(received)
 
-    # -- there and away
+    # -- open and close
 
     def open(self) -> str:
-        """Make the port; its name, or the link's."""
+        """Create the port. Return its name, or the link's."""
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self._slave = os.ttyname(slave)
@@ -80,11 +80,11 @@ class VirtualPort:
 
     @property
     def plugged(self) -> bool:
-        """The port is there."""
+        """Whether the port exists."""
         return self._master >= 0
 
     def close(self) -> None:
-        """The port vanishes; a client that has it open reads end of file and cannot write."""
+        """Remove the port; a client that has it open reads end of file and cannot write."""
         if self._edges is None:
             return
         if self._link is not None and self._link.is_symlink():
@@ -124,7 +124,7 @@ class VirtualPort:
             self._hear(data)
 
     def _hung_up(self) -> None:
-        """The last client closed the port: what it left unread is lost, as on a real one."""
+        """Drop unread bytes after the last client has closed the port, as a real port does."""
         if not self._client:
             return
         self._client = False
@@ -148,7 +148,7 @@ class VirtualPort:
     # -- to the client
 
     def write(self, data: bytes) -> None:
-        """Say something; nobody may be listening."""
+        """Write bytes to the client; without a client they are lost."""
         if self._trace:
             self._trace.note("out", data)
         if self._fixed and self._master >= 0 and not self._same_speed():
@@ -185,7 +185,7 @@ class VirtualPort:
             return 0
 
     def _keep(self, rest: bytes) -> None:
-        """Write later what the client's buffer has no room for now."""
+        """Keep bytes for which the client's buffer has no room, and write them later."""
         if not rest:
             return
         room = LONGEST_BACKLOG - len(self._backlog)
@@ -205,7 +205,7 @@ class VirtualPort:
     # -- speed
 
     def set_speed(self, baud: int) -> None:
-        """From what is said next on; a line that is not paced has no speed."""
+        """Change the speed for the next bytes; an unpaced line has none."""
         if self._baud and baud != self._baud:
             self._baud = baud
             if self._pacer:
@@ -219,7 +219,7 @@ class VirtualPort:
 
 
 class _Delayed:
-    """Bytes in order, some of them after a pause."""
+    """Bytes in order, some of them delayed."""
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink
@@ -227,7 +227,7 @@ class _Delayed:
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, seconds: float, data: bytes) -> None:
-        """`data`, so many seconds after what is before it."""
+        """Append bytes, so many seconds after the previous ones."""
         if not seconds and self._timer is None:
             self._sink(data)
             return
@@ -249,7 +249,7 @@ class _Delayed:
             self._wait()
 
     def clear(self) -> None:
-        """Forget what was on the way."""
+        """Drop the bytes that are still delayed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -11,7 +11,7 @@ import msgspec
 import requests
 
 from modem.simulator import trace
-from modem.simulator.trace import Passed
+from modem.simulator.trace import TraceEntry
 from tests.bench.figures import Figures, syncs
 from tests.box.outside import OutsideModem
 from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
@@ -31,7 +31,7 @@ class Part(msgspec.Struct, frozen=True):
     answered: int  # the final OK
 
 
-def parts(passed: list[Passed]) -> list[Part]:
+def parts(passed: list[TraceEntry]) -> list[Part]:
     """The sends of a trace that went well from AT+CMGS to OK, in order."""
     found: list[Part] = []
     asked = prompted = given = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.errors import ERROR_SPECS, FAILURES
-from modem.simulator.network.test_numbers import TABLE
+from modem.simulator.network.test_numbers import OUTCOMES
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually
 from tests.docs.blocks import DOCS
 
@@ -41,7 +41,7 @@ def test_every_reason_of_a_failed_message_is_there_and_no_other() -> None:
 
 def test_every_number_that_produces_an_outcome_is_there() -> None:
     told = [row[0].strip("`")[-2:] for row in rows("keys", "Numbers that produce each outcome")]
-    assert told == sorted(TABLE)
+    assert told == sorted(OUTCOMES)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Refusals of the modem: numbers, and the words it says at +CMEE=2. (27.007 9.2, 27.005 3.2.5)"""
+"""CME and CMS errors, with the words of +CMEE=2 (27.007 9.2, 27.005 3.2.5)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 
 class AtError(msgspec.Struct, frozen=True):
-    """A final result other than OK. `kind` "" is the bare ERROR."""
+    """A final result code other than OK. `kind` "" is the plain ERROR."""
 
     kind: Literal["", "CME", "CMS"] = ""
     number: int = 0
 
-    def spoken(self, cmee: int) -> str:
-        """The final result line at this +CMEE."""
+    def result_line(self, cmee: int) -> str:
+        """Return the final result line for this value of +CMEE."""
         if not self.kind or cmee == 0:
             return "ERROR"
         words = (CME if self.kind == "CME" else CMS).get(self.number, "unknown error")
@@ -25,12 +25,12 @@ ERROR = AtError()
 
 
 def cme(number: int) -> AtError:
-    """A +CME ERROR."""
+    """Return a +CME ERROR."""
     return AtError("CME", number)
 
 
 def cms(number: int) -> AtError:
-    """A +CMS ERROR."""
+    """Return a +CMS ERROR."""
     return AtError("CMS", number)
 
 

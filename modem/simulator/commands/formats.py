@@ -1,4 +1,4 @@
-"""Values as AT answers spell them. No I/O."""
+"""Format values for AT responses. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LAC, CELL, TAC, EPS_CELL = "1A2B", "0C3D", "7D01", "01A2B3C4"
 
 
 def registration(stat: int, mode: int, technology: int | None, *, eps: bool) -> str:
-    """What follows "+CREG: " in an unsolicited line (27.007 7.2)."""
+    """Return the parameters of a +CREG URC (27.007 7.2)."""
     if mode < 2 or stat not in (1, 5, 6, 7):
         return str(stat)
     place = (TAC, EPS_CELL) if eps or technology == 7 else (LAC, CELL)
@@ -17,30 +17,30 @@ def registration(stat: int, mode: int, technology: int | None, *, eps: bool) -> 
 
 
 def stamp(moment: datetime) -> str:
-    """A time stamp in its own zone, the zone in quarters of an hour: 25/06/01,12:30:00+08."""
+    """Return a time stamp with its zone in quarters of an hour: 25/06/01,12:30:00+08."""
     quarters = round((moment.utcoffset() or timedelta()) / timedelta(minutes=15))
     return f"{moment:%y/%m/%d,%H:%M:%S}{'-' if quarters < 0 else '+'}{abs(quarters):02d}"
 
 
 def zone(moment: datetime) -> str:
-    """Only the zone: +08."""
+    """Return the zone alone: +08."""
     return stamp(moment)[-3:]
 
 
 def nitz(moment: datetime) -> tuple[str, str]:
-    """How SIMCom's GSM modules tell the network's time, in UTC, at +CLTS=1."""
+    """Return the lines by which SIMCom's GSM modules report the network's time at +CLTS=1, in UTC."""
     utc = moment.astimezone(UTC)
     date = f"{utc.year},{utc.month},{utc.day},{utc.hour},{utc.minute},{utc.second}"
     return (f'*PSUTTZ: {date},"{zone(moment)}",0', "DST: 0")
 
 
 def hex16(text: str) -> str:
-    """Text as +CSCS="UCS2" spells it."""
+    """Return a text as +CSCS="UCS2" encodes it."""
     return text.encode("utf-16-be", "surrogatepass").hex().upper()
 
 
 def charset(text: str, cscs: str) -> str:
-    """A string in the character set chosen by +CSCS (27.007 5.5)."""
+    """Return a string in the character set of +CSCS (27.007 5.5)."""
     if cscs == "UCS2":
         return hex16(text)
     if cscs == "HEX":

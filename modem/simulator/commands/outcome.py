@@ -1,4 +1,4 @@
-"""What a command leads to: an answer, a prompt, a wait. The terminal takes these steps one by one."""
+"""Outcomes of a command: a response, a prompt, a wait. The terminal executes them one by one."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from modem.simulator.commands.errors import AtError
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Information lines and a final result; `final` None is OK, a string is said as it stands."""
+    """Information lines and a final result code; `final` None is OK, a string is sent unchanged."""
 
     lines: tuple[str, ...] = ()
     final: AtError | str | None = None
-    after: Callable[[], None] | None = None  # done once the answer is out
-    middle: Callable[[], None] | None = None  # done between the lines and the final result
+    after: Callable[[], None] | None = None  # called after the response is written
+    middle: Callable[[], None] | None = None  # called between the lines and the final result code
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """The prompt; goes on with what was typed up to Ctrl-Z, or None at ESC."""
+    """The prompt, and the continuation for the input up to Ctrl-Z (None: ESC)."""
 
-    then: Callable[[str | None], Step]
-    shown: Callable[[], None] | None = None  # done once the prompt is out
+    then: Callable[[str | None], CommandOutcome]
+    shown: Callable[[], None] | None = None  # called after the prompt is written
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Nothing for some seconds, then the next step."""
+    """A wait of some seconds before the next outcome."""
 
     seconds: float
-    then: Callable[[], Step]
+    then: Callable[[], CommandOutcome]
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """No answer, ever; the next command is heard."""
+    """No response; the modem accepts the next command."""
 
 
 class Dead(msgspec.Struct, frozen=True):
-    """No answer, and nothing is heard any more until the next start."""
+    """No response, and no further input until the next start."""
 
 
-Step = Response | Ask | Wait | Silence | Dead
+CommandOutcome = Response | Ask | Wait | Silence | Dead
 
 OK = Response()
 
 
 def refuse(refusal: AtError) -> Response:
-    """An answer that is only a refusal."""
+    """Return a response that is only an error."""
     return Response((), refusal)
 
 
-def tell(*lines: str) -> Response:
-    """Lines, then OK."""
+def respond(*lines: str) -> Response:
+    """Return a response of information lines and OK."""
     return Response(lines)

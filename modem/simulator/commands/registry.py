@@ -1,4 +1,4 @@
-"""The shape of the command tables in commands_*.py."""
+"""The tables of commands, one in each module of this package."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from modem.simulator.commands.errors import ERROR, AtError
-from modem.simulator.commands.outcome import Step
+from modem.simulator.commands.outcome import CommandOutcome
 from modem.simulator.commands.syntax import Command
 
 if TYPE_CHECKING:
     from modem.simulator.equipment import Equipment
 
-Run = Callable[["Equipment", Command], Step]
+Run = Callable[["Equipment", Command], CommandOutcome]
 
 
 class CommandHandler(msgspec.Struct, frozen=True):
-    """How one command is done."""
+    """The handler of one command and its conditions."""
 
     run: Run
-    needs: Literal["", "sim", "sms"]  # refused while the SIM is not open, or not ready for messages
-    test: str | Callable[[Equipment], str] | None  # the answer to "=?"; None: refused
-    syntax: AtError  # the answer to wrong arguments
+    needs: Literal["", "sim", "sms"]  # an error while the SIM is locked, or messages are not ready
+    test: str | Callable[[Equipment], str] | None  # the response to "=?"; None: an error
+    syntax: AtError  # the error for wrong arguments
 
 
 class Commands(dict[str, CommandHandler]):
-    """A table of handlers by name; called, it makes an entry of the function below it."""
+    """A table of handlers by command name; used as a decorator, it adds the function."""
 
     def __call__(
         self,
@@ -36,7 +36,7 @@ class Commands(dict[str, CommandHandler]):
         test: str | Callable[[Equipment], str] | None = None,
         syntax: AtError = ERROR,
     ) -> Callable[[Run], Run]:
-        """Enter a function under these names."""
+        """Return a decorator that adds a function under these names."""
 
         def enter(run: Run) -> Run:
             for name in names:

@@ -1,4 +1,4 @@
-"""Commands about stored messages (27.005 3.2.2, 3.4, 4.1, 4.2)."""
+"""Commands for stored messages (27.005 3.2.2, 3.4, 4.1, 4.2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from modem.simulator.commands.errors import cms
 from modem.simulator.commands.formats import stamp
-from modem.simulator.commands.outcome import OK, Response, Step, refuse, tell
+from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault, number
 from modem.simulator.sim_card import StoredMessage
@@ -27,12 +27,12 @@ def _memories(modem: Equipment) -> str:
 
 
 @COMMANDS("+CPMS", needs="sms", test=_memories, syntax=cms(302))
-def preferred(modem: Equipment, command: Command) -> Step:
-    """Which memories are read, written, and received into, and how full they are."""
+def preferred(modem: Equipment, command: Command) -> CommandOutcome:
+    """+CPMS: choose the storages to read, write and receive into; return how full they are."""
     modes = modem.modes
     if command.kind is CommandKind.READ:
         parts = [f'"{name}",{_fill(modem, name)}' for name in modes.memories]
-        return tell("+CPMS: " + ",".join(parts))
+        return respond("+CPMS: " + ",".join(parts))
     chosen = list(modes.memories)
     values = command.arguments
     if len(values) > len(chosen):
@@ -44,23 +44,23 @@ def preferred(modem: Equipment, command: Command) -> Step:
             raise SyntaxFault(value)
         chosen[place] = name or chosen[place]
     modes.memories = chosen
-    return tell("+CPMS: " + ",".join(_fill(modem, name) for name in chosen))
+    return respond("+CPMS: " + ",".join(_fill(modem, name) for name in chosen))
 
 
 def _fill(modem: Equipment, name: str) -> str:
-    store = modem.store(name)
-    return f"{len(store.places)},{store.slots}"
+    storage = modem.storage(name)
+    return f"{len(storage.places)},{storage.slots}"
 
 
 @COMMANDS("+CMGL", needs="sms", test="(0-4)", syntax=cms(302))
-def listing(modem: Equipment, command: Command) -> Step:
-    """Every stored message of one status, or all; reading makes unread ones read."""
+def listing(modem: Equipment, command: Command) -> CommandOutcome:
+    """+CMGL: list stored messages of one status or all; unread ones become read."""
     wanted = _wanted(modem, command)
     name = modem.modes.memories[0]
     if name == "SR" and modem.personality.reports_unreadable:
         return OK
     lines: list[str] = []
-    for index, stored in sorted(modem.store(name).places.items()):
+    for index, stored in sorted(modem.storage(name).places.items()):
         if wanted not in (4, stored.status):
             continue
         if modem.modes.text_mode:
@@ -82,10 +82,10 @@ def _wanted(modem: Equipment, command: Command) -> int:
 
 
 @COMMANDS("+CMGR", needs="sms", test="", syntax=cms(302))
-def read(modem: Equipment, command: Command) -> Step:
-    """One stored message."""
+def read(modem: Equipment, command: Command) -> CommandOutcome:
+    """+CMGR: return one stored message."""
     name = modem.modes.memories[0]
-    stored = modem.store(name).places.get(number(command.arguments[0], range(256)))
+    stored = modem.storage(name).places.get(number(command.arguments[0], range(256)))
     if stored is None or (name == "SR" and modem.personality.reports_unreadable):
         return refuse(cms(321)) if modem.personality.empty_slot_error else OK
     if modem.modes.text_mode:
@@ -94,11 +94,11 @@ def read(modem: Equipment, command: Command) -> Step:
         line = f"+CMGR: {stored.status},,{stored.length}\r\n{stored.hex}"
     if stored.status == 0:
         stored.status = 1
-    return tell(line)
+    return respond(line)
 
 
 def _in_words(stored: StoredMessage) -> str:
-    """A stored message as text mode shows it; what is no DELIVER is shown in hex."""
+    """Return a stored message in the form of text mode; other TPDUs than DELIVER in hex."""
     try:
         message = decode(stored.hex)
     except PduError:
@@ -110,18 +110,18 @@ def _in_words(stored: StoredMessage) -> str:
 
 
 @COMMANDS("+CMGD", needs="sms", test="(0-255),(0-4)", syntax=cms(302))
-def delete(modem: Equipment, command: Command) -> Step:
-    """One message, or all of a kind (27.005 3.5.4)."""
+def delete(modem: Equipment, command: Command) -> CommandOutcome:
+    """+CMGD: delete one message, or all of a status (27.005 3.5.4)."""
     values = [*command.arguments, ""]
     index = number(values[0], range(256))
     flag = number(values[1] or "0", range(5))
-    places = modem.store(modem.modes.memories[0]).places
+    places = modem.storage(modem.modes.memories[0]).places
     if flag == 0:
         if index not in places:
             return refuse(cms(321)) if modem.personality.empty_slot_error else OK
         del places[index]
     else:
-        # 1 read, 2 and sent, 3 and not sent, 4 all
+        # 1: read ones; 2: also sent; 3: also unsent; 4: all
         gone = {1: (1,), 2: (1, 3), 3: (1, 2, 3), 4: (0, 1, 2, 3)}[flag]
         for each in [i for i, stored in places.items() if stored.status in gone]:
             del places[each]

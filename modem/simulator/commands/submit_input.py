@@ -1,4 +1,4 @@
-"""What a client typed at the prompt, turned into the octets of one SMS-SUBMIT. No I/O."""
+"""Convert the client's input at the prompt to one SMS-SUBMIT. No I/O."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _HAS_HEADER = 0x40
 
 
 def read_pdu(length: int) -> Callable[[str], str]:
-    """A reader for PDU mode: hex of `length` octets behind the SMSC, as AT+CMGS said (27.005 4.3)."""
+    """Return a reader for PDU mode: hex of `length` octets after the SMSC, as in AT+CMGS (27.005 4.3)."""
 
     def read(text: str) -> str:
         digits = text.strip("\r\n")
         try:
-            octets = binascii.unhexlify(digits)  # unlike fromhex, takes no blanks
+            octets = binascii.unhexlify(digits)  # unlike fromhex, it rejects blanks
         except ValueError as error:
             raise PduError(f"not hexadecimal: {digits}") from error
         if not octets or len(octets) - 1 - octets[0] != length:
@@ -35,7 +35,7 @@ def read_pdu(length: int) -> Callable[[str], str]:
 
 
 def understood(tpdu: str) -> Submit:
-    """The SUBMIT, its UCS-2 text octet by octet: half a surrogate pair stays what it is."""
+    """Return the SUBMIT with its UCS-2 text unchanged, also half a surrogate pair."""
     submit = decode_submit(tpdu)
     if submit.alphabet is not Alphabet.UCS2:
         return submit
@@ -46,7 +46,7 @@ def understood(tpdu: str) -> Submit:
 
 
 def _text_octets(tpdu: bytes) -> bytes:
-    """TP-UD behind its header. A TPDU longer or shorter than it says is a PduError."""
+    """Return TP-UD after its header. Raise PduError if the TPDU's length contradicts its fields."""
     if len(tpdu) < 3:
         raise PduError("too short")
     digits = tpdu[2]
@@ -68,7 +68,7 @@ def _text_octets(tpdu: bytes) -> bytes:
 
 
 def read_text(recipient: str, csmp: str) -> Callable[[str], str]:
-    """A reader for text mode: what was typed becomes one SUBMIT with the flags of +CSMP."""
+    """Return a reader for text mode: it makes one SUBMIT with the flags of +CSMP."""
 
     def read(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

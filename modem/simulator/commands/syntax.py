@@ -1,4 +1,4 @@
-"""Command lines as V.250 writes them: cut into commands, cut into arguments. No I/O."""
+"""Parse V.250 command lines into commands and arguments. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class CommandKind(StrEnum):
-    """What is asked of a command (V.250 5.4)."""
+    """The form of a command: set, read, test or execute (V.250 5.4)."""
 
     EXECUTE = ""
     READ = "?"
@@ -18,7 +18,7 @@ class CommandKind(StrEnum):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """One command of a line: `name` in capitals ("+CSQ", "&F", "E"), `text` what follows "="."""
+    """One command of a line: `name` in capitals ("+CSQ", "&F", "E"), `text` after the "="."""
 
     name: str
     kind: CommandKind
@@ -29,12 +29,12 @@ class Command(msgspec.Struct, frozen=True):
 
     @property
     def arguments(self) -> list[str]:
-        """The values after "=", without their quotation marks; an omitted one is empty."""
+        """The values after "=", without quotation marks; an omitted value is empty."""
         return [value.strip().strip('"') for value in split_outside_quotes(self.text, ",")]
 
 
 class SyntaxFault(ValueError):
-    """The line is not one that V.250 allows."""
+    """The line violates V.250."""
 
 
 _PREFIX = re.compile(r"AT|at|At|aT")
@@ -44,13 +44,13 @@ _REGISTER = re.compile(r"(S\d+)\s*(=\?|=|\?|)\s*(\d*)\s*")
 
 
 def body(line: str) -> str | None:
-    """What follows the first "AT" of a line, None where there is none (V.250 5.2.1)."""
+    """Return the text after the first "AT" of a line, or None without one (V.250 5.2.1)."""
     prefix = _PREFIX.search(line)
     return None if prefix is None else line[prefix.end() :]
 
 
 def edited(line: str) -> str:
-    """The line after its backspaces (V.250 S5) have done their work, without line feeds."""
+    """Return the line with its backspaces (V.250 S5) applied, without line feeds."""
     kept: list[str] = []
     for character in line:
         if character != "\b":
@@ -61,7 +61,7 @@ def edited(line: str) -> str:
 
 
 def parse(text: str) -> list[Command]:
-    """The commands of a line's body, in order. Raises SyntaxFault."""
+    """Return the commands of a line's body, in order. Raises SyntaxFault."""
     commands: list[Command] = []
     for piece in split_outside_quotes(text, ";"):
         commands += _piece(piece.strip())
@@ -69,7 +69,7 @@ def parse(text: str) -> list[Command]:
 
 
 def _piece(text: str) -> list[Command]:
-    """Commands up to a semicolon: basic ones may stand without one before an extended one."""
+    """Return the commands up to a semicolon; basic commands need none before an extended one."""
     commands: list[Command] = []
     while text:
         upper = text.upper()
@@ -92,7 +92,7 @@ def _piece(text: str) -> list[Command]:
 
 
 def split_outside_quotes(text: str, mark: str) -> list[str]:
-    """`text` cut at each `mark` that stands outside of quotation marks."""
+    """Split `text` at each `mark` outside quotation marks."""
     if '"' not in text:
         return text.split(mark)
     pieces: list[str] = []
@@ -109,7 +109,7 @@ def split_outside_quotes(text: str, mark: str) -> list[str]:
 
 
 def number(text: str, allowed: range | tuple[int, ...]) -> int:
-    """A decimal argument within `allowed`. Raises SyntaxFault."""
+    """Return a decimal argument within `allowed`. Raises SyntaxFault."""
     if not (text.isascii() and text.isdigit()) or int(text) not in allowed:
         raise SyntaxFault(text)
     return int(text)

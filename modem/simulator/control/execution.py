@@ -1,4 +1,4 @@
-"""Doing orders."""
+"""Execute control requests."""
 
 from __future__ import annotations
 
@@ -20,75 +20,75 @@ if TYPE_CHECKING:
     from modem.simulator.simulator import Simulator
 
 
-def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
-    """Do it now; what is worth saying about it. Raises ValueError where it cannot be done."""
+def execute(simulator: Simulator, request: requests.AnyControlRequest) -> dict[str, Any]:
+    """Execute a request and return the result to report. Raises ValueError if it is impossible."""
     modem, network, faults = simulator.equipment, simulator.network, simulator.faults
-    match order:
+    match request:
         case SendFault():
-            faults.sends.add(order)
+            faults.sends.add(request)
         case ReportFault():
-            faults.reports.add(order)
+            faults.reports.add(request)
         case AnswerFault():
-            faults.answers.add(order)
+            faults.answers.add(request)
         case EchoFault():
-            faults.echoes.add(order)
+            faults.echoes.add(request)
         case Distortion():
-            simulator.line.distortion = order
+            simulator.line.distortion = request
         case IncomingSms():
-            return {"parts": simulator.bring(order)}
+            return {"parts": simulator.bring(request)}
         case requests.Say():
-            _say(simulator, order)
+            _say(simulator, request)
         case requests.Raw():
-            simulator.line.write(bytes.fromhex(order.hex))
+            simulator.line.write(bytes.fromhex(request.hex))
         case requests.Restart():
-            modem.restart(order.seconds, order.say)
+            modem.restart(request.seconds, request.say)
         case requests.Hang():
             modem.terminal.off()
         case requests.Off():
             modem.power_off()
         case requests.Forget():
-            if order.only_echo:
+            if request.only_echo:
                 modem.modes.echo = True
             else:
                 modem.forget()
         case requests.Unplug():
-            simulator.unplug(order.back_after)
+            simulator.unplug(request.back_after)
         case requests.Plug():
             simulator.plug()
         case requests.Registration():
             before = network.registration
-            network.register(order.stat)
-            if order.seconds is not None:
-                simulator.timers.later(order.seconds, lambda: network.register(before))
+            network.register(request.stat)
+            if request.seconds is not None:
+                simulator.timers.later(request.seconds, lambda: network.register(before))
         case requests.Signal():
-            network.signal = order.rssi
+            network.signal = request.rssi
         case requests.Operator():
-            network.operator = order.name
-            network.plmn = order.plmn or network.plmn
+            network.operator = request.name
+            network.plmn = request.plmn or network.plmn
         case requests.SimRequest():
-            _change_sim(simulator, order)
+            _change_sim(simulator, request)
         case requests.Pin():
-            _set_pin(simulator, order)
+            _set_pin(simulator, request)
         case requests.Smsc():
             if modem.card:
-                modem.card.smsc = order.number
+                modem.card.smsc = request.number
         case requests.Fill():
-            return {"stored": _fill(simulator, order)}
+            return {"stored": _fill(simulator, request)}
         case requests.Credit():
-            network.credit = order.left
+            network.credit = request.left
         case UssdAnswer():
-            order.line("IRA")  # ValueError now, for a text that cannot be spelled so
-            network.ussd.answers.append(order)
+            request.line("IRA")  # raises ValueError for a text that this form cannot encode
+            network.ussd.answers.append(request)
         case requests.Time():
-            _set_time(simulator, order)
+            _set_time(simulator, request)
         case Reply():
-            simulator.handsets.replies.append(order)
+            simulator.handsets.replies.append(request)
         case requests.Release():
             return {"reports": network.release()}
         case requests.Quirks():
-            _set_quirks(simulator, order)
+            _set_quirks(simulator, request)
         case requests.NetworkRequest():
-            given = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+            given = {k: v for k, v in msgspec.structs.asdict(request).items() if v is not None}
             network.settings = msgspec.structs.replace(network.settings, **given)
             modem.settings = msgspec.structs.replace(modem.settings, **given)
         case requests.Clear():
@@ -100,82 +100,82 @@ def execute(simulator: Simulator, order: requests.AnyOrder) -> dict[str, Any]:
         case requests.CountersRequest():
             return {"counters": dict(simulator.journal.counts)}
         case _:
-            assert_never(order)
+            assert_never(request)
     return {}
 
 
-def _say(simulator: Simulator, order: requests.Say) -> None:
-    if order.at == "prompt":
-        simulator.faults.sends.add(SendFault(at="command", urc=order.lines))
-    elif order.at == "answer" or order.cut is not None:
-        simulator.faults.answers.add(AnswerFault(urc=order.lines, cut=order.cut))
+def _say(simulator: Simulator, request: requests.Say) -> None:
+    if request.at == "prompt":
+        simulator.faults.sends.add(SendFault(at="command", urc=request.lines))
+    elif request.at == "answer" or request.cut is not None:
+        simulator.faults.answers.add(AnswerFault(urc=request.lines, cut=request.cut))
     else:
-        simulator.equipment.terminal.say(*order.lines, at_once=True)
+        simulator.equipment.terminal.send_urc(*request.lines, at_once=True)
 
 
-def _change_sim(simulator: Simulator, order: requests.SimRequest) -> None:
+def _change_sim(simulator: Simulator, request: requests.SimRequest) -> None:
     modem = simulator.equipment
-    if not order.present:
+    if not request.present:
         modem.insert(None)
         return
-    chosen = order.iccid or (modem.card.iccid if modem.card else simulator.settings.iccid)
+    chosen = request.iccid or (modem.card.iccid if modem.card else simulator.settings.iccid)
     if chosen not in simulator.cards:
-        named = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+        named = {k: v for k, v in msgspec.structs.asdict(request).items() if v is not None}
         del named["present"]
         settings = msgspec.structs.replace(simulator.settings, pin="", reference=0)
         simulator.cards[chosen] = SimCard(msgspec.structs.replace(settings, **named))
     modem.insert(simulator.cards[chosen])
 
 
-def _set_pin(simulator: Simulator, order: requests.Pin) -> None:
+def _set_pin(simulator: Simulator, request: requests.Pin) -> None:
     card = simulator.equipment.card
     if card is None:
         raise ValueError("there is no SIM")
-    if order.tries is not None:
-        card.pin_left = order.tries
-    if order.puk_tries is not None:
-        card.puk_left = order.puk_tries
-    if order.wanted is not None:
-        card.locked = order.wanted
+    if request.tries is not None:
+        card.pin_left = request.tries
+    if request.puk_tries is not None:
+        card.puk_left = request.puk_tries
+    if request.wanted is not None:
+        card.locked = request.wanted
 
 
-def _fill(simulator: Simulator, order: requests.Fill) -> int:
+def _fill(simulator: Simulator, request: requests.Fill) -> int:
     modem = simulator.equipment
-    store = modem.store(order.store)
-    wanted = store.slots - len(store.places) if order.count is None else order.count
-    sent_at = simulator.network.now() - timedelta(hours=order.hours_ago)
+    storage = modem.storage(request.store)
+    wanted = storage.slots - len(storage.places) if request.count is None else request.count
+    sent_at = simulator.network.now() - timedelta(hours=request.hours_ago)
     for n in range(wanted):
-        message = IncomingSms(sender=order.sender, text=order.text.replace("{n}", str(n + 1)))
+        message = IncomingSms(sender=request.sender, text=request.text.replace("{n}", str(n + 1)))
         smsc = simulator.settings.smsc
         tpdu = deliveries(message, sent_at, simulator.network.chance, smsc)[0]
-        stored = StoredMessage(int(order.read), tpdu.hex, tpdu.length)
-        if store.put(stored, modem.personality.first_index) is None:
+        stored = StoredMessage(int(request.read), tpdu.hex, tpdu.length)
+        if storage.put(stored, modem.personality.first_index) is None:
             return n
     return wanted
 
 
-def _set_time(simulator: Simulator, order: requests.Time) -> None:
+def _set_time(simulator: Simulator, request: requests.Time) -> None:
     network, offset = simulator.network, 0.0
-    if order.at is not None:
-        wanted = datetime.fromisoformat(order.at)
-        encode_time(wanted)  # PduError for a time that no stamp can tell
+    if request.at is not None:
+        wanted = datetime.fromisoformat(request.at)
+        encode_time(wanted)  # raises PduError for a time outside the range of a time stamp
         offset = (wanted - datetime.now(UTC)).total_seconds()
-    if order.zone_quarters is not None:
-        network.zone_quarters = order.zone_quarters
+    if request.zone_quarters is not None:
+        network.zone_quarters = request.zone_quarters
     network.clock_offset = offset
-    if order.tell:
-        simulator.equipment.time_told()
+    if request.tell:
+        simulator.equipment.network_time_sent()
 
 
-def _set_quirks(simulator: Simulator, order: requests.Quirks) -> None:
-    given = {k: v for k, v in msgspec.structs.asdict(order).items() if v is not None}
+def _set_quirks(simulator: Simulator, request: requests.Quirks) -> None:
+    given = {k: v for k, v in msgspec.structs.asdict(request).items() if v is not None}
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
     modem = simulator.equipment
-    if order.cnmi is not None and len(order.cnmi) != len(modem.personality.cnmi):
+    if request.cnmi is not None and len(request.cnmi) != len(modem.personality.cnmi):
         raise ValueError("+CNMI has five values")
-    if order.cmgs is not None:
-        _spelled(order.cmgs)
+    if request.cmgs is not None:
+        _spelled(request.cmgs)
     modem.urc_port = given.pop("urc_port", modem.urc_port)
     modem.personality = msgspec.structs.replace(modem.personality, **given)
 
@@ -207,14 +207,14 @@ def _status(simulator: Simulator) -> dict[str, Any]:
             "pin_left": card.pin_left,
             "puk_left": card.puk_left,
             "next_reference": card.next_reference,
-            "stored": len(card.store.places),
+            "stored": len(card.storage.places),
         },
-        "stored": {name: len(store.places) for name, store in modem.stores.items()},
+        "stored": {name: len(storage.places) for name, storage in modem.storages.items()},
         "parts": network.parts,
         "credit": network.credit,
         "waiting": len(network.waiting),
         "held": len(network.held),
         "incomplete": simulator.handsets.incomplete,
-        "faults": simulator.faults.standing(),
+        "faults": simulator.faults.active(),
         "bytes_lost": simulator.line.lost,
     }

@@ -1,4 +1,4 @@
-"""What can be ordered of a running simulator: one struct each, by the word in "do"."""
+"""The control requests of a running simulator: one struct for each value of "do"."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from modem.simulator.network.handset import Reply
 from modem.simulator.network.ussd import UssdAnswer
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
-    """The ground of all orders."""
+class ControlRequest(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True
+):
+    """The base of all control requests."""
 
 
-class Say(Order, frozen=True, kw_only=True, tag="urc"):
-    """Unsolicited lines, all in one burst.
+class Say(ControlRequest, frozen=True, kw_only=True, tag="urc"):
+    """Send URCs in one burst.
 
-    now; in the middle of the next answer; between the next AT+CMGS and its prompt; or after `cut`
-    bytes of the next answer.
+    They are sent at once; in the middle of the next response; between the next AT+CMGS and its prompt; or
+    after `cut` bytes of the next response.
     """
 
     lines: tuple[str, ...]
@@ -29,65 +31,65 @@ class Say(Order, frozen=True, kw_only=True, tag="urc"):
     cut: int | None = None
 
 
-class Raw(Order, frozen=True, kw_only=True, tag="raw"):
-    """Bytes as they are, now."""
+class Raw(ControlRequest, frozen=True, kw_only=True, tag="raw"):
+    """Send these bytes at once, unchanged."""
 
     hex: str
 
 
-class Restart(Order, frozen=True, kw_only=True, tag="restart"):
-    """Power lost and back; `say`: last words, such as UNDER-VOLTAGE WARNNING."""
+class Restart(ControlRequest, frozen=True, kw_only=True, tag="restart"):
+    """Interrupt the power; `say`: lines before that, such as UNDER-VOLTAGE WARNNING."""
 
     say: tuple[str, ...] = ()
     seconds: float = 0.0  # without power
 
 
-class Hang(Order, frozen=True, kw_only=True, tag="hang"):
-    """Deaf and mute until restarted or plugged in again."""
+class Hang(ControlRequest, frozen=True, kw_only=True, tag="hang"):
+    """Ignore all input until restarted or plugged in again."""
 
 
-class Off(Order, frozen=True, kw_only=True, tag="off"):
-    """The modem is switched off; the port stays. `restart` switches it on."""
+class Off(ControlRequest, frozen=True, kw_only=True, tag="off"):
+    """Switch the modem off; the port stays. `restart` switches it on."""
 
 
-class Forget(Order, frozen=True, kw_only=True, tag="forget"):
-    """Everything that the client set is lost without a word; or only the echo is back on."""
+class Forget(ControlRequest, frozen=True, kw_only=True, tag="forget"):
+    """Lose the client's settings silently; or only switch the echo back on."""
 
     only_echo: bool = False
 
 
-class Unplug(Order, frozen=True, kw_only=True, tag="unplug"):
-    """The port vanishes."""
+class Unplug(ControlRequest, frozen=True, kw_only=True, tag="unplug"):
+    """Remove the port."""
 
     back_after: float | None = None  # seconds; None: until `plug`
 
 
-class Plug(Order, frozen=True, kw_only=True, tag="plug"):
-    """The port is there again, under the same link, and the modem starts."""
+class Plug(ControlRequest, frozen=True, kw_only=True, tag="plug"):
+    """Create the port again, under the same link, and start the modem."""
 
 
-class Registration(Order, frozen=True, kw_only=True, tag="registration"):
-    """27.007 7.2 <stat>: 0 not, 1 home, 2 searching, 3 denied, 5 roaming, 6 SMS only."""
+class Registration(ControlRequest, frozen=True, kw_only=True, tag="registration"):
+    """Set <stat> of 27.007 7.2: 0 not registered, 1 home, 2 searching, 3 denied, 5 roaming, 6 SMS only."""
 
     stat: int
-    seconds: float | None = None  # then as before
+    seconds: float | None = None  # then restore the previous value
 
 
-class Signal(Order, frozen=True, kw_only=True, tag="signal"):
-    """27.007 8.5 <rssi>: 0-31, 99 unknown."""
+class Signal(ControlRequest, frozen=True, kw_only=True, tag="signal"):
+    """Set <rssi> of 27.007 8.5: 0-31, 99 unknown."""
 
     rssi: int
 
 
-class Operator(Order, frozen=True, kw_only=True, tag="operator"):
-    """Another name, another code."""
+class Operator(ControlRequest, frozen=True, kw_only=True, tag="operator"):
+    """Change the operator's name and code."""
 
     name: str
     plmn: str | None = None
 
 
-class SimRequest(Order, frozen=True, kw_only=True, tag="sim"):
-    """Take the SIM out, put it in again, or put in another one (by its ICCID)."""
+class SimRequest(ControlRequest, frozen=True, kw_only=True, tag="sim"):
+    """Remove the SIM, insert it again, or insert another one (by its ICCID)."""
 
     present: bool = True
     iccid: str | None = None
@@ -98,22 +100,22 @@ class SimRequest(Order, frozen=True, kw_only=True, tag="sim"):
     puk: str | None = None
 
 
-class Pin(Order, frozen=True, kw_only=True, tag="pin"):
-    """Tries left on the card; whether it asks for its PIN; whether it is open now."""
+class Pin(ControlRequest, frozen=True, kw_only=True, tag="pin"):
+    """Set the attempts left, whether the SIM asks for its PIN, and whether it is unlocked now."""
 
     tries: int | None = None
     puk_tries: int | None = None
     wanted: bool | None = None
 
 
-class Smsc(Order, frozen=True, kw_only=True, tag="smsc"):
-    """The SIM's service centre; empty: none."""
+class Smsc(ControlRequest, frozen=True, kw_only=True, tag="smsc"):
+    """Set the SIM's service centre; empty: none."""
 
     number: str
 
 
-class Fill(Order, frozen=True, kw_only=True, tag="fill"):
-    """Put old messages into a store, until it is full or `count` of them."""
+class Fill(ControlRequest, frozen=True, kw_only=True, tag="fill"):
+    """Put old messages into a storage, until it is full or `count` of them."""
 
     store: Literal["SM", "ME", "SR"] = "SM"
     count: int | None = None
@@ -123,26 +125,26 @@ class Fill(Order, frozen=True, kw_only=True, tag="fill"):
     hours_ago: float = 24.0
 
 
-class Credit(Order, frozen=True, kw_only=True, tag="credit"):
-    """Parts that may still be sent; None: no end."""
+class Credit(ControlRequest, frozen=True, kw_only=True, tag="credit"):
+    """Set the number of parts that may still be sent; None: unlimited."""
 
     left: int | None
 
 
-class Time(Order, frozen=True, kw_only=True, tag="time"):
+class Time(ControlRequest, frozen=True, kw_only=True, tag="time"):
     """Set the network's clock; with `tell`, the network sends it to the modem."""
 
-    at: str | None = None  # RFC 3339; None: as our own clock
+    at: str | None = None  # RFC 3339; None: this machine's clock
     zone_quarters: Annotated[int, msgspec.Meta(ge=-56, le=56)] | None = None
     tell: bool = True
 
 
-class Release(Order, frozen=True, kw_only=True, tag="release"):
-    """Send the reports that a fault held back."""
+class Release(ControlRequest, frozen=True, kw_only=True, tag="release"):
+    """Send the reports that a fault holds back."""
 
 
-class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
-    """Change habits of this module; None: as they are."""
+class Quirks(ControlRequest, frozen=True, kw_only=True, tag="quirks"):
+    """Change the behaviour of the module; None: unchanged."""
 
     cdsi: tuple[str, int] | None = None
     honest_cdsi: bool = False
@@ -161,11 +163,11 @@ class Quirks(Order, frozen=True, kw_only=True, tag="quirks"):
     always_words: bool | None = None
     cnmi: tuple[tuple[int, ...], ...] | None = None
     cmee: int | None = None  # after the next start
-    urc_port: str | None = None  # other than "usbat": unsolicited lines go to a port nobody reads
+    urc_port: str | None = None  # other than "usbat": URCs go to a port that nobody reads
 
 
-class NetworkRequest(Order, frozen=True, kw_only=True, tag="network"):
-    """Other times of the network from now on; None: as they are."""
+class NetworkRequest(ControlRequest, frozen=True, kw_only=True, tag="network"):
+    """Change the network's delays from now on; None: unchanged."""
 
     latency: float | None = None
     latency_jitter: float | None = None
@@ -175,19 +177,19 @@ class NetworkRequest(Order, frozen=True, kw_only=True, tag="network"):
     in_the_air: float | None = None
 
 
-class Clear(Order, frozen=True, kw_only=True, tag="reset"):
-    """No faults any more: sends, reports, answers, line and replies. What is stored stays."""
+class Clear(ControlRequest, frozen=True, kw_only=True, tag="reset"):
+    """Remove all faults and replies; stored messages stay."""
 
 
-class StatusRequest(Order, frozen=True, kw_only=True, tag="status"):
-    """How everything stands."""
+class StatusRequest(ControlRequest, frozen=True, kw_only=True, tag="status"):
+    """Return the state of the modem, the SIM and the network."""
 
 
-class CountersRequest(Order, frozen=True, kw_only=True, tag="counters"):
-    """How many lines of each kind the journal has got."""
+class CountersRequest(ControlRequest, frozen=True, kw_only=True, tag="counters"):
+    """Return the number of journal lines by event."""
 
 
-AnyOrder = (
+AnyControlRequest = (
     SendFault
     | ReportFault
     | AnswerFault

@@ -1,4 +1,4 @@
-"""The control socket: one JSON object a line in, one JSON object a line out."""
+"""The control socket: one JSON object per line in each direction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Do = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ControlSocket:
-    """A Unix socket on which orders are given."""
+    """A Unix socket that accepts control requests."""
 
     def __init__(self, path: Path, do: Do) -> None:
         self._path, self._do = path, do
@@ -21,14 +21,14 @@ class ControlSocket:
         self._talks: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listen; a socket that somebody left behind is replaced."""
+        """Listen; replace a socket file that a previous run left."""
         if self._path.is_socket():
             self._path.unlink()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._server = await asyncio.start_unix_server(self._talk, self._path)
 
     async def stop(self) -> None:
-        """Listen no more; the file is removed."""
+        """Stop listening and remove the file."""
         if self._server is None:
             return
         self._server.close()
@@ -45,7 +45,7 @@ class ControlSocket:
                     writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
                     await writer.drain()
         except (ConnectionError, asyncio.LimitOverrunError, ValueError):
-            return  # the other side is gone, or sends a line without end: nobody to tell
+            return  # the peer is gone, or its line exceeds the limit
         finally:
             self._talks.discard(writer)
             writer.close()

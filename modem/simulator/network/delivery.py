@@ -1,4 +1,4 @@
-"""Messages from the world to the modem's SIM, cut into DELIVERs."""
+"""Encode messages for the modem's SIM as SMS-DELIVER."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class IncomingSms(
     tag="incoming",
     forbid_unknown_fields=True,
 ):
-    """A message for the modem: `text` from `sender`, or a ready `pdu` in hex (SMSC in front)."""
+    """A message for the modem: `text` from `sender`, or a complete `pdu` in hex with its SMSC."""
 
-    sender: str = "+4915199999999"  # or a name: "ZimBank"
+    sender: str = "+4915199999999"  # or alphanumeric: "ZimBank"
     text: str = ""
     pdu: str = ""
     wide: bool = False  # 16-bit concatenation reference
-    reference: int | None = None  # of the concatenation; None: by chance
-    order: Literal["given", "reversed", "shuffled"] = "given"  # in which the parts arrive
-    without: tuple[int, ...] = ()  # numbers of parts that never arrive
-    twice: bool = False  # each part comes twice
+    reference: int | None = None  # of the concatenation; None: random
+    order: Literal["given", "reversed", "shuffled"] = "given"  # of the parts' arrival
+    without: tuple[int, ...] = ()  # numbers of the parts that never arrive
+    twice: bool = False  # each part arrives twice
     flash: bool = False
     hours_ago: float = 0.0  # age of the time stamp
     zero_time: bool = False
@@ -39,7 +39,7 @@ class IncomingSms(
 def deliveries(
     message: IncomingSms, now: datetime, chance: random.Random, smsc: str = ""
 ) -> list[Tpdu]:
-    """Its TPDUs in the order of arrival. Raises PduError."""
+    """Return the TPDUs of a message in the order of arrival. Raises PduError."""
     if message.pdu:
         octets = bytes.fromhex(message.pdu)
         length = len(octets) - 1 - octets[0]

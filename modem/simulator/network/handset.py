@@ -1,4 +1,4 @@
-"""The phones at the other end: they receive, join what belongs together, and may answer."""
+"""The recipients' phones: they receive, reassemble and may reply."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from modem.simulator.network.journal import Journal
-from modem.simulator.network.test_numbers import Numbers
+from modem.simulator.network.test_numbers import NumberOutcomes
 from modem.sms.tpdu import Submit
 
-_MOST_INCOMPLETE = 1000  # messages whose missing part is still waited for, at all phones together
+_MOST_INCOMPLETE = 1000  # messages with missing parts, at all phones together
 
 
 class Reply(msgspec.Struct, frozen=True, tag_field="do", tag="reply", forbid_unknown_fields=True):
-    """What a phone answers to each message; "{text}" in it is what it received."""
+    """A phone's reply to each message; "{text}" stands for the received text."""
 
     text: str
     to: str = "*"  # pattern of the phone's number
@@ -24,10 +24,10 @@ class Reply(msgspec.Struct, frozen=True, tag_field="do", tag="reply", forbid_unk
 
 
 class Handsets:
-    """All phones of the world, by number."""
+    """All phones, by number."""
 
     def __init__(
-        self, journal: Journal, numbers: Numbers, answer: Callable[[str, Reply, str], None]
+        self, journal: Journal, numbers: NumberOutcomes, answer: Callable[[str, Reply, str], None]
     ) -> None:
         self._journal, self._numbers, self._answer = journal, numbers, answer
         self._open: dict[tuple[str, str, int, int], dict[int, tuple[Submit, int]]] = {}
@@ -35,7 +35,7 @@ class Handsets:
         self._answered: dict[int, int] = {}
 
     def receive(self, submit: Submit, part: int, imsi: str) -> None:
-        """A part arrives at its phone."""
+        """Take a part that arrives at its phone."""
         joined = submit.concatenation
         if joined is None:
             self._complete([(submit, part)])
@@ -45,7 +45,7 @@ class Handsets:
         if len(self._open) > _MOST_INCOMPLETE:
             del self._open[next(iter(self._open))]
         if joined.number in parts:
-            # A phone shows the same part once only, whichever came first (23.040 9.2.3.24.1).
+            # A phone shows a repeated part once (23.040 9.2.3.24.1).
             self._journal.write(
                 "duplicate part",
                 submit=part,
@@ -60,7 +60,7 @@ class Handsets:
 
     @property
     def incomplete(self) -> int:
-        """Messages of which a part is missing."""
+        """The number of messages with a part missing."""
         return len(self._open)
 
     def _complete(self, parts: list[tuple[Submit, int]]) -> None:
@@ -86,15 +86,15 @@ class Handsets:
                 continue
             self._answered[place] = answered + 1
             return reply
-        magic = self._numbers.of(number)
-        return Reply(magic.replies) if magic and magic.replies else None
+        outcome = self._numbers.of(number)
+        return Reply(outcome.replies) if outcome and outcome.replies else None
 
     def say_nothing(self) -> None:
-        """No phone answers any more."""
+        """Stop all replies."""
         self.replies.clear()
         self._answered.clear()
 
 
 def whole(text: str) -> str:
-    """Text whose surrogate pairs were cut apart by a sender, mended; what is left over is U+FFFD."""
+    """Return a text with split surrogate pairs joined; a single half becomes U+FFFD."""
     return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace")

@@ -1,4 +1,4 @@
-"""What the network really received and sent, one JSON line each: the truth that tests compare with."""
+"""The journal of what the network received and sent, as JSON lines, for tests to compare with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Journal:
-    """Appends lines with one write each, so that what is in the file survives `kill -9`."""
+    """Appends each line with one write, so that it survives `kill -9`."""
 
     def __init__(self, path: Path | None) -> None:
         self.counts: Counter[str] = Counter()
@@ -24,7 +24,7 @@ class Journal:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def write(self, event: str, **values: object) -> None:
-        """One line: `event`, wall time, monotonic seconds, and what the caller knows."""
+        """Write one line: `event`, wall time, monotonic seconds and the caller's fields."""
         self.counts[event] += 1
         if self._file < 0:
             return
@@ -37,7 +37,7 @@ class Journal:
         os.write(self._file, _encoder.encode(line) + b"\n")
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -1,4 +1,4 @@
-"""The network and its message centre: takes parts, reports on them, brings messages to the modem."""
+"""The network and its service centre: accept parts, report on them, deliver messages to the modem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modem.simulator.commands.errors import AtError, cms
 from modem.simulator.faults import Faults, ReportFault
 from modem.simulator.network.handset import Handsets, whole
 from modem.simulator.network.journal import Journal
-from modem.simulator.network.test_numbers import Numbers
+from modem.simulator.network.test_numbers import NumberOutcomes
 from modem.simulator.network.ussd import UssdCentre
 from modem.simulator.settings import Settings
 from modem.simulator.timers import Timers
@@ -26,13 +26,13 @@ CAN_SEND = (HOME, ROAMING, 6, 7)  # 27.007 7.2: 6 and 7 are registered for SMS o
 
 
 class Taken(StrEnum):
-    """What the modem did with something the network brought."""
+    """What the modem did with a TPDU from the network."""
 
-    DIRECT = "direct"  # said at once (+CDS, +CMT)
+    DIRECT = "direct"  # sent to the client at once (+CDS, +CMT)
     STORED = "stored"
-    BUFFERED = "buffered"  # kept for a time when the line is free (+CNMI=0)
-    DROPPED = "dropped"  # the modem was told to throw it away (<ds>=0)
-    NOT = "not taken"  # away, full, or busy acknowledging: the network keeps it
+    BUFFERED = "buffered"  # buffered until +CNMI allows it (+CNMI=0)
+    DROPPED = "dropped"  # dropped as configured (<ds>=0)
+    NOT = "not taken"  # unreachable, full or waiting for +CNMA: the network keeps it
 
 
 class Arriving(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,19 +41,19 @@ class Arriving(msgspec.Struct, frozen=True, kw_only=True):
     imsi: str
     tpdu: Tpdu
     report: Report | None = None  # None: a message
-    submit: int = 0  # journal id of the part reported on
+    submit: int = 0  # journal id of the reported part
     sender: str = ""
     text: str = ""
     flash: bool = False
 
 
 class Subscriber(Protocol):
-    """The modem, as the network sees it."""
+    """The network's view of the modem."""
 
     def own_number(self, dialled: str) -> str: ...
     def arrive(self, arriving: Arriving) -> Taken: ...
     def registration_changed(self) -> None: ...
-    def time_told(self) -> None: ...
+    def network_time_sent(self) -> None: ...
 
 
 class _Due(msgspec.Struct, frozen=True):
@@ -62,14 +62,14 @@ class _Due(msgspec.Struct, frozen=True):
 
 
 class Network:
-    """One operator with one subscriber. Lives on while the modem is off."""
+    """One operator with one subscriber. It keeps running while the modem is off."""
 
     def __init__(
         self,
         settings: Settings,
         journal: Journal,
         faults: Faults,
-        numbers: Numbers,
+        numbers: NumberOutcomes,
         handsets: Handsets,
         chance: random.Random,
     ) -> None:
@@ -81,22 +81,22 @@ class Network:
         self.signal = settings.signal
         self.operator, self.plmn = settings.operator, settings.plmn
         self.credit = settings.credit
-        self.clock_offset = 0.0  # seconds between the network's clock and ours
+        self.clock_offset = 0.0  # seconds between the network's clock and this machine's
         self.zone_quarters = settings.zone_quarters
         self.ussd = UssdCentre()
         self.parts = 0  # accepted so far
-        self.waiting: list[Arriving] = []  # for the subscriber to be reachable
+        self.waiting: list[Arriving] = []  # until the subscriber is reachable
         self.held: list[_Due] = []
         self._swapped: list[_Due] = []
         self._retry: asyncio.TimerHandle | None = None
 
     def now(self) -> datetime:
-        """The network's time, in its zone."""
+        """Return the network's time, in its zone."""
         zone = timezone(timedelta(minutes=15 * self.zone_quarters))
         return datetime.now(UTC).astimezone(zone) + timedelta(seconds=self.clock_offset)
 
     def latency(self) -> float:
-        """Seconds that the next part takes."""
+        """Return the seconds until the next part is accepted."""
         return self._around(self.settings.latency, self.settings.latency_jitter)
 
     def _around(self, middle: float, jitter: float) -> float:
@@ -105,7 +105,7 @@ class Network:
     # -- from the modem
 
     def refusal(self) -> AtError | None:
-        """Why the network takes no part now, for a reason of its own."""
+        """Return the network's error for a part now, or None."""
         if self.registration not in CAN_SEND:
             return cms(331)
         if self.credit is not None and self.credit <= 0:
@@ -113,7 +113,7 @@ class Network:
         return None
 
     def accept(self, submit: Submit, tpdu: str, reference: int, imsi: str) -> int:
-        """Take a part: on the record before anybody hears of it. Returns its journal id."""
+        """Accept a part: write it to the journal, then plan its report. Return its journal id."""
         self.parts += 1
         part = self.parts
         if self.credit is not None:
@@ -142,7 +142,7 @@ class Network:
         return part
 
     def _loop_back(self, submit: Submit, own: str, imsi: str) -> None:
-        """A part for the sender's own number: it comes back as any other message would."""
+        """Deliver a part for the sender's own number as any other message."""
         deliver = Deliver(
             sender=own,
             text=submit.text,
@@ -216,7 +216,7 @@ class Network:
             self._send_report(each)
 
     def release(self) -> int:
-        """Send the reports that were held back. Returns how many."""
+        """Send the reports that a fault holds back. Return how many."""
         held, self.held = self.held + self._swapped, []
         self._swapped = []
         for due in held:
@@ -226,7 +226,7 @@ class Network:
     # -- to the modem
 
     def bring(self, arriving: Arriving) -> Taken:
-        """Bring a report or message to the modem, or keep it until that can be done."""
+        """Deliver a report or message to the modem, or keep it until that is possible."""
         taken = Taken.NOT
         if self.subscriber is not None and self.registration in CAN_SEND:
             taken = self.subscriber.arrive(arriving)
@@ -253,13 +253,13 @@ class Network:
         return taken
 
     def keep(self, arriving: Arriving) -> None:
-        """The modem did not take it: try again later, or when it becomes reachable."""
+        """Keep a TPDU that the modem did not take; retry later, or when the modem is reachable."""
         self.waiting.append(arriving)
         if self._retry is None:
             self._retry = self.timers.later(self.settings.retry_delay, self.flush)
 
     def flush(self) -> None:
-        """Bring everything that waits, in order; what is refused again waits again."""
+        """Deliver everything that waits, in order; keep what is refused again."""
         self.timers.drop(self._retry)
         self._retry = None
         waiting, self.waiting = self.waiting, []
@@ -269,7 +269,7 @@ class Network:
     # -- changes by command
 
     def register(self, stat: int) -> None:
-        """27.007 7.2 <stat> from now on; what waited is brought when it allows that."""
+        """Set <stat> of 27.007 7.2, and deliver what waited if the registration allows it."""
         self.registration = stat
         if self.subscriber is not None:
             self.subscriber.registration_changed()
@@ -278,7 +278,7 @@ class Network:
 
 
 def _reported_as(recipient: str, form: str | None) -> str:
-    """TP-RA as the network writes it (23.040 9.2.3.14): often not as the number was dialled."""
+    """Return TP-RA as the network writes it, often in another form than dialled (23.040 9.2.3.14)."""
     if form is None:
         return recipient
     if form != "national":

@@ -1,4 +1,4 @@
-"""What the operator answers to USSD codes, in the many ways modems pass that on."""
+"""The operator's answers to USSD codes, in the forms in which modems report them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class UssdAnswer(
     tag="ussd",
     forbid_unknown_fields=True,
 ):
-    """One answer. `form`: how the text is spelled and which <dcs> goes with it."""
+    """One answer. `form`: the encoding of the text and its <dcs>."""
 
-    code: str = "*"  # pattern of the question
+    code: str = "*"  # pattern of the request
     text: str | None = None  # None: +CUSD: <status> alone
     status: int = (
-        0  # 27.007 7.15 <m>: 0 done, 1 more is asked, 2 ended, 4 not supported, 5 time-out
+        0  # 27.007 7.15 <m>: 0 done, 1 further input expected, 2 ended, 4 not supported, 5 time-out
     )
     form: Literal["text", "ucs2", "packed", "no dcs"] = "text"
     after: float = 0.0
-    before_ok: bool = False  # the answer comes before the OK
+    before_ok: bool = False  # send the answer before the OK
     only_if_asked: bool = True  # only at +CUSD=1
-    cme: int | None = None  # refused with this code
+    cme: int | None = None  # error with this code
 
     def line(self, cscs: str) -> str:
-        """The unsolicited line."""
+        """Return the URC."""
         if self.text is None:
             return f"+CUSD: {self.status}"
         if self.form == "ucs2":
@@ -52,12 +52,12 @@ UNKNOWN = UssdAnswer(status=4)
 
 
 class UssdCentre:
-    """The answers in force; the newest that fits is given."""
+    """The active answers; the newest match wins."""
 
     def __init__(self) -> None:
         self.answers = [BALANCE]
 
     def answer(self, question: str) -> UssdAnswer:
-        """What a question is answered."""
+        """Return the answer to a request."""
         fitting = (each for each in reversed(self.answers) if fnmatchcase(question, each.code))
         return next(fitting, UNKNOWN)

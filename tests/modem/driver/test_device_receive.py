@@ -39,9 +39,9 @@ async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: P
         assert received.slot == Slot("SM", 0)
         assert received.iccid == "89490200001234567890"
         assert box.messages[0].text == "bonjour à tous"
-        assert box.simulator.cards[received.iccid].store.places
+        assert box.simulator.cards[received.iccid].storage.places
         await box.device.forget(received)
-        assert not box.simulator.cards[received.iccid].store.places
+        assert not box.simulator.cards[received.iccid].storage.places
 
 
 async def test_a_long_message_in_reverse_order_with_wide_references(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_pa
             await box.reported(n + 1)
         assert {received.slot.storage for received in box.received if received.slot} == {"SR"}
         await forget_all(box)
-        assert not box.simulator.equipment.stores["SR"].places
+        assert not box.simulator.equipment.storages["SR"].places
         # … and what the module receives goes where it went before.
         await box.order("incoming", text="still here")
         await box.until(lambda: box.messages)
@@ -138,8 +138,8 @@ async def test_old_messages_are_handed_out_at_start(tmp_path: Path) -> None:
         await box.ready()
         assert len(box.messages) == 23
         await forget_all(box)
-        assert not box.simulator.cards["89490200001234567890"].store.places
-        assert not box.simulator.equipment.stores["ME"].places
+        assert not box.simulator.cards["89490200001234567890"].storage.places
+        assert not box.simulator.equipment.storages["ME"].places
 
 
 async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_
         await box.left(ModemState.READY)
         await box.ready()
         assert len(box.messages) == 1
-        assert not box.simulator.cards["89490200001234567890"].store.places
+        assert not box.simulator.cards["89490200001234567890"].storage.places
 
 
 async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
@@ -225,9 +225,9 @@ async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
         first, second = box.received
         assert first.slot == second.slot
         await box.device.forget(first)
-        assert box.simulator.cards[OTHER_ICCID].store.places, "deleted before it was committed"
+        assert box.simulator.cards[OTHER_ICCID].storage.places, "deleted before it was committed"
         await box.device.forget(second)
-        assert not box.simulator.cards[OTHER_ICCID].store.places
+        assert not box.simulator.cards[OTHER_ICCID].storage.places
 
 
 async def until_received(device: ModemDriver) -> ReceivedPdu:
@@ -311,7 +311,7 @@ async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> 
         with pytest.raises(tpdu.PduError):
             tpdu.decode(raw.hex)
         await box.device.forget(raw)
-        places = box.simulator.cards["89490200001234567890"].store.places
+        places = box.simulator.cards["89490200001234567890"].storage.places
         assert [entry.hex for entry in places.values()] != []
         assert all(entry.hex != "00FFFF" for entry in places.values())
 

@@ -296,12 +296,12 @@ async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path,
             await box.order("restart")
             await left
             await box.ready()
-            assert box.simulator.faults.standing() == 0
+            assert box.simulator.faults.active() == 0
             await report_of_the_next_part(box)
         await box.order("raw", hex="80ff800d0a")
         for cut in (0, 2, 20):
             await box.order("echo", urc=[said], cut=cut, times=2, every=3)
-            while box.simulator.faults.standing():
+            while box.simulator.faults.active():
                 await report_of_the_next_part(box)
         assert {line["text"] for line in box.journal()} == {"Hello"}
         assert len(box.journal()) == len(box.reports)

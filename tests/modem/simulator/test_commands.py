@@ -406,7 +406,7 @@ async def test_deleting_by_flag(tmp_path: Path, flag: int, left: set[int]) -> No
                 await client.ask("AT+CMSS=3")
         assert (await client.ask(f"AT+CMGD=0,{flag}"))[-1] == "OK"
         card = bench.simulator.equipment.card
-        assert card is not None and set(card.store.places) == left
+        assert card is not None and set(card.storage.places) == left
 
 
 async def test_forms_differ_from_module_to_module(tmp_path: Path) -> None:

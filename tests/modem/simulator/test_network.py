@@ -1,4 +1,4 @@
-"""The simulated network, its reports and messages, the phones behind it, and the magic numbers."""
+"""The simulated network, its reports and messages, the phones behind it, and the test numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modem.simulator.network.test_numbers import TABLE
+from modem.simulator.network.test_numbers import OUTCOMES
 from modem.sms.gsm7 import Alphabet, plan
 from modem.sms.tpdu import Concatenation, Deliver, Report, decode
 from tests.modem.simulated import Bench, Client, send, simulated, submit
@@ -222,7 +222,7 @@ async def test_the_network_tries_again_by_itself(tmp_path: Path) -> None:
         await bench.until(lambda: len(bench.journal("incoming")) >= 3)
         card = bench.simulator.equipment.card
         assert card is not None
-        card.store.places.clear()
+        card.storage.places.clear()
         await client.until(b"+CMTI: ")
 
 
@@ -650,11 +650,13 @@ async def test_time_stamps_follow_the_network_clock(tmp_path: Path) -> None:
         assert told.scts.isoformat().startswith("2031-02-03T04:05:")
 
 
-# -- magic numbers
+# -- test numbers
 
 
-async def magic(tmp_path: Path, nn: str, **settings: Any) -> tuple[list[str], list[int], Bench]:
-    """Two sends to a magic number: their final results, and the TP-ST that were reported."""
+async def send_twice(
+    tmp_path: Path, nn: str, **settings: Any
+) -> tuple[list[str], list[int], Bench]:
+    """Two sends to a test number: their final results, and the TP-ST that were reported."""
     async with simulated(tmp_path, **settings) as bench:
         client = await bench.ready()
         finals = []
@@ -687,10 +689,10 @@ async def magic(tmp_path: Path, nn: str, **settings: Any) -> tuple[list[str], li
         ("99", ["OK", "OK"], [0, 0]),
     ],
 )
-async def test_magic_numbers_do_what_the_table_says(
+async def test_test_numbers_do_what_the_table_says(
     tmp_path: Path, nn: str, finals: list[str], statuses: list[int]
 ) -> None:
-    seen, reported, bench = await magic(tmp_path, nn)
+    seen, reported, bench = await send_twice(tmp_path, nn)
     assert (seen, reported) == (finals, statuses)
     if nn == "16":
         assert {line["recipient"] for line in bench.journal("report")} == {"015155550116"}
@@ -699,7 +701,7 @@ async def test_magic_numbers_do_what_the_table_says(
 
 
 @pytest.mark.parametrize(("nn", "statuses"), [("04", [0x30, 0]), ("13", [0x62, 0])])
-async def test_magic_numbers_with_two_reports(tmp_path: Path, nn: str, statuses: list[int]) -> None:
+async def test_test_numbers_with_two_reports(tmp_path: Path, nn: str, statuses: list[int]) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await send(client, submit(to=f"+49151555501{nn}"))
@@ -707,7 +709,7 @@ async def test_magic_numbers_with_two_reports(tmp_path: Path, nn: str, statuses:
 
 
 @pytest.mark.parametrize(("nn", "taken"), [("09", True), ("10", False)])
-async def test_magic_numbers_that_are_not_answered(tmp_path: Path, nn: str, taken: bool) -> None:
+async def test_test_numbers_that_are_not_answered(tmp_path: Path, nn: str, taken: bool) -> None:
     from modem.sms.tpdu import encode_submit
 
     tpdu = encode_submit(submit(to=f"+49151555501{nn}"))
@@ -722,20 +724,20 @@ async def test_magic_numbers_that_are_not_answered(tmp_path: Path, nn: str, take
         assert len(bench.journal("submit")) == len(bench.journal("unanswered")) == taken
 
 
-async def test_the_late_number_and_magic_switched_off(tmp_path: Path) -> None:
+async def test_the_late_number_and_test_numbers_switched_off(tmp_path: Path) -> None:
     async with simulated(tmp_path, late_report=0.05) as bench:
         client = await bench.ready()
         await send(client, submit(to="+4915155550111"))
         assert (await report(client)).status == 0
         (taken,), (reported,) = bench.journal("submit"), bench.journal("report")
         assert reported["mono"] - taken["mono"] >= 0.05
-    _, statuses, _ = await magic(tmp_path / "off", "01", magic=False)
+    _, statuses, _ = await send_twice(tmp_path / "off", "01", magic=False)
     assert statuses == [0, 0]
 
 
-def test_every_magic_number_is_in_the_documentation() -> None:
+def test_every_test_number_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
-    for nn, each in TABLE.items():
+    for nn, each in OUTCOMES.items():
         assert f"| `555 01{nn}` | {each.meaning} |" in text
 
 
