@@ -162,6 +162,15 @@ class PinMemory(Protocol):
     def succeeded(self, iccid: str, pin: str) -> None: ...
 
 
+class ReportMemory(Protocol):
+    """Remembers, by IMEI, whether a modem keeps delivery reports until they are read."""
+
+    def stored_reports(self, imei: str) -> bool | None:
+        """Return the result of the last test, None without one."""
+
+    def remember_stored_reports(self, imei: str, *, works: bool) -> None: ...
+
+
 class Modem(Protocol):
     """A modem with its SIM, on a line that may fail and return at any time."""
 

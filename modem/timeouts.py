@@ -61,6 +61,9 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock_poll_seconds: float = 3600
     warning_seconds: float = 600  # without a new one the supply is taken to be well again
     handed_out_seconds: float = 600  # a stored message nobody took off our hands is shown again
+    report_test_seconds: float = (
+        600  # for the first stored report of a modem that has not stored any before
+    )
     ussd_seconds: float = 30  # 1-30 s seen from OK to +CUSD
 
     # Recovery

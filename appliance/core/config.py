@@ -198,7 +198,8 @@ class ModemSettings(Section, frozen=True):
     name: str = ""
     pin: str = ""
     rtscts: bool = False
-    reports: Literal["direct", "stored"] = "direct"
+    # auto: stored, if the modem proves with the first own message that it returns stored reports
+    reports: Literal["auto", "direct", "stored"] = "auto"
     clients: tuple[ClientId, ...] = ()  # empty: all clients
     limits: Limits = Limits()
     balance: Balance = Balance()

@@ -24,6 +24,7 @@ from appliance.store import devices as table
 from modem.driver.device import ModemDriver
 from modem.driver.gpio import WIRINGS, GpioPower, PowerKey, Wiring
 from modem.driver.pin_guard import FilePinMemory
+from modem.driver.stored_reports import FileReportMemory
 from modem.interface import (
     Changed,
     Event,
@@ -120,7 +121,8 @@ class Devices:
             pin=settings.pin,
             pin_memory=FilePinMemory(self._data / "pin.json"),
             power=power_key(settings.power),
-            stored_reports=settings.reports == "stored",
+            reports=settings.reports,
+            report_memory=FileReportMemory(self._data / "reports.json"),
         )
         attached = Attached(self._box, settings, modem, test=test)
         self.attached.append(attached)

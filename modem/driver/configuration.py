@@ -15,6 +15,7 @@ from modem.at.errors import CommandError, NoResponse, OutOfStep
 from modem.at.session import AtSession
 from modem.driver import sim
 from modem.driver.sim import Halted
+from modem.driver.stored_reports import REPORTS
 from modem.error_codes import lookup
 from modem.interface import Identity, ModemState
 
@@ -104,9 +105,15 @@ def _choose(group: Sequence[str]) -> str:
     return next((name for name in _PREFERRED if name in group), group[0] if group else "SM")
 
 
-async def make(talk: AtSession, *, stored_reports: bool = False) -> ModemConfiguration:
-    """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold."""
+async def make(
+    talk: AtSession, *, stored_reports: bool = False, anyhow: bool = False
+) -> ModemConfiguration:
+    """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold.
+
+    Reports are stored only if they can be read again: if there is a report storage, or `anyhow`.
+    """
     receives, readable = await message_store(talk)
+    stored_reports = stored_reports and (anyhow or REPORTS in readable)
     await talk.optional("AT+CSMS=0")
     service = responses.fields(
         responses.value(await talk.optional("AT+CSMS?") or (), "+CSMS") or "0"

@@ -22,6 +22,7 @@ from modem.driver.service import Service
 from modem.driver.sim import SimSlot
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
+from modem.driver.stored_reports import ReportSetting, StoredReports
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
     Event,
@@ -30,6 +31,7 @@ from modem.interface import (
     Outcome,
     PinMemory,
     ReceivedPdu,
+    ReportMemory,
     Tpdu,
     UssdError,
     Verdict,
@@ -66,17 +68,21 @@ class ModemDriver:
         pin: str = "",
         pin_memory: PinMemory | None = None,
         power: PowerKey | None = None,
-        stored_reports: bool = False,
+        reports: ReportSetting = "direct",
+        report_memory: ReportMemory | None = None,
         log: Log | None = None,
     ) -> None:
         self._timing = timing or Timing()
         bound: Log = (log or structlog.stdlib.get_logger("modem")).bind(port=line.path)
         self._board = StatusPublisher(bound)
         self._talk = AtSession(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
-        stores = Stores(self._talk, self._board.publish)
+        self._reports = StoredReports(
+            reports, report_memory, self._timing.report_test_seconds, bound
+        )
+        stores = Stores(self._talk, self._hand_out)
         self._stores = stores
         self._sim = SimSlot(self._talk, pin, pin_memory)
-        self._service = Service(self._talk, self._board, stores)
+        self._service = Service(self._talk, self._board, stores, self._reports)
         self._supervisor = Supervisor(
             self._talk,
             self._board,
@@ -84,7 +90,7 @@ class ModemDriver:
             stores,
             self._sim,
             power,
-            stored_reports=stored_reports,
+            self._reports,
         )
         self._life: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Future[Outcome]] = set()
@@ -153,6 +159,8 @@ class ModemDriver:
         elif port.restarted or port.echoed:
             self._board.show(ModemState.STARTING, "the modem has restarted")
         self._draw_conclusions(outcome)
+        if outcome.verdict is Verdict.TAKEN:
+            self._reports.accepted()
         return outcome
 
     def reported(self) -> None:
@@ -188,6 +196,10 @@ class ModemDriver:
             asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._service.poke)
 
     # Received PDUs
+
+    def _hand_out(self, received: ReceivedPdu) -> None:
+        self._reports.read(received)
+        self._board.publish(received)
 
     async def forget(self, received: ReceivedPdu) -> None:
         """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""

@@ -16,6 +16,7 @@ from modem.driver.recovery import RecoveryStep
 from modem.driver.references import References
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
+from modem.driver.stored_reports import StoredReports
 from modem.interface import ModemState, NetworkTime, ReceivedPdu, Slot
 from modem.sms import tpdu
 
@@ -50,10 +51,13 @@ class Again(Exception):
 class Service:
     """The operation of a modem between two start-ups."""
 
-    def __init__(self, talk: AtSession, board: StatusPublisher, stores: Stores) -> None:
+    def __init__(
+        self, talk: AtSession, board: StatusPublisher, stores: Stores, reports: StoredReports
+    ) -> None:
         self._talk = talk
         self._board = board
         self._stores = stores
+        self._reports = reports
         self._poke = asyncio.Event()
         self._due: dict[str, float] = {}
         self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
@@ -107,6 +111,8 @@ class Service:
     def _direct(self, name: str, heard: Urc) -> None:
         if name == "+CBM":
             return  # cell broadcasts are ignored
+        if name == "+CDS":
+            self._reports.direct()
         if self._talk.careful and not _plausible(heard.pdu):
             self._board.log.warning("line_corrupted", line=said(heard.line))
             return
@@ -262,9 +268,20 @@ class Service:
             slot = next(iter(self._announced))  # in the order of arrival
             report = self._announced.pop(slot)
             await self._stores.announced(slot, report=report)
+            if report:
+                await self._check_readable()
         if self._is_due("stores"):
             await self._stores.look()
             self._next("stores", self._talk.timing.stored_poll_seconds)
+            if self._reports.overdue():
+                raise Again("no stored report has come: asking for direct ones")
+
+    async def _check_readable(self) -> None:
+        """Ask for direct reports if an announced one cannot be read, even at a second attempt."""
+        if self._reports.undecided:
+            await self._stores.look()
+            if self._reports.unreadable():
+                raise Again("announced reports cannot be read: asking for direct ones")
 
     async def _stand(self) -> None:
         """Update the state from whether the network lets us send."""

@@ -13,9 +13,9 @@ from modem.at.line_parser import pdu_fits
 from modem.at.responses import StoredPdu
 from modem.at.session import AtSession
 from modem.driver.configuration import ModemConfiguration
+from modem.driver.stored_reports import REPORTS
 from modem.interface import ReceivedPdu, Slot
 
-REPORTS = "SR"
 # How often a PDU of another length than announced is read again: the line has altered it.
 _READS = 5
 

@@ -16,6 +16,7 @@ from modem.driver.service import Again, Service
 from modem.driver.sim import Halted, SimSlot
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
+from modem.driver.stored_reports import StoredReports
 from modem.interface import ModemState
 
 
@@ -30,8 +31,7 @@ class Supervisor:
         stores: Stores,
         card: SimSlot,
         power: PowerKey | None,
-        *,
-        stored_reports: bool = False,
+        reports: StoredReports,
     ) -> None:
         self._talk = talk
         self._board = board
@@ -39,7 +39,7 @@ class Supervisor:
         self._stores = stores
         self._sim = card
         self._power = power
-        self._stored_reports = stored_reports
+        self._reports = reports
         self._timing = talk.timing
         self._log = board.log
         self._climb: list[RecoveryStep] | None = None  # remaining recovery steps; None: all is well
@@ -120,7 +120,12 @@ class Supervisor:
         self.imei = await configuration.imei(self._talk)
         await self._sim.unlocked(self.imei)
         self._board.show(ModemState.STARTING, "the SIM is ready", pin_tries_left=None)
-        made = await configuration.make(self._talk, stored_reports=self._stored_reports)
+        self._reports.meet(self.imei)
+        model = await self._talk.word("model") if self._reports.undecided else ""
+        made = await configuration.make(
+            self._talk, stored_reports=self._reports.wanted(model), anyhow=self._reports.required
+        )
+        self._reports.made(made.report_mode)
         identity = await configuration.identity(self._talk)
         self._board.show(identity=identity, report_mode=made.report_mode)
         self._service.begin()

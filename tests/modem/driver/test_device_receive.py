@@ -90,13 +90,13 @@ async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None
     simulator = Simulator(Settings(personality="ec25", report_delay=0.2), journal=journal)
     path = await simulator.start()
     try:
-        async with attached(path, simulator, journal, stored_reports=True) as box:
+        async with attached(path, simulator, journal, reports="stored") as box:
             assert (await box.ready()).report_mode == "stored"
             assert (await box.send("before the power cut")).verdict is Verdict.TAKEN
         await eventually(
             lambda: simulator.journal.counts["report"], 'simulator.journal.counts["report"]'
         )
-        async with attached(path, simulator, journal, stored_reports=True) as box:
+        async with attached(path, simulator, journal, reports="stored") as box:
             await box.reported(1)
     finally:
         await simulator.stop()
@@ -105,7 +105,7 @@ async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None
 async def test_a_module_that_stores_no_reports_gives_them_directly_all_the_same(
     tmp_path: Path,
 ) -> None:
-    async with driven(tmp_path, Settings(personality="sim800"), stored_reports=True) as box:
+    async with driven(tmp_path, Settings(personality="sim800"), reports="stored") as box:
         assert (await box.ready()).report_mode == "direct"
 
 
