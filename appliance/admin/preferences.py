@@ -37,6 +37,7 @@ from appliance.domain.requests import (
 )
 from appliance.domain.views import Caller, MessageView, Permissions, WebhookLogPage, WebhookView
 from appliance.gateway import Gateway
+from appliance.messaging.held import HeldMessages
 from appliance.monitoring.dashboard import DashboardReader, Overview
 from appliance.store import admin, blocklist, clients, history, timeline
 from appliance.store import dashboard as table
@@ -144,6 +145,7 @@ class Admin:
         self.access = AdminAuth(box)
         self.pins = Pins(box)
         self.upkeep = AdminMaintenance(box)
+        self.held = HeldMessages(box)
         self.preferences = Preferences()
         self._devices = devices
         self._gateway = gateway

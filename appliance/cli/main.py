@@ -21,6 +21,7 @@ from appliance.cli import doctor
 from appliance.cli.clients import client, key
 from appliance.cli.common import DATABASE, create_store, data_option, ended, required, store
 from appliance.cli.devices import device
+from appliance.cli.held import held
 from appliance.cli.update import update
 from appliance.core import config as settings
 from appliance.core.config import Config, ConfigError, ModemSettings
@@ -92,6 +93,7 @@ def main() -> None:
 main.add_command(update)
 main.add_command(client)
 main.add_command(device)
+main.add_command(held)
 main.add_command(key)
 
 
@@ -189,10 +191,15 @@ def restore(data: Path, file: Path) -> None:
     lock = DataLock(data)
     try:
         lock.take()
-        aside = backups.restore(file, data, schema_version())
+        aside, checked = backups.restore(file, data, schema_version())
     except (DataInUse, backups.BackupError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{file} restored; the previous data is in {aside}")
+    if checked.held:
+        click.echo(
+            f"{checked.held} messages were queued when the backup was made. They may have been sent since, so they "
+            "are held: decide with `zimbox held send` or `zimbox held drop`, or on the status page."
+        )
 
 
 # --- doctor ------------------------------------------------------------------------------------------

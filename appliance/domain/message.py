@@ -26,6 +26,7 @@ class PartState(StrEnum):
     FAILED = "failed"
     UNCERTAIN = "uncertain"  # submitted without an answer: nobody knows whether it left
     DROPPED = "dropped"  # will not be sent: its message failed or was cancelled
+    HELD = "held"  # came with a restored backup: the owner decides whether it is sent
 
 
 class PartEvent(StrEnum):
@@ -42,6 +43,8 @@ class PartEvent(StrEnum):
     REPEAT = "repeat"  # send an uncertain part again (on_uncertain = resend)
     DROP = "drop"
     RESEND = "resend"
+    HOLD = "hold"  # the backup that it is in was restored
+    RELEASE = "release"  # the owner wants it sent
 
 
 class ImpossibleStep(Exception):
@@ -83,6 +86,17 @@ PART_STEPS: dict[tuple[PartState, PartEvent], PartState] = {
     (PartState.TAKEN, PartEvent.RESEND): PartState.WAITING,  # resent whole
     (PartState.DELIVERED, PartEvent.RESEND): PartState.WAITING,
     (PartState.UNCERTAIN, PartEvent.RESEND): PartState.WAITING,
+    (PartState.WAITING, PartEvent.HOLD): PartState.HELD,
+    (PartState.SUBMITTED, PartEvent.HOLD): PartState.HELD,
+    (PartState.UNCERTAIN, PartEvent.HOLD): PartState.HELD,
+    (PartState.HELD, PartEvent.RELEASE): PartState.WAITING,
+    (PartState.HELD, PartEvent.REFUSE): PartState.FAILED,  # the owner does not want it sent
+    (PartState.HELD, PartEvent.EXPIRE): PartState.FAILED,
+    (PartState.HELD, PartEvent.DROP): PartState.DROPPED,
+    (
+        PartState.HELD,
+        PartEvent.DELIVER,
+    ): PartState.DELIVERED,  # a report on its attempt before the backup
 }
 
 # docs/api-contract.md, "Tracking". There are no others.

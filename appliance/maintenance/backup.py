@@ -25,6 +25,7 @@ from appliance import __version__
 from appliance.core import config
 from appliance.core.durable import sync
 from appliance.core.lock import DataLock
+from appliance.store import held
 from appliance.store.database import (
     StorageFull,
     beside,
@@ -45,7 +46,7 @@ CHECKED, WAITING, BEFORE = "restore-checked", "restore-waiting", "before"
 FAILED = "restore-failed"
 ASIDE = "before-restore-"
 KEPT = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SETTINGS)
-OWN = (*KEPT, "lock", "secret.key", "setup-code", "pin.json")  # a backup must not overwrite them
+OWN = (*KEPT, "secret.key", "setup-code", "pin.json")  # a backup must not overwrite them
 
 Fault = Literal["damaged", "newer", "settings", "no_space"]
 
@@ -124,11 +125,13 @@ class Checked(msgspec.Struct, frozen=True):
     messages: int
     clients: int
     settings: bool
+    held: int = 0  # messages that wait for the owner's decision once it is restored
 
 
 def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = None) -> Checked:
     """Unpack a backup into the new folder `fresh`, sync it, and open it as a start would.
 
+    Its queued messages are held there: nobody knows which of them were sent after the backup.
     `room` is how many bytes may be written. Raises BackupError.
     """
     shutil.rmtree(fresh, ignore_errors=True)
@@ -155,7 +158,8 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
             )
         if foreign := _foreign_objects(fresh / DATABASE, own):
             raise BackupError("damaged", f"{file} is no whole backup: its database has {foreign}")
-        messages, clients = beside(fresh / DATABASE, _counted)
+        beside(fresh / DATABASE, held.hold_queued, time.time_ns() // 1_000_000)
+        messages, clients, held_messages = beside(fresh / DATABASE, _counted)
         if (fresh / SETTINGS).exists():
             config.load(fresh / SETTINGS)
     except config.ConfigError as error:
@@ -171,7 +175,8 @@ def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = Non
         if (fresh / name).exists():
             sync(fresh / name)
     sync(fresh)
-    return Checked(manifest.version, manifest.at, messages, clients, (fresh / SETTINGS).exists())
+    settings = (fresh / SETTINGS).exists()
+    return Checked(manifest.version, manifest.at, messages, clients, settings, held_messages)
 
 
 def _foreign_objects(file: Path, version: int) -> str:
@@ -185,13 +190,13 @@ def _foreign_objects(file: Path, version: int) -> str:
     return ", ".join(repr(name) for name in differing[:5])
 
 
-def _counted(db: sqlite3.Connection) -> tuple[int, int]:
-    """Messages and clients."""
+def _counted(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """Messages, clients, and messages held for the owner's decision."""
     found: tuple[int, int] = db.execute(
         "SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM history), "
         "(SELECT COUNT(*) FROM client WHERE deleted_at IS NULL)"
     ).fetchone()
-    return found[0], found[1]
+    return found[0], found[1], held.undecided(db)
 
 
 def stage(fresh: Path, data: Path) -> None:
@@ -296,15 +301,16 @@ def on_trial(data: Path) -> Iterator[None]:
         raise
 
 
-def restore(file: Path, data: Path, newest_schema: int) -> Path:
+def restore(file: Path, data: Path, newest_schema: int) -> tuple[Path, Checked]:
     """Replace the contents of the data folder with a backup. The caller holds its lock.
 
-    Return where the previous data is kept. Raises BackupError without having changed anything.
+    Return where the previous data is kept, and what the backup has. Raises BackupError without having changed
+    anything.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = data / CHECKED
     try:
-        check(file, fresh, newest_schema=newest_schema)
+        checked = check(file, fresh, newest_schema=newest_schema)
         if waits(data):  # interrupted or staged: complete it first, it may hold the only data
             if (data / FAILED).exists():
                 give_back(data, (data / FAILED).read_text("utf-8"))
@@ -317,7 +323,7 @@ def restore(file: Path, data: Path, newest_schema: int) -> Path:
     swap(data)
     aside = settle(data)
     assert aside is not None, "a swap leaves what was there"
-    return aside
+    return aside, checked
 
 
 def kept_aside(data: Path) -> list[tuple[Path, int]]:

@@ -19,6 +19,7 @@ from appliance.core.undervoltage import LOOK_SECONDS
 from appliance.core.wakeup import SAFETY_LOOK_SECONDS
 from appliance.devices.balance import Balances
 from appliance.domain import limits, report_matching
+from appliance.messaging.held import HeldMessages
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, attempts, clients, deliveries, queue, reports, submissions
 from appliance.store import received as received_store
@@ -75,6 +76,7 @@ class MaintenanceJobs:
         self._box = box
         self._balances = balances
         self._inbox = inbox
+        self._held = HeldMessages(box)
         self._references = ""  # position of the cleanup of concatenation references
         self._rung_to, self._rung_trusted = (
             0,
@@ -100,6 +102,7 @@ class MaintenanceJobs:
         self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
         self.every("revoked", 15.0, self.cancel_of_revoked)
         self.every("removed", 15.0, self.fail_for_removed)
+        self.every("held", 5.0, self.carry_out_held)
         self.every("archive", 30.0, self.archive)
         lifetime = self._box.config.queue.lifetime_hours * 3600
         self.every("expiry", min(lifetime / 4, MINUTE), self.expire)
@@ -211,6 +214,10 @@ class MaintenanceJobs:
             clients.cancel_of_revoked, self._box.ids, self._box.clock.now(), CANCEL_STEP
         ):
             self._box.wakeups.changed()
+
+    async def carry_out_held(self) -> None:
+        """Send or drop messages held after a restore, as the owner decided on the command line."""
+        await self._held.carry_out()
 
     async def fail_for_removed(self) -> None:
         """Fail the messages bound to modems that were removed, perhaps by the command line."""

@@ -18,7 +18,7 @@ from appliance.domain import limits as limit_rules
 from appliance.domain.limits import Usage
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
 from appliance.store import dashboard as table
-from appliance.store import queue
+from appliance.store import held, queue
 from appliance.store.counters import DAY_MS
 from appliance.store.dashboard import Figures, Owned, QueueFigures
 from modem.interface import ModemState
@@ -154,6 +154,7 @@ class _Stored(msgspec.Struct, frozen=True):
     hours: dict[int, Figures]
     received: int
     given_up: int
+    held: int
     latest: tuple[Owned, ...]
     usage: tuple[Usage, ...]
 
@@ -211,6 +212,7 @@ class DashboardReader:
             hours=table.hours(db, live, now - DAYS * DAY_MS),
             received=table.received(db, live, midnight),
             given_up=table.given_up(db, now - DAY_MS),
+            held=held.undecided(db),
             latest=tuple(table.latest(db, live, LATEST)),
             usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
         )
@@ -236,6 +238,7 @@ class DashboardReader:
             clock_trusted=self._box.clock.trusted,
             supply_low=self._box.undervoltage.low,
             webhooks_given_up=stored.given_up,
+            held=stored.held,
         )
 
     def _modem_facts(self, a: Attached, name: str) -> ModemFacts:

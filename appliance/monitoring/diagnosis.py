@@ -45,6 +45,7 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     clock_trusted: bool = True
     supply_low: bool = False  # undervoltage of the board within the last minutes
     webhooks_given_up: int = 0  # in the last 24 h
+    held: int = 0  # messages of a restored backup that wait for the owner's decision
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -397,6 +398,17 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                 "moins longtemps (réglage retention.days).",
                 f"The memory card is nearly full ({facts.disk_free_mib} MiB free): make a backup and "
                 "use a larger card, or keep messages for less time (setting retention.days).",
+            )
+        )
+    if facts.held:
+        found.append(
+            _problem(
+                "restored_messages_held",
+                "warning",
+                f"Depuis la restauration, {facts.held} messages attendent votre décision : ils sont "
+                "peut-être déjà partis ; envoyez-les ou non dans Messages retenus.",
+                f"Since the restore {facts.held} messages wait for your decision: they may have been sent "
+                "before; send or drop them under Held messages.",
             )
         )
     if facts.supply_low:

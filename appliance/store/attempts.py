@@ -8,7 +8,7 @@ from appliance.domain import limits
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import clients, messages, received, reports, submissions
-from appliance.store.failure_causes import NO_ANSWER, cause, fault_cause
+from appliance.store.failure_causes import HELD_TOO_LONG, NO_ANSWER, cause, fault_cause
 from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use, part_of
 from appliance.store.submissions import IN_DOUBT
 from modem.interface import Outcome, Verdict
@@ -83,7 +83,7 @@ def record(
                 error=error,
                 **turn,
             )
-            _unbind(db, job.message)
+            messages.unbind(db, job.message)
             db.execute(
                 "UPDATE message SET ever_submitted = attempts > 0 WHERE id = ?",
                 (job.message,),
@@ -148,17 +148,7 @@ def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, no
     messages.step_part(
         db, part, PartEvent.BACK, attempts=attempts, ready=0, ready_at=ready_at, scheduled=0
     )
-    _unbind(db, part["message"])
-
-
-def _unbind(db: Connection, message: int) -> None:
-    """Release a message from its SIM while no part was accepted."""
-    db.execute(
-        "UPDATE part SET bound_sim = NULL, bound_device = (SELECT IIF(bound, device, 0) FROM message WHERE id = ?1) "
-        "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
-        "AND state NOT IN ('waiting', 'dropped'))",
-        (message,),
-    )
+    messages.unbind(db, part["message"])
 
 
 def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
@@ -279,12 +269,13 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     """
     rows = db.execute(
         "SELECT p.* FROM message m JOIN part p ON p.message = m.id AND p.number = "
-        "(SELECT MIN(number) FROM part WHERE message = m.id AND state = 'waiting') "
+        "(SELECT MIN(number) FROM part WHERE message = m.id AND state IN ('waiting', 'held')) "
         "WHERE m.status = 'queued' AND m.expires_at < ? LIMIT ?",
         (now, most),
     ).fetchall()
     for part in rows:
-        messages.step_part(db, part, PartEvent.EXPIRE, error=WAITED_TOO_LONG, answered_at=now)
+        error = HELD_TOO_LONG if part["state"] == PartState.HELD else WAITED_TOO_LONG
+        messages.step_part(db, part, PartEvent.EXPIRE, error=error, answered_at=now)
         messages.settle(db, new_ids, part["message"], now)
     return len(rows)
 

@@ -239,7 +239,7 @@ def erase(db: Connection, client: int, now: int) -> bool:
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))
     # Parts that wait behind a submitted one are not sent any more.
     db.execute(
-        "UPDATE part SET state = 'dropped' WHERE state = 'waiting' "
+        "UPDATE part SET state = 'dropped' WHERE state IN ('waiting', 'held') "
         f"AND message IN (SELECT id FROM message WHERE {both})",
         tenants,
     )

@@ -225,12 +225,17 @@ def _ours(error: Exception) -> Exception:
     return StorageFull(str(error)) if full else error
 
 
-def beside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+def beside(
+    path: Path,
+    work: Callable[Concatenate[sqlite3.Connection, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
     """Run one function from another process (the command line), whether the box runs or not."""
     connection = _open(path, writer=True)
     try:
         migrate(connection)
-        result = group(connection, [work])[0]
+        result = group(connection, [lambda db: work(db, *args, **kwargs)])[0]
     finally:
         connection.close()
     if isinstance(result, Exception):

@@ -11,7 +11,7 @@ from appliance.domain import message as states
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import counters, events, submissions
-from appliance.store.failure_causes import NO_ANSWER
+from appliance.store.failure_causes import UNKNOWN_OUTCOMES
 from modem.error_codes import lookup
 
 NEVER = 1 << 52  # ready_at of a parked part, far in the future
@@ -144,10 +144,21 @@ def step_part(db: Connection, part: Row, step: PartEvent, **columns: Any) -> Par
     return then
 
 
+def unbind(db: Connection, message: int) -> bool:
+    """Release a message from its SIM; return False if a part was accepted, which keeps it there."""
+    changed = db.execute(
+        "UPDATE part SET bound_sim = NULL, bound_device = (SELECT IIF(bound, device, 0) FROM message WHERE id = ?1) "
+        "WHERE message = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1 "
+        "AND state NOT IN ('waiting', 'dropped'))",
+        (message,),
+    )
+    return bool(changed.rowcount)
+
+
 def drop_waiting(db: Connection, number: int) -> None:
-    """Drop the waiting parts of a message."""
+    """Drop the waiting and held parts of a message."""
     db.execute(
-        "UPDATE part SET state = 'dropped', open = 0 WHERE message = ? AND state = 'waiting'",
+        "UPDATE part SET state = 'dropped', open = 0 WHERE message = ? AND state IN ('waiting', 'held')",
         (number,),
     )
 
@@ -176,7 +187,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         _close_if_finished(db, message, then, parts, now)
         return then
     states.check(before, then)
-    changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now}
+    changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now, "held": 0}
     if then in (Status.SENT, Status.DELIVERED):
         changes["sent_at"] = message["sent_at"] or _last_submission(parts, then) or now
         changes |= {"failed_at": None, "error_code": None, "error_detail": None, "secret": None}
@@ -212,9 +223,11 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
 def _uncertain(then: Status, parts: list[Row]) -> bool:
     """Return whether nobody knows what became of a message: while it waits for a report, and after it has failed."""
     if then == Status.QUEUED:
-        return any(p["state"] == PartState.UNCERTAIN for p in parts)
+        return any(p["state"] in (PartState.UNCERTAIN, PartState.HELD) for p in parts)
     return then == Status.FAILED and any(
-        p["state"] == PartState.FAILED and p["error"] == NO_ANSWER and not _reported_failed(p)
+        p["state"] == PartState.FAILED
+        and p["error"] in UNKNOWN_OUTCOMES
+        and not _reported_failed(p)
         for p in parts
     )
 

@@ -37,9 +37,25 @@ def mark(shown: object) -> str:
     return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()[:16]
 
 
+# Bidirectional embeddings, overrides and isolates reorder the letters around them (Unicode TR 36, 3.1), so that a
+# number or a name reads as another one. The marks LRM, RLM and ALM, which right-to-left writing needs, cannot.
+_REORDERING = {
+    code: f"\u27e8U+{code:04X}\u27e9" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+
+
+def visible(shown: object) -> object:
+    """Return an expression of a template with reordering characters shown by their code.
+
+    Markup stays as it is: `|e` keeps the value of a field as it was typed.
+    """
+    return shown.translate(_REORDERING) if type(shown) is str else shown
+
+
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
+    finalize=visible,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -11,7 +11,18 @@ from litestar.types import ControllerRouterHandler
 
 from appliance.admin.preferences import Admin
 from web.error_responses import meant
-from web.page import account, assets, messages, receiving, settings, sim, status, upkeep, welcome
+from web.page import (
+    account,
+    assets,
+    held,
+    messages,
+    receiving,
+    settings,
+    sim,
+    status,
+    upkeep,
+    welcome,
+)
 from web.page.live import Live
 from web.page.rendering import not_ours, page, refused
 from web.page.visitor import AuthMiddleware, NotOurs, Seen
@@ -27,6 +38,7 @@ OWNED: list[ControllerRouterHandler] = [
     *(messages.listed, messages.export, messages.one, messages.resend, messages.cancel),
     *(messages.compose, messages.measure, messages.send),
     receiving.inbox,
+    *(held.held, held.decide_all, held.decide_one),
     *(settings.overview, settings.keys, settings.add_key, settings.narrow, settings.revoke),
     settings.add_client,
     *(settings.webhooks, settings.add_webhook, settings.change_webhook, settings.webhook_log),

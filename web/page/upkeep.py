@@ -65,7 +65,6 @@ async def upkeep(request: Seen, owner: Host) -> Response[str]:
         restore_failed=tended.restore_failed,
         aside=aside,
         aside_mib=-(-sum(size for _, size in aside) // MIB),
-        lifetime_hours=round(owner.box.config.queue.lifetime_hours),
         now=owner.box.clock.now(),
         **said(request),
     )

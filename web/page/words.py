@@ -66,6 +66,7 @@ _PART = {
     "failed": Words("échec", "failed"),
     "uncertain": Words("incertaine", "uncertain"),
     "dropped": Words("abandonnée", "dropped"),
+    "held": Words("retenue", "held"),
     "tried": Words("essai précédent", "earlier try"),
 }
 _ERROR = {

@@ -92,11 +92,13 @@ CREATE TABLE message (
   metadata TEXT,
   webhook_url TEXT,
   closed_at INTEGER,                  -- finished: nothing can change it any more, so it may move to the history
+  held INTEGER NOT NULL DEFAULT 0,    -- since a restore: 1 the owner decides, 2 decided to send, 3 to drop it
   changed_at INTEGER NOT NULL
 );
 CREATE INDEX message_status ON message (tenant, status, created_at);
 CREATE INDEX message_queued ON message (expires_at, tenant) WHERE status = 'queued';
 CREATE INDEX message_closed ON message (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX message_held ON message (held, id) WHERE held != 0;
 
 CREATE TABLE part (
   message INTEGER NOT NULL,
