@@ -101,7 +101,7 @@ class Assembly:
     ) -> None:
         """Mark what a crash left uncertain, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(attempts.doubt_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(attempts.mark_uncertain_after_start, box.ids, box.clock.now())
         if doubtful:
             log.warning("uncertain_parts_after_start", parts=doubtful)
         await box.db.write(self.devices.note_after_start)

@@ -120,7 +120,7 @@ class Gateway:
         monotonic = self._box.clock.monotonic()
         if monotonic - self._noted.get(key_id, -KEY_NOTED_EVERY_SECONDS) >= KEY_NOTED_EVERY_SECONDS:
             self._noted[key_id] = monotonic
-            await self._box.db.note(clients.used, key_id, now)
+            await self._box.db.write_best_effort(clients.used, key_id, now)
 
     def admit(
         self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
@@ -148,7 +148,9 @@ class Gateway:
     async def answered(
         self, caller: Caller, idempotency: Idempotency
     ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        return self._box.db.look(idempotency_store.earlier, caller.tenant, idempotency, self.now())
+        return self._box.db.read_now(
+            idempotency_store.earlier, caller.tenant, idempotency, self.now()
+        )
 
     async def send(
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
@@ -179,7 +181,10 @@ class Gateway:
     async def _mine(self, caller: Caller, message_id: str) -> int:
         """The number of one of this caller's messages. MESSAGE_NOT_FOUND."""
         number = ids.parse("msg", message_id)
-        if number is None or self._box.db.look(history_store.one, caller.tenant, number) is None:
+        if (
+            number is None
+            or self._box.db.read_now(history_store.one, caller.tenant, number) is None
+        ):
             raise ApiError("MESSAGE_NOT_FOUND")
         return number
 
@@ -189,7 +194,7 @@ class Gateway:
         number = ids.parse("msg", message_id)
         row = None
         if number is not None:
-            row = self._box.db.look(history_store.one, caller.tenant, number)
+            row = self._box.db.read_now(history_store.one, caller.tenant, number)
         if row is None:
             raise ApiError("MESSAGE_NOT_FOUND")
         return history_store.view(row)

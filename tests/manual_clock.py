@@ -22,7 +22,7 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
-    def hear_network(self, epoch: float) -> None:
+    def compare_network_time(self, epoch: float) -> None:
         self.heard.append(epoch)
 
     def step(self, milliseconds: int) -> None:

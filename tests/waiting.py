@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
 HANG_SECONDS = 60.0  # after which a test says what did not happen; never waited in full
-LOOK_SECONDS = 0.002
+POLL_SECONDS = 0.002
 
 T = TypeVar("T")
 
@@ -26,6 +26,6 @@ async def eventually(look: Callable[[], object], what: str) -> object:
                 found = await seen if inspect.isawaitable(seen) else seen
                 if found:
                     return found
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"never: {what}") from None

@@ -25,7 +25,7 @@ from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import BadKey
 from appliance.core.lock import DataInUse
-from appliance.core.log_buffer import DIARY
+from appliance.core.log_buffer import LOG_BUFFER
 from appliance.core.systemd import keep_alive, notify
 from appliance.maintenance import backup
 from appliance.store.database import NewerSchema, StorageFull
@@ -272,7 +272,7 @@ def _set_up_logging(least: str) -> RequestLog:
 
 def _renderers(terminal: bool) -> list[Processor]:
     """Keep an event for support, then make one line of it."""
-    first: list[Processor] = [without_empty_fields, DIARY]
+    first: list[Processor] = [without_empty_fields, LOG_BUFFER]
     if terminal:
         console = structlog.dev.ConsoleRenderer(
             colors=True, exception_formatter=structlog.dev.plain_traceback

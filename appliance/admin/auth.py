@@ -295,10 +295,10 @@ class AdminAuth:
         if self._box.clock_jumps.pending:  # the clock has just been set; nobody was idle that long
             return True
         if now - seen[1] > SESSION_IDLE_MS and self._box.clock.trusted:
-            await self._box.db.note(table.end_session, token)
+            await self._box.db.write_best_effort(table.end_session, token)
             return False
         if abs(now - seen[1]) > SESSION_SEEN_EVERY_MS:
-            await self._box.db.note(table.see_session, token, now)
+            await self._box.db.write_best_effort(table.see_session, token, now)
         return True
 
     async def end_session(self, token: str) -> None:

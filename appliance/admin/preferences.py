@@ -19,7 +19,7 @@ from appliance.admin.maintenance import AdminMaintenance
 from appliance.context import Context
 from appliance.core import config
 from appliance.core.config import Balance, Limits, ModemSettings
-from appliance.core.log_buffer import DIARY
+from appliance.core.log_buffer import LOG_BUFFER
 from appliance.devices import balance
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
@@ -213,7 +213,7 @@ class Admin:
         ]
         parts = (
             [f"ZimBox {__version__}, Python {platform.python_version()}, {platform.platform()}"],
-            *(modems, problems, figures, ["", config.show(self.box.config), DIARY.text(), ""]),
+            *(modems, problems, figures, ["", config.show(self.box.config), LOG_BUFFER.text(), ""]),
         )
         return "\n".join(line for part in parts for line in part)
 

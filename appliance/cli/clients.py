@@ -225,7 +225,7 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
             "last_used_at": timestamp(r["last_used_at"]),
             "expires_at": timestamp(r["expires_at"]),
             "revoked_at": timestamp(r["revoked_at"]),
-            "permissions": json.loads(r["permissions"]),
+            "narrowing": json.loads(r["permissions"]),
         }
         for r in rows
     ]

@@ -38,7 +38,7 @@ class Credentials:
         digest = clients.hashed(api_key)
         found = self._keys.get(digest)
         if found is None:
-            row = self._db.look(clients.by_hash, digest)
+            row = self._db.read_now(clients.by_hash, digest)
             if row is None:
                 return None  # not kept: anybody may try any number of them
             found = self._keys[digest] = _key(row)
@@ -49,12 +49,12 @@ class Credentials:
         self._refresh()
         found = self._devices.get((client, test))
         if found is None:
-            found = self._db.look(device_table.visible, client, test)
+            found = self._db.read_now(device_table.visible, client, test)
             self._devices[client, test] = found
         return found
 
     def _refresh(self) -> None:
-        version = self._db.look(clients.access_version)
+        version = self._db.read_now(clients.access_version)
         if version != self._version:
             self._version = version
             self._keys.clear()

@@ -66,7 +66,7 @@ class Clock(Protocol):
     def kept(self) -> bool:
         """Whether a better source than the mobile network keeps it; then the network must not set it."""
 
-    def hear_network(self, epoch: float) -> None:
+    def compare_network_time(self, epoch: float) -> None:
         """Note the time that the mobile network reported (seconds since the epoch)."""
 
     async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
@@ -103,7 +103,7 @@ class SystemClock:
             return True
         return self._keeps_time and self.now() >= self._not_before
 
-    def hear_network(self, epoch: float) -> None:
+    def compare_network_time(self, epoch: float) -> None:
         """Trust our clock if the network's time agrees with it."""
         if abs(epoch - time.time()) <= NETWORK_AGREES_SECONDS:
             self._heard = True

@@ -55,4 +55,4 @@ def _kind(info: object) -> str:
     return "unknown"
 
 
-DIARY = LogBuffer()
+LOG_BUFFER = LogBuffer()

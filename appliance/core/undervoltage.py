@@ -8,7 +8,7 @@ from appliance.core.clock import Clock
 
 SENSORS = Path("/sys/class/hwmon")
 # The kernel asks the firmware every two seconds and shows any dip since the last time (raspberrypi-hwmon).
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 REMEMBERED_SECONDS = 600.0  # a dip is as short as a transmit burst of the modem
 
 
@@ -21,11 +21,11 @@ class UndervoltageWatch:
         self._low_at = float("-inf")
 
     @property
-    def told_of(self) -> bool:
+    def supported(self) -> bool:
         """Whether this board reports undervoltage."""
         return self._alarm is not None
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Read the sensor and remember a dip. The kernel answers from memory, without blocking."""
         if self._alarm is not None and _read(self._alarm) == "1":
             self._low_at = self._clock.monotonic()

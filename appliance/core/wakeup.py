@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-SAFETY_LOOK_SECONDS = 30.0  # every leg polls the store this often, even without an event
+SAFETY_POLL_SECONDS = 30.0  # every leg polls the store this often, even without an event
 
 
 class WakeupEvents:

@@ -52,7 +52,7 @@ class Balances:
         self._attached = attached
         self._next: dict[tuple[int, str], float] = {}  # a new SIM is asked at once
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Ask every modem that is due."""
         for modem in self._attached:
             settings = modem.settings.balance

@@ -94,7 +94,7 @@ class Devices:
             None
         )  # set by the assembly, which starts the legs of a modem
         self.told_time: Callable[[float], None] = (
-            box.clock.hear_network
+            box.clock.compare_network_time
         )  # … and here its timekeeper
         self.first_known = asyncio.Event()  # set once a modem has its number
         self._simulators: list[Simulator] = []
@@ -184,7 +184,7 @@ class Devices:
         await asyncio.gather(*(a.modem.stop() for a in self.attached))
         for attached in self.attached:
             if attached.number:
-                await self._box.db.note(self._note, attached, attached.status)
+                await self._box.db.write_best_effort(self._note, attached, attached.status)
         for simulator in self._simulators:
             await simulator.stop()
 
@@ -226,10 +226,14 @@ class Devices:
         there = {other.number for other in self.attached if other.online}
         if before and before not in there | {attached.number}:
             reason = REASONS[ModemState.OFFLINE]  # another modem is on its port
-            await self._box.db.insist(lambda db: self._stands(db, before, False, reason))
+            await self._box.db.write_until_stored(
+                lambda db: self._stands(db, before, False, reason)
+            )
         if attached.number:
             # Use the current status: an event that waited here must not undo a later one.
-            await self._box.db.insist(lambda db: self._note(db, attached, attached.status))
+            await self._box.db.write_until_stored(
+                lambda db: self._note(db, attached, attached.status)
+            )
         if attached.number and attached.online:
             attached.been_online.set()
         seen = (attached.number or None, status.state, status.detail, status.operator)
@@ -277,7 +281,7 @@ class Devices:
                 log.error("modem_of_no_client", device=number, client=f"client_{client}")
             return number
 
-        attached.number = await self._box.db.insist(work)
+        attached.number = await self._box.db.write_until_stored(work)
         self.first_known.set()
 
     def note_after_start(self, db: Connection) -> None:

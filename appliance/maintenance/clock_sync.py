@@ -76,7 +76,7 @@ class ClockSync:
 
     def hear(self, epoch: float) -> None:
         """Note the time that a modem reported."""
-        self._clock.hear_network(epoch)
+        self._clock.compare_network_time(epoch)
         self._before, self._last = self._last, ReportedTime(epoch, self._clock.monotonic())
         self._heard.set()
 
@@ -84,10 +84,10 @@ class ClockSync:
         """Check after each report, and pause after each request. Never returns."""
         while True:
             await self._clock.wait(self._heard, REST_SECONDS)
-            if await self.look():
+            if await self.check():
                 await self._clock.wait(asyncio.Event(), REST_SECONDS)
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Ask the steward to set the clock if necessary. Return whether it was asked."""
         clock = self._clock
         at, wall = clock.monotonic(), clock.now() / 1000
@@ -107,7 +107,7 @@ class ClockSync:
             "clock_set_by_network", was=timestamp(round(wall * 1000)), by=round(network - wall)
         )
         if self._last is not None:
-            clock.hear_network(self._last.by(clock.monotonic()))
+            clock.compare_network_time(self._last.by(clock.monotonic()))
         self._bells.work()
         self._bells.housekeeping.set()
         self._bells.changed()

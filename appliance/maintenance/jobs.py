@@ -15,8 +15,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from appliance.context import Context
 from appliance.core.clock import Clock
-from appliance.core.undervoltage import LOOK_SECONDS
-from appliance.core.wakeup import SAFETY_LOOK_SECONDS
+from appliance.core.undervoltage import CHECK_SECONDS
+from appliance.core.wakeup import SAFETY_POLL_SECONDS
 from appliance.devices.balance import Balances
 from appliance.domain import limits, report_matching
 from appliance.messaging.held import HeldMessages
@@ -99,7 +99,7 @@ class MaintenanceJobs:
 
     def start(self) -> None:
         window = self._box.config.sending.uncertain_window_seconds
-        self.every("doubts", min(window / 4, MINUTE), self.end_doubts)
+        self.every("uncertain", min(window / 4, MINUTE), self.settle_uncertain)
         self.every("revoked", 15.0, self.cancel_of_revoked)
         self.every("removed", 15.0, self.fail_for_removed)
         self.every("held", 5.0, self.carry_out_held)
@@ -111,9 +111,9 @@ class MaintenanceJobs:
         self.every("clock_jump", JUMP_SECONDS, self.adjust_to_jump)
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
-        self.every("balance", MINUTE, self._balances.look)
-        if self._box.undervoltage.told_of:
-            self.every("supply", LOOK_SECONDS, self._box.undervoltage.look)
+        self.every("balance", MINUTE, self._balances.check)
+        if self._box.undervoltage.supported:
+            self.every("undervoltage", CHECK_SECONDS, self._box.undervoltage.check)
         self.scheduler.start()
 
     def stop(self) -> None:
@@ -156,7 +156,7 @@ class MaintenanceJobs:
         """
         while True:
             await self.schedule_due()
-            await self._box.clock.wait(self._box.wakeups.housekeeping, SAFETY_LOOK_SECONDS)
+            await self._box.clock.wait(self._box.wakeups.housekeeping, SAFETY_POLL_SECONDS)
 
     async def schedule_due(self) -> None:
         clock = self._box.clock
@@ -192,11 +192,11 @@ class MaintenanceJobs:
 
     # --- the jobs ------------------------------------------------------------------------------------
 
-    async def end_doubts(self) -> None:
+    async def settle_uncertain(self) -> None:
         await self._box.clock_jumps.adjust()
         window_ms = round(self._box.config.sending.uncertain_window_seconds * 1000)
         await self._box.db.write(
-            attempts.end_doubts, self._box.ids, window_ms, self._box.clock.now()
+            attempts.settle_uncertain, self._box.ids, window_ms, self._box.clock.now()
         )
         self._box.wakeups.work()
         self._box.wakeups.changed()

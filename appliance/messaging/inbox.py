@@ -54,7 +54,7 @@ class Inbox:
             await self._keep_raw(attached, received, repr(error))
 
     async def _keep_raw(self, attached: Attached, received: ReceivedPdu, reason: str) -> None:
-        await self._box.db.insist(
+        await self._box.db.write_until_stored(
             received_store.undecodable, attached.number, received.hex, reason, self._box.clock.now()
         )
 
@@ -67,7 +67,7 @@ class Inbox:
             now,
             believed=self._box.clock.trusted,
         )
-        found = await self._box.db.insist(
+        found = await self._box.db.write_until_stored(
             reports.arrived,
             self._box.ids,
             attached.number,
@@ -90,12 +90,12 @@ class Inbox:
             # TP-SCTS of a part submitted since the start shows the current time. (Submissions from before may be
             # as old as a clock that stood still with the box.)
             epoch = now + heard.scts - found.submitted_at
-            self._box.clock.hear_network(epoch / 1000)
+            self._box.clock.compare_network_time(epoch / 1000)
 
     async def _message(
         self, attached: Attached, received: ReceivedPdu, deliver: tpdu.Deliver
     ) -> None:
-        found = await self._box.db.insist(self._keep, attached, received, deliver)
+        found = await self._box.db.write_until_stored(self._keep, attached, received, deliver)
         log.info("message_received", device=attached.number, outcome=found)
 
     def _keep(

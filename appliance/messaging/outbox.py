@@ -9,7 +9,7 @@ import structlog
 
 from appliance.context import Context
 from appliance.core.encryption import LostKey
-from appliance.core.wakeup import SAFETY_LOOK_SECONDS
+from appliance.core.wakeup import SAFETY_POLL_SECONDS
 from appliance.devices.attached import Attached
 from appliance.domain import ids
 from appliance.store import attempts, queue
@@ -90,7 +90,7 @@ class Outbox:
     async def run(self) -> None:
         """Send until `stop`. Between two parts there is exactly one commit."""
         while not self._stopping:
-            wait = SAFETY_LOOK_SECONDS
+            wait = SAFETY_POLL_SECONDS
             if self._can_send():
                 await self._box.clock_jumps.adjust()
                 found: Job | NothingReady | None = await self._box.db.write(self._claim)
@@ -112,10 +112,10 @@ class Outbox:
     def _wait_seconds(self, found: NothingReady | None) -> float:
         rest = self._attached.rest_seconds(self._box.clock)
         if rest:
-            return min(rest, SAFETY_LOOK_SECONDS)
-        if found is None or found.look_at is None:
-            return SAFETY_LOOK_SECONDS
-        return min(max(found.look_at - self._box.clock.now(), 1) / 1000, SAFETY_LOOK_SECONDS)
+            return min(rest, SAFETY_POLL_SECONDS)
+        if found is None or found.ready_at is None:
+            return SAFETY_POLL_SECONDS
+        return min(max(found.ready_at - self._box.clock.now(), 1) / 1000, SAFETY_POLL_SECONDS)
 
     def _sender(self) -> Sender:
         a = self._attached

@@ -10,7 +10,7 @@ from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import clients, messages, received, reports, submissions
 from appliance.store.failure_causes import HELD_TOO_LONG, NO_ANSWER, cause, fault_cause
 from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use, part_of
-from appliance.store.submissions import IN_DOUBT
+from appliance.store.submissions import UNSETTLED
 from modem.interface import Outcome, Verdict
 
 
@@ -151,9 +151,9 @@ def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, no
     messages.unbind(db, part["message"])
 
 
-def doubt_after_start(db: Connection, new_ids: Ids, now: int) -> int:
+def mark_uncertain_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
-    rows = db.execute(f"SELECT * FROM part WHERE {IN_DOUBT} AND state = 'submitted'").fetchall()
+    rows = db.execute(f"SELECT * FROM part WHERE {UNSETTLED} AND state = 'submitted'").fetchall()
     for part in rows:
         _attempted(db, part)
         messages.step_part(db, part, PartEvent.LOSE, open=1, answered_at=now)
@@ -170,49 +170,49 @@ REMOVED = cause(
 )
 
 
-def end_doubts(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
+def settle_uncertain(db: Connection, new_ids: Ids, window_ms: int, now: int) -> int | None:
     """Settle uncertain parts whose window has ended, as their message asks (fail or resend).
 
     The window counts from the last change of any part of the message; waiting parts are sent first. A change in
-    the future was before the clock was set back; `move_doubts` has moved the window. Return when to look again
-    (ms), None if nothing is uncertain.
+    the future was before the clock was set back; `move_uncertain_windows` has moved the window. Return when the
+    next window ends (ms), None if nothing is uncertain.
     """
     rows = db.execute(
         "SELECT message, MAX(MAX("
         "IIF(COALESCE(answered_at, submitted_at) <= ?, COALESCE(answered_at, submitted_at), 0), "
         "IIF(state = 'uncertain', ready_at, 0))) AS since FROM part "
-        f"WHERE message IN (SELECT message FROM part WHERE {IN_DOUBT} AND state = 'uncertain') "
+        f"WHERE message IN (SELECT message FROM part WHERE {UNSETTLED} AND state = 'uncertain') "
         "GROUP BY message "
         "HAVING SUM(state IN ('waiting', 'submitted')) = 0",
         (now,),
     ).fetchall()
-    look_at: int | None = None
+    next_end: int | None = None
     for row in rows:
         if row["since"] + window_ms > now:
-            look_at = min(look_at or row["since"] + window_ms, row["since"] + window_ms)
+            next_end = min(next_end or row["since"] + window_ms, row["since"] + window_ms)
             continue
         message = messages.get(db, row["message"])
         assert message is not None
         for part in messages.parts_of(db, row["message"]):
             if part["state"] == PartState.UNCERTAIN:
-                _end_doubt(db, message, part, now)
+                _settle_uncertain_part(db, message, part, now)
         messages.settle(db, new_ids, row["message"], now)
-    return look_at
+    return next_end
 
 
-def move_doubts(db: Connection, since: int, step: int) -> None:
+def move_uncertain_windows(db: Connection, since: int, step: int) -> None:
     """Move the windows of uncertain parts since `since` by a clock jump.
 
     `ready_at` has their beginning, because reports match by `answered_at`.
     """
     db.execute(
         "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
-        f"WHERE {IN_DOUBT} AND state = 'uncertain' AND answered_at >= ?",
+        f"WHERE {UNSETTLED} AND state = 'uncertain' AND answered_at >= ?",
         (step, since),
     )
 
 
-def _end_doubt(db: Connection, message: Row, part: Row, now: int) -> None:
+def _settle_uncertain_part(db: Connection, message: Row, part: Row, now: int) -> None:
     again = (
         message["on_uncertain"] == "resend"
         and part["attempts"] + 1 < message["max_attempts"]

@@ -82,6 +82,6 @@ class ClockJumps:
         otp.move_expiry(db, self._since, step)
         idempotency.move(db, self._since, step)
         admin.move_sessions(db, self._since, step)
-        attempts.move_doubts(db, self._since, step)
+        attempts.move_uncertain_windows(db, self._since, step)
         received.move_parts(db, self._since, step)
         return messages.move_lifetime(db, self._since, step)

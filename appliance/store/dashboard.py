@@ -13,7 +13,7 @@ from appliance.store import backlog, history
 from appliance.store import received as received_store
 from appliance.store.backlog import Level
 from appliance.store.counters import HOUR_MS
-from appliance.store.submissions import IN_DOUBT
+from appliance.store.submissions import UNSETTLED
 
 
 class QueueFigures(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ def queue(db: Connection, now: int) -> QueueFigures:
 def uncertain(db: Connection) -> int:
     """Return the number of uncertain messages in live mode."""
     n: int = db.execute(
-        f"SELECT COUNT(DISTINCT message) FROM part WHERE {IN_DOUBT} AND state = 'uncertain' AND test = 0"
+        f"SELECT COUNT(DISTINCT message) FROM part WHERE {UNSETTLED} AND state = 'uncertain' AND test = 0"
     ).fetchone()[0]
     return n
 

@@ -245,7 +245,7 @@ def beside(
 
 
 class Database:
-    """The store's file. `await Database.open(path)`, `write`, `read`, `look`, `close`."""
+    """The store's file. `await Database.open(path)`, `write`, `read`, `read_now`, `close`."""
 
     _near: sqlite3.Connection  # of the event loop's thread
 
@@ -307,7 +307,7 @@ class Database:
         self._bell.set()
         return await future
 
-    async def insist(
+    async def write_until_stored(
         self,
         work: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,
@@ -321,7 +321,7 @@ class Database:
                 log.error("store_not_writable", reason=str(error), again_in_seconds=AGAIN_SECONDS)
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def note(
+    async def write_best_effort(
         self,
         work: Callable[Concatenate[sqlite3.Connection, P], object],
         *args: P.args,
@@ -346,7 +346,7 @@ class Database:
         finally:
             self._free.put_nowait(line)
 
-    def look(
+    def read_now(
         self,
         work: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,

@@ -79,7 +79,7 @@ class Due(msgspec.Struct, frozen=True):
     calls: tuple[tuple[int, str], ...]
 
 
-class Look(msgspec.Struct, frozen=True):
+class DueDeliveries(msgspec.Struct, frozen=True):
     """The due deliveries, and when the next one will be due (None: none is planned)."""
 
     due: tuple[Due, ...]
@@ -97,9 +97,9 @@ SELECT name FROM found WHERE name IS NOT NULL
 """
 
 
-def look(db: Connection, now: int, horizon: int, each: int) -> Look:
+def due(db: Connection, now: int, horizon: int, each: int) -> DueDeliveries:
     """Return up to `each` due deliveries per receiver, oldest first, by index skips without a scan."""
-    due: list[Due] = []
+    found: list[Due] = []
     moments: list[int] = []
     beyond = False
     for (name,) in db.execute(RECEIVERS).fetchall():
@@ -111,12 +111,12 @@ def look(db: Connection, now: int, horizon: int, each: int) -> Look:
         ready = tuple((r["id"], urlsplit(r["url"]).netloc) for r in rows if r["due_at"] <= now)
         moments += [r["due_at"] for r in rows if r["due_at"] > now]
         if ready:
-            due.append(Due(name, ready))
+            found.append(Due(name, ready))
         last = db.execute(
             "SELECT MAX(due_at) FROM delivery WHERE state = 'due' AND receiver = ?", (name,)
         ).fetchone()[0]
         beyond = beyond or last > horizon
-    return Look(tuple(due), min(moments, default=None), beyond)
+    return DueDeliveries(tuple(found), min(moments, default=None), beyond)
 
 
 def pull_back(db: Connection, now: int, horizon: int) -> int:

@@ -64,9 +64,9 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class NothingReady(msgspec.Struct, frozen=True):
-    """No part is ready. `look_at` (ms) is when one will be; None if only a wake-up event tells."""
+    """No part is ready. `ready_at` (ms) is when one will be; None if only a wake-up event tells."""
 
-    look_at: int | None = None
+    ready_at: int | None = None
     held: str = ""  # the limit that delays it
 
 
@@ -208,10 +208,10 @@ def claim(
     for _ in range(PASSED_OVER_MOST):
         row = db.execute(statement, arguments).fetchone()
         if row is None:
-            look_at = min(
+            ready_at = min(
                 (m for m in (next_ready(db, trusted), may.again_at) if m is not None), default=None
             )
-            return NothingReady(look_at, may.reason)
+            return NothingReady(ready_at, may.reason)
         message = messages.get(db, row["message"])
         assert message is not None, "a waiting part has a message in motion"
         if clients.is_disabled(db, message["tenant"] // 2):

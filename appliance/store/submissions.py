@@ -10,11 +10,11 @@ from appliance.domain.report_matching import Candidate, Offset, ReportFields
 NO_REFERENCE = -1  # the reference of a submission without an answer
 # A modem without an answer may still have been sending (24.011: TR1M is below 45 s).
 DOUBT_MS = 60_000
-TEACHERS = 32  # how many of the newest reports determine the service centre's clock
+CLOCK_SAMPLES = 32  # how many of the newest reports determine the service centre's clock
 
-# As in the index part_doubt: SQLite uses it only if the statement has this condition, and otherwise
+# As in the index part_uncertain: SQLite uses it only if the statement has this condition, and otherwise
 # scans every waiting part.
-IN_DOUBT = "state IN ('submitted', 'uncertain')"
+UNSETTLED = "state IN ('submitted', 'uncertain')"
 
 OPEN = f"""
 SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.submitted_at,
@@ -24,7 +24,7 @@ SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p
 UNION ALL
 SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.submitted_at, NULL, p.state
   FROM part p JOIN message m ON m.id = p.message
-  WHERE p.{IN_DOUBT} AND p.state = 'submitted' AND p.sim = :sim
+  WHERE p.{UNSETTLED} AND p.state = 'submitted' AND p.sim = :sim
 UNION ALL
 SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at, ''
   FROM attempt t JOIN message m ON m.id = t.message
@@ -102,7 +102,7 @@ def centre(db: Connection, sim: str) -> Offset | None:
     rows = db.execute(
         "SELECT submitted_at, taken_by, scts FROM submission "
         "WHERE sim = ? AND scts IS NOT NULL ORDER BY submitted_at DESC LIMIT ?",
-        (sim, TEACHERS),
+        (sim, CLOCK_SAMPLES),
     )
     return report_matching.offset((r[0], r[1], r[2]) for r in rows)
 

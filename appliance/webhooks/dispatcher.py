@@ -13,7 +13,7 @@ from typing import cast
 import structlog
 
 from appliance.context import Context
-from appliance.core.wakeup import SAFETY_LOOK_SECONDS
+from appliance.core.wakeup import SAFETY_POLL_SECONDS
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
@@ -78,7 +78,7 @@ class Webhooks:
         """Deliver due events until `stop`; then look once more, and let open calls end."""
         while True:
             last = self._stopping
-            seconds = await self._look()
+            seconds = await self._start_due_calls()
             if last:
                 break
             await self._box.clock.wait(self._box.wakeups.webhooks, seconds)
@@ -108,15 +108,15 @@ class Webhooks:
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
         await self._courier.close()
 
-    async def _look(self) -> float:
+    async def _start_due_calls(self) -> float:
         """Begin every due call that has a place; return the seconds until the next one is due."""
         rest = self._rests_until - self._box.clock.monotonic()
         if rest > 0:
-            return min(rest, SAFETY_LOOK_SECONDS)
+            return min(rest, SAFETY_POLL_SECONDS)
         now = self._box.clock.now()
         longest = max(self._settings.retry_seconds, default=0.0)
         horizon = now + round(longest * 1000) + STEPPED_BACK_MS
-        found = await self._box.db.read(deliveries.look, now, horizon, EACH)
+        found = await self._box.db.read(deliveries.due, now, horizon, EACH)
         if found.beyond:
             await self._box.db.write(deliveries.pull_back, now, horizon)
             self._box.wakeups.webhooks.set()
@@ -124,8 +124,8 @@ class Webhooks:
         for receiver in self._turns.in_order(due):
             self._begin(receiver, due[receiver])
         if found.next_at is None:
-            return SAFETY_LOOK_SECONDS
-        return min(SAFETY_LOOK_SECONDS, (found.next_at - now) / 1000)
+            return SAFETY_POLL_SECONDS
+        return min(SAFETY_POLL_SECONDS, (found.next_at - now) / 1000)
 
     def _begin(self, receiver: str, calls: Iterable[tuple[int, str]]) -> None:
         for number, host in calls:
@@ -135,10 +135,10 @@ class Webhooks:
                 return  # the end of a call wakes the loop
             self._turns.take(receiver, host)
             self._calls[number] = asyncio.create_task(
-                self._tell(number, receiver, host), name=f"webhook {number}"
+                self._deliver(number, receiver, host), name=f"webhook {number}"
             )
 
-    async def _tell(self, number: int, receiver: str, host: str) -> None:
+    async def _deliver(self, number: int, receiver: str, host: str) -> None:
         """Make one attempt: read the delivery, call, record the result."""
         slow = False
         try:
@@ -150,7 +150,7 @@ class Webhooks:
         except Exception:
             # It could not be recorded (such as on a full disk): do not repeat the call at once.
             log.exception("webhook_result_not_recorded", delivery=number)
-            self._rests_until = self._box.clock.monotonic() + SAFETY_LOOK_SECONDS
+            self._rests_until = self._box.clock.monotonic() + SAFETY_POLL_SECONDS
         finally:
             del self._calls[number]
             self._turns.give_back(receiver, host, slow=slow)

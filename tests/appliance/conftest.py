@@ -98,8 +98,8 @@ class Stage:
             reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
         )
 
-    async def end_doubts(self, window_ms: int = 600_000) -> None:
-        await self.db.write(attempts.end_doubts, self.ids, window_ms, self.now)
+    async def settle_uncertain(self, window_ms: int = 600_000) -> None:
+        await self.db.write(attempts.settle_uncertain, self.ids, window_ms, self.now)
 
     async def expire(self) -> int:
         return await self.db.write(attempts.expire, self.ids, self.now, 100)

@@ -227,7 +227,7 @@ async def test_a_doubt_is_not_resent_beyond_the_attempts_of_its_message(stage: S
     number = await stage.take(on_uncertain="resend", max_attempts=1)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 2 * HOUR_MS
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "failed"
 
 

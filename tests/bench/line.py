@@ -19,7 +19,7 @@ from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
 TO = "+33612345678"
 TEXT = "Votre commande 4711 est en cours de livraison, elle arrive demain entre 9 h et 11 h."
 PATIENCE_SECONDS = 600.0
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class Bench:
         last = time.monotonic() + PATIENCE_SECONDS
         while self.modem.order("counters")["counters"].get("submit", 0) < n:
             assert time.monotonic() < last, f"not {n} parts within {PATIENCE_SECONDS:g} s"
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
         self.box.stop()

@@ -230,8 +230,8 @@ class Run:
         last = time.monotonic() + seconds
         while not taken():
             assert time.monotonic() < last, f"{self.gateway.name}: not {n} parts in {seconds:g} s"
-            time.sleep(line.LOOK_SECONDS)
-        time.sleep(line.LOOK_SECONDS)  # the last answer
+            time.sleep(line.POLL_SECONDS)
+        time.sleep(line.POLL_SECONDS)  # the last answer
 
     def parts(self) -> list[Part]:
         return line.parts(trace.read(self.trace))

@@ -24,7 +24,7 @@ from tests.box.launcher import ZIMBOX, Process, launcher
 START_SECONDS = 120.0  # until it takes requests, on a busy machine
 STOP_SECONDS = 120.0  # what is on the line is finished first
 SETTLE_SECONDS = 120.0  # until a message is where a test wants it
-LOOK_SECONDS = 0.02  # between two looks at it
+POLL_SECONDS = 0.02  # between two polls
 REQUEST_SECONDS = 120.0
 
 # Quick, without the limits that a test is not about, and without whatever the tester has set.
@@ -81,7 +81,7 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_
         if found is not None and found is not False:
             return found
         assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 class RunningBox:

@@ -13,7 +13,7 @@ from tests.page.browser import Browser, Size, browser
 from tests.page.owner import PASSWORD
 
 KEY_SECONDS = 0.25  # about 48 words a minute
-LOOK_SECONDS = 3.0  # to read what has come, and to find and press what comes next
+POLL_SECONDS = 3.0  # to read what has come, and to find and press what comes next
 NETWORK = {"ZIMBOX_SIMULATOR_LATENCY_SECONDS": "3", "ZIMBOX_SIMULATOR_REPORT_SECONDS": "4"}
 OWN = "+33612345678"
 WORDS = {
@@ -38,7 +38,7 @@ class Person:
         time.sleep(len(text) * KEY_SECONDS)
 
     def press(self, label: str) -> None:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
         self._page.press(label)
         self.presses += 1
 

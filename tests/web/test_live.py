@@ -83,7 +83,7 @@ async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Pat
 async def test_a_look_that_breaks_is_followed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((live, "LOOK_SECONDS"), (live, "REST_FOR_LOOK"), (live, "SAFETY_SECONDS")):
+    for module, name in ((live, "POLL_SECONDS"), (live, "REST_PER_READ"), (live, "SAFETY_SECONDS")):
         monkeypatch.setattr(module, name, 0)
     monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
     assembly = await Assembly.build(tmp_path, Config())

@@ -17,8 +17,8 @@ from web.page.visitor import Visitor
 
 # At most one snapshot per second. A slow snapshot (a full queue on a small board) is followed by a pause
 # twenty times as long, so that sending keeps the processor.
-LOOK_SECONDS = 1.0
-REST_FOR_LOOK = 20
+POLL_SECONDS = 1.0
+REST_PER_READ = 20
 SAFETY_SECONDS = 10.0  # signal and ages change without a wake-up event
 BREATH_SECONDS = 15.0  # interval of comments on a silent stream, as a sign of life for both ends
 STREAMS_MOST = 40
@@ -39,7 +39,7 @@ class Live:
         self._closed = False
         self._looking: asyncio.Task[None] | None = None
         self._seen: Overview | None = None
-        self._seen_at = -LOOK_SECONDS
+        self._seen_at = -POLL_SECONDS
         self._regions: dict[tuple[Language, bool], dict[str, str]] = {}
         self._one_look = asyncio.Lock()
 
@@ -52,10 +52,10 @@ class Live:
 
     # --- snapshots -----------------------------------------------------------------------------------
 
-    async def look(self) -> Overview:
+    async def read(self) -> Overview:
         """Return a snapshot that is at most a second old; many callers share one."""
         async with self._one_look:
-            if self._seen is None or monotonic() - self._seen_at >= LOOK_SECONDS:
+            if self._seen is None or monotonic() - self._seen_at >= POLL_SECONDS:
                 self._seen = await self._owner.overview()
                 self._seen_at = monotonic()
                 self._regions.clear()
@@ -71,11 +71,11 @@ class Live:
         try:
             while self._streams and not self._closed:
                 begun = monotonic()
-                await self.look()
+                await self.read()
                 turn, self._turn = self._turn, asyncio.Event()
                 turn.set()
                 took = monotonic() - begun
-                await asyncio.sleep(max(LOOK_SECONDS, REST_FOR_LOOK * took))
+                await asyncio.sleep(max(POLL_SECONDS, REST_PER_READ * took))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SAFETY_SECONDS):
                         await self._bell.wait()
@@ -133,7 +133,7 @@ class Live:
 
     async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
         if message_id is None:
-            seen = await self.look()
+            seen = await self.read()
             # A form belongs to its visitor: it carries a token.
             codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
             return self.regions(seen, visitor) | (codes if visitor.owner else {})

@@ -39,7 +39,7 @@ async def sim(request: Seen, owner: Host, live: Watch) -> Response[str]:
     return page(
         request,
         "sim.html",
-        seen=await live.look(),
+        seen=await live.read(),
         counts=COUNTS,
         answer=request.query_params.get("answer", "")[:500],
         former=await owner.former_modems(),

@@ -20,7 +20,7 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 @get("/")
 async def status(request: Seen, owner: Host, live: Watch) -> Response[str]:
     """Show the status page; without an owner, with a link to claim the box."""
-    seen = await live.look()
+    seen = await live.read()
     return page(
         request, "status.html", seen=seen, chart=draw(seen.days), claimed=owner.access.claimed
     )

@@ -38,7 +38,7 @@ async def _welcome(
     story = None
     if sent:
         story = await owner.story(sent)
-    seen = await live.look()
+    seen = await live.read()
     return page(
         request,
         "welcome.html",

@@ -127,7 +127,7 @@ CREATE TABLE part (
 ) WITHOUT ROWID;
 CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ready = 0;
 CREATE INDEX part_ready ON part (test, bound_device, rank, message, number) WHERE state = 'waiting' AND ready = 1;
-CREATE INDEX part_doubt ON part (state) WHERE state IN ('submitted', 'uncertain');
+CREATE INDEX part_uncertain ON part (state) WHERE state IN ('submitted', 'uncertain');
 CREATE INDEX part_open ON part (sim, reference) WHERE open = 1;
 -- Parts bound to one modem, to find those bound to a removed one.
 CREATE INDEX part_bound ON part (bound_device) WHERE state = 'waiting' AND bound_device != 0;

@@ -59,6 +59,6 @@ async def test_a_key_made_later_and_a_modem_assigned_later_are_known(db: Databas
 
 
 async def test_the_use_of_a_key_empties_no_memory(db: Database, key: clients.NewKey) -> None:
-    before = db.look(clients.access_version)
+    before = db.read_now(clients.access_version)
     await db.write(clients.used, key.id, START)
-    assert db.look(clients.access_version) == before
+    assert db.read_now(clients.access_version) == before

@@ -41,9 +41,9 @@ def test_a_time_server_or_a_clock_chip_makes_it_believed(board: Path) -> None:
 
 def test_the_mobile_network_is_believed_as_a_witness_only(board: Path) -> None:
     waiting = SystemClock("auto")
-    waiting.hear_network(time.time() - 3600)  # a wrong zone, or our clock is wrong
+    waiting.compare_network_time(time.time() - 3600)  # a wrong zone, or our clock is wrong
     assert not waiting.trusted
-    waiting.hear_network(time.time() + 20)
+    waiting.compare_network_time(time.time() + 20)
     assert waiting.trusted
 
 

@@ -26,11 +26,11 @@ def test_a_dip_is_told_of_for_some_minutes(tmp_path: Path) -> None:
     alarm = sensor(tmp_path, 1, "rpi_volt")
     clock = ManualClock()
     supply = UndervoltageWatch(clock, tmp_path)
-    assert supply.told_of
+    assert supply.supported
     told = [supply.low]
     for shown, seconds in (("1", 1.0), ("0", REMEMBERED_SECONDS - 2), ("0", 2.0)):
         alarm.write_text(shown)
-        asyncio.run(supply.look())
+        asyncio.run(supply.check())
         clock.advance(seconds)
         told.append(supply.low)
     assert told == [False, True, True, False]
@@ -41,13 +41,13 @@ def test_a_board_that_tells_nothing_is_not_blamed(tmp_path: Path, name: str | No
     if name:
         sensor(tmp_path, 0, name).write_text("1\n")
     supply = UndervoltageWatch(ManualClock(), tmp_path / "gone" if name is None else tmp_path)
-    asyncio.run(supply.look())
-    assert not supply.told_of and not supply.low
+    asyncio.run(supply.check())
+    assert not supply.supported and not supply.low
 
 
 def test_a_sensor_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     alarm = sensor(tmp_path, 0, "rpi_volt")
     supply = UndervoltageWatch(ManualClock(), tmp_path)
     alarm.unlink()
-    asyncio.run(supply.look())
+    asyncio.run(supply.check())
     assert not supply.low

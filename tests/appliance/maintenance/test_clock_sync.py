@@ -83,8 +83,8 @@ def test_a_clock_is_set_that_nobody_vouches_for_and_never_behind_what_was_seen(
 class Board(ManualClock):
     """A clock without a chip: believed once the network's time agrees, as `SystemClock` does."""
 
-    def hear_network(self, epoch: float) -> None:
-        super().hear_network(epoch)
+    def compare_network_time(self, epoch: float) -> None:
+        super().compare_network_time(epoch)
         self.trusted = self.trusted or abs(epoch - self.now() / 1000) <= 120
 
 
@@ -141,16 +141,16 @@ async def test_a_box_a_year_behind_is_set_once_and_then_believes_its_clock(offic
     async with office.open():
         one = keeper(office)
         one.hear(NOW)
-        assert not await one.look()
+        assert not await one.check()
         office.board.advance(2)
         one.hear(NOW + 2)
         office.board.advance(1)
-        assert await one.look()
+        assert await one.check()
         assert office.asked == [{"verb": "set-time", "epoch": NOW + 3, "at": 3.0}]
         assert office.board.now() == round((NOW + 3) * 1000)
         assert office.board.trusted
         tell_twice(one, NOW + 3)
-        assert not await one.look()
+        assert not await one.check()
 
 
 async def test_nothing_is_asked_while_the_clock_is_kept(office: Office) -> None:
@@ -158,7 +158,7 @@ async def test_nothing_is_asked_while_the_clock_is_kept(office: Office) -> None:
         office.board.kept = True
         one = keeper(office)
         tell_twice(one, NOW)
-        assert not await one.look()
+        assert not await one.check()
         assert office.asked == []
 
 
@@ -169,11 +169,11 @@ async def test_a_clock_that_only_the_network_has_set_and_that_drifts_is_set_agai
     async with office.open():
         one = keeper(office)
         tell_twice(one, NOW)
-        assert await one.look() and office.board.trusted
+        assert await one.check() and office.board.trusted
         office.board.advance(86_400)
         office.board.step(-130_000)
         tell_twice(one, NOW + 86_400)
-        assert await one.look()
+        assert await one.check()
         assert office.board.now() == round((NOW + 86_400) * 1000)
         assert len(office.asked) == 2
 
@@ -198,7 +198,7 @@ async def test_who_is_refused_is_not_believed_and_asks_again_after_a_rest(office
 async def test_a_box_without_a_steward_goes_on_without_the_time(office: Office) -> None:
     one = keeper(office)
     tell_twice(one, NOW)
-    assert await one.look()  # asked, in vain
+    assert await one.check()  # asked, in vain
     assert not office.board.trusted
 
 

@@ -203,7 +203,7 @@ async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     clock.advance(601)
     stage.now = clock.now()
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     assert await stage.status(number) == "failed"
     await stage.report(9, tp_status=0x45)  # of the first try, and the last word on it
@@ -332,7 +332,7 @@ async def test_work_in_every_state_goes_on_from_1970_to_2040_and_back(
     async def passes(seconds: float) -> None:
         wall.advance(seconds)
         stage.now = wall.now()
-        for job in (jobs.expire, jobs.end_doubts, jobs.close_reports, jobs.give_up_waiting):
+        for job in (jobs.expire, jobs.settle_uncertain, jobs.close_reports, jobs.give_up_waiting):
             await job()
 
     async def count(table: str, condition: str = "1") -> int:

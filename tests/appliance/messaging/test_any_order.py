@@ -44,7 +44,7 @@ TP_STATUS = (0, 0, 0, 1, 2, 0x20, 0x30, 0x41, 0x45)
 FREQUENT = ("take", "claim", "record", "report") * 3
 STEP_NAMES = (
     *(*FREQUENT, "resend", "resend", "cancel", "pass_time", "pass_time", "enable"),
-    *("expire", "end_doubts", "archive", "close_reports"),
+    *("expire", "settle_uncertain", "archive", "close_reports"),
     *("block", "erase", "disable", "retire", "crash"),
 )
 
@@ -184,8 +184,8 @@ class Life:
     async def expire(self) -> None:
         await self.stage.expire()
 
-    async def end_doubts(self) -> None:
-        await self.stage.end_doubts()
+    async def settle_uncertain(self) -> None:
+        await self.stage.settle_uncertain()
 
     async def archive(self) -> None:
         await self.stage.archive()
@@ -205,7 +205,9 @@ class Life:
     async def crash(self) -> None:
         if self.dice.random() < 0.2:
             self.on_air.clear()
-            await self.stage.db.write(attempts.doubt_after_start, self.stage.ids, self.stage.now)
+            await self.stage.db.write(
+                attempts.mark_uncertain_after_start, self.stage.ids, self.stage.now
+            )
 
     async def come_to_the_end(self) -> None:
         """Modems answer, clients are enabled, days go by without a word."""
@@ -217,7 +219,7 @@ class Life:
         for _ in range(8):
             self.stage.now += 30 * HOUR_MS
             await self.expire()
-            await self.end_doubts()
+            await self.settle_uncertain()
             await self.close_reports()
             while await self.stage.archive():
                 pass

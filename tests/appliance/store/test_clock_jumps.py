@@ -174,10 +174,10 @@ async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
 ) -> None:
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     board.set_clock(3 * DAY_MS)
-    await board.jobs.end_doubts()
+    await board.jobs.settle_uncertain()
     assert (await stage.view(before)).uncertain  # for ten minutes; its report may still come
     board.clock.advance(601)
-    await board.jobs.end_doubts()
+    await board.jobs.settle_uncertain()
     assert await stage.status(before) == "failed"
 
 

@@ -55,7 +55,7 @@ async def test_nothing_of_a_deleted_client_waits_for_ever(
     await stage.db.write(clients.erase, 2, stage.now)
     clock.advance(100 * 3600)
     await jobs.expire()
-    await jobs.end_doubts()
+    await jobs.settle_uncertain()
     await jobs.close_reports()
     await jobs.cancel_of_revoked()
     assert await stage.db.read(backlog.messages, False) == 0

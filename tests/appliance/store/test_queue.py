@@ -200,7 +200,7 @@ async def test_the_report_of_a_resent_part_is_not_left_for_another(stage: Stage)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     first_at = stage.now
     stage.now += 601_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     second_at = stage.now
     await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 8))
     await stage.report(7, scts=first_at)
@@ -277,8 +277,8 @@ async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: S
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     waiting = await stage.claim()
     assert isinstance(waiting, NothingReady)
-    assert waiting.look_at is not None
-    stage.now = waiting.look_at
+    assert waiting.ready_at is not None
+    stage.now = waiting.ready_at
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     view = await stage.view(number)
     assert (view.status, view.attempts) == ("failed", 2)
@@ -309,7 +309,7 @@ async def test_a_part_whose_answer_is_lost_is_not_sent_twice(stage: Stage) -> No
     assert isinstance(await stage.claim(), NothingReady)
     assert not await stage.db.write(messages.cancel, stage.ids, number, stage.now)
     stage.now += 601_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     view = await stage.view(number)
     assert (view.status, view.uncertain) == ("failed", True)
     assert view.error is not None
@@ -321,7 +321,7 @@ async def _failed_without_an_answer(stage: Stage) -> int:
     number = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 601_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     return number
 
 
@@ -402,7 +402,7 @@ async def test_a_report_that_comes_even_later_corrects_the_record(stage: Stage) 
     number = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 601_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "failed"
     stage.now += HOUR_MS
     await stage.report(200, scts=START + 3000)
@@ -414,7 +414,7 @@ async def test_resend_on_uncertain_sends_again_only_if_asked_for(stage: Stage) -
     number = await stage.take(on_uncertain="resend")
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 601_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert (await stage.must_claim()).message == number
 
 
@@ -422,14 +422,14 @@ async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> 
     number = await stage.take(parts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 700_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "queued", "its other part has not gone yet"
     await stage.record(await stage.must_claim(), TAKEN)
     stage.now += 599_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "queued"
     stage.now += 2_000
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "failed"
 
 
@@ -439,8 +439,8 @@ async def test_who_looks_for_doubts_does_not_look_at_the_whole_queue(stage: Stag
     def plans(db: Connection) -> list[str]:
         said: list[str] = []
         db.set_trace_callback(said.append)
-        attempts.end_doubts(db, stage.ids, 600_000, stage.now)
-        attempts.doubt_after_start(db, stage.ids, stage.now)
+        attempts.settle_uncertain(db, stage.ids, 600_000, stage.now)
+        attempts.mark_uncertain_after_start(db, stage.ids, stage.now)
         dashboard.uncertain(db)
         db.set_trace_callback(None)
         assert len(said) == 3
@@ -453,7 +453,7 @@ async def test_who_looks_for_doubts_does_not_look_at_the_whole_queue(stage: Stag
 async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> None:
     number = await stage.take()
     await stage.must_claim()
-    assert await stage.db.write(attempts.doubt_after_start, stage.ids, stage.now) == 1
+    assert await stage.db.write(attempts.mark_uncertain_after_start, stage.ids, stage.now) == 1
     view = await stage.view(number)
     assert (view.status, view.uncertain) == ("queued", True)
 
@@ -524,7 +524,7 @@ async def test_a_scheduled_message_waits_for_its_moment_and_a_trusted_clock(stag
     number = await stage.take(scheduled_at=due)
     found = await stage.claim()
     assert isinstance(found, NothingReady)
-    assert found.look_at == due
+    assert found.ready_at == due
     stage.now = due
     stage.trusted = False
     assert isinstance(await stage.claim(), NothingReady)
@@ -553,12 +553,12 @@ async def test_what_waits_behind_a_doubt_expires_as_well(stage: Stage) -> None:
     number = await stage.take(parts=3)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 86_400_001
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "queued", "the window of a doubt counts from the last part"
     assert await stage.expire() == 1
     assert await stage.status(number) == "failed"
     assert await stage.expire() == 0
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     assert await stage.status(number) == "failed"
 
 
@@ -575,7 +575,7 @@ async def test_a_queue_that_has_expired_is_cleared_a_step_at_a_time(stage: Stage
     stage.now += 86_400_001
     fresh = await stage.take()
     found = await stage.claim()
-    assert isinstance(found, NothingReady) and found.look_at == stage.now, "look again at once"
+    assert isinstance(found, NothingReady) and found.ready_at == stage.now, "look again at once"
     assert (await stage.must_claim()).message == fresh
     assert {await stage.status(number) for number in late} == {"failed"}
 
@@ -629,8 +629,8 @@ async def test_a_minute_limit_holds_the_queue_and_says_until_when(stage: Stage) 
     held = await stage.claim(sender)
     assert isinstance(held, NothingReady)
     assert held.held == "per_minute"
-    assert held.look_at is not None
-    stage.now = held.look_at
+    assert held.ready_at is not None
+    stage.now = held.ready_at
     assert isinstance(await stage.claim(sender), Job)
 
 
@@ -1068,7 +1068,7 @@ async def test_a_part_that_its_earlier_report_settled_on_the_air_counts_for_the_
     number = await stage.take(on_uncertain="resend")
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 600_001
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     again = await stage.must_claim()
     stage.now += 3000
     await stage.report(9, scts=stage.now - 603_001)

@@ -140,7 +140,7 @@ class Network:
                 await stage.record(job, Outcome(Verdict.NEVER, fault=BARRED))
             case "crash":
                 await self.bring(stage.now + self.chance.randint(1_000, MINUTE))
-                await stage.db.write(attempts.doubt_after_start, stage.ids, stage.now)
+                await stage.db.write(attempts.mark_uncertain_after_start, stage.ids, stage.now)
 
 
 async def play(stage: Stage, network: Network, messages: int) -> dict[int, int]:
@@ -169,7 +169,7 @@ async def play(stage: Stage, network: Network, messages: int) -> dict[int, int]:
 
 async def housekeep(stage: Stage) -> None:
     """As the box does, with its own windows."""
-    await stage.end_doubts()
+    await stage.settle_uncertain()
     await stage.db.write(attempts.close_reports, stage.ids, stage.now - 72 * HOUR, stage.now)
     await stage.db.write(submissions.forget, stage.now - 72 * HOUR - 15 * HOUR)
     await stage.db.write(reports.forget_strays, stage.now - 60 * MINUTE)

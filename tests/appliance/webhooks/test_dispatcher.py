@@ -831,7 +831,7 @@ def steps_of_a_look(connection: Connection) -> int:
 
     connection.set_progress_handler(step, 1)
     try:
-        look = deliveries.look(connection, START, START + 1, 8)
+        look = deliveries.due(connection, START, START + 1, 8)
     finally:
         connection.set_progress_handler(None, 0)
     assert [len(one.calls) for one in look.due] == [8] * 4
