@@ -38,7 +38,7 @@ class Restored(Stage):
 
     async def start_again(self) -> None:
         """What a start does to in-flight parts."""
-        await self.db.write(attempts.doubt_after_start, self.ids, self.now)
+        await self.db.write(attempts.mark_uncertain_after_start, self.ids, self.now)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def queued(stage: Stage) -> list[int]:
 async def test_nothing_of_a_restored_queue_is_sent_whatever_its_state(restored: Restored) -> None:
     for later_ms in (0, 11 * 60_000, 49 * HOUR_MS):  # the uncertain window, the scheduled time
         restored.now = START + later_ms
-        await restored.end_doubts()
+        await restored.settle_uncertain()
         assert isinstance(await restored.claim(), NothingReady)
     assert await restored.db.read(held.undecided) == 4
     for number in await queued(restored):
