@@ -18,8 +18,8 @@ ROOT = build.HERE / "root"
 UNITS = ROOT / "etc/systemd/system"
 
 
-class Wrong(Exception):
-    """A check does not hold; says what is wrong."""
+class CheckFailed(Exception):
+    """A check failed; says what is wrong."""
 
 
 BEYOND = "out of our hands"  # no package mends it
@@ -49,16 +49,16 @@ def locks() -> str:
         debs.read_lock(debs.lock_file("debian").read_text()),
     )
     if missing := debs.missing_from_lock(entries, locked):
-        raise Wrong(f"not locked: {', '.join(missing)}; run scripts/image lock")
+        raise CheckFailed(f"not locked: {', '.join(missing)}; run scripts/image lock")
     if len({(deb.kind, deb.name) for deb in locked}) != len(locked):
-        raise Wrong("a package is locked twice")
+        raise CheckFailed("a package is locked twice")
     requirements = (build.PROJECT / "requirements/run.txt").read_text()
     pinned = re.findall(r"^([a-z0-9-]+)==", requirements, re.MULTILINE)
     for name, block in zip(
         pinned, re.split(r"^[a-z0-9-]+==", requirements, flags=re.MULTILINE)[1:], strict=True
     ):
         if "--hash=sha256:" not in block:
-            raise Wrong(f"requirements/run.txt: {name} has no hash")
+            raise CheckFailed(f"requirements/run.txt: {name} has no hash")
     return f"{len(locked)} packages, {len(pinned)} wheels"
 
 
@@ -73,7 +73,7 @@ def no_addresses() -> str:
             r"https?://([A-Za-z0-9.-]+)", (build.PROJECT / name).read_text(errors="replace")
         ):
             if found not in ("127.0.0.1", "zimbox.local"):
-                raise Wrong(f"{name} names the host {found}")
+                raise CheckFailed(f"{name} names the host {found}")
     return f"{len(listed)} files"
 
 
@@ -82,12 +82,12 @@ def scripts() -> str:
     files = [build.HERE / "initramfs/init", *sorted((ROOT / "usr/lib/zimbox").iterdir())]
     for file in files:
         if (checked := run("sh", "-n", file)).returncode:
-            raise Wrong(checked.stderr)
+            raise CheckFailed(checked.stderr)
     return f"{len(files)} scripts"
 
 
 def units() -> str:
-    """systemd reads every unit without a complaint, with the programs they start in their places."""
+    """systemd reads every unit without a complaint, with stand-ins for the programs they start."""
     analyze = tool("systemd-analyze", "systemd")
     system = Path("/usr/lib/systemd/system")
     if not (system / "basic.target").exists():
@@ -120,7 +120,7 @@ def units() -> str:
         if any(name in line for name in (*ours, "zimbox"))
     ]
     if complaints:
-        raise Wrong("\n".join(complaints))
+        raise CheckFailed("\n".join(complaints))
     return f"{len(ours)} units"
 
 
@@ -133,7 +133,7 @@ def firewall() -> str:
             f"{BEYOND}: nftables in this kernel, and the right to use it: {checked.stderr.splitlines()[0]}"
         )
     if checked.returncode:
-        raise Wrong(checked.stderr)
+        raise CheckFailed(checked.stderr)
     return "loaded without a complaint"
 
 
@@ -157,7 +157,7 @@ def overlay() -> str:
                 *(compiled[n] for n in names),
             )
             if applied.returncode:
-                raise Wrong(f"{board}: {applied.stderr}")
+                raise CheckFailed(f"{board}: {applied.stderr}")
             _uart_is_free(board, merged)
             _usb_is_host(board, merged)
     return f"{len(build.BOARDS)} boards"
@@ -270,7 +270,7 @@ def hardware() -> str:
                 found = (have.missing(needed, early=what == "card reader") for needed in chain)
                 lacking += [f"{board}: {what}: {words}" for words in found if words]
     if lacking:
-        raise Wrong("\n".join(lacking))
+        raise CheckFailed("\n".join(lacking))
     return f"{len(build.BOARDS)} boards, {followed} nodes followed"
 
 
@@ -292,7 +292,7 @@ def _uart_is_free(board: str, tree: Path) -> None:
         seen["bluetooth"] = (value(f"{uart0}/bluetooth", "status"), "disabled")
     for what, (is_, should) in seen.items():
         if is_ != should:
-            raise Wrong(f"{board}: {what} is {is_!r}, not {should!r}")
+            raise CheckFailed(f"{board}: {what} is {is_!r}, not {should!r}")
 
 
 def _usb_is_host(board: str, tree: Path) -> None:
@@ -300,7 +300,7 @@ def _usb_is_host(board: str, tree: Path) -> None:
     path = run("fdtget", "-t", "s", tree, "/__symbols__", "usb").stdout.strip()
     mode = run("fdtget", "-t", "s", tree, path, "dr_mode").stdout.strip()
     if board.startswith("bcm2837") and mode != "host":
-        raise Wrong(f"{board}: USB is {mode!r}, not 'host'")
+        raise CheckFailed(f"{board}: USB is {mode!r}, not 'host'")
 
 
 def card() -> str:
@@ -309,16 +309,16 @@ def card() -> str:
     cmdline = (build.HERE / "boot/cmdline.txt").read_text()
     for name, text in (("genimage.cfg", config), ("cmdline.txt", cmdline)):
         if "@SIGNATURE@" not in text:
-            raise Wrong(f"{name} does not take the disk's signature")
+            raise CheckFailed(f"{name} does not take the disk's signature")
     if re.findall(r"partition ([a-z-]+) \{", config) != ["boot", "root-a", "root-b", "data"]:
-        raise Wrong("the initramfs counts on boot, root-a, root-b, data in this order")
+        raise CheckFailed("the initramfs counts on boot, root-a, root-b, data in this order")
     if len(cmdline.splitlines()) != 1:
-        raise Wrong("cmdline.txt: the firmware reads one line")
+        raise CheckFailed("cmdline.txt: the firmware reads one line")
     if "serial0" in cmdline or "ttyAMA0" in cmdline:
-        raise Wrong("cmdline.txt puts a console on the modem's line")
+        raise CheckFailed("cmdline.txt puts a console on the modem's line")
     for name in re.findall(r"dtoverlay=(\S+)", (build.HERE / "boot/config.txt").read_text()):
         if not (build.HERE / f"boot/{name}.dtso").exists():
-            raise Wrong(f"config.txt loads {name}, which is not there")
+            raise CheckFailed(f"config.txt loads {name}, which is not there")
     ElementTree.parse(ROOT / "etc/avahi/services/zimbox.service")
     return "4 partitions"
 
@@ -344,7 +344,7 @@ def main() -> int:
         except Missing as error:
             skipped += 1
             print(f"{name}: NOT CHECKED, this machine lacks {error}")
-        except Wrong as error:
+        except CheckFailed as error:
             wrong += 1
             print(f"{name}: WRONG\n{error}")
     print(f"{len(CHECKS) - wrong - skipped} passed, {wrong} failed, {skipped} skipped")

@@ -117,7 +117,7 @@ def send(box: Machine, key: dict[str, str], text: str) -> str:
     return str(told["message_id"])
 
 
-class Owner:
+class AdminPage:
     """The owner's page by curl, as a browser without JavaScript has it."""
 
     def __init__(self, box: Machine) -> None:

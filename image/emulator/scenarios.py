@@ -179,7 +179,7 @@ def destroyed() -> None:
 
 
 def full() -> None:
-    """Not a byte free on data: the box starts, answers, and refuses what it cannot keep."""
+    """Not a byte free on data: the box starts, answers, and refuses what it cannot store."""
     card = new_card("full", 1536)
     with running("full", card=card) as (box, _):
         box.wait_http()

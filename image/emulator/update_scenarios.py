@@ -10,7 +10,7 @@ from image.builder import build
 from image.emulator import machine
 from image.emulator.bundles import make_bundles, make_roots, stage
 from image.emulator.harness import (
-    Owner,
+    AdminPage,
     check,
     delivered,
     new_card,
@@ -32,15 +32,15 @@ def update() -> None:
     with running("update", card=card) as (box, _):
         box.wait_http()
         until("the modem is online", lambda: online(box))
-        owner = Owner(box)
+        admin = AdminPage(box)
         box.ask("sync")
         code = (machine.boot_file(card, "zimbox-setup-code.txt") or "").split()[-1]
         password = "une phrase bien longue"
-        owner.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
+        admin.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
         for name in ("wrong", "cut", "broken", "good"):
             begun = time.monotonic()
             if name == "good":
-                said = by_page(owner, card.parent / name)
+                said = by_page(admin, card.parent / name)
             else:
                 said = box.ask(
                     f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}",
@@ -68,12 +68,12 @@ def update() -> None:
     note("update", **{name: outcome[0] for name, outcome in outcomes.items()})
 
 
-def by_page(owner: Owner, file: Path) -> str:
+def by_page(admin: AdminPage, file: Path) -> str:
     """Upload it, follow it as the page does; what the page says in the end."""
-    owner.post("/settings/upkeep", "/settings/update", f"file=@{file}")
+    admin.post("/settings/upkeep", "/settings/update", f"file=@{file}")
     until(
         "the page tells the outcome",
-        lambda: "Updated." in owner.get("/settings/upkeep") or None,
+        lambda: "Updated." in admin.get("/settings/upkeep") or None,
         1800,
     )
     return "Updated."

@@ -1,4 +1,4 @@
-"""The page of a box whose data partition is beyond repair. Standard library alone: nothing else may be whole."""
+"""Serve the page of a box whose data partition is beyond repair. Uses the standard library alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANSWER = (
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Every path answers 503: JSON for programs, the page for people."""
+    """Answer every path with 503: JSON for programs, the page for browsers."""
 
     def _answer(self) -> None:
         person = "text/html" in self.headers.get("Accept", "")
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """No line in the journal for each visit."""
+        """Do not log requests."""
 
 
 def serve(address: tuple[str, int]) -> ThreadingHTTPServer:

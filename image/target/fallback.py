@@ -1,4 +1,4 @@
-"""The gateway does not stay up: back to the release before it if it never came up, else again the same."""
+"""Handle a gateway that keeps crashing: start the previous release if it never came up, else the same again."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 from pathlib import Path
 
 from appliance.maintenance.update import SlotState, fall_back, read_state, write_state
-from image.target.slots import Places, point_at
+from image.target.slots import ReleasePaths, point_at
 
-# Nothing to go back to: the same release again, but not in a hurry.
+# Wait before the same release is started again.
 REST_SECONDS = 60
 
 
-def chosen(places: Places, state: SlotState) -> SlotState | None:
+def fallback_state(paths: ReleasePaths, state: SlotState) -> SlotState | None:
     """Return the state to fall back to; None to start the same release again.
 
-    A release that came up and was killed later (memory, a client's flood) would not be helped by an older one.
-    The mark is taken away, so that it falls back if it then never comes up again.
+    An older release would not help one that came up and was killed later (memory, a flood of requests).
+    The `came-up` mark is deleted, so that a release that never comes up again falls back the next time.
     """
-    came_up = places.run / "came-up"
+    came_up = paths.run / "came-up"
     if came_up.exists():
         came_up.unlink()
         return None
@@ -28,11 +28,11 @@ def chosen(places: Places, state: SlotState) -> SlotState | None:
 
 
 def main() -> None:
-    places = Places(Path("/data"), Path("/run/zimbox"))
-    state = read_state(places.state)
+    paths = ReleasePaths(Path("/data"), Path("/run/zimbox"))
+    state = read_state(paths.state)
     if state.trial is not None:
-        return  # the steward watches over this one
-    back = chosen(places, state)
+        return  # the steward decides about a release on trial
+    back = fallback_state(paths, state)
     if back is None:
         time.sleep(REST_SECONDS)
     else:
@@ -40,8 +40,8 @@ def main() -> None:
             f"release in slot {state.current} does not stay up: back to {back.current}",
             file=sys.stderr,
         )
-        write_state(places.state, back)
-        point_at(places, back.current)
+        write_state(paths.state, back)
+        point_at(paths, back.current)
     subprocess.run(["systemctl", "reset-failed", "zimbox.service"], check=True)
     subprocess.run(["systemctl", "start", "--no-block", "zimbox.service"], check=True)
 

@@ -1,4 +1,4 @@
-"""The gateway on this card, as an update sees it: stop, start, and what /health says."""
+"""Control the gateway of this card during an update: stop, start, read /health."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SYSTEMCTL_SECONDS = 300.0
 
 
 class Gateway(Protocol):
-    """The running gateway, as an update sees it."""
+    """What an update needs of the running gateway."""
 
     def stop(self) -> None: ...
     def start(self) -> None:
-        """Returns when it says that it is ready, or has failed."""
+        """Return when the gateway is ready, or has failed to start."""
 
     def shown(self) -> Shown | None: ...
 
 
 class SystemdGateway:
-    """zimbox.service on this box."""
+    """zimbox.service, through systemctl and /health."""
 
     def __init__(self, url: str = "http://127.0.0.1:80/health") -> None:
         self._url = url
@@ -38,7 +38,7 @@ class SystemdGateway:
         subprocess.run(
             ["systemctl", "reset-failed", "zimbox.service"], check=False, timeout=SYSTEMCTL_SECONDS
         )
-        # Failing to start is an answer that /health gives, too.
+        # A failed start shows in /health, too.
         subprocess.run(
             ["systemctl", "start", "zimbox.service"], check=False, timeout=SYSTEMCTL_SECONDS
         )
@@ -46,17 +46,17 @@ class SystemdGateway:
     def shown(self) -> Shown | None:
         try:
             with urllib.request.urlopen(self._url, timeout=5) as answer:
-                told = json.load(answer)
+                health = json.load(answer)
         except (OSError, ValueError):
             return None
-        return read_health(told)
+        return read_health(health)
 
 
-def read_health(told: object) -> Shown | None:
-    """/health as an update sees it, with or without the API's envelope around it."""
-    if not isinstance(told, dict):
+def read_health(health: object) -> Shown | None:
+    """Parse /health, with or without the API's envelope; None if it is not an object."""
+    if not isinstance(health, dict):
         return None
-    body = told.get("data", told)
+    body = health.get("data", health)
     devices = body.get("devices", [])
     return Shown(
         str(body.get("version", "")), sum(device.get("status") == "online" for device in devices)

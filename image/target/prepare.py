@@ -1,7 +1,7 @@
-"""Before anything else of ours runs: zimbox.toml taken over, the setup code, the slot to run.
+"""Prepare the card at each start, before the gateway: import zimbox.toml, write the setup code, choose the slot.
 
-The order holds over a power cut: what is taken is first safe on the data partition, then removed
-from the boot partition. Cut in between, the next start takes the same once more.
+The order survives a power cut: settings are synced to the data partition before they are removed from the
+boot partition. After a cut in between, the next start imports the same file again.
 """
 
 from __future__ import annotations
@@ -31,98 +31,100 @@ from appliance.maintenance.update import (
     write_state,
 )
 from image.target import user_config as w
-from image.target.slots import Places, give_data_back, point_at
+from image.target.slots import ReleasePaths, give_data_back, point_at
 
 FILE = "zimbox.toml"
-ERASING = f"{FILE}.erasing"  # taken over; a cut finds it here and never takes half of it for wishes
+ERASING = (
+    f"{FILE}.erasing"  # imported; the rename keeps a power cut from importing a half-erased file
+)
 CODE = "zimbox-setup-code.txt"
 MISTAKE = "zimbox-error.txt"
 CODED = re.compile(rb"\b\d{4}-\d{4}-\d{4}\b")
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Where on the data partition things are kept."""
+class DataPaths:
+    """Paths on the data partition."""
 
-    data: Path
+    root: Path
 
     @property
-    def wishes(self) -> Path:
-        return self.data / "system/wishes.json"
+    def user_config(self) -> Path:
+        return self.root / "system/user-config.json"
 
     @property
     def gateway(self) -> Path:
-        return self.data / "config/zimbox.toml"
+        return self.root / "config/zimbox.toml"
 
     @property
     def code(self) -> Path:
-        """Where the gateway reads the setup code, and removes it once the box is claimed."""
-        return self.data / "zimbox/setup-code"
+        """The setup code; the gateway reads it, and deletes it once the box is claimed."""
+        return self.root / "zimbox/setup-code"
 
     @property
     def database(self) -> Path:
-        return self.data / "zimbox/zimbox.db"
+        return self.root / "zimbox/zimbox.db"
 
     @property
     def ssh_key(self) -> Path:
-        return self.data / "system/ssh/authorized_keys"
+        return self.root / "system/ssh/authorized_keys"
 
 
-def take_over(boot: Path, keep: Keep, group: int | None = None) -> w.Wishes:
-    """The wishes in force: those of a new zimbox.toml, else the ones kept, else the defaults.
+def take_over(boot: Path, data: DataPaths, group: int | None = None) -> w.UserConfig:
+    """Return the settings in force: those of a new zimbox.toml, else the stored ones, else the defaults.
 
-    `boot` must be writable if it holds a zimbox.toml. A mistake in it leaves everything as it was
-    and a file on the boot partition that says what is wrong.
+    `boot` must be writable if it holds a zimbox.toml. An error in that file changes nothing; a file on the
+    boot partition names the error.
     """
     _erase(boot / ERASING)
     file = boot / FILE
     if file.exists():
         try:
-            text = file.read_text("utf-8-sig")  # Windows likes to write a mark
+            text = file.read_text("utf-8-sig")  # Windows editors write a byte order mark
             taken = w.read(text)
-        except (w.WishError, UnicodeDecodeError) as error:
-            _on_card(boot / MISTAKE, f"{FILE}: {error}\r\n")
+        except (w.UserConfigError, UnicodeDecodeError) as error:
+            _write_on_boot(boot / MISTAKE, f"{FILE}: {error}\r\n")
         else:
-            _keep(taken, keep, group)
+            _store(taken, data, group)
             _clean(boot, text)
             if taken.unknown:
                 names = ", ".join(taken.unknown)
-                _on_card(boot / MISTAKE, f"{FILE}: unknown and left out: {names}\r\n")
-    wishes = _kept(keep)
-    if not keep.gateway.exists():
-        _keep(wishes, keep, group)
-    return wishes
+                _write_on_boot(boot / MISTAKE, f"{FILE}: unknown and left out: {names}\r\n")
+    settings = _stored(data)
+    if not data.gateway.exists():
+        _store(settings, data, group)
+    return settings
 
 
-def _kept(keep: Keep) -> w.Wishes:
+def _stored(data: DataPaths) -> w.UserConfig:
     try:
-        return msgspec.json.decode(keep.wishes.read_bytes(), type=w.Wishes)
+        return msgspec.json.decode(data.user_config.read_bytes(), type=w.UserConfig)
     except (FileNotFoundError, msgspec.DecodeError):
-        return w.Wishes()
+        return w.UserConfig()
 
 
-def _keep(wishes: w.Wishes, keep: Keep, group: int | None) -> None:
-    """Everything on the disk when this returns. Its own copy holds no password of the page."""
-    for file in (keep.wishes, keep.gateway, keep.ssh_key):
+def _store(settings: w.UserConfig, data: DataPaths, group: int | None) -> None:
+    """Write the settings durably. The copy in user-config.json omits the page's password hash."""
+    for file in (data.user_config, data.gateway, data.ssh_key):
         file.parent.mkdir(parents=True, exist_ok=True)
-    if wishes.ssh_key:
-        write_durably(keep.ssh_key, (wishes.ssh_key + "\n").encode(), 0o600)
+    if settings.ssh_key:
+        write_durably(data.ssh_key, (settings.ssh_key + "\n").encode(), 0o600)
     else:
-        keep.ssh_key.unlink(missing_ok=True)
-    _for_gateway(keep.gateway, w.gateway_config(wishes), group)
-    own = msgspec.structs.replace(wishes, password_hash="")
-    write_durably(keep.wishes, msgspec.json.encode(own), 0o600)
+        data.ssh_key.unlink(missing_ok=True)
+    _write_gateway_config(data.gateway, w.gateway_config(settings), group)
+    own = msgspec.structs.replace(settings, password_hash="")
+    write_durably(data.user_config, msgspec.json.encode(own), 0o600)
 
 
-def _for_gateway(file: Path, text: str, group: int | None) -> None:
+def _write_gateway_config(file: Path, text: str, group: int | None) -> None:
     write_durably(file, text.encode(), 0o640, None if group is None else (0, group))
 
 
 def _clean(boot: Path, text: str) -> None:
-    """The secrets off the card: a copy without them stays, the original is overwritten, then gone."""
+    """Replace the file by a copy without secrets; overwrite the original before it is deleted."""
     try:
-        _on_card(boot / f"{FILE}.taken-over", w.without_secrets(text))
-    except OSError as error:  # no room, say: the copy can be done without, the secrets must go
+        _write_on_boot(boot / f"{FILE}.taken-over", w.without_secrets(text))
+    except OSError as error:  # e.g. no space: the copy is optional, removing the secrets is not
         print(f"{FILE}.taken-over: {error}", file=sys.stderr)
         (boot / f"{FILE}.taken-over.new").unlink(missing_ok=True)
     (boot / FILE).rename(boot / ERASING)
@@ -141,8 +143,8 @@ def _erase(file: Path) -> None:
     file.unlink()
 
 
-def _on_card(file: Path, text: str) -> None:
-    """FAT knows no owners and hardly any modes: plain writing, but all or nothing."""
+def _write_on_boot(file: Path, text: str) -> None:
+    """Write a file on the boot partition atomically. FAT has no owners and few modes."""
     fresh = file.with_name(file.name + ".new")
     with fresh.open("w", encoding="utf-8", newline="") as stream:
         stream.write(text)
@@ -151,59 +153,60 @@ def _on_card(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def setup_code(boot: Path, keep: Keep) -> str:
-    """The code that lets the owner set a password, in the gateway's folder and on the card.
+def setup_code(boot: Path, data: DataPaths) -> str:
+    """Return the code with which the owner claims the box; "" once it is claimed.
 
-    Made at the first start only; where the gateway's file is gone, the box is claimed. "" then.
+    Created at the first start, in the gateway's folder and on the boot partition. The gateway deletes its
+    file when the box is claimed.
     """
-    code = _code_in(keep.code)
-    if not code and (keep.code.exists() or not keep.database.exists()):
+    code = _code_in(data.code)
+    if not code and (data.code.exists() or not data.database.exists()):
         code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
-        folder = keep.code.parent.stat()  # the gateway's: it is to read and remove the code
-        write_durably(keep.code, f"{code}\n".encode(), 0o600, (folder.st_uid, folder.st_gid))
+        folder = data.code.parent.stat()  # owned by the gateway, which reads and deletes the code
+        write_durably(data.code, f"{code}\n".encode(), 0o600, (folder.st_uid, folder.st_gid))
     if not code:
         (boot / CODE).unlink(missing_ok=True)
     elif _code_in(boot / CODE) != code:
-        _on_card(boot / CODE, f"ZimBox: {code}\r\n")
+        _write_on_boot(boot / CODE, f"ZimBox: {code}\r\n")
     return code
 
 
 def _code_in(file: Path) -> str:
-    """The setup code in a file; "" where there is no file or, after a power cut, anything else in it."""
+    """Return the setup code in a file; "" if there is no file, or a power cut left it without a code."""
     found = CODED.search(file.read_bytes()) if file.exists() else None
     return found[0].decode() if found else ""
 
 
-def wants_writing(boot: Path, keep: Keep) -> bool:
-    """Whether the boot partition, mounted to read, must be written to."""
+def wants_writing(boot: Path, data: DataPaths) -> bool:
+    """Return whether the boot partition, mounted read-only, must be written to."""
     if (boot / FILE).exists() or (boot / ERASING).exists():
         return True
-    unclaimed = keep.code.exists() or not keep.database.exists()
-    code = _code_in(keep.code)
+    unclaimed = data.code.exists() or not data.database.exists()
+    code = _code_in(data.code)
     return not code or _code_in(boot / CODE) != code if unclaimed else (boot / CODE).exists()
 
 
-def network(wishes: w.Wishes, run: Path) -> None:
-    """What systemd-networkd, wpa_supplicant and timesyncd read, in memory only."""
+def network(settings: w.UserConfig, run: Path) -> None:
+    """Write the files of systemd-networkd, wpa_supplicant and timesyncd; `run` is in memory."""
     folder = run / "systemd/network"
     folder.mkdir(parents=True, exist_ok=True)
-    if cable := w.cable_network(wishes.cable):
+    if cable := w.cable_network(settings.cable):
         (folder / "10-zimbox-cable.network").write_text(cable)
-    if wifi := w.wpa_supplicant(wishes.wifi):
+    if wifi := w.wpa_supplicant(settings.wifi):
         file = run / "zimbox/wpa_supplicant.conf"
         file.touch(mode=0o600)
         file.write_text(wifi)
         (folder / "20-zimbox-wifi.network").write_text(w.WIFI_NETWORK)
-    if wishes.ntp:
+    if settings.ntp:
         drop_in = run / "systemd/timesyncd.conf.d/zimbox.conf"
         drop_in.parent.mkdir(parents=True, exist_ok=True)
-        drop_in.write_text(f"[Time]\nNTP={' '.join(wishes.ntp)}\n")
+        drop_in.write_text(f"[Time]\nNTP={' '.join(settings.ntp)}\n")
 
 
-def ballast(file: Path, *, size: int = 16 << 20, room: int | None = None) -> None:
-    """Space kept back for a card that is full: SQLite cannot even open a database without some.
+def reserve(file: Path, *, size: int = 16 << 20, room: int | None = None) -> None:
+    """Keep a reserve of disk space for a full card: SQLite needs some space to open a database.
 
-    Thrown off at a start with less than 4 MiB to spare, taken aboard again when there is plenty.
+    Deleted at a start with less than 4 MiB free, created again when there is plenty. Sizes in bytes.
     """
     free = shutil.disk_usage(file.parent).free if room is None else room
     try:
@@ -212,61 +215,60 @@ def ballast(file: Path, *, size: int = 16 << 20, room: int | None = None) -> Non
         elif free > 4 * size and not file.exists():
             with file.open("wb") as stream:
                 os.posix_fallocate(stream.fileno(), 0, size)
-    except OSError as error:  # a card that takes nothing any more
-        print(f"ballast: {error}", file=sys.stderr)
+    except OSError as error:  # a card that refuses writes
+        print(f"reserve: {error}", file=sys.stderr)
 
 
-def sweep(places: Places) -> None:
-    """What an update that was cut off left lying about: at a start nobody is uploading or unpacking."""
-    incoming = places.database.parent / "incoming"
+def remove_leftovers(paths: ReleasePaths) -> None:
+    """Delete partial files of an interrupted update; nothing uploads or unpacks during a start."""
+    incoming = paths.database.parent / "incoming"
     for left in [
         *incoming.glob("*"),
-        places.slots / "incoming.zimbox",
-        *places.slots.glob("*.partial"),
+        paths.slots / "incoming.zimbox",
+        *paths.slots.glob("*.partial"),
     ]:
         shutil.rmtree(left, ignore_errors=True)
-        with contextlib.suppress(
-            OSError
-        ):  # it is gone, or the card takes nothing: the box starts all the same
+        # Already gone, or the card refuses writes: neither may keep the box from starting.
+        with contextlib.suppress(OSError):
             left.unlink()
 
 
-def choose_slot(places: Places) -> SlotState:
-    """The slot to run. A trial that is found here was cut off by a power cut: undone."""
-    state = read_state(places.state)
+def choose_slot(paths: ReleasePaths) -> SlotState:
+    """Choose the slot to run. A trial found here was interrupted by a power cut, and is undone."""
+    state = read_state(paths.state)
     if state.trial is not None:
         print(
             f"the update in slot {state.trial} was cut off: back to {state.current}",
             file=sys.stderr,
         )
-        data = give_data_back(places)
+        data = give_data_back(paths)
         words = "power was cut before the new release was confirmed"
-        Result(False, "CUT_OFF", words, _version(places, state.trial), data).keep(places.result)
+        Result(False, "CUT_OFF", words, _version(paths, state.trial), data).keep(paths.result)
         state = give_up(state)
-        write_state(places.state, state)
-    if places.root_trial.exists():
-        # A new root is judged by the release it came with; that becomes `state` when it is confirmed.
-        point_at(places, "built-in")
+        write_state(paths.state, state)
+    if paths.root_trial.exists():
+        # A new root runs the release it contains; `state` follows once the root is confirmed.
+        point_at(paths, "built-in")
         return SlotState()
-    if not places.app(state.current).is_dir():
+    if not paths.app(state.current).is_dir():
         state = SlotState()
-        write_state(places.state, state)
-    point_at(places, state.current)
+        write_state(paths.state, state)
+    point_at(paths, state.current)
     return state
 
 
-def _version(places: Places, slot: Slot) -> str:
-    """What the release in this slot says of itself; "" if it cannot be read."""
+def _version(paths: ReleasePaths, slot: Slot) -> str:
+    """Return the version in the slot's manifest; "" if it cannot be read."""
     try:
-        manifest = msgspec.json.decode((places.app(slot) / "manifest.json").read_bytes())
+        manifest = msgspec.json.decode((paths.app(slot) / "manifest.json").read_bytes())
         return str(manifest["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
 @contextlib.contextmanager
-def boot_partition(keep: Keep) -> Iterator[Path]:
-    """Partition 1 of the disk that /data is on; writable only if something is to be written."""
+def boot_partition(data: DataPaths) -> Iterator[Path]:
+    """Mount partition 1 of the disk that holds /data; writable only if something must be written."""
     device = next(
         line.split()[0]
         for line in Path("/proc/mounts").read_text().splitlines()
@@ -277,7 +279,7 @@ def boot_partition(keep: Keep) -> Iterator[Path]:
         ["mount", "-t", "vfat", "-o", "ro,umask=077", device[:-1] + "1", target], check=True
     )
     try:
-        if wants_writing(target, keep):
+        if wants_writing(target, data):
             subprocess.run(["mount", "-o", "remount,rw", target], check=True)
         yield target
     finally:
@@ -286,24 +288,24 @@ def boot_partition(keep: Keep) -> Iterator[Path]:
 
 
 def main() -> None:
-    keep, places = Keep(Path("/data")), Places(Path("/data"), Path("/run/zimbox"))
+    data, paths = DataPaths(Path("/data")), ReleasePaths(Path("/data"), Path("/run/zimbox"))
     group = grp.getgrnam("zimbox").gr_gid
     try:
-        with boot_partition(keep) as boot:
-            wishes = take_over(boot, keep, group)
-            setup_code(boot, keep)
+        with boot_partition(data) as boot:
+            settings = take_over(boot, data, group)
+            setup_code(boot, data)
     except (OSError, subprocess.SubprocessError) as error:
-        # A boot partition that cannot be read must not keep the box from sending.
+        # Without a readable boot partition the box still sends.
         print(f"boot partition: {error}", file=sys.stderr)
-        wishes = take_over(Path("/nonexistent"), keep, group)
-    socket.sethostname(wishes.hostname)
-    network(wishes, Path("/run"))
+        settings = take_over(Path("/nonexistent"), data, group)
+    socket.sethostname(settings.hostname)
+    network(settings, Path("/run"))
     # udev starts wpa_supplicant for each radio, whenever it appears; it waits for this unit.
-    if wishes.ssh_key:
+    if settings.ssh_key:
         subprocess.run(["systemctl", "start", "--no-block", "ssh.service"], check=True)
-    choose_slot(places)
-    sweep(places)
-    ballast(keep.data / "system/ballast")
+    choose_slot(paths)
+    remove_leftovers(paths)
+    reserve(data.root / "system/reserve")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where releases lie, which one runs, and the database's copy from before an update."""
+"""Paths of the releases, the link to the running one, and the copy of the database from before an update."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from appliance.maintenance.update import Slot, may_roll_back
 
 DATABASE = "zimbox.db"
 OWNER = "zimbox"
-# A look at one database file; a gigabyte is counted in seconds on a card.
+# Reading one database; a gigabyte takes seconds on a card.
 TRACES_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Places:
+class ReleasePaths:
     data: Path
     run: Path
     built_in: Path = Path("/usr/lib/zimbox/app")
@@ -34,7 +34,7 @@ class Places:
 
     @property
     def result(self) -> Path:
-        """What became of the last update, for the page."""
+        """The result of the last update, for the page."""
         return self.slots / "last-update.json"
 
     @property
@@ -47,7 +47,7 @@ class Places:
 
     @property
     def root_trial(self) -> Path:
-        """There while a new root is on trial: the initramfs says so (image/initramfs/init)."""
+        """Exists while a new root is on trial; created by image/initramfs/init."""
         return self.run / "root-trial"
 
     def app(self, slot: Slot) -> Path:
@@ -60,48 +60,48 @@ class Places:
             return None
 
 
-def point_at(places: Places, slot: Slot) -> None:
-    """/run/zimbox/app is the release that zimbox.service starts."""
-    fresh = places.run / "app.new"
+def point_at(paths: ReleasePaths, slot: Slot) -> None:
+    """Point /run/zimbox/app, which zimbox.service starts, at a slot."""
+    fresh = paths.run / "app.new"
     fresh.unlink(missing_ok=True)
-    fresh.symlink_to(places.app(slot))
-    fresh.rename(places.run / "app")
+    fresh.symlink_to(paths.app(slot))
+    fresh.rename(paths.run / "app")
 
 
-def save_database(places: Places) -> None:
-    """The database as it lies there, with the box stopped. Raises OSError (no space)."""
-    shutil.rmtree(places.saved, ignore_errors=True)
-    places.saved.mkdir(mode=0o700)
+def save_database(paths: ReleasePaths) -> None:
+    """Copy the database while the gateway is stopped. Raises OSError (no space)."""
+    shutil.rmtree(paths.saved, ignore_errors=True)
+    paths.saved.mkdir(mode=0o700)
     for name in (DATABASE, f"{DATABASE}-wal"):
-        if (places.database.parent / name).exists():
-            _copy(places.database.parent / name, places.saved / name)
-    if (traces := traces_as_owner(places)) is not None:
-        write_durably(places.saved / "traces", traces.encode())
+        if (paths.database.parent / name).exists():
+            _copy(paths.database.parent / name, paths.saved / name)
+    if (traces := traces_as_owner(paths)) is not None:
+        write_durably(paths.saved / "traces", traces.encode())
 
 
-def give_data_back(places: Places) -> str:
-    """After an update that failed: "restored", or "kept" where the new release may have worked on it.
+def give_data_back(paths: ReleasePaths) -> str:
+    """Restore the database after a failed update: "restored", or "kept" if the new release may have used it.
 
-    Also kept where it cannot be restored: the release before works on the data as it is.
+    It is also kept if restoring fails: the previous release works on the data as it is.
     """
     try:
-        if may_roll_back(places.traces_before(), traces_as_owner(places)):
-            restore_database(places)
+        if may_roll_back(paths.traces_before(), traces_as_owner(paths)):
+            restore_database(paths)
             return "restored"
     except (OSError, subprocess.SubprocessError) as error:
         print(f"the database stays as it is: {error}", file=sys.stderr)
     return "kept"
 
 
-def restore_database(places: Places) -> None:
-    """The saved copy in place of what the new release made of it; done again, it comes to the same."""
-    if not (places.saved / "traces").exists() or not (places.saved / DATABASE).exists():
+def restore_database(paths: ReleasePaths) -> None:
+    """Put the saved copy back in place. Idempotent."""
+    if not (paths.saved / "traces").exists() or not (paths.saved / DATABASE).exists():
         return
-    folder = places.database.parent
+    folder = paths.database.parent
     owner = folder.stat()
-    saved = [n for n in (f"{DATABASE}-wal", DATABASE) if (places.saved / n).exists()]
-    for name in saved:  # all that needs room comes before anything is taken away
-        _copy(places.saved / name, folder / f"{name}.back")
+    saved = [n for n in (f"{DATABASE}-wal", DATABASE) if (paths.saved / n).exists()]
+    for name in saved:  # everything that needs space comes before anything is deleted
+        _copy(paths.saved / name, folder / f"{name}.back")
         os.chown(folder / f"{name}.back", owner.st_uid, owner.st_gid)
     for name in (f"{DATABASE}-wal", f"{DATABASE}-shm"):
         (folder / name).unlink(missing_ok=True)
@@ -116,13 +116,13 @@ def _copy(source: Path, target: Path) -> None:
     sync(target)
 
 
-def traces_as_owner(places: Places) -> str | None:
-    """`appliance.maintenance.update.traces`, as the user whose files they are: SQLite leaves some beside them."""
-    if not places.database.exists():
+def traces_as_owner(paths: ReleasePaths) -> str | None:
+    """Run `appliance.maintenance.update.traces` as the owner of the files: SQLite creates more beside them."""
+    if not paths.database.exists():
         return "no database"
     as_owner = (
         {"user": OWNER, "group": OWNER, "extra_groups": []}
-        if os.geteuid() == 0 and places.run == Path("/run/zimbox")
+        if os.geteuid() == 0 and paths.run == Path("/run/zimbox")
         else {}
     )
     code = (
@@ -130,7 +130,7 @@ def traces_as_owner(places: Places) -> str | None:
         "print(traces(Path(sys.argv[1])) or '', end='')"
     )
     asked = subprocess.run(
-        [sys.executable, "-P", "-s", "-c", code, places.database],
+        [sys.executable, "-P", "-s", "-c", code, paths.database],
         capture_output=True, text=True, check=False, timeout=TRACES_SECONDS, **as_owner,
     )  # type: ignore[call-overload]  # fmt: skip
     return asked.stdout or None if asked.returncode == 0 else None

@@ -1,7 +1,7 @@
-"""An update from the file to the confirmed release, or back: every step leaves a state a power cut may meet.
+"""Install an update: check, unpack, try, then confirm or go back. A power cut may come after any step.
 
 unpacked → trial written → gateway stopped, database saved → new release started → watched →
-confirmed, or everything as before. A start that finds a trial undoes it (`prepare.choose_slot`).
+confirmed, or everything restored. A start that finds a trial undoes it (`prepare.choose_slot`).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from appliance.maintenance.update import (
 )
 from image.target.gateway import Gateway
 from image.target.roots import Roots
-from image.target.slots import Places, give_data_back, point_at, save_database
+from image.target.slots import ReleasePaths, give_data_back, point_at, save_database
 
-# Start, migration and a modem that finds its network: modules take up to three minutes for that.
+# Covers start, migration and a modem that registers, which takes up to three minutes.
 PROBATION_SECONDS = 300.0
 LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Updater:
-    places: Places
+    paths: ReleasePaths
     gateway: Gateway
     public_key: Path
     roots: Roots
@@ -48,63 +48,63 @@ class Updater:
     machine: str = platform.machine()
     python: str = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-    def update(self, file: Path, tell: Callable[[str], None]) -> Result:
-        """All of it; the result is kept for the page. Raises OSError, subprocess.SubprocessError."""
-        result = self._update(file, tell)
-        result.keep(self.places.result)
+    def update(self, file: Path, progress: Callable[[str], None]) -> Result:
+        """Install a bundle and store the result for the page. Raises OSError, subprocess.SubprocessError."""
+        result = self._update(file, progress)
+        result.keep(self.paths.result)
         return result
 
-    def _update(self, file: Path, tell: Callable[[str], None]) -> Result:
-        places = self.places
-        places.slots.mkdir(parents=True, exist_ok=True)
-        # A copy that only root can write: what was checked is what is unpacked.
-        own = places.slots / "incoming.zimbox"
+    def _update(self, file: Path, progress: Callable[[str], None]) -> Result:
+        paths = self.paths
+        paths.slots.mkdir(parents=True, exist_ok=True)
+        # Only root can write the copy: the file that is checked is the file that is unpacked.
+        own = paths.slots / "incoming.zimbox"
         try:
             _copy(file, own)
-            tell("checking")
+            progress("checking")
             manifest = check(
                 own, load_public_key(self.public_key), machine=self.machine, python=self.python
             )
             if manifest.content == "root":
-                return self.roots.install(own, manifest, self.gateway.shown(), tell)
-            state = read_state(places.state)
+                return self.roots.install(own, manifest, self.gateway.shown(), progress)
+            state = read_state(paths.state)
             slot = idle_slot(state)
-            tell("unpacking")
-            write_state(places.state, vacate(state, slot))
-            unpack(own, manifest, places.slots, slot)
+            progress("unpacking")
+            write_state(paths.state, vacate(state, slot))
+            unpack(own, manifest, paths.slots, slot)
         except BundleRefused as refused:
             return Result(False, refused.code, str(refused))
         finally:
             own.unlink(missing_ok=True)
-        return self._try(slot, manifest.version, tell)
+        return self._try(slot, manifest.version, progress)
 
-    def _try(self, slot: Slot, version: str, tell: Callable[[str], None]) -> Result:
-        places, before = self.places, self.gateway.shown()
-        tell("stopping")
-        state = read_state(places.state)
+    def _try(self, slot: Slot, version: str, progress: Callable[[str], None]) -> Result:
+        paths, before = self.paths, self.gateway.shown()
+        progress("stopping")
+        state = read_state(paths.state)
         try:
             self.gateway.stop()
-            save_database(places)
-            write_state(places.state, try_slot(state, slot))
+            save_database(paths)
+            write_state(paths.state, try_slot(state, slot))
         except (OSError, subprocess.SubprocessError) as error:
-            shutil.rmtree(places.saved, ignore_errors=True)
+            shutil.rmtree(paths.saved, ignore_errors=True)
             self.gateway.start()
             words = f"the database could not be saved first: {error}"
             code = "NO_SPACE" if isinstance(error, OSError) else "FAILED"
             return Result(False, code, words, version)
-        tell("starting")
-        point_at(places, slot)
+        progress("starting")
+        point_at(paths, slot)
         self.gateway.start()
-        missing = self._watch(version, before.online if before else 0, tell)
+        missing = self._watch(version, before.online if before else 0, progress)
         if not missing:
-            write_state(places.state, confirm(try_slot(state, slot)))
-            tell("confirmed")
+            write_state(paths.state, confirm(try_slot(state, slot)))
+            progress("confirmed")
             return Result(True, "UPDATED", "", version)
-        return self._back(version, missing, tell)
+        return self._back(version, missing, progress)
 
-    def _watch(self, version: str, online_before: int, tell: Callable[[str], None]) -> str:
-        """What is missing at the end of the probation; "" as soon as nothing is."""
-        tell("watching")
+    def _watch(self, version: str, online_before: int, progress: Callable[[str], None]) -> str:
+        """Return "" once nothing is missing, or what is missing at the end of the probation."""
+        progress("watching")
         deadline = time.monotonic() + self.probation_seconds
         while missing := judge(self.gateway.shown(), version, online_before):
             if time.monotonic() > deadline:
@@ -112,14 +112,14 @@ class Updater:
             time.sleep(min(LOOK_SECONDS, self.probation_seconds / 10))
         return ""
 
-    def _back(self, version: str, missing: str, tell: Callable[[str], None]) -> Result:
-        places = self.places
-        tell("going back")
+    def _back(self, version: str, missing: str, progress: Callable[[str], None]) -> Result:
+        paths = self.paths
+        progress("going back")
         self.gateway.stop()
-        data = give_data_back(places)
-        state = give_up(read_state(places.state))
-        write_state(places.state, state)
-        point_at(places, state.current)
+        data = give_data_back(paths)
+        state = give_up(read_state(paths.state))
+        write_state(paths.state, state)
+        point_at(paths, state.current)
         self.gateway.start()
         return Result(
             False, "ROLLED_BACK", f"the new release did not do its work: {missing}", version, data
@@ -127,7 +127,7 @@ class Updater:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Raises BundleRefused where it does not fit. Follows no link: who asks is not root."""
+    """Copy without following links: the caller is not root. Raises BundleRefused if there is no space."""
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream, target.open("wb") as copy:  # noqa: PTH123 - a descriptor

@@ -20,8 +20,8 @@ from appliance.maintenance.update import Shown
 from appliance.maintenance.uploads import FOLDER
 from image.target.gateway import read_health
 from image.target.roots import Roots
-from image.target.slots import Places
-from image.target.steward import Refusal, Tell, converse
+from image.target.slots import ReleasePaths
+from image.target.steward import Progress, VerbRefused, serve_connection
 from image.target.updating import Updater
 from tests.box.running import RunningBox, free_port
 
@@ -34,23 +34,23 @@ class Image:
     """A box with its steward. The real updater works on the real slots; only systemctl is not there."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.places = Places(folder / "card", folder / "run", folder / "built-in")
-        for made in (self.places.data, self.places.run, self.places.built_in, self.places.slots):
+        self.paths = ReleasePaths(folder / "card", folder / "run", folder / "built-in")
+        for made in (self.paths.data, self.paths.run, self.paths.built_in, self.paths.slots):
             made.mkdir()
         for package in ("appliance", "modem", "web", "image"):
-            (self.places.built_in / package).symlink_to(SOURCES / package)
-        (self.places.run / "app").symlink_to(self.places.built_in)
+            (self.paths.built_in / package).symlink_to(SOURCES / package)
+        (self.paths.run / "app").symlink_to(self.paths.built_in)
         self._address = ("--listen", f"127.0.0.1:{free_port()}")
         self.box = RunningBox(
             folder,
             {
-                "PYTHONPATH": str(self.places.run / "app"),
-                "ZIMBOX_STEWARD_SOCKET": str(self.places.run / "steward.sock"),
-                "ZIMBOX_STEWARD_RELEASES": str(self.places.slots),
+                "PYTHONPATH": str(self.paths.run / "app"),
+                "ZIMBOX_STEWARD_SOCKET": str(self.paths.run / "steward.sock"),
+                "ZIMBOX_STEWARD_RELEASES": str(self.paths.slots),
                 **settings,
             },
         )
-        (self.places.data / "zimbox").symlink_to(self.box.data)
+        (self.paths.data / "zimbox").symlink_to(self.box.data)
         self._key = folder / "key.pem"
         self._key.write_bytes(
             KEY.public_key().public_bytes(
@@ -65,7 +65,7 @@ class Image:
             "power-off": self._note,
         }
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(self.places.run / "steward.sock"))
+        self._listening.bind(str(self.paths.run / "steward.sock"))
         self._listening.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -75,14 +75,14 @@ class Image:
         with contextlib.suppress(OSError):  # closed at the end
             while True:
                 connection, _ = self._listening.accept()
-                converse(connection, self.verbs)
+                serve_connection(connection, self.verbs)
 
-    def _note(self, request: Mapping[str, Any], tell: Tell) -> None:
+    def _note(self, request: Mapping[str, Any], progress: Progress) -> None:
         self.asked.append(request["verb"])
 
-    def _restart(self, request: Mapping[str, Any], tell: Tell) -> None:
+    def _restart(self, request: Mapping[str, Any], progress: Progress) -> None:
         """As `systemctl restart --no-block` does it: the answer comes first."""
-        self._note(request, tell)
+        self._note(request, progress)
 
         def again() -> None:
             self.stop()
@@ -90,17 +90,17 @@ class Image:
 
         threading.Thread(target=again, daemon=True).start()
 
-    def _update(self, request: Mapping[str, Any], tell: Tell) -> None:
-        self._note(request, tell)
+    def _update(self, request: Mapping[str, Any], progress: Progress) -> None:
+        self._note(request, progress)
         file = self.box.data / FOLDER / request["file"]
-        roots = Roots(self.places, {}, "6.12")
+        roots = Roots(self.paths, {}, "6.12")
         updater = Updater(
-            self.places, self, self._key, roots, PROBATION_SECONDS, machine="here", python="3"
+            self.paths, self, self._key, roots, PROBATION_SECONDS, machine="here", python="3"
         )
-        result = updater.update(file, lambda step: tell({"step": step}))
+        result = updater.update(file, lambda step: progress({"step": step}))
         file.unlink(missing_ok=True)
         if not result.ok:
-            raise Refusal(result.code, result.words)
+            raise VerbRefused(result.code, result.words)
 
     # --- systemd's unit of the gateway ---------------------------------------------------------------
 

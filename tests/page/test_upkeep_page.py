@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance import __version__
 from appliance.maintenance.update import Result, read_result
-from image.target.steward import Tell
+from image.target.steward import Progress
 from tests.box.running import RunningBox, eventually, free_port
 from tests.page.conftest import Open, ready
 from tests.page.image import KEY, Image, release
@@ -92,7 +92,7 @@ def test_a_release_that_does_not_start_is_taken_back_and_the_page_says_so(
             return False  # between two releases
 
     eventually(told, "the page says that the box went back", 60)
-    kept = read_result(image.places.result)
+    kept = read_result(image.paths.result)
     assert kept is not None and kept.code == "ROLLED_BACK"
     assert __version__ in visit.get(PAGE).text
 
@@ -126,9 +126,9 @@ def test_a_bad_update_is_refused_in_words_and_the_box_never_stops(
 
 
 def test_a_whole_root_is_told_until_the_box_restarts_and_judged_afterwards(image: Image) -> None:
-    def root(request: Mapping[str, Any], tell: Tell) -> None:
-        tell({"step": "unpacking"})
-        Result(True, "RESTARTING", "", "9.9.4").keep(image.places.result)
+    def root(request: Mapping[str, Any], progress: Progress) -> None:
+        progress({"step": "unpacking"})
+        Result(True, "RESTARTING", "", "9.9.4").keep(image.paths.result)
 
     image.verbs["update"] = root
     visit = Visit(image.box.url)
@@ -137,11 +137,11 @@ def test_a_whole_root_is_told_until_the_box_restarts_and_judged_afterwards(image
     eventually(lambda: "the box restarts to try it" in visit.get(PAGE).text, "it restarts")
     assert "did not start" not in visit.get(PAGE).text
     image.stop()
-    (image.places.run / "root-trial").touch()
+    (image.paths.run / "root-trial").touch()
     image.switch_on()
     assert "Trial: does everything work?" in visit.get(PAGE).text
     image.stop()
-    (image.places.run / "root-trial").unlink()
+    (image.paths.run / "root-trial").unlink()
     image.switch_on()
     assert "The new system did not start" in visit.get(PAGE).text
 

@@ -114,7 +114,7 @@ class Office:
     def _set_time(self, request: Any, tell: steward.Tell) -> None:
         self.asked.append(dict(request))
         if self.refuses:
-            raise steward.Refusal("BAD_TIME", "that is before the last time that was known")
+            raise steward.VerbRefused("BAD_TIME", "that is before the last time that was known")
         self.board.step(round((request["epoch"] - self.board.now() / 1000) * 1000))
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from appliance.core import clock
 from image.builder import build, checks, debs, initramfs
-from image.target import prepare
-from image.target import user_config as wishes
+from image.target import prepare, user_config
 from modem import timeouts
 from web import connections
 
@@ -79,7 +78,9 @@ def test_only_what_the_preset_names_starts_and_all_of_it_exists() -> None:
 
 def test_wpa_supplicant_reads_the_file_that_the_first_start_writes(tmp_path: Path) -> None:
     (tmp_path / "zimbox").mkdir()
-    prepare.network(wishes.Wishes(wifi=wishes.Wifi("shop", "12345678")), tmp_path)
+    prepare.network(
+        user_config.UserConfig(wifi=user_config.WifiSection("shop", "12345678")), tmp_path
+    )
     (written,) = tmp_path.rglob("wpa_supplicant*.conf")
     service = unit("wpa_supplicant@.service.d/zimbox.conf")
     lines = (checks.UNITS / "wpa_supplicant@.service.d/zimbox.conf").read_text().splitlines()
@@ -142,7 +143,7 @@ def test_a_supply_that_the_initramfs_lacks_is_named(monkeypatch: pytest.MonkeyPa
         checks.kernel_files()
     except checks.Missing as lack:
         pytest.skip(f"NOT CHECKED: {lack}")
-    with pytest.raises(checks.Wrong) as wrong:
+    with pytest.raises(checks.CheckFailed) as wrong:
         checks.hardware()
     said = str(wrong.value).splitlines()
     assert len(said) == 4  # two supplies of the Pi 4 and of the Pi 400

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.maintenance.steward_client import NoSteward, ask, order
 from image.target import steward
-from image.target.steward import Refusal, Tell, acceptable_time, answer, usb_switch
+from image.target.steward import Progress, VerbRefused, acceptable_time, answer, usb_switch
 
 
 def told(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def test_what_is_not_on_the_list_is_refused(line: bytes) -> None:
     "error", [OSError("no such unit"), ValueError("no key"), KeyError("built")]
 )
 def test_a_verb_that_fails_says_so_and_the_steward_lives_on(error: Exception) -> None:
-    def breaks(request: Mapping[str, Any], tell: Tell) -> None:
+    def breaks(request: Mapping[str, Any], progress: Progress) -> None:
         raise error
 
     (last,) = told(b'{"verb": "x"}', {"x": breaks})
@@ -162,19 +162,19 @@ def test_a_serial_port_leads_to_its_usb_device(board: Path, port: str) -> None:
     ["/dev/modem", "/dev/ttyAMA0", "/dev/ttyUSB9", "/dev/../sys/x", "/dev/sda", "", "ttyUSB2"],
 )
 def test_nothing_else_can_be_switched(board: Path, port: str) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(VerbRefused):
         usb_switch(port, board / "sys/class/tty", board / "dev")
 
 
 async def test_the_gateway_hears_every_step_and_the_end(tmp_path: Path) -> None:
-    def slow(request: Mapping[str, Any], tell: Tell) -> None:
-        tell({"step": request["word"]})
+    def slow(request: Mapping[str, Any], progress: Progress) -> None:
+        progress({"step": request["word"]})
 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "s"))
     listening.listen()
     server = threading.Thread(
-        target=lambda: steward.converse(listening.accept()[0], {"slow": slow})
+        target=lambda: steward.serve_connection(listening.accept()[0], {"slow": slow})
     )
     server.start()
     said = [line async for line in ask("slow", socket=tmp_path / "s", word="checking")]
@@ -187,15 +187,15 @@ async def test_the_gateway_hears_every_step_and_the_end(tmp_path: Path) -> None:
 async def test_a_program_asks_for_a_reset_and_hears_why_not(
     tmp_path: Path, port: str, said: str
 ) -> None:
-    def reset(request: Mapping[str, Any], tell: Tell) -> None:
+    def reset(request: Mapping[str, Any], progress: Progress) -> None:
         if request["port"] != "/dev/modem-usb":
-            raise Refusal("BAD_PORT", "is not on USB")
+            raise VerbRefused("BAD_PORT", "is not on USB")
 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "s"))
     listening.listen()
     server = threading.Thread(
-        target=lambda: steward.converse(listening.accept()[0], {"usb-reset": reset})
+        target=lambda: steward.serve_connection(listening.accept()[0], {"usb-reset": reset})
     )
     server.start()
     assert await order(["usb-reset", f"port={port}"], tmp_path / "s") == said
@@ -214,12 +214,12 @@ def test_who_hangs_up_does_not_stop_the_work() -> None:
     ours, theirs = socket.socketpair()
     done: list[str] = []
 
-    def works(request: Mapping[str, Any], tell: Tell) -> None:
+    def works(request: Mapping[str, Any], progress: Progress) -> None:
         for _ in range(2000):
-            tell({"step": "x" * 200})
+            progress({"step": "x" * 200})
         done.append("yes")
 
     theirs.sendall(b'{"verb": "w"}\n')
     theirs.close()
-    steward.converse(ours, {"w": works})
+    steward.serve_connection(ours, {"w": works})
     assert done == ["yes"]

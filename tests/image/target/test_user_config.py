@@ -29,10 +29,10 @@ hat = "sim868"
 
 
 def test_an_empty_file_is_a_box_on_dhcp_with_the_modem_on_the_header() -> None:
-    wishes = w.read("")
-    assert w.cable_network(wishes.cable) is None
-    assert w.wpa_supplicant(wishes.wifi) is None
-    assert [modem.port for modem in wishes.modem] == ["/dev/modem"]
+    settings = w.read("")
+    assert w.cable_network(settings.cable) is None
+    assert w.wpa_supplicant(settings.wifi) is None
+    assert [modem.port for modem in settings.modem] == ["/dev/modem"]
 
 
 def test_what_the_gateway_is_told_is_what_its_own_settings_accept(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_the_gateway_is_told_is_what_its_own_settings_accept(tmp_path: Path
 def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
     from modem.driver.gpio import WIRINGS
 
-    told = w.gateway_config(w.Wishes(modem=[w.ModemWish(hat=hat)]))
+    told = w.gateway_config(w.UserConfig(modem=[w.ModemSection(hat=hat)]))
     named = [line.split('"')[1] for line in told.splitlines() if line.startswith("hat =")]
     assert len(named) == (1 if hat else 0)
     assert set(named) <= set(WIRINGS)
@@ -56,8 +56,8 @@ def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
 
 def test_the_pins_of_a_board_that_is_wired_otherwise_reach_the_driver(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
-    wish = "[[modem]]\nhat = 'A7670'\npower_key = 4\nreset = 0\nactive_low = true\n"
-    file.write_text(w.gateway_config(w.read(wish)))
+    text = "[[modem]]\nhat = 'A7670'\npower_key = 4\nreset = 0\nactive_low = true\n"
+    file.write_text(w.gateway_config(w.read(text)))
     (modem,) = config.load(file, {}).modem
     power = modem.power
     assert (power.power_key, power.reset, power.active_low) == (4, 0, True)
@@ -69,7 +69,9 @@ def test_a_modem_on_usb_is_taken_off_it_and_put_back_by_the_steward(
     tmp_path: Path, port: str
 ) -> None:
     file = tmp_path / "zimbox.toml"
-    file.write_text(w.gateway_config(w.Wishes(modem=[w.ModemWish(port=port), w.ModemWish()])))
+    file.write_text(
+        w.gateway_config(w.UserConfig(modem=[w.ModemSection(port=port), w.ModemSection()]))
+    )
     usb, header = config.load(file, {}).modem
     assert usb.power.supply_command[-3:] == (
         "appliance.maintenance.steward_client",
@@ -161,7 +163,7 @@ def test_an_address_with_a_netmask_is_one_that_systemd_understands() -> None:
     ],
 )
 def test_a_mistake_is_named(text: str, named: str) -> None:
-    with pytest.raises(w.WishError, match=named):
+    with pytest.raises(w.UserConfigError, match=named):
         w.read(text)
 
 
@@ -184,12 +186,12 @@ def test_wifi_takes_a_raw_key_and_a_hidden_network() -> None:
     assert text is not None
     assert f"\tpsk={key}\n" in text
     assert "\tscan_ssid=1\n" in text
-    with pytest.raises(w.WishError, match="64 hexadecimal"):
+    with pytest.raises(w.UserConfigError, match="64 hexadecimal"):
         w.read(f'[wifi]\nssid = "x"\npassword = "{key[:-1]}g"\n')
 
 
 def test_wifi_offers_wpa_psk_alone() -> None:
-    text = w.wpa_supplicant(w.Wifi("x", "12345678"))
+    text = w.wpa_supplicant(w.WifiSection("x", "12345678"))
     assert text is not None
     assert "key_mgmt=WPA-PSK\n" in text and "SAE" not in text
 
@@ -203,8 +205,7 @@ metrics_token = "geheim"
 [page]
 claim_window_minutes = 5
 """
-    wishes = w.read(text)
-    settings = config.loads(w.gateway_config(wishes), {})
+    settings = config.loads(w.gateway_config(w.read(text)), {})
     assert settings.rate_limit == 7
     assert settings.server.listen == "0.0.0.0:80"
     assert settings.server.https_listen == "0.0.0.0:443"
@@ -214,11 +215,11 @@ claim_window_minutes = 5
 
 
 def test_an_unknown_name_is_named_and_the_rest_is_taken() -> None:
-    wishes = w.read('hostname = "shop"\ncolour = "red"\n[fax]\nport = 1\n')
-    assert wishes.hostname == "shop"
-    assert wishes.unknown == ["colour", "fax"]
+    settings = w.read('hostname = "shop"\ncolour = "red"\n[fax]\nport = 1\n')
+    assert settings.hostname == "shop"
+    assert settings.unknown == ["colour", "fax"]
 
 
 def test_a_mistake_in_a_setting_of_the_gateway_is_named() -> None:
-    with pytest.raises(w.WishError, match="rate_limit"):
+    with pytest.raises(w.UserConfigError, match="rate_limit"):
         w.read('rate_limit = "many"')
