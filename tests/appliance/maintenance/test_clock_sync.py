@@ -111,7 +111,7 @@ class Office:
         writer.write(b"".join(json.dumps(what).encode() + b"\n" for what in said))
         writer.close()
 
-    def _set_time(self, request: Any, tell: steward.Tell) -> None:
+    def _set_time(self, request: Any, progress: steward.Progress) -> None:
         self.asked.append(dict(request))
         if self.refuses:
             raise steward.VerbRefused("BAD_TIME", "that is before the last time that was known")
