@@ -9,7 +9,6 @@ from appliance.core.clock import Clock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.core.free_space import FreeSpace
-from appliance.core.undervoltage import UndervoltageWatch
 from appliance.core.wakeup import WakeupEvents
 from appliance.domain.ids import Ids
 from appliance.domain.phone_numbers import NumberReader, region
@@ -31,7 +30,6 @@ class Context:
         self.encryption = vault
         self.wakeups = WakeupEvents()
         self.clock_jumps = ClockJumps(clock, db)
-        self.undervoltage = UndervoltageWatch(clock)
         self.credentials = Credentials(db)
         self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)

@@ -15,7 +15,6 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from appliance.context import Context
 from appliance.core.clock import Clock
-from appliance.core.undervoltage import CHECK_SECONDS
 from appliance.core.wakeup import SAFETY_POLL_SECONDS
 from appliance.devices.balance import Balances
 from appliance.domain import limits, report_matching
@@ -112,8 +111,6 @@ class MaintenanceJobs:
         self.every("tidy", 15 * MINUTE, self.tidy)
         self.every("retention", 60 * MINUTE, self.retire)
         self.every("balance", MINUTE, self._balances.check)
-        if self._box.undervoltage.supported:
-            self.every("undervoltage", CHECK_SECONDS, self._box.undervoltage.check)
         self.scheduler.start()
 
     def stop(self) -> None:

@@ -236,7 +236,6 @@ class DashboardReader:
             disk_free_mib=free_mib,
             disk_reserve_mib=self._box.config.storage.reserve_mib,
             clock_trusted=self._box.clock.trusted,
-            supply_low=self._box.undervoltage.low,
             webhooks_given_up=stored.given_up,
             held=stored.held,
         )

@@ -43,7 +43,6 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     disk_free_mib: int = 1 << 20
     disk_reserve_mib: int = 32
     clock_trusted: bool = True
-    supply_low: bool = False  # undervoltage of the board within the last minutes
     webhooks_given_up: int = 0  # in the last 24 h
     held: int = 0  # messages of a restored backup that wait for the owner's decision
 
@@ -79,8 +78,7 @@ def diagnose(facts: DiagnosisInput) -> tuple[Problem, ...]:
             )
         )
     found += _box(facts)
-    once = dict.fromkeys(found)  # board and modem may both report undervoltage
-    return tuple(sorted(once, key=lambda p: ORDER[p.severity]))
+    return tuple(sorted(found, key=lambda p: ORDER[p.severity]))
 
 
 def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
@@ -411,8 +409,6 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                 "before; send or drop them under Held messages.",
             )
         )
-    if facts.supply_low:
-        found.append(_undervoltage())
     if not facts.clock_trusted:
         found.append(
             _problem(

@@ -44,11 +44,6 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("operator_refuses", box(msgspec.structs.replace(READY, fault=BARRED, refused=True))),
         ("balance_low", box(msgspec.structs.replace(READY, balance=0.4, balance_low=1.0))),
         ("undervoltage", box(msgspec.structs.replace(READY, warning="undervoltage"))),
-        ("undervoltage", box(supply_low=True)),
-        (
-            "undervoltage",
-            box(msgspec.structs.replace(READY, warning="undervoltage"), supply_low=True),
-        ),
         ("overvoltage", box(msgspec.structs.replace(READY, warning="overvoltage"))),
         ("store_full", box(msgspec.structs.replace(READY, store_full=True))),
         ("limit_per_day", box(msgspec.structs.replace(READY, held_by="per_day"))),
