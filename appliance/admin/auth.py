@@ -39,6 +39,8 @@ TRIES_A_MINUTE = 30  # in total: each hash takes a Pi about a second
 ADDRESSES_MOST = 1000
 
 SETUP_CODE_FILE = "setup-code"
+# In the data folder: written when the card's zimbox.toml says `forget_owner = true`, obeyed once.
+FORGET_OWNER_FILE = "forget-owner"
 
 
 def _device_proof(hashed: str, nonce: str) -> str:
@@ -119,6 +121,7 @@ class AdminAuth:
         """Find out whether the box has an owner; if not, publish the setup code."""
         if self._box.config.page.password_hash:
             await self._box.db.write(table.given, self._box.config.page.password_hash)
+        await self._forget_owner()
         self.claimed = await self._box.db.read(table.setting, "password", str) is not None
         data = self._box.db.path.parent
         if self.claimed:
@@ -129,6 +132,15 @@ class AdminAuth:
         first = await self._box.db.write(table.first_started, now)
         self._started -= max(0, now - first) / 1000
         self.setup_code = await asyncio.to_thread(self._lay_code, data / SETUP_CODE_FILE)
+
+    async def _forget_owner(self) -> None:
+        """Forget the owner if that was asked for; the file is deleted once that is on disk."""
+        file = self._box.db.path.parent / FORGET_OWNER_FILE
+        if not file.exists():
+            return
+        await self._box.db.write(table.forget)
+        file.unlink()
+        log.warning("owner_forgotten")
 
     def _lay_code(self, kept: Path) -> str:
         """Return the setup code, which stays the same over restarts until the box is claimed."""

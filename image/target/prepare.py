@@ -62,6 +62,11 @@ class DataPaths:
         return self.root / "zimbox/setup-code"
 
     @property
+    def forget_owner(self) -> Path:
+        """Tells the gateway to forget the owner; it deletes the file when that is done."""
+        return self.root / "zimbox/forget-owner"  # appliance.admin.auth.FORGET_OWNER_FILE
+
+    @property
     def database(self) -> Path:
         return self.root / "zimbox/zimbox.db"
 
@@ -85,15 +90,32 @@ def take_over(boot: Path, data: DataPaths, group: int | None = None) -> w.UserCo
         except (w.UserConfigError, UnicodeDecodeError) as error:
             _write_on_boot(boot / MISTAKE, f"{FILE}: {error}\r\n")
         else:
-            _store(taken, data, group)
+            if not taken.only_forget:
+                _store(taken, data, group)
+            if taken.forget_owner:
+                _write_for_gateway(data.forget_owner, b"")
             _clean(boot, text)
-            if taken.unknown:
-                names = ", ".join(taken.unknown)
-                _write_on_boot(boot / MISTAKE, f"{FILE}: unknown and left out: {names}\r\n")
+            if left_out := _left_out(taken):
+                _write_on_boot(boot / MISTAKE, left_out)
     settings = _stored(data)
     if not data.gateway.exists():
         _store(settings, data, group)
     return settings
+
+
+def _left_out(taken: w.UserConfig) -> str:
+    """Return the names that were left out of a file that was taken; "" if there are none."""
+    reasons = {"unknown": taken.unknown, "cannot be set on this image": taken.fixed}
+    lines = [
+        f"{FILE}: {why}, left out: {', '.join(names)}" for why, names in reasons.items() if names
+    ]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _write_for_gateway(file: Path, content: bytes) -> None:
+    """Write a file that the gateway, which owns the folder, reads and deletes."""
+    folder = file.parent.stat()
+    write_durably(file, content, 0o600, (folder.st_uid, folder.st_gid))
 
 
 def _stored(data: DataPaths) -> w.UserConfig:
@@ -112,7 +134,7 @@ def _store(settings: w.UserConfig, data: DataPaths, group: int | None) -> None:
     else:
         data.ssh_key.unlink(missing_ok=True)
     _write_gateway_config(data.gateway, w.gateway_config(settings), group)
-    own = msgspec.structs.replace(settings, password_hash="")
+    own = msgspec.structs.replace(settings, password_hash="", forget_owner=False)
     write_durably(data.user_config, msgspec.json.encode(own), 0o600)
 
 
@@ -156,14 +178,14 @@ def _write_on_boot(file: Path, text: str) -> None:
 def setup_code(boot: Path, data: DataPaths) -> str:
     """Return the code with which the owner claims the box; "" once it is claimed.
 
-    Created at the first start, in the gateway's folder and on the boot partition. The gateway deletes its
-    file when the box is claimed.
+    Created at the first start and when the owner is to be forgotten, in the gateway's folder and on the
+    boot partition. The gateway deletes its file when the box is claimed.
     """
     code = _code_in(data.code)
-    if not code and (data.code.exists() or not data.database.exists()):
+    unclaimed = data.code.exists() or data.forget_owner.exists() or not data.database.exists()
+    if not code and unclaimed:
         code = "-".join(f"{secrets.randbelow(10_000):04d}" for _ in range(3))
-        folder = data.code.parent.stat()  # owned by the gateway, which reads and deletes the code
-        write_durably(data.code, f"{code}\n".encode(), 0o600, (folder.st_uid, folder.st_gid))
+        _write_for_gateway(data.code, f"{code}\n".encode())
     if not code:
         (boot / CODE).unlink(missing_ok=True)
     elif _code_in(boot / CODE) != code:

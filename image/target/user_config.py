@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,8 @@ Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
 
 
 class ModemSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[[modem]]: the gateway's own settings of a modem, and those of `power` without its table."""
+
     port: str = "/dev/modem"
     baud: Annotated[int, Meta(ge=0)] = 0
     pin: Annotated[str, Meta(pattern=r"^([0-9]{4,8})?\Z")] = ""  # a secret
@@ -46,6 +48,9 @@ class ModemSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power_key: Pin | None = None
     reset: Pin | None = None
     active_low: bool | None = None
+    # Passed on to the gateway as they are in the file.
+    gateway: dict[str, Any] = {}
+    power: dict[str, Any] = {}
 
 
 class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,14 +63,19 @@ class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cable: EthernetSection = EthernetSection()
     wifi: WifiSection = WifiSection()
     modem: list[ModemSection] = msgspec.field(default_factory=lambda: [ModemSection()])
+    forget_owner: bool = False  # once: the page asks for a new password
     gateway: dict[str, Any] = {}  # settings of appliance.core.config, as in the file
     unknown: list[str] = []  # unknown names in the file
+    fixed: list[str] = []  # settings that this image sets itself
+    only_forget: bool = False  # the file says nothing but `forget_owner`: the rest stays as it is
 
 
 # Settings that are passed on to the gateway; the others are derived in gateway_config().
-GATEWAY = set(config.Config.__struct_fields__) - {
-    "time_zone", "language", "modem", "steward", "simulator", "timing",
-}  # fmt: skip
+GATEWAY = set(config.Config.__struct_fields__) - {"time_zone", "language", "modem", "steward"}
+# Of a modem: passed on too; its power controls are completed by the image.
+OF_A_MODEM = set(config.ModemSettings.__struct_fields__) - {"port", "baud", "pin", "power"}
+# What the image sets itself: where its steward and its GPIO chip are, and how USB is reset.
+FIXED = ("steward", "modem.power.chip", "modem.power.supply_command")
 
 
 # Ports whose USB device the steward can reset.
@@ -89,12 +99,15 @@ def read(text: str) -> UserConfig:
         isinstance(page, dict) and "password_hash" in page
     ):  # stored in the gateway's configuration only
         raw["password_hash"] = page.pop("password_hash")
+    only_forget = set(raw) == {"forget_owner"}
+    fixed = _take_fixed(raw)
+    unknown = _take_unknown(raw)
     gateway = {name: raw.pop(name) for name in sorted(raw.keys() & GATEWAY)}
-    unknown = sorted(raw.keys() - (set(UserConfig.__struct_fields__) - {"gateway", "unknown"}))
-    for name in unknown:
-        del raw[name]
+    for table in _tables(raw.get("modem")):
+        table["gateway"] = {name: table.pop(name) for name in sorted(table.keys() & OF_A_MODEM)}
+    made = {"gateway": gateway, "unknown": unknown, "fixed": fixed, "only_forget": only_forget}
     try:
-        settings = msgspec.convert(raw | {"gateway": gateway, "unknown": unknown}, UserConfig)
+        settings = msgspec.convert(raw | made, UserConfig)
     except msgspec.ValidationError as error:
         raise UserConfigError(str(error)) from None
     _check_network(settings)
@@ -107,10 +120,12 @@ def read(text: str) -> UserConfig:
     if settings.password_hash and not ARGON2ID.fullmatch(settings.password_hash):
         raise UserConfigError("password_hash: not a whole argon2id hash ('$argon2id$v=19$…$…$…')")
     for modem in settings.modem:
-        if modem.hat.upper() not in HATS:
-            raise UserConfigError(
-                f"modem.hat: {modem.hat!r} was read; known are {', '.join(HATS[1:])}"
-            )
+        hat = modem.power.get("hat", "")
+        for name in (modem.hat, hat if isinstance(hat, str) else ""):
+            if name.upper() not in HATS:
+                raise UserConfigError(
+                    f"modem.hat: {name!r} was read; known are {', '.join(HATS[1:])}"
+                )
         if not re.fullmatch(r"/dev/[A-Za-z0-9/_.:+-]+", modem.port):
             raise UserConfigError(
                 f"modem.port: {modem.port!r} was read; allowed is a device such as /dev/modem"
@@ -120,6 +135,70 @@ def read(text: str) -> UserConfig:
     except config.ConfigError as error:  # the gateway would not start, and no page could say why
         raise UserConfigError(str(error)) from None
     return settings
+
+
+# Sections and fields of the file: of this module, and of the gateway.
+_OWN = set(UserConfig.__struct_fields__) - {"gateway", "unknown", "fixed", "only_forget"}
+_OWN_MODEM = set(ModemSection.__struct_fields__) - {"gateway"}
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    """Return the tables of a list of tables; an invalid value has none, and is refused later."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _take_fixed(raw: dict[str, Any]) -> list[str]:
+    """Remove the settings that the image sets itself; return their names."""
+    found = []
+    for name in FIXED:
+        section, _, field = name.rpartition(".")
+        if not section:
+            places = [raw]
+        else:
+            powers = [modem.get("power") for modem in _tables(raw.get("modem"))]
+            places = _tables(powers)
+        for place in places:
+            if field in place:
+                del place[field]
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def _take_unknown(raw: dict[str, Any]) -> list[str]:
+    """Remove unknown names at the top level and in sections; return them as `section.name`."""
+    found: list[str] = []
+    _keep_known(raw, _OWN | GATEWAY, "", found)
+    for name, section in raw.items():
+        if isinstance(section, dict):
+            _keep_known(section, _fields(_section_of(name)), f"{name}.", found)
+    for modem in _tables(raw.get("modem")):
+        _keep_known(modem, _OWN_MODEM | OF_A_MODEM, "modem.", found)
+        for name, section in modem.items():
+            if isinstance(section, dict):
+                known = _fields(_hints(config.ModemSettings).get(name))
+                _keep_known(section, known, f"modem.{name}.", found)
+    return list(dict.fromkeys(found))
+
+
+def _keep_known(table: dict[str, Any], known: set[str], path: str, found: list[str]) -> None:
+    for name in sorted(table.keys() - known):
+        del table[name]
+        found.append(f"{path}{name}")
+
+
+def _section_of(name: str) -> Any:
+    """Return the type of a section. The names of the two files do not overlap."""
+    return _hints(UserConfig).get(name) if name in _OWN else _hints(config.Config).get(name)
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fields(kind: Any) -> set[str]:
+    """Return the fields of a section; of anything else none, so that a table in its place is refused later."""
+    is_section = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    return set(kind.__struct_fields__) if is_section else set()
 
 
 def _check_network(settings: UserConfig) -> None:
@@ -164,6 +243,9 @@ def without_secrets(text: str) -> str:
     names = "|".join(SECRETS)
     pattern = rf"^(\s*(?:{names})\s*=\s*)(?!\"\"\s*(?:#|$)).+$"
     clean = re.sub(pattern, r'\1"" # taken over, and removed from here', text, flags=re.MULTILINE)
+    # Once: the copy may come back as zimbox.toml.
+    once = r"^(\s*forget_owner\s*=\s*)true\b"
+    clean = re.sub(once, r"\1false # done, once", clean, flags=re.MULTILINE)
     try:
         left = read(clean)
     except UserConfigError:
@@ -207,16 +289,24 @@ def gateway_config(settings: UserConfig) -> str:
         lines += ["[[modem]]", f"port = {quoted(modem.port)}", f"baud = {modem.baud}"]
         if modem.pin:
             lines.append(f"pin = {quoted(modem.pin)}")
+        sections = {name: value for name, value in modem.gateway.items() if isinstance(value, dict)}
+        plain = {name: value for name, value in modem.gateway.items() if name not in sections}
+        lines += [f"{_key(name)} = {_value(value)}" for name, value in plain.items()]
+        for section, table in sections.items():
+            lines.append(f"[modem.{_key(section)}]")
+            lines += [f"{_key(name)} = {_value(value)}" for name, value in table.items()]
+        power = dict(modem.power)
         lines += ["[modem.power]", 'chip = "/dev/gpiochip-header"']
         if ON_USB.match(modem.port):
             reset = ["/usr/bin/python3", "-P", "-s", "-m", "appliance.maintenance.steward_client"]
             reset += ["usb-reset", f"port={modem.port}"]
             lines.append(f"supply_command = {msgspec.json.encode(reset).decode()}")
-        if modem.hat:
-            lines.append(f"hat = {quoted(modem.hat.upper())}")
-        for name in ("power_key", "reset", "active_low"):
-            if (value := getattr(modem, name)) is not None:
-                lines.append(f"{name} = {msgspec.json.encode(value).decode()}")
+        for name in ("hat", "power_key", "reset", "active_low"):
+            if (value := getattr(modem, name)) not in (None, ""):
+                power[name] = value
+        if isinstance(power.get("hat"), str):
+            power["hat"] = power["hat"].upper()
+        lines += [f"{_key(name)} = {_value(value)}" for name, value in power.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.admin.auth import (
+    FORGET_OWNER_FILE,
     FREE_ATTEMPTS,
     LONGEST_WAIT_SECONDS,
     SESSION_IDLE_MS,
@@ -333,3 +334,21 @@ def test_what_is_on_the_lan(address: str, near: bool) -> None:
 )
 def test_a_foreign_name_that_points_here_is_not_ours(host: str, ours: bool) -> None:
     assert is_a_name_of_the_lan(host) is ours
+
+
+async def test_an_owner_whom_the_card_forgets_is_forgotten_once_and_the_code_is_needed(
+    stage: Stage,
+) -> None:
+    await stage.restart()
+    code = stage.access.setup_code
+    hashed = await stage.access.claim(PASSWORD, code, LAN, HOST)
+    token = await stage.access.open_session("phone", hashed)
+    stage.clock.advance(2 * 3600)
+    (stage.box.db.path.parent / FORGET_OWNER_FILE).touch()
+    await stage.restart()
+    assert not stage.access.claimed and not await stage.access.is_owner(token)
+    assert stage.access.setup_code
+    assert stage.access.code_needed(LAN, HOST), "whoever is on the LAN does not get the box"
+    await stage.access.claim(PASSWORD, stage.access.setup_code, LAN, HOST)
+    await stage.restart()
+    assert stage.access.claimed, "the file was obeyed once"

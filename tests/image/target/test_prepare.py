@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.admin.auth import FORGET_OWNER_FILE
 from appliance.maintenance.update import SlotState, read_state, try_slot, write_state
 from image.target import prepare
-from image.target.prepare import CODE, FILE, MISTAKE, DataPaths
+from image.target.prepare import CODE, FILE, MISTAKE, DataPaths, setup_code, take_over
 from image.target.slots import ReleasePaths, save_database
 from tests.image.target.test_user_config import FULL
 
@@ -258,3 +259,31 @@ def test_an_unknown_name_is_told_on_the_card_and_the_rest_is_kept(
     assert prepare.take_over(boot, data).hostname == "shop"
     assert "colour" in (boot / MISTAKE).read_text()
     assert "rate_limit = 7" in data.gateway.read_text()
+
+
+def test_what_is_left_out_of_the_file_is_named_on_the_card(boot: Path, data: DataPaths) -> None:
+    (boot / FILE).write_text('[wifi]\nssid = "shop"\ncolour = 1\n[steward]\nsocket = "/tmp/x"\n')
+    assert take_over(boot, data).wifi.ssid == "shop"
+    told = (boot / MISTAKE).read_text()
+    assert "unknown, left out: wifi.colour" in told
+    assert "cannot be set on this image, left out: steward" in told
+
+
+def test_a_lost_password_is_forgotten_once_and_the_setup_code_is_on_the_card(
+    boot: Path, data: DataPaths
+) -> None:
+    data.database.touch()  # a claimed box: no code anywhere
+    assert setup_code(boot, data) == ""
+    (boot / FILE).write_text('hostname = "shop"\n')
+    take_over(boot, data)
+    (boot / FILE).write_text("forget_owner = true\n")
+    assert take_over(boot, data).hostname == "shop", "the other settings stay"
+    assert (
+        data.forget_owner == data.root / "zimbox" / FORGET_OWNER_FILE and data.forget_owner.exists()
+    )
+    code = setup_code(boot, data)
+    assert code and code in (boot / CODE).read_text()
+    data.forget_owner.unlink()  # the gateway obeyed
+    (boot / f"{FILE}.taken-over").rename(boot / FILE)  # the owner puts the copy back
+    take_over(boot, data)
+    assert not data.forget_owner.exists()

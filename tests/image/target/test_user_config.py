@@ -1,5 +1,7 @@
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.core import config
@@ -218,6 +220,97 @@ def test_an_unknown_name_is_named_and_the_rest_is_taken() -> None:
     settings = w.read('hostname = "shop"\ncolour = "red"\n[fax]\nport = 1\n')
     assert settings.hostname == "shop"
     assert settings.unknown == ["colour", "fax"]
+
+
+def test_an_unknown_name_in_a_section_is_named_and_the_rest_is_taken() -> None:
+    settings = w.read(
+        """[wifi]
+ssid = "shop"
+colour = "red"
+[webhook]
+retries = 9
+timeout_seconds = 3
+[[modem]]
+pin = "1234"
+fax = true
+[modem.limits]
+per_day = 9
+per_year = 1
+"""
+    )
+    assert settings.unknown == [
+        "wifi.colour", "webhook.retries", "modem.fax", "modem.limits.per_year",
+    ]  # fmt: skip
+    taken = config.loads(w.gateway_config(settings), {})
+    assert settings.wifi.ssid == "shop" and taken.webhook.timeout_seconds == 3
+    assert taken.modem[0].pin == "1234" and taken.modem[0].limits.per_day == 9
+
+
+def test_what_the_image_sets_itself_is_named_and_left_out() -> None:
+    settings = w.read(
+        """[steward]
+socket = "/tmp/other"
+[[modem]]
+[modem.power]
+hat = "sim868"
+chip = "/dev/gpiochip9"
+supply_command = ["/bin/sh"]
+"""
+    )
+    assert settings.fixed == ["steward", "modem.power.chip", "modem.power.supply_command"]
+    taken = config.loads(w.gateway_config(settings), {})
+    assert taken.steward == config.Config().steward
+    assert taken.modem[0].power.chip == "/dev/gpiochip-header"
+    assert taken.modem[0].power.hat == "SIM868" and taken.modem[0].power.supply_command == ()
+
+
+# Set by the image itself, so that no line of the card can take a box off its own parts.
+NOT_ON_THE_CARD = {
+    *("steward.socket", "steward.releases", "modem.power.chip", "modem.power.supply_command"),
+    "page.password_hash",  # taken once and kept nowhere else: a test of its own
+}
+
+
+def every_setting() -> list[str]:
+    """Each row of docs/settings.md, which a test there compares with the code."""
+    text = (Path(__file__).parents[3] / "docs/settings.md").read_text("utf-8")
+    return re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in every_setting() if name not in NOT_ON_THE_CARD])
+def test_every_setting_of_the_manual_can_be_set_on_the_card(name: str) -> None:
+    """Set to its default, or to a value of its type: the gateway gets it, and nothing is unknown."""
+    *path, field = name.split(".")
+    samples: dict[str, object] = {
+        **{"modem.port": "/dev/ttyUSB2", "modem.power.hat": "SIM868", "modem.pin": "4321"},
+        **{"modem.power.power_key": 4, "modem.power.reset": 5, "modem.power.active_low": True},
+        **{f"modem.power.{n}": 2.5 for n in ("on_seconds", "off_seconds", "reset_seconds")},
+        **{"log_level": "debug", "language": "en", "time_zone": "Europe/Brussels"},
+    }
+    default: object = config.Config(modem=(config.ModemSettings(),))
+    for part in path:
+        default = getattr(default, part)
+        default = default[0] if isinstance(default, tuple) else default
+    value = samples.get(name, getattr(default, field))
+    line = f"{field} = {msgspec.json.encode(value).decode()}"
+    places = {(): "", ("modem",): "[[modem]]\n"}
+    head = places.get(tuple(path), f"[{'.'.join(path)}]\n")
+    if len(path) == 2:
+        head = f"[[modem]]\n{head}"
+    settings = w.read(f"{head}{line}\n")
+    assert settings.unknown == [] and settings.fixed == []
+    found: object = config.loads(w.gateway_config(settings), {})
+    for part in (*path, field):
+        found = getattr(found, part)
+        found = found[0] if part == "modem" and isinstance(found, tuple) else found
+    assert msgspec.to_builtins(found) == msgspec.to_builtins(value)
+
+
+def test_forgetting_the_owner_is_asked_for_once() -> None:
+    text = 'forget_owner = true\nhostname = "shop"\n'
+    assert w.read(text).forget_owner
+    left = w.read(w.without_secrets(text))
+    assert not left.forget_owner and left.hostname == "shop"
 
 
 def test_a_mistake_in_a_setting_of_the_gateway_is_named() -> None:
