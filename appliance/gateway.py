@@ -10,6 +10,7 @@ from appliance import __version__
 from appliance.clients.authentication import Key
 from appliance.clients.rate_limit import Limiter
 from appliance.context import Context
+from appliance.core.i18n import _
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids
@@ -309,9 +310,7 @@ class Gateway:
             return
         if await self._box.db.read(blocklist_store.is_blocked, caller.tenant, number):
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "owner"})
-        raise invalid(
-            "number", "n'est pas sur la liste de blocage", "is not on the block list", "NOT_FOUND"
-        )
+        raise invalid("number", _("is not on the block list"), "NOT_FOUND")
 
     # --- the box itself --------------------------------------------------------------------------------
 

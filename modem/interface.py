@@ -24,6 +24,11 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  # submitted without an answer: it may or may not have left
 
 
+def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools look for
+    """Mark an English text that others translate, who show it to people."""
+    return text
+
+
 class Fault(msgspec.Struct, frozen=True):
     """The cause of a failure. `code` is the API's (docs/api-contract.md, "Errors while sending")."""
 
@@ -38,9 +43,12 @@ class Fault(msgspec.Struct, frozen=True):
     ]
     source: Literal["CMS", "CME", "TP-ST", "modem"]
     number: int | None  # the modem's code; None without one
-    english: str
-    french: str
+    english: str  # with `{number}` and `{said}` in place of the number and the modem's own words
     suspicious: bool = False  # for several recipients in a row: no credit, wrong SMSC, SIM barred
+    said: str = ""  # by a modem that answers in words of its own
+
+    def __str__(self) -> str:
+        return self.english.format(number=self.number, said=self.said)
 
     @property
     def by_network(self) -> bool:

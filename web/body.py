@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.core.i18n import _
 from appliance.domain.errors import invalid, later
 from appliance.domain.schemas import MESSAGES, BulkBody, BulkEntry, PersonalizedBody
 
@@ -129,13 +130,11 @@ def decode(body: bytes | bytearray, kind: type[msgspec.Struct]) -> Any:
         value = msgspec.json.decode(body, type=msgspec.Raw)
         return _fields(value, kind) if _starts(value, b"{") else _plain(value)
     except UnicodeDecodeError:
-        raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
+        raise invalid("body", _("is not valid UTF-8")) from None
     except RecursionError:
-        raise invalid("body", "est trop imbriqué", "is nested too deeply") from None
+        raise invalid("body", _("is nested too deeply")) from None
     except ValueError as error:  # msgspec's own errors are ValueErrors too
-        raise invalid(
-            "body", f"n'est pas du JSON valide ({error})", f"is not valid JSON ({error})"
-        ) from None
+        raise invalid("body", _("is not valid JSON ({error})", error=str(error))) from None
 
 
 def _check_utf8(body: bytes | bytearray) -> None:
@@ -153,9 +152,7 @@ def _count_values(body: bytes | bytearray, most: int) -> None:
     for token in _TOKEN.finditer(body):
         marks += body[token.start()] != _QUOTE
         if marks >= most:
-            raise invalid(
-                "body", f"contient plus de {most} valeurs", f"holds more than {most} values"
-            )
+            raise invalid("body", _("holds more than {most} values", most=most))
 
 
 def _starts(raw: msgspec.Raw, mark: bytes) -> bool:
@@ -188,4 +185,4 @@ def _plain(raw: msgspec.Raw) -> Any:
         return _TOO_LONG
     if _starts(raw, b"{"):
         return {"": _TOO_LONG}
-    raise invalid("body", "contient une valeur trop longue", "holds a value that is too long")
+    raise invalid("body", _("holds a value that is too long"))

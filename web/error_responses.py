@@ -11,7 +11,8 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance.domain.errors import ApiError, Code, Language, Reason, invalid
+from appliance.core.i18n import DEFAULT, Language, _, languages
+from appliance.domain.errors import ApiError, Code, Reason, invalid
 from appliance.store.database import StorageFull
 
 log = structlog.get_logger(__name__)
@@ -54,16 +55,16 @@ def language(request: Request[Any, Any, Any]) -> Language:
 
 
 def preferred(header: str) -> Language:
-    """Return French, unless English is ranked above it (RFC 9110 12.5.4)."""
-    weights = {"fr": 0.0, "en": 0.0}
+    """Return the language ranked highest, the default one unless another is above it (RFC 9110 12.5.4)."""
+    weights = dict.fromkeys(languages(), 0.0)
     for position, item in enumerate(header.split(",")[:20]):
         tag, _, parameter = item.strip().partition(";")
         name = tag.strip().lower().partition("-")[0]
-        name = "fr" if name == "*" else name
+        name = DEFAULT if name == "*" else name
         if name in weights:
             # Of two equal ones the first is preferred.
             weights[name] = max(weights[name], _weight(parameter) - position / 1000)
-    return "en" if weights["en"] > weights["fr"] else "fr"
+    return max(weights, key=lambda name: weights[name])
 
 
 def wants_page(accept: str) -> bool:
@@ -105,7 +106,7 @@ def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
         return ApiError("STORAGE_FULL")
     if isinstance(error, HTTPException) and error.status_code < 500:
         if isinstance(error, ValidationException):  # only a missing body is left
-            return invalid("body", "est obligatoire", "is required")
+            return invalid("body", _("is required"))
         code = _CODES.get(error.status_code, "INVALID_REQUEST")
         return ApiError(code, headers=_allowed(error.headers or {}))
     log.error(

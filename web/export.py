@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 from litestar.response import Stream
 
-from appliance.domain.errors import Language, invalid
+from appliance.core.i18n import Language, _
+from appliance.domain.errors import invalid
 from appliance.domain.views import MessageView
 from web.responses import FailureBody, Message, message
 
@@ -34,7 +35,7 @@ def format_of(text: str | None) -> Format:
         return "csv"
     if text == "jsonl":
         return "jsonl"
-    raise invalid("format", "doit être csv ou jsonl", "must be csv or jsonl")
+    raise invalid("format", _("must be csv or jsonl"))
 
 
 async def stream(

@@ -16,7 +16,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from appliance.domain.errors import ERROR_SPECS, Code, Words
+from appliance.core.i18n import DEFAULT, Text, _
+from appliance.domain.errors import ERROR_SPECS, Code
 from web.connections import ConnectionLimiter, Occupation
 from web.error_responses import ErrorAnswer, ErrorBody
 
@@ -47,18 +48,16 @@ LINGER_BYTES = 1024 * 1024
 LINGER_SECONDS = 2.0
 LINGER_BYTES_A_SECOND = 64 * 1024
 
-_TOO_MANY = Words("Trop de connexions sont ouvertes.", "Too many connections are open.")
+_TOO_MANY = _("Too many connections are open.")
 _REASONS = {
-    HTTPStatus.REQUEST_TIMEOUT: Words(
-        "La requête n'est pas arrivée en entier à temps.", "The request did not arrive in time."
+    HTTPStatus.REQUEST_TIMEOUT: _("The request did not arrive in time."),
+    HTTPStatus.REQUEST_URI_TOO_LONG: _(
+        "The URL is longer than {most} bytes.", most=MAX_TARGET_BYTES
     ),
-    HTTPStatus.REQUEST_URI_TOO_LONG: Words(
-        f"L'adresse dépasse {MAX_TARGET_BYTES} octets.",
-        f"The URL is longer than {MAX_TARGET_BYTES} bytes.",
-    ),
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Words(
-        f"Les en-têtes dépassent {MAX_HEADER_BYTES} octets ou {MAX_HEADERS} lignes.",
-        f"The headers are longer than {MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: _(
+        "The headers are longer than {most} bytes or {lines} lines.",
+        most=MAX_HEADER_BYTES,
+        lines=MAX_HEADERS,
     ),
 }
 
@@ -369,10 +368,10 @@ class HttpProtocol(H11Protocol):
         self._reject(self.conn.rejected_with)
 
     def _reject(self, status: HTTPStatus) -> None:
-        words = _REASONS.get(status, ERROR_SPECS["INVALID_REQUEST"].words)
-        self._refuse(status, "INVALID_REQUEST", words)
+        text = _REASONS.get(status, ERROR_SPECS["INVALID_REQUEST"].text)
+        self._refuse(status, "INVALID_REQUEST", text)
 
-    def _refuse(self, status: HTTPStatus, code: Code, words: Words) -> None:
+    def _refuse(self, status: HTTPStatus, code: Code, text: Text) -> None:
         """Answer with an error, then close once the client had time to read it."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the body is broken: whoever reads it stops
@@ -381,7 +380,7 @@ class HttpProtocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # a response is under way already: nothing can follow it
             return
-        body = msgspec.json.encode(ErrorAnswer(error=ErrorBody(code, words.french)))
+        body = msgspec.json.encode(ErrorAnswer(error=ErrorBody(code, text.plain(DEFAULT))))
         headers = [
             *self.server_state.default_headers,
             (b"content-type", b"application/json"),

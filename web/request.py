@@ -17,6 +17,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
+from appliance.core.i18n import _
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import Idempotency
@@ -70,11 +71,9 @@ class ApiRequest(Request[Caller, str, State]):
                         limit.reschedule(asyncio.get_running_loop().time() + LARGE_SECONDS)
         except InternalServerException as error:  # Litestar's only one here: the client hung up
             traceback.clear_frames(error.__traceback__)  # they hold what came
-            raise invalid("body", "est incomplet", "is incomplete") from None
+            raise invalid("body", _("is incomplete")) from None
         except TimeoutError:
-            raise invalid(
-                "body", "n'arrive pas assez vite", "does not arrive fast enough"
-            ) from None
+            raise invalid("body", _("does not arrive fast enough")) from None
         except ApiError:
             body = bytearray()  # the traceback keeps this frame for a while
             raise

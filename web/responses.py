@@ -7,8 +7,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from appliance.core.i18n import Language
 from appliance.domain import validation, views
-from appliance.domain.errors import FAILURES, Language
+from appliance.domain.errors import FAILURES
 
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 MomentOrNull = Annotated[
@@ -114,11 +115,11 @@ def message(view: views.MessageView, language: Language, kind: type[Told]) -> To
 
 def failure(value: views.Failure, language: Language) -> FailureBody:
     """Return a failure in words: the public sentence, and the cause with the modem's number."""
-    cause = value.cause.say(language) if value.cause else None
+    cause = value.cause.plain(language) if value.cause else None
     if value.source is not None and value.number is not None:
         number = f"{value.source} {value.number}"
         cause = f"{cause} ({number})" if cause else number
-    return FailureBody(code=value.code, message=FAILURES[value.code].say(language), details=cause)
+    return FailureBody(code=value.code, message=FAILURES[value.code].plain(language), details=cause)
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,13 +19,14 @@ from appliance.admin.maintenance import AdminMaintenance
 from appliance.context import Context
 from appliance.core import config
 from appliance.core.config import Balance, Limits, ModemSettings
+from appliance.core.i18n import Language, _
 from appliance.core.log_buffer import LOG_BUFFER
 from appliance.devices import balance
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.devices.pin_store import Pins
 from appliance.domain import ids, phone_numbers, validation
-from appliance.domain.errors import ApiError, Language, invalid
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import (
     HistoryFilter,
@@ -121,12 +122,12 @@ def _check_narrowing(permissions: Permissions) -> None:
 
 
 def _no_client() -> ApiError:
-    return invalid("client", "est désactivé ou n'existe plus", "is disabled or no longer there")
+    return invalid("client", _("is disabled or no longer there"))
 
 
 def _check_ussd(code: str) -> None:
     if not code or len(code) > 40 or not set(code) <= set("0123456789*#+"):
-        raise invalid("code", "ressemble à *100#", "looks like *100#")
+        raise invalid("code", _("looks like *100#"))
 
 
 def _once(form: str, order: SendOrder) -> Idempotency | None:
@@ -173,7 +174,7 @@ class Admin:
         """Change preferences, in force at once. INVALID_REQUEST, INVALID_PHONE_NUMBER."""
         zone = changes.get("time_zone")
         if zone is not None and zone not in available_timezones():
-            raise invalid("time_zone", "n'est pas un fuseau horaire", "is no time zone")
+            raise invalid("time_zone", _("is no time zone"))
         if own := changes.get("own_number"):
             # The country of the zone that comes with it; the number before it may be of another one.
             there = phone_numbers.region("", str(zone or self.box.zone))
@@ -205,7 +206,7 @@ class Admin:
             f"warning={a.status.warning!r} recoveries={dict(a.status.recoveries)}"
             for n, a in enumerate((a for a in self._devices.attached if not a.test), 1)
         ]
-        problems = [f"problem: {p.code} {p.words.english}" for p in seen.problems]
+        problems = [f"problem: {p.code} {p.text}" for p in seen.problems]
         figures = [
             f"waiting={seen.queue.messages} scheduled={seen.queue.scheduled} "
             f"today={seen.today} disk_free_mib={seen.disk_free_mib} "
@@ -518,7 +519,7 @@ class Admin:
         """Limits of this SIM, in force at once and after a restart. INVALID_REQUEST."""
         attached = self.modem(index)
         if not await self.box.db.write(admin.set_limits, attached.number, wanted):
-            raise invalid("limits", "attendent le modem", "wait for the modem")
+            raise invalid("limits", _("wait for the modem"))
         attached.limits = wanted
         self.box.wakeups.work()
         self.box.wakeups.changed()

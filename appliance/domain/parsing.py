@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.core.i18n import _
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
@@ -71,15 +72,14 @@ def bulk_order(
     if (body.recipients is None) == (body.messages is None):
         raise invalid(
             "recipients",
-            "donner soit recipients et message, soit messages",
-            "give either recipients and message, or messages",
+            _("give either recipients and message, or messages"),
         )
     if body.messages is not None:
         return _each(body, body.messages, now, numbers, short_codes)
     assert body.recipients is not None  # the one that is not None, as checked above
     _count(body.recipients, "recipients", RECIPIENTS)
     if body.message is None:
-        raise invalid("message", "est obligatoire", "is required")
+        raise invalid("message", _("is required"))
     shared = _shared(body, validation.message(body.message), now)
     return _some(
         [_addressed(to, shared, numbers, short_codes) for to in body.recipients], once=True
@@ -133,7 +133,7 @@ def _metadata(value: Json | None, default: str | None = None) -> str | None:
 
 def _count(entries: list[Any], field: str, most: int) -> None:
     if not entries:
-        raise invalid(field, "ne doit pas être vide", "must not be empty")
+        raise invalid(field, _("must not be empty"))
     if len(entries) > most:
         raise ApiError(
             "TOO_MANY_RECIPIENTS", {"field": field, "count": len(entries), "maximum": most}

@@ -16,6 +16,7 @@ import msgspec
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat
 
+from appliance.core.i18n import Text, _
 from appliance.domain.errors import ApiError, invalid
 
 LEAST_DIGITS = 7
@@ -49,7 +50,7 @@ class NumberReader(msgspec.Struct, frozen=True):
         Raises INVALID_PHONE_NUMBER with the reason and how to write the number.
         """
         if not isinstance(text, str):
-            raise _refused(field, "doit être une chaîne de caractères", "must be a string")
+            raise _refused(field, _("must be a string"))
         # Most programs write plain E.164: spare them the reading of each character.
         if _PLAIN.fullmatch(text):
             return _without_trunk_prefix(text, None, field)
@@ -88,8 +89,7 @@ class NumberReader(msgspec.Struct, frozen=True):
         if not digits or digits[0] == "0":  # E.164 6.1: no country code begins with 0
             raise _refused(
                 field,
-                "doit avoir l'indicatif du pays après le +, comme +33 6 12 34 56 78",
-                "must have the country code after the +, such as +33 6 12 34 56 78",
+                _("must have the country code after the +, such as +33 6 12 34 56 78"),
             )
         return _without_trunk_prefix("+" + digits, _bracketed_prefix(written, digits), field)
 
@@ -107,21 +107,20 @@ class NumberReader(msgspec.Struct, frozen=True):
         if meant := self._national(digits):
             return _refused(
                 field,
-                f"doit être au format international : {meant}",
-                f"must be in international form: {meant}",
+                _("must be in international form: {meant}", meant=meant),
             )
         if self.national and self.region is not None:
             return _refused(
                 field,
-                f"n'est pas un numéro de ce pays ({self.region}) ; pour un autre pays, commencer "
-                "par + et l'indicatif, comme +33 6 12 34 56 78",
-                f"is not a number of this country ({self.region}); for another country, begin with "
-                "+ and the country code, such as +33 6 12 34 56 78",
+                _(
+                    "is not a number of this country ({region}); for another country, begin with + and "
+                    "the country code, such as +33 6 12 34 56 78",
+                    region=self.region,
+                ),
             )
         return _refused(
             field,
-            "doit commencer par + et l'indicatif du pays, comme +33 6 12 34 56 78",
-            "must begin with + and the country code, such as +33 6 12 34 56 78",
+            _("must begin with + and the country code, such as +33 6 12 34 56 78"),
         )
 
 
@@ -130,8 +129,8 @@ INTERNATIONAL = NumberReader()
 _PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
-def _refused(field: str, french: str, english: str) -> ApiError:
-    return invalid(field, french, english, "INVALID_PHONE_NUMBER")
+def _refused(field: str, reason: Text) -> ApiError:
+    return invalid(field, reason, "INVALID_PHONE_NUMBER")
 
 
 def _skeleton(text: str, field: str) -> tuple[str, str]:
@@ -139,21 +138,19 @@ def _skeleton(text: str, field: str) -> tuple[str, str]:
     if len(text) > MOST_CHARACTERS:
         raise _refused(
             field,
-            f"dépasse {MOST_CHARACTERS} caractères",
-            f"is longer than {MOST_CHARACTERS} characters",
+            _("is longer than {most} characters", most=MOST_CHARACTERS),
         )
     written = "".join(_kept(character, field) for character in text)
     digits = _digits(written)
     if not digits:
-        raise _refused(field, "ne contient aucun chiffre", "contains no digit")
+        raise _refused(field, _("contains no digit"))
     # `(+33) 6 …` is written too; only digits may not come before the plus.
-    before, plus, _ = written.rpartition("+")
+    before, plus, *_rest = written.rpartition("+")
     if plus:
         if before.strip("()"):
             raise _refused(
                 field,
-                "ne peut avoir un + qu'au début",
-                "may have a + at its beginning only",
+                _("may have a + at its beginning only"),
             )
         written = "+" + written[len(before) + 1 :]
     return written, digits
@@ -173,14 +170,21 @@ def _kept(character: str, field: str) -> str:
         return str(unicodedata.decimal(character))
     if category in _SEPARATOR_CATEGORIES or character in _SEPARATORS:
         return ""
-    shown = (
-        f"« {character} »" if character.isprintable() else f"U+{ord(character):04X}",
-        f"“{character}”" if character.isprintable() else f"U+{ord(character):04X}",
-    )
+    if not character.isprintable():
+        code = f"U+{ord(character):04X}"
+        raise _refused(
+            field,
+            _(
+                "contains {character}; write + and 7 to 15 digits, such as +33 6 12 34 56 78",
+                character=code,
+            ),
+        )
     raise _refused(
         field,
-        f"contient {shown[0]} ; écrire + et 7 à 15 chiffres, comme +33 6 12 34 56 78",
-        f"contains {shown[1]}; write + and 7 to 15 digits, such as +33 6 12 34 56 78",
+        _(
+            "contains “{character}”; write + and 7 to 15 digits, such as +33 6 12 34 56 78",
+            character=character,
+        ),
     )
 
 
@@ -238,8 +242,7 @@ def _without_trunk_prefix(number: str, bracketed: str | None, field: str) -> str
     if not LEAST_DIGITS <= len(number) - 1 <= MOST_DIGITS:
         raise _refused(
             field,
-            f"doit avoir 7 à 15 chiffres après le +, et non {len(number) - 1}",
-            f"must have 7 to 15 digits after the +, not {len(number) - 1}",
+            _("must have 7 to 15 digits after the +, not {digits}", digits=len(number) - 1),
         )
     return number
 
@@ -284,8 +287,7 @@ def _plan_decides(number: str, code: int, field: str) -> str:
 def _bracket_refused(field: str) -> ApiError:
     return _refused(
         field,
-        "n'est pas un numéro de ce pays : l'écrire sans (0)",
-        "is not a number of that country: write it without (0)",
+        _("is not a number of that country: write it without (0)"),
     )
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
+from appliance.core import i18n
+from appliance.core.i18n import _
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import MOST_CHARACTERS
@@ -326,11 +328,11 @@ def _ill_typed(told: str) -> ApiError:
     place = _PLACE.search(told)
     field = place["place"] if place else ""
     if missing := _MISSING.search(told):
-        return invalid(f"{field}.{missing['field']}".lstrip("."), "est obligatoire", "is required")
+        return invalid(f"{field}.{missing['field']}".lstrip("."), _("is required"))
     found = _EXPECTED.search(told)
     if found is None:  # a text of msgspec's that this does not know: still true, only in English
-        return invalid(field or "body", told, told)
+        return invalid(field or "body", i18n.Text(told))
     expected, got = found["expected"].replace(" | null", ""), found["got"]
     return invalid(
-        field or "body", f"devrait être {expected}, reçu {got}", f"should be {expected}, got {got}"
+        field or "body", _("should be {expected}, got {got}", expected=expected, got=got)
     )

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args
 from urllib.parse import urlsplit
 
-from appliance.domain.errors import ApiError, Words, invalid
+from appliance.core.i18n import DEFAULT, _
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 from appliance.domain.requests import MessageStatus, OnUncertain, Period, WebhookEvent
 
@@ -37,7 +38,7 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 def prefix(text: str) -> str:
     """Validate a prefix of allowed numbers. It must begin with +, or it would match no number."""
     if not _PREFIX.fullmatch(text):
-        raise invalid("prefixes", "commencent par +, comme +33", "begin with +, like +33")
+        raise invalid("prefixes", _("begin with +, like +33"))
     return text
 
 
@@ -46,7 +47,7 @@ def message(text: str, field: str = "message") -> str:
     if len(text) > MESSAGE_CHARACTERS:
         raise ApiError("MESSAGE_TOO_LONG", {"field": field, "length": len(text), "maximum": 1600})
     if not text:
-        raise invalid(field, "ne doit pas être vide", "must not be empty")
+        raise invalid(field, _("must not be empty"))
     return _clean(text, field)
 
 
@@ -54,13 +55,12 @@ def _clean(text: str, field: str) -> str:
     for character in text:
         category = unicodedata.category(character)
         if category == "Cs":
-            raise invalid(field, "n'est pas de l'Unicode valide", "is not valid Unicode")
+            raise invalid(field, _("is not valid Unicode"))
         if category == "Cc" and character not in "\n\r\t":
             point = f"U+{ord(character):04X}"
             raise invalid(
                 field,
-                f"contient le caractère de contrôle {point}",
-                f"contains the control character {point}",
+                _("contains the control character {point}", point=point),
             )
     return text
 
@@ -70,8 +70,7 @@ def line(text: str, field: str, most: int) -> str:
     if not 1 <= len(text) <= most or "\n" in text or "\r" in text:
         raise invalid(
             field,
-            f"doit être une ligne de 1 à {most} caractères",
-            f"must be one line of 1 to {most} characters",
+            _("must be one line of 1 to {most} characters", most=most),
         )
     return _clean(text, field)
 
@@ -123,21 +122,17 @@ def metadata(value: Mapping[str, object], field: str = "metadata") -> str:
     if _deeper(value, METADATA_LEVELS):
         raise invalid(
             field,
-            f"est imbriqué sur plus de {METADATA_LEVELS} niveaux",
-            f"is nested more than {METADATA_LEVELS} levels deep",
+            _("is nested more than {most} levels deep", most=METADATA_LEVELS),
         )
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         size = len(text.encode())
     except (ValueError, RecursionError):  # a lone surrogate, or nested too deeply
-        raise invalid(
-            field, "n'est pas un objet JSON valide", "is not a valid JSON object"
-        ) from None
+        raise invalid(field, _("is not a valid JSON object")) from None
     if size > METADATA_BYTES:
         raise invalid(
             field,
-            f"dépasse {METADATA_BYTES} octets ({size} en JSON)",
-            f"is larger than {METADATA_BYTES} bytes ({size} as JSON)",
+            _("is larger than {most} bytes ({size} as JSON)", most=METADATA_BYTES, size=size),
         )
     return text
 
@@ -147,8 +142,7 @@ def whole(value: int, field: str, least: int, most: int) -> int:
     if not least <= value <= most:
         raise invalid(
             field,
-            f"doit être un entier de {least} à {most}",
-            f"must be a whole number from {least} to {most}",
+            _("must be a whole number from {least} to {most}", least=least, most=most),
         )
     return value
 
@@ -168,7 +162,7 @@ def on_uncertain(value: str) -> OnUncertain:
     for known in get_args(OnUncertain):
         if value == known:
             return known  # type: ignore[no-any-return]  # get_args loses the types of the names
-    raise invalid("on_uncertain", "doit être fail ou resend", "must be fail or resend")
+    raise invalid("on_uncertain", _("must be fail or resend"))
 
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -179,8 +173,7 @@ def idempotency_key(text: str) -> str:
     if not _KEY.fullmatch(text):
         raise invalid(
             "Idempotency-Key",
-            "doit compter 1 à 255 caractères ASCII visibles",
-            "must be 1 to 255 visible ASCII characters",
+            _("must be 1 to 255 visible ASCII characters"),
         )
     return text
 
@@ -230,20 +223,16 @@ def scheduled_at(value: object, now: int) -> int:
     if found is None:
         raise invalid(
             "scheduled_at",
-            "n'est pas une date ISO 8601",
-            "is not an ISO 8601 date",
+            _("is not an ISO 8601 date"),
             "INVALID_SCHEDULED_DATE",
         )
     when = found[0]
     if when <= now:
-        raise invalid(
-            "scheduled_at", "est dans le passé", "is in the past", "INVALID_SCHEDULED_DATE"
-        )
+        raise invalid("scheduled_at", _("is in the past"), "INVALID_SCHEDULED_DATE")
     if when > now + SCHEDULE_AHEAD // timedelta(milliseconds=1):
         raise invalid(
             "scheduled_at",
-            "est à plus de 30 jours",
-            "is more than 30 days ahead",
+            _("is more than 30 days ahead"),
             "INVALID_SCHEDULED_DATE",
         )
     return when
@@ -288,7 +277,7 @@ def status(text: str | None) -> MessageStatus | None:
         if text == name:
             return name
     names = ", ".join(known)
-    raise invalid("status", f"doit être l'un de : {names}", f"must be one of: {names}")
+    raise invalid("status", _("must be one of: {names}", names=names))
 
 
 def period(from_date: str | None, to_date: str | None) -> Period:
@@ -299,7 +288,7 @@ def period(from_date: str | None, to_date: str | None) -> Period:
         return Period(start[0] if start else None, None)
     end = last[0] + DAY_MS if last[1] else last[0] // 1000 * 1000 + 1000
     if start is not None and start[0] > (end - 1 if last[1] else last[0]):
-        raise invalid("from_date", "est après to_date", "is after to_date")
+        raise invalid("from_date", _("is after to_date"))
     return Period(start[0] if start else None, end)
 
 
@@ -308,7 +297,7 @@ def _query_moment(text: str | None, field: str) -> tuple[int, bool] | None:
         return None
     found = moment(text)
     if found is None:
-        raise invalid(field, "n'est pas une date ISO 8601", "is not an ISO 8601 date")
+        raise invalid(field, _("is not an ISO 8601 date"))
     return found
 
 
@@ -339,18 +328,17 @@ def search(text: str | None) -> str | None:
     if len(text) > MESSAGE_CHARACTERS:
         raise invalid(
             "search",
-            f"dépasse {MESSAGE_CHARACTERS} caractères",
-            f"is longer than {MESSAGE_CHARACTERS} characters",
+            _("is longer than {most} characters", most=MESSAGE_CHARACTERS),
         )
     folded = fold(_clean(text, "search"))  # no text can contain what `message` refuses
     if not folded:
-        raise invalid("search", "ne contient que des accents", "consists of accents only")
+        raise invalid("search", _("consists of accents only"))
     return folded
 
 
 # --- one-time codes and webhooks ---------------------------------------------------------------
 
-OTP_TEMPLATE = "Votre code de vérification est : {{code}}"
+OTP_TEMPLATE = _("Your verification code is: {{code}}").plain(DEFAULT)
 
 
 def otp_text(template: str, code: str) -> str:
@@ -361,7 +349,7 @@ def otp_text(template: str, code: str) -> str:
 def otp_template(text: str, length: int) -> str:
     """Validate a template: it has a place for the code, and is a valid message with it."""
     if "{code}" not in text:  # also part of {{code}}
-        raise invalid("template", "doit contenir {{code}}", "must contain {{code}}")
+        raise invalid("template", _("must contain {{code}}"))
     message(otp_text(text, "0" * length), "template")
     return text
 
@@ -370,7 +358,7 @@ def one_of_two(first: tuple[str, int | None], second: tuple[str, int | None]) ->
     """Return a value that has two names; under both it must be the same."""
     (name, value), (other, again) = first, second
     if value is not None and again is not None and value != again:
-        raise invalid(other, f"contredit {name}", f"contradicts {name}")
+        raise invalid(other, _("contradicts {name}", name=name))
     return again if value is None else value
 
 
@@ -380,7 +368,7 @@ def webhook_events(names: Sequence[str]) -> tuple[WebhookEvent, ...]:
     by_name = {str(event): event for event in known}
     if not names or any(name not in by_name for name in names):
         listed = ", ".join(known)
-        raise invalid("events", f"à choisir parmi : {listed}", f"choose from: {listed}")
+        raise invalid("events", _("choose from: {listed}", listed=listed))
     return tuple(by_name[name] for name in dict.fromkeys(names))
 
 
@@ -392,9 +380,7 @@ def webhook_url(text: object, field: str = "webhook_url") -> str:
         "INVALID_WEBHOOK_URL",
         {
             "field": field,
-            "reason": Words(
-                "doit être une URL http ou https complète", "must be a complete http or https URL"
-            ),
+            "reason": _("must be a complete http or https URL"),
         },
     )
 

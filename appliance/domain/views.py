@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from appliance.domain.errors import FailureCode, Reason, Words
+from appliance.core.i18n import Text
+from appliance.domain.errors import FailureCode, Reason
 from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import (
     BlockOrder,
@@ -92,7 +93,7 @@ class Failure(msgspec.Struct, frozen=True):
     """Why a message failed: the public code, and the cause with the modem's number."""
 
     code: FailureCode
-    cause: Words | None = None
+    cause: Text | None = None
     source: str | None = None  # "CMS", "CME", "TP-ST", "modem"
     number: int | None = None
 

@@ -14,7 +14,7 @@ from appliance.devices.attached import Attached
 from appliance.domain import ids
 from appliance.store import attempts, queue
 from appliance.store.queue import Job, NothingReady, Sender
-from modem.interface import Fault, ModemState, Outcome, Tpdu, Verdict
+from modem.interface import N_, Fault, ModemState, Outcome, Tpdu, Verdict
 from modem.sms import gsm7
 from modem.sms import tpdu as tpdu_codec
 
@@ -50,24 +50,21 @@ OUR_OWN_FAULT = Fault(
     "DEVICE_ERROR",
     "modem",
     None,
-    "The box could not put this text into an SMS.",
-    "Le boîtier n'a pas pu mettre ce texte sous forme de SMS.",
+    N_("The box could not put this text into an SMS."),
 )
 SYSTEM_SHORT = Fault(
     Verdict.WAIT,
     "DEVICE_ERROR",
     "modem",
     None,
-    "The system of the box is short of memory or open files; nothing went out.",
-    "Le système du boîtier manque de mémoire ou de fichiers ouverts ; rien n'est parti.",
+    N_("The system of the box is short of memory or open files; nothing went out."),
 )
 KEY_LOST = Fault(
     Verdict.NEVER,
     "DEVICE_ERROR",
     "modem",
     None,
-    "The key that protected this text while it waited is gone.",
-    "La clé qui protégeait ce texte pendant son attente n'existe plus.",
+    N_("The key that protected this text while it waited is gone."),
 )
 
 

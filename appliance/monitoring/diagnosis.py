@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from appliance.domain.errors import Words
+from appliance.core.i18n import Text, _, ngettext
+from appliance.store.failure_causes import fault_text
 from modem.interface import Fault, ModemState, Verdict
 
 Severity = Literal["bad", "warning", "note"]
@@ -48,20 +49,33 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem: what is wrong and what to do, in one sentence."""
+    """A problem: what is wrong, and what to do about it."""
 
     code: str
     severity: Severity
-    words: Words
+    what: Text
+    advice: Text
+    modems: str = ""  # the names of those that have it, unless all have
+
+    @property
+    def text(self) -> Text:
+        """The problem in one sentence."""
+        return self._sentence(self.what)
+
+    @property
+    def text_after_what(self) -> Text:
+        """The sentence without its beginning, which a page may show larger."""
+        return self._sentence("")
+
+    def _sentence(self, what: str | Text) -> Text:
+        if self.modems:
+            return _(
+                "{what} ({modems}): {advice}", what=what, modems=self.modems, advice=self.advice
+            )
+        return _("{what}: {advice}", what=what, advice=self.advice)
 
 
-def _problem(code: str, severity: Severity, french: str, english: str) -> Problem:
-    return Problem(code, severity, Words(french, english))
-
-
-ALL_WELL = Words(
-    "Tout va bien : le boîtier envoie et reçoit.", "All is well: the box sends and receives."
-)
+ALL_WELL = _("All is well: the box sends and receives.")
 ORDER: dict[Severity, int] = {"bad": 0, "warning": 1, "note": 2}
 
 
@@ -70,11 +84,11 @@ def diagnose(facts: DiagnosisInput) -> tuple[Problem, ...]:
     found = _of_modems(facts.modems)
     if not facts.modems:
         found.append(
-            _problem(
+            Problem(
                 "no_modem",
                 "bad",
-                "Aucun modem n'est configuré : branchez le modem, puis redémarrez le boîtier.",
-                "No modem is set up: connect the modem, then restart the box.",
+                _("No modem is set up"),
+                _("connect the modem, then restart the box."),
             )
         )
     found += _box(facts)
@@ -88,71 +102,58 @@ def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
         for problem in _modem(modem):
             having.setdefault(problem, []).append(modem.name)
     return [
-        problem if len(names) == len(modems) else _named(problem, ", ".join(names))
+        problem
+        if len(names) == len(modems)
+        else msgspec.structs.replace(problem, modems=", ".join(names))
         for problem, names in having.items()
     ]
 
 
-def _named(problem: Problem, names: str) -> Problem:
-    french, english = problem.words.french, problem.words.english
-    return _problem(
-        problem.code,
-        problem.severity,
-        french.replace(" :", f" ({names}) :", 1),
-        english.replace(":", f" ({names}):", 1),
-    )
-
-
 # --- one modem ---------------------------------------------------------------------------------
 
-_STATES: dict[ModemState, tuple[str, Severity, str, str]] = {
+_STATES: dict[ModemState, tuple[str, Severity, Text, Text]] = {
     ModemState.SIM_MISSING: (
         "sim_missing",
         "bad",
-        "Pas de carte SIM : éteignez le boîtier, insérez la carte SIM, rallumez-le.",
-        "No SIM card: switch the box off, insert the SIM card, switch it on again.",
+        _("No SIM card"),
+        _("switch the box off, insert the SIM card, switch it on again."),
     ),
     ModemState.SIM_FAILURE: (
         "sim_failure",
         "bad",
-        "La carte SIM ne répond pas : retirez-la, essuyez-la et remettez-la ; "
-        "si cela ne suffit pas, essayez-la dans un téléphone.",
-        "The SIM card does not answer: take it out, wipe it and put it back; "
-        "if that does not help, try it in a phone.",
+        _("The SIM card does not answer"),
+        _("take it out, wipe it and put it back; if that does not help, try it in a phone."),
     ),
     ModemState.PUK_REQUIRED: (
         "puk_required",
         "bad",
-        "La carte SIM est bloquée : saisissez dans Réglages › SIM le code PUK "
-        "remis par votre opérateur.",
-        "The SIM card is locked: enter the PUK code you got from your operator in Settings › SIM.",
+        _("The SIM card is locked"),
+        _("enter the PUK code you got from your operator in Settings › SIM."),
     ),
     ModemState.NO_SMSC: (
         "no_smsc",
         "bad",
-        "La carte SIM n'a pas de numéro de centre SMS : demandez-le à votre opérateur "
-        "et réglez-le avec la SIM dans un téléphone.",
-        "The SIM card has no SMS centre number: ask your operator for it "
-        "and set it with the SIM in a phone.",
+        _("The SIM card has no SMS centre number"),
+        _("ask your operator for it and set it with the SIM in a phone."),
     ),
     ModemState.STOPPED: (
         "stopped",
         "note",
-        "Le modem est arrêté : le boîtier redémarre ou s'éteint.",
-        "The modem is stopped: the box is restarting or shutting down.",
+        _("The modem is stopped"),
+        _("the box is restarting or shutting down."),
     ),
     ModemState.STARTING: (
         "starting",
         "note",
-        "Le modem démarre : patientez une minute.",
-        "The modem is starting: give it a minute.",
+        _("The modem is starting"),
+        _("give it a minute."),
     ),
 }
 
 
 def _modem(modem: ModemFacts) -> list[Problem]:
     if modem.state in _STATES:
-        return [_problem(*_STATES[modem.state]), *_power(modem)]
+        return [Problem(*_STATES[modem.state]), *_power(modem)]
     if modem.state == ModemState.OFFLINE:
         return [_offline(), *_power(modem)]
     if modem.state == ModemState.PIN_REQUIRED:
@@ -163,32 +164,28 @@ def _modem(modem: ModemFacts) -> list[Problem]:
 
 
 def _offline() -> Problem:
-    return _problem(
+    return Problem(
         "modem_offline",
         "bad",
-        "Le modem ne répond pas : vérifiez son câble et son alimentation ; "
-        "le boîtier le cherche sans cesse et reprendra tout seul.",
-        "The modem does not answer: check its cable and its power; "
-        "the box keeps looking for it and will go on by itself.",
+        _("The modem does not answer"),
+        _("check its cable and its power; the box keeps looking for it and will go on by itself."),
     )
 
 
 def _pin(modem: ModemFacts) -> Problem:
     left = modem.tries_left
     if left is not None and left < 2:
-        return _problem(
+        return Problem(
             "pin_last_try",
             "bad",
-            "Il ne reste qu'un essai de code PIN : mettez la carte SIM dans un téléphone "
-            "et déverrouillez-la là.",
-            "Only one PIN try is left: put the SIM card into a phone and unlock it there.",
+            _("Only one PIN try is left"),
+            _("put the SIM card into a phone and unlock it there."),
         )
-    tries = ("", "") if left is None else (f" ({left} essais restants)", f" ({left} tries left)")
-    return _problem(
-        "pin_required",
-        "bad",
-        f"La carte SIM demande son code PIN : saisissez-le dans Réglages › SIM{tries[0]}.",
-        f"The SIM card asks for its PIN: enter it in Settings › SIM{tries[1]}.",
+    what = _("The SIM card asks for its PIN")
+    if left is None:
+        return Problem("pin_required", "bad", what, _("enter it in Settings › SIM."))
+    return Problem(
+        "pin_required", "bad", what, _("enter it in Settings › SIM ({left} tries left).", left=left)
     )
 
 
@@ -196,30 +193,27 @@ def _no_network(modem: ModemFacts) -> Problem:
     if (
         modem.state == ModemState.DENIED or modem.registration == 3
     ):  # 27.007 7.2: registration denied
-        return _problem(
+        return Problem(
             "network_denied",
             "bad",
-            "Le réseau refuse cette carte SIM : vérifiez auprès de votre opérateur "
-            "qu'elle est activée et que l'abonnement est payé.",
-            "The network refuses this SIM card: check with your operator "
-            "that it is activated and paid for.",
+            _("The network refuses this SIM card"),
+            _("check with your operator that it is activated and paid for."),
         )
     if modem.signal_dbm is None:
-        return _problem(
+        return Problem(
             "no_signal",
             "bad",
-            "Pas de réseau, aucun signal : vérifiez que l'antenne est vissée "
-            "et rapprochez le boîtier d'une fenêtre.",
-            "No network, no signal at all: check that the antenna is screwed on "
-            "and move the box nearer to a window.",
+            _("No network, no signal at all"),
+            _("check that the antenna is screwed on and move the box nearer to a window."),
         )
-    return _problem(
+    return Problem(
         "searching",
         "bad",
-        "Pas encore de réseau : le modem cherche ; si cela dure plus de cinq minutes, "
-        "déplacez l'antenne ou vérifiez la couverture de votre opérateur.",
-        "No network yet: the modem is searching; if this takes more than five minutes, "
-        "move the antenna or check your operator's coverage.",
+        _("No network yet"),
+        _(
+            "the modem is searching; if this takes more than five minutes, "
+            "move the antenna or check your operator's coverage."
+        ),
     )
 
 
@@ -228,33 +222,31 @@ def _power(modem: ModemFacts) -> list[Problem]:
         return []
     if modem.warning == "overvoltage":
         return [
-            _problem(
+            Problem(
                 "overvoltage",
                 "warning",
-                "La tension d'alimentation est trop haute : débranchez le boîtier "
-                "et utilisez le bloc d'alimentation d'origine.",
-                "The supply voltage is too high: unplug the box and use the original power supply.",
+                _("The supply voltage is too high"),
+                _("unplug the box and use the original power supply."),
             )
         ]
     if modem.warning == "undervoltage":
         return [_undervoltage()]
     return [
-        _problem(
+        Problem(
             "modem_warning",
             "warning",
-            f"Le modem signale : {modem.warning}.",
-            f"The modem reports: {modem.warning}.",
+            _("The modem reports"),
+            _("{warning}.", warning=modem.warning),
         )
     ]
 
 
 def _undervoltage() -> Problem:
-    return _problem(
+    return Problem(
         "undervoltage",
         "warning",
-        "La tension d'alimentation est trop basse : utilisez le bloc d'alimentation d'origine "
-        "et un câble court.",
-        "The supply voltage is too low: use the original power supply and a short cable.",
+        _("The supply voltage is too low"),
+        _("use the original power supply and a short cable."),
     )
 
 
@@ -262,56 +254,49 @@ def _sending(modem: ModemFacts) -> list[Problem]:
     found: list[Problem] = []
     if modem.fault is not None and modem.fault.code == "NO_CREDIT":
         found.append(
-            _problem(
+            Problem(
                 "no_credit",
                 "bad",
-                "Plus de crédit sur la carte SIM : rechargez-la ; "
-                "les messages attendent et partiront ensuite.",
-                "No credit on the SIM card: top it up; "
-                "the messages wait and will go out afterwards.",
+                _("No credit on the SIM card"),
+                _("top it up; the messages wait and will go out afterwards."),
             )
         )
     elif modem.refused:
         found.append(
-            _problem(
+            Problem(
                 "operator_refuses",
                 "bad",
-                "L'opérateur refuse les SMS de cette carte"
-                + (f" ({_inner(modem.fault.french)})" if modem.fault else "")
-                + " : vérifiez crédit et forfait, puis appelez votre opérateur.",
-                "The operator refuses SMS from this SIM"
-                + (f" ({_inner(modem.fault.english)})" if modem.fault else "")
-                + ": check credit and plan, then call your operator.",
+                _("The operator refuses SMS from this SIM"),
+                _with_cause(modem.fault)
+                if modem.fault
+                else _("check credit and plan, then call your operator."),
             )
         )
     elif modem.fault is not None:
         found.append(
-            _problem(
+            Problem(
                 "modem_rests",
                 "bad" if modem.fault.verdict == Verdict.OWNER else "warning",
-                f"L'envoi est arrêté : {_inner(modem.fault.french)} ; "
-                "le boîtier réessaie tout seul.",
-                f"Sending has stopped: {_inner(modem.fault.english)}; the box tries again by itself.",
+                _("Sending has stopped"),
+                _("the box tries again by itself. {cause}", cause=fault_text(modem.fault)),
             )
         )
     if modem.balance is not None and modem.balance_low and modem.balance < modem.balance_low:
         found.append(
-            _problem(
+            Problem(
                 "balance_low",
                 "warning",
-                "Le crédit de la carte SIM est presque épuisé : rechargez-la bientôt.",
-                "The credit of the SIM card is nearly used up: top it up soon.",
+                _("The credit of the SIM card is nearly used up"),
+                _("top it up soon."),
             )
         )
     if modem.store_full:
         found.append(
-            _problem(
+            Problem(
                 "store_full",
                 "warning",
-                "La mémoire SMS du modem est pleine : le boîtier la vide ; "
-                "si cela dure, redémarrez le modem dans Réglages › SIM.",
-                "The modem's SMS store is full: the box is emptying it; "
-                "if this lasts, restart the modem in Settings › SIM.",
+                _("The modem's SMS store is full"),
+                _("the box is emptying it; if this lasts, restart the modem in Settings › SIM."),
             )
         )
     if modem.held_by:
@@ -319,41 +304,38 @@ def _sending(modem: ModemFacts) -> list[Problem]:
     return found
 
 
-def _inner(sentence: str) -> str:
-    """Return a sentence for use inside another one."""
-    first = sentence[:1] if sentence[1:2].isupper() else sentence[:1].lower()
-    return first + sentence[1:].rstrip(".")
+def _with_cause(fault: Fault) -> Text:
+    return _("check credit and plan, then call your operator. {cause}", cause=fault_text(fault))
 
 
-_LIMITS: dict[str, tuple[str, str]] = {
-    "per_minute": ("la limite par minute est atteinte", "the limit per minute is reached"),
-    "per_hour": ("la limite par heure est atteinte", "the limit per hour is reached"),
-    "per_day": ("la limite du jour est atteinte", "today's limit is reached"),
-    "per_month": ("la limite du mois est atteinte", "this month's limit is reached"),
-    "recipients_per_month": (
-        "le nombre de destinataires du mois est atteint",
-        "this month's number of recipients is reached",
-    ),
+_LIMITS: dict[str, Text] = {
+    "per_minute": _("the limit per minute is reached"),
+    "per_hour": _("the limit per hour is reached"),
+    "per_day": _("today's limit is reached"),
+    "per_month": _("this month's limit is reached"),
+    "recipients_per_month": _("this month's number of recipients is reached"),
 }
 
 
 def _held(limit: str) -> Problem:
     if limit == "quiet_hours":
-        return _problem(
+        return Problem(
             "quiet_hours",
             "note",
-            "Heures calmes : les messages partiront à leur fin.",
-            "Quiet hours: the messages will go out when they end.",
+            _("Quiet hours"),
+            _("the messages will go out when they end."),
         )
-    french, english = _LIMITS.get(limit, ("une limite est atteinte", "a limit is reached"))
+    reached = _LIMITS.get(limit, _("a limit is reached"))
     severity: Severity = "note" if limit in ("per_minute", "per_hour") else "warning"
-    return _problem(
+    return Problem(
         f"limit_{limit}",
         severity,
-        f"Les messages attendent : {french} ; ils partiront ensuite tout seuls, "
-        "ou changez la limite dans Réglages › SIM.",
-        f"Messages are waiting: {english}; they will go out by themselves afterwards, "
-        "or change the limit in Settings › SIM.",
+        _("Messages are waiting"),
+        _(
+            "{limit}; they will go out by themselves afterwards, "
+            "or change the limit in Settings › SIM.",
+            limit=reached,
+        ),
     )
 
 
@@ -365,70 +347,70 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
     if _stuck(facts):
         minutes = f"{facts.stuck_minutes:g}"
         found.append(
-            _problem(
+            Problem(
                 "queue_stuck",
                 "bad",
-                f"La file n'avance plus depuis plus de {minutes} minutes alors que le modem est prêt : "
-                "redémarrez le modem dans Réglages › SIM.",
-                f"The queue has not moved for more than {minutes} minutes although the modem is ready: "
-                "restart the modem in Settings › SIM.",
+                _(
+                    "The queue has not moved for more than {minutes} minutes although the modem is ready",
+                    minutes=minutes,
+                ),
+                _("restart the modem in Settings › SIM."),
             )
         )
     if facts.disk_free_mib < facts.disk_reserve_mib:
         found.append(
-            _problem(
+            Problem(
                 "disk_full",
                 "bad",
-                "La carte mémoire est pleine, le boîtier n'accepte plus de messages : "
-                "mettez une carte plus grande, ou gardez les messages moins longtemps "
-                "(réglage retention.days).",
-                "The memory card is full and the box takes no more messages: "
-                "use a larger card, or keep messages for less time (setting retention.days).",
+                _("The memory card is full and the box takes no more messages"),
+                _("use a larger card, or keep messages for less time (setting retention.days)."),
             )
         )
     elif facts.disk_free_mib < facts.disk_reserve_mib + LOW_DISK_MIB:
         found.append(
-            _problem(
+            Problem(
                 "disk_low",
                 "warning",
-                f"La carte mémoire est presque pleine ({facts.disk_free_mib} Mio libres) : "
-                "faites une sauvegarde et mettez une carte plus grande, ou gardez les messages "
-                "moins longtemps (réglage retention.days).",
-                f"The memory card is nearly full ({facts.disk_free_mib} MiB free): make a backup and "
-                "use a larger card, or keep messages for less time (setting retention.days).",
+                _("The memory card is nearly full ({free} MiB free)", free=facts.disk_free_mib),
+                _(
+                    "make a backup and use a larger card, or keep messages for less time (setting retention.days)."
+                ),
             )
         )
     if facts.held:
         found.append(
-            _problem(
+            Problem(
                 "restored_messages_held",
                 "warning",
-                f"Depuis la restauration, {facts.held} messages attendent votre décision : ils sont "
-                "peut-être déjà partis ; envoyez-les ou non dans Messages retenus.",
-                f"Since the restore {facts.held} messages wait for your decision: they may have been sent "
-                "before; send or drop them under Held messages.",
+                ngettext(
+                    "{n} message waits for your decision since the restore",
+                    "{n} messages wait for your decision since the restore",
+                    facts.held,
+                ),
+                _("they may have been sent before; send or drop them under Held messages."),
             )
         )
     if not facts.clock_trusted:
         found.append(
-            _problem(
+            Problem(
                 "clock_unknown",
                 "warning" if facts.scheduled else "note",
-                "Le boîtier ne connaît pas encore l'heure : le réseau mobile peut la lui donner, "
-                "sinon reliez-le à Internet ; les envois programmés attendent.",
-                "The box does not know the time yet: the mobile network may tell it, "
-                "else connect it to the internet; scheduled messages wait.",
+                _("The box does not know the time yet"),
+                _(
+                    "the mobile network may tell it, else connect it to the internet; scheduled messages wait."
+                ),
             )
         )
     if facts.webhooks_given_up >= WEBHOOK_FAILURES:
         found.append(
-            _problem(
+            Problem(
                 "webhook_failing",
                 "warning",
-                f"Votre serveur n'a pas répondu à {facts.webhooks_given_up} notifications "
-                "en 24 heures : vérifiez son adresse dans Réglages › Webhooks.",
-                f"Your server did not answer {facts.webhooks_given_up} notifications "
-                "within 24 hours: check its address in Settings › Webhooks.",
+                _(
+                    "Your server did not answer {n} notifications within 24 hours",
+                    n=facts.webhooks_given_up,
+                ),
+                _("check its address in Settings › Webhooks."),
             )
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlite3 import Connection, Row
 
+from appliance.core.i18n import _
 from appliance.domain import limits
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
@@ -165,8 +166,7 @@ def mark_uncertain_after_start(db: Connection, new_ids: Ids, now: int) -> int:
 
 REMOVED = cause(
     "DEVICE_ERROR",
-    "The modem it waited for was removed.",
-    "Le modem qu'il attendait a été retiré.",
+    _("The modem it waited for was removed."),
 )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from appliance.core.i18n import DEFAULT
 from appliance.domain import ids
 from appliance.domain.errors import FAILURES
 from appliance.domain.validation import timestamp
 from appliance.store import deliveries
+from appliance.store.failure_causes import stored_cause
 
 
 def emit(
@@ -109,16 +111,16 @@ def _told(message: Row, name: str) -> dict[str, Any]:
 
 
 def error_of(message: Row) -> dict[str, Any] | None:
-    """Return the `error` of an event, in French; `SMS_SEND_TIMEOUT` is written `TIMEOUT`."""
+    """Return the `error` of an event, in the default language; `SMS_SEND_TIMEOUT` is written `TIMEOUT`."""
     code = message["error_code"]
     if code is None:
         return None
-    detail = msgspec.json.decode(message["error_detail"] or "{}")
-    cause = detail.get("fr") or None
-    if detail.get("source") and detail.get("number") is not None:
-        cause = f"{cause or ''} ({detail['source']} {detail['number']})".strip()
+    found = stored_cause(message["error_detail"])
+    cause = found.text.plain(DEFAULT) if found.text else None
+    if found.source and found.number is not None:
+        cause = f"{cause or ''} ({found.source} {found.number})".strip()
     return {
         "code": "TIMEOUT" if code == "SMS_SEND_TIMEOUT" else code,
-        "message": FAILURES[code].french,
+        "message": FAILURES[code].plain(DEFAULT),
         "details": cause,
     }

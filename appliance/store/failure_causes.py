@@ -1,37 +1,49 @@
-"""Why a part failed, as stored: JSON with the API's code and both languages."""
+"""Why a part failed, as stored: JSON with the API's code and a text."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
+from appliance.core.i18n import Text, _
 from modem.interface import Fault
 
 
-def cause(code: str, en: str, fr: str) -> str:
+def cause(code: str, text: Text) -> str:
     """Return a cause of the box itself."""
-    return msgspec.json.encode({"code": code, "en": en, "fr": fr}).decode()
+    return msgspec.json.encode({"code": code, "text": text}).decode()
+
+
+def fault_text(fault: Fault) -> Text:
+    """Return the text of a fault, for translation."""
+    values: dict[str, str | int] = {}
+    if "{number}" in fault.english and fault.number is not None:
+        values["number"] = fault.number
+    if "{said}" in fault.english:
+        values["said"] = fault.said
+    return Text(fault.english, tuple(values.items()))
 
 
 # An uncertain part whose window has ended.
 NO_ANSWER = cause(
     "SMS_SEND_TIMEOUT",
-    "The message was handed over and no answer came; it may or may not have arrived.",
-    "Le message a été transmis mais aucune réponse n'est venue ; il a pu partir ou non.",
+    _("The message was handed over and no answer came; it may or may not have arrived."),
 )
 
 HELD_TOO_LONG = cause(
     "SMS_SEND_TIMEOUT",
-    "The box was restored from a backup and nobody decided in time whether to send this message again; it "
-    "may have left before the restore.",
-    "Le boîtier a été restauré depuis une sauvegarde et personne n'a décidé à temps de renvoyer ou non ce "
-    "message ; il était peut-être déjà parti avant la restauration.",
+    _(
+        "The box was restored from a backup and nobody decided in time whether to send this "
+        "message again; it may have left before the restore."
+    ),
 )
 DROPPED_BY_OWNER = cause(
     "SMS_SEND_TIMEOUT",
-    "The box was restored from a backup and its owner decided not to send this message again; it may have "
-    "left before the restore.",
-    "Le boîtier a été restauré depuis une sauvegarde et son propriétaire a choisi de ne pas renvoyer ce "
-    "message ; il était peut-être déjà parti avant la restauration.",
+    _(
+        "The box was restored from a backup and its owner decided not to send this message "
+        "again; it may have left before the restore."
+    ),
 )
 
 # The failures of which nobody knows whether they are one.
@@ -45,9 +57,21 @@ def fault_cause(fault: Fault | None) -> str | None:
     return msgspec.json.encode(
         {
             "code": fault.code,
-            "en": fault.english,
-            "fr": fault.french,
+            "text": fault_text(fault),
             "source": fault.source,
             "number": fault.number,
         }
     ).decode()
+
+
+class StoredCause(msgspec.Struct, frozen=True):
+    """A cause as it is read back."""
+
+    text: Text | None = None
+    source: Literal["CMS", "CME", "TP-ST", "modem"] | None = None
+    number: int | None = None
+
+
+def stored_cause(detail: str | None) -> StoredCause:
+    """Return a stored cause; an empty one where none is stored."""
+    return msgspec.json.decode(detail or "{}", type=StoredCause)

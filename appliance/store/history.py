@@ -10,11 +10,11 @@ from typing import Any, Literal
 import msgspec
 
 from appliance.domain import ids
-from appliance.domain.errors import Words
 from appliance.domain.message import Status
 from appliance.domain.requests import HistoryFilter, Period
 from appliance.domain.views import Failure, HistoryPage, MessageView
 from appliance.store.counters import DAY_MS, HOUR_MS
+from appliance.store.failure_causes import stored_cause
 
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
 SKIP_FROM = 500  # a page this deep is found by hourly counters instead of stepping over rows
@@ -59,9 +59,8 @@ def failure(code: Any, detail: str | None) -> Failure | None:
     """Return the error of a failed message."""
     if code is None:
         return None
-    told = msgspec.json.decode(detail or "{}")
-    cause = Words(told.get("fr", ""), told.get("en", "")) if told.get("en") else None
-    return Failure(code, cause, told.get("source"), told.get("number"))
+    cause = stored_cause(detail)
+    return Failure(code, cause.text, cause.source, cause.number)
 
 
 def one(db: Connection, tenant: int, number: int) -> Row | None:

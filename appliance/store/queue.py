@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from appliance.core.config import Limits
+from appliance.core.i18n import _
 from appliance.domain import limits as limit_rules
 from appliance.domain.ids import Ids
 from appliance.domain.limits import Allowance, Usage
@@ -145,11 +146,10 @@ def unlimited(limits: Limits) -> bool:
 
 WAITED_TOO_LONG = cause(
     "SMS_SEND_TIMEOUT",
-    "The message waited in the queue for longer than its lifetime.",
-    "Le message a attendu dans la file plus longtemps que sa durée de vie.",
+    _("The message waited in the queue for longer than its lifetime."),
 )
 
-CLIENT_DELETED = cause("DEVICE_ERROR", "Its client was deleted.", "Son client a été supprimé.")
+CLIENT_DELETED = cause("DEVICE_ERROR", _("Its client was deleted."))
 
 # How many expired messages one commit handles: after days without power there may be a hundred
 # thousand, and every request waits for the commit.
@@ -205,7 +205,7 @@ def claim(
         "now": now,
         "month": limit_rules.month_number(now, rules.zone, sender.limits.billing_day),
     }
-    for _ in range(PASSED_OVER_MOST):
+    for _passed_over in range(PASSED_OVER_MOST):
         row = db.execute(statement, arguments).fetchone()
         if row is None:
             ready_at = min(
@@ -238,8 +238,7 @@ def _too_late(
     if blocklist.is_blocked(db, message["tenant"], message["recipient"], message["kind"]):
         return cause(
             "BLOCKED_NUMBER",
-            "The number is on the block list or has opted out.",
-            "Le numéro est sur la liste de blocage ou s'est désinscrit.",
+            _("The number is on the block list or has opted out."),
         )
     if not trusted:
         return None
@@ -249,14 +248,12 @@ def _too_late(
     if message["scheduled_at"] is not None and rules.late_fails and late > rules.late_grace_ms:
         return cause(
             "SMS_SEND_TIMEOUT",
-            "The scheduled moment had passed by more than the rule allows.",
-            "L'heure prévue était dépassée de plus que la règle ne le permet.",
+            _("The scheduled moment had passed by more than the rule allows."),
         )
     if message["validity_minutes"] is not None and late >= message["validity_minutes"] * 60_000:
         return cause(
             "SMS_SEND_TIMEOUT",
-            "The validity ended before the message could be handed over.",
-            "La validité a pris fin avant que le message puisse être transmis.",
+            _("The validity ended before the message could be handed over."),
         )
     return None
 

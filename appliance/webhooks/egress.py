@@ -16,7 +16,8 @@ from httpx import (
     InvalidURL,
 )  # the same parser as for the request, so that the two cannot disagree
 
-from appliance.domain.errors import ApiError, Words
+from appliance.core.i18n import Text, _
+from appliance.domain.errors import ApiError
 
 Address = IPv4Address | IPv6Address
 
@@ -100,25 +101,13 @@ def _without_zone(address: Address) -> Address:
     return address
 
 
-TO_THE_BOX = Words("l'URL mène au boîtier lui-même", "the URL leads to the box itself")
-TO_METADATA = Words("l'URL mène à un service de métadonnées", "the URL leads to a metadata service")
-TO_NOWHERE = Words(
-    "l'adresse n'est pas celle d'une machine joignable",
-    "the address is not one of a host that can be called",
-)
-HTTP_BEYOND_LAN = Words(
-    "http n'est accepté que vers le réseau local ; utilisez https",
-    "http is only allowed to the local network; use https",
-)
-NO_URL = Words("doit être une URL http ou https complète", "must be a complete http or https URL")
-WITH_PASSWORD = Words(
-    "ne doit contenir ni nom d'utilisateur ni mot de passe",
-    "must contain neither a user name nor a password",
-)
-ODD_NUMBER = Words(
-    "l'adresse IP doit être écrite sous sa forme usuelle (192.168.1.20)",
-    "the IP address must be written in its usual form (192.168.1.20)",
-)
+TO_THE_BOX = _("the URL leads to the box itself")
+TO_METADATA = _("the URL leads to a metadata service")
+TO_NOWHERE = _("the address is not one of a host that can be called")
+HTTP_BEYOND_LAN = _("http is only allowed to the local network; use https")
+NO_URL = _("must be a complete http or https URL")
+WITH_PASSWORD = _("must contain neither a user name nor a password")
+ODD_NUMBER = _("the IP address must be written in its usual form (192.168.1.20)")
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -139,7 +128,7 @@ class Egress:
         if reason is not None:
             raise ApiError("INVALID_WEBHOOK_URL", {"field": field, "reason": reason})
 
-    def objection(self, text: str) -> Words | None:
+    def objection(self, text: str) -> Text | None:
         """Return why a URL is not allowed as written; None if it is allowed."""
         try:
             url = URL(text)
@@ -161,7 +150,7 @@ class Egress:
             return ODD_NUMBER
         return self._objection_to_name(url.scheme, host, labels)
 
-    def _objection_to_name(self, scheme: str, host: str, labels: list[str]) -> Words | None:
+    def _objection_to_name(self, scheme: str, host: str, labels: list[str]) -> Text | None:
         if host in _METADATA_NAMES:
             return TO_METADATA
         if host in _BOX_NAMES or labels[-1] == "localhost":
@@ -170,7 +159,7 @@ class Egress:
             return HTTP_BEYOND_LAN
         return None
 
-    def objection_to(self, scheme: str, address: Address) -> Words | None:
+    def objection_to(self, scheme: str, address: Address) -> Text | None:
         """Return why connecting to an address is not allowed; None if it is allowed."""
         found = place(address, self._is_own)
         if found is Place.BOX:

@@ -225,7 +225,7 @@ class WebhookClient:
         if not allowed:
             raise NoCall(
                 "; ".join(
-                    f"not connected to {address}: {objection.english}"
+                    f"not connected to {address}: {objection}"
                     for address, objection in objections
                     if objection
                 )

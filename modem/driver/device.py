@@ -25,6 +25,7 @@ from modem.driver.storage import Stores
 from modem.driver.stored_reports import ReportSetting, StoredReports
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
+    N_,
     Event,
     ModemState,
     ModemStatus,
@@ -41,7 +42,7 @@ from modem.timeouts import SerialLine, Timing
 
 __all__ = ["ModemDriver", "SerialLine", "Timing"]
 
-_NOT_READY = submit.waiting("The modem is not ready to send.", "Le modem n'est pas prêt à envoyer.")
+_NOT_READY = submit.waiting(N_("The modem is not ready to send."))
 _USSD = re.compile(r"[0-9*#+]{1,182}")
 _WANTS_MORE = 1
 _REFUSED = 4  # operation not supported (27.007 7.15)

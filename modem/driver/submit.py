@@ -11,22 +11,20 @@ from modem.at.client import AtClient
 from modem.at.errors import CommandError, Doubtful, NoResponse, PortError, Spoilt
 from modem.driver.references import References
 from modem.error_codes import lookup
-from modem.interface import Fault, Outcome, Tpdu, Verdict
+from modem.interface import N_, Fault, Outcome, Tpdu, Verdict
 
 
-def waiting(english: str, french: str) -> Outcome:
+def waiting(english: str) -> Outcome:
     """Return the outcome of a part that was not sent, through no fault of the message."""
-    fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english, french)
+    fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english)
     return Outcome(Verdict.WAIT, fault=fault, given=False)
 
 
 _NO_PROMPT = waiting(
-    "The modem did not ask for the text of the message.",
-    "Le modem n'a pas demandé le texte du message.",
+    N_("The modem did not ask for the text of the message."),
 )
 _GONE = waiting(
-    "The modem was lost before the message was handed over.",
-    "Le modem a été perdu avant la remise du message.",
+    N_("The modem was lost before the message was handed over."),
 )
 _UNKNOWN = Outcome(
     Verdict.UNKNOWN,
@@ -35,19 +33,16 @@ _UNKNOWN = Outcome(
         "SMS_SEND_TIMEOUT",
         "modem",
         None,
-        "The message was handed over and the modem did not say what became of it.",
-        "Le message a été remis et le modem n'a pas dit ce qu'il est devenu.",
+        N_("The message was handed over and the modem did not say what became of it."),
     ),
 )
 
 
 DOUBTFUL = waiting(
-    "The modem was silent and may have restarted; nothing went out.",
-    "Le modem s'est tu et a peut-être redémarré ; rien n'est parti.",
+    N_("The modem was silent and may have restarted; nothing went out."),
 )
 _SPOILT = waiting(
-    "The line to the modem spoils what is sent over it; nothing went out.",
-    "La liaison avec le modem altère ce qui y passe ; rien n'est parti.",
+    N_("The line to the modem spoils what is sent over it; nothing went out."),
 )
 # Errors for a malformed TPDU. Ours are well-formed, so the line has altered it.
 _ILL_FORMED = (304, 305)

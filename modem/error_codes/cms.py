@@ -25,7 +25,6 @@ from modem.error_codes import (
     SIM_WRONG,
     SMS_BARRED,
     Cause,
-    Sentences,
     again,
     housekeep,
     never,
@@ -35,256 +34,209 @@ from modem.error_codes import (
 )
 from modem.interface import Verdict
 
-_CONGESTION: Final[Sentences] = ("The network is overloaded.", "Le réseau est surchargé.")
-_PROTOCOL: Final[Sentences] = (
-    "The network could not make sense of the request; the SMSC number may be wrong.",
-    "Le réseau n'a pas compris la demande ; le numéro du SMSC est peut-être faux.",
-)
-_PID_REFUSED: Final[Sentences] = (
-    "The service centre does not accept this kind of message.",
-    "Le centre de messages n'accepte pas ce type de message.",
-)
-_DCS_REFUSED: Final[Sentences] = (
-    "The service centre does not accept this alphabet or message class.",
-    "Le centre de messages n'accepte pas cet alphabet ou cette classe de message.",
-)
-_COMMAND_REFUSED: Final[Sentences] = (
-    "The service centre does not accept this command.",
-    "Le centre de messages n'accepte pas cette commande.",
-)
-_VALIDITY_REFUSED: Final[Sentences] = (
-    "The service centre does not accept a validity period; send without one.",
-    "Le centre de messages n'accepte pas de durée de validité ; envoyez sans durée.",
-)
-_CARD_STORE: Final[Sentences] = (
-    "The SIM has no room left for messages.",
-    "La carte SIM n'a plus de place pour les messages.",
-)
+_CONGESTION: Final = "The network is overloaded."
+_PROTOCOL: Final = "The network could not make sense of the request; the SMSC number may be wrong."
+_PID_REFUSED: Final = "The service centre does not accept this kind of message."
+_DCS_REFUSED: Final = "The service centre does not accept this alphabet or message class."
+_COMMAND_REFUSED: Final = "The service centre does not accept this command."
+_VALIDITY_REFUSED: Final = "The service centre does not accept a validity period; send without one."
+_CARD_STORE: Final = "The SIM has no room left for messages."
 
 CMS: Final[Mapping[int, Cause]] = {
     1: never(
         "INVALID_NUMBER",
         "unassigned (unallocated) number",
         "This number is not assigned.",
-        "Ce numéro n'est pas attribué.",
     ),
-    8: owner("NETWORK_ERROR", "operator determined barring", *SMS_BARRED),
-    10: owner("NETWORK_ERROR", "call barred", *SMS_BARRED),
+    8: owner("NETWORK_ERROR", "operator determined barring", SMS_BARRED),
+    10: owner("NETWORK_ERROR", "call barred", SMS_BARRED),
     17: again(
         "NETWORK_ERROR",
         "network failure",
         "The network failed for the moment.",
-        "Le réseau est en panne pour le moment.",
     ),
     21: suspicious(
         "NETWORK_ERROR",
         "short message transfer rejected",
         "The network rejected the message; a SIM without credit is often told so.",
-        "Le réseau a rejeté le message ; c'est souvent la réponse à une carte SIM sans crédit.",
     ),
     # 24.011 names it "memory capacity exceeded" for reports; modems word it "congestion".
-    22: again("NETWORK_ERROR", "congestion", *_CONGESTION),
-    23: housekeep("memory failure", *MEMORY),
+    22: again("NETWORK_ERROR", "congestion", _CONGESTION),
+    23: housekeep("memory failure", MEMORY),
     27: again(
         "NETWORK_ERROR",
         "destination out of service",
         "The destination is out of service for the moment.",
-        "Le destinataire est hors service pour le moment.",
     ),
-    28: owner("NETWORK_ERROR", "unidentified subscriber", *REFUSED_SIM),
+    28: owner("NETWORK_ERROR", "unidentified subscriber", REFUSED_SIM),
     29: owner(
         "NETWORK_ERROR",
         "facility rejected",
         "The network refuses SMS from this SIM; ask the operator.",
-        "Le réseau refuse les SMS de cette carte SIM ; contactez l'opérateur.",
     ),
     30: suspicious(
         "NETWORK_ERROR",
         "unknown subscriber",
         "The network does not know the subscriber: the recipient, or this SIM.",
-        "Le réseau ne connaît pas l'abonné : le destinataire, ou cette carte SIM.",
     ),
     34: suspicious(
         "NETWORK_ERROR",
         "no circuit/channel available",
         "The network gave no channel; some operators answer so to a SIM without credit.",
-        "Le réseau n'a pas donné de canal ; parfois la réponse à une carte SIM sans crédit.",
     ),
     38: suspicious(
         "NETWORK_ERROR",
         "network out of order",
         "The network is out of order, or the SIM has no credit, or the SMSC is wrong.",
-        "Le réseau est en panne, ou la carte SIM n'a pas de crédit, ou le SMSC est faux.",
     ),
     41: again(
         "NETWORK_ERROR",
         "temporary failure",
         "The network had a passing fault.",
-        "Le réseau a eu une panne passagère.",
     ),
-    42: again("NETWORK_ERROR", "congestion", *_CONGESTION),
+    42: again("NETWORK_ERROR", "congestion", _CONGESTION),
     47: again(
         "NETWORK_ERROR",
         "resources unavailable, unspecified",
         "The network has no resources for the moment.",
-        "Le réseau n'a pas de ressources pour le moment.",
     ),
-    50: owner("NETWORK_ERROR", "requested facility not subscribed", *NO_SMS_SERVICE),
+    50: owner("NETWORK_ERROR", "requested facility not subscribed", NO_SMS_SERVICE),
     69: suspicious(
         "NETWORK_ERROR",
         "requested facility not implemented",
         "The network does not offer SMS this way; the SMSC number may be wrong.",
-        "Le réseau n'offre pas les SMS ainsi ; le numéro du SMSC est peut-être faux.",
     ),
-    81: suspicious("NETWORK_ERROR", "invalid short message transfer reference value", *_PROTOCOL),
-    95: suspicious("NETWORK_ERROR", "invalid message, unspecified", *_PROTOCOL),
-    96: suspicious("NETWORK_ERROR", "invalid mandatory information", *_PROTOCOL),
-    97: suspicious("NETWORK_ERROR", "message type non-existent or not implemented", *_PROTOCOL),
+    81: suspicious("NETWORK_ERROR", "invalid short message transfer reference value", _PROTOCOL),
+    95: suspicious("NETWORK_ERROR", "invalid message, unspecified", _PROTOCOL),
+    96: suspicious("NETWORK_ERROR", "invalid mandatory information", _PROTOCOL),
+    97: suspicious("NETWORK_ERROR", "message type non-existent or not implemented", _PROTOCOL),
     98: suspicious(
-        "NETWORK_ERROR", "message not compatible with short message protocol state", *_PROTOCOL
+        "NETWORK_ERROR", "message not compatible with short message protocol state", _PROTOCOL
     ),
     99: suspicious(
-        "NETWORK_ERROR", "information element non-existent or not implemented", *_PROTOCOL
+        "NETWORK_ERROR", "information element non-existent or not implemented", _PROTOCOL
     ),
-    111: suspicious("NETWORK_ERROR", "protocol error, unspecified", *_PROTOCOL),
+    111: suspicious("NETWORK_ERROR", "protocol error, unspecified", _PROTOCOL),
     127: suspicious(
         "NETWORK_ERROR",
         "interworking, unspecified",
         "The message could not be handed on between networks, and no reason was given.",
-        "Le message n'a pas pu passer d'un réseau à l'autre, sans raison indiquée.",
     ),
-    128: never("NETWORK_ERROR", "telematic interworking not supported", *_PID_REFUSED),
-    129: never("NETWORK_ERROR", "short message type 0 not supported", *_PID_REFUSED),
+    128: never("NETWORK_ERROR", "telematic interworking not supported", _PID_REFUSED),
+    129: never("NETWORK_ERROR", "short message type 0 not supported", _PID_REFUSED),
     130: never(
         "NETWORK_ERROR",
         "cannot replace short message",
         "The service centre could not replace the earlier message.",
-        "Le centre de messages n'a pas pu remplacer le message précédent.",
     ),
-    143: never("NETWORK_ERROR", "unspecified tp-pid error", *_PID_REFUSED),
-    144: never("NETWORK_ERROR", "data coding scheme (alphabet) not supported", *_DCS_REFUSED),
-    145: never("NETWORK_ERROR", "message class not supported", *_DCS_REFUSED),
-    159: never("NETWORK_ERROR", "unspecified tp-dcs error", *_DCS_REFUSED),
-    160: never("NETWORK_ERROR", "command cannot be actioned", *_COMMAND_REFUSED),
-    161: never("NETWORK_ERROR", "command unsupported", *_COMMAND_REFUSED),
-    175: never("NETWORK_ERROR", "unspecified tp-command error", *_COMMAND_REFUSED),
-    176: never("NETWORK_ERROR", "tpdu not supported", *_PID_REFUSED),
+    143: never("NETWORK_ERROR", "unspecified tp-pid error", _PID_REFUSED),
+    144: never("NETWORK_ERROR", "data coding scheme (alphabet) not supported", _DCS_REFUSED),
+    145: never("NETWORK_ERROR", "message class not supported", _DCS_REFUSED),
+    159: never("NETWORK_ERROR", "unspecified tp-dcs error", _DCS_REFUSED),
+    160: never("NETWORK_ERROR", "command cannot be actioned", _COMMAND_REFUSED),
+    161: never("NETWORK_ERROR", "command unsupported", _COMMAND_REFUSED),
+    175: never("NETWORK_ERROR", "unspecified tp-command error", _COMMAND_REFUSED),
+    176: never("NETWORK_ERROR", "tpdu not supported", _PID_REFUSED),
     192: again(
         "NETWORK_ERROR",
         "sc busy",
         "The service centre is busy.",
-        "Le centre de messages est occupé.",
     ),
-    193: owner("NETWORK_ERROR", "no sc subscription", *NO_SMS_SERVICE),
+    193: owner("NETWORK_ERROR", "no sc subscription", NO_SMS_SERVICE),
     194: again(
         "NETWORK_ERROR",
         "sc system failure",
         "The service centre failed for the moment.",
-        "Le centre de messages est en panne pour le moment.",
     ),
     195: never(
         "INVALID_NUMBER",
         "invalid sme address",
         "The service centre does not accept this number.",
-        "Le centre de messages n'accepte pas ce numéro.",
     ),
     196: never(
         "BLOCKED_NUMBER",
         "destination sme barred",
         "The operator bars messages to this number.",
-        "L'opérateur interdit les messages vers ce numéro.",
     ),
     197: Cause(
         "sm rejected-duplicate sm",
         Verdict.TAKEN,
         "NETWORK_ERROR",
         "The service centre has this message already.",
-        "Le centre de messages a déjà ce message.",
     ),
-    198: never("NETWORK_ERROR", "tp-vpf not supported", *_VALIDITY_REFUSED),
-    199: never("NETWORK_ERROR", "tp-vp not supported", *_VALIDITY_REFUSED),
-    208: never("DEVICE_ERROR", "(u)sim sms storage full", *_CARD_STORE),
-    209: never("DEVICE_ERROR", "no sms storage capability in (u)sim", *_CARD_STORE),
+    198: never("NETWORK_ERROR", "tp-vpf not supported", _VALIDITY_REFUSED),
+    199: never("NETWORK_ERROR", "tp-vp not supported", _VALIDITY_REFUSED),
+    208: never("DEVICE_ERROR", "(u)sim sms storage full", _CARD_STORE),
+    209: never("DEVICE_ERROR", "no sms storage capability in (u)sim", _CARD_STORE),
     210: never(
         "DEVICE_ERROR",
         "error in ms",
         "The modem reports an error of its own.",
-        "Le modem signale une erreur interne.",
     ),
-    211: never("DEVICE_ERROR", "memory capacity exceeded", *_CARD_STORE),
+    211: never("DEVICE_ERROR", "memory capacity exceeded", _CARD_STORE),
     212: never(
         "DEVICE_ERROR",
         "(u)sim application toolkit busy",
         "The SIM's own applications are busy.",
-        "Les applications de la carte SIM sont occupées.",
     ),
     213: never(
         "DEVICE_ERROR",
         "(u)sim data download error",
         "The SIM could not take the data.",
-        "La carte SIM n'a pas pu recevoir les données.",
     ),
     255: never(
         "NETWORK_ERROR",
         "unspecified error cause",
         "The service centre refused the message without a reason.",
-        "Le centre de messages a refusé le message sans raison.",
     ),
     300: suspicious(
         "DEVICE_ERROR",
         "me failure",
         "The modem failed; if it goes on, restart it and look at the SMSC number.",
-        "Le modem a échoué ; si cela dure, redémarrez-le et vérifiez le numéro du SMSC.",
     ),
     301: again(
         "DEVICE_ERROR",
         "sms service of me reserved",
         "Another program is using the modem's SMS service.",
-        "Un autre programme utilise le service SMS du modem.",
     ),
-    302: again("DEVICE_ERROR", "operation not allowed", *NOT_ALLOWED),
-    303: suspicious("DEVICE_ERROR", "operation not supported", *NOT_SUPPORTED),
-    304: never("DEVICE_ERROR", "invalid pdu mode parameter", *OUR_PDU),
-    305: never("DEVICE_ERROR", "invalid text mode parameter", *OUR_PDU),
-    310: owner("DEVICE_ERROR", "sim not inserted", *SIM_MISSING),
-    311: owner("DEVICE_ERROR", "sim pin required", *SIM_PIN),
-    312: owner("DEVICE_ERROR", "ph-sim pin required", *MODEM_LOCKED),
-    313: owner("DEVICE_ERROR", "sim failure", *SIM_FAILURE),
-    314: again("DEVICE_ERROR", "sim busy", *SIM_BUSY),
-    315: owner("DEVICE_ERROR", "sim wrong", *SIM_WRONG),
-    316: owner("DEVICE_ERROR", "sim puk required", *SIM_PUK),
-    317: owner("DEVICE_ERROR", "sim pin2 required", *SIM_PIN2),
-    318: owner("DEVICE_ERROR", "sim puk2 required", *SIM_PUK2),
-    320: housekeep("memory failure", *MEMORY),
+    302: again("DEVICE_ERROR", "operation not allowed", NOT_ALLOWED),
+    303: suspicious("DEVICE_ERROR", "operation not supported", NOT_SUPPORTED),
+    304: never("DEVICE_ERROR", "invalid pdu mode parameter", OUR_PDU),
+    305: never("DEVICE_ERROR", "invalid text mode parameter", OUR_PDU),
+    310: owner("DEVICE_ERROR", "sim not inserted", SIM_MISSING),
+    311: owner("DEVICE_ERROR", "sim pin required", SIM_PIN),
+    312: owner("DEVICE_ERROR", "ph-sim pin required", MODEM_LOCKED),
+    313: owner("DEVICE_ERROR", "sim failure", SIM_FAILURE),
+    314: again("DEVICE_ERROR", "sim busy", SIM_BUSY),
+    315: owner("DEVICE_ERROR", "sim wrong", SIM_WRONG),
+    316: owner("DEVICE_ERROR", "sim puk required", SIM_PUK),
+    317: owner("DEVICE_ERROR", "sim pin2 required", SIM_PIN2),
+    318: owner("DEVICE_ERROR", "sim puk2 required", SIM_PUK2),
+    320: housekeep("memory failure", MEMORY),
     321: housekeep(
         "invalid memory index",
         "There is no message at that place of the modem's store.",
-        "Il n'y a pas de message à cet endroit de la mémoire du modem.",
     ),
-    322: housekeep("memory full", *MEMORY_FULL),
+    322: housekeep("memory full", MEMORY_FULL),
     330: owner(
         "DEVICE_ERROR",
         "smsc address unknown",
         "The SIM has no service centre number; enter the operator's SMSC.",
-        "La carte SIM n'a pas de numéro de SMSC ; saisissez celui de l'opérateur.",
     ),
-    331: again("NETWORK_ERROR", "no network service", *NO_SERVICE),
+    331: again("NETWORK_ERROR", "no network service", NO_SERVICE),
     332: unknown(
         "network timeout",
         "The network did not answer; the message may have left.",
-        "Le réseau n'a pas répondu ; le message est peut-être parti.",
     ),
     340: again(
         "DEVICE_ERROR",
         "no +cnma acknowledgement expected",
         "The modem did not expect an acknowledgement.",
-        "Le modem n'attendait pas d'accusé de réception.",
     ),
     500: suspicious(
         "NETWORK_ERROR",
         "unknown error",
         "The message was refused without a reason; no credit and a wrong SMSC are common ones.",
-        "Le message a été refusé sans raison ; souvent le crédit manque ou le SMSC est faux.",
     ),
     # From 512 on each maker counts for itself: these are SIMCom's. Where others mean something
     # else by a number, "again" loses nothing but a few tries.
@@ -292,34 +244,30 @@ CMS: Final[Mapping[int, Cause]] = {
         "DEVICE_ERROR",
         "user abort",
         "The modem broke off.",
-        "Le modem a interrompu l'envoi.",
     ),
-    513: housekeep("unable to store", *MEMORY),
+    513: housekeep("unable to store", MEMORY),
     515: again(
         "DEVICE_ERROR",
         "invalid character in address string",
         "The modem was not ready for this.",
-        "Le modem n'était pas prêt.",
     ),
-    516: suspicious("DEVICE_ERROR", "invalid length", *OUR_PDU),
-    517: suspicious("DEVICE_ERROR", "invalid character in pdu", *OUR_PDU),
-    518: suspicious("DEVICE_ERROR", "invalid parameter", *OUR_PDU),
-    519: suspicious("DEVICE_ERROR", "invalid length or character", *OUR_PDU),
-    520: suspicious("DEVICE_ERROR", "invalid character in text", *OUR_PDU),
+    516: suspicious("DEVICE_ERROR", "invalid length", OUR_PDU),
+    517: suspicious("DEVICE_ERROR", "invalid character in pdu", OUR_PDU),
+    518: suspicious("DEVICE_ERROR", "invalid parameter", OUR_PDU),
+    519: suspicious("DEVICE_ERROR", "invalid length or character", OUR_PDU),
+    520: suspicious("DEVICE_ERROR", "invalid character in text", OUR_PDU),
     521: unknown(
         "timer expired",
         "The modem gave up waiting for the network; the message may have left.",
-        "Le modem n'a plus attendu le réseau ; le message est peut-être parti.",
     ),
-    522: again("DEVICE_ERROR", "operation temporary not allowed", *NOT_ALLOWED),
-    532: again("DEVICE_ERROR", "sim not ready", *SIM_BUSY),
+    522: again("DEVICE_ERROR", "operation temporary not allowed", NOT_ALLOWED),
+    532: again("DEVICE_ERROR", "sim not ready", SIM_BUSY),
     535: again(
         "DEVICE_ERROR",
         "protocol stack busy",
         "The modem is busy with the network.",
-        "Le modem est occupé avec le réseau.",
     ),
-    538: suspicious("DEVICE_ERROR", "invalid parameter", *OUR_PDU),
+    538: suspicious("DEVICE_ERROR", "invalid parameter", OUR_PDU),
 }
 
 # The ranges that 23.040 9.2.3.22 leaves to groups; all of them are final.

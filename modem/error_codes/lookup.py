@@ -17,7 +17,7 @@ from modem.error_codes import Cause
 from modem.error_codes.cme import CME
 from modem.error_codes.cms import CMS, CMS_GROUPS
 from modem.error_codes.tp_status import TP_STATUS, End
-from modem.interface import Fault, Verdict
+from modem.interface import N_, Fault, Verdict
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -29,7 +29,6 @@ class Settled(msgspec.Struct, frozen=True):
 
     meaning: Literal["delivered", "ended", "trying", "failed"]
     english: str
-    french: str
     fault: Fault | None = None  # for "failed"
 
 
@@ -58,8 +57,8 @@ def status(tp_st: int) -> Settled:
     if 0x20 <= tp_st <= 0x3F:
         return _settled("trying", TP_STATUS.get(tp_st, _STILL_TRYING))
     end = TP_STATUS.get(tp_st, TP_STATUS[0x63])
-    fault = Fault(Verdict.NEVER, end.code, "TP-ST", tp_st, end.english, end.french)
-    return Settled("failed", end.english, end.french, fault)
+    fault = Fault(Verdict.NEVER, end.code, "TP-ST", tp_st, end.english)
+    return Settled("failed", end.english, fault)
 
 
 def words(line: str) -> Fault | None:
@@ -82,18 +81,14 @@ REFUSED: Final = Fault(
     "DEVICE_ERROR",
     "modem",
     None,
-    "The modem refused and gave no reason.",
-    "Le modem a refusé sans donner de raison.",
+    N_("The modem refused and gave no reason."),
     suspicious=True,
 )
 _ERROR_LINE: Final = re.compile(r"\+(?P<kind>CM[SE]) ERROR\s*:?(?P<said>.*)", re.IGNORECASE)
 _BARE_ERRORS: Final = frozenset({"ERROR", "COMMAND NOT SUPPORT", "COMMAND NO RESPONSE!"})
-_STILL_TRYING: Final = End(
-    "The service centre is still trying.", "Le centre de messages essaie encore."
-)
+_STILL_TRYING: Final = End(N_("The service centre is still trying."))
 _CENTRES_OWN: Final = End(
-    "Completed, in a way only the service centre knows.",
-    "Terminé, d'une manière que seul le centre de messages connaît.",
+    N_("Completed, in a way only the service centre knows."),
 )
 
 
@@ -157,8 +152,8 @@ def _worded(said: str, is_cms: bool) -> Fault:
             "NO_CREDIT",
             source,
             None,
-            f"The SIM has no credit left: the modem said “{shown}”.",
-            f"La carte SIM n'a plus de crédit : le modem a répondu « {shown} ».",
+            N_("The SIM has no credit left: the modem said “{said}”."),
+            said=shown,
         )
     for pattern, number in _TELLING:
         if pattern.search(plain):
@@ -168,9 +163,9 @@ def _worded(said: str, is_cms: bool) -> Fault:
         "DEVICE_ERROR",
         source,
         None,
-        f"The modem refused in words of its own: “{shown}”.",
-        f"Le modem a refusé avec ses propres mots : « {shown} ».",
+        N_("The modem refused in words of its own: “{said}”."),
         suspicious=True,
+        said=shown,
     )
 
 
@@ -183,7 +178,6 @@ def _fault(
         source,
         number,
         cause.english,
-        cause.french,
         cause.suspicious,
     )
 
@@ -198,11 +192,10 @@ def _unlisted(number: int) -> Cause:
         "",
         Verdict.AGAIN,
         "NETWORK_ERROR",
-        f"The message was refused with error {number}, whose meaning is not known.",
-        f"Le message a été refusé avec l'erreur {number}, dont le sens n'est pas connu.",
+        N_("The message was refused with error {number}, whose meaning is not known."),
         suspicious=True,
     )
 
 
 def _settled(meaning: Literal["delivered", "ended", "trying"], end: End) -> Settled:
-    return Settled(meaning, end.english, end.french)
+    return Settled(meaning, end.english)

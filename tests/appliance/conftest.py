@@ -122,8 +122,8 @@ class Stage:
         return await self.db.read(work)
 
 
-REFUSED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 41, "Temporary failure.", "Échec passager.")
-NEVER = Fault(Verdict.NEVER, "INVALID_NUMBER", "CMS", 1, "No such number.", "Numéro non attribué.")
+REFUSED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 41, "Temporary failure.")
+NEVER = Fault(Verdict.NEVER, "INVALID_NUMBER", "CMS", 1, "No such number.")
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def update_and_restore(folder: Path) -> None:
                 person.go(UPKEEP)
                 keep("update-1-form")
                 person.find("#bundle").send_keys(str(release(here, "0.9.0")))
-                person.press("Mettre à jour" if language == "fr" else "Update")
+                person.press("Mettre à jour" if language == "fr" else "Update now")
                 person.wait_until(lambda p=person: bool(p.all(".progress")), "under way")  # type: ignore[misc]
                 keep("update-2-steps")
                 person.wait_until(lambda p=person: "0.9.0" in p.find("footer").text, "updated")  # type: ignore[misc]

@@ -73,7 +73,7 @@ STATES = (
         "no-smsc",
         ({"do": "smsc", "number": ""}, RESTART),
         ({"do": "smsc", "number": Settings().smsc}, RESTART),
-        "La carte SIM n'a pas de numéro de centre SMS",
+        "La carte SIM n’a pas de numéro de centre SMS",
         "The SIM card has no SMS centre number",
     ),
     BadState(
@@ -117,7 +117,7 @@ STATES = (
         "undervoltage",
         ({"do": "urc", "lines": ["UNDER-VOLTAGE WARNNING"]},),
         (),  # the warning stands for a while: what was weak once will be weak again
-        "La tension d'alimentation est trop basse",
+        "La tension d’alimentation est trop basse",
         "The supply voltage is too low",
     ),
 )

@@ -120,7 +120,7 @@ def test_a_locked_card_is_opened_with_its_puk(new_box: NewBox, log_in: Open) -> 
     person.fill("puk", "12345678")
     person.fill("pin", "5555")
     person.press("Débloquer la carte")
-    person.wait_for("La carte n'a pas accepté ce code : vérifiez-le chiffre par chiffre.")
+    person.wait_for("La carte n’a pas accepté ce code : vérifiez-le chiffre par chiffre.")
     person.fill("puk", "87654321")
     person.fill("pin", "5555")
     person.press("Débloquer la carte")

@@ -66,7 +66,7 @@ def test_an_update_is_uploaded_and_followed_across_the_restart_of_the_box(
     person.go(PAGE)
     person.wait_for(__version__)
     person.find("#bundle").send_keys(str(new))
-    person.press("Mettre à jour" if french else "Update")
+    person.press("Mettre à jour" if french else "Update now")
     person.wait_for("Vérification de la signature" if french else "Checking the signature")
     assert not person.wider_than_the_screen()
     person.wait_for("Mise à jour réussie." if french else "Updated.")

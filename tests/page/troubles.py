@@ -175,17 +175,17 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 TROUBLES = (
-    Trouble("queue-stuck", queue_stuck, "La file n'avance plus", "The queue has not moved"),
+    Trouble("queue-stuck", queue_stuck, "La file n’avance plus", "The queue has not moved"),
     Trouble(
         "clock-unknown",
         clock_unknown,
-        "Le boîtier ne connaît pas encore l'heure",
+        "Le boîtier ne connaît pas encore l’heure",
         "The box does not know the time yet",
     ),
     Trouble(
         "webhook-failing",
         webhook_failing,
-        "Votre serveur n'a pas répondu à 3 notifications",
+        "Votre serveur n’a pas répondu à 3 notifications",
         "Your server did not answer 3 notifications",
     ),
     Trouble(

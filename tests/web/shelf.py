@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal
 
+from appliance.core.i18n import Text
 from appliance.domain import requests
 from appliance.domain import views as seam
-from appliance.domain.errors import ApiError, Words, later
+from appliance.domain.errors import ApiError, later
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 
 KEY, CLIENT, DEVICE = "zs_live_0123456789", "client_1", "device_1"
@@ -267,7 +268,7 @@ class Shelf(seam.Gateway):
 
 def failed(view: seam.MessageView) -> seam.MessageView:
     """The same message as the network refused it."""
-    cause = Words("Le destinataire est injoignable", "The recipient cannot be reached")
+    cause = Text("The destination cannot receive SMS.")
     changes = {
         "status": "failed",
         "failed_at": NOW + MINUTE,

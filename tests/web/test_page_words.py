@@ -6,10 +6,11 @@ from datetime import date
 from typing import get_args
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from appliance.core.config import Limits
-from appliance.domain.errors import Language, Words
+from appliance.core.i18n import Language, Text
 from appliance.domain.limits import Usage
 from appliance.maintenance.backup import Fault
 from appliance.maintenance.bundle import Refused
@@ -22,6 +23,7 @@ from appliance.monitoring.dashboard import (
     local_days,
     local_midnight,
 )
+from appliance.monitoring.diagnosis import Problem
 from appliance.store.counters import HOUR_MS
 from appliance.store.dashboard import Figures
 from web.page.chart import HEIGHT, ceiling, draw
@@ -91,9 +93,9 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
 def test_none_is_singular_in_french_and_plural_in_english(
     n: int, french: str, english: str
 ) -> None:
-    forms = ("message", "messages")
-    assert tongue("fr").count(n, forms, forms) == french
-    assert tongue("en").count(n, forms, forms) == english
+    forms = ("{n} message", "{n} messages", n)
+    assert tongue("fr").ngettext(*forms) == french
+    assert tongue("en").ngettext(*forms) == english
 
 
 def test_what_cannot_be_seen_is_named_by_its_code() -> None:
@@ -273,9 +275,10 @@ def test_an_amount_is_written_as_people_write_it() -> None:
 
 
 def test_the_first_line_says_first_what_is_wrong_and_no_line_begins_with_a_colon() -> None:
-    words = Words("Pas de réseau : cherchez ; ça va ?", "No network: look in Settings › SIM.")
-    assert tongue("fr").verdict(words) == ("Pas de réseau\u00a0:", " cherchez\u202f; ça va\u202f?")
-    assert tongue("en").verdict(words) == ("No network:", " look in Settings\u00a0› SIM.")
-    words = Words("Refus (le crédit : zéro) : appelez.", "Refused (credit) : call.")
-    assert tongue("fr").verdict(words)[0] == "Refus"
-    assert tongue("en").verdict(Words("", "All is well.")) == ("All is well.", "")
+    problem = Problem("x", "bad", Text("No signal"), Text("enter it in Settings › SIM."))
+    french, english = tongue("fr"), tongue("en")
+    assert french.say(problem.text_after_what) == "\u00a0: saisissez-le dans Réglages\u00a0› SIM."
+    assert english.say(problem.text_after_what) == ": enter it in Settings\u00a0› SIM."
+    named = msgspec.structs.replace(problem, modems="EC25")
+    assert french.say(named.text_after_what).startswith(" (EC25)\u00a0: ")
+    assert french.say(named.text) == french.say(named.what) + french.say(named.text_after_what)

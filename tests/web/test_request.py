@@ -175,10 +175,10 @@ async def test_a_failure_is_told_in_words_with_the_modems_own_code(
     assert told["error"] == {
         "code": "NETWORK_ERROR",
         "message": "Le réseau mobile a refusé le message ou n'a pas pu l'acheminer.",
-        "details": "Le destinataire est injoignable (CMS 38)",
+        "details": "Le destinataire ne peut pas recevoir de SMS. (CMS 38)",
     }
     english = (await api.get(path, headers={"Accept-Language": "en"})).json()
-    assert english["error"]["details"] == "The recipient cannot be reached (CMS 38)"
+    assert english["error"]["details"] == "The destination cannot receive SMS. (CMS 38)"
 
 
 async def test_the_log_tells_of_a_request_without_texts_and_numbers(

@@ -53,7 +53,7 @@ async def auth_test(request: ApiRequest, caller: Asker, gateway: Box) -> AuthAns
     """Shows the client of the key and the modem that it would use. Restricted keys may call it too."""
     tested = await gateway.auth_test(caller)
     return AuthAnswer(
-        message=AUTHENTICATED.say(request.language),
+        message=AUTHENTICATED.plain(request.language),
         client_id=tested.client,
         device_id=tested.device_id,
         device_status=tested.device_status,

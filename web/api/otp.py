@@ -91,7 +91,7 @@ async def verify_otp(
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,
-        message=words.say(request.language),
+        message=words.plain(request.language),
         verified_at=UNSET if verdict.verified_at is None else moment(verdict.verified_at),
         attempts_remaining=(
             UNSET if verdict.attempts_remaining is None else verdict.attempts_remaining

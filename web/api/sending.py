@@ -10,8 +10,9 @@ from litestar import post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
+from appliance.core.i18n import Language
 from appliance.domain import parsing, validation, views
-from appliance.domain.errors import Code, Language
+from appliance.domain.errors import Code
 from appliance.domain.requests import BulkOrder
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
 from web.body import BULK_BYTES

@@ -209,4 +209,4 @@ async def cancel(
 ) -> CancelledAnswer:
     """Cancels a queued message, if no part of it was ever submitted to a modem."""
     await gateway.cancel(caller, message_id)
-    return CancelledAnswer(message=CANCELLED.say(request.language), message_id=message_id)
+    return CancelledAnswer(message=CANCELLED.plain(request.language), message_id=message_id)

@@ -9,8 +9,9 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
+from appliance.core.i18n import Text
 from appliance.domain import parsing, validation, views
-from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, Words
+from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
@@ -147,12 +148,12 @@ async def test(
     """Calls a webhook once, now, and returns its answer."""
     tested = await gateway.webhook_test(caller, webhook_id)
     return TestedAnswer(
-        message=_heard(tested.response_status).say(request.language),
+        message=_heard(tested.response_status).plain(request.language),
         response_status=tested.response_status,
     )
 
 
-def _heard(response_status: int | None) -> Words:
+def _heard(response_status: int | None) -> Text:
     if response_status is None:
         return WEBHOOK_SILENT
     return WEBHOOK_ANSWERED if 200 <= response_status < 300 else WEBHOOK_REFUSED

@@ -8,32 +8,18 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 
 from appliance.admin.auth import PASSWORD_CHARACTERS, Denied
-from appliance.domain.errors import Words
+from appliance.core.i18n import _
 from web.page.rendering import page
 from web.page.status import local
 from web.page.visitor import DEVICE, SESSION, Host, Seen, cookie, kept
 
 _DENIED = {
-    "claimed": Words(
-        "Ce boîtier a déjà un mot de passe : connectez-vous.",
-        "This box has a password already: log in.",
-    ),
-    "code": Words(
-        "Ce n'est pas le code d'installation de ce boîtier.",
-        "This is not the setup code of this box.",
-    ),
-    "short": Words(
-        f"Choisissez au moins {PASSWORD_CHARACTERS[0]} caractères.",
-        f"Choose at least {PASSWORD_CHARACTERS[0]} characters.",
-    ),
-    "long": Words(
-        f"Choisissez au plus {PASSWORD_CHARACTERS[1]} caractères.",
-        f"Choose at most {PASSWORD_CHARACTERS[1]} characters.",
-    ),
-    "password": Words("Ce n'est pas le bon mot de passe.", "This is not the right password."),
-    "different": Words(
-        "Les deux mots de passe ne sont pas les mêmes.", "The two passwords are not the same."
-    ),
+    "claimed": _("This box has a password already: log in."),
+    "code": _("This is not the setup code of this box."),
+    "short": _("Choose at least {least} characters.", least=PASSWORD_CHARACTERS[0]),
+    "long": _("Choose at most {most} characters.", most=PASSWORD_CHARACTERS[1]),
+    "password": _("This is not the right password."),
+    "different": _("The two passwords are not the same."),
 }
 
 
@@ -41,10 +27,8 @@ def told(request: Seen, denied: Denied) -> str:
     """Return why access was denied, in the visitor's language."""
     if denied.reason == "wait":
         wait = denied.seconds
-        return request.visitor.tongue.pick(
-            f"Trop d'essais : attendez {wait} secondes.", f"Too many tries: wait {wait} seconds."
-        )
-    return _DENIED[denied.reason].say(request.visitor.language)
+        return request.visitor.tongue.say(_("Too many tries: wait {wait} seconds.", wait=wait))
+    return _DENIED[denied.reason].typeset(request.visitor.language)
 
 
 @get("/claim")

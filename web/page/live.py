@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 from appliance.admin.preferences import Admin
+from appliance.core.i18n import Language
 from appliance.core.tasks import forever
-from appliance.domain.errors import ApiError, Language
+from appliance.domain.errors import ApiError
 from appliance.monitoring.dashboard import Overview
 from web.page.chart import draw
 from web.page.rendering import fragment

@@ -11,10 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
 from appliance import __version__
-from appliance.domain.errors import ApiError, Words
+from appliance.core.i18n import _
+from appliance.domain.errors import ApiError
 from web.page import assets
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
-from web.page.words import characters, phone, standing
+from web.page.words import characters, languages, phone, standing
 
 # Only resources of the box and nothing inline, so that injected markup would do nothing.
 CSP = (
@@ -65,6 +66,7 @@ _templates.globals |= {
     "mark": mark,
     "phone": phone,
     "characters": characters,
+    "languages": languages,
     "standing": standing,
     "version": __version__,
 }
@@ -74,7 +76,12 @@ def fragment(name: str, visitor: Visitor, **context: Any) -> str:
     """Render a template with the common variables."""
     tongue = visitor.tongue
     return _templates.get_template(name).render(
-        w=tongue.pick, tongue=tongue, visitor=visitor, **context
+        _=tongue.gettext,
+        ngettext=tongue.ngettext,
+        pgettext=tongue.pgettext,
+        tongue=tongue,
+        visitor=visitor,
+        **context,
     )
 
 
@@ -98,13 +105,10 @@ def refused(request: Seen, refusal: ApiError) -> Response[str]:
     return page(request, "error.html", status=refusal.status, sentence=sentence(request, refusal))
 
 
-def not_ours(request: Request[Any, Any, Any], _: NotOurs) -> Response[str]:
+def not_ours(request: Request[Any, Any, Any], _error: NotOurs) -> Response[str]:
     """Show that a form had no valid token and was ignored."""
-    words = Words(
-        "Cette page était trop ancienne : rien n'a été fait. Rechargez-la et recommencez.",
-        "This page was too old: nothing was done. Reload it and try again.",
-    )
+    words = _("This page was too old: nothing was done. Reload it and try again.")
     # Litestar calls exception handlers with the application's request class.
     seen = Seen(request.scope, request.receive, request.send)
-    told = words.say(seen.visitor.language)
+    told = seen.visitor.tongue.say(words)
     return page(seen, "error.html", status=403, sentence=told)

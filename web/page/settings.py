@@ -12,18 +12,17 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.domain.errors import ApiError, Words, invalid
+from appliance.core.i18n import _, languages
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
 from appliance.domain.views import Permissions
 from web.page.rendering import mark, page, sentence
 from web.page.visitor import Host, Seen
 
 LOG_ROWS = 50
-CHANGED = Words(
-    "Ces réglages ont changé entre-temps dans une autre fenêtre : rien n'a été enregistré. "
-    "Les voici tels qu'ils sont.",
-    "These settings have changed meanwhile in another window: nothing was saved. "
-    "Here they are as they stand.",
+CHANGED = _(
+    "These settings have changed meanwhile in another window: nothing was saved. Here "
+    "they are as they stand."
 )
 
 
@@ -121,7 +120,7 @@ def narrowing_of(fields: dict[str, str]) -> Permissions:
     cap = fields.get("daily_cap", "").strip()
     most = most_of(cap) if cap else None
     if cap and most is None:
-        raise invalid("daily_cap", "s'écrit en chiffres", "is written in digits")
+        raise invalid("daily_cap", _("is written in digits"))
     return Permissions(
         send="no_send" not in fields,
         read="no_read" not in fields,
@@ -139,7 +138,7 @@ async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redire
         wanted = narrowing_of(fields)
         now = next((_narrowing(row) for row in await owner.keys() if row["id"] == key), wanted)
         if outdated(fields, now, wanted):
-            return await _keys(request, owner, error=CHANGED.say(request.visitor.language))
+            return await _keys(request, owner, error=CHANGED.typeset(request.visitor.language))
         await owner.narrow(key, wanted)
     except ApiError as refusal:
         return await _keys(request, owner, error=sentence(request, refusal))
@@ -197,7 +196,7 @@ async def add_webhook(request: Seen, owner: Host) -> Response[str]:
     try:
         client = whole(fields.get("client", "")) or await owner.first_client()
         if not events:
-            raise invalid("events", "au moins un est à choisir", "at least one must be chosen")
+            raise invalid("events", _("at least one must be chosen"))
         made = await owner.add_webhook(client, WebhookOrder(fields.get("url", "").strip(), events))
     except ApiError as refusal:
         return await _webhooks(request, owner, error=sentence(request, refusal))
@@ -279,8 +278,6 @@ async def unblock(request: Seen, owner: Host) -> Redirect:
 
 # --- the box -------------------------------------------------------------------------------------
 
-_LANGUAGES = (("fr", "Français"), ("en", "English"))
-
 
 @get("/settings/box")
 async def box(request: Seen, owner: Host) -> Response[str]:
@@ -291,8 +288,6 @@ async def box(request: Seen, owner: Host) -> Response[str]:
         preferences=owner.preferences,
         zone=str(owner.box.zone),
         zones=sorted(available_timezones()),
-        languages=_LANGUAGES,
-        language=owner.preferences.language or owner.box.config.language,
         now=owner.box.clock.now(),
         has_steward=owner.upkeep.has_steward,
         **said(request),
@@ -312,7 +307,7 @@ async def prefer(request: Seen, owner: Host) -> Redirect:
 def chosen(fields: dict[str, str]) -> dict[str, object]:
     """Return the preferences of a form."""
     found: dict[str, object] = {}
-    if fields.get("language") in ("fr", "en"):
+    if fields.get("language") in languages():
         found["language"] = fields["language"]
     if "time_zone" in fields:
         found["time_zone"] = fields["time_zone"].strip()

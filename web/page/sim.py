@@ -11,7 +11,8 @@ from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.admin.preferences import OperatorSilent
 from appliance.core.config import Limits
-from appliance.domain.errors import ApiError, Words
+from appliance.core.i18n import _
+from appliance.domain.errors import ApiError
 from web.page.live import Live
 from web.page.rendering import page, sentence
 from web.page.settings import CHANGED, back, most_of, outdated, said, whole
@@ -21,16 +22,11 @@ from web.page.visitor import Host, Seen
 HERE = "/settings/sim"
 COUNTS = ("per_minute", "per_hour", "per_day", "per_month", "recipients_per_month")
 
-_BAD_PIN = Words("Le code PIN a 4 à 8 chiffres.", "The PIN has 4 to 8 digits.")
-_BAD_PUK = Words("Le code PUK a 8 chiffres.", "The PUK has 8 digits.")
-_BAD_HOURS = Words(
-    "Les heures calmes s'écrivent 21:30-07:00.", "Quiet hours are written 21:30-07:00."
-)
-_BAD_LIMIT = Words(
-    "Une limite s'écrit en chiffres, par exemple 200. Rien n'a été changé.",
-    "A limit is written in digits, for example 200. Nothing was changed.",
-)
-_BAD_AMOUNT = Words("Un montant s'écrit 2 ou 2,50.", "An amount is written 2 or 2.50.")
+_BAD_PIN = _("The PIN has 4 to 8 digits.")
+_BAD_PUK = _("The PUK has 8 digits.")
+_BAD_HOURS = _("Quiet hours are written 21:30-07:00.")
+_BAD_LIMIT = _("A limit is written in digits, for example 200. Nothing was changed.")
+_BAD_AMOUNT = _("An amount is written 2 or 2.50.")
 
 
 @get(HERE)
@@ -58,7 +54,7 @@ async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
-        return back(here, error=_BAD_PIN.say(request.visitor.language))
+        return back(here, error=_BAD_PIN.typeset(request.visitor.language))
     return _answered(request, live, here, await owner.enter_pin(index, code))
 
 
@@ -68,9 +64,9 @@ async def puk(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     fields = await request.fields()
     code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
     if not _digits(code, 8, 8):
-        return back(HERE, error=_BAD_PUK.say(request.visitor.language))
+        return back(HERE, error=_BAD_PUK.typeset(request.visitor.language))
     if not _digits(new, 4, 8):
-        return back(HERE, error=_BAD_PIN.say(request.visitor.language))
+        return back(HERE, error=_BAD_PIN.typeset(request.visitor.language))
     return _answered(request, live, HERE, await owner.unlock(index, code, new))
 
 
@@ -80,9 +76,7 @@ def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
         return back(here, saved="1")
     tongue = request.visitor.tongue
     why = tongue.why(why_not)
-    words = tongue.pick(
-        f"La carte n'a pas accepté ce code : {why}.", f"The card did not accept it: {why}."
-    )
+    words = tongue.say(_("The card did not accept it: {why}.", why=why))
     return back(here, error=words)
 
 
@@ -109,10 +103,10 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
     fields = await request.fields()
     hours = quiet_hours(fields.get("quiet_hours", ""))
     if hours is None:
-        return back(HERE, error=_BAD_HOURS.say(request.visitor.language))
+        return back(HERE, error=_BAD_HOURS.typeset(request.visitor.language))
     counts = {name: most_of(fields.get(name, "")) for name in COUNTS}
     if None in counts.values():
-        return back(HERE, error=_BAD_LIMIT.say(request.visitor.language))
+        return back(HERE, error=_BAD_LIMIT.typeset(request.visitor.language))
     wanted = Limits(
         **{name: most or 0 for name, most in counts.items()},
         billing_day=min(max(whole(fields.get("billing_day", "")) or 1, 1), 28),
@@ -120,7 +114,7 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
         urgent_passes="urgent_passes" in fields,
     )
     if outdated(fields, owner.modem(index).limits, wanted):
-        return back(HERE, error=CHANGED.say(request.visitor.language))
+        return back(HERE, error=CHANGED.typeset(request.visitor.language))
     try:
         await owner.set_limits(index, wanted)
     except ApiError as refusal:
@@ -139,7 +133,7 @@ async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
     except OperatorSilent as error:
         tongue = request.visitor.tongue
         why = tongue.why(str(error))
-        words = tongue.pick(f"L'opérateur n'a pas répondu : {why}.", f"No answer: {why}.")
+        words = tongue.say(_("No answer: {why}.", why=why))
         return back(HERE, error=words)
     live.stale()
     return back(HERE, answer=answer)
@@ -151,10 +145,10 @@ async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redire
     fields = await request.fields()
     low = amount_of(fields.get("low", ""))
     if low is None:
-        return back(HERE, error=_BAD_AMOUNT.say(request.visitor.language))
+        return back(HERE, error=_BAD_AMOUNT.typeset(request.visitor.language))
     code, now = fields.get("code", "").strip(), owner.modem(index).settings.balance
     if outdated(fields, (now.code, now.low), (code, low)):
-        return back(HERE, error=CHANGED.say(request.visitor.language))
+        return back(HERE, error=CHANGED.typeset(request.visitor.language))
     try:
         await owner.set_balance(index, code, low)
     except ApiError as refusal:

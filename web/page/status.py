@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 from litestar.response import Redirect, Stream
 
+from appliance.core.i18n import DEFAULT, languages
 from web.page.chart import draw
 from web.page.live import Live
 from web.page.rendering import page
@@ -38,9 +39,9 @@ async def stream(request: Seen, live: Watch, message: str | None = None) -> Stre
 
 
 @get("/language")
-async def language(request: Seen, to: str = "fr", back: str = "/") -> Redirect:
+async def language(request: Seen, to: str = DEFAULT, back: str = "/") -> Redirect:
     """Switch the language and return to the page."""
-    chosen = "en" if to == "en" else "fr"
+    chosen = to if to in languages() else DEFAULT
     return Redirect(local(back), status_code=303, cookies=[cookie(request, LANGUAGE, chosen)])
 
 

@@ -12,7 +12,7 @@ from litestar.response import File, Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.admin.maintenance import BACKUP_BYTES, UPDATE_BYTES, UPDATE_COPIES, Busy
-from appliance.domain.errors import Words
+from appliance.core.i18n import Text, _
 from appliance.maintenance.backup import BackupError
 from appliance.maintenance.steward_client import NoSteward
 from appliance.maintenance.uploads import BACKUP, UPDATE, NoRoom
@@ -25,30 +25,17 @@ from web.page.words import BACKUP_FAULTS
 HERE = "/settings/upkeep"
 MIB = 1 << 20
 
-_BUSY = Words(
-    "Une mise à jour ou un envoi de fichier est déjà en cours : attendez sa fin.",
-    "An update or an upload is under way already: wait for its end.",
-)
-_TOO_LARGE = Words(
-    "Ce fichier est trop gros. Rien n'a été changé.",
-    "This file is too large. Nothing was changed.",
-)
-_NO_FILE = Words("Choisissez d'abord un fichier.", "Choose a file first.")
-_NO_BACKUP = Words(
-    "Il n'y a plus de sauvegarde vérifiée : envoyez-la de nouveau.",
-    "There is no checked backup any more: upload it again.",
-)
-_BACKUP_FAILED = Words(
-    "La sauvegarde a échoué : pas assez de place sur la carte mémoire.",
-    "The backup failed: not enough room on the memory card.",
-)
-_DISOBEYED = Words("Le boîtier n'a pas obéi.", "The box did not obey.")
+_BUSY = _("An update or an upload is under way already: wait for its end.")
+_TOO_LARGE = _("This file is too large. Nothing was changed.")
+_NO_FILE = _("Choose a file first.")
+_NO_BACKUP = _("There is no checked backup any more: upload it again.")
+_BACKUP_FAILED = _("The backup failed: not enough room on the memory card.")
+_DISOBEYED = _("The box did not obey.")
 
 
-def _no_room(mib: int) -> Words:
-    return Words(
-        f"Pas assez de place sur la carte mémoire : il faut {mib} Mio libres. Rien n'a été changé.",
-        f"Not enough room on the memory card: {mib} MiB must be free. Nothing was changed.",
+def _no_room(mib: int) -> Text:
+    return _(
+        "Not enough room on the memory card: {mib} MiB must be free. Nothing was changed.", mib=mib
     )
 
 
@@ -106,7 +93,7 @@ async def _received(
         words = _NO_FILE
     else:
         return back(onward)
-    return back(HERE, error=words.say(request.visitor.language))
+    return back(HERE, error=words.typeset(request.visitor.language))
 
 
 @post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
@@ -133,9 +120,9 @@ async def backup(request: Seen, owner: Host) -> File | Redirect:
     try:
         file = await owner.upkeep.backup()
     except NoRoom as error:
-        return back(HERE, error=_no_room(error.mib).say(request.visitor.language))
+        return back(HERE, error=_no_room(error.mib).typeset(request.visitor.language))
     except (OSError, sqlite3.Error):  # sqlite3.Error is raised if the card fills up meanwhile
-        return back(HERE, error=_BACKUP_FAILED.say(request.visitor.language))
+        return back(HERE, error=_BACKUP_FAILED.typeset(request.visitor.language))
     day = request.visitor.tongue.iso(owner.box.clock.now())[:10]
     return File(
         file,
@@ -165,10 +152,10 @@ async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
     """Restore the checked backup with a restart."""
     try:
         if not await owner.upkeep.restore():
-            return back(HERE, error=_NO_BACKUP.say(request.visitor.language))
+            return back(HERE, error=_NO_BACKUP.typeset(request.visitor.language))
         await owner.upkeep.restart()
     except Busy:
-        return back(HERE, error=_BUSY.say(request.visitor.language))
+        return back(HERE, error=_BUSY.typeset(request.visitor.language))
     except (NoSteward, TimeoutError):
         return page(request, "wait.html", why="by hand")
     return page(request, "wait.html", why="restore")
@@ -198,5 +185,5 @@ async def power(request: Seen, owner: Host) -> Response[str] | Redirect:
     try:
         await owner.upkeep.power("power-off" if off else "restart-box")
     except (NoSteward, TimeoutError):
-        return back("/settings/box", error=_DISOBEYED.say(request.visitor.language))
+        return back("/settings/box", error=_DISOBEYED.typeset(request.visitor.language))
     return page(request, "wait.html", why="off" if off else "restart")

@@ -16,7 +16,8 @@ from litestar.response import Redirect
 
 from appliance.admin.auth import near
 from appliance.admin.preferences import Admin
-from appliance.domain.errors import ApiError, Language, invalid
+from appliance.core.i18n import DEFAULT, Language, _, languages
+from appliance.domain.errors import ApiError, invalid
 from web.error_responses import preferred
 from web.page.words import PageLanguage
 
@@ -96,14 +97,14 @@ class Seen(HTMXRequest):
         try:
             return await self.form()
         except UnicodeDecodeError:
-            raise invalid("body", "n'est pas en UTF-8 valide", "is not valid UTF-8") from None
+            raise invalid("body", _("is not valid UTF-8")) from None
 
 
 def _language(request: Seen, owner: Admin) -> Language:
     """Return the language: the chosen one, else the browser's, else the box's."""
     chosen = kept(request, LANGUAGE)
     if chosen is not None:
-        return "en" if chosen == "en" else "fr"
+        return chosen if chosen in languages() else DEFAULT
     wish = request.headers.get("Accept-Language", "")
     if wish:
         return preferred(wish)

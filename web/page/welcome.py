@@ -8,6 +8,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
+from appliance.core.i18n import _
 from appliance.domain.errors import ApiError
 from appliance.domain.views import Permissions
 from web.page.messages import new_form
@@ -74,10 +75,7 @@ async def basics(request: Seen, owner: Host) -> Redirect:
 @post("/welcome/test", status_code=SEE_OTHER)
 async def test_message(request: Seen, owner: Host) -> Redirect:
     """Send a test SMS to the owner's number."""
-    text = request.visitor.tongue.pick(
-        "ZimBox fonctionne : ce SMS vient de votre boîtier.",
-        "ZimBox works: this SMS comes from your box.",
-    )
+    text = request.visitor.tongue.say(_("ZimBox works: this SMS comes from your box."))
     try:
         form = (await request.fields()).get("form", "")
         sent = await owner.send(owner.preferences.own_number, text, priority=1, form=form)
@@ -90,7 +88,7 @@ async def test_message(request: Seen, owner: Host) -> Redirect:
 async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
     """Create the first key, shown in this answer only."""
     client = await owner.first_client()
-    name = request.visitor.tongue.pick("Première clé", "First key")
+    name = request.visitor.tongue.say(_("First key"))
     made = await owner.add_key(client, name, test=False, permissions=Permissions())
     sent = (await request.fields()).get("sent", "")
     return await _welcome(request, owner, live, made=made.key, made_client=made.client, sent=sent)

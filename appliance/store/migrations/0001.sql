@@ -84,7 +84,7 @@ CREATE TABLE message (
   failed_at INTEGER,
   cancelled_at INTEGER,
   error_code TEXT,
-  error_detail TEXT,                  -- JSON {"en", "fr", "source", "number"}
+  error_detail TEXT,                  -- JSON {"text", "source", "number"}
   concatenation INTEGER,              -- concatenation reference of its parts
   validity_minutes INTEGER,
   flash INTEGER NOT NULL DEFAULT 0,

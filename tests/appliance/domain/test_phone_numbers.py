@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.domain.errors import ApiError, Words
+from appliance.core.i18n import Text
+from appliance.domain.errors import ApiError
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader, region
 
 FRANCE = NumberReader("FR", national=True)
@@ -22,8 +23,8 @@ def refusal_of(text: object, reader: NumberReader = INTERNATIONAL) -> str:
     assert caught.value.code == "INVALID_PHONE_NUMBER"
     assert caught.value.details is not None
     reason = caught.value.details["reason"]
-    assert isinstance(reason, Words)
-    return reason.english
+    assert isinstance(reason, Text)
+    return str(reason)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stag
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 1000
-    unclear = Fault(Verdict.NEVER, "NETWORK_ERROR", "CMS", 500, "Unknown.", "Inconnu.")
+    unclear = Fault(Verdict.NEVER, "NETWORK_ERROR", "CMS", 500, "Unknown.")
     await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=unclear))
     await stage.report(9, scts=stage.now)

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.seconds(10)
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 NUMBERS = ("+33612345678", "+33687654321", "+4915155501234")
-UNCLEAR = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 500, "Unknown error.", "Erreur inconnue.")
-BARRED = Fault(Verdict.NEVER, "BLOCKED_NUMBER", "CMS", 10, "Call barred.", "Appel interdit.")
+UNCLEAR = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 500, "Unknown error.")
+BARRED = Fault(Verdict.NEVER, "BLOCKED_NUMBER", "CMS", 10, "Call barred.")
 
 Fate = Literal["taken", "doubt", "doubt, lost", "unclear", "unclear, taken", "refused", "crash"]
 

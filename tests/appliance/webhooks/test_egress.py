@@ -6,7 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from appliance.domain.errors import ApiError, Words
+from appliance.core.i18n import Text
+from appliance.domain.errors import ApiError
 from appliance.webhooks.egress import (
     HTTP_BEYOND_LAN,
     NO_URL,
@@ -106,7 +107,7 @@ def test_https_leads_anywhere_and_http_to_the_lan(url: str) -> None:
         *((u, NO_URL) for u in (f"https://{'a' * 64}/", "https://[v1.a]/", "https://a:b:c/")),
     ],
 )
-def test_what_no_setting_allows(url: str, reason: Words) -> None:
+def test_what_no_setting_allows(url: str, reason: Text) -> None:
     assert RULES.objection(url) == reason
     assert LOOSE.objection(url) == reason
 

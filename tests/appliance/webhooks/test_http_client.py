@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from appliance.domain.errors import Words
+from appliance.core.i18n import Text
 from appliance.webhooks.egress import Address, Egress
 from appliance.webhooks.http_client import (
     BODY_SECONDS,
@@ -40,7 +40,7 @@ HEADERS = [("Content-Type", "application/json"), ("User-Agent", "ZimSend-Webhook
 class Town(Egress):
     """The rules in a town where 127.0.0.2 and 127.0.0.3 are neighbours on the LAN."""
 
-    def objection_to(self, scheme: str, address: Address) -> Words | None:
+    def objection_to(self, scheme: str, address: Address) -> Text | None:
         if str(address) in ("127.0.0.2", "127.0.0.3"):
             address = ip_address("192.168.7.7")
         return super().objection_to(scheme, address)

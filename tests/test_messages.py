@@ -1,0 +1,167 @@
+"""The catalogues are complete, and the small reader reads them as Babel does."""
+
+from __future__ import annotations
+
+import re
+import string
+from io import BytesIO
+from typing import Any
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.mofile import write_mo
+
+from appliance.core.catalogue import CatalogueError, entries, read_catalogue
+from appliance.core.i18n import SOURCE, Text, languages
+from tests.messages import LOCALE, ROOT, catalogue_file, extracted, read
+
+TRANSLATED = [language for language in languages() if language != SOURCE]
+FRENCH_LETTERS = re.compile("[àâçéèêëîïôùûœÀÂÇÉÈÊËÎÏÔÙÛŒ«»]")
+# Alphabets, and texts that a French sender would write.
+WITH_LETTERS = {
+    "modem/sms/national_tables.py",
+    "modem/sms/gsm7.py",
+    "appliance/domain/reassembly.py",  # quotation marks around a keyword
+    "web/openapi/examples.py",
+    "appliance/domain/schemas.py",  # an example of a message
+}
+
+
+def key(message: Message) -> tuple[str | None, object]:
+    return message.context, message.id
+
+
+def texts(messages: Any) -> dict[tuple[str | None, object], Message]:
+    return {key(message): message for message in messages if message.id}
+
+
+def forms(message: Message) -> list[str]:
+    strings = message.string
+    return list(strings) if isinstance(strings, list | tuple) else [str(strings or "")]
+
+
+def places(text: str) -> set[str]:
+    """The names in braces; a text without values may show braces as they are."""
+    if re.search(r"{{|}}", text):
+        return set()
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_every_language_has_a_catalogue() -> None:
+    assert {folder.name for folder in LOCALE.iterdir()} == set(TRANSLATED)
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_catalogue_has_the_texts_of_code_and_templates_and_no_others(language: str) -> None:
+    wanted, found = texts(extracted()), texts(read(language))
+    assert wanted.keys() - found.keys() == set(), "run scripts/messages, then translate"
+    assert found.keys() - wanted.keys() == set(), "run scripts/messages"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_text_is_translated(language: str) -> None:
+    open_ones = [
+        key(message)
+        for message in texts(read(language)).values()
+        if message.fuzzy or not all(forms(message))
+    ]
+    assert open_ones == []
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_has_the_places_of_its_text(language: str) -> None:
+    for message in texts(read(language)).values():
+        ids = message.id if isinstance(message.id, list | tuple) else (message.id,)
+        wanted = set[str]().union(*(places(text) for text in ids))
+        for form in forms(message):
+            assert places(form) == wanted, message.id
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_our_reader_and_babel_agree(language: str) -> None:
+    written = BytesIO()
+    write_mo(written, read(language))
+    ours = entries(catalogue_file(language).read_text())
+    ours.pop("")
+    mo = written.getvalue()
+    for entry, text in ours.items():
+        assert entry.encode() in mo and text.encode() in mo
+    assert len(ours) == len(texts(read(language)))
+
+
+def test_plurals_contexts_and_lines_that_go_on_are_read() -> None:
+    text = """
+msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=utf-8\\n"
+"Plural-Forms: nplurals=2; plural=(n > 1);\\n"
+
+# a comment
+#: some/file.py
+msgctxt "mode"
+msgid "one"
+msgstr "un"
+
+msgid "{n} \\"thing\\""
+msgid_plural "{n} things"
+msgstr[0] ""
+"{n} "
+"chose"
+msgstr[1] "{n} choses"
+
+#, fuzzy
+msgid "perhaps"
+msgstr "peut-être"
+
+msgid "later"
+msgstr ""
+"""
+    found = entries(text)
+    assert found.pop("").startswith("Content-Type")
+    assert found == {"mode\x04one": "un", '{n} "thing"\0{n} things': "{n} chose\0{n} choses"}
+
+
+def test_a_broken_catalogue_is_refused_with_its_line() -> None:
+    for broken in ('msgid "a', "nonsense", 'msgid "\\x"\n'):
+        with pytest.raises(CatalogueError, match="line 2"):
+            entries("\n" + broken)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 1000])
+def test_the_plural_is_chosen_by_each_language(n: int) -> None:
+    text = Text("{n} message", (("n", n),), plural="{n} messages", count=n)
+    assert text.plain("en") == f"{n} message" + ("" if n == 1 else "s")
+    assert text.plain("fr") == f"{n} message" + ("s" if n > 1 else "")
+
+
+def test_values_are_shown_as_they_are_and_texts_within_are_translated() -> None:
+    inner = Text("must not be empty")
+    text = Text("The request is invalid: {field}, {reason}", (("field", "{a}'"), ("reason", inner)))
+    assert text.plain("fr") == "La requête est invalide : {a}', ne doit pas être vide"
+    assert text.typeset("fr") == "La requête est invalide\u00a0: {a}', ne doit pas être vide"
+    assert text.typeset("en") == "The request is invalid: {a}', must not be empty"
+
+
+def test_a_language_without_a_catalogue_is_shown_in_english() -> None:
+    assert Text("must not be empty").plain("eo") == "must not be empty"
+
+
+def test_french_is_in_the_catalogue_only() -> None:
+    files = [
+        file
+        for package in ("appliance", "modem", "web")
+        for pattern in ("*.py", "*.html")
+        for file in (ROOT / package).rglob(pattern)
+    ]
+    found = {
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in files
+        if str(file.relative_to(ROOT)) not in WITH_LETTERS
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if FRENCH_LETTERS.search(line)
+    }
+    assert found == set()
+
+
+def test_the_catalogues_are_read_once() -> None:
+    assert read_catalogue(catalogue_file("fr")).gettext("Delivered") == "Remis"
