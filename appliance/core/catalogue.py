@@ -1,7 +1,7 @@
 """Read gettext's .po files: standard `gettext` reads only .mo files, which would have to be built first.
 
 The catalogue that translators edit is the one that runs, in a checkout, in a wheel and on the card
-(docs/adr/0036-gettext-catalogues.md). Only what our catalogues hold is read: entries with context
+(docs/adr/0037-gettext-catalogues.md). Only what our catalogues hold is read: entries with context
 and plural, comments, flags.
 """
 
@@ -66,6 +66,8 @@ def _blocks(text: str) -> Iterator[tuple[dict[str, str], bool]]:
 
 
 def _unquoted(text: str, number: int) -> str:
+    if "\\" not in text and '"' not in text[1:-1]:
+        return text[1:-1]
     try:
         # The escapes of C that .po files use are those of Python.
         value = ast.literal_eval(text)
