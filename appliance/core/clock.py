@@ -64,10 +64,10 @@ class Clock(Protocol):
 
     @property
     def kept(self) -> bool:
-        """Whether a better source than the mobile network keeps it; then the network must not set it."""
+        """Whether a source better than the mobile network keeps the clock, so that the network must not set it."""
 
     def compare_network_time(self, epoch: float) -> None:
-        """Note the time that the mobile network reported (seconds since the epoch)."""
+        """Compare the clock with the time that the mobile network reported (seconds since the epoch)."""
 
     async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
         """Wait for the event for `seconds` at most, and clear it. Return whether it was set."""
@@ -104,7 +104,7 @@ class SystemClock:
         return self._keeps_time and self.now() >= self._not_before
 
     def compare_network_time(self, epoch: float) -> None:
-        """Trust our clock if the network's time agrees with it."""
+        """Trust the clock if the network's time agrees with it."""
         if abs(epoch - time.time()) <= NETWORK_AGREES_SECONDS:
             self._heard = True
 

@@ -81,7 +81,7 @@ class SendingSettings(Section, frozen=True):
     on_uncertain: Literal["fail", "resend"] = "fail"
     first_backoff_seconds: Positive = 5.0
     longest_backoff_seconds: Positive = 600.0
-    # The longest wait before a modem that cannot send now is asked again (a wake-up event comes earlier).
+    # The longest wait before a modem that cannot send now is checked again (a wake-up event comes earlier).
     wait_seconds: Positive = 10.0
     # After a device has been offline for this time, a send for now is refused instead of queued.
     offline_grace_minutes: NotNegative = 10.0
@@ -156,7 +156,7 @@ class Limits(Section, frozen=True):
 
 
 class Balance(Section, frozen=True):
-    code: str = ""  # "*100#"; empty: never asked
+    code: str = ""  # "*100#"; empty: never queried
     pattern: str = ""  # a regular expression with one group: the amount
     every_hours: Positive = 24.0
     low: Amount = 0.0

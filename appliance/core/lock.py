@@ -1,4 +1,4 @@
-"""The lock that keeps two boxes off one data folder."""
+"""The lock that prevents two processes from using one data folder."""
 
 from __future__ import annotations
 

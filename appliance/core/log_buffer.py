@@ -1,4 +1,4 @@
-"""The last lines of the log for a support file, without phone numbers and texts."""
+"""Keep the last log lines for a support file, without phone numbers and texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 LINES = 2000
 # The fields that a line may contain: names, counts and codes. Others are left out.
-TOLD = frozenset(
+KEPT_FIELDS = frozenset(
     {
         *("timestamp", "level", "event", "method", "route", "status", "milliseconds", "client"),
         *("key", "message", "part", "parts", "device", "verdict", "reference", "fault", "port"),
@@ -31,10 +31,10 @@ class LogBuffer:
     def __call__(
         self, _: object, __: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        told = [f"{name}={_short(event[name])}" for name in event if name in TOLD]
+        fields = [f"{name}={_short(event[name])}" for name in event if name in KEPT_FIELDS]
         if event.get("exc_info"):
-            told.append(f"exception={_kind(event['exc_info'])}")
-        self._lines.append(" ".join(told))
+            fields.append(f"exception={_kind(event['exc_info'])}")
+        self._lines.append(" ".join(fields))
         return event
 
     def text(self) -> str:

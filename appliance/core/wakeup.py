@@ -1,4 +1,4 @@
-"""Wake-up events between the legs. A lost event delays work until the safety poll, and loses nothing."""
+"""Wake-up events between the legs. A lost event only delays work until the safety poll."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the box says about itself: dashboard, diagnosis, metrics."""
+"""Monitoring: dashboard, diagnosis, metrics."""

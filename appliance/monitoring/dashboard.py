@@ -82,7 +82,7 @@ class Overview(msgspec.Struct, frozen=True):
     days: tuple[DayView, ...]
     latest: tuple[Owned, ...]
     disk_free_mib: int
-    free: bool  # a modem is ready, and only limits hold it back
+    free: bool  # whether a modem is ready and only limits delay it
 
     @property
     def ready(self) -> bool:
@@ -259,7 +259,7 @@ class DashboardReader:
         )
 
 
-# Only in these states what the modem knows about the network is current.
+# In other states the modem's data about the network is out of date.
 _HEARING = {ModemState.READY, ModemState.SEARCHING, ModemState.DENIED, ModemState.NO_SMSC}
 
 

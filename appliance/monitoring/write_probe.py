@@ -1,4 +1,4 @@
-"""Whether the store accepts work: a real commit, at most once every few seconds however many ask."""
+"""Test whether the store accepts work with a real commit, at most once every few seconds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 from appliance.context import Context
 from appliance.store.database import TAKES_NOTHING
 
-FRESH_SECONDS = 10.0  # one small commit of wear a card in this time, and only while somebody asks
+FRESH_SECONDS = 10.0  # limits the wear of the card to one small commit in this time, and only while somebody asks
 ANSWER_SECONDS = 5.0  # a card that takes longer than this for one row fails its clients as well
 
 StorageFault = Literal["storage_full", "storage_not_writable"]
 
 
 class WriteProbe:
-    """Finds out whether a message could be stored now."""
+    """Tests whether a message could be stored now."""
 
     def __init__(self, box: Context) -> None:
         self._box = box

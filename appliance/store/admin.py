@@ -1,4 +1,4 @@
-"""The owner's data: settings made on the page, sessions, limits of a modem."""
+"""The admin's data: settings made on the page, sessions, limits of a modem."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep(db: Connection, name: str, value: object) -> None:
 
 
 def first_started(db: Connection, now: int) -> int:
-    """Return when the box first started without an owner, in ms; `now` if it never did."""
+    """Return when the box first started without a password, in ms; `now` if it never did."""
     first = setting(db, "first_started", int)
     if first is None:
         keep(db, "first_started", now)
@@ -129,7 +129,7 @@ def limits(db: Connection, device: int) -> Limits | None:
 
 
 def set_limits(db: Connection, device: int, wanted: Limits) -> bool:
-    """Of this device; False if there is none (any more)."""
+    """Store the limits of a modem; return False if there is no such modem."""
     done = db.execute(
         "INSERT INTO device_limits (device, limits) SELECT id, ? FROM device WHERE id = ? "
         "ON CONFLICT DO UPDATE SET limits = excluded.limits",

@@ -1,4 +1,4 @@
-"""The way to the history and out of it, in batches so small that no request waits for them."""
+"""Move finished messages to the history and remove old ones, in batches so small that no request waits for them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def record(
     if part is None or (part["submitted_at"], part["device"]) != (job.submitted_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
         if messages.get(db, job.message) is not None:
-            messages.settle(db, new_ids, job.message, now)  # perhaps nothing is expected any more
+            messages.settle(db, new_ids, job.message, now)  # the message may be complete now
         reports.apply_strays(db, new_ids, job.sim, now)
         return
     if part["state"] != PartState.SUBMITTED:
@@ -59,7 +59,7 @@ def record(
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.LOSE, answered_at=now, open=1, error=error)
         case Verdict.OWNER if sender.test:
-            # A test number asked for this: show the failure, because no owner will fix a simulated SIM.
+            # A test number produced this: show the failure, because no admin can fix a simulated SIM.
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:

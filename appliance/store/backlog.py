@@ -1,4 +1,4 @@
-"""What waits, from the counts that triggers keep (see 0001.sql): no function here counts rows of the queue."""
+"""Read the length of the queue from the counts that triggers keep (0001.sql); no function counts rows of the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIRST_MOMENT = 0  # nothing is due before 1970
 
 
 class Level(msgspec.Struct, frozen=True):
-    """What waits at one priority (1 first): messages and their parts."""
+    """The waiting messages of one priority (1 first) and their parts."""
 
     priority: int
     messages: int
@@ -74,7 +74,7 @@ def levels(db: Connection, now: int) -> tuple[tuple[Level, ...], int]:
 
 
 def _scheduled_after(db: Connection, priority: int, now: int) -> tuple[int, int]:
-    """Messages of this priority that are scheduled for after `now`, and their parts; live mode."""
+    """Return the live messages of this priority that are scheduled for after `now`, and their parts."""
     minute_ends = (now // MINUTE_MS + 1) * MINUTE_MS
     all_n, all_parts = db.execute(
         "SELECT COALESCE(SUM(n), 0), COALESCE(SUM(parts), 0) FROM due_count "
@@ -84,7 +84,7 @@ def _scheduled_after(db: Connection, priority: int, now: int) -> tuple[int, int]
     if not all_n:
         return 0, 0
     past_n, past_parts = _due_before(db, "message", priority, minute_ends)
-    # What is due later in the running minute.
+    # Parts due later in the current minute.
     edge_n, edge_parts = db.execute(
         "SELECT COUNT(*), COALESCE(SUM(parts), 0) FROM message WHERE status = 'queued' "
         "AND scheduled_at IS NOT NULL AND tenant & 1 = 0 AND due_at > ? AND due_at < ? AND priority = ?",
@@ -96,7 +96,7 @@ def _scheduled_after(db: Connection, priority: int, now: int) -> tuple[int, int]
 def _due_before(
     db: Connection, kind: Literal["part", "message"], category: int, end: int
 ) -> tuple[int, int]:
-    """Items and parts that are due before `end`, a whole minute: days, then hours, then minutes."""
+    """Return messages and parts that are due before `end`, a whole minute: days, then hours, then minutes."""
     items = size = 0
     for width, first, last in _spans(end):
         row = db.execute(
@@ -110,7 +110,7 @@ def _due_before(
 
 
 def _spans(end: int) -> Iterator[tuple[int, int, int]]:
-    """The buckets (width, first, last excluded) that cover everything before `end`."""
+    """Return the buckets (width, first, last excluded) that cover everything before `end`."""
     start = _FIRST_MOMENT
     for width in (DAY_MS, HOUR_MS, MINUTE_MS):
         yield width, start // width, end // width
@@ -123,7 +123,7 @@ def _spans(end: int) -> Iterator[tuple[int, int, int]]:
 class Recipients(msgspec.Struct, frozen=True):
     """The numbers that a SIM with a cap on recipients has written to in one billing month, and those that wait.
 
-    Reads the store whenever it is asked: what the transaction has queued so far counts.
+    Each call reads the store, so messages that the present transaction has queued count.
     """
 
     db: Connection
@@ -131,14 +131,14 @@ class Recipients(msgspec.Struct, frozen=True):
     month: int
 
     def is_new(self, number: str) -> bool:
-        """Whether the SIM has not written to this number in that month."""
+        """Return whether the SIM has not written to this number in that month."""
         return not self.db.execute(
             "SELECT 1 FROM sim_recipient WHERE recipient = ? AND sim = ? AND month = ?",
             (number, self.sim, self.month),
         ).fetchone()
 
     def leave_no_room(self, number: str, most: int) -> bool:
-        """Whether this would be one number more than `most`."""
+        """Return whether this number would exceed `most`."""
         return self.is_new(number) and not self._waits(number) and self._used() >= most
 
     def _waits(self, number: str) -> bool:
@@ -146,7 +146,7 @@ class Recipients(msgspec.Struct, frozen=True):
         return found.fetchone() is not None
 
     def _used(self) -> int:
-        """Numbers written to, and others that messages wait for."""
+        """Return how many numbers were written to, and how many others messages wait for."""
         known, known_and_waiting = self.db.execute(
             "SELECT COALESCE(SUM(recipients), 0), COALESCE(SUM(queued), 0) FROM recipient_count "
             "WHERE sim = ? AND month = ?",

@@ -1,7 +1,7 @@
-"""Clock jumps: when the wall clock is set, everything that counts from the acceptance of messages moves with it.
+"""Clock jumps: when the wall clock is set, times that count from the acceptance of messages move with it.
 
-A board without a clock chip starts in the past. What is taken before a time server or the network sets its
-clock would otherwise be older than its lifetime a moment later, and fail unsent.
+A board without a clock chip starts in the past. A message accepted before a time server or the network sets the
+clock would otherwise seem older than its lifetime, and fail unsent.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ class ClockJumps:
             clock.now()
         )  # older rows are from before this start, by the clock at that time
         self._distance = self._measured()
-        self.jumps = 0  # how many were applied since the start
-        self._forward_ms = 0  # total of forward jumps: rows may be younger than they look by this
+        self.jumps = 0  # the number of jumps applied since the start
+        self._forward_ms = (
+            0  # the total of forward jumps: rows may be younger by this than their times say
+        )
         self._forward_at = 0  # the wall time right after the last one
-        self._back_at = clock.monotonic()  # of the last jump back; one may have preceded the start
+        self._back_at = (
+            clock.monotonic()
+        )  # when the last jump back was; one may have preceded the start
 
     def _measured(self) -> int:
         return self._clock.now() - round(self._clock.monotonic() * 1000)

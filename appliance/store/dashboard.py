@@ -1,4 +1,4 @@
-"""What the status page and the owner's lists read, over all clients. Reads only."""
+"""Read the data of the status page and of the admin's lists, over all clients."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The database: one path for writing, separate connections for reading. The only module that imports aiosqlite.
 
 A unit of work is an ordinary function of a `sqlite3.Connection`; it runs on that connection's
-thread from start to end, so that nothing can come between its statements. Writes that arrive
-together share one commit: each in a savepoint of its own, all answered after the one sync.
+thread from start to end, so that no other statement can run between its own. Writes that arrive
+together share one commit: each has its own savepoint, and all return after the one sync.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ BUSY_SECONDS = 10.0
 READERS = 2
 PAGE_CACHE_KIB = 8 * 1024
 CACHED_STATEMENTS = 512  # all statements of the store: compiling one costs as much as running it
-# How often a disk that accepts nothing (full, read-only, locked) is tried again.
+# The wait before the next try on a disk that accepts no write (full, read-only, locked).
 AGAIN_SECONDS = 2.0
-GROUP_MOST = 200  # how many functions share a commit at most, so that none waits too long
+GROUP_MOST = 200  # the most functions in one commit, so that none waits too long
 
 
 class StorageFull(Exception):
-    """The disk accepts nothing (full, read-only or failing); nothing of the work was kept."""
+    """The disk accepts no write (full, read-only or failing); the work was rolled back."""
 
 
 NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")  # and their extended codes
@@ -57,11 +57,11 @@ class StoreConnection(aiosqlite.Connection):
         if self._connection is not None:
             await self.close()
         elif self._thread.is_alive():
-            self._thread.join()  # it has been told to end, and ends without the loop
+            self._thread.join()  # asked to end above; it needs no loop for that
 
 
 def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
-    if writer and not path.exists():  # texts and numbers are for the box's user only
+    if writer and not path.exists():  # only the box's user may read texts and numbers
         path.touch(0o600)
     uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
     connection = sqlite3.connect(
@@ -102,7 +102,7 @@ def schema_version() -> int:
 
 
 def schema_objects(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
-    """Return what a database is made of: kind, name, table and, where it runs code, its definition.
+    """Return the objects of a database: kind, name, table and, for triggers, the definition.
 
     SQLite's own tables are left out. The definitions of an index's helper tables depend on SQLite's version.
     """
@@ -116,7 +116,7 @@ def schema_objects(connection: sqlite3.Connection) -> set[tuple[str, str, str, s
 
 
 def expected_objects(version: int) -> set[tuple[str, str, str, str]]:
-    """Return what a database of this schema version is made of."""
+    """Return the objects of a database of this schema version."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.create_function("fold", 1, fold, deterministic=True)
         for step in migrations()[:version]:
@@ -126,7 +126,7 @@ def expected_objects(version: int) -> set[tuple[str, str, str, str]]:
 
 
 class NewerSchema(Exception):
-    """The data is from a newer release that this one cannot work with."""
+    """The data is from a newer release, and this release cannot work with it."""
 
 
 # Migrations only add (tests/appliance/store/test_database.py holds them to it), so a release that knows this
@@ -136,10 +136,9 @@ OLDEST_READER = 1
 
 
 def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the schema up to date, one transaction a step. Returns its version.
+    """Bring the schema up to date, one transaction per migration. Return its version.
 
-    Data of a newer release is worked on as it is, if that release has left word that this one can.
-    Raises NewerSchema.
+    Data of a newer release is used unchanged if that release has stored that this one can. Raises NewerSchema.
     """
     steps = migrations()
     version = _version(connection)
@@ -170,7 +169,7 @@ def migrate(connection: sqlite3.Connection) -> int:
 
 
 def _oldest_reader(connection: sqlite3.Connection) -> int:
-    """Return the oldest schema version that can work with this data, as its writer noted."""
+    """Return the oldest schema version that can work with this data, as stored by the release that wrote it."""
     try:
         row = connection.execute("SELECT value FROM meta WHERE key = 'oldest_reader'").fetchone()
     except sqlite3.OperationalError:  # no such table: not our data
@@ -219,7 +218,7 @@ def group(
 
 
 def _ours(error: Exception) -> Exception:
-    """Convert SQLite's errors of a disk that accepts nothing to StorageFull."""
+    """Convert SQLite's errors of a disk that accepts no write to StorageFull."""
     code: str = getattr(error, "sqlite_errorname", "")
     full = code.startswith(NO_MORE) or (isinstance(error, OSError) and error.errno == 28)
     return StorageFull(str(error)) if full else error
@@ -262,7 +261,7 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path) -> Database:
-        """Open, migrate and start. Raises sqlite3.Error if the file is no database of ours."""
+        """Open, migrate and start. Raises sqlite3.Error if the file is not a ZimBox database."""
         database = cls(path)
         try:
             await database.writer
@@ -296,9 +295,9 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `work` in the next commit; returns after it is on the disk.
+        """Run `work` in the next commit; return after the commit is on the disk.
 
-        Raises what the work raised, or StorageFull. A cancelled caller does not undo the work.
+        Raises the error of `work`, or StorageFull. Cancelling the caller does not undo the work.
         """
         if self._task is None:
             raise RuntimeError("the store is closed")
@@ -313,7 +312,7 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """As `write`, until the disk takes it: for what is known nowhere else."""
+        """Run `work` as `write` does, and repeat it until the disk accepts it. For facts known nowhere else."""
         while True:
             try:
                 return await self.write(work, *args, **kwargs)
@@ -327,7 +326,7 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """As `write`, for what nobody misses: where the disk takes nothing it is left out."""
+        """Run `work` as `write` does, or skip it if the disk accepts no write. For data that may be lost."""
         try:
             await self.write(work, *args, **kwargs)
         except TAKES_NOTHING as error:
@@ -352,9 +351,9 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a read of a few rows by their keys, at once and on the event loop's own thread.
+        """Run a read of a few rows by their keys at once, on the event loop's own thread.
 
-        Two thread switches cost several times as much as such a read. Each statement sees its own snapshot.
+        Two thread switches take several times as long as such a read. Each statement has its own snapshot.
         """
         if self._task is None:
             raise RuntimeError("the store is closed")

@@ -1,4 +1,4 @@
-"""Answers stored by Idempotency-Key, in the transaction of what they answer."""
+"""Responses stored by Idempotency-Key, in the transaction of their request."""
 
 from __future__ import annotations
 

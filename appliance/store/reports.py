@@ -25,7 +25,7 @@ def arrived(
     new_ids: Ids,
     device: int,
     sim: str,
-    heard: ReportFields,
+    report: ReportFields,
     tp_status: int,
     discharged_at: int | None,
     now: int,
@@ -35,83 +35,88 @@ def arrived(
     A report on the part that is being sent (kind "air") is kept until the modem has answered, or is not waited for
     any longer: the answer has the reference that decides.
     """
-    found = _find(db, sim, heard)
+    found = _find(db, sim, report)
     if found is None or found.kind == "air":
         db.execute(
             "INSERT INTO stray_report (device, sim, reference, recipient, tp_status, scts, "
             "discharged_at, arrived_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (device, sim, heard.reference, heard.recipient, tp_status)
-            + (heard.scts, discharged_at, now),
+            (device, sim, report.reference, report.recipient, tp_status)
+            + (report.scts, discharged_at, now),
         )
         apply_strays(db, new_ids, sim, now)  # several reports together may decide what one cannot
         return found
     if found.kind == "past":
         return None  # a copy, or too late
-    _apply(db, new_ids, found, heard, tp_status, now)
+    _apply(db, new_ids, found, report, tp_status, now)
     apply_strays(db, new_ids, sim, now)  # this match may decide another report
     return found
 
 
 def _find(
-    db: Connection, sim: str, heard: ReportFields, centre: Callable[[], Offset | None] | None = None
+    db: Connection,
+    sim: str,
+    report: ReportFields,
+    centre: Callable[[], Offset | None] | None = None,
 ) -> Candidate | None:
     """Return the submission that a report is about, if that is known now."""
     return report_matching.match(
-        heard,
-        submissions.candidates(db, sim, heard),
+        report,
+        submissions.candidates(db, sim, report),
         centre or (lambda: submissions.centre(db, sim)),
     )
 
 
 def _apply(
-    db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
+    db: Connection, new_ids: Ids, found: Candidate, report: ReportFields, tp_status: int, now: int
 ) -> None:
     """Apply the event that a report means."""
     if found.kind == "try":
-        _apply_to_attempt(db, new_ids, found, heard, tp_status, now)
+        _apply_to_attempt(db, new_ids, found, report, tp_status, now)
         return
     message, number = found.key
     part: Row = db.execute(
         "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
     ).fetchone()
-    submissions.remember(db, part, found.recipient, heard.reference, heard.scts)
+    submissions.remember(db, part, found.recipient, report.reference, report.scts)
     settled = lookup.status(tp_status)
-    told = {"reference": heard.reference, "tp_status": tp_status, "reported_at": now}
+    changes = {"reference": report.reference, "tp_status": tp_status, "reported_at": now}
     state = PartState(part["state"])
     if settled.meaning == "delivered":
-        _deliver(db, part, told)
+        _deliver(db, part, changes)
     elif settled.meaning == "failed" and possible(state, PartEvent.UNDELIVER):
         # Stays open: a later 00 overrides any earlier failure.
-        messages.step_part(db, part, PartEvent.UNDELIVER, error=fault_cause(settled.fault), **told)
+        messages.step_part(
+            db, part, PartEvent.UNDELIVER, error=fault_cause(settled.fault), **changes
+        )
     else:
         if settled.meaning == "ended":
-            told["open"] = 0
+            changes["open"] = 0
         if state == PartState.UNCERTAIN:
             # "Still trying" or "forwarded" proves that the network has accepted it.
             messages.step_part(db, part, PartEvent.TAKE, error=None)
-        columns = ", ".join(f"{name} = ?" for name in told)
+        columns = ", ".join(f"{name} = ?" for name in changes)
         db.execute(
             f"UPDATE part SET {columns} WHERE message = ? AND number = ?",
-            (*told.values(), message, number),
+            (*changes.values(), message, number),
         )
     messages.settle(db, new_ids, message, now)
 
 
-def _deliver(db: Connection, part: Row, told: dict[str, Any]) -> None:
+def _deliver(db: Connection, part: Row, changes: dict[str, Any]) -> None:
     if possible(PartState(part["state"]), PartEvent.DELIVER):
-        messages.step_part(db, part, PartEvent.DELIVER, error=None, open=0, **told)
+        messages.step_part(db, part, PartEvent.DELIVER, error=None, open=0, **changes)
 
 
 def _apply_to_attempt(
-    db: Connection, new_ids: Ids, found: Candidate, heard: ReportFields, tp_status: int, now: int
+    db: Connection, new_ids: Ids, found: Candidate, report: ReportFields, tp_status: int, now: int
 ) -> None:
     """Apply a report on an earlier attempt: only `delivered` counts, and saves sending the part again."""
     row: Row = db.execute("SELECT * FROM attempt WHERE id = ?", (found.row,)).fetchone()
-    submissions.remember(db, row, found.recipient, heard.reference, heard.scts)
+    submissions.remember(db, row, found.recipient, report.reference, report.scts)
     kind = lookup.status(tp_status).meaning
     db.execute(
         "UPDATE attempt SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
-        (heard.reference, tp_status, now, int(kind == "trying"), found.row),
+        (report.reference, tp_status, now, int(kind == "trying"), found.row),
     )
     message: int = row["message"]
     if kind == "delivered":
@@ -119,8 +124,8 @@ def _apply_to_attempt(
         for part in _arrived_with(db, row):
             # Without a later submission, that one counts.
             of_it = ("device", "sim", "submitted_at", "answered_at", "reference")
-            told = {name: row[name] for name in of_it if part["submitted_at"] is None}
-            _deliver(db, part, told | {"tp_status": tp_status, "reported_at": now})
+            changes = {name: row[name] for name in of_it if part["submitted_at"] is None}
+            _deliver(db, part, changes | {"tp_status": tp_status, "reported_at": now})
     messages.settle(
         db, new_ids, message, now
     )  # also if it was only the last report that was waited for
@@ -167,16 +172,16 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
         known = submissions.centre(db, sim)
         if known is not None:
             return known
-        kept = ((heard, submissions.candidates(db, sim, heard)) for _, heard in strays)
+        kept = ((report, submissions.candidates(db, sim, report)) for _, report in strays)
         return report_matching.agreement(kept)
 
-    for row, heard in strays:
-        found = _find(db, sim, heard, centre)
+    for row, report in strays:
+        found = _find(db, sim, report, centre)
         if found is None or found.kind == "air":
             continue
         db.execute("DELETE FROM stray_report WHERE id = ?", (row["id"],))
         if found.kind != "past":
-            _apply(db, new_ids, found, heard, row["tp_status"], now)
+            _apply(db, new_ids, found, report, row["tp_status"], now)
             return True
     return False
 

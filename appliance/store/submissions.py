@@ -1,4 +1,4 @@
-"""Submissions: everything that can compete for a report, including finished ones."""
+"""Submissions: all parts and attempts that a report can be about, including finished ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INSERT INTO submission (sim, reference, submitted_at, message, number, recipient
 VALUES (:sim, :reference, :submitted_at, :message, :number, :recipient, :taken_by, :scts)
 ON CONFLICT DO UPDATE SET scts = COALESCE(scts, excluded.scts)
 """
-# A submission that no report is expected for any more. The conflict: a report has arrived before.
+# A submission that expects no further report. The conflict: a report has arrived before.
 CLOSE = f"""
 INSERT OR IGNORE INTO submission
   (sim, reference, submitted_at, message, number, recipient, taken_by, scts)
@@ -52,13 +52,13 @@ SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.submitted_at, t.message, 
 """
 
 
-def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]:
+def candidates(db: Connection, sim: str, report: ReportFields) -> list[Candidate]:
     """Return all submissions through a SIM that a report with this reference can be about."""
-    wanted = {"sim": sim, "reference": heard.reference, "no_reference": NO_REFERENCE}
+    wanted = {"sim": sim, "reference": report.reference, "no_reference": NO_REFERENCE}
     past = {_key(row): row for row in db.execute(PAST, wanted)}
     found = []
     for row in db.execute(OPEN, wanted):
-        told = past.pop(_key(row), None)
+        known = past.pop(_key(row), None)
         found.append(
             Candidate(
                 row["kind"],
@@ -66,8 +66,8 @@ def candidates(db: Connection, sim: str, heard: ReportFields) -> list[Candidate]
                 row["recipient"],
                 row["reference"],
                 row["submitted_at"],
-                heard.arrived_at if row["kind"] == "air" else taken_by(row),
-                told["scts"] if told else None,
+                report.arrived_at if row["kind"] == "air" else taken_by(row),
+                known["scts"] if known else None,
                 row["id"],
             )
         )

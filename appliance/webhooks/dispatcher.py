@@ -75,7 +75,7 @@ class Webhooks:
     # --- the leg -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Deliver due events until `stop`; then look once more, and let open calls end."""
+        """Deliver due events until `stop`; then start the calls due by then, and wait for open calls."""
         while True:
             last = self._stopping
             seconds = await self._start_due_calls()
@@ -97,7 +97,7 @@ class Webhooks:
         return self._settings.timeout_seconds + ENDING_SECONDS
 
     def stop(self) -> None:
-        """Begin no more calls after one last look; undelivered events stay due."""
+        """Start no more calls after those that are due now; undelivered events stay due."""
         self._stopping = True
         self._box.wakeups.webhooks.set()
 
@@ -109,7 +109,7 @@ class Webhooks:
         await self._courier.close()
 
     async def _start_due_calls(self) -> float:
-        """Begin every due call that has a place; return the seconds until the next one is due."""
+        """Start every due call within the concurrency limits; return the seconds until the next one is due."""
         rest = self._rests_until - self._box.clock.monotonic()
         if rest > 0:
             return min(rest, SAFETY_POLL_SECONDS)
@@ -215,7 +215,7 @@ class Webhooks:
         return tuple(_view(row) for row in rows)
 
     async def delete(self, tenant: int, webhook_id: str) -> None:
-        """WEBHOOK_NOT_FOUND."""
+        """Delete a webhook. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse_decimal("wh", webhook_id)
         if number is None or not await self._box.db.write(
             deliveries.delete_webhook, tenant, number, self._box.clock.now()

@@ -1,7 +1,7 @@
 """Egress rules: which URLs and addresses a webhook may reach. Pure.
 
-A URL is looked at when it is configured, as far as it says itself where it leads; the address is
-looked at each time before it is connected to, whatever the name resolved to.
+A URL is checked when it is configured, as far as the URL itself shows its target. The resolved address is
+checked before each connection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Place(Enum):
-    """The kinds of addresses, as the egress rules see them."""
+    """The kinds of addresses that the egress rules distinguish."""
 
     BOX = "box"  # loopback, or an address of one of the box's interfaces
     LAN = "lan"  # private and link-local

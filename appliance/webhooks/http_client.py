@@ -1,7 +1,7 @@
 """The HTTP client of webhooks. The only module that sends with httpx.
 
-One POST to an address that the rules allow, one answer, within a set time: no redirects, no proxies,
-no cookies, no connection kept, no more of a body than the receiver needs to get rid of.
+It sends one POST to an allowed address and reads one response within a time limit. It follows no redirects, uses
+no proxies and cookies, keeps no connections, and reads only as much of a body as the receiver needs to finish.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Arrivals:
         return taken
 
     def _store(
-        self, name: str, arriving: Arriving, label: str, told: tuple[str, int] | None
+        self, name: str, arriving: Arriving, label: str, fixed: tuple[str, int] | None
     ) -> Taken:
         stored = StoredMessage(0, arriving.tpdu.hex, arriving.tpdu.length)
         first = self._equipment.personality.first_index
@@ -77,7 +77,7 @@ class Arrivals:
         if index is None:
             return Taken.NOT  # the network gets "memory exceeded", the client gets no line
         if label:
-            place = told or (name, index)
+            place = fixed or (name, index)
             self._indicate(f'{label}: "{place[0]}",{place[1]}')
         return Taken.STORED
 

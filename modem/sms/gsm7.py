@@ -20,11 +20,11 @@ from modem.sms import national_tables
 class Alphabet(StrEnum):
     GSM7 = "GSM-7"
     UCS2 = "UCS-2"
-    OCTETS = "8-bit"  # data, not text: never the outcome of `plan`
+    OCTETS = "8-bit"  # data instead of text: `plan` never returns it
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How a text goes out. `"".join(parts) == text`; `units` are septets or UTF-16 units."""
+    """The segmentation of a text. `"".join(parts) == text`; `units` are septets or UTF-16 units."""
 
     alphabet: Alphabet
     parts: tuple[str, ...]
@@ -33,17 +33,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 USER_DATA_OCTETS: Final = 140  # 23.040 9.2.3.16
-CONCATENATION_OCTETS: Final = 5  # 23.040 9.2.3.24.1, the element with its two octets of head
+CONCATENATION_OCTETS: Final = 5  # 23.040 9.2.3.24.1, the element with its identifier and length
 WIDE_CONCATENATION_OCTETS: Final = 6  # 23.040 9.2.3.24.8
 SHIFT_OCTETS: Final = 3  # 23.040 9.2.3.24.15 and 16
 _ESCAPE: Final = 0x1B
-# Loaded now: the first UCS-2 text may come when there is no descriptor left to open the codec with.
+# Loaded now: when the first UCS-2 text is sent, no file descriptor may be left to load the codec.
 codecs.lookup("utf-16-be")
 _PAIR_OR_ONE: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 
 
 def plan(text: str, *, shifts: Sequence[int] = (), wide: bool = False) -> Plan:
-    """The cheapest way to send `text`: GSM-7, else UCS-2, or the first of `shifts` with fewer parts.
+    """Return the cheapest encoding of `text`: GSM-7, else UCS-2, or the first of `shifts` with fewer parts.
 
     A phone that does not know a national table shows wrong letters, so a shift that saves no part
     is not used. `wide` leaves room for 16-bit references. An empty text is one empty part.
@@ -61,13 +61,13 @@ def plan(text: str, *, shifts: Sequence[int] = (), wide: bool = False) -> Plan:
 
 
 def forcing(text: str) -> tuple[str, ...]:
-    """The characters of `text` that are not in GSM-7, in order of appearance, once each."""
+    """Return the characters of `text` that are not in GSM-7, in order of appearance, each once."""
     known = _codes(0, 0)
     return tuple(dict.fromkeys(each for each in _PAIR_OR_ONE.findall(text) if each not in known))
 
 
 def room(alphabet: Alphabet, header_octets: int) -> int:
-    """Septets, UTF-16 units or octets left beside a user data header (its length octet included)."""
+    """Return the septets, UTF-16 units or octets left beside a user data header (with its length octet)."""
     if alphabet is Alphabet.GSM7:
         return USER_DATA_OCTETS * 8 // 7 - header_septets(header_octets)
     left = USER_DATA_OCTETS - header_octets
@@ -75,12 +75,12 @@ def room(alphabet: Alphabet, header_octets: int) -> int:
 
 
 def header_septets(header_octets: int) -> int:
-    """Septets that a header takes with its fill bits (23.040 9.2.3.24)."""
+    """Return the septets that a header takes with its fill bits (23.040 9.2.3.24)."""
     return (header_octets * 8 + 6) // 7
 
 
 def encode_septets(text: str, shift: int = 0, lock: int = 0) -> bytes:
-    """One septet an octet. Raises ValueError naming the first character that has none."""
+    """Return a text as septets, one per octet. Raises ValueError for a character that has none."""
     codes = _codes(shift, lock)
     try:
         return b"".join([codes[each] for each in text])
@@ -89,10 +89,10 @@ def encode_septets(text: str, shift: int = 0, lock: int = 0) -> bytes:
 
 
 def decode_septets(septets: bytes, shift: int = 0, lock: int = 0) -> str:
-    """The text of one septet an octet. Unknown tables are read as the default ones.
+    """Return the text of septets, one per octet. Unknown tables are read as the default ones.
 
-    23.038 6.2.1.1: an escape before a place without a character shows the basic character there;
-    a second escape shows a space. An escape at the end shows nothing.
+    23.038 6.2.1.1: an escape before an unassigned code gives the basic character of that code; a second
+    escape gives a space. An escape at the end gives nothing.
     """
     basic = national_tables.LOCKING_SHIFT.get(lock, national_tables.BASIC)
     if _ESCAPE not in septets:
@@ -113,7 +113,7 @@ def decode_septets(septets: bytes, shift: int = 0, lock: int = 0) -> str:
 
 
 def pack(septets: bytes, header: bytes = b"") -> bytes:
-    """Septets behind a header, in octets, with the fill bits between (23.038 6.1.2.1.1)."""
+    """Pack septets into octets, after a header and its fill bits (23.038 6.1.2.1.1)."""
     ahead = header_septets(len(header))
     bits = "".join([_BITS[each] for each in reversed(septets)])
     packed = int(bits or "0", 2) << 7 * ahead | int.from_bytes(header, "little")
@@ -121,13 +121,13 @@ def pack(septets: bytes, header: bytes = b"") -> bytes:
 
 
 def unpack(octets: bytes, count: int, skip: int = 0) -> bytes:
-    """`count` septets, one an octet, after the first `skip`. `octets` must hold them all."""
+    """Return `count` septets after the first `skip`, one per octet. `octets` must contain them all."""
     packed = int.from_bytes(octets, "little")
     return bytes([packed >> 7 * place & 0x7F for place in range(skip, skip + count)])
 
 
 def encode_utf16(text: str) -> bytes:
-    """UCS-2 as UTF-16: halves of a pair that stand alone become U+FFFD."""
+    """Return UCS-2 as UTF-16; single halves of a surrogate pair become U+FFFD."""
     try:
         return text.encode("utf-16-be")
     except UnicodeEncodeError:
@@ -136,7 +136,7 @@ def encode_utf16(text: str) -> bytes:
 
 
 def decode_utf16(octets: bytes) -> str:
-    """UTF-16 with pairs joined; halves that stand alone and an odd last octet become U+FFFD."""
+    """Return the text of UTF-16; single halves of a pair and an odd last octet become U+FFFD."""
     return octets.decode("utf-16-be", "replace")
 
 
@@ -145,7 +145,7 @@ _BITS: Final = [format(each, "07b") for each in range(128)]
 
 @cache
 def _codes(shift: int, lock: int) -> Mapping[str, bytes]:
-    """Each character's septets: one, or an escape and one."""
+    """Return each character's septets: one, or an escape and one."""
     extension = national_tables.SINGLE_SHIFT.get(shift, national_tables.EXTENSION)
     basic = national_tables.LOCKING_SHIFT.get(lock, national_tables.BASIC)
     codes = {character: bytes([_ESCAPE, code]) for code, character in extension.items()}
@@ -190,7 +190,7 @@ def _planned(
 
 
 def _cut(sized: Iterable[tuple[str, int]], limit: int) -> Iterable[str]:
-    """Parts as full as they go, between pieces."""
+    """Return parts as full as possible, cut only between pieces."""
     part: list[str] = []
     used = 0
     for piece, size in sized:

@@ -1,10 +1,10 @@
 """The national language tables of 23.038 Annex A, by shift identifier.
 
-A single shift table lists what it adds to the extension table; a locking table is whole. A table of
-a later release, unknown here, is read as the default one.
+A single shift table lists its additions to the extension table; a locking table is complete. An unknown
+table of a later release is read as the default one.
 
 The languages of India were compared cell by cell in three transcriptions of releases 9, 16 and 18.
-They differ in 16 of 2,540 cells, two against one each time but for four: see below.
+They differ in 16 of 2,540 cells. In twelve of these two transcriptions agree; for the other four see below.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ TAMIL: Final = 11
 TELUGU: Final = 12
 URDU: Final = 13
 
-NOTHING: Final = "\ufffd"  # a place that a locking table leaves empty
+NOTHING: Final = "\ufffd"  # an unassigned code of a locking table
 
-# 23.038 6.2.1.1: what follows an escape when no national table is named. 0x0A is a page break.
+# 23.038 6.2.1.1: the characters after an escape without a national table. 0x0A is a page break.
 EXTENSION: Final = MappingProxyType(
     {
         0x0A: "\f",
@@ -47,7 +47,7 @@ EXTENSION: Final = MappingProxyType(
 
 
 def _characters(ranges: str) -> list[str]:
-    """What ranges of code points ("9E6-9EF 9DF") stand for; `.` leaves a place empty."""
+    """Return the characters of ranges of code points ("9E6-9EF 9DF"); `.` is an unassigned code."""
     found: list[str] = []
     for each in ranges.split():
         if each == ".":
@@ -78,7 +78,7 @@ def _indian_shift(ranges: str) -> dict[int, str]:
     return _INDIAN_SHIFT | {place: each for place, each in own if each != NOTHING}
 
 
-# 23.038 Annex A.2: a single shift table takes the place of the extension table.
+# 23.038 Annex A.2: a single shift table replaces the extension table.
 SINGLE_SHIFT: Final = MappingProxyType(
     {
         # A.2.1
@@ -109,7 +109,7 @@ SINGLE_SHIFT: Final = MappingProxyType(
 
 _ASCII_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# 23.038 6.2.1, in the order of its codes; the escape stands for itself.
+# 23.038 6.2.1, in the order of its codes; the escape is itself.
 BASIC: Final = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ"
     " !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -117,7 +117,7 @@ BASIC: Final = (
     f"¿{_ASCII_LETTERS.lower()}äöñüà"
 )
 
-# A.3.4 to A.3.13: what stands between the letters of each script, and `~` for each of those.
+# A.3.4 to A.3.13: the signs between the letters of each script, with `~` for each letter.
 _INDIAN_FRAME: Final = (
     "~~~~~~~~~~\n~~\r~~~~~~~~~~~~~\x1b~~~~"
     " !~~~~~~)(~~,~.~0123456789:;~~~?"
@@ -128,7 +128,7 @@ _ISCII: Final = _characters("01-03 05-39 3C-4D")
 
 
 def _indian(letters: list[str], others: str) -> str:
-    """A locking table: `letters` in the frame, `others` at 0x60 and from 0x7B on."""
+    """Return a locking table with `letters` in the common frame, and `others` at 0x60 and from 0x7B on."""
     remaining = iter(letters)
     table = "".join([next(remaining) if each == "~" else each for each in _INDIAN_FRAME])
     first, *last = _characters(others)
@@ -136,13 +136,13 @@ def _indian(letters: list[str], others: str) -> str:
 
 
 def _of_block(block: int, without: str, others: str) -> str:
-    """The same for a script of one block, in which some places stand for nothing."""
+    """Return a locking table of a script in one Unicode block, with some codes unassigned."""
     unknown = set(_characters(without))
     letters = [NOTHING if each in unknown else chr(block + ord(each)) for each in _ISCII]
     return _indian(letters, others)
 
 
-# 23.038 Annex A.3: a locking shift table takes the place of the default alphabet.
+# 23.038 Annex A.3: a locking shift table replaces the default alphabet.
 # There is none for Spanish (A.3.2: the default alphabet).
 LOCKING_SHIFT: Final = MappingProxyType(
     {
@@ -163,7 +163,7 @@ LOCKING_SHIFT: Final = MappingProxyType(
         BENGALI: _of_block(0x980, "0D-0E 11-12 29 31 33-35 45-46 49-4A", "9CE 9D7 9DC-9DD 9F0-9F1"),
         GUJARATI: _of_block(0xA80, "0E 12 29 31 34 46 4A", "AD0 AE0-AE3 AF1"),
         HINDI: _of_block(0x900, "", "950 972 97B-97C 97E-97F"),
-        # 0x24: the later two transcriptions have U+0CAA, which stands at 0x3D as well; the oldest has
+        # 0x24: the later two transcriptions have U+0CAA, which is at 0x3D as well; the oldest has
         # the letter that is missing otherwise, as in every other table.
         KANNADA: _of_block(0xC80, "01 0D 11 29 34 45 49", "CD5-CD6 CE0-CE3"),
         MALAYALAM: _of_block(0xD00, "01 0D 11 29 3C 45 49", "D57 D60-D63 D79"),

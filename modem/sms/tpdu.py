@@ -1,7 +1,7 @@
-"""The TPDUs of SMS (23.040 9.2.2), to hex for AT commands and back.
+"""Encode and decode the TPDUs of SMS (23.040 9.2.2) in the hex form of AT commands.
 
-Pure. What the box sends and what it receives, and for both the network's side as well.
-Everything that cannot be encoded or decoded raises PduError, and nothing else is raised.
+Pure. Both directions, also the network's side. Whatever cannot be encoded or decoded raises PduError;
+no other exception is raised.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ __all__ = [
 
 
 class Submit(msgspec.Struct, frozen=True):
-    """SMS-SUBMIT: one part on its way out.
+    """SMS-SUBMIT: one part to send.
 
     `validity_minutes` becomes the longest period of 23.040 9.2.3.12.1 that is not longer, and at
     least five minutes; None leaves it to the network. Read back, it is None for absolute times too.
     """
 
-    recipient: str  # "+4915112345678", or the digits of a short code, "8080"
+    recipient: str  # "+4915112345678", or the digits of a short code: "8080"
     text: str
     alphabet: Alphabet
     shift: int = 0  # national single shift table
@@ -71,19 +71,19 @@ class Submit(msgspec.Struct, frozen=True):
     report: bool = True  # TP-SRR
     validity_minutes: int | None = None
     flash: bool = False  # class 0
-    reference: int = 0  # TP-MR; modems put their own in its place
+    reference: int = 0  # TP-MR; modems replace it by their own
     lock: int = 0  # national locking shift table
     data: bytes = b""  # instead of the text, with Alphabet.OCTETS
 
 
 class Purpose(StrEnum):
-    """What a received part is for. Only `TEXT` is for a person to read."""
+    """The purpose of a received part. Only `TEXT` is for a person to read."""
 
     TEXT = "text"
     MMS_NOTIFICATION = "mms_notification"  # a picture message waits at the operator
     APPLICATION_DATA = "application_data"  # for a port of the phone: WAP push, settings
     DATA = "data"  # 8-bit or compressed, for no known application
-    SIM_DATA = "sim_data"  # for the card
+    SIM_DATA = "sim_data"  # for the SIM card
     MODULE_DATA = "module_data"  # for the phone itself
     MESSAGE_WAITING = "message_waiting"  # a voice-mail indicator
     SILENT = "silent"  # to be acknowledged and discarded
@@ -92,8 +92,8 @@ class Purpose(StrEnum):
 class Deliver(msgspec.Struct, frozen=True):
     """SMS-DELIVER: one part as received.
 
-    `text` is None where the content is no text (8-bit, compressed): it is in `data` then. To be
-    encoded with `dcs` 0, the octet is made from `alphabet` and `flash`. `port`, `indication` and
+    `text` is None if the content is not text (8-bit, compressed); `data` has it then. For encoding with
+    `dcs` 0 the octet is made from `alphabet` and `flash`. `port`, `indication` and
     `toolkit` come from the header and are not encoded.
     """
 
@@ -114,7 +114,7 @@ class Deliver(msgspec.Struct, frozen=True):
 
     @property
     def purpose(self) -> Purpose:
-        """What it is for, by TP-PID, TP-DCS and header (23.040 9.2.3.9, 9.2.3.24; 23.038 4)."""
+        """The purpose by TP-PID, TP-DCS and header (23.040 9.2.3.9, 9.2.3.24; 23.038 4)."""
         if self.pid == _TYPE_0:
             return Purpose.SILENT
         if self.toolkit or (self.pid == _SIM_DOWNLOAD and _is_class_2(self.dcs)):
@@ -133,9 +133,9 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """SMS-STATUS-REPORT: what became of a part. `status` is TP-ST (`modem.error_codes.lookup.status`)."""
+    """SMS-STATUS-REPORT: the outcome of a part. `status` is TP-ST (`modem.error_codes.lookup.status`)."""
 
-    reference: int  # TP-MR as `+CMGS` told it
+    reference: int  # TP-MR, as in the response `+CMGS`
     recipient: str
     scts: datetime | None  # UTC, from TP-SCTS
     discharged_at: datetime | None
@@ -152,11 +152,11 @@ _STORE_GROUPS: Final = frozenset({0b1101, 0b1110})
 _STORE: Final = 0x80
 # WAP-230 8.2.4.1: a push is TID, type, length of the headers (uintvar), content type
 _PUSH: Final = 0x06
-_MMS: Final = (b"\xbe", b"application/vnd.wap.mms-message\0")  # as a number or spelt out
+_MMS: Final = (b"\xbe", b"application/vnd.wap.mms-message\0")  # as a well-known number or as text
 
 
 def _announces_mms(data: bytes) -> bool:
-    """Whether it is the (first part of a) WAP push that carries an M-Notification.ind."""
+    """Return whether a part is (the first part of) a WAP push with an M-Notification.ind."""
     if data[1:2] != bytes([_PUSH]):
         return False
     length_ends = next((i for i in range(2, len(data)) if not data[i] & 0x80), len(data))
@@ -164,7 +164,7 @@ def _announces_mms(data: bytes) -> bool:
 
 
 def _is_class_2(dcs: int) -> bool:
-    """Whether the message is for the SIM: general groups with a class, and group 1111."""
+    """Return whether a message is for the SIM: general groups with a class, and group 1111."""
     return dcs & 0x93 == 0x12 or dcs & 0xF3 == 0xF2
 
 
@@ -181,7 +181,7 @@ _HEADER: Final = 0x40
 
 
 def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
-    """For AT+CMGS. Without `smsc` the modem uses the SIM's."""
+    """Return a SUBMIT as hex for AT+CMGS. Without `smsc` the modem uses the SIM's."""
     if not is_number(submit.recipient):
         raise PduError("not a recipient")
     header = Header(submit.concatenation, submit.shift, submit.lock)
@@ -203,7 +203,7 @@ def encode_submit(submit: Submit, smsc: str = "") -> Tpdu:
 
 
 def decode_submit(hex: str) -> Submit:  # noqa: A002
-    """What a program handed to AT+CMGS."""
+    """Return the SUBMIT of a program's input to AT+CMGS."""
     cursor = _opened(hex)
     first = cursor.octet()
     if first & _TYPE != _SUBMIT:
@@ -232,7 +232,7 @@ def decode_submit(hex: str) -> Submit:  # noqa: A002
 
 
 def decode(hex: str) -> Deliver | Report:  # noqa: A002
-    """What the network sent, as the modem gives it, with the SMSC in front."""
+    """Return the DELIVER or STATUS-REPORT of a modem's hex, which begins with the SMSC."""
     cursor = _opened(hex)
     first = cursor.octet()
     kind = first & _TYPE
@@ -240,15 +240,15 @@ def decode(hex: str) -> Deliver | Report:  # noqa: A002
         return _decode_report(cursor)
     if kind == _SUBMIT:
         raise PduError("a stored SMS-SUBMIT, not something received")
-    # 23.040 9.2.3.1: the reserved type counts as DELIVER
+    # 23.040 9.2.3.1: the reserved type is read as DELIVER
     return _decode_deliver(cursor, first)[0]
 
 
 def join(pdus: Sequence[str]) -> str | None:
-    """The whole text of received parts, given in their order; None if one is no text.
+    """Return the text of received parts in their order; None if one is not text.
 
-    Better than joining the parts' texts: a pair of UTF-16 units or an escape pair that the sender
-    cut in two is whole again. Raises PduError.
+    Unlike joining the parts' texts, it restores a surrogate pair or an escape pair that the sender split
+    between parts. Raises PduError.
     """
     contents: list[Content] = []
     for each in pdus:
@@ -261,7 +261,7 @@ def join(pdus: Sequence[str]) -> str | None:
 
 
 def encode_deliver(deliver: Deliver, smsc: str = "") -> Tpdu:
-    """As the network would send it; an aware `sent_at` is written in its own zone."""
+    """Return a DELIVER as the network sends it; an aware `sent_at` is written in its own zone."""
     dcs = deliver.dcs or encode_coding(deliver.alphabet, deliver.flash)
     coding = decode_coding(dcs)
     header = Header(deliver.concatenation, deliver.shift, deliver.lock)
@@ -280,7 +280,7 @@ def encode_deliver(deliver: Deliver, smsc: str = "") -> Tpdu:
 
 
 def encode_report(report: Report, smsc: str = "") -> Tpdu:
-    """As the network would send it."""
+    """Return a STATUS-REPORT as the network sends it."""
     return _tpdu(
         smsc,
         bytes([_STATUS_REPORT | _NO_MORE_MESSAGES, _octet("reference", report.reference)]),
@@ -318,7 +318,7 @@ def _decode_deliver(cursor: Cursor, first: int) -> tuple[Deliver, Content]:
 
 
 def _decode_report(cursor: Cursor) -> Report:
-    """TP-PI and what it announces (9.2.3.27) say nothing about the message: not read."""
+    """Decode a report. TP-PI and the fields that it announces (9.2.3.27) are ignored."""
     return Report(
         reference=cursor.octet(),
         recipient=decode_address(cursor),
@@ -329,7 +329,7 @@ def _decode_report(cursor: Cursor) -> Report:
 
 
 def _opened(hex: str) -> Cursor:  # noqa: A002
-    """The octets behind the SMSC."""
+    """Return the octets after the SMSC."""
     try:
         cursor = Cursor(binascii.unhexlify(hex.strip()))
     except ValueError as error:
@@ -359,5 +359,5 @@ def _decode_validity_field(cursor: Cursor, first: int) -> int | None:
         return None
     if form == _RELATIVE_VALIDITY:
         return decode_validity(cursor.octet())
-    cursor.take(7)  # absolute (9.2.3.12.2) and enhanced (9.2.3.12.3): no minutes from now
+    cursor.take(7)  # absolute (9.2.3.12.2) and enhanced (9.2.3.12.3) forms are not minutes from now
     return None

@@ -1,6 +1,6 @@
-"""The fields of a TPDU (23.040 9.1.2, 9.2.3): octets to values and back, each pair side by side.
+"""Encode and decode the fields of a TPDU (23.040 9.1.2, 9.2.3).
 
-Pure. Whatever cannot be read or written raises PduError.
+Pure. Whatever cannot be encoded or decoded raises PduError.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from modem.sms.gsm7 import Alphabet, decode_septets, encode_septets, pack, unpac
 
 
 class PduError(ValueError):
-    """This cannot be encoded, or these octets are not what they should be."""
+    """A value cannot be encoded, or octets cannot be decoded."""
 
 
 class Cursor:
-    """Reads octets from the front; past the end is a PduError."""
+    """Reads octets in order. Reading past the end raises PduError."""
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
@@ -43,7 +43,7 @@ class Cursor:
 
 _DIGITS: Final = "0123456789*#abc"  # the sixteenth value is the filler
 _FILLER: Final = 0xF
-_INTERNATIONAL: Final = 0x91  # number types with the ISDN numbering plan, as everyone sends them
+_INTERNATIONAL: Final = 0x91  # types of number, with the ISDN numbering plan
 _UNKNOWN: Final = 0x81
 _ALPHANUMERIC: Final = 0xD0
 _MAX_DIGITS: Final = 20
@@ -51,13 +51,13 @@ _MAX_NAME_SEPTETS: Final = 11  # ten octets
 
 
 def is_number(address: str) -> bool:
-    """Whether it can be written in digits: an optional plus, then `0-9*#abc`, not letters alone."""
+    """Return whether a recipient can be encoded in digits: an optional plus, then `0-9*#abc`, not only letters."""
     digits = address.removeprefix("+")
     return all(each in _DIGITS for each in digits) and not set(digits) <= set("abc")
 
 
 def encode_address(address: str) -> bytes:
-    """Length, type and value. What is not a number is an alphanumeric name."""
+    """Return length, type and value. Anything but a number is encoded as an alphanumeric name."""
     if not address:
         return bytes([0, _UNKNOWN])
     if not is_number(address):
@@ -70,7 +70,7 @@ def encode_address(address: str) -> bytes:
 
 
 def encode_smsc(address: str) -> bytes:
-    """The service centre in front of the TPDU (27.005 3.1 <pdu>); one zero means the SIM's own."""
+    """Return the service centre before the TPDU (27.005 3.1 <pdu>); a zero octet means the SIM's own."""
     if not address:
         return b"\x00"
     if not is_number(address) or len(address.removeprefix("+")) > _MAX_DIGITS:
@@ -84,7 +84,7 @@ def decode_address(cursor: Cursor) -> str:
     kind = cursor.octet()
     octets = cursor.take((length + 1) // 2)
     if kind & 0x70 == _ALPHANUMERIC & 0x70:
-        # The length counts useful semi-octets, so eight septets are told from seven and padding.
+        # The length counts useful semi-octets, which distinguishes eight septets from seven with padding.
         return decode_septets(unpack(octets, length * 4 // 7)).rstrip("\r")
     values = [value for octet in octets for value in (octet & 0xF, octet >> 4)][:length]
     digits = "".join([_DIGITS[value] for value in values if value != _FILLER])
@@ -114,11 +114,11 @@ def _semi_octets(digits: str) -> bytes:
 _TIME_OCTETS: Final = 7
 _NEGATIVE: Final = 0x08  # of the zone's first digit
 _MOST_QUARTERS: Final = 14 * 4  # no zone is further from UTC
-_FIRST_YEAR: Final = 1990  # of the hundred that two digits stand for; the first SMS was in 1992
+_FIRST_YEAR: Final = 1990  # of the century of two-digit years; the first SMS was sent in 1992
 
 
 def encode_time(moment: datetime | None) -> bytes:
-    """Seven octets, in the moment's own zone; zeros where it is unknown."""
+    """Return a time as seven octets, in its own zone; zeros for None."""
     if moment is None:
         return bytes(_TIME_OCTETS)
     offset = moment.utcoffset()
@@ -132,7 +132,7 @@ def encode_time(moment: datetime | None) -> bytes:
 
 
 def decode_time(cursor: Cursor) -> datetime | None:
-    """UTC, or None where the octets are no moment: zeros, and worse, do occur."""
+    """Return the time of seven octets in UTC, or None for invalid ones: zeros and others do occur."""
     octets = cursor.take(_TIME_OCTETS)
     if any(each & 0xF > 9 for each in octets[:6]) or any(each >> 4 > 9 for each in octets):
         return None
@@ -159,7 +159,7 @@ def _unswapped(octet: int) -> int:
 
 
 _MINUTES_PER_DAY: Final = 24 * 60
-# 23.040 9.2.3.12.1: up to which octet, minutes at octet zero of that formula, minutes a step.
+# 23.040 9.2.3.12.1: the last octet of a range, minutes at octet zero of its formula, minutes per step.
 _VALIDITY_STEPS: Final = (
     (143, 5, 5),
     (167, 12 * 60 - 143 * 30, 30),
@@ -174,13 +174,13 @@ _VALIDITY_MINUTES: Final = tuple(
 
 
 def encode_validity(minutes: int) -> int:
-    """The longest period that is not longer than asked; five minutes are the least there is."""
+    """Return the octet of the longest period within `minutes`; the shortest period is five minutes."""
     fitting = (octet for octet in range(255, -1, -1) if _VALIDITY_MINUTES[octet] <= minutes)
     return next(fitting, 0)
 
 
 def decode_validity(octet: int) -> int:
-    """Minutes, 5 to 63 weeks."""
+    """Return the period of an octet in minutes, from 5 minutes to 63 weeks."""
     return _VALIDITY_MINUTES[octet]
 
 
@@ -190,7 +190,7 @@ def decode_validity(octet: int) -> int:
 class Coding(msgspec.Struct, frozen=True):
     alphabet: Alphabet
     flash: bool = False  # message class 0: shown at once, not stored
-    compressed: bool = False  # 23.042; nobody uses it, and we do not expand it
+    compressed: bool = False  # 23.042; unused in practice, and not decompressed
 
     @property
     def is_text(self) -> bool:
@@ -205,9 +205,9 @@ def encode_coding(alphabet: Alphabet, flash: bool) -> int:
 
 
 def decode_coding(dcs: int) -> Coding:
-    """Every octet has a meaning: reserved ones are GSM-7."""
+    """Return the coding of any TP-DCS; reserved values mean GSM-7."""
     group = dcs >> 4
-    if group < 0b1000:  # general, and the same marked for deletion
+    if group < 0b1000:  # general groups, also with automatic deletion
         alphabet = _GENERAL_ALPHABETS[dcs >> 2 & 3]
         return Coding(alphabet, flash=dcs & 0x13 == 0x10, compressed=bool(dcs & 0x20))
     if group == 0b1110:  # message waiting, in UCS-2

@@ -1,6 +1,6 @@
-"""User data and its header (23.040 9.2.3.16, 9.2.3.24): what a message says, and which part it is.
+"""Encode and decode user data and its header (23.040 9.2.3.16, 9.2.3.24).
 
-Pure. Whatever cannot be read or written raises PduError.
+Pure. Whatever cannot be encoded or decoded raises PduError.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Concatenation(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The elements of a user data header that say how to read what follows."""
+    """The elements of a user data header that affect how the rest is read."""
 
     concatenation: Concatenation | None = None
     shift: int = 0  # national single shift table
     lock: int = 0  # national locking shift table
     # Read only, not encoded:
-    port: int | None = None  # the application that gets it (destination port)
+    port: int | None = None  # the destination port, which identifies the application
     indication: int | None = None  # first octet of a special SMS message indication
     toolkit: bool = False  # a (U)SIM Toolkit security header: for the card
 
@@ -47,17 +47,17 @@ class Content(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str | None:
-        """None where it is no text: 8-bit, or compressed."""
+        """The text, or None for 8-bit or compressed data."""
         return _text(self.coding, self.header, self.units)
 
     @property
     def data(self) -> bytes:
-        """What is not text."""
+        """The octets of data that is not text."""
         return b"" if self.coding.is_text else self.units
 
 
 def encode_text(text: str, alphabet: Alphabet, header: Header) -> bytes:
-    """User data with its length in front: septets for GSM-7, octets for UCS-2."""
+    """Return user data after its length, which counts septets for GSM-7 and octets for UCS-2."""
     octets = _encode_header(header)
     if alphabet is not Alphabet.GSM7:
         return _within_limit(octets + alphabets.encode_utf16(text))
@@ -70,12 +70,12 @@ def encode_text(text: str, alphabet: Alphabet, header: Header) -> bytes:
 
 
 def encode_data(data: bytes, header: Header) -> bytes:
-    """User data that is no text, with its length in octets in front."""
+    """Return user data that is not text, after its length in octets."""
     return _within_limit(_encode_header(header) + data)
 
 
 def decode_user_data(cursor: Cursor, coding: Coding, *, has_header: bool) -> Content:
-    """Octets behind the announced length are left alone: some networks send them."""
+    """Decode user data. Octets after the announced length are ignored: some networks send them."""
     length = cursor.octet()
     packed = coding.alphabet is Alphabet.GSM7 and not coding.compressed
     announced = (length * 7 + 7) // 8 if packed else length
@@ -84,7 +84,7 @@ def decode_user_data(cursor: Cursor, coding: Coding, *, has_header: bool) -> Con
     if ahead > len(octets):
         raise PduError("a user data header longer than the user data")
     skip = alphabets.header_septets(ahead) if packed else ahead
-    # Nothing behind the header: the octet that would hold the last fill bits may be missing.
+    # No text after the header: the octet for the last fill bits may be missing.
     if len(octets) < announced and length > skip:
         raise PduError(f"cut short: {announced} octets of user data, {len(octets)} left")
     header = _decode_header(octets[1:ahead])
@@ -94,21 +94,21 @@ def decode_user_data(cursor: Cursor, coding: Coding, *, has_header: bool) -> Con
 
 
 def join(parts: Sequence[Content]) -> str | None:
-    """The text of parts in their order; None if one of them is no text.
+    """Return the text of parts in their order; None if one of them is not text.
 
-    Senders that cut through a surrogate pair or an escape pair do exist: neighbours in the same
-    alphabet are read as one.
+    Some senders split a surrogate pair or an escape pair between parts, so neighbours in the same alphabet are
+    decoded together.
     """
     texts = [
         _text(coding, header, b"".join(part.units for part in neighbours))
-        for (coding, header), neighbours in groupby(parts, _reading)
+        for (coding, header), neighbours in groupby(parts, _decoding)
     ]
     readable = [text for text in texts if text is not None]
     return "".join(readable) if len(readable) == len(texts) else None
 
 
-def _reading(part: Content) -> tuple[Coding, Header]:
-    """How a part is read, whichever number it has."""
+def _decoding(part: Content) -> tuple[Coding, Header]:
+    """Return what determines how a part is decoded, without its concatenation."""
     return part.coding, Header(shift=part.header.shift, lock=part.header.lock)
 
 
@@ -164,7 +164,7 @@ def _encode_concatenation(part: Concatenation) -> bytes:
 
 
 def _decode_header(elements: bytes) -> Header:
-    """9.2.3.24: the last of elements that exclude each other counts; if sizes are wrong, none."""
+    """Decode a header. Of exclusive elements the last one counts; with a wrong size none does (9.2.3.24)."""
     concatenation: Concatenation | None = None
     shift = lock = 0
     port: int | None = None
@@ -191,7 +191,7 @@ def _decode_header(elements: bytes) -> Header:
 
 
 def _decode_concatenation(element: int, value: bytes) -> Concatenation | None:
-    """9.2.3.24.1: an element with an impossible number of parts is ignored."""
+    """Decode a concatenation element; one with an impossible part number is ignored (9.2.3.24.1)."""
     wide = element == _CONCATENATED_WIDE
     if len(value) != (4 if wide else 3):
         return None

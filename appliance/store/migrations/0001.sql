@@ -152,7 +152,7 @@ CREATE INDEX attempt_message ON attempt (message);
 CREATE INDEX attempt_open ON attempt (sim, reference) WHERE open = 1;
 
 -- Submissions that a report was about, or that expect none any more. TP-MR is one octet (23.040 9.2.3.6), so
--- only earlier submissions tell a report from a copy of an older part's report. Kept for as long as they may
+-- only earlier submissions distinguish a report from a copy of an older part's report. Kept for as long as they may
 -- compete for a report (appliance.store.submissions.forget).
 CREATE TABLE submission (
   sim TEXT NOT NULL,
