@@ -20,7 +20,7 @@ from appliance.core.catalogue import read_catalogue
 SOURCE = "en"
 # What the API answers in and a new box shows where nobody has chosen (docs/api-contract.md).
 DEFAULT = "fr"
-_LOCALE = Path(__file__).parent.parent / "locale"
+LOCALE = Path(__file__).parent.parent / "locale"
 
 # The tag of a language as in RFC 5646: one of `languages()`.
 Language = str
@@ -99,14 +99,14 @@ def ngettext(singular: str, plural: str, n: int, **values: Value) -> Text:
 @cache
 def languages() -> tuple[Language, ...]:
     """Return the languages with a catalogue and English, the default first."""
-    found = {path.parent.parent.name for path in _LOCALE.glob("*/LC_MESSAGES/zimbox.po")}
+    found = {path.parent.parent.name for path in LOCALE.glob("*/LC_MESSAGES/zimbox.po")}
     return (DEFAULT, *sorted((found | {SOURCE}) - {DEFAULT}))
 
 
 @cache
 def translations(language: Language) -> gettext.NullTranslations:
     """Return the catalogue of a language, read once."""
-    path = _LOCALE / language / "LC_MESSAGES" / "zimbox.po"
+    path = LOCALE / language / "LC_MESSAGES" / "zimbox.po"
     if language not in languages() or language == SOURCE:
         return gettext.NullTranslations()
     return read_catalogue(path)

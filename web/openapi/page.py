@@ -1,10 +1,13 @@
-"""/schema: the OpenAPI document, and a reference page that needs no internet."""
+"""/schema: the OpenAPI document, and a reference page in both languages that needs no internet."""
 
 from __future__ import annotations
 
 import asyncio
+import gettext
 import gzip
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,20 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Litestar, MediaType, Response, get
 
-from web.error_responses import wants_page
+from appliance.core.catalogue import read_catalogue
+from appliance.core.i18n import DEFAULT, LOCALE, SOURCE, Language, languages
+from appliance.domain.errors import Reason
+from web.error_responses import error_body, preferred, wants_page
 from web.openapi.document import Json, document
+from web.page import assets, markdown, words
+from web.page.visitor import LANGUAGE, kept
 from web.request import ApiRequest
 
 _HERE = Path(__file__).parents[1] / "page"
-_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
+_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 _templates = Environment(
     loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
@@ -27,7 +38,7 @@ _templates = Environment(
 def publish(app: Litestar) -> None:
     """Make the document, once: the routes do not change while the box runs."""
     app.state.openapi = msgspec.json.encode(document(app))
-    app.state.reference = None  # made when first asked for: no start waits for it, no line either
+    app.state.reference = {}  # by language; made when first asked for, because no start waits for it
 
 
 @get(["/schema/openapi.json"])
@@ -40,42 +51,68 @@ async def openapi(request: ApiRequest) -> Response[bytes]:
 async def schema(request: ApiRequest) -> Response[bytes]:
     """The page for a browser, the document for a program."""
     state = request.app.state
-    vary = {"Vary": "Accept, Accept-Encoding"}
     if not wants_page(request.headers.get("Accept", "")):
-        return Response(state.openapi, media_type=MediaType.JSON, headers=vary)
-    if state.reference is None:
-        state.reference = await asyncio.to_thread(_rendered, state.openapi)
-    headers = {"Content-Security-Policy": _CSP, **vary}
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        return Response(state.openapi, media_type=MediaType.JSON, headers=headers)
+    language = _language(request)
+    if language not in state.reference:
+        state.reference[language] = await asyncio.to_thread(_rendered, state.openapi, language)
+    plain, packed = state.reference[language]
+    headers = {
+        "Content-Security-Policy": _CSP,
+        "Vary": "Accept, Accept-Encoding, Accept-Language, Cookie",
+    }
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         headers["Content-Encoding"] = "gzip"
-        return Response(state.reference[1], media_type=MediaType.HTML, headers=headers)
-    return Response(state.reference[0], media_type=MediaType.HTML, headers=headers)
+        return Response(packed, media_type=MediaType.HTML, headers=headers)
+    return Response(plain, media_type=MediaType.HTML, headers=headers)
 
 
-@get("/schema/reference.css")
-async def style() -> Response[bytes]:
-    """The page's only other file."""
-    return Response((_HERE / "static" / "reference.css").read_bytes(), media_type=MediaType.CSS)
+HANDLERS = [openapi, schema]
 
 
-HANDLERS = [openapi, schema, style]
+def _language(request: ApiRequest) -> Language:
+    """Return the language chosen on the page, else the browser's."""
+    chosen = kept(request, LANGUAGE)
+    if chosen is not None:
+        return chosen if chosen in languages() else DEFAULT
+    return preferred(request.headers.get("Accept-Language", ""))
 
 
-def _rendered(openapi: bytes) -> tuple[bytes, bytes]:
+def _rendered(openapi: bytes, language: Language) -> tuple[bytes, bytes]:
     """The page, plain and packed."""
-    plain = page(msgspec.json.decode(openapi)).encode()
+    plain = page(msgspec.json.decode(openapi), language).encode()
     return plain, gzip.compress(plain, 9, mtime=0)
 
 
-def page(told: Json) -> str:
+def page(told: Json, language: Language = SOURCE) -> str:
     """The reference as HTML."""
     groups = [
         (tag, [operation for operation in _operations(told) if tag["name"] in operation["tags"]])
         for tag in told["tags"]
     ]
+    say = translator(language)
     return _templates.get_template("reference.html").render(
-        info=told["info"], groups=groups, schemas=told["components"]["schemas"], shown=_shown
+        info=told["info"],
+        groups=groups,
+        schemas=told["components"]["schemas"],
+        shown=_shown,
+        say=say,
+        marked=lambda text: markdown.inline(say(text)),
+        message=lambda code: error_body(Reason(code), language).message,
+        language=language,
+        languages=words.languages,
+        asset=assets.address,
+        base="",
     )
+
+
+@cache
+def translator(language: Language) -> Callable[[str], str]:
+    """Return what translates the texts of the document, and of the page around it."""
+    file = LOCALE / language / "LC_MESSAGES" / "reference.po"
+    found = read_catalogue(file) if file.exists() else gettext.NullTranslations()
+    return lambda text: found.gettext(text) if text else ""
 
 
 def _operations(told: Json) -> list[Json]:

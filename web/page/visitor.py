@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
 from litestar.datastructures import Cookie, FormMultiDict
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
@@ -187,17 +187,17 @@ class AuthMiddleware:
         return Redirect(where, status_code=303)
 
 
-def _secure(request: Seen) -> bool:
+def _secure(request: Request[Any, Any, Any]) -> bool:
     return bool(request.scope["scheme"] == "https")
 
 
-def _kept_as(request: Seen, name: str) -> str:
+def _kept_as(request: Request[Any, Any, Any], name: str) -> str:
     # A browser with a secure cookie accepts none of the same name over HTTP (RFC 6265bis 5.7): with one name,
     # whoever once used HTTPS could not log in over HTTP any more (docs/adr/0023-page-cookies-and-forms.md).
     return f"__Host-{name}" if _secure(request) else name
 
 
-def kept(request: Seen, name: str) -> str | None:
+def kept(request: Request[Any, Any, Any], name: str) -> str | None:
     """Return the value of a cookie set by `cookie`, for the scheme of this request."""
     return request.cookies.get(_kept_as(request, name))
 
