@@ -1,0 +1,282 @@
+"""One run: traffic, faults, peace, and the comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import requests
+
+from tests.box.listening import Listener, listening
+from tests.box.outside import OutsideModem
+from tests.box.running import QUICK_DRIVER, RunningBox, eventually, free_port
+from tests.torture import faults
+from tests.torture.books import Books
+from tests.torture.faults import OTHERS, Fault, name
+from tests.torture.traffic import Posted, User
+
+PEACE_SECONDS = 300.0  # until all that was taken is settled, once nothing happens any more
+OTP_SECONDS = 1500.0  # within the expiry of the codes
+SETTINGS = {
+    **QUICK_DRIVER,
+    "ZIMBOX_SENDING_UNCERTAIN_WINDOW_SECONDS": "4",
+    "ZIMBOX_SENDING_PROBE_MINUTES": "0.005",
+    "ZIMBOX_SENDING_WAIT_SECONDS": "0.2",
+    "ZIMBOX_ARCHIVE_AFTER_MINUTES": "0.01",
+    "ZIMBOX_STORAGE_RESERVE_MIB": "0",
+    "ZIMBOX_WEBHOOK_RETRY_SECONDS": ",".join(["0.5"] * 60),
+    "ZIMBOX_TIMING_NETWORK_SECONDS": "2",
+    "ZIMBOX_TIMING_PROMPT_SECONDS": "1",
+    "ZIMBOX_TIMING_COMMAND_SECONDS": "1",
+}
+NETWORK = (
+    *("--latency", "5", "--latency-jitter", "4", "--report-delay", "60", "--report-jitter", "50"),
+    "--no-magic",
+)
+EVENTS = ["sms.sent", "sms.delivered", "sms.failed", "sms.cancelled"]
+
+
+class Gauge(msgspec.Struct):
+    """The lowest and highest value that was seen of a resource of the box's process."""
+
+    lowest: int
+    highest: int
+
+    def see(self, value: int) -> None:
+        self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
+
+
+class Outcome(msgspec.Struct):
+    """What a run did and found."""
+
+    seed: int
+    seconds: float
+    faults: dict[str, int]
+    posted: int
+    acknowledged: int
+    statuses: dict[str, int]
+    parts: int  # that the network has
+    received: int
+    webhook_calls: int
+    codes_verified: int
+    uncertain: int  # failed, and nobody knows whether they left
+    memory_kib: Gauge
+    descriptors: Gauge
+    threads: Gauge
+    database_kib: int
+    disagreements: list[str]
+
+
+class Run:
+    """A box, its modem, its clients and its receiver."""
+
+    def __init__(self, folder: Path, seed: int, disk: Path | None, listener: Listener) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.disk = disk
+        self.listener = listener
+        self.port = free_port()
+        self.modem = OutsideModem(folder, *NETWORK, "--seed", str(seed))
+        home = disk or folder
+        self.box = RunningBox(home, SETTINGS, modems=(str(self.modem.port),))
+        self.faults: Counter[str] = Counter()
+        self.incoming: Counter[str] = Counter()
+        self.gauges: dict[str, Gauge] = {}
+        self._begun = time.monotonic()
+        self.start()
+        self.users = [self._user(n, seed) for n in (1, 2, 3)]
+
+    def start(self) -> None:
+        self.box.start("--listen", f"127.0.0.1:{self.port}")
+
+    def lasts(self, shortest: float, longest: float) -> None:
+        time.sleep(self.chance.uniform(shortest, longest))
+
+    def _user(self, number: int, seed: int) -> User:
+        client = self.box.client()
+        hook = {"url": f"{self.listener.url}/{number}", "events": EVENTS}
+        assert client.post("/webhooks/configure", hook).status_code == 200
+        return User(client, str(number), seed * 10 + number, self.listener.url)
+
+    def go(self, seconds: float, kills: float) -> None:
+        """Let faults happen under traffic for so long; `kills` is the share of kills among them."""
+        for user in self.users:
+            user.start()
+        try:
+            last = time.monotonic() + seconds
+            while time.monotonic() < last:
+                fault = faults.kill if self.chance.random() < kills else self.chance.choice(OTHERS)
+                self._happen(fault)
+        finally:
+            for user in self.users:
+                user.stop()
+
+    def _happen(self, fault: Fault) -> None:
+        faults.pause(self.chance.uniform(0.0, 0.6))
+        if self.chance.random() < 0.5:
+            text = f"received {sum(self.incoming.values())}"
+            faults.incoming(self, text)
+            self.incoming[text] += 1
+        fault(self)
+        self.faults[name(fault)] += 1
+        self._measure()
+
+    def _measure(self) -> None:
+        status = Path(f"/proc/{self.box.pid}/status").read_text()
+        told = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        found = {
+            "memory": int(told["VmRSS"].split()[0]),
+            "threads": int(told["Threads"]),
+            "descriptors": len(list(Path(f"/proc/{self.box.pid}/fd").iterdir())),
+        }
+        for what, value in found.items():
+            self.gauges.setdefault(what, Gauge(value, value)).see(value)
+
+    # --- peace -----------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Wait until all that was taken is where it stays, and all is told."""
+        self.modem.order("reset")
+        self.modem.order("release")
+        self.box.stop()  # and all that is left in memory with it
+        self.start()
+        eventually(lambda: not self._queued(), "nothing is queued", PEACE_SECONDS)
+        eventually(lambda: all(p.settled for p in self.modem.truth().parts), "all reports", 30.0)
+        eventually(self._told, "every event is told", PEACE_SECONDS)
+        eventually(lambda: sum(self._inbox().values()) >= len(self.incoming), "the inbox", 60.0)
+
+    def _queued(self) -> int:
+        total = 0
+        for user in self.users:
+            page = user.client.get("/sms/history", params={"status": "queued", "limit": 1}).json()
+            total += page["pagination"]["total_items"]
+        return total
+
+    def _told(self) -> bool:
+        lines = requests.get(f"{self.box.url}/metrics", timeout=30).text.splitlines()
+        open_events = [line for line in lines if line.startswith("zimbox_webhook_pending_events ")]
+        assert open_events, "the metric is there"
+        return float(open_events[0].split()[1]) == 0
+
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        found = {}
+        for user in self.users:
+            for line in user.client.get("/sms/export?format=jsonl").text.split("\n"):
+                if line:
+                    row = json.loads(line)
+                    found[row["message_id"]] = row
+        return found
+
+    def _inbox(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for user in self.users:
+            page = 1
+            while True:
+                told = user.client.get(f"/sms/inbox?limit=100&page={page}").json()
+                found.update(entry["message"] for entry in told["data"])
+                if len(told["data"]) < 100:
+                    break
+                page += 1
+        return found
+
+    def _totals(self) -> dict[str, int]:
+        totals: Counter[str] = Counter()
+        for user in self.users:
+            stats = user.client.get("/sms/stats").json()["stats"]
+            for field in ("total_sent", "pending", "failed"):
+                totals[field] += stats[field]
+        return dict(totals)
+
+    def outcome(self) -> Outcome:
+        posted = [one for user in self.users for one in user.posted]
+        rows, truth = self._rows(), self.modem.truth()
+        books = Books(
+            posted,
+            rows,
+            self._totals(),
+            list(self.listener.calls),
+            truth,
+            self.incoming,
+            self._inbox(),
+        )
+        wrong = [f"{user.name}: {odd}" for user in self.users for odd in user.odd]
+        wrong += books.disagreements()
+        verified, unverified = self._verify(posted)
+        wrong += unverified
+        log = self.box.log()
+        wrong += [line for line in log.splitlines() if "event=loop_failed" in line][:5]
+        return Outcome(
+            seed=self.seed,
+            seconds=round(time.monotonic() - self._begun, 1),
+            faults=dict(self.faults.most_common()),
+            posted=len(posted),
+            acknowledged=sum(one.message_id is not None for one in posted),
+            statuses=dict(Counter(row["status"] for row in rows.values())),
+            parts=len(truth.parts),
+            received=sum(self.incoming.values()),
+            webhook_calls=len(self.listener.calls),
+            codes_verified=verified,
+            uncertain=sum(bool(row["uncertain"]) for row in rows.values()),
+            memory_kib=self.gauges["memory"],
+            descriptors=self.gauges["descriptors"],
+            threads=self.gauges["threads"],
+            database_kib=(self.box.data / "zimbox.db").stat().st_size // 1024,
+            disagreements=wrong,
+        )
+
+    def _verify(self, posted: list[Posted]) -> tuple[int, list[str]]:
+        """Every code that the network has is right, once. Codes of a long run may have expired."""
+        if time.monotonic() - self._begun > OTP_SECONDS:
+            posted = posted[-200:]
+        texts = {part.recipient: part.text for part in self.modem.truth().parts}
+        right, wrong = 0, []
+        for user in self.users:
+            for one in (o for o in posted if o in user.posted and o.otp_id and o.to in texts):
+                body = {"otp_id": one.otp_id, "code": texts[one.to].rpartition(" ")[2]}
+                told = user.client.post("/sms/verify-otp", body)
+                if told.status_code == 200 and told.json()["valid"]:
+                    right += 1
+                else:
+                    wrong.append(f"{one.otp_id}: the code that went out is {told.text}")
+        return right, wrong
+
+    def end(self) -> None:
+        self.box.stop()
+        self.modem.stop()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """Mount a disk in memory that can be made full; None without the right to mount."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={faults.DISK_SIZE},mode=700", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def torture(folder: Path, seconds: float, seed: int, *, kills: float = 0.5) -> Outcome:
+    """Run for so long, and compare."""
+    with ExitStack() as opened:
+        disk = opened.enter_context(small_disk(folder))
+        listener = opened.enter_context(listening())
+        run = Run(folder, seed, disk, listener)
+        opened.callback(run.end)
+        run.go(seconds, kills)
+        run.settle()
+        return run.outcome()
