@@ -70,7 +70,10 @@ def listening() -> Iterator[Listener]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            length = int(self.headers.get("Content-Length", "0"))
+            raw = self.rfile.read(length)
+            if len(raw) < length:
+                return  # its caller was killed in the middle of it
             status, headers = listener.take(Call(self.path, dict(self.headers.items()), raw))
             self.send_response(status)
             for name, value in headers.items():

@@ -63,7 +63,7 @@ def test_what_was_queued_in_a_backup_is_held_until_the_owner_decides(tmp_path: P
         owner = Visit(box.url)
         owner.claim()
         assert (
-            f"Since the restore {len(held)} messages wait for your decision" in owner.get("/").text
+            f"{len(held)} messages wait for your decision since the restore" in owner.get("/").text
         )
         *others, again = held  # the first may have been in flight: a report may still settle it
         owner.post(f"/held/{messages[again]}/send", {}, page="/held")
