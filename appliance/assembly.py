@@ -10,7 +10,16 @@ from pathlib import Path
 
 import structlog
 
-from appliance.admin.preferences import Admin
+from appliance.admin.auth import AdminAuth
+from appliance.admin.clients import AdminClients
+from appliance.admin.maintenance import AdminMaintenance
+from appliance.admin.messages import AdminMessages
+from appliance.admin.modems import AdminModems
+from appliance.admin.preferences import AdminPreferences
+from appliance.admin.support import SupportFile
+from appliance.admin.webhooks import AdminWebhooks
+from appliance.clients.authentication import Authenticator
+from appliance.clients.rate_limit import Limiter
 from appliance.context import Context
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.config import Config, ModemSettings
@@ -19,16 +28,26 @@ from appliance.core.lock import DataLock
 from appliance.core.tasks import forever
 from appliance.devices.attached import Attached
 from appliance.devices.balance import Balances
+from appliance.devices.directory import DeviceDirectory
 from appliance.devices.manager import Devices
-from appliance.gateway import Gateway
 from appliance.maintenance.clock_sync import ClockSync
 from appliance.maintenance.jobs import MaintenanceJobs
+from appliance.messaging.block_list import BlockList
+from appliance.messaging.held import HeldMessages
 from appliance.messaging.inbox import Inbox
 from appliance.messaging.intake import Intake
+from appliance.messaging.otp import OneTimePasswords
 from appliance.messaging.outbox import Outbox
+from appliance.messaging.received import ReceivedMessages
+from appliance.messaging.tracking import Tracking
+from appliance.monitoring.dashboard import DashboardReader
+from appliance.monitoring.health import HealthCheck
+from appliance.monitoring.metrics import Metrics
+from appliance.services import AdminServices, Services
 from appliance.store import archive, attempts
 from appliance.store.database import Database
-from appliance.webhooks.dispatcher import Webhooks
+from appliance.webhooks.dispatcher import WebhookDispatcher
+from appliance.webhooks.registry import WebhookRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -51,18 +70,52 @@ def _check_present(data: Path) -> None:
         )
 
 
+def compose(box: Context, devices: Devices, dispatcher: WebhookDispatcher) -> Services:
+    """Build the services that the web uses."""
+    config = box.config
+    limiter = Limiter(box.clock, config.rate_limit, config.read_limit)
+    intake, tracking = Intake(box, devices), Tracking(box)
+    webhooks = WebhookRegistry(box, dispatcher)
+    dashboard = DashboardReader(box, devices)
+    preferences = AdminPreferences(box)
+    clients = AdminClients(box, preferences)
+    return Services(
+        context=box,
+        authenticator=Authenticator(box.credentials, box.clock, box.db, limiter),
+        intake=intake,
+        otps=OneTimePasswords(box, intake),
+        tracking=tracking,
+        received=ReceivedMessages(box),
+        block_list=BlockList(box),
+        webhooks=webhooks,
+        devices=DeviceDirectory(box, devices),
+        dashboard=dashboard,
+        health=HealthCheck(box, devices),
+        metrics=Metrics(box, devices, dispatcher),
+        admin=AdminServices(
+            auth=AdminAuth(box),
+            clients=clients,
+            held=HeldMessages(box),
+            maintenance=AdminMaintenance(box),
+            messages=AdminMessages(box, intake, tracking, clients),
+            modems=AdminModems(box, devices),
+            preferences=preferences,
+            support=SupportFile(box, devices, dashboard),
+            webhooks=AdminWebhooks(box, webhooks),
+        ),
+    )
+
+
 class Assembly:
-    """The running gateway: `gateway` serves the API, `owner` the status page."""
+    """The running gateway; the web uses its `services`."""
 
     def __init__(self, box: Context, lock: DataLock) -> None:
         self.box = box
         self._lock = lock
         inbox = Inbox(box)
         self.devices = Devices(box, box.db.path.parent, inbox.receive)
-        self.intake = Intake(box, self.devices)
-        self.webhooks = Webhooks(box)
-        self.gateway = Gateway(box, self.devices, self.intake, self.webhooks)
-        self.owner = Admin(box, self.devices, self.gateway)
+        self.webhooks = WebhookDispatcher(box)
+        self.services = compose(box, self.devices, self.webhooks)
         balances = Balances(box.clock, self.devices.attached)
         self.housekeeping = MaintenanceJobs(box, inbox, balances)
         self._outboxes: list[Outbox] = []
@@ -105,11 +158,11 @@ class Assembly:
         if doubtful:
             log.warning("uncertain_parts_after_start", parts=doubtful)
         await box.db.write(self.devices.note_after_start)
-        await self.owner.start()
+        await self._start_admin()
         for settings in modems:
             simulated = settings.port == "sim"
             await self.devices.attach(
-                await self.owner.completed(settings),
+                await self.services.admin.modems.completed(settings),
                 journal=sim_journal if simulated else None,
                 control=sim_control if simulated else None,
             )
@@ -120,6 +173,13 @@ class Assembly:
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
+
+    async def _start_admin(self) -> None:
+        """Take up what was set on the page, before the modems start."""
+        admin = self.services.admin
+        await admin.auth.start()
+        await asyncio.to_thread(admin.maintenance.start)
+        await admin.preferences.start()
 
     async def _meet_first_device(self) -> None:
         """Wait a moment for a modem's IMEI on the first start, when no device has a number yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from appliance.clients.authentication import Credentials
+from appliance.clients.credentials import Credentials
 from appliance.core.clock import Clock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption

@@ -19,7 +19,8 @@ from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
 
-from appliance.domain.views import Gateway, RateLimitState
+from appliance.domain.views import RateLimitState
+from appliance.services import Services
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
 from web.body import BODY_BYTES, BodyBudget, Reservation
@@ -94,7 +95,7 @@ class Web(Litestar):
             reservation.end()
             seconds = time.perf_counter() - begun
             route = asked.get("path_template", "-")
-            self.state["gateway"].observe(method, route, status, seconds)
+            self.state["services"].metrics.observe(method, route, status, seconds)
             _log(asked, method, status, seconds)
 
     def _with_all_methods(
@@ -187,13 +188,13 @@ def _cors(origins: Sequence[str]) -> CORSConfig:
 
 
 def create(
-    gateway: Gateway,
+    services: Services,
     pages: Sequence[ControllerRouterHandler] = (),
     lost: Lost | None = None,
     *,
     cors_origins: Sequence[str] = (),
 ) -> Litestar:
-    """The application over this gateway, with the status page's handlers beside the API's.
+    """The application over these services, with the status page's handlers beside the API's.
 
     `lost` answers a browser at an address where nothing is; everybody else gets the envelope.
     """
@@ -213,7 +214,7 @@ def create(
     )
     app = Web(
         route_handlers=[api, service.health, service.metrics, *page.HANDLERS, *pages],
-        dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={
             HTTPException: by_server,
             Exception: refused,
@@ -221,7 +222,7 @@ def create(
         request_class=ApiRequest,
         cors_config=_cors(cors_origins) if cors_origins else None,
         request_max_body_size=BODY_BYTES,
-        state=State({"gateway": gateway, "bodies": BodyBudget()}),
+        state=State({"services": services, "bodies": BodyBudget()}),
         openapi_config=None,  # web.openapi says why
         logging_config=None,  # structlog is configured once, for the whole box
         debug=False,

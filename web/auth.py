@@ -8,9 +8,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from appliance.domain.errors import ApiError
-from appliance.domain.views import Caller, Gateway
+from appliance.domain.views import Caller
+from appliance.services import Services
 from web.openapi.metadata import Operation
-from web.request import ApiRequest, Box
+from web.request import ApiRequest, ServicesDep
 
 _HEADERS = ("X-API-Key", "X-Client-ID")
 
@@ -31,19 +32,19 @@ async def authenticated(
     if not key or not client:
         missing = [name for name, value in zip(_HEADERS, (key, client), strict=True) if not value]
         raise ApiError("MISSING_AUTH_HEADERS", {"missing": missing})
-    gateway: Gateway = connection.app.state.gateway
+    services: Services = connection.app.state.services
     device = connection.headers.get("X-Device-ID", "").strip() or None
-    caller = await gateway.authenticate(key, client, device)
+    caller = await services.authenticator.authenticate(key, client, device)
     connection.scope["user"] = caller
     kind: Literal["read", "write"] = "read" if method in ("GET", "HEAD") else "write"
     operation = handler.opt.get("operation")
     any_key = isinstance(operation, Operation) and operation.any_key
-    connection.state.allowance = gateway.admit(caller, kind, any_key=any_key)
+    connection.state.allowance = services.authenticator.admit(caller, kind, any_key=any_key)
 
 
-def caller_of(request: ApiRequest, gateway: Box) -> Caller:
+def caller_of(request: ApiRequest, services: ServicesDep) -> Caller:
     """Return the authenticated caller.
 
-    The parameter `gateway` makes Litestar resolve both in sequence, which needs no task group.
+    The parameter `services` makes Litestar resolve both in sequence, which needs no task group.
     """
     return request.user

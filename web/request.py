@@ -22,15 +22,16 @@ from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import BulkEntry, taken
-from appliance.domain.views import Caller, Gateway
+from appliance.domain.views import Caller
+from appliance.services import Services
 from web.body import LARGE_SECONDS, decode
 from web.error_responses import language
 
 WARNINGS = 20  # unknown fields that are named; a body can contain a million
 NAME_CHARACTERS = 64
 
-Box = NamedDependency[SkipValidation[Gateway]]
-Asker = NamedDependency[SkipValidation[Caller]]
+ServicesDep = NamedDependency[SkipValidation[Services]]
+CallerDep = NamedDependency[SkipValidation[Caller]]
 
 
 class NoBody(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The responses of the API, field for field, and their conversion from the gateway's values."""
+"""The responses of the API, field for field, and their conversion from the services' values."""
 
 from __future__ import annotations
 

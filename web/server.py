@@ -177,9 +177,9 @@ async def _serve(
     assembly = await Assembly.build(data, config)
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
-        page = StatusPage(assembly.owner)
+        page = StatusPage(assembly.services)
         app = create(
-            assembly.gateway,
+            assembly.services,
             page.handlers,
             page.lost,
             cors_origins=config.server.cors_origins,
@@ -201,7 +201,7 @@ async def _serve(
             anew = True
             stop()
 
-        assembly.owner.upkeep.start_anew = start_anew
+        assembly.services.admin.maintenance.start_anew = start_anew
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         if aside := await asyncio.to_thread(backup.settle, data):
@@ -209,8 +209,8 @@ async def _serve(
         for bound in sockets:
             host, port = bound.getsockname()[:2]
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
-        if assembly.owner.access.setup_code:
-            print(f"Setup code: {assembly.owner.access.setup_code}", flush=True)  # noqa: T201
+        if code := assembly.services.admin.auth.setup_code:
+            print(f"Setup code: {code}", flush=True)  # noqa: T201
         signs = asyncio.create_task(keep_alive(assembly.alive))
         # What there is by now stays: full collections look at what requests leave behind, and come soon enough.
         gc.collect()

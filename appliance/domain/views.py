@@ -1,30 +1,14 @@
-"""What the gateway returns to the web: frozen values. All times are epoch milliseconds."""
+"""What the services return to the web: frozen values. All times are epoch milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from appliance.core.i18n import Text
 from appliance.domain.errors import FailureCode, Reason
-from appliance.domain.phone_numbers import NumberReader
-from appliance.domain.requests import (
-    BlockOrder,
-    BulkOrder,
-    HistoryFilter,
-    Idempotency,
-    InboxFilter,
-    MessageStatus,
-    OtpOrder,
-    PageFilter,
-    SendOrder,
-    StatsFilter,
-    VerifyOrder,
-    WebhookEvent,
-    WebhookOrder,
-)
+from appliance.domain.requests import MessageStatus, WebhookEvent
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -277,101 +261,3 @@ class Health(msgspec.Struct, frozen=True):
     devices: tuple[DeviceView, ...]
     queued: int
     reason: Literal["no_modem", "storage_full", "storage_not_writable"] | None = None
-
-
-class Gateway(Protocol):
-    """What the web needs of the box. Every method may raise `ApiError`.
-
-    What does not exist and what belongs to another client are refused alike.
-    """
-
-    def now(self) -> int:
-        """The box's clock."""
-
-    @property
-    def numbers(self) -> NumberReader:
-        """How numbers are read here: in the box's country."""
-
-    async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
-        """INVALID_API_KEY, then INVALID_CLIENT_ID, then INVALID_DEVICE_ID."""
-
-    def admit(
-        self, caller: Caller, kind: Literal["read", "write"], *, any_key: bool
-    ) -> RateLimitState | None:
-        """Count one request; None where there is no limit. RATE_LIMIT_EXCEEDED, and KEY_NOT_ALLOWED
-        unless it is one for `any_key`.
-        """
-
-    async def answered(
-        self, caller: Caller, idempotency: Idempotency
-    ) -> Accepted | BulkAccepted | OtpAccepted | None:
-        """The answer this key was given before, asked before the rules look at the clock.
-
-        IDEMPOTENCY_CONFLICT when it came with another body.
-        """
-
-    async def send(
-        self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
-    ) -> Accepted:
-        """Returns after the commit. Looks at `idempotency` again, inside its transaction."""
-
-    async def send_bulk(
-        self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
-    ) -> BulkAccepted:
-        """One transaction for all. If no entry can go: the first one's refusal."""
-
-    async def cancel(self, caller: Caller, message_id: str) -> None:
-        """MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""
-
-    async def resend(self, caller: Caller, message_id: str) -> None:
-        """MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE."""
-
-    async def status(self, caller: Caller, message_id: str) -> MessageView:
-        """MESSAGE_NOT_FOUND."""
-
-    async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage: ...
-    async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats: ...
-
-    def export(
-        self, caller: Caller, wanted: HistoryFilter
-    ) -> AsyncIterator[tuple[MessageView, ...]]:
-        """All pages of the history in batches; `page` and `limit` of the filter do not count."""
-
-    async def devices(self, caller: Caller) -> tuple[DeviceView, ...]: ...
-    async def auth_test(self, caller: Caller) -> AuthTest: ...
-
-    async def send_otp(
-        self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
-    ) -> OtpAccepted: ...
-
-    async def verify_otp(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
-        """OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
-
-    async def webhook_configure(self, caller: Caller, order: WebhookOrder) -> WebhookView: ...
-    async def webhooks(self, caller: Caller) -> tuple[WebhookView, ...]: ...
-
-    async def webhook_delete(self, caller: Caller, webhook_id: str) -> None:
-        """WEBHOOK_NOT_FOUND."""
-
-    async def webhook_test(self, caller: Caller, webhook_id: str) -> WebhookTest:
-        """WEBHOOK_NOT_FOUND."""
-
-    async def webhook_logs(self, caller: Caller, wanted: PageFilter) -> WebhookLogPage: ...
-
-    async def webhook_replay(self, caller: Caller, log_id: str) -> Replayed:
-        """WEBHOOK_NOT_FOUND."""
-
-    async def inbox(self, caller: Caller, wanted: InboxFilter) -> InboxPage: ...
-    async def blocklist(self, caller: Caller) -> tuple[BlocklistEntry, ...]: ...
-    async def block(self, caller: Caller, order: BlockOrder) -> BlocklistEntry: ...
-
-    async def unblock(self, caller: Caller, number: str) -> None:
-        """NOT_FOUND when it is not on the list."""
-
-    async def health(self) -> Health: ...
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered: for the metrics. `route` as it is written, without values."""
-
-    async def metrics(self, token: str | None) -> bytes:
-        """Return the metrics in Prometheus text format. Raises INVALID_API_KEY for a wrong token."""

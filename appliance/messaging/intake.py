@@ -16,8 +16,10 @@ from appliance.domain.requests import BulkOrder, Idempotency, RefusedEntry, Send
 from appliance.domain.views import Accepted, BulkAccepted, BulkResult, Caller, OtpAccepted
 from appliance.messaging import admission
 from appliance.messaging.admission import QueueSnapshot, Route
+from appliance.messaging.tracking import own_message
 from appliance.store import archive, backlog, blocklist, clients, history, messages
 from appliance.store import idempotency as idempotency_store
+from appliance.webhooks.http_client import egress_rules
 from modem.sms import gsm7
 
 T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
@@ -37,6 +39,7 @@ class Intake:
     def __init__(self, box: Context, devices: Devices) -> None:
         self._box = box
         self._devices = devices
+        self._egress = egress_rules(box.config.webhook)
 
     # --- before the store ----------------------------------------------------------------------------
 
@@ -44,6 +47,21 @@ class Intake:
         """Raise STORAGE_FULL if only the reserve for the box's own results is free."""
         if self._box.free_space.mib < self._box.config.storage.reserve_mib:
             raise ApiError("STORAGE_FULL")
+
+    def earlier(
+        self, caller: Caller, idempotency: Idempotency
+    ) -> Accepted | BulkAccepted | OtpAccepted | None:
+        """Return the answer that this idempotency key was given before. Raises IDEMPOTENCY_CONFLICT.
+
+        For requests that are checked against the clock; `once` looks again in its transaction.
+        """
+        now = self._box.clock.now()
+        return self._box.db.read_now(idempotency_store.earlier, caller.tenant, idempotency, now)
+
+    def check_webhook(self, url: str | None) -> None:
+        """Raise INVALID_WEBHOOK_URL for a URL of a message that is not allowed as written."""
+        if url is not None:
+            self._egress.check_url(url)
 
     def check_permission(self, caller: Caller, to: str) -> None:
         """Check what the key may do. Raises KEY_NOT_ALLOWED; INVALID_PHONE_NUMBER for a short code."""
@@ -106,6 +124,7 @@ class Intake:
         self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
     ) -> Accepted:
         """Accept one message; it is on disk when this returns."""
+        self.check_webhook(order.webhook_url)
         self.check_storage()
         self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
@@ -257,6 +276,8 @@ class Intake:
         self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
     ) -> BulkAccepted:
         """Accept all valid entries in one transaction. Raises the first entry's error if there is none."""
+        for url in {e.webhook_url for e in order.entries if isinstance(e, SendOrder)}:
+            self.check_webhook(url)
         self.check_storage()
         scheduled = any(
             e.scheduled_at is not None for e in order.entries if isinstance(e, SendOrder)
@@ -316,20 +337,27 @@ class Intake:
 
     # --- again ---------------------------------------------------------------------------------------
 
-    async def resend(self, caller: Caller, number: int) -> bool:
-        """Queue a failed message again under the rules of a send; return False for any other message."""
+    async def resend(self, caller: Caller, message_id: str) -> None:
+        """Queue a failed message again under the rules of a send.
+
+        Raises MESSAGE_NOT_FOUND, CANNOT_RESEND_MESSAGE for any other message, and what a send raises.
+        """
+        row = own_message(self._box, caller, message_id)
+        if not _resendable(row):
+            raise ApiError("CANNOT_RESEND_MESSAGE")
+        number = row["id"]
         self.check_storage()
         before = await self._box.db.read(messages.named_device, number)
         route = await self.route(caller, scheduled=False, before=before)
         await self._box.clock_jumps.adjust()
-        done = await self._box.db.write(self._resend, caller, number, route)
-        if done:
-            self._ring(scheduled=False)
-        return done
+        if not await self._box.db.write(self._resend, caller, number, route):
+            raise ApiError("CANNOT_RESEND_MESSAGE")
+        self._ring(scheduled=False)
+        self._box.wakeups.changed()
 
     def _resend(self, db: Connection, caller: Caller, number: int, route: Route) -> bool:
         row = history.one(db, caller.tenant, number)
-        if row is None or not resendable(row):
+        if row is None or not _resendable(row):
             return False
         now = self._box.clock.now()
         config = self._box.config
@@ -361,6 +389,6 @@ class Intake:
         return True
 
 
-def resendable(row: Row) -> bool:
+def _resendable(row: Row) -> bool:
     """Return whether a message can be resent: it failed and is not a one-time password."""
     return bool(row["status"] == Status.FAILED and row["kind"] == "sms")

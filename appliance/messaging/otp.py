@@ -38,6 +38,7 @@ class OneTimePasswords:
         self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
     ) -> OtpAccepted:
         """Create and queue a code with priority 1. Raises OTP_RATE_LIMIT and what a send raises."""
+        self._intake.check_webhook(order.webhook_url)
         self._intake.check_storage()
         sms = SendOrder(
             to=order.to,

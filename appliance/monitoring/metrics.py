@@ -31,7 +31,7 @@ from appliance.monitoring.dashboard import LimitUse, called, limit_uses
 from appliance.store import dashboard as table
 from appliance.store import deliveries, queue
 from appliance.store.dashboard import QueueFigures
-from appliance.webhooks.dispatcher import Webhooks
+from appliance.webhooks.dispatcher import WebhookDispatcher
 from modem.interface import ModemState, Verdict
 
 # Scrapes within this time get the same answer, so that frequent ones do not load the store.
@@ -95,7 +95,7 @@ class MetricsSnapshot(msgspec.Struct, frozen=True):
 class Metrics:
     """Gathers the figures on request, at most once per second."""
 
-    def __init__(self, box: Context, devices: Devices, webhooks: Webhooks) -> None:
+    def __init__(self, box: Context, devices: Devices, webhooks: WebhookDispatcher) -> None:
         self._box = box
         self._devices = devices
         self._webhooks = webhooks

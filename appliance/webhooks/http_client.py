@@ -23,6 +23,7 @@ import certifi
 import httpx
 import msgspec
 
+from appliance.core.config import WebhookSettings
 from appliance.webhooks.egress import Address, Egress, address_in, bare_host
 
 # Only the status matters. The body is read up to these limits, so that an ordinary receiver can finish
@@ -79,6 +80,11 @@ def is_own(address: Address) -> bool:
             return False
         raise
     return True
+
+
+def egress_rules(settings: WebhookSettings) -> Egress:
+    """Return the rules for this machine: an address of its own leads to the box itself."""
+    return Egress(is_own, allow_loopback=settings.allow_loopback)
 
 
 class Lookups:

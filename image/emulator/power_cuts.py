@@ -29,7 +29,7 @@ MESSAGES = 30
 
 
 @dataclass(frozen=True)
-class Entry:
+class LoggedWrite:
     """One record of the log: where on the card, and where its data lies in the log. Sectors of 512."""
 
     sector: int
@@ -39,7 +39,7 @@ class Entry:
     end: int  # offset in the log after it: what had been recorded when the log was this long
 
 
-def entries(log: Path) -> Iterator[Entry]:
+def entries(log: Path) -> Iterator[LoggedWrite]:
     """The records in their order, until the log ends. Raises ValueError if it is no such log."""
     with log.open("rb") as stream:
         magic, _version, _count, size = struct.unpack("<QQQI", stream.read(28))
@@ -53,7 +53,7 @@ def entries(log: Path) -> Iterator[Entry]:
             if not (sectors or flags):
                 return
             position += size
-            yield Entry(
+            yield LoggedWrite(
                 sector * size // 512, sectors * size // 512, flags, position, position + data
             )
             position += data
@@ -67,7 +67,7 @@ class Promise:
     at: int
 
 
-def play(target: Path, log: Path, records: Sequence[Entry], start: int = 0) -> None:
+def play(target: Path, log: Path, records: Sequence[LoggedWrite], start: int = 0) -> None:
     """Write these records onto a partition that begins at sector `start` of the card."""
     sectors = target.stat().st_size // 512
     with target.open("r+b") as partition, log.open("rb") as source:
@@ -80,7 +80,7 @@ def play(target: Path, log: Path, records: Sequence[Entry], start: int = 0) -> N
             partition.write(source.read(record.sectors * 512))
 
 
-def groups(records: Sequence[Entry]) -> Iterator[tuple[list[Entry], list[Entry]]]:
+def groups(records: Sequence[LoggedWrite]) -> Iterator[tuple[list[LoggedWrite], list[LoggedWrite]]]:
     """(what came up to and with a flush since the last one, the unflushed writes that follow it)."""
     cuts = [i for i, record in enumerate(records) if record.flags & (FLUSH | FUA)]
     before = 0

@@ -17,6 +17,9 @@ import msgspec
 import pytest
 
 from appliance.admin.auth import AdminAuth, Denied
+from appliance.clients.authentication import Authenticator
+from appliance.clients.credentials import Credentials
+from appliance.clients.rate_limit import Limiter
 from appliance.context import Context
 from appliance.core import durable
 from appliance.core.config import Config, ModemSettings, WebhookSettings
@@ -27,7 +30,6 @@ from appliance.domain import ids, limits
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, InboxFilter, Period, VerifyOrder, WebhookOrder
 from appliance.domain.views import Caller, Permissions
-from appliance.gateway import Gateway
 from appliance.maintenance import backup
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
@@ -36,7 +38,8 @@ from appliance.messaging.otp import OneTimePasswords
 from appliance.store import attempts, clients, database, devices, history, otp, received
 from appliance.store.database import Database, schema_version
 from appliance.store.queue import NothingReady
-from appliance.webhooks.dispatcher import Webhooks
+from appliance.webhooks.dispatcher import WebhookDispatcher
+from appliance.webhooks.registry import WebhookRegistry
 from modem.driver.device import ModemDriver
 from modem.interface import Outcome, ReceivedPdu, Verdict
 from modem.sms import tpdu
@@ -373,25 +376,18 @@ async def test_pages_and_totals_between_two_moments_within_an_hour_are_exact(
 
 
 @pytest.fixture
-async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async def receive(_: object, __: object) -> None:
-        raise AssertionError("no modem is attached")
-
-    config = Config(rate_limit=3)
-    context = Context(config, clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
-    manager, webhooks = Devices(context, tmp_path, receive), Webhooks(context)
-    yield Gateway(context, manager, Intake(context, manager), webhooks)
-    await webhooks.close()
+def authenticator(stage: Stage, clock: ManualClock) -> Authenticator:
+    return Authenticator(Credentials(stage.db), clock, stage.db, Limiter(clock, 3, 600))
 
 
 async def test_a_key_ends_when_it_was_said_to_end(
-    stage: Stage, clock: ManualClock, gateway: Gateway
+    stage: Stage, clock: ManualClock, authenticator: Authenticator
 ) -> None:
     made = await stage.db.write(clients.add_key, 1, START, expires_at=START + 1000)
-    await gateway.authenticate(made.key, "client_1", None)
+    await authenticator.authenticate(made.key, "client_1", None)
     clock.advance(1)
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
-        await gateway.authenticate(made.key, "client_1", None)
+        await authenticator.authenticate(made.key, "client_1", None)
 
 
 async def test_keys_are_kept_as_hashes(stage: Stage) -> None:
@@ -401,16 +397,16 @@ async def test_keys_are_kept_as_hashes(stage: Stage) -> None:
 
 
 async def test_the_rate_limit_is_a_client_s_whatever_its_keys(
-    stage: Stage, gateway: Gateway
+    stage: Stage, authenticator: Authenticator
 ) -> None:
     for _ in range(3):
         made = await stage.db.write(clients.add_key, 1, START)
-        caller = await gateway.authenticate(made.key, "client_1", None)
-        gateway.admit(caller, "write", any_key=False)
+        caller = await authenticator.authenticate(made.key, "client_1", None)
+        authenticator.admit(caller, "write", any_key=False)
     made = await stage.db.write(clients.add_key, 1, START)
-    caller = await gateway.authenticate(made.key, "client_1", None)
+    caller = await authenticator.authenticate(made.key, "client_1", None)
     with pytest.raises(ApiError, match="RATE_LIMIT_EXCEEDED"):
-        gateway.admit(caller, "write", any_key=False)
+        authenticator.admit(caller, "write", any_key=False)
 
 
 def test_a_code_is_hashed_with_its_password_s_number(tmp_path: Path) -> None:
@@ -453,8 +449,10 @@ async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(
     config = Config(webhook=WebhookSettings(allow_loopback=True))
     context = Context(config, clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     running = await WebhookReceiver().start()
-    webhooks = Webhooks(context)
-    await webhooks.configure(2, WebhookOrder(running.url(), ("sms.sent",)))
+    webhooks = WebhookDispatcher(context)
+    await WebhookRegistry(context, webhooks).configure(
+        2, WebhookOrder(running.url(), ("sms.sent",))
+    )
     await stage.sent(7)
 
     def full(db: Connection) -> None:

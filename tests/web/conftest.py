@@ -1,31 +1,29 @@
-"""The web in front of a shelf (`tests.web.shelf`), called in this process."""
+"""The web in front of a real box (`tests.web.box`), called in this process."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.web.shelf import CLIENT, KEY, Shelf
-from web.app import create
-
-HEADERS = {"X-API-Key": KEY, "X-Client-ID": CLIENT}
+from tests.web.box import WebBox
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+async def box(tmp_path: Path) -> AsyncIterator[WebBox]:
+    started = await WebBox.start(tmp_path)
+    yield started
+    await started.stop()
 
 
 @pytest.fixture
-def transport(shelf: Shelf) -> httpx.ASGITransport:
-    app: Any = create(shelf)  # its ASGI types are Litestar's own, narrower than httpx's
-    return httpx.ASGITransport(app, raise_app_exceptions=False)
+def transport(box: WebBox) -> httpx.ASGITransport:
+    return box.transport()
 
 
 @pytest.fixture
-async def api(transport: httpx.ASGITransport) -> AsyncIterator[httpx.AsyncClient]:
+async def api(box: WebBox, transport: httpx.ASGITransport) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://box", headers=HEADERS
+        transport=transport, base_url="http://box", headers=box.headers
     ) as client:
         yield client

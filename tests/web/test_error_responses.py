@@ -1,10 +1,12 @@
 """Every failure, whatever its source, comes in the one envelope and in the language asked for."""
 
+from pathlib import Path
+from sqlite3 import Connection
+
 import httpx
 import pytest
 
-from appliance.domain.views import RateLimitState
-from tests.web.shelf import Shelf
+from tests.web.box import WebBox
 from web.error_responses import preferred, wants_page
 
 SEND = "/v1/sms/send"
@@ -152,14 +154,17 @@ async def test_a_bulk_may_have_16_mib(api: httpx.AsyncClient) -> None:
 
 
 async def test_an_error_of_our_own_leaks_nothing(
-    api: httpx.AsyncClient, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+    api: httpx.AsyncClient, box: WebBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.broken = RuntimeError("the secret is 42")
+    def damage(db: Connection) -> None:
+        db.execute("ALTER TABLE api_key RENAME TO the_secret_is_42")
+
+    await box.db.write(damage)
     answer = await api.get("/v1/auth/test")
     assert (answer.status_code, error_of(answer)["code"]) == (500, "INTERNAL_ERROR")
-    assert "42" not in answer.text
+    assert "api_key" not in answer.text
     logged = capsys.readouterr().out
-    assert "the secret is 42" in logged and "Traceback" in logged
+    assert "no such table: api_key" in logged and "Traceback" in logged
 
 
 @pytest.mark.parametrize(
@@ -201,17 +206,24 @@ async def test_the_message_is_in_the_language_asked_for_and_the_code_never_chang
 
 
 async def test_too_many_requests_are_told_when_to_come_back(
-    api: httpx.AsyncClient, shelf: Shelf
+    tmp_path: Path,
 ) -> None:
-    shelf.allowance = RateLimitState(limit=100, remaining=7, reset_seconds=30)
-    answer = await api.get("/v1/auth/test")
-    assert answer.headers["RateLimit-Limit"] == "100"
-    assert answer.headers["RateLimit-Remaining"] == "7"
-    assert answer.headers["RateLimit-Reset"] == "30"
-    shelf.allowance = RateLimitState(limit=100, remaining=0, reset_seconds=30)
-    answer = await api.get("/v1/auth/test")
-    assert (answer.status_code, error_of(answer)["code"]) == (429, "RATE_LIMIT_EXCEEDED")
-    assert answer.headers["Retry-After"] == "30"
+    box = await WebBox.start(tmp_path, rate_limit=3, read_limit=2)
+    async with httpx.AsyncClient(
+        transport=box.transport(), base_url="http://box", headers=box.headers
+    ) as api:
+        for seconds, remaining, reset in ((0, 1, 60), (30, 0, 30)):
+            box.clock.advance(seconds)
+            answer = await api.get("/v1/auth/test")
+            assert answer.headers["RateLimit-Limit"] == "2"
+            assert answer.headers["RateLimit-Remaining"] == str(remaining)
+            assert answer.headers["RateLimit-Reset"] == str(reset)
+        answer = await api.get("/v1/auth/test")
+        assert (answer.status_code, error_of(answer)["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+        assert answer.headers["Retry-After"] == "30"
+        box.clock.advance(30)
+        assert (await api.get("/v1/auth/test")).status_code == 200
+    await box.stop()
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ import json
 import httpx
 import pytest
 
-from appliance.domain.requests import HistoryFilter
-from tests.web.shelf import Shelf, failed
+from tests.web.box import TO, WebBox
 
-TO = "+33612345678"
 HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "＝1+1", "\n=1", "\r=1"]
 
 
@@ -21,10 +19,11 @@ async def fill(api: httpx.AsyncClient, *texts: str) -> None:
 
 
 async def test_csv_has_one_row_a_message_and_numbers_with_their_plus(
-    api: httpx.AsyncClient, shelf: Shelf
+    api: httpx.AsyncClient, box: WebBox
 ) -> None:
-    await fill(api, 'Bonjour, "vous"\nici', "élève 😀")
-    shelf.messages[1] = failed(shelf.messages[1])
+    await fill(api, "élève 😀")
+    await box.fail_next()
+    await fill(api, 'Bonjour, "vous"\nici')
     answer = await api.get("/v1/sms/export")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == 'attachment; filename="messages.csv"'
@@ -47,9 +46,9 @@ async def test_jsonl_has_one_object_a_line_as_in_the_history(api: httpx.AsyncCli
     await fill(api, "a\nb", "=1+1")
     answer = await api.get("/v1/sms/export?format=jsonl")
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert [line["message"] for line in lines] == ["a\nb", "=1+1"]
+    assert [line["message"] for line in lines] == ["=1+1", "a\nb"]
     history = (await api.get("/v1/sms/history")).json()["data"]
-    assert sorted(map(str, lines)) == sorted(map(str, history))
+    assert lines == history
 
 
 async def test_jsonl_is_one_line_a_message_whatever_a_reader_takes_for_a_line_end(
@@ -69,9 +68,16 @@ async def test_an_empty_export_is_its_header_or_nothing(api: httpx.AsyncClient) 
     assert (await api.get("/v1/sms/export?format=jsonl")).text == ""
 
 
-async def test_the_filters_of_the_history_apply(api: httpx.AsyncClient, shelf: Shelf) -> None:
-    await api.get("/v1/sms/export?status=failed&to=%2B33612345678&search=x")
-    assert shelf.filters == [HistoryFilter(status="failed", to=TO, search="x")]
+async def test_the_filters_of_the_history_apply(api: httpx.AsyncClient, box: WebBox) -> None:
+    await fill(api, "x failed", "y failed")
+    await box.fail_next()
+    await box.fail_next()
+    await fill(api, "x queued")
+    answer = await api.get(
+        "/v1/sms/export?format=jsonl&status=failed&to=%2B33612345678&search=x&page=2&limit=1"
+    )
+    (line,) = answer.text.splitlines()
+    assert json.loads(line)["message"] == "x failed"
 
 
 async def test_another_format_is_refused(api: httpx.AsyncClient) -> None:

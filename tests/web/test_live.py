@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from appliance.admin.preferences import Admin
 from appliance.assembly import Assembly
 from appliance.core import tasks
 from appliance.core.config import Config
-from appliance.monitoring.dashboard import Overview
+from appliance.monitoring.dashboard import DashboardReader, Overview
 from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import live
@@ -22,26 +22,26 @@ from web.page.visitor import Visitor
 from web.page.words import PageLanguage
 
 
-class Falters(Admin):
+class Falters(DashboardReader):
     """Its second look at the box breaks."""
 
     looks = 0
     third = asyncio.Event()
 
-    async def overview(self) -> Overview:
+    async def take(self) -> Overview:
         self.looks += 1
         if self.looks == 2:
             raise OSError("the card was slow")
         if self.looks == 3:
             self.third.set()
-        return await super().overview()
+        return await super().take()
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated inferred style")  # Litestar's, of the page's paths
 async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Path) -> None:
     assembly = await Assembly.build(tmp_path, Config())
-    page = StatusPage(assembly.owner)
-    app: Any = create(assembly.gateway, page.handlers)
+    page = StatusPage(assembly.services)
+    app: Any = create(assembly.services, page.handlers)
     answered, ended = [], asyncio.Event()
     pieces = [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -87,8 +87,8 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
         monkeypatch.setattr(module, name, 0)
     monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
     assembly = await Assembly.build(tmp_path, Config())
-    owner = Falters(assembly.box, assembly.devices, assembly.gateway)
-    looking = Live(owner)
+    dashboard = Falters(assembly.box, assembly.devices)
+    looking = Live(msgspec.structs.replace(assembly.services, dashboard=dashboard))
     visitor = Visitor(PageLanguage("fr", assembly.box.zone), False, "", "", "", False)
 
     async def watch() -> None:
@@ -97,7 +97,7 @@ async def test_a_look_that_breaks_is_followed_by_the_next(
 
     watching = asyncio.create_task(watch())
     async with asyncio.timeout(HANG_SECONDS):
-        await owner.third.wait()
+        await dashboard.third.wait()
     looking.close()
     await watching
     assert watching.done() and watching.exception() is None

@@ -136,8 +136,8 @@ async def counted(tmp_path: Path) -> AsyncIterator[Counted]:
     await box.start([ModemSettings(port="/nowhere", limits=config.limits)])
     made = await box.box.db.write(clients.add_client, "one", clock.now())
     key = await box.box.db.write(clients.add_key, made.id, clock.now())
-    page = StatusPage(box.owner)
-    app: Any = create(box.gateway, page.handlers, page.lost)
+    page = StatusPage(box.services)
+    app: Any = create(box.services, page.handlers, page.lost)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://box",
@@ -179,10 +179,12 @@ def requests(box: Counted, queued: list[int]) -> dict[str, tuple[int, Ask]]:
         "health": (200, get("/health")),
         "metrics": (200, get("/metrics")),
         "inbox": (200, get("/v1/sms/inbox")),
-        "status page": (200, lambda: _shown(box.box.owner.overview())),
+        "status page": (200, lambda: _shown(box.box.services.dashboard.take())),
         "messages page": (
             200,
-            lambda: _shown(box.box.owner.messages(HistoryFilter(), test=False, client=None)),
+            lambda: _shown(
+                box.box.services.admin.messages.page(HistoryFilter(), test=False, client=None)
+            ),
         ),
     }
 

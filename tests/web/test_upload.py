@@ -29,12 +29,12 @@ async def test_a_browser_that_went_out_of_reach_does_not_keep_the_next_file_out(
     monkeypatch.setattr(upload, "SILENCE_SECONDS", 0.1)
     assembly = await Assembly.build(tmp_path, Config())
     try:
-        owner = assembly.owner
-        await owner.start()
-        app: Any = create(assembly.gateway, StatusPage(owner).handlers)
-        hashed = await owner.access.claim("une phrase bien longue", "", "127.0.0.1", "localhost")
-        session = await owner.access.open_session("a phone", hashed)
-        pieces = [BEGUN % owner.access.form_token(session).encode()]
+        services, auth = assembly.services, assembly.services.admin.auth
+        await auth.start()
+        app: Any = create(services, StatusPage(services).handlers)
+        hashed = await auth.claim("une phrase bien longue", "", "127.0.0.1", "localhost")
+        session = await auth.open_session("a phone", hashed)
+        pieces = [BEGUN % auth.form_token(session).encode()]
         headers = {
             b"host": b"box",
             b"cookie": b"zimbox_session=" + session.encode(),
@@ -66,7 +66,7 @@ async def test_a_browser_that_went_out_of_reach_does_not_keep_the_next_file_out(
         async with asyncio.timeout(HANG_SECONDS):
             await app(scope, receive, send)
         assert answered[0]["status"] == 303
-        with owner.upkeep.receiving(BACKUP):
+        with services.admin.maintenance.receiving(BACKUP):
             pass  # raises Busy while somebody else sends
     finally:
         await assembly.stop()

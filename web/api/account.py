@@ -11,7 +11,7 @@ from msgspec import Meta
 from appliance.domain import validation, views
 from appliance.domain.errors import AUTHENTICATED
 from web.openapi.metadata import told
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import MomentOrNull, SuccessResponse
 
 OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
@@ -49,9 +49,9 @@ class DevicesAnswer(SuccessResponse, frozen=True, kw_only=True):
 
 
 @get("/auth/test", summary="Test the key", tags=["Account"], opt=told(any_key=True))
-async def auth_test(request: ApiRequest, caller: Asker, gateway: Box) -> AuthAnswer:
+async def auth_test(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> AuthAnswer:
     """Shows the client of the key and the modem that it would use. Restricted keys may call it too."""
-    tested = await gateway.auth_test(caller)
+    tested = await services.devices.auth_test(caller)
     return AuthAnswer(
         message=AUTHENTICATED.plain(request.language),
         client_id=tested.client,
@@ -61,9 +61,9 @@ async def auth_test(request: ApiRequest, caller: Asker, gateway: Box) -> AuthAns
 
 
 @get("/devices", summary="Modems", tags=["Account"], opt=told())
-async def devices(caller: Asker, gateway: Box) -> DevicesAnswer:
+async def devices(caller: CallerDep, services: ServicesDep) -> DevicesAnswer:
     """The modems of the box that this client may use."""
-    return DevicesAnswer(devices=[_device(view) for view in await gateway.devices(caller)])
+    return DevicesAnswer(devices=[_device(view) for view in await services.devices.of(caller)])
 
 
 def _device(view: views.DeviceView) -> Device:

@@ -10,7 +10,7 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.errors import OTP_VALID, OTP_WRONG
 from appliance.domain.schemas import OtpBody, VerifyBody
 from web.openapi.metadata import IDEMPOTENCY_KEY, told
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Moment, SuccessResponse, moment
 
 
@@ -51,15 +51,17 @@ class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
     ),
 )
 async def send_otp(
-    data: JSONBody[OtpBody], request: ApiRequest, caller: Asker, gateway: Box
+    data: JSONBody[OtpBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> OtpAnswer:
     """Creates and sends a code with priority 1. The code leaves the box only by SMS."""
     idempotency = request.idempotency
-    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+    if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
         return _accepted(earlier)
-    order = parsing.otp_order(data, gateway.numbers, short_codes=caller.permissions.short_codes)
-    return _accepted(await gateway.send_otp(caller, order, idempotency))
+    order = parsing.otp_order(
+        data, services.context.numbers, short_codes=caller.permissions.short_codes
+    )
+    return _accepted(await services.otps.send(caller, order, idempotency))
 
 
 def _accepted(value: views.OtpAccepted) -> OtpAnswer:
@@ -84,10 +86,12 @@ def _accepted(value: views.OtpAccepted) -> OtpAnswer:
     ),
 )
 async def verify_otp(
-    data: JSONBody[VerifyBody], request: ApiRequest, caller: Asker, gateway: Box
+    data: JSONBody[VerifyBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> VerifyAnswer:
     """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
-    verdict = await gateway.verify_otp(caller, parsing.verify_order(data, gateway.numbers))
+    verdict = await services.otps.verify(
+        caller, parsing.verify_order(data, services.context.numbers)
+    )
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,

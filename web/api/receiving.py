@@ -14,7 +14,7 @@ from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
 from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
 
 
@@ -66,10 +66,10 @@ class BlockedAnswer(SuccessResponse, frozen=True, kw_only=True):
     tags=["Receiving"],
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)),
 )
-async def inbox(request: ApiRequest, caller: Asker, gateway: Box) -> InboxAnswer:
+async def inbox(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> InboxAnswer:
     """Lists received messages, newest first. The parts of long messages are joined."""
-    wanted = _inbox_filter(request.wanted, gateway.numbers)
-    page = await gateway.inbox(caller, wanted)
+    wanted = _inbox_filter(request.wanted, services.context.numbers)
+    page = await services.received.page(caller, wanted)
     return InboxAnswer(
         data=[_received(view) for view in page.messages],
         pagination=pagination(wanted.page, wanted.limit, page.total, exact=page.exact),
@@ -99,7 +99,7 @@ def _received(view: views.InboxView) -> Received:
 
 
 @get("/blocklist", summary="Block list", tags=["Receiving"], opt=told())
-async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
+async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer:
     """Lists the numbers that you blocked or that opted out with STOP."""
     return BlocklistAnswer(
         blocklist=[
@@ -109,7 +109,7 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
                 source=entry.source,
                 created_at=moment(entry.created_at),
             )
-            for entry in await gateway.blocklist(caller)
+            for entry in await services.block_list.listed(caller)
         ]
     )
 
@@ -124,9 +124,13 @@ async def blocklist(caller: Asker, gateway: Box) -> BlocklistAnswer:
         example={"number": "+33612345678", "reason": "opt-out"},
     ),
 )
-async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> BlockedAnswer:
+async def block(
+    data: JSONBody[BlockBody], caller: CallerDep, services: ServicesDep
+) -> BlockedAnswer:
     """Blocks a number. Messages that already wait for it fail when their turn comes."""
-    entry = await gateway.block(caller, parsing.block_order(data, gateway.numbers))
+    entry = await services.block_list.block(
+        caller, parsing.block_order(data, services.context.numbers)
+    )
     return BlockedAnswer(
         number=entry.number,
         reason=entry.reason,
@@ -142,6 +146,8 @@ async def block(data: JSONBody[BlockBody], caller: Asker, gateway: Box) -> Block
     tags=["Receiving"],
     opt=told(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
 )
-async def unblock(number: FromPath[str], caller: Asker, gateway: Box) -> None:
+async def unblock(number: FromPath[str], caller: CallerDep, services: ServicesDep) -> None:
     """Removes a number from the block list."""
-    await gateway.unblock(caller, gateway.numbers.read(number, short_codes=True, field="number"))
+    await services.block_list.unblock(
+        caller, services.context.numbers.read(number, short_codes=True, field="number")
+    )

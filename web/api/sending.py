@@ -15,10 +15,11 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.errors import Code
 from appliance.domain.requests import BulkOrder
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
+from appliance.services import Services
 from web.body import BULK_BYTES
 from web.error_responses import ErrorBody, error_body
 from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Moment, MomentOrNull, SuccessResponse, moment
 
 Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
@@ -145,17 +146,20 @@ _ILL_WRITTEN: tuple[Code, ...] = (
     ),
 )
 async def send(
-    data: JSONBody[SendBody], request: ApiRequest, caller: Asker, gateway: Box
+    data: JSONBody[SendBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> AcceptedAnswer:
     """Queues one SMS. A 202 means that it is on disk and survives a power cut at that instant."""
     idempotency = request.idempotency
-    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+    if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
         return accepted(earlier)
     order = parsing.send_order(
-        data, gateway.now(), gateway.numbers, short_codes=caller.permissions.short_codes
+        data,
+        services.context.clock.now(),
+        services.context.numbers,
+        short_codes=caller.permissions.short_codes,
     )
-    return accepted(await gateway.send(caller, order, idempotency))
+    return accepted(await services.intake.send(caller, order, idempotency))
 
 
 @post(
@@ -171,16 +175,16 @@ async def send(
     ),
 )
 async def send_bulk(
-    data: JSONBody[BulkBody], request: ApiRequest, caller: Asker, gateway: Box
+    data: JSONBody[BulkBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> BulkAnswer:
     """Queues many SMS: `recipients` with one `message`, or `messages`. Refused entries keep their place in
     the answer and the others are sent. If no entry can be sent, the answer is the first one's error."""
     return await _send_bulk(
         request,
         caller,
-        gateway,
+        services,
         lambda now: parsing.bulk_order(
-            data, now, gateway.numbers, short_codes=caller.permissions.short_codes
+            data, now, services.context.numbers, short_codes=caller.permissions.short_codes
         ),
     )
 
@@ -203,15 +207,15 @@ async def send_bulk(
     ),
 )
 async def send_bulk_personalized(
-    data: JSONBody[PersonalizedBody], request: ApiRequest, caller: Asker, gateway: Box
+    data: JSONBody[PersonalizedBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> BulkAnswer:
     """Queues many SMS with individual texts: the second form of send-bulk."""
     return await _send_bulk(
         request,
         caller,
-        gateway,
+        services,
         lambda now: parsing.personalized_order(
-            data, now, gateway.numbers, short_codes=caller.permissions.short_codes
+            data, now, services.context.numbers, short_codes=caller.permissions.short_codes
         ),
     )
 
@@ -219,14 +223,16 @@ async def send_bulk_personalized(
 async def _send_bulk(
     request: ApiRequest,
     caller: views.Caller,
-    gateway: views.Gateway,
+    services: Services,
     order_at: Callable[[int], BulkOrder],
 ) -> BulkAnswer:
     idempotency = request.idempotency
-    if idempotency and (earlier := await gateway.answered(caller, idempotency)):
+    if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.BulkAccepted)  # the fingerprint has the route in it
         return bulk_accepted(earlier, request.language)
-    taken = await gateway.send_bulk(caller, order_at(gateway.now()), idempotency)
+    taken = await services.intake.send_bulk(
+        caller, order_at(services.context.clock.now()), idempotency
+    )
     return bulk_accepted(taken, request.language)
 
 
@@ -239,7 +245,9 @@ async def _send_bulk(
         errors=("MESSAGE_NOT_FOUND", "CANNOT_RESEND_MESSAGE", *_REFUSED[1:]), path=(MESSAGE_ID,)
     ),
 )
-async def resend(message_id: FromPath[str], caller: Asker, gateway: Box) -> ResentAnswer:
+async def resend(
+    message_id: FromPath[str], caller: CallerDep, services: ServicesDep
+) -> ResentAnswer:
     """Queues a failed message again, under its own id and with all its parts."""
-    await gateway.resend(caller, message_id)
+    await services.intake.resend(caller, message_id)
     return ResentAnswer(message_id=message_id)

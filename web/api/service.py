@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from web.api.account import OnOff
 from web.openapi.metadata import told
-from web.request import ApiRequest, Box
+from web.request import ApiRequest, ServicesDep
 from web.responses import SuccessResponse
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
@@ -43,9 +43,9 @@ class HealthAnswer(SuccessResponse, frozen=True, kw_only=True):
 
 
 @get("/health", summary="Health", tags=["Service"], opt=told())
-async def health(gateway: Box) -> HealthAnswer:
+async def health(services: ServicesDep) -> HealthAnswer:
     """Answers 200 while the box accepts requests."""
-    found = await gateway.health()
+    found = await services.health.take()
     return HealthAnswer(
         status=found.status,
         reason=found.reason,
@@ -70,8 +70,8 @@ async def health(gateway: Box) -> HealthAnswer:
     tags=["Service"],
     opt=told(errors=("INVALID_API_KEY",), media=("text/plain",)),
 )
-async def metrics(request: ApiRequest, gateway: Box) -> Response[bytes]:
+async def metrics(request: ApiRequest, services: ServicesDep) -> Response[bytes]:
     """Metrics in Prometheus text format. If a token is configured, send it as `Authorization: Bearer`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     told_token = token.strip() if scheme.lower() == "bearer" else None
-    return Response(await gateway.metrics(told_token), media_type=METRICS)
+    return Response(await services.metrics.text(told_token), media_type=METRICS)

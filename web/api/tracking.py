@@ -28,7 +28,7 @@ from web.openapi.metadata import (
     TO_DATE,
     told,
 )
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Message, Moment, Pagination, SuccessResponse, message, moment, pagination
 
 
@@ -125,10 +125,10 @@ _FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
     opt=told(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
 )
 async def status(
-    message_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
+    message_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> MessageAnswer:
     """Shows everything that is known about a message."""
-    view = await gateway.status(caller, message_id)
+    view = services.tracking.status(caller, message_id)
     return message(view, request.language, MessageAnswer)
 
 
@@ -138,10 +138,10 @@ async def status(
     tags=["Tracking"],
     opt=told(errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)),
 )
-async def history(request: ApiRequest, caller: Asker, gateway: Box) -> HistoryAnswer:
+async def history(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> HistoryAnswer:
     """Lists messages, newest first. An empty value means no filter."""
-    wanted = history_filter(request.wanted, gateway.numbers)
-    page = await gateway.history(caller, wanted)
+    wanted = history_filter(request.wanted, services.context.numbers)
+    page = await services.tracking.history(caller, wanted)
     return HistoryAnswer(
         data=[message(view, request.language, Message) for view in page.messages],
         pagination=pagination(wanted.page, wanted.limit, page.total, exact=page.exact),
@@ -167,14 +167,14 @@ def history_filter(query: dict[str, str], numbers: NumberReader) -> HistoryFilte
     tags=["Tracking"],
     opt=told(errors=("INVALID_REQUEST",), query=_PERIOD),
 )
-async def stats(request: ApiRequest, caller: Asker, gateway: Box) -> StatsAnswer:
+async def stats(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> StatsAnswer:
     """Counts messages by UTC day of creation, by default of the last 30 days."""
     query = request.wanted
     start, end = validation.statistics_period(
-        query.get("from_date"), query.get("to_date"), gateway.now()
+        query.get("from_date"), query.get("to_date"), services.context.clock.now()
     )
     wanted = StatsFilter(start, end, device_id=query.get("device_id") or None)
-    return statistics(await gateway.stats(caller, wanted))
+    return statistics(await services.tracking.stats(caller, wanted))
 
 
 @get(
@@ -187,12 +187,12 @@ async def stats(request: ApiRequest, caller: Asker, gateway: Box) -> StatsAnswer
         media=("text/csv", "application/jsonl"),
     ),
 )
-async def export_messages(request: ApiRequest, caller: Asker, gateway: Box) -> Stream:
+async def export_messages(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> Stream:
     """Streams all pages of the history as CSV, or as JSON lines."""
-    wanted = history_filter(request.wanted, gateway.numbers)
+    wanted = history_filter(request.wanted, services.context.numbers)
     return await export.stream(
         export.format_of(request.wanted.get("format")),
-        gateway.export(caller, wanted),
+        services.tracking.export(caller, wanted),
         request.language,
     )
 
@@ -205,8 +205,8 @@ async def export_messages(request: ApiRequest, caller: Asker, gateway: Box) -> S
     opt=told(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
 )
 async def cancel(
-    message_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
+    message_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> CancelledAnswer:
     """Cancels a queued message, if no part of it was ever submitted to a modem."""
-    await gateway.cancel(caller, message_id)
+    await services.tracking.cancel(caller, message_id)
     return CancelledAnswer(message=CANCELLED.plain(request.language), message_id=message_id)

@@ -11,11 +11,11 @@ from msgspec import Meta
 
 from appliance.core.i18n import Text
 from appliance.domain import parsing, validation, views
-from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT
+from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, ApiError
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
-from web.request import ApiRequest, Asker, Box
+from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
 
 
@@ -94,9 +94,15 @@ class ReplayedAnswer(SuccessResponse, frozen=True, kw_only=True):
         example={"url": "https://example.com/sms", "events": ["sms.delivered", "sms.failed"]},
     ),
 )
-async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) -> ConfiguredAnswer:
+async def configure(
+    data: JSONBody[WebhookBody], caller: CallerDep, services: ServicesDep
+) -> ConfiguredAnswer:
     """Creates a webhook. The answer has the secret that signs each call; it is shown only once."""
-    view = await gateway.webhook_configure(caller, parsing.webhook_order(data))
+    if not caller.permissions.read:  # a webhook receives all texts
+        raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
+    view = await services.webhooks.configure(
+        caller.tenant, parsing.webhook_order(data), caller.key_id
+    )
     return ConfiguredAnswer(
         webhook_id=view.webhook_id,
         url=view.url,
@@ -108,9 +114,11 @@ async def configure(data: JSONBody[WebhookBody], caller: Asker, gateway: Box) ->
 
 
 @get("/webhooks", summary="List webhooks", tags=["Webhooks"], opt=told())
-async def webhooks(caller: Asker, gateway: Box) -> WebhooksAnswer:
+async def webhooks(caller: CallerDep, services: ServicesDep) -> WebhooksAnswer:
     """Lists the webhooks of this client, without their secrets."""
-    return WebhooksAnswer(webhooks=[_webhook(view) for view in await gateway.webhooks(caller)])
+    return WebhooksAnswer(
+        webhooks=[_webhook(view) for view in await services.webhooks.listed(caller.tenant)]
+    )
 
 
 def _webhook(view: views.WebhookView) -> Webhook:
@@ -130,9 +138,9 @@ def _webhook(view: views.WebhookView) -> Webhook:
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
-async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None:
+async def remove(webhook_id: FromPath[str], caller: CallerDep, services: ServicesDep) -> None:
     """Deletes a webhook. It is not called any more."""
-    await gateway.webhook_delete(caller, webhook_id)
+    await services.webhooks.delete(caller.tenant, webhook_id)
 
 
 @post(
@@ -143,10 +151,10 @@ async def remove(webhook_id: FromPath[str], caller: Asker, gateway: Box) -> None
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def test(
-    webhook_id: FromPath[str], request: ApiRequest, caller: Asker, gateway: Box
+    webhook_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> TestedAnswer:
     """Calls a webhook once, now, and returns its answer."""
-    tested = await gateway.webhook_test(caller, webhook_id)
+    tested = await services.webhooks.test(caller.tenant, webhook_id)
     return TestedAnswer(
         message=_heard(tested.response_status).plain(request.language),
         response_status=tested.response_status,
@@ -165,11 +173,11 @@ def _heard(response_status: int | None) -> Text:
     tags=["Webhooks"],
     opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
 )
-async def logs(request: ApiRequest, caller: Asker, gateway: Box) -> LogsAnswer:
+async def logs(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> LogsAnswer:
     """Lists the attempts to call webhooks, newest first."""
     query = request.wanted
     wanted = PageFilter(validation.page(query.get("page")), validation.limit(query.get("limit")))
-    page = await gateway.webhook_logs(caller, wanted)
+    page = await services.webhooks.logs(caller.tenant, wanted)
     return LogsAnswer(
         logs=[_log(entry) for entry in page.logs],
         pagination=pagination(wanted.page, wanted.limit, page.total),
@@ -199,9 +207,9 @@ def _log(entry: views.WebhookLogEntry) -> WebhookLog:
     tags=["Webhooks"],
     opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(LOG_ID,)),
 )
-async def replay(log_id: FromPath[str], caller: Asker, gateway: Box) -> ReplayedAnswer:
+async def replay(log_id: FromPath[str], caller: CallerDep, services: ServicesDep) -> ReplayedAnswer:
     """Sends the event of an attempt again, with the same `event_id` to the same receiver."""
-    replayed = await gateway.webhook_replay(caller, log_id)
+    replayed = await services.webhooks.replay(caller.tenant, log_id)
     return ReplayedAnswer(
         log_id=replayed.log_id, webhook_id=replayed.webhook_id, event_id=replayed.event_id
     )

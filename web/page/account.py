@@ -11,7 +11,8 @@ from appliance.admin.auth import PASSWORD_CHARACTERS, Denied
 from appliance.core.i18n import _
 from web.page.rendering import page
 from web.page.status import local
-from web.page.visitor import DEVICE, SESSION, Host, Seen, cookie, kept
+from web.page.visitor import DEVICE, SESSION, Seen, cookie, kept
+from web.request import ServicesDep
 
 _DENIED = {
     "claimed": _("This box has a password already: log in."),
@@ -32,43 +33,47 @@ def told(request: Seen, denied: Denied) -> str:
 
 
 @get("/claim")
-async def claim_page(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def claim_page(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Show the form for the first password: the box has no owner yet."""
-    if owner.access.claimed:
+    if services.admin.auth.claimed:
         return Redirect("/login", status_code=303)
     return page(
         request,
         "claim.html",
-        code_needed=owner.access.code_needed(request.address, request.host),
+        code_needed=services.admin.auth.code_needed(request.address, request.host),
         error="",
     )
 
 
 @post("/claim", status_code=200)
-async def claim(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def claim(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Set the first password, log in and continue with the first run."""
     fields = await request.fields()
     try:
         if fields.get("password", "") != fields.get("again", ""):
             raise Denied("different")
-        hashed = await owner.access.claim(
+        hashed = await services.admin.auth.claim(
             fields.get("password", ""), fields.get("code", ""), request.address, request.host
         )
-        return await _let_in(request, owner, "/welcome", hashed)
+        return await _let_in(request, services, "/welcome", hashed)
     except Denied as denied:
-        if owner.access.claimed:  # by somebody else, or by the same form a moment ago
+        if services.admin.auth.claimed:  # by somebody else, or by the same form a moment ago
             error = told(request, denied)
             return page(request, "login.html", status=400, onward="/welcome", error=error)
-        needed = owner.access.code_needed(request.address, request.host)
+        needed = services.admin.auth.code_needed(request.address, request.host)
         return page(
             request, "claim.html", status=400, code_needed=needed, error=told(request, denied)
         )
 
 
 @get("/login")
-async def login_page(request: Seen, owner: Host, next: str = "/") -> Response[str] | Redirect:  # noqa: A002
+async def login_page(
+    request: Seen,
+    services: ServicesDep,
+    next: str = "/",  # noqa: A002
+) -> Response[str] | Redirect:
     """Show the login form."""
-    if not owner.access.claimed:
+    if not services.admin.auth.claimed:
         return Redirect("/claim", status_code=303)
     if request.visitor.owner:
         return Redirect(local(next), status_code=303)
@@ -76,44 +81,44 @@ async def login_page(request: Seen, owner: Host, next: str = "/") -> Response[st
 
 
 @post("/login", status_code=200)
-async def login(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def login(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Check the password; wrong ones wait longer and longer."""
     fields = await request.fields()
     onward = local(fields.get("next", "/"))
     try:
-        hashed = await owner.access.login(
+        hashed = await services.admin.auth.login(
             fields.get("password", ""), request.address, kept(request, DEVICE) or ""
         )
-        return await _let_in(request, owner, onward, hashed)
+        return await _let_in(request, services, onward, hashed)
     except Denied as denied:
         status = 429 if denied.reason == "wait" else 401
         error = told(request, denied)
         return page(request, "login.html", status=status, onward=onward, error=error)
 
 
-async def _let_in(request: Seen, owner: Host, onward: str, hashed: str) -> Redirect:
+async def _let_in(request: Seen, services: ServicesDep, onward: str, hashed: str) -> Redirect:
     """Check the password and log in. Raises Denied."""
-    token = await owner.access.open_session(request.headers.get("User-Agent", ""), hashed)
-    device = owner.access.device_cookie(hashed)
+    token = await services.admin.auth.open_session(request.headers.get("User-Agent", ""), hashed)
+    device = services.admin.auth.device_cookie(hashed)
     cookies = [cookie(request, SESSION, token), cookie(request, DEVICE, device)]
     return Redirect(onward, status_code=303, cookies=cookies)
 
 
 @post("/logout", status_code=303)
-async def logout(request: Seen, owner: Host) -> Redirect:
+async def logout(request: Seen, services: ServicesDep) -> Redirect:
     """End the session of this browser."""
-    await owner.access.end_session(request.visitor.session)
+    await services.admin.auth.end_session(request.visitor.session)
     return Redirect("/", status_code=303, cookies=[cookie(request, SESSION, "", seconds=0)])
 
 
 @post("/settings/password", status_code=303)
-async def password(request: Seen, owner: Host) -> Redirect:
+async def password(request: Seen, services: ServicesDep) -> Redirect:
     """Change the password and end all other sessions."""
     fields = await request.fields()
     try:
         if fields.get("new", "") != fields.get("again", ""):
             raise Denied("different")
-        hashed = await owner.access.change_password(
+        hashed = await services.admin.auth.change_password(
             fields.get("old", ""),
             fields.get("new", ""),
             request.visitor.session,
@@ -122,5 +127,5 @@ async def password(request: Seen, owner: Host) -> Redirect:
         )
     except Denied as denied:
         return Redirect("/settings/box?error=" + quote(told(request, denied)), status_code=303)
-    known = cookie(request, DEVICE, owner.access.device_cookie(hashed))
+    known = cookie(request, DEVICE, services.admin.auth.device_cookie(hashed))
     return Redirect("/settings/box?saved=1", status_code=303, cookies=[known])

@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from appliance.admin.preferences import Admin
 from appliance.core.i18n import Language
 from appliance.core.tasks import forever
 from appliance.domain.errors import ApiError
 from appliance.monitoring.dashboard import Overview
+from appliance.services import Services
 from web.page.chart import draw
 from web.page.rendering import fragment
 from web.page.visitor import Visitor
@@ -31,8 +31,8 @@ REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 class Live:
     """Takes snapshots while somebody watches, and sends each stream its changes."""
 
-    def __init__(self, owner: Admin) -> None:
-        self._owner = owner
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._bell = asyncio.Event()
         self._turn = asyncio.Event()  # replaced with each snapshot, which wakes its waiters
         self._streams = 0
@@ -57,7 +57,7 @@ class Live:
         """Return a snapshot that is at most a second old; many callers share one."""
         async with self._one_look:
             if self._seen is None or monotonic() - self._seen_at >= POLL_SECONDS:
-                self._seen = await self._owner.overview()
+                self._seen = await self._services.dashboard.take()
                 self._seen_at = monotonic()
                 self._regions.clear()
             return self._seen
@@ -67,7 +67,7 @@ class Live:
         self._seen = None
 
     async def _watch(self) -> None:
-        watchers = self._owner.box.wakeups.watchers
+        watchers = self._services.context.wakeups.watchers
         watchers.add(self._bell)
         try:
             while self._streams and not self._closed:
@@ -126,7 +126,7 @@ class Live:
                     yield b": breath\n\n"
                 if visitor.owner and monotonic() - checked > BREATH_SECONDS:
                     checked = monotonic()
-                    if not await self._owner.access.is_owner(visitor.session):
+                    if not await self._services.admin.auth.is_owner(visitor.session):
                         return
         finally:
             self._streams -= 1
@@ -139,10 +139,10 @@ class Live:
             codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
             return self.regions(seen, visitor) | (codes if visitor.owner else {})
         try:
-            story = await self._owner.story(message_id)
+            story = await self._services.admin.messages.timeline(message_id)
         except ApiError:
             return {}
-        now = self._owner.box.clock.now()
+        now = self._services.context.clock.now()
         return {
             name: fragment(f"live/{name}.html", visitor, story=story, now=now)
             for name in ("progress", "story")

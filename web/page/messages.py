@@ -12,15 +12,16 @@ from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
-from appliance.admin.preferences import Admin
 from appliance.domain import validation
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, MessageStatus, Period
 from appliance.monitoring.dashboard import local_midnight
+from appliance.services import Services
 from web import export as sheet
 from web.page.rendering import HEADERS, fragment, page, sentence
 from web.page.settings import whole
-from web.page.visitor import Host, Seen
+from web.page.visitor import Seen
+from web.request import ServicesDep
 
 PAGE_ROWS = 50
 PAGES_MOST = 2000
@@ -89,19 +90,19 @@ def number_sought(text: str) -> str | None:
     return "+" + digits if "+" in text or len(digits) > SHORT_CODE_DIGITS else digits
 
 
-def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
+def filter_of(wanted: Wanted, services: Services) -> HistoryFilter:
     """Return the filters for the store; days are in the box's time zone."""
     status: MessageStatus | None = None
     for known in get_args(MessageStatus):
         if wanted.status == known:
             status = known
     start, end = _day(wanted.start), _day(wanted.end)
-    zone = owner.box.zone
+    zone = services.context.zone
     return HistoryFilter(
         page=wanted.page,
         limit=PAGE_ROWS,
         status=status,
-        to=number_sought(owner.number(wanted.to)),
+        to=number_sought(services.context.numbers.with_national().read_or_keep(wanted.to)),
         period=Period(
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,
@@ -111,42 +112,42 @@ def filter_of(wanted: Wanted, owner: Admin) -> HistoryFilter:
 
 
 @get("/messages")
-async def listed(request: Seen, owner: Host) -> Response[str]:
+async def listed(request: Seen, services: ServicesDep) -> Response[str]:
     """Show a page of the history; test messages only on request."""
     wanted = wanted_of(request)
-    asked = filter_of(wanted, owner)
-    found = await owner.messages(asked, test=wanted.test, client=wanted.client_number)
+    asked = filter_of(wanted, services)
+    found = await services.admin.messages.page(asked, test=wanted.test, client=wanted.client_number)
     return page(
         request,
         "messages.html",
         found=found,
         wanted=wanted,
         asked=asked,
-        clients=await owner.clients(),
-        now=owner.box.clock.now(),
+        clients=await services.admin.clients.listed(),
+        now=services.context.clock.now(),
     )
 
 
 @get("/messages/export")
-async def export(request: Seen, owner: Host) -> Stream:
+async def export(request: Seen, services: ServicesDep) -> Stream:
     """Export all filtered messages as CSV."""
     wanted = wanted_of(request)
-    asked = msgspec.structs.replace(filter_of(wanted, owner), page=1)
-    batches = owner.export(asked, test=wanted.test, client=wanted.client_number)
+    asked = msgspec.structs.replace(filter_of(wanted, services), page=1)
+    batches = services.admin.messages.export(asked, test=wanted.test, client=wanted.client_number)
     answer = await sheet.stream("csv", batches, request.visitor.language, by_hand=True)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
 
 @get("/messages/{message_id:str}")
-async def one(request: Seen, owner: Host, message_id: str) -> Response[str]:
+async def one(request: Seen, services: ServicesDep, message_id: str) -> Response[str]:
     """Show the timeline of a message. Raises MESSAGE_NOT_FOUND."""
-    story = await owner.story(message_id)
+    story = await services.admin.messages.timeline(message_id)
     return page(
         request,
         "message.html",
         story=story,
-        now=owner.box.clock.now(),
+        now=services.context.clock.now(),
         error=request.query_params.get("error", ""),
     )
 
@@ -157,20 +158,20 @@ def _back(message_id: str, error: str = "") -> Redirect:
 
 
 @post("/messages/{message_id:str}/resend", status_code=HTTP_303_SEE_OTHER)
-async def resend(request: Seen, owner: Host, message_id: str) -> Redirect:
+async def resend(request: Seen, services: ServicesDep, message_id: str) -> Redirect:
     """Resend a failed message."""
     try:
-        await owner.resend(message_id)
+        await services.admin.messages.resend(message_id)
     except ApiError as refusal:
         return _back(message_id, sentence(request, refusal))
     return _back(message_id)
 
 
 @post("/messages/{message_id:str}/cancel", status_code=HTTP_303_SEE_OTHER)
-async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
+async def cancel(request: Seen, services: ServicesDep, message_id: str) -> Redirect:
     """Cancel a message that was never submitted."""
     try:
-        await owner.cancel(message_id)
+        await services.admin.messages.cancel(message_id)
     except ApiError as refusal:
         return _back(message_id, sentence(request, refusal))
     return _back(message_id)
@@ -180,15 +181,15 @@ async def cancel(request: Seen, owner: Host, message_id: str) -> Redirect:
 
 
 @get("/send")
-async def compose(request: Seen, owner: Host) -> Response[str]:
+async def compose(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the form for one message; for a reply the number is filled in."""
     to = request.query_params.get("to", "")
-    return await _compose(request, owner, to=to, priority=2 if to else 3)
+    return await _compose(request, services, to=to, priority=2 if to else 3)
 
 
 async def _compose(
     request: Seen,
-    owner: Host,
+    services: ServicesDep,
     *,
     to: str,
     priority: int,
@@ -204,8 +205,10 @@ async def _compose(
         to=to,
         text=text,
         priority=priority,
-        measured=owner.measure(text),
-        clients=[row for row in await owner.clients() if row["disabled_at"] is None],
+        measured=services.admin.messages.measure(text),
+        clients=[
+            row for row in await services.admin.clients.listed() if row["disabled_at"] is None
+        ],
         client=client,
         form=new_form(),
         error=error,
@@ -218,28 +221,30 @@ def new_form() -> str:
 
 
 @post("/send/measure", status_code=200)
-async def measure(request: Seen, owner: Host) -> Response[str]:
+async def measure(request: Seen, services: ServicesDep) -> Response[str]:
     """Show alphabet and number of parts while the text is typed."""
     text = _typed((await request.fields()).get("text", ""))
-    shown = fragment("live/measure.html", request.visitor, measured=owner.measure(text))
+    shown = fragment(
+        "live/measure.html", request.visitor, measured=services.admin.messages.measure(text)
+    )
     return Response(shown, media_type="text/html", headers=HEADERS)
 
 
 @post("/send", status_code=200)
-async def send(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def send(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Queue the message and show its timeline."""
     fields = await request.fields()
     to, text = fields.get("to", ""), _typed(fields.get("text", ""))
     priority = whole(fields.get("priority", "")) or 3
     client = whole(fields.get("client", ""))
     try:
-        message_id = await owner.send(
+        message_id = await services.admin.messages.send(
             to.strip(), text, priority=priority, client=client, form=fields.get("form", "")
         )
     except ApiError as refusal:
         return await _compose(
             request,
-            owner,
+            services,
             to=to,
             text=text,
             priority=priority,

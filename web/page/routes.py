@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from appliance.admin.preferences import Admin
+from appliance.services import Services
 from web.error_responses import meant
 from web.page import (
     account,
@@ -54,9 +54,9 @@ SENT: list[ControllerRouterHandler] = [upkeep.update, upkeep.restore]
 class StatusPage:
     """The status page. Register `handlers`; call `close` when the box stops."""
 
-    def __init__(self, owner: Admin) -> None:
-        self._live = Live(owner)
-        self._doorway = doorway = AuthMiddleware(owner)
+    def __init__(self, services: Services) -> None:
+        self._live = Live(services)
+        self._doorway = doorway = AuthMiddleware(services)
 
         # Functions, because Litestar copies methods with everything that they reference.
         async def meet(request: Any) -> Any:
@@ -80,7 +80,6 @@ class StatusPage:
         common: dict[str, Any] = {
             "path": "/",
             "dependencies": {
-                "owner": Provide(lambda: owner, sync_to_thread=False),
                 "live": Provide(lambda: self._live, sync_to_thread=False),
             },
             "exception_handlers": {NotOurs: not_ours, HTTPException: failed, Exception: failed},

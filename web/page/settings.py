@@ -17,7 +17,8 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
 from appliance.domain.views import Permissions
 from web.page.rendering import mark, page, sentence
-from web.page.visitor import Host, Seen
+from web.page.visitor import Seen
+from web.request import ServicesDep
 
 LOG_ROWS = 50
 CHANGED = _(
@@ -57,30 +58,30 @@ def said(request: Seen) -> dict[str, Any]:
 
 
 @get("/settings")
-async def overview(request: Seen, owner: Host) -> Response[str]:
+async def overview(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the list of settings pages."""
-    return page(request, "settings.html", preferences=owner.preferences)
+    return page(request, "settings.html", preferences=services.admin.preferences.current)
 
 
 # --- clients and keys ----------------------------------------------------------------------------
 
 
 @get("/settings/keys")
-async def keys(request: Seen, owner: Host) -> Response[str]:
+async def keys(request: Seen, services: ServicesDep) -> Response[str]:
     """Show clients with their keys."""
-    return await _keys(request, owner, saved="saved" in request.query_params)
+    return await _keys(request, services, saved="saved" in request.query_params)
 
 
 async def _keys(
-    request: Seen, owner: Host, *, made: str = "", error: str = "", saved: bool = False
+    request: Seen, services: ServicesDep, *, made: str = "", error: str = "", saved: bool = False
 ) -> Response[str]:
     return page(
         request,
         "keys.html",
         status=400 if error else 200,
-        clients=await owner.clients(),
-        keys=[(key, _narrowing(key)) for key in await owner.keys()],
-        now=owner.box.clock.now(),
+        clients=await services.admin.clients.listed(),
+        keys=[(key, _narrowing(key)) for key in await services.admin.clients.keys()],
+        now=services.context.clock.now(),
         made=made,
         made_client=request.state.get("made_client", 0),
         base=base(request),
@@ -100,19 +101,19 @@ def base(request: Seen) -> str:
 
 
 @post("/settings/keys", status_code=200)
-async def add_key(request: Seen, owner: Host) -> Response[str]:
+async def add_key(request: Seen, services: ServicesDep) -> Response[str]:
     """Create a key, shown in this answer only."""
     fields = await request.fields()
     try:
         may = narrowing_of(fields)
-        client = whole(fields.get("client", "")) or await owner.first_client()
-        made = await owner.add_key(
+        client = whole(fields.get("client", "")) or await services.admin.clients.first()
+        made = await services.admin.clients.add_key(
             client, fields.get("name", ""), test=fields.get("mode") == "test", permissions=may
         )
     except ApiError as refusal:
-        return await _keys(request, owner, error=sentence(request, refusal))
+        return await _keys(request, services, error=sentence(request, refusal))
     request.state.made_client = made.client
-    return await _keys(request, owner, made=made.key)
+    return await _keys(request, services, made=made.key)
 
 
 def narrowing_of(fields: dict[str, str]) -> Permissions:
@@ -131,34 +132,39 @@ def narrowing_of(fields: dict[str, str]) -> Permissions:
 
 
 @post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
-async def narrow(request: Seen, owner: Host, key: int) -> Response[str] | Redirect:
+async def narrow(request: Seen, services: ServicesDep, key: int) -> Response[str] | Redirect:
     """Change the permissions of a key."""
     fields = await request.fields()
     try:
         wanted = narrowing_of(fields)
-        now = next((_narrowing(row) for row in await owner.keys() if row["id"] == key), wanted)
+        now = next(
+            (_narrowing(row) for row in await services.admin.clients.keys() if row["id"] == key),
+            wanted,
+        )
         if outdated(fields, now, wanted):
-            return await _keys(request, owner, error=CHANGED.typeset(request.visitor.language))
-        await owner.narrow(key, wanted)
+            return await _keys(request, services, error=CHANGED.typeset(request.visitor.language))
+        await services.admin.clients.restrict(key, wanted)
     except ApiError as refusal:
-        return await _keys(request, owner, error=sentence(request, refusal))
+        return await _keys(request, services, error=sentence(request, refusal))
     return back("/settings/keys", saved="1")
 
 
 @post("/settings/keys/{key:int}/revoke", status_code=SEE_OTHER)
-async def revoke(request: Seen, owner: Host, key: int) -> Redirect:
+async def revoke(request: Seen, services: ServicesDep, key: int) -> Redirect:
     """Revoke a key; its queued messages are sent, unless they are to be cancelled."""
-    await owner.revoke(key, cancel_queued="cancel_queued" in await request.fields())
+    await services.admin.clients.revoke(
+        key, cancel_queued="cancel_queued" in await request.fields()
+    )
     return back("/settings/keys")
 
 
 @post("/settings/clients", status_code=200)
-async def add_client(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def add_client(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Create a client."""
     try:
-        await owner.add_client((await request.fields()).get("name", ""))
+        await services.admin.clients.add((await request.fields()).get("name", ""))
     except ApiError as refusal:
-        return await _keys(request, owner, error=sentence(request, refusal))
+        return await _keys(request, services, error=sentence(request, refusal))
     return back("/settings/keys")
 
 
@@ -166,19 +172,24 @@ async def add_client(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 
 @get("/settings/webhooks")
-async def webhooks(request: Seen, owner: Host) -> Response[str]:
+async def webhooks(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the webhooks."""
-    return await _webhooks(request, owner, **said(request))
+    return await _webhooks(request, services, **said(request))
 
 
 async def _webhooks(
-    request: Seen, owner: Host, *, secret: str = "", error: object = "", saved: object = False
+    request: Seen,
+    services: ServicesDep,
+    *,
+    secret: str = "",
+    error: object = "",
+    saved: object = False,
 ) -> Response[str]:
     return page(
         request,
         "webhooks.html",
-        hooks=await owner.webhooks(),
-        clients=await owner.clients(),
+        hooks=await services.admin.webhooks.listed(),
+        clients=await services.admin.clients.listed(),
         events=get_args(WebhookEvent),
         secret=secret,
         tested=request.query_params.get("tested", ""),
@@ -188,55 +199,59 @@ async def _webhooks(
 
 
 @post("/settings/webhooks", status_code=200)
-async def add_webhook(request: Seen, owner: Host) -> Response[str]:
+async def add_webhook(request: Seen, services: ServicesDep) -> Response[str]:
     """Create a webhook; its secret is shown in this answer only."""
     fields = await request.fields()
     chosen = await request.values("events")
     events = tuple(name for name in get_args(WebhookEvent) if name in chosen)
     try:
-        client = whole(fields.get("client", "")) or await owner.first_client()
+        client = whole(fields.get("client", "")) or await services.admin.clients.first()
         if not events:
             raise invalid("events", _("at least one must be chosen"))
-        made = await owner.add_webhook(client, WebhookOrder(fields.get("url", "").strip(), events))
+        made = await services.admin.webhooks.add(
+            client, WebhookOrder(fields.get("url", "").strip(), events)
+        )
     except ApiError as refusal:
-        return await _webhooks(request, owner, error=sentence(request, refusal))
-    return await _webhooks(request, owner, secret=made.secret or "")
+        return await _webhooks(request, services, error=sentence(request, refusal))
+    return await _webhooks(request, services, secret=made.secret or "")
 
 
 @post("/settings/webhooks/{partition:int}/{webhook_id:str}", status_code=SEE_OTHER)
-async def change_webhook(request: Seen, owner: Host, partition: int, webhook_id: str) -> Redirect:
+async def change_webhook(
+    request: Seen, services: ServicesDep, partition: int, webhook_id: str
+) -> Redirect:
     """Delete or test a webhook."""
     wanted = (await request.fields()).get("do", "")
     try:
         if wanted == "remove":
-            await owner.remove_webhook(partition, webhook_id)
+            await services.webhooks.delete(partition, webhook_id)
             return back("/settings/webhooks")
-        answer = await owner.test_webhook(partition, webhook_id)
+        answer = (await services.webhooks.test(partition, webhook_id)).response_status
     except ApiError as refusal:
         return back("/settings/webhooks", error=sentence(request, refusal))
     return back("/settings/webhooks", tested=str(answer) if answer else "none")
 
 
 @get("/settings/webhooks/{partition:int}/log")
-async def webhook_log(request: Seen, owner: Host, partition: int) -> Response[str]:
+async def webhook_log(request: Seen, services: ServicesDep, partition: int) -> Response[str]:
     """Show the attempts to call webhooks, newest first."""
     asked = PageFilter(page=whole(request.query_params.get("page", "")) or 1, limit=LOG_ROWS)
     return page(
         request,
         "webhook_log.html",
-        found=await owner.webhook_log(partition, asked),
+        found=await services.webhooks.logs(partition, asked),
         asked=asked,
         scope=partition,
-        now=owner.box.clock.now(),
+        now=services.context.clock.now(),
         **said(request),
     )
 
 
 @post("/settings/webhooks/{partition:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
-async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Redirect:
+async def replay(request: Seen, services: ServicesDep, partition: int, log_id: str) -> Redirect:
     """Replay an event."""
     try:
-        await owner.replay(partition, log_id)
+        await services.webhooks.replay(partition, log_id)
     except ApiError as refusal:
         return back(f"/settings/webhooks/{partition}/log", error=sentence(request, refusal))
     return back(f"/settings/webhooks/{partition}/log", saved="1")
@@ -246,33 +261,37 @@ async def replay(request: Seen, owner: Host, partition: int, log_id: str) -> Red
 
 
 @get("/settings/blocked")
-async def block_list(request: Seen, owner: Host) -> Response[str]:
+async def block_list(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the block list."""
     return page(
         request,
         "blocked.html",
-        rows=await owner.blocked(),
-        now=owner.box.clock.now(),
+        rows=await services.block_list.all(),
+        now=services.context.clock.now(),
         **said(request),
     )
 
 
 @post("/settings/blocked", status_code=SEE_OTHER)
-async def block(request: Seen, owner: Host) -> Redirect:
+async def block(request: Seen, services: ServicesDep) -> Redirect:
     """Block a number for every client."""
     fields = await request.fields()
     try:
-        await owner.block(fields.get("number", "").strip(), fields.get("reason", ""))
+        await services.block_list.block_for_all(
+            fields.get("number", "").strip(), fields.get("reason", "")
+        )
     except ApiError as refusal:
         return back("/settings/blocked", error=sentence(request, refusal))
     return back("/settings/blocked")
 
 
 @post("/settings/blocked/remove", status_code=SEE_OTHER)
-async def unblock(request: Seen, owner: Host) -> Redirect:
+async def unblock(request: Seen, services: ServicesDep) -> Redirect:
     """Remove a number from the block list."""
     fields = await request.fields()
-    await owner.unblock(whole(fields.get("scope", "")) or 0, fields.get("number", ""))
+    await services.block_list.take_off(
+        whole(fields.get("scope", "")) or 0, fields.get("number", "")
+    )
     return back("/settings/blocked")
 
 
@@ -280,25 +299,25 @@ async def unblock(request: Seen, owner: Host) -> Redirect:
 
 
 @get("/settings/box")
-async def box(request: Seen, owner: Host) -> Response[str]:
+async def box(request: Seen, services: ServicesDep) -> Response[str]:
     """Show time zone, language, own number, password, support file and power."""
     return page(
         request,
         "box.html",
-        preferences=owner.preferences,
-        zone=str(owner.box.zone),
+        preferences=services.admin.preferences.current,
+        zone=str(services.context.zone),
         zones=sorted(available_timezones()),
-        now=owner.box.clock.now(),
-        has_steward=owner.upkeep.has_steward,
+        now=services.context.clock.now(),
+        has_steward=services.admin.maintenance.has_steward,
         **said(request),
     )
 
 
 @post("/settings/box", status_code=SEE_OTHER)
-async def prefer(request: Seen, owner: Host) -> Redirect:
+async def prefer(request: Seen, services: ServicesDep) -> Redirect:
     """Save the preferences, in force at once."""
     try:
-        await owner.prefer(**chosen(await request.fields()))
+        await services.admin.preferences.change(**chosen(await request.fields()))
     except ApiError as refusal:
         return back("/settings/box", error=sentence(request, refusal))
     return back("/settings/box", saved="1")
@@ -317,10 +336,10 @@ def chosen(fields: dict[str, str]) -> dict[str, object]:
 
 
 @get("/settings/box/support")
-async def support(owner: Host) -> Response[str]:
+async def support(services: ServicesDep) -> Response[str]:
     """Download the support file."""
     return Response(
-        await owner.support(),
+        await services.admin.support.text(),
         media_type="text/plain",
         headers={
             "Content-Disposition": 'attachment; filename="zimbox-support.txt"',

@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.admin.preferences import OperatorSilent
+from appliance.admin.modems import OperatorSilent
 from appliance.core.config import Limits
 from appliance.core.i18n import _
 from appliance.domain.errors import ApiError
@@ -17,7 +17,8 @@ from web.page.live import Live
 from web.page.rendering import page, sentence
 from web.page.settings import CHANGED, back, most_of, outdated, said, whole
 from web.page.status import Watch
-from web.page.visitor import Host, Seen
+from web.page.visitor import Seen
+from web.request import ServicesDep
 
 HERE = "/settings/sim"
 COUNTS = ("per_minute", "per_hour", "per_day", "per_month", "recipients_per_month")
@@ -30,7 +31,7 @@ _BAD_AMOUNT = _("An amount is written 2 or 2.50.")
 
 
 @get(HERE)
-async def sim(request: Seen, owner: Host, live: Watch) -> Response[str]:
+async def sim(request: Seen, services: ServicesDep, live: Watch) -> Response[str]:
     """Show every modem and its actions."""
     return page(
         request,
@@ -38,7 +39,7 @@ async def sim(request: Seen, owner: Host, live: Watch) -> Response[str]:
         seen=await live.read(),
         counts=COUNTS,
         answer=request.query_params.get("answer", "")[:500],
-        former=await owner.former_modems(),
+        former=await services.admin.modems.former(),
         **said(request),
     )
 
@@ -48,18 +49,18 @@ def _digits(text: str, least: int, most: int) -> bool:
 
 
 @post(HERE + "/{index:int}/pin", status_code=SEE_OTHER)
-async def pin(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def pin(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Try the PIN once; refused if that would use the last attempt."""
     fields = await request.fields()
     here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
         return back(here, error=_BAD_PIN.typeset(request.visitor.language))
-    return _answered(request, live, here, await owner.enter_pin(index, code))
+    return _answered(request, live, here, await services.admin.modems.enter_pin(index, code))
 
 
 @post(HERE + "/{index:int}/puk", status_code=SEE_OTHER)
-async def puk(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def puk(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Set a new PIN with the PUK. The form warns that ten wrong PUKs block the SIM for good."""
     fields = await request.fields()
     code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
@@ -67,7 +68,7 @@ async def puk(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
         return back(HERE, error=_BAD_PUK.typeset(request.visitor.language))
     if not _digits(new, 4, 8):
         return back(HERE, error=_BAD_PIN.typeset(request.visitor.language))
-    return _answered(request, live, HERE, await owner.unlock(index, code, new))
+    return _answered(request, live, HERE, await services.admin.modems.unlock(index, code, new))
 
 
 def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
@@ -98,7 +99,7 @@ def quiet_hours(text: str) -> list[str] | None:
 
 
 @post(HERE + "/{index:int}/limits", status_code=SEE_OTHER)
-async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def limits(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Save limits and quiet hours of a SIM; an empty field means no limit."""
     fields = await request.fields()
     hours = quiet_hours(fields.get("quiet_hours", ""))
@@ -113,10 +114,10 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
         quiet_hours=tuple(hours),
         urgent_passes="urgent_passes" in fields,
     )
-    if outdated(fields, owner.modem(index).limits, wanted):
+    if outdated(fields, services.admin.modems.at(index).limits, wanted):
         return back(HERE, error=CHANGED.typeset(request.visitor.language))
     try:
-        await owner.set_limits(index, wanted)
+        await services.admin.modems.set_limits(index, wanted)
     except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
     live.stale()
@@ -124,10 +125,12 @@ async def limits(request: Seen, owner: Host, live: Watch, index: int) -> Redirec
 
 
 @post(HERE + "/{index:int}/ask", status_code=SEE_OTHER)
-async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def ask(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Send a USSD code such as *100# and show the operator's answer."""
     try:
-        answer = await owner.ask_operator(index, (await request.fields()).get("code", "").strip())
+        answer = await services.admin.modems.ask_operator(
+            index, (await request.fields()).get("code", "").strip()
+        )
     except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
     except OperatorSilent as error:
@@ -140,17 +143,17 @@ async def ask(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
 
 
 @post(HERE + "/{index:int}/balance", status_code=SEE_OTHER)
-async def balance(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def balance(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Save the USSD code for the balance, and the amount below which the page warns."""
     fields = await request.fields()
     low = amount_of(fields.get("low", ""))
     if low is None:
         return back(HERE, error=_BAD_AMOUNT.typeset(request.visitor.language))
-    code, now = fields.get("code", "").strip(), owner.modem(index).settings.balance
+    code, now = fields.get("code", "").strip(), services.admin.modems.at(index).settings.balance
     if outdated(fields, (now.code, now.low), (code, low)):
         return back(HERE, error=CHANGED.typeset(request.visitor.language))
     try:
-        await owner.set_balance(index, code, low)
+        await services.admin.modems.set_balance(index, code, low)
     except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
     live.stale()
@@ -164,16 +167,16 @@ def amount_of(text: str) -> float | None:
 
 
 @post(HERE + "/{index:int}/restart", status_code=SEE_OTHER)
-async def restart(request: Seen, owner: Host, live: Watch, index: int) -> Redirect:
+async def restart(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Reset the modem, after an open send."""
-    await owner.restart_modem(index)
+    await services.admin.modems.restart(index)
     live.stale()
     return back(HERE, saved="1")
 
 
 @post(HERE + "/former/{number:int}/remove", status_code=SEE_OTHER)
-async def remove(request: Seen, owner: Host, live: Watch, number: int) -> Redirect:
+async def remove(request: Seen, services: ServicesDep, live: Watch, number: int) -> Redirect:
     """Remove a modem that is gone."""
-    await owner.remove_modem(number)
+    await services.admin.modems.remove(number)
     live.stale()
     return back(HERE, saved="1")

@@ -11,7 +11,8 @@ from appliance.core.i18n import DEFAULT, languages
 from web.page.chart import draw
 from web.page.live import Live
 from web.page.rendering import page
-from web.page.visitor import LANGUAGE, Host, Seen, cookie
+from web.page.visitor import LANGUAGE, Seen, cookie
+from web.request import ServicesDep
 
 Watch = NamedDependency[SkipValidation[Live]]
 
@@ -19,17 +20,21 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @get("/")
-async def status(request: Seen, owner: Host, live: Watch) -> Response[str]:
-    """Show the status page; without an owner, with a link to claim the box."""
+async def status(request: Seen, services: ServicesDep, live: Watch) -> Response[str]:
+    """Show the status page; without an services, with a link to claim the box."""
     seen = await live.read()
     return page(
-        request, "status.html", seen=seen, chart=draw(seen.days), claimed=owner.access.claimed
+        request,
+        "status.html",
+        seen=seen,
+        chart=draw(seen.days),
+        claimed=services.admin.auth.claimed,
     )
 
 
 @get("/live")
 async def stream(request: Seen, live: Watch, message: str | None = None) -> Stream:
-    """Stream the events of the status page, or of a message (for the owner)."""
+    """Stream the events of the status page, or of a message (for the services)."""
     wanted = message if request.visitor.owner else None
     return Stream(
         live.stream(request.visitor, wanted),

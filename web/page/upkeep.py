@@ -19,8 +19,9 @@ from appliance.maintenance.uploads import BACKUP, UPDATE, NoRoom
 from web.page.rendering import HEADERS, fragment, page
 from web.page.settings import back, said
 from web.page.upload import Gone, NoFile, TooLarge, receive
-from web.page.visitor import Host, Seen
+from web.page.visitor import Seen
 from web.page.words import BACKUP_FAULTS
+from web.request import ServicesDep
 
 HERE = "/settings/upkeep"
 MIB = 1 << 20
@@ -40,35 +41,35 @@ def _no_room(mib: int) -> Text:
 
 
 @get(HERE)
-async def upkeep(request: Seen, owner: Host) -> Response[str]:
+async def upkeep(request: Seen, services: ServicesDep) -> Response[str]:
     """Show version and update, backup and restore."""
-    tended = owner.upkeep
+    tended = services.admin.maintenance
     aside = await tended.kept_aside()
     return page(
         request,
         "upkeep.html",
-        update=_update(owner),
+        update=_update(services),
         checked=tended.checked,
         restore_failed=tended.restore_failed,
         aside=aside,
         aside_mib=-(-sum(size for _, size in aside) // MIB),
-        now=owner.box.clock.now(),
+        now=services.context.clock.now(),
         **said(request),
     )
 
 
-def _update(owner: Host) -> dict[str, object]:
+def _update(services: ServicesDep) -> dict[str, object]:
     """Return the state of an update for the page."""
     return {
-        "possible": owner.upkeep.has_steward,
-        "step": owner.upkeep.step,
-        "last": owner.upkeep.last,
+        "possible": services.admin.maintenance.has_steward,
+        "step": services.admin.maintenance.step,
+        "last": services.admin.maintenance.last,
     }
 
 
 async def _received(
     request: Seen,
-    owner: Host,
+    services: ServicesDep,
     name: str,
     copies: int,
     taken: Callable[[], Awaitable[None]],
@@ -76,8 +77,8 @@ async def _received(
 ) -> Redirect:
     """Receive the uploaded file and process it; show why it failed."""
     try:
-        with owner.upkeep.receiving(name) as file:
-            await receive(request, owner, file, copies)
+        with services.admin.maintenance.receiving(name) as file:
+            await receive(request, services, file, copies)
             await taken()
     except Busy:
         words = _BUSY
@@ -97,33 +98,33 @@ async def _received(
 
 
 @post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
-async def update(request: Seen, owner: Host) -> Redirect:
+async def update(request: Seen, services: ServicesDep) -> Redirect:
     """Receive a signed bundle, start the update and follow it on the page."""
 
     async def taken() -> None:
-        owner.upkeep.update()
+        services.admin.maintenance.update()
 
-    return await _received(request, owner, UPDATE, UPDATE_COPIES, taken)
+    return await _received(request, services, UPDATE, UPDATE_COPIES, taken)
 
 
 @get("/settings/update/progress")
-async def progress(request: Seen, owner: Host) -> Response[str]:
+async def progress(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the progress of the update; reload the page when it is over."""
-    shown = fragment("live/update.html", request.visitor, update=_update(owner))
-    over = {} if owner.upkeep.step else {"HX-Refresh": "true"}
+    shown = fragment("live/update.html", request.visitor, update=_update(services))
+    over = {} if services.admin.maintenance.step else {"HX-Refresh": "true"}
     return Response(shown, media_type="text/html", headers={**HEADERS, **over})
 
 
 @post("/settings/backup", status_code=200)
-async def backup(request: Seen, owner: Host) -> File | Redirect:
+async def backup(request: Seen, services: ServicesDep) -> File | Redirect:
     """Download a backup."""
     try:
-        file = await owner.upkeep.backup()
+        file = await services.admin.maintenance.backup()
     except NoRoom as error:
         return back(HERE, error=_no_room(error.mib).typeset(request.visitor.language))
     except (OSError, sqlite3.Error):  # sqlite3.Error is raised if the card fills up meanwhile
         return back(HERE, error=_BACKUP_FAILED.typeset(request.visitor.language))
-    day = request.visitor.tongue.iso(owner.box.clock.now())[:10]
+    day = request.visitor.tongue.iso(services.context.clock.now())[:10]
     return File(
         file,
         filename=f"zimbox-{day}.tar.gz",
@@ -135,25 +136,27 @@ async def backup(request: Seen, owner: Host) -> File | Redirect:
 
 
 @post("/settings/restore", status_code=SEE_OTHER, request_max_body_size=BACKUP_BYTES)
-async def restore(request: Seen, owner: Host) -> Redirect:
+async def restore(request: Seen, services: ServicesDep) -> Redirect:
     """Receive and check a backup, without replacing anything."""
-    return await _received(request, owner, BACKUP, 1, owner.upkeep.examine, f"{HERE}#restore")
+    return await _received(
+        request, services, BACKUP, 1, services.admin.maintenance.examine, f"{HERE}#restore"
+    )
 
 
 @post("/settings/restore/drop", status_code=SEE_OTHER)
-async def drop(owner: Host) -> Redirect:
+async def drop(services: ServicesDep) -> Redirect:
     """Discard the checked backup."""
-    await owner.upkeep.drop()
+    await services.admin.maintenance.drop()
     return back(HERE)
 
 
 @post("/settings/restore/now", status_code=200)
-async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def restore_now(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Restore the checked backup with a restart."""
     try:
-        if not await owner.upkeep.restore():
+        if not await services.admin.maintenance.restore():
             return back(HERE, error=_NO_BACKUP.typeset(request.visitor.language))
-        await owner.upkeep.restart()
+        await services.admin.maintenance.restart()
     except Busy:
         return back(HERE, error=_BUSY.typeset(request.visitor.language))
     except (NoSteward, TimeoutError):
@@ -162,16 +165,16 @@ async def restore_now(request: Seen, owner: Host) -> Response[str] | Redirect:
 
 
 @post("/settings/restore/forget", status_code=SEE_OTHER)
-async def forget(owner: Host) -> Redirect:
+async def forget(services: ServicesDep) -> Redirect:
     """Delete the data kept by earlier restores."""
-    await owner.upkeep.forget_aside()
+    await services.admin.maintenance.forget_aside()
     return back(HERE, saved="1")
 
 
 @get(f"{HERE}/wait")
-async def wait(request: Seen, owner: Host) -> Response[bytes] | Redirect:
+async def wait(request: Seen, services: ServicesDep) -> Response[bytes] | Redirect:
     """Answer the polls of a page that waits for the restart."""
-    if owner.upkeep.restarting:
+    if services.admin.maintenance.restarting:
         return Response(b"", status_code=204)
     if request.htmx:
         return Response(b"", status_code=200, headers={"HX-Redirect": HERE})
@@ -179,11 +182,11 @@ async def wait(request: Seen, owner: Host) -> Response[bytes] | Redirect:
 
 
 @post("/settings/box/power", status_code=200)
-async def power(request: Seen, owner: Host) -> Response[str] | Redirect:
+async def power(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Restart the box or switch it off, after open sends."""
     off = (await request.fields()).get("do", "") == "off"
     try:
-        await owner.upkeep.power("power-off" if off else "restart-box")
+        await services.admin.maintenance.power("power-off" if off else "restart-box")
     except (NoSteward, TimeoutError):
         return back("/settings/box", error=_DISOBEYED.typeset(request.visitor.language))
     return page(request, "wait.html", why="off" if off else "restart")

@@ -11,8 +11,8 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from appliance.admin.preferences import Admin
 from appliance.maintenance.uploads import NoRoom
+from appliance.services import Services
 from web.page.visitor import TOKEN_FIELD, NotOurs, Seen
 
 FILE_FIELD = "file"
@@ -33,18 +33,18 @@ class NoFile(Exception):
     """The form has no file."""
 
 
-async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> None:
+async def receive(request: Seen, services: Services, target: Path, copies: int) -> None:
     """Write the form's file to `target`, if there is room for `copies` of it.
 
     Raises NotOurs, NoFile, NoRoom, Gone, TooLarge.
     """
-    incoming = owner.upkeep.incoming
+    incoming = services.admin.maintenance.incoming
     length = int(request.headers.get("Content-Length") or 0)
     most = request.route_handler.resolve_request_max_body_size() or 0
     if length > most:
         raise TooLarge
     incoming.make_sure(length, copies)
-    form = _Form(request, owner, target)
+    form = _Form(request, services, target)
     try:
         chunks = aiter(request.stream())
         while True:
@@ -75,10 +75,10 @@ async def receive(request: Seen, owner: Admin, target: Path, copies: int) -> Non
 class _Form:
     """Parses a form as it arrives: first its token, then its file."""
 
-    def __init__(self, request: Seen, owner: Admin, target: Path) -> None:
+    def __init__(self, request: Seen, services: Services, target: Path) -> None:
         boundary = request.content_type[1].get("boundary", "")
         self._parser = PushMultipartParser(boundary or "none", max_segment_count=8)
-        self._owner = owner
+        self._services = services
         self._kept = request.visitor.form_cookie
         self._target = target
         self._segment: MultipartSegment | None = None
@@ -119,7 +119,7 @@ class _Form:
         assert self._segment is not None, "an end has a segment"
         if self._segment.name == TOKEN_FIELD:
             token = self._token.decode("utf-8", "replace")
-            self._ours = self._owner.access.form_is_ours(self._kept, token)
+            self._ours = self._services.admin.auth.form_is_ours(self._kept, token)
             if not self._ours:
                 raise NotOurs
         elif self._segment.name == FILE_FIELD:

@@ -9,15 +9,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import Cookie, FormMultiDict
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
 from appliance.admin.auth import near
-from appliance.admin.preferences import Admin
 from appliance.core.i18n import DEFAULT, Language, _, languages
 from appliance.domain.errors import ApiError, invalid
+from appliance.services import Services
 from web.error_responses import preferred
 from web.page.words import PageLanguage
 
@@ -27,8 +25,6 @@ TOKEN_FIELD, TOKEN_HEADER = "form_token", "X-Form-Token"
 COOKIE_SECONDS = 400 * 86_400  # the longest lifetime that browsers accept (RFC 6265bis 5.5)
 SAFE = {"GET", "HEAD", "OPTIONS"}
 NUMBERS = 1 << 31  # no client, key or modem has a larger number
-
-Host = NamedDependency[SkipValidation[Admin]]
 
 
 class NotOurs(Exception):
@@ -100,7 +96,7 @@ class Seen(HTMXRequest):
             raise invalid("body", _("is not valid UTF-8")) from None
 
 
-def _language(request: Seen, owner: Admin) -> Language:
+def _language(request: Seen, services: Services) -> Language:
     """Return the language: the chosen one, else the browser's, else the box's."""
     chosen = kept(request, LANGUAGE)
     if chosen is not None:
@@ -108,14 +104,14 @@ def _language(request: Seen, owner: Admin) -> Language:
     wish = request.headers.get("Accept-Language", "")
     if wish:
         return preferred(wish)
-    return owner.preferences.language or owner.box.config.language
+    return services.admin.preferences.language
 
 
 class AuthMiddleware:
     """Identifies visitors before every page."""
 
-    def __init__(self, owner: Admin) -> None:
-        self._owner = owner
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def meet(self, request: Seen) -> Response[Any] | None:
         """Identify the visitor and check the form token. Raises NotOurs, NOT_FOUND."""
@@ -129,23 +125,23 @@ class AuthMiddleware:
         return None
 
     async def _learn(self, request: Seen) -> None:
-        owner = self._owner
+        services = self._services
         session = kept(request, SESSION) or ""
-        known = await owner.access.is_owner(session)
+        known = await services.admin.auth.is_owner(session)
         proof = session if known else kept(request, FORM)
         form_cookie = proof or secrets.token_urlsafe(24)
         request.state.visitor = Visitor(
-            tongue=PageLanguage(_language(request, owner), owner.box.zone),
+            tongue=PageLanguage(_language(request, services), services.context.zone),
             owner=known,
             session=session if known else "",
             form_cookie=form_cookie,
-            form_token=owner.access.form_token(form_cookie),
+            form_token=services.admin.auth.form_token(form_cookie),
             fresh=not proof,
         )
 
     def stranger(self, request: Seen) -> Visitor:
         """Return a visitor without identification."""
-        tongue = PageLanguage(_language(request, self._owner), self._owner.box.zone)
+        tongue = PageLanguage(_language(request, self._services), self._services.context.zone)
         return Visitor(tongue, owner=False, session="", form_cookie="", form_token="", fresh=False)
 
     def _check_site(self, request: Seen) -> None:
@@ -157,7 +153,7 @@ class AuthMiddleware:
     async def _check_form(self, request: Seen) -> None:
         token = request.headers.get(TOKEN_HEADER) or (await request.fields()).get(TOKEN_FIELD, "")
         visitor = request.visitor
-        if visitor.fresh or not self._owner.access.form_is_ours(visitor.form_cookie, token):
+        if visitor.fresh or not self._services.admin.auth.form_is_ours(visitor.form_cookie, token):
             raise NotOurs
 
     async def admit_near(self, request: Seen) -> Response[Any] | None:
@@ -181,7 +177,7 @@ class AuthMiddleware:
             return None
         # Only a page can be returned to, not the target of a form.
         onward = f"?next={quote(request.scope['path'])}" if request.method in SAFE else ""
-        where = f"/login{onward}" if self._owner.access.claimed else "/claim"
+        where = f"/login{onward}" if self._services.admin.auth.claimed else "/claim"
         if request.htmx:
             return Response(b"", status_code=401, headers={"HX-Redirect": where})
         return Redirect(where, status_code=303)

@@ -15,19 +15,20 @@ from web.page.messages import new_form
 from web.page.rendering import page, sentence
 from web.page.settings import back, base, chosen, said
 from web.page.status import Watch
-from web.page.visitor import LANGUAGE, Host, Seen, cookie
+from web.page.visitor import LANGUAGE, Seen, cookie
+from web.request import ServicesDep
 
 
 @get("/welcome")
-async def welcome(request: Seen, owner: Host, live: Watch) -> Response[str]:
+async def welcome(request: Seen, services: ServicesDep, live: Watch) -> Response[str]:
     """Show the first run; each step opens after the previous one."""
     sent = request.query_params.get("sent", "")
-    return await _welcome(request, owner, live, sent=sent, **said(request))
+    return await _welcome(request, services, live, sent=sent, **said(request))
 
 
 async def _welcome(
     request: Seen,
-    owner: Host,
+    services: ServicesDep,
     live: Watch,
     *,
     made: str = "",
@@ -38,7 +39,7 @@ async def _welcome(
 ) -> Response[str]:
     story = None
     if sent:
-        story = await owner.story(sent)
+        story = await services.admin.messages.timeline(sent)
     seen = await live.read()
     return page(
         request,
@@ -46,24 +47,24 @@ async def _welcome(
         seen=seen,
         story=story,
         form=new_form(),
-        preferences=owner.preferences,
-        zone=str(owner.box.zone),
+        preferences=services.admin.preferences.current,
+        zone=str(services.context.zone),
         zones=sorted(available_timezones()),
         made=made,
         made_client=made_client,
         base=base(request),
-        now=owner.box.clock.now(),
+        now=services.context.clock.now(),
         error=error,
         saved=saved,
     )
 
 
 @post("/welcome/basics", status_code=SEE_OTHER)
-async def basics(request: Seen, owner: Host) -> Redirect:
+async def basics(request: Seen, services: ServicesDep) -> Redirect:
     """Save own number, time zone and language."""
     wanted = chosen(await request.fields())
     try:
-        await owner.prefer(**wanted)
+        await services.admin.preferences.change(**wanted)
     except ApiError as refusal:
         return back("/welcome", error=sentence(request, refusal))
     answer = back("/welcome")
@@ -73,29 +74,32 @@ async def basics(request: Seen, owner: Host) -> Redirect:
 
 
 @post("/welcome/test", status_code=SEE_OTHER)
-async def test_message(request: Seen, owner: Host) -> Redirect:
+async def test_message(request: Seen, services: ServicesDep) -> Redirect:
     """Send a test SMS to the owner's number."""
     text = request.visitor.tongue.say(_("ZimBox works: this SMS comes from your box."))
     try:
         form = (await request.fields()).get("form", "")
-        sent = await owner.send(owner.preferences.own_number, text, priority=1, form=form)
+        to = services.admin.preferences.current.own_number
+        sent = await services.admin.messages.send(to, text, priority=1, form=form)
     except ApiError as refusal:
         return back("/welcome", error=sentence(request, refusal))
     return back("/welcome", sent=sent)
 
 
 @post("/welcome/key", status_code=200)
-async def key(request: Seen, owner: Host, live: Watch) -> Response[str]:
+async def key(request: Seen, services: ServicesDep, live: Watch) -> Response[str]:
     """Create the first key, shown in this answer only."""
-    client = await owner.first_client()
+    client = await services.admin.clients.first()
     name = request.visitor.tongue.say(_("First key"))
-    made = await owner.add_key(client, name, test=False, permissions=Permissions())
+    made = await services.admin.clients.add_key(client, name, test=False, permissions=Permissions())
     sent = (await request.fields()).get("sent", "")
-    return await _welcome(request, owner, live, made=made.key, made_client=made.client, sent=sent)
+    return await _welcome(
+        request, services, live, made=made.key, made_client=made.client, sent=sent
+    )
 
 
 @post("/welcome/done", status_code=SEE_OTHER)
-async def done(owner: Host) -> Redirect:
+async def done(services: ServicesDep) -> Redirect:
     """End the first run."""
-    await owner.prefer(welcomed=True)
+    await services.admin.preferences.change(welcomed=True)
     return back("/")

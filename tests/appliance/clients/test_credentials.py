@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.clients.authentication import Credentials
+from appliance.clients.credentials import Credentials
 from appliance.domain.views import Permissions
 from appliance.store import clients, devices
 from appliance.store.database import Database, beside

@@ -172,7 +172,7 @@ async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
     await db.write(attempts.expire, bench.box.ids, clock.now(), 100)
     assert await stage.status(number) == "failed"
     await db.write(clients.revoke, old.id, clock.now(), cancel_queued=True)
-    assert await intake.resend(by_new, number)
+    await intake.resend(by_new, accepted.message_id)
     await db.write(clients.cancel_of_revoked, bench.box.ids, clock.now(), 100)
     assert await stage.status(number) == "queued"
 

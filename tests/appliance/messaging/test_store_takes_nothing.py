@@ -11,17 +11,17 @@ from sqlite3 import Connection
 import pytest
 
 from appliance.admin.auth import AdminAuth
+from appliance.assembly import compose
 from appliance.context import Context
 from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain.requests import HistoryFilter, SendOrder, VerifyOrder
-from appliance.gateway import Gateway
-from appliance.messaging.intake import Intake
+from appliance.services import Services
 from appliance.store import archive, clients, database
 from appliance.store.database import TAKES_NOTHING, Database, StorageFull
-from appliance.webhooks.dispatcher import Webhooks
+from appliance.webhooks.dispatcher import WebhookDispatcher
 from modem.driver.device import ModemDriver
 from modem.interface import Changed, Identity, ModemState, ModemStatus
 from modem.timeouts import SerialLine
@@ -43,80 +43,80 @@ async def takes(box: Context, *, nothing: bool) -> None:
 
 
 @pytest.fixture
-async def gateway(box: Context, tmp_path: Path) -> AsyncIterator[Gateway]:
+async def services(box: Context, tmp_path: Path) -> AsyncIterator[Services]:
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
-    devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
-    yield Gateway(box, devices, Intake(box, devices), webhooks)
-    await webhooks.close()
+    devices, dispatcher = Devices(box, tmp_path, receive), WebhookDispatcher(box)
+    yield compose(box, devices, dispatcher)
+    await dispatcher.close()
 
 
 async def test_a_key_that_reads_is_not_refused_for_its_last_use(
-    box: Context, gateway: Gateway
+    box: Context, services: Services
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
     await takes(box, nothing=True)
-    caller = await gateway.authenticate(made.key, "client_1", None)
+    caller = await services.authenticator.authenticate(made.key, "client_1", None)
     assert caller.key_id == made.id
     await takes(box, nothing=False)
 
 
-async def test_health_says_why_nothing_can_be_stored(box: Context, gateway: Gateway) -> None:
+async def test_health_says_why_nothing_can_be_stored(box: Context, services: Services) -> None:
     assert isinstance(box.clock, ManualClock)
-    assert (await gateway.health()).reason == "no_modem"  # none is attached here
+    assert (await services.health.take()).reason == "no_modem"  # none is attached here
     await takes(box, nothing=True)
-    assert (await gateway.health()).reason == "no_modem", "one probe in ten seconds"
+    assert (await services.health.take()).reason == "no_modem", "one probe in ten seconds"
     box.clock.advance(10)
-    found = await gateway.health()
+    found = await services.health.take()
     assert (found.status, found.reason) == ("degraded", "storage_not_writable")
     await takes(box, nothing=False)
     box.clock.advance(10)
-    assert (await gateway.health()).reason == "no_modem"
+    assert (await services.health.take()).reason == "no_modem"
 
 
-async def test_many_who_ask_for_health_cause_one_write(box: Context, gateway: Gateway) -> None:
-    await asyncio.gather(*(gateway.health() for _ in range(50)))
+async def test_many_who_ask_for_health_cause_one_write(box: Context, services: Services) -> None:
+    await asyncio.gather(*(services.health.take() for _ in range(50)))
 
     def written(db: Connection) -> int:
         n: int = db.total_changes
         return n
 
     before = await box.db.writer.run(written)
-    await asyncio.gather(*(gateway.health() for _ in range(50)))
+    await asyncio.gather(*(services.health.take() for _ in range(50)))
     assert await box.db.writer.run(written) == before
 
 
 async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
-    box: Context, gateway: Gateway
+    box: Context, services: Services
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
-    caller = await gateway.authenticate(made.key, "client_1", None)
+    caller = await services.authenticator.authenticate(made.key, "client_1", None)
     order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
     await takes(box, nothing=True)
     with pytest.raises(StorageFull):  # 503 STORAGE_FULL, by `web.envelope`
-        await gateway.send(caller, order, None)
+        await services.intake.send(caller, order, None)
     await takes(box, nothing=False)
-    assert (await gateway.history(caller, HistoryFilter())).total == 0
+    assert (await services.tracking.history(caller, HistoryFilter())).total == 0
 
 
 async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_not_wait(
-    box: Context, gateway: Gateway
+    box: Context, services: Services
 ) -> None:
     assert isinstance(box.clock, ManualClock)
     made = await box.db.write(clients.add_key, 1, box.clock.now())
-    caller = await gateway.authenticate(made.key, "client_1", None)
+    caller = await services.authenticator.authenticate(made.key, "client_1", None)
     box.clock.step(3_600_000)
     order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
     await takes(box, nothing=True)
     async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageFull):
-            await gateway.send(caller, order, None)
+            await services.intake.send(caller, order, None)
         with pytest.raises(StorageFull):
-            await gateway.verify_otp(caller, VerifyOrder("otp_0123456789ab", "123456"))
+            await services.otps.verify(caller, VerifyOrder("otp_0123456789ab", "123456"))
     assert box.clock_jumps.pending, "it is told to the store when that takes something again"
     await takes(box, nothing=False)
-    await gateway.send(caller, order, None)
+    await services.intake.send(caller, order, None)
     assert not box.clock_jumps.pending
 
 

@@ -8,18 +8,18 @@ from sqlite3 import Connection
 
 import pytest
 
+from appliance.assembly import compose
 from appliance.context import Context
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import BulkOrder, SendOrder, WebhookOrder
-from appliance.gateway import Gateway
 from appliance.maintenance.jobs import MaintenanceJobs
-from appliance.messaging.intake import Intake
+from appliance.services import Services
 from appliance.store import archive, backlog, clients, messages
 from appliance.store.queue import NothingReady
-from appliance.webhooks.dispatcher import Webhooks
+from appliance.webhooks.dispatcher import WebhookDispatcher
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 from tests.manual_clock import ManualClock
@@ -121,32 +121,34 @@ async def test_what_was_cancelled_with_its_key_does_not_go_when_the_client_is_en
 
 
 @pytest.fixture
-async def gateway(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Gateway]:
+async def services(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Services]:
     async def receive(_: object, __: object) -> None:
         raise AssertionError("no modem is attached")
 
     box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
-    devices, webhooks = Devices(box, tmp_path, receive), Webhooks(box)
-    yield Gateway(box, devices, Intake(box, devices), webhooks)
-    await webhooks.close()
+    devices, dispatcher = Devices(box, tmp_path, receive), WebhookDispatcher(box)
+    yield compose(box, devices, dispatcher)
+    await dispatcher.close()
 
 
 @pytest.mark.parametrize("deleted", [False, True])
 async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
-    stage: Stage, gateway: Gateway, deleted: bool
+    stage: Stage, services: Services, deleted: bool
 ) -> None:
     key = await stage.db.write(clients.add_key, 2, START)
-    caller = await gateway.authenticate(key.key, "client_2", None)  # its body is on its way
+    caller = await services.authenticator.authenticate(
+        key.key, "client_2", None
+    )  # its body is on its way
     if deleted:
         await stage.db.write(clients.erase, 2, START)
     else:
         await stage.db.write(clients.revoke, key.id, START)
     order = SendOrder(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
-        await gateway.send(caller, order, None)
+        await services.intake.send(caller, order, None)
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
-        await gateway.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
+        await services.intake.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
     hook = WebhookOrder("https://example.com/sms", ("sms.received",))
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
-        await gateway.webhook_configure(caller, hook)
+        await services.webhooks.configure(caller.tenant, hook, caller.key_id)
     assert await stage.db.read(backlog.messages, False) == 0

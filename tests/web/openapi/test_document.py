@@ -1,6 +1,8 @@
 """The OpenAPI document tells of every route, parameter, answer and error there is, and of no other."""
 
+import asyncio
 import re
+import tempfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,19 +12,29 @@ import httpx
 import jsonschema_rs
 import msgspec
 import pytest
+from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from appliance.core.catalogue import entries
 from appliance.core.i18n import LOCALE
 from appliance.domain.errors import ERROR_SPECS
-from tests.web.shelf import Shelf
+from tests.web.box import WebBox
 from web import responses
 from web.app import create
 from web.openapi import page
 from web.openapi.document import document
 from web.openapi.examples import ANSWERS
 
-DOCUMENT = document(create(Shelf()))
+
+async def _app() -> Litestar:
+    with tempfile.TemporaryDirectory() as folder:
+        box = await WebBox.start(Path(folder))
+        await box.stop()
+        return create(box.services)
+
+
+APP = asyncio.run(_app())  # before the tests are collected: they are one for each operation
+DOCUMENT = document(APP)
 OPERATIONS = [
     (path, method, operation)
     for path, item in DOCUMENT["paths"].items()
@@ -83,7 +95,7 @@ def test_the_document_has_the_routes_of_the_contract_and_no_other() -> None:
 def test_the_document_has_every_route_that_answers() -> None:
     found = {
         f"{method} {route.path_format}"
-        for route in create(Shelf()).routes
+        for route in APP.routes
         if isinstance(route, HTTPRoute) and not route.path.startswith("/schema")
         for method in route.route_handler_map
         if method != "OPTIONS"

@@ -1,12 +1,17 @@
-"""Test whether the store accepts work with a real commit, at most once every few seconds."""
+"""Whether the box can store and send messages now."""
 
 from __future__ import annotations
 
 import asyncio
-from sqlite3 import Connection
+from sqlite3 import Connection, Row
 from typing import Literal
 
+from appliance import __version__
 from appliance.context import Context
+from appliance.devices.directory import DeviceDirectory
+from appliance.devices.manager import Devices
+from appliance.domain.views import Health
+from appliance.store import backlog
 from appliance.store.database import TAKES_NOTHING
 
 FRESH_SECONDS = 10.0  # limits the wear of the card to one small commit in this time, and only while somebody asks
@@ -16,7 +21,7 @@ StorageFault = Literal["storage_full", "storage_not_writable"]
 
 
 class WriteProbe:
-    """Tests whether a message could be stored now."""
+    """Finds out whether a message could be stored now: by a commit, at most one in ten seconds."""
 
     def __init__(self, box: Context) -> None:
         self._box = box
@@ -47,3 +52,26 @@ def _note(db: Connection, now: int) -> None:
     db.execute(
         "INSERT INTO meta VALUES ('write_probe', ?1) ON CONFLICT DO UPDATE SET value = ?1", (now,)
     )
+
+
+class HealthCheck:
+    """Answers /health."""
+
+    def __init__(self, box: Context, devices: Devices) -> None:
+        self._box = box
+        self._devices = devices
+        self._directory = DeviceDirectory(box, devices)
+        self._write_probe = WriteProbe(box)
+
+    async def take(self) -> Health:
+        """Return the modems, the number of queued messages, and why none could be stored or sent now."""
+
+        def work(db: Connection) -> tuple[list[Row], int]:
+            rows = db.execute("SELECT * FROM device WHERE test = 0 ORDER BY id").fetchall()
+            return rows, backlog.messages(db, test=False)
+
+        rows, queued = await self._box.db.read(work)
+        views = self._directory.views([r for r in rows if self._devices.by_number(r["id"])])
+        online = any(view.status == "online" for view in views)
+        reason = await self._write_probe.fault() or (None if online else "no_modem")
+        return Health("degraded" if reason else "ok", __version__, views, queued, reason)

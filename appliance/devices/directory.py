@@ -1,0 +1,55 @@
+"""The modems as clients see them."""
+
+from __future__ import annotations
+
+from sqlite3 import Row
+
+from appliance.context import Context
+from appliance.devices.manager import Devices
+from appliance.domain.views import AuthTest, Caller, DeviceView
+
+
+class DeviceDirectory:
+    """Lists the modems that a client may use."""
+
+    def __init__(self, box: Context, devices: Devices) -> None:
+        self._box = box
+        self._devices = devices
+
+    async def of(self, caller: Caller) -> tuple[DeviceView, ...]:
+        """Return the modems of a caller; of a test key the simulated one."""
+        if caller.mode == "test":
+            await self._devices.test_modem()
+        rows = self._box.credentials.devices(caller.client_id, caller.mode == "test")
+        return self.views(rows)
+
+    def views(self, rows: list[Row]) -> tuple[DeviceView, ...]:
+        """Return stored modems with their present state; one that is not attached is offline."""
+        return tuple(self._view(row) for row in rows)
+
+    def _view(self, row: Row) -> DeviceView:
+        attached = self._devices.by_number(row["id"])
+        status = attached.status if attached else None
+        return DeviceView(
+            device_id=f"device_{row['id']}",
+            name=row["name"],
+            status="online" if attached and attached.online else "offline",
+            state=status.state.value if status else "offline",
+            operator=(status.operator or None) if status else None,
+            technology=(status.technology or None) if status else None,
+            signal_dbm=status.signal_dbm if status else None,
+            phone_number=row["phone_number"] or None,
+            since=row["since"],
+        )
+
+    async def auth_test(self, caller: Caller) -> AuthTest:
+        """Return the client of a key, and the modem that it would use."""
+        found = list(await self.of(caller))
+        if caller.device_id and caller.mode == "live":  # a test key ends at the simulated one
+            found = [d for d in found if d.device_id == caller.device_id]
+        best = min(found, key=lambda d: d.status != "online", default=None)
+        return AuthTest(
+            client=caller.client,
+            device_id=best.device_id if best else caller.device_id,
+            device_status=best.status if best else "offline",
+        )

@@ -1,0 +1,143 @@
+"""The webhooks of clients: configured, listed, tested; the log of attempts, and replay."""
+
+from __future__ import annotations
+
+import secrets
+from sqlite3 import Connection, Row
+from typing import cast
+
+from appliance.context import Context
+from appliance.domain import ids
+from appliance.domain.errors import ApiError
+from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.views import (
+    Replayed,
+    WebhookLogEntry,
+    WebhookLogPage,
+    WebhookTest,
+    WebhookView,
+)
+from appliance.store import clients, deliveries, events
+from appliance.store.deliveries import DeliveryState
+from appliance.webhooks.dispatcher import WebhookDispatcher
+from appliance.webhooks.http_client import egress_rules
+
+SECRET_BYTES = 24
+TEST_EVENT = "webhook.test"
+
+
+class WebhookRegistry:
+    """The webhooks of all clients. What does not exist and what belongs to another client are refused alike."""
+
+    def __init__(self, box: Context, dispatcher: WebhookDispatcher) -> None:
+        self._box = box
+        self._dispatcher = dispatcher
+        self._egress = egress_rules(box.config.webhook)
+
+    async def configure(self, tenant: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
+        """Create a webhook; only this answer has its secret. Raises INVALID_WEBHOOK_URL.
+
+        Raises INVALID_API_KEY for a key that was revoked since it was read.
+        """
+        self._egress.check_url(order.url, "url")
+        secret = order.secret or "whsec_" + secrets.token_hex(SECRET_BYTES)
+        now = self._box.clock.now()
+
+        def work(db: Connection) -> Row:
+            if not clients.still_may(db, key_id, tenant // 2):
+                raise ApiError("INVALID_API_KEY")
+            return deliveries.add_webhook(db, tenant, order.url, order.events, secret, now)
+
+        return _view(await self._box.db.write(work), secret)
+
+    async def listed(self, tenant: int) -> tuple[WebhookView, ...]:
+        rows = await self._box.db.read(deliveries.webhooks, tenant)
+        return tuple(_view(row) for row in rows)
+
+    async def delete(self, tenant: int, webhook_id: str) -> None:
+        """WEBHOOK_NOT_FOUND."""
+        number = ids.parse_decimal("wh", webhook_id)
+        if number is None or not await self._box.db.write(
+            deliveries.delete_webhook, tenant, number, self._box.clock.now()
+        ):
+            raise ApiError("WEBHOOK_NOT_FOUND")
+
+    async def test(self, tenant: int, webhook_id: str) -> WebhookTest:
+        """Call a webhook once with a test event, and log it. Raises WEBHOOK_NOT_FOUND."""
+        number = ids.parse_decimal("wh", webhook_id)
+        delivery = None
+        if number is not None:
+            delivery = await self._box.db.write(self._test_event, tenant, number)
+        if delivery is None:
+            raise ApiError("WEBHOOK_NOT_FOUND")
+        call = await self._box.db.read(
+            deliveries.call, delivery, self._box.clock.now(), (DeliveryState.TEST,)
+        )
+        if call is None:
+            raise ApiError("WEBHOOK_NOT_FOUND")
+        return WebhookTest((await self._dispatcher.attempt(delivery, call)).status)
+
+    def _test_event(self, db: Connection, tenant: int, number: int) -> int | None:
+        row = deliveries.webhook(db, tenant, number)
+        if row is None:
+            return None
+        now = self._box.clock.now()
+        data = {"webhook_id": f"wh_{number}", "message": "Test"}
+        event = events.store(db, self._box.ids, tenant, TEST_EVENT, data, now)
+        return deliveries.add(
+            db,
+            self._box.ids,
+            event,
+            tenant,
+            number,
+            row["url"],
+            now,
+            stream=TEST_EVENT,
+            state=DeliveryState.TEST,
+        )
+
+    async def logs(self, tenant: int, wanted: PageFilter) -> WebhookLogPage:
+        rows, total = await self._box.db.read(deliveries.log_page, tenant, wanted)
+        return WebhookLogPage(tuple(_log(row) for row in rows), total)
+
+    async def replay(self, tenant: int, log_id: str) -> Replayed:
+        """Deliver the event of an attempt again, with the whole schedule. Raises WEBHOOK_NOT_FOUND."""
+        number = ids.parse("log", log_id)
+        row = None
+        if number is not None:
+            row = await self._box.db.write(deliveries.replay, tenant, number, self._box.clock.now())
+        if row is None:
+            raise ApiError("WEBHOOK_NOT_FOUND")
+        self._box.wakeups.webhooks.set()
+        return Replayed(log_id, _webhook_id(row), ids.short_id("evt", row["event"]))
+
+
+def _webhook_id(row: Row) -> str | None:
+    return None if row["webhook"] is None else f"wh_{row['webhook']}"
+
+
+def _view(row: Row, secret: str | None = None) -> WebhookView:
+    return WebhookView(
+        webhook_id=f"wh_{row['id']}",
+        url=row["url"],
+        events=cast("tuple[WebhookEvent, ...]", tuple(row["events"].split(","))),
+        status="active",
+        created_at=row["created_at"],
+        secret=secret,
+    )
+
+
+def _log(row: Row) -> WebhookLogEntry:
+    return WebhookLogEntry(
+        log_id=ids.short_id("log", row["id"]),
+        webhook_id=_webhook_id(row),
+        event=row["name"],
+        event_id=ids.short_id("evt", row["event"]),
+        url=row["url"],
+        response_status=row["response_status"],
+        response_time_ms=row["response_time_ms"],
+        success=bool(row["success"]),
+        attempt=row["attempt"],
+        timestamp=row["at"],
+        reason=row["reason"] or None,
+    )
