@@ -29,18 +29,22 @@ def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools look for
     return text
 
 
+class FaultKind(StrEnum):
+    """What a failure is about."""
+
+    NETWORK = "network"  # refused, or could not deliver
+    CREDIT = "credit"
+    BARRED = "barred"  # messages to this number
+    NUMBER = "number"  # not in use
+    TIMEOUT = "timeout"
+    DEVICE = "device"  # the modem or its SIM
+
+
 class Fault(msgspec.Struct, frozen=True):
-    """The cause of a failure. `code` is the API's (docs/api-contract.md, "Errors while sending")."""
+    """The cause of a failure."""
 
     verdict: Verdict
-    code: Literal[
-        "NETWORK_ERROR",
-        "NO_CREDIT",
-        "BLOCKED_NUMBER",
-        "INVALID_NUMBER",
-        "SMS_SEND_TIMEOUT",
-        "DEVICE_ERROR",
-    ]
+    kind: FaultKind
     source: Literal["CMS", "CME", "TP-ST", "modem"]
     number: int | None  # the modem's code; None without one
     english: str  # with `{number}` and `{said}` in place of the number and the modem's own words

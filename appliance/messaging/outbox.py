@@ -14,7 +14,7 @@ from appliance.devices.attached import Attached
 from appliance.domain import ids
 from appliance.store import attempts, queue
 from appliance.store.queue import Job, NothingReady, Sender
-from modem.interface import N_, Fault, ModemState, Outcome, Tpdu, Verdict
+from modem.interface import N_, Fault, FaultKind, ModemState, Outcome, Tpdu, Verdict
 from modem.sms import gsm7
 from modem.sms import tpdu as tpdu_codec
 
@@ -47,21 +47,21 @@ def encode(job: Job, text: str) -> Tpdu:
 
 OUR_OWN_FAULT = Fault(
     Verdict.NEVER,
-    "DEVICE_ERROR",
+    FaultKind.DEVICE,
     "modem",
     None,
     N_("The box could not put this text into an SMS."),
 )
 SYSTEM_SHORT = Fault(
     Verdict.WAIT,
-    "DEVICE_ERROR",
+    FaultKind.DEVICE,
     "modem",
     None,
     N_("The system of the box is short of memory or open files; nothing went out."),
 )
 KEY_LOST = Fault(
     Verdict.NEVER,
-    "DEVICE_ERROR",
+    FaultKind.DEVICE,
     "modem",
     None,
     N_("The key that protected this text while it waited is gone."),

@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.core.i18n import Text, _, ngettext
 from appliance.store.failure_causes import fault_text
-from modem.interface import Fault, ModemState, Verdict
+from modem.interface import Fault, FaultKind, ModemState, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
@@ -252,7 +252,7 @@ def _undervoltage() -> Problem:
 
 def _sending(modem: ModemFacts) -> list[Problem]:
     found: list[Problem] = []
-    if modem.fault is not None and modem.fault.code == "NO_CREDIT":
+    if modem.fault is not None and modem.fault.kind == FaultKind.CREDIT:
         found.append(
             Problem(
                 "no_credit",

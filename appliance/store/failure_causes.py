@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from appliance.core.i18n import Text, _
-from modem.interface import Fault
+from appliance.domain.errors import FailureCode
+from modem.interface import Fault, FaultKind
+
+# The kinds of a modem's failures as the API names them (docs/api-contract.md, "Errors while sending").
+FAILURE_CODES: Mapping[FaultKind, FailureCode] = {
+    FaultKind.NETWORK: "NETWORK_ERROR",
+    FaultKind.CREDIT: "NO_CREDIT",
+    FaultKind.BARRED: "BLOCKED_NUMBER",
+    FaultKind.NUMBER: "INVALID_NUMBER",
+    FaultKind.TIMEOUT: "SMS_SEND_TIMEOUT",
+    FaultKind.DEVICE: "DEVICE_ERROR",
+}
 
 
-def cause(code: str, text: Text) -> str:
+def cause(code: FailureCode, text: Text) -> str:
     """Return a cause of the box itself."""
     return msgspec.json.encode({"code": code, "text": text}).decode()
 
@@ -56,7 +68,7 @@ def fault_cause(fault: Fault | None) -> str | None:
         return None
     return msgspec.json.encode(
         {
-            "code": fault.code,
+            "code": FAILURE_CODES[fault.kind],
             "text": fault_text(fault),
             "source": fault.source,
             "number": fault.number,

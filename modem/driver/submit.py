@@ -11,12 +11,12 @@ from modem.at.client import AtClient
 from modem.at.errors import CommandError, Doubtful, NoResponse, PortError, Spoilt
 from modem.driver.references import References
 from modem.error_codes import lookup
-from modem.interface import N_, Fault, Outcome, Tpdu, Verdict
+from modem.interface import N_, Fault, FaultKind, Outcome, Tpdu, Verdict
 
 
 def waiting(english: str) -> Outcome:
     """Return the outcome of a part that was not sent, through no fault of the message."""
-    fault = Fault(Verdict.WAIT, "DEVICE_ERROR", "modem", None, english)
+    fault = Fault(Verdict.WAIT, FaultKind.DEVICE, "modem", None, english)
     return Outcome(Verdict.WAIT, fault=fault, given=False)
 
 
@@ -30,7 +30,7 @@ _UNKNOWN = Outcome(
     Verdict.UNKNOWN,
     fault=Fault(
         Verdict.UNKNOWN,
-        "SMS_SEND_TIMEOUT",
+        FaultKind.TIMEOUT,
         "modem",
         None,
         N_("The message was handed over and the modem did not say what became of it."),

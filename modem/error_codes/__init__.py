@@ -1,58 +1,34 @@
 """Error codes of modems and networks: the tables behind `modem.error_codes.lookup`.
 
-Each row: the standard's wording (modems with AT+CMEE=2 answer with it), the verdict, the API's
-code, and a sentence for the owner.
+A row has the standard's wording (modems with AT+CMEE=2 answer with it), the verdict, the kind and a
+sentence for the owner.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping, Set
+from typing import Final, TypeAlias
 
 import msgspec
 
-from modem.interface import Verdict
+from modem.interface import FaultKind, Verdict
 
-Code = Literal[
-    "NETWORK_ERROR",
-    "NO_CREDIT",
-    "BLOCKED_NUMBER",
-    "INVALID_NUMBER",
-    "SMS_SEND_TIMEOUT",
-    "DEVICE_ERROR",
-]
+Row: TypeAlias = tuple[str, Verdict, FaultKind, str]
 
 
 class Cause(msgspec.Struct, frozen=True):
+    """A row by its names."""
+
     wording: str
     verdict: Verdict
-    code: Code
+    kind: FaultKind
     english: str
     suspicious: bool = False
 
 
-def again(code: Code, wording: str, english: str) -> Cause:
-    return Cause(wording, Verdict.AGAIN, code, english)
-
-
-def suspicious(code: Code, wording: str, english: str) -> Cause:
-    """May pass, but several recipients in a row mean: no credit, a wrong SMSC, a barred SIM."""
-    return Cause(wording, Verdict.AGAIN, code, english, suspicious=True)
-
-
-def never(code: Code, wording: str, english: str) -> Cause:
-    return Cause(wording, Verdict.NEVER, code, english)
-
-
-def owner(code: Code, wording: str, english: str) -> Cause:
-    return Cause(wording, Verdict.OWNER, code, english)
-
-
-def housekeep(wording: str, english: str) -> Cause:
-    return Cause(wording, Verdict.HOUSEKEEP, "DEVICE_ERROR", english)
-
-
-def unknown(wording: str, english: str) -> Cause:
-    return Cause(wording, Verdict.UNKNOWN, "SMS_SEND_TIMEOUT", english)
+def causes(rows: Mapping[int, Row], suspicious: Set[int]) -> Mapping[int, Cause]:
+    """Return the rows of a table by their numbers."""
+    return {number: Cause(*row, number in suspicious) for number, row in rows.items()}
 
 
 SIM_MISSING: Final = "No SIM is inserted."

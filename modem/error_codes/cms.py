@@ -25,14 +25,22 @@ from modem.error_codes import (
     SIM_WRONG,
     SMS_BARRED,
     Cause,
-    again,
-    housekeep,
-    never,
-    owner,
-    suspicious,
-    unknown,
+    Row,
+    causes,
 )
-from modem.interface import Verdict
+from modem.interface import FaultKind, Verdict
+
+AGAIN = Verdict.AGAIN
+HOUSEKEEP = Verdict.HOUSEKEEP
+NEVER = Verdict.NEVER
+OWNER = Verdict.OWNER
+TAKEN = Verdict.TAKEN
+UNKNOWN = Verdict.UNKNOWN
+BARRED = FaultKind.BARRED
+DEVICE = FaultKind.DEVICE
+NETWORK = FaultKind.NETWORK
+NUMBER = FaultKind.NUMBER
+TIMEOUT = FaultKind.TIMEOUT
 
 _CONGESTION: Final = "The network is overloaded."
 _PROTOCOL: Final = "The network could not make sense of the request; the SMSC number may be wrong."
@@ -42,233 +50,140 @@ _COMMAND_REFUSED: Final = "The service centre does not accept this command."
 _VALIDITY_REFUSED: Final = "The service centre does not accept a validity period; send without one."
 _CARD_STORE: Final = "The SIM has no room left for messages."
 
-CMS: Final[Mapping[int, Cause]] = {
-    1: never(
-        "INVALID_NUMBER",
-        "unassigned (unallocated) number",
-        "This number is not assigned.",
-    ),
-    8: owner("NETWORK_ERROR", "operator determined barring", SMS_BARRED),
-    10: owner("NETWORK_ERROR", "call barred", SMS_BARRED),
-    17: again(
-        "NETWORK_ERROR",
-        "network failure",
-        "The network failed for the moment.",
-    ),
-    21: suspicious(
-        "NETWORK_ERROR",
-        "short message transfer rejected",
-        "The network rejected the message; a SIM without credit is often told so.",
-    ),
+# number: wording of the standard, verdict, kind, text
+# fmt: off
+_ROWS: Final[Mapping[int, Row]] = {
+    1: ("unassigned (unallocated) number", NEVER, NUMBER, "This number is not assigned."),
+    8: ("operator determined barring", OWNER, NETWORK, SMS_BARRED),
+    10: ("call barred", OWNER, NETWORK, SMS_BARRED),
+    17: ("network failure", AGAIN, NETWORK, "The network failed for the moment."),
+    21: ("short message transfer rejected", AGAIN, NETWORK,
+        "The network rejected the message; a SIM without credit is often told so."),
     # 24.011 names it "memory capacity exceeded" for reports; modems word it "congestion".
-    22: again("NETWORK_ERROR", "congestion", _CONGESTION),
-    23: housekeep("memory failure", MEMORY),
-    27: again(
-        "NETWORK_ERROR",
-        "destination out of service",
-        "The destination is out of service for the moment.",
-    ),
-    28: owner("NETWORK_ERROR", "unidentified subscriber", REFUSED_SIM),
-    29: owner(
-        "NETWORK_ERROR",
-        "facility rejected",
-        "The network refuses SMS from this SIM; ask the operator.",
-    ),
-    30: suspicious(
-        "NETWORK_ERROR",
-        "unknown subscriber",
-        "The network does not know the subscriber: the recipient, or this SIM.",
-    ),
-    34: suspicious(
-        "NETWORK_ERROR",
-        "no circuit/channel available",
-        "The network gave no channel; some operators answer so to a SIM without credit.",
-    ),
-    38: suspicious(
-        "NETWORK_ERROR",
-        "network out of order",
-        "The network is out of order, or the SIM has no credit, or the SMSC is wrong.",
-    ),
-    41: again(
-        "NETWORK_ERROR",
-        "temporary failure",
-        "The network had a passing fault.",
-    ),
-    42: again("NETWORK_ERROR", "congestion", _CONGESTION),
-    47: again(
-        "NETWORK_ERROR",
-        "resources unavailable, unspecified",
-        "The network has no resources for the moment.",
-    ),
-    50: owner("NETWORK_ERROR", "requested facility not subscribed", NO_SMS_SERVICE),
-    69: suspicious(
-        "NETWORK_ERROR",
-        "requested facility not implemented",
-        "The network does not offer SMS this way; the SMSC number may be wrong.",
-    ),
-    81: suspicious("NETWORK_ERROR", "invalid short message transfer reference value", _PROTOCOL),
-    95: suspicious("NETWORK_ERROR", "invalid message, unspecified", _PROTOCOL),
-    96: suspicious("NETWORK_ERROR", "invalid mandatory information", _PROTOCOL),
-    97: suspicious("NETWORK_ERROR", "message type non-existent or not implemented", _PROTOCOL),
-    98: suspicious(
-        "NETWORK_ERROR", "message not compatible with short message protocol state", _PROTOCOL
-    ),
-    99: suspicious(
-        "NETWORK_ERROR", "information element non-existent or not implemented", _PROTOCOL
-    ),
-    111: suspicious("NETWORK_ERROR", "protocol error, unspecified", _PROTOCOL),
-    127: suspicious(
-        "NETWORK_ERROR",
-        "interworking, unspecified",
-        "The message could not be handed on between networks, and no reason was given.",
-    ),
-    128: never("NETWORK_ERROR", "telematic interworking not supported", _PID_REFUSED),
-    129: never("NETWORK_ERROR", "short message type 0 not supported", _PID_REFUSED),
-    130: never(
-        "NETWORK_ERROR",
-        "cannot replace short message",
-        "The service centre could not replace the earlier message.",
-    ),
-    143: never("NETWORK_ERROR", "unspecified tp-pid error", _PID_REFUSED),
-    144: never("NETWORK_ERROR", "data coding scheme (alphabet) not supported", _DCS_REFUSED),
-    145: never("NETWORK_ERROR", "message class not supported", _DCS_REFUSED),
-    159: never("NETWORK_ERROR", "unspecified tp-dcs error", _DCS_REFUSED),
-    160: never("NETWORK_ERROR", "command cannot be actioned", _COMMAND_REFUSED),
-    161: never("NETWORK_ERROR", "command unsupported", _COMMAND_REFUSED),
-    175: never("NETWORK_ERROR", "unspecified tp-command error", _COMMAND_REFUSED),
-    176: never("NETWORK_ERROR", "tpdu not supported", _PID_REFUSED),
-    192: again(
-        "NETWORK_ERROR",
-        "sc busy",
-        "The service centre is busy.",
-    ),
-    193: owner("NETWORK_ERROR", "no sc subscription", NO_SMS_SERVICE),
-    194: again(
-        "NETWORK_ERROR",
-        "sc system failure",
-        "The service centre failed for the moment.",
-    ),
-    195: never(
-        "INVALID_NUMBER",
-        "invalid sme address",
-        "The service centre does not accept this number.",
-    ),
-    196: never(
-        "BLOCKED_NUMBER",
-        "destination sme barred",
-        "The operator bars messages to this number.",
-    ),
-    197: Cause(
-        "sm rejected-duplicate sm",
-        Verdict.TAKEN,
-        "NETWORK_ERROR",
-        "The service centre has this message already.",
-    ),
-    198: never("NETWORK_ERROR", "tp-vpf not supported", _VALIDITY_REFUSED),
-    199: never("NETWORK_ERROR", "tp-vp not supported", _VALIDITY_REFUSED),
-    208: never("DEVICE_ERROR", "(u)sim sms storage full", _CARD_STORE),
-    209: never("DEVICE_ERROR", "no sms storage capability in (u)sim", _CARD_STORE),
-    210: never(
-        "DEVICE_ERROR",
-        "error in ms",
-        "The modem reports an error of its own.",
-    ),
-    211: never("DEVICE_ERROR", "memory capacity exceeded", _CARD_STORE),
-    212: never(
-        "DEVICE_ERROR",
-        "(u)sim application toolkit busy",
-        "The SIM's own applications are busy.",
-    ),
-    213: never(
-        "DEVICE_ERROR",
-        "(u)sim data download error",
-        "The SIM could not take the data.",
-    ),
-    255: never(
-        "NETWORK_ERROR",
-        "unspecified error cause",
-        "The service centre refused the message without a reason.",
-    ),
-    300: suspicious(
-        "DEVICE_ERROR",
-        "me failure",
-        "The modem failed; if it goes on, restart it and look at the SMSC number.",
-    ),
-    301: again(
-        "DEVICE_ERROR",
-        "sms service of me reserved",
-        "Another program is using the modem's SMS service.",
-    ),
-    302: again("DEVICE_ERROR", "operation not allowed", NOT_ALLOWED),
-    303: suspicious("DEVICE_ERROR", "operation not supported", NOT_SUPPORTED),
-    304: never("DEVICE_ERROR", "invalid pdu mode parameter", OUR_PDU),
-    305: never("DEVICE_ERROR", "invalid text mode parameter", OUR_PDU),
-    310: owner("DEVICE_ERROR", "sim not inserted", SIM_MISSING),
-    311: owner("DEVICE_ERROR", "sim pin required", SIM_PIN),
-    312: owner("DEVICE_ERROR", "ph-sim pin required", MODEM_LOCKED),
-    313: owner("DEVICE_ERROR", "sim failure", SIM_FAILURE),
-    314: again("DEVICE_ERROR", "sim busy", SIM_BUSY),
-    315: owner("DEVICE_ERROR", "sim wrong", SIM_WRONG),
-    316: owner("DEVICE_ERROR", "sim puk required", SIM_PUK),
-    317: owner("DEVICE_ERROR", "sim pin2 required", SIM_PIN2),
-    318: owner("DEVICE_ERROR", "sim puk2 required", SIM_PUK2),
-    320: housekeep("memory failure", MEMORY),
-    321: housekeep(
-        "invalid memory index",
-        "There is no message at that place of the modem's store.",
-    ),
-    322: housekeep("memory full", MEMORY_FULL),
-    330: owner(
-        "DEVICE_ERROR",
-        "smsc address unknown",
-        "The SIM has no service centre number; enter the operator's SMSC.",
-    ),
-    331: again("NETWORK_ERROR", "no network service", NO_SERVICE),
-    332: unknown(
-        "network timeout",
-        "The network did not answer; the message may have left.",
-    ),
-    340: again(
-        "DEVICE_ERROR",
-        "no +cnma acknowledgement expected",
-        "The modem did not expect an acknowledgement.",
-    ),
-    500: suspicious(
-        "NETWORK_ERROR",
-        "unknown error",
-        "The message was refused without a reason; no credit and a wrong SMSC are common ones.",
-    ),
+    22: ("congestion", AGAIN, NETWORK, _CONGESTION),
+    23: ("memory failure", HOUSEKEEP, DEVICE, MEMORY),
+    27: ("destination out of service", AGAIN, NETWORK, "The destination is out of service for the moment."),
+    28: ("unidentified subscriber", OWNER, NETWORK, REFUSED_SIM),
+    29: ("facility rejected", OWNER, NETWORK, "The network refuses SMS from this SIM; ask the operator."),
+    30: ("unknown subscriber", AGAIN, NETWORK,
+        "The network does not know the subscriber: the recipient, or this SIM."),
+    34: ("no circuit/channel available", AGAIN, NETWORK,
+        "The network gave no channel; some operators answer so to a SIM without credit."),
+    38: ("network out of order", AGAIN, NETWORK,
+        "The network is out of order, or the SIM has no credit, or the SMSC is wrong."),
+    41: ("temporary failure", AGAIN, NETWORK, "The network had a passing fault."),
+    42: ("congestion", AGAIN, NETWORK, _CONGESTION),
+    47: ("resources unavailable, unspecified", AGAIN, NETWORK, "The network has no resources for the moment."),
+    50: ("requested facility not subscribed", OWNER, NETWORK, NO_SMS_SERVICE),
+    69: ("requested facility not implemented", AGAIN, NETWORK,
+        "The network does not offer SMS this way; the SMSC number may be wrong."),
+    81: ("invalid short message transfer reference value", AGAIN, NETWORK, _PROTOCOL),
+    95: ("invalid message, unspecified", AGAIN, NETWORK, _PROTOCOL),
+    96: ("invalid mandatory information", AGAIN, NETWORK, _PROTOCOL),
+    97: ("message type non-existent or not implemented", AGAIN, NETWORK, _PROTOCOL),
+    98: ("message not compatible with short message protocol state", AGAIN, NETWORK, _PROTOCOL),
+    99: ("information element non-existent or not implemented", AGAIN, NETWORK, _PROTOCOL),
+    111: ("protocol error, unspecified", AGAIN, NETWORK, _PROTOCOL),
+    127: ("interworking, unspecified", AGAIN, NETWORK,
+        "The message could not be handed on between networks, and no reason was given."),
+    128: ("telematic interworking not supported", NEVER, NETWORK, _PID_REFUSED),
+    129: ("short message type 0 not supported", NEVER, NETWORK, _PID_REFUSED),
+    130: ("cannot replace short message", NEVER, NETWORK,
+        "The service centre could not replace the earlier message."),
+    143: ("unspecified tp-pid error", NEVER, NETWORK, _PID_REFUSED),
+    144: ("data coding scheme (alphabet) not supported", NEVER, NETWORK, _DCS_REFUSED),
+    145: ("message class not supported", NEVER, NETWORK, _DCS_REFUSED),
+    159: ("unspecified tp-dcs error", NEVER, NETWORK, _DCS_REFUSED),
+    160: ("command cannot be actioned", NEVER, NETWORK, _COMMAND_REFUSED),
+    161: ("command unsupported", NEVER, NETWORK, _COMMAND_REFUSED),
+    175: ("unspecified tp-command error", NEVER, NETWORK, _COMMAND_REFUSED),
+    176: ("tpdu not supported", NEVER, NETWORK, _PID_REFUSED),
+    192: ("sc busy", AGAIN, NETWORK, "The service centre is busy."),
+    193: ("no sc subscription", OWNER, NETWORK, NO_SMS_SERVICE),
+    194: ("sc system failure", AGAIN, NETWORK, "The service centre failed for the moment."),
+    195: ("invalid sme address", NEVER, NUMBER, "The service centre does not accept this number."),
+    196: ("destination sme barred", NEVER, BARRED, "The operator bars messages to this number."),
+    197: ("sm rejected-duplicate sm", TAKEN, NETWORK, "The service centre has this message already."),
+    198: ("tp-vpf not supported", NEVER, NETWORK, _VALIDITY_REFUSED),
+    199: ("tp-vp not supported", NEVER, NETWORK, _VALIDITY_REFUSED),
+    208: ("(u)sim sms storage full", NEVER, DEVICE, _CARD_STORE),
+    209: ("no sms storage capability in (u)sim", NEVER, DEVICE, _CARD_STORE),
+    210: ("error in ms", NEVER, DEVICE, "The modem reports an error of its own."),
+    211: ("memory capacity exceeded", NEVER, DEVICE, _CARD_STORE),
+    212: ("(u)sim application toolkit busy", NEVER, DEVICE, "The SIM's own applications are busy."),
+    213: ("(u)sim data download error", NEVER, DEVICE, "The SIM could not take the data."),
+    255: ("unspecified error cause", NEVER, NETWORK, "The service centre refused the message without a reason."),
+    300: ("me failure", AGAIN, DEVICE, "The modem failed; if it goes on, restart it and look at the SMSC number."),
+    301: ("sms service of me reserved", AGAIN, DEVICE, "Another program is using the modem's SMS service."),
+    302: ("operation not allowed", AGAIN, DEVICE, NOT_ALLOWED),
+    303: ("operation not supported", AGAIN, DEVICE, NOT_SUPPORTED),
+    304: ("invalid pdu mode parameter", NEVER, DEVICE, OUR_PDU),
+    305: ("invalid text mode parameter", NEVER, DEVICE, OUR_PDU),
+    310: ("sim not inserted", OWNER, DEVICE, SIM_MISSING),
+    311: ("sim pin required", OWNER, DEVICE, SIM_PIN),
+    312: ("ph-sim pin required", OWNER, DEVICE, MODEM_LOCKED),
+    313: ("sim failure", OWNER, DEVICE, SIM_FAILURE),
+    314: ("sim busy", AGAIN, DEVICE, SIM_BUSY),
+    315: ("sim wrong", OWNER, DEVICE, SIM_WRONG),
+    316: ("sim puk required", OWNER, DEVICE, SIM_PUK),
+    317: ("sim pin2 required", OWNER, DEVICE, SIM_PIN2),
+    318: ("sim puk2 required", OWNER, DEVICE, SIM_PUK2),
+    320: ("memory failure", HOUSEKEEP, DEVICE, MEMORY),
+    321: ("invalid memory index", HOUSEKEEP, DEVICE, "There is no message at that place of the modem's store."),
+    322: ("memory full", HOUSEKEEP, DEVICE, MEMORY_FULL),
+    330: ("smsc address unknown", OWNER, DEVICE, "The SIM has no service centre number; enter the operator's SMSC."),
+    331: ("no network service", AGAIN, NETWORK, NO_SERVICE),
+    332: ("network timeout", UNKNOWN, TIMEOUT, "The network did not answer; the message may have left."),
+    340: ("no +cnma acknowledgement expected", AGAIN, DEVICE, "The modem did not expect an acknowledgement."),
+    500: ("unknown error", AGAIN, NETWORK,
+        "The message was refused without a reason; no credit and a wrong SMSC are common ones."),
     # From 512 on each maker counts for itself: these are SIMCom's. Where others mean something
     # else by a number, "again" loses nothing but a few tries.
-    512: again(
-        "DEVICE_ERROR",
-        "user abort",
-        "The modem broke off.",
-    ),
-    513: housekeep("unable to store", MEMORY),
-    515: again(
-        "DEVICE_ERROR",
-        "invalid character in address string",
-        "The modem was not ready for this.",
-    ),
-    516: suspicious("DEVICE_ERROR", "invalid length", OUR_PDU),
-    517: suspicious("DEVICE_ERROR", "invalid character in pdu", OUR_PDU),
-    518: suspicious("DEVICE_ERROR", "invalid parameter", OUR_PDU),
-    519: suspicious("DEVICE_ERROR", "invalid length or character", OUR_PDU),
-    520: suspicious("DEVICE_ERROR", "invalid character in text", OUR_PDU),
-    521: unknown(
-        "timer expired",
-        "The modem gave up waiting for the network; the message may have left.",
-    ),
-    522: again("DEVICE_ERROR", "operation temporary not allowed", NOT_ALLOWED),
-    532: again("DEVICE_ERROR", "sim not ready", SIM_BUSY),
-    535: again(
-        "DEVICE_ERROR",
-        "protocol stack busy",
-        "The modem is busy with the network.",
-    ),
-    538: suspicious("DEVICE_ERROR", "invalid parameter", OUR_PDU),
+    512: ("user abort", AGAIN, DEVICE, "The modem broke off."),
+    513: ("unable to store", HOUSEKEEP, DEVICE, MEMORY),
+    515: ("invalid character in address string", AGAIN, DEVICE, "The modem was not ready for this."),
+    516: ("invalid length", AGAIN, DEVICE, OUR_PDU),
+    517: ("invalid character in pdu", AGAIN, DEVICE, OUR_PDU),
+    518: ("invalid parameter", AGAIN, DEVICE, OUR_PDU),
+    519: ("invalid length or character", AGAIN, DEVICE, OUR_PDU),
+    520: ("invalid character in text", AGAIN, DEVICE, OUR_PDU),
+    521: ("timer expired", UNKNOWN, TIMEOUT, "The modem gave up waiting for the network; the message may have left."),
+    522: ("operation temporary not allowed", AGAIN, DEVICE, NOT_ALLOWED),
+    532: ("sim not ready", AGAIN, DEVICE, SIM_BUSY),
+    535: ("protocol stack busy", AGAIN, DEVICE, "The modem is busy with the network."),
+    538: ("invalid parameter", AGAIN, DEVICE, OUR_PDU),
 }
+# fmt: on
+
+# May pass, but several recipients in a row mean: no credit, a wrong SMSC, a barred SIM.
+_SUSPICIOUS: Final = frozenset(
+    {
+        21,
+        30,
+        34,
+        38,
+        69,
+        81,
+        95,
+        96,
+        97,
+        98,
+        99,
+        111,
+        127,
+        300,
+        303,
+        500,
+        516,
+        517,
+        518,
+        519,
+        520,
+        538,
+    }
+)
+
+CMS: Final[Mapping[int, Cause]] = causes(_ROWS, _SUSPICIOUS)
 
 # The ranges that 23.040 9.2.3.22 leaves to groups; all of them are final.
 CMS_GROUPS: Final[Mapping[range, Cause]] = {

@@ -17,7 +17,7 @@ from modem.error_codes import Cause
 from modem.error_codes.cme import CME
 from modem.error_codes.cms import CMS, CMS_GROUPS
 from modem.error_codes.tp_status import TP_STATUS, End
-from modem.interface import N_, Fault, Verdict
+from modem.interface import N_, Fault, FaultKind, Verdict
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def status(tp_st: int) -> Settled:
     if 0x20 <= tp_st <= 0x3F:
         return _settled("trying", TP_STATUS.get(tp_st, _STILL_TRYING))
     end = TP_STATUS.get(tp_st, TP_STATUS[0x63])
-    fault = Fault(Verdict.NEVER, end.code, "TP-ST", tp_st, end.english)
+    fault = Fault(Verdict.NEVER, end.kind, "TP-ST", tp_st, end.english)
     return Settled("failed", end.english, fault)
 
 
@@ -78,7 +78,7 @@ def words(line: str) -> Fault | None:
 
 REFUSED: Final = Fault(
     Verdict.AGAIN,
-    "DEVICE_ERROR",
+    FaultKind.DEVICE,
     "modem",
     None,
     N_("The modem refused and gave no reason."),
@@ -149,7 +149,7 @@ def _worded(said: str, is_cms: bool) -> Fault:
     if _NO_CREDIT.search(plain):
         return Fault(
             Verdict.OWNER,
-            "NO_CREDIT",
+            FaultKind.CREDIT,
             source,
             None,
             N_("The SIM has no credit left: the modem said “{said}”."),
@@ -160,7 +160,7 @@ def _worded(said: str, is_cms: bool) -> Fault:
             return _fault(CMS[number], source, None)
     return Fault(
         Verdict.AGAIN,
-        "DEVICE_ERROR",
+        FaultKind.DEVICE,
         source,
         None,
         N_("The modem refused in words of its own: “{said}”."),
@@ -174,7 +174,7 @@ def _fault(
 ) -> Fault:
     return Fault(
         cause.verdict,
-        cause.code,
+        cause.kind,
         source,
         number,
         cause.english,
@@ -191,7 +191,7 @@ def _unlisted(number: int) -> Cause:
     return Cause(
         "",
         Verdict.AGAIN,
-        "NETWORK_ERROR",
+        FaultKind.NETWORK,
         N_("The message was refused with error {number}, whose meaning is not known."),
         suspicious=True,
     )

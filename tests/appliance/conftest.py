@@ -24,7 +24,7 @@ from appliance.store import archive, attempts, clients, history, messages, queue
 from appliance.store.database import Database
 from appliance.store.messages import NewMessage
 from appliance.store.queue import Job, NothingReady, Sender, SendingRules
-from modem.interface import Fault, Outcome, Verdict
+from modem.interface import Fault, FaultKind, Outcome, Verdict
 from tests.manual_clock import ManualClock
 
 START = 1_800_000_000_000
@@ -122,8 +122,8 @@ class Stage:
         return await self.db.read(work)
 
 
-REFUSED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 41, "Temporary failure.")
-NEVER = Fault(Verdict.NEVER, "INVALID_NUMBER", "CMS", 1, "No such number.")
+REFUSED = Fault(Verdict.AGAIN, FaultKind.NETWORK, "CMS", 41, "Temporary failure.")
+NEVER = Fault(Verdict.NEVER, FaultKind.NUMBER, "CMS", 1, "No such number.")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from appliance.store import (
     reports,
 )
 from appliance.store.queue import Job, Sender
-from modem.interface import Fault, Outcome, Verdict
+from modem.interface import Fault, FaultKind, Outcome, Verdict
 from tests.appliance.backlog_check import assert_counts_are_true, assert_sums_are_true
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
@@ -37,7 +37,7 @@ DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 STEPS = 250
 CLIENTS = (1, 2, 3)
 SENDERS = {n: Sender(n, False, f"sim{n}", Limits()) for n in (1, 2)}
-BARRED = Fault(Verdict.OWNER, "BLOCKED_NUMBER", "CMS", 8, "Barred.")
+BARRED = Fault(Verdict.OWNER, FaultKind.BARRED, "CMS", 8, "Barred.")
 REFERENCES = 8  # so that they come round while older ones are open
 TP_STATUS = (0, 0, 0, 1, 2, 0x20, 0x30, 0x41, 0x45)
 # Every step's name, the frequent ones more than once.

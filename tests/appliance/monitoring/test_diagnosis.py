@@ -7,11 +7,11 @@ import pytest
 
 from appliance.core.i18n import languages
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, diagnose
-from modem.interface import Fault, ModemState, Verdict
+from modem.interface import Fault, FaultKind, ModemState, Verdict
 
 READY = ModemFacts("Modem", ModemState.READY, signal_dbm=-71)
-NO_CREDIT = Fault(Verdict.OWNER, "NO_CREDIT", "CMS", 38, "No credit.")
-BARRED = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 8, "Barred.", suspicious=True)
+NO_CREDIT = Fault(Verdict.OWNER, FaultKind.CREDIT, "CMS", 38, "No credit.")
+BARRED = Fault(Verdict.AGAIN, FaultKind.NETWORK, "CMS", 8, "Barred.", suspicious=True)
 
 
 def codes(facts: DiagnosisInput) -> list[str]:

@@ -23,7 +23,7 @@ from appliance.store import (
     submissions,
 )
 from appliance.store.queue import Job, NothingReady, Sender
-from modem.interface import Fault, Outcome, Verdict
+from modem.interface import Fault, FaultKind, Outcome, Verdict
 from tests.appliance.conftest import NEVER, NUMBER, REFUSED, START, Stage
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -187,7 +187,7 @@ async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stag
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 1000
-    unclear = Fault(Verdict.NEVER, "NETWORK_ERROR", "CMS", 500, "Unknown.")
+    unclear = Fault(Verdict.NEVER, FaultKind.NETWORK, "CMS", 500, "Unknown.")
     await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=unclear))
     await stage.report(9, scts=stage.now)

@@ -17,7 +17,7 @@ import pytest
 from appliance.domain.report_matching import ReportFields
 from appliance.store import attempts, reports, submissions
 from appliance.store.queue import Job
-from modem.interface import Fault, Outcome, Verdict
+from modem.interface import Fault, FaultKind, Outcome, Verdict
 from tests.appliance.conftest import SIM, START, Stage
 
 pytestmark = pytest.mark.seconds(10)
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.seconds(10)
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 NUMBERS = ("+33612345678", "+33687654321", "+4915155501234")
-UNCLEAR = Fault(Verdict.AGAIN, "NETWORK_ERROR", "CMS", 500, "Unknown error.")
-BARRED = Fault(Verdict.NEVER, "BLOCKED_NUMBER", "CMS", 10, "Call barred.")
+UNCLEAR = Fault(Verdict.AGAIN, FaultKind.NETWORK, "CMS", 500, "Unknown error.")
+BARRED = Fault(Verdict.NEVER, FaultKind.BARRED, "CMS", 10, "Call barred.")
 
 Fate = Literal["taken", "doubt", "doubt, lost", "unclear", "unclear, taken", "refused", "crash"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modem.driver.device import ModemDriver, SerialLine
-from modem.interface import ModemState, Verdict
+from modem.interface import FaultKind, ModemState, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import QUICK, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
@@ -143,7 +143,7 @@ async def test_a_silence_after_the_text_is_unknown_and_never_sent_again(tmp_path
         outcome = await box.send("once")
         assert outcome.verdict is Verdict.UNKNOWN
         assert outcome.fault is not None
-        assert outcome.fault.code == "SMS_SEND_TIMEOUT"
+        assert outcome.fault.kind == FaultKind.TIMEOUT
         await box.until(lambda: box.reports)  # it had gone out, and the report says so
         assert (await box.send("next")).verdict is Verdict.TAKEN
         assert [line["text"] for line in box.journal()] == ["once", "next"]

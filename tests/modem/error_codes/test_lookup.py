@@ -10,7 +10,7 @@ from modem.error_codes import lookup
 from modem.error_codes.cme import CME
 from modem.error_codes.cms import CMS
 from modem.error_codes.tp_status import TP_STATUS
-from modem.interface import Fault, Verdict
+from modem.interface import Fault, FaultKind, Verdict
 
 AGAIN, OWNER, NEVER = Verdict.AGAIN, Verdict.OWNER, Verdict.NEVER
 
@@ -59,21 +59,21 @@ def test_refusals_that_may_mean_no_credit_are_suspicious_and_passing_ones_are_no
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
+    ("number", "kind"),
     [
-        (1, "INVALID_NUMBER"),
-        (195, "INVALID_NUMBER"),
-        (196, "BLOCKED_NUMBER"),
-        (38, "NETWORK_ERROR"),
-        (17, "NETWORK_ERROR"),
-        (304, "DEVICE_ERROR"),
-        (311, "DEVICE_ERROR"),
-        (330, "DEVICE_ERROR"),
-        (332, "SMS_SEND_TIMEOUT"),
+        (1, FaultKind.NUMBER),
+        (195, FaultKind.NUMBER),
+        (196, FaultKind.BARRED),
+        (38, FaultKind.NETWORK),
+        (17, FaultKind.NETWORK),
+        (304, FaultKind.DEVICE),
+        (311, FaultKind.DEVICE),
+        (330, FaultKind.DEVICE),
+        (332, FaultKind.TIMEOUT),
     ],
 )
 def test_the_client_sees_the_documented_code(number: int, code: str) -> None:
-    assert lookup.cms(number).code == code
+    assert lookup.cms(number).kind == code
 
 
 def test_an_unlisted_number_is_tried_again_and_named() -> None:
@@ -83,7 +83,7 @@ def test_an_unlisted_number_is_tried_again_and_named() -> None:
 
 
 def test_no_number_is_called_no_credit_for_operators_differ() -> None:
-    assert all(lookup.cms(number).code != "NO_CREDIT" for number in range(1000))
+    assert all(lookup.cms(number).kind != FaultKind.CREDIT for number in range(1000))
 
 
 @pytest.mark.parametrize("number", range(600))
@@ -127,12 +127,12 @@ def test_a_reserved_status_counts_as_service_rejected(reserved: int) -> None:
 
 @pytest.mark.parametrize(
     ("tp_st", "code"),
-    [(0x40, "NETWORK_ERROR"), (0x43, "INVALID_NUMBER"), (0x46, "SMS_SEND_TIMEOUT")],
+    [(0x40, FaultKind.NETWORK), (0x43, FaultKind.NUMBER), (0x46, FaultKind.TIMEOUT)],
 )
 def test_a_failed_report_has_the_documented_code(tp_st: int, code: str) -> None:
     fault = lookup.status(tp_st).fault
     assert fault is not None
-    assert (fault.code, fault.verdict, fault.source) == (code, Verdict.NEVER, "TP-ST")
+    assert (fault.kind, fault.verdict, fault.source) == (code, Verdict.NEVER, "TP-ST")
 
 
 # -- lines ------------------------------------------------------------------------------------------
@@ -156,9 +156,9 @@ def test_a_cms_line_in_the_standards_words_is_of_that_class(number: int) -> None
     fault = lookup.words(f"+CMS ERROR: {CMS[number].wording}")
     expected = lookup.cms(number)
     assert fault is not None
-    assert (fault.verdict, fault.code, fault.suspicious, fault.english) == (
+    assert (fault.verdict, fault.kind, fault.suspicious, fault.english) == (
         expected.verdict,
-        expected.code,
+        expected.kind,
         expected.suspicious,
         expected.english,
     )
@@ -195,7 +195,7 @@ def test_makers_words_are_understood(line: str, verdict: Verdict, like: Fault) -
 def test_words_that_name_the_credit_are_no_credit(said: str) -> None:
     fault = lookup.words(f"+CMS ERROR: {said}")
     assert fault is not None
-    assert (fault.verdict, fault.code) == (OWNER, "NO_CREDIT")
+    assert (fault.verdict, fault.kind) == (OWNER, FaultKind.CREDIT)
     assert said in str(fault)
 
 
@@ -230,4 +230,4 @@ def test_what_may_have_left_is_never_called_failed() -> None:
     for line in ("+CMS ERROR: 332", "+CMS ERROR: 521", "+CMS ERROR: Network timeout"):
         fault = lookup.words(line)
         assert fault is not None
-        assert (fault.verdict, fault.code) == (Verdict.UNKNOWN, "SMS_SEND_TIMEOUT")
+        assert (fault.verdict, fault.kind) == (Verdict.UNKNOWN, FaultKind.TIMEOUT)
