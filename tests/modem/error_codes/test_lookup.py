@@ -72,8 +72,8 @@ def test_refusals_that_may_mean_no_credit_are_suspicious_and_passing_ones_are_no
         (332, FaultKind.TIMEOUT),
     ],
 )
-def test_the_client_sees_the_documented_code(number: int, code: str) -> None:
-    assert lookup.cms(number).kind == code
+def test_each_error_has_its_kind(number: int, kind: FaultKind) -> None:
+    assert lookup.cms(number).kind == kind
 
 
 def test_an_unlisted_number_is_tried_again_and_named() -> None:
@@ -126,13 +126,13 @@ def test_a_reserved_status_counts_as_service_rejected(reserved: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tp_st", "code"),
+    ("tp_st", "kind"),
     [(0x40, FaultKind.NETWORK), (0x43, FaultKind.NUMBER), (0x46, FaultKind.TIMEOUT)],
 )
-def test_a_failed_report_has_the_documented_code(tp_st: int, code: str) -> None:
+def test_a_failed_report_has_its_kind(tp_st: int, kind: FaultKind) -> None:
     fault = lookup.status(tp_st).fault
     assert fault is not None
-    assert (fault.kind, fault.verdict, fault.source) == (code, Verdict.NEVER, "TP-ST")
+    assert (fault.kind, fault.verdict, fault.source) == (kind, Verdict.NEVER, "TP-ST")
 
 
 # -- lines ------------------------------------------------------------------------------------------
