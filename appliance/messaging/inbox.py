@@ -20,6 +20,10 @@ from modem.sms import tpdu
 
 log = structlog.get_logger(__name__)
 
+# How long a report waits for a commit to share. On a busy line the result of a send is committed within it; the
+# modem keeps or repeats a report until then, or it would be lost by a power cut in this time (+CDS).
+SHARE_COMMIT_SECONDS = 0.1
+
 
 class Inbox:
     """Stores what a modem received: reports and messages."""
@@ -67,7 +71,8 @@ class Inbox:
             now,
             believed=self._box.clock.trusted,
         )
-        found = await self._box.db.write_until_stored(
+        found = await self._box.db.write_lazily(
+            SHARE_COMMIT_SECONDS,
             reports.arrived,
             self._box.ids,
             attached.number,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -30,6 +30,9 @@ T = TypeVar("T")
 # A command beside the running box (`zimbox key create`) may hold the write lock briefly.
 BUSY_SECONDS = 10.0
 READERS = 2
+PAGE_BYTES = (
+    1024  # every commit writes whole pages (docs/adr/0045-small-pages-and-shared-commits.md)
+)
 PAGE_CACHE_KIB = 8 * 1024
 CACHED_STATEMENTS = 512  # all statements of the store: compiling one costs as much as running it
 # The wait before the next try on a disk that accepts no write (full, read-only, locked).
@@ -79,6 +82,7 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.create_function("fold", 1, fold, deterministic=True)
         if writer:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new database
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a 202 survives a power cut
             connection.execute("PRAGMA secure_delete = FAST")
@@ -299,12 +303,21 @@ class Database:
 
         Raises the error of `work`, or StorageFull. Cancelling the caller does not undo the work.
         """
+        future = self._queue(work, *args, **kwargs)
+        self._bell.set()
+        return await future
+
+    def _queue(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
         if self._task is None:
             raise RuntimeError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((lambda connection: work(connection, *args, **kwargs), future))
-        self._bell.set()
-        return await future
+        return future
 
     async def write_until_stored(
         self,
@@ -313,12 +326,28 @@ class Database:
         **kwargs: P.kwargs,
     ) -> T:
         """Run `work` as `write` does, and repeat it until the disk accepts it. For facts known nowhere else."""
-        while True:
-            try:
-                return await self.write(work, *args, **kwargs)
-            except TAKES_NOTHING as error:
-                log.error("store_not_writable", reason=str(error), again_in_seconds=AGAIN_SECONDS)
-                await asyncio.sleep(AGAIN_SECONDS)
+        return await _until_stored(lambda: self.write(work, *args, **kwargs))
+
+    async def write_lazily(
+        self,
+        within_seconds: float,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `write_until_stored`, but share the next commit, or make one after `within_seconds`.
+
+        A commit costs a sync and a copy of every page that it changes, so two changes of one message are
+        cheaper in one.
+        """
+
+        def share() -> Awaitable[T]:
+            future = self._queue(work, *args, **kwargs)
+            timer = asyncio.get_running_loop().call_later(within_seconds, self._bell.set)
+            future.add_done_callback(lambda _: timer.cancel())
+            return future
+
+        return await _until_stored(share)
 
     async def write_best_effort(
         self,
@@ -361,11 +390,15 @@ class Database:
 
     async def _write_groups(self) -> None:
         while self._task is not None or self._waiting:
-            if not self._waiting:
+            # Work that shares a commit (write_lazily) is queued without this event.
+            if self._task is not None:
                 await self._bell.wait()
-                self._bell.clear()
+            self._bell.clear()
+            if not self._waiting:
                 continue
             batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
+            if self._waiting:
+                self._bell.set()
             works = [work for work, _ in batch]
             try:
                 results = await self.writer.run(partial(group, works=works))
@@ -379,6 +412,15 @@ class Database:
                     future.set_exception(_ours(result))
                 else:
                     future.set_result(result)
+
+
+async def _until_stored(write: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await write()
+        except TAKES_NOTHING as error:
+            log.error("store_not_writable", reason=str(error), again_in_seconds=AGAIN_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _snapshot(

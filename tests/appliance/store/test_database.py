@@ -70,6 +70,73 @@ async def test_requests_that_arrive_together_share_a_commit(tmp_path: Path) -> N
         await db.close()
 
 
+NEVER_SECONDS = 3600.0
+
+
+async def test_a_lazy_write_shares_the_commit_of_the_next(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    try:
+        lazy = asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, "lazy", 0))
+        await asyncio.sleep(0)  # it is queued, and nothing has begun
+        before = _commits(db.path)
+        assert (await db.write(clients.add_client, "next", 0)).id == 2
+        assert (await lazy).id == 1
+        assert _commits(db.path) - before == 1
+    finally:
+        await db.close()
+
+
+async def test_a_lazy_write_without_company_is_committed_in_time(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    try:
+        assert (await db.write_lazily(0.01, clients.add_client, "lazy", 0)).id == 1
+    finally:
+        await db.close()
+
+
+async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    try:
+        first = asyncio.create_task(db.write_lazily(0.05, clients.add_client, "first", 0))
+        await asyncio.sleep(0)
+        await db.write(clients.add_client, "company", 0)
+        await first
+        second = asyncio.create_task(
+            db.write_lazily(NEVER_SECONDS, clients.add_client, "second", 0)
+        )
+        await asyncio.sleep(0.2)  # longer than the time of the first
+        assert not second.done()
+        await db.write(clients.add_client, "company", 0)
+        await second
+    finally:
+        await db.close()
+
+
+async def test_a_lazy_write_is_committed_when_the_store_is_closed(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    lazy = asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, "lazy", 0))
+    await asyncio.sleep(0)
+    await db.close()
+    assert (await lazy).id == 1
+
+
+def test_a_new_database_has_small_pages(tmp_path: Path) -> None:
+    """A commit writes whole pages: with 4 KiB a message writes 3.5 times as many bytes to the card."""
+    beside(tmp_path / "zimbox.db", lambda db: clients.add_client(db, "x", 0))
+    with sqlite3.connect(tmp_path / "zimbox.db") as file:
+        assert file.execute("PRAGMA page_size").fetchone() == (1024,)
+
+
+def _commits(path: Path) -> int:
+    """Count the commits in the write-ahead log (https://www.sqlite.org/fileformat2.html, 4.1)."""
+    log = path.with_name(path.name + "-wal").read_bytes()
+    page = int.from_bytes(log[8:12])
+    frames = range(32, len(log), 24 + page)
+    return sum(
+        log[at + 4 : at + 8] != bytes(4) for at in frames if log[at + 8 : at + 16] == log[16:24]
+    )
+
+
 @pytest.mark.parametrize("spoil", ["newer", "garbage"])
 async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path, spoil: str) -> None:
     path = tmp_path / "zimbox.db"
