@@ -39,7 +39,9 @@ UNABLE = {
 async def started(name: str) -> AsyncIterator[tuple[ModemDriver, Scripted]]:
     with transcript(name) as modem:
         device = ModemDriver(
-            SerialLine(modem.path), timing=quick(idle_poll_seconds=60, store_seconds=0.3)
+            SerialLine(modem.path),
+            # The player answers in a thread of its own, late where the machine is busy.
+            timing=quick(idle_poll_seconds=60, store_seconds=0.3, resync_seconds=30),
         )
         await device.start()
         try:
