@@ -1,4 +1,4 @@
-"""scripts/image build | compare | bundle [root] | lock | check | test [NAME …]
+"""scripts/image build | compare | bundle [root] | manifest [URL] | lock | check | test [NAME …]
 
 Names: sms raspi3b plainboot firstboot destroyed full update updatecut root powercut; see docs/image.md."""
 
@@ -31,6 +31,8 @@ def main() -> int:
             print(build.bundle())
         case ["bundle", "root"]:
             print(build.root_bundle())
+        case ["manifest", *urls] if len(urls) < 2:
+            print(build.write_manifest(*urls))
         case ["test", *names] if set(names) <= set(scenarios.SCENARIOS):
             if lacks := machine.missing():
                 print("The scenarios need:", *lacks, sep="\n  ", file=sys.stderr)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.maintenance.bundle import write_bundle
-from image.builder import debs, initramfs, rootfs
+from image.builder import debs, initramfs, manifest, rootfs
 
 HERE = Path(__file__).resolve().parents[1]  # image/
 PROJECT = HERE.parent
@@ -280,6 +280,12 @@ def _configure(root: Path) -> None:
     for unit in MASKED:
         (wants / unit).unlink(missing_ok=True)
         (wants / unit).symlink_to("/dev/null")
+    # Imager 1.x may append systemd.run=/boot/firstrun.sh and systemd.unit=kernel-command-line.target to
+    # cmdline.txt: the box starts all the same, and zimbox-prepare takes both out.
+    generators = root / "etc/systemd/system-generators"
+    generators.mkdir(parents=True, exist_ok=True)
+    (generators / "systemd-run-generator").symlink_to("/dev/null")
+    (wants / "kernel-command-line.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
     for folder in ("data", "boot/firmware"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "etc/machine-id").write_text("")
@@ -390,10 +396,21 @@ def _card(boot: Path, kernel: str) -> Path:
     nothing = fresh(BUILD / "tmp")
     _run("genimage", "--config", BUILD / "genimage.cfg", "--rootpath", fresh(nothing / "root"),
          "--inputpath", BUILD, "--outputpath", BUILD, "--tmppath", nothing / "work", "--loglevel", "1")  # fmt: skip
-    suffix = "" if kernel == "debian" else f"-{kernel}"
-    target = BUILD / f"zimbox-{version()}{suffix}.img.zst"
+    target = compressed_card(kernel)
     _run("zstd", "-q", "-f", "-12", "-T1", BUILD / "zimbox.img", "-o", target)
     return target
+
+
+def compressed_card(kernel: str) -> Path:
+    suffix = "" if kernel == "debian" else f"-{kernel}"
+    return BUILD / f"zimbox-{version()}{suffix}.img.zst"
+
+
+def write_manifest(folder_url: str = "") -> Path:
+    """Describe the last build for Raspberry Pi Imager; `folder_url` is where the image will be published."""
+    kernel = os.environ.get("KERNEL", "debian")
+    return manifest.write(BUILD / "zimbox.img", compressed_card(kernel), folder_url,
+                          version=version(), epoch=EPOCH, kernel=kernel)  # fmt: skip
 
 
 def version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -58,7 +59,7 @@ class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str = "Europe/Paris"
     language: Annotated[str, Meta(pattern=r"^(fr|en)\Z")] = "fr"
     password_hash: str = ""  # of the page; a secret: argon2id, in the form of the program `argon2`
-    ssh_key: str = ""
+    ssh_key: str | list[str] = ""
     ntp: list[str] = []
     cable: EthernetSection = EthernetSection()
     wifi: WifiSection = WifiSection()
@@ -68,6 +69,12 @@ class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unknown: list[str] = []  # unknown names in the file
     fixed: list[str] = []  # settings that this image sets itself
     only_forget: bool = False  # the file says nothing but `forget_owner`: the rest stays as it is
+
+    @property
+    def ssh_keys(self) -> list[str]:
+        if isinstance(self.ssh_key, list):
+            return self.ssh_key
+        return [self.ssh_key] if self.ssh_key else []
 
 
 # Settings that are passed on to the gateway; the others are derived in gateway_config().
@@ -82,22 +89,22 @@ FIXED = ("steward", "modem.power.chip", "modem.power.supply_command")
 ON_USB = re.compile(r"/dev/(modem-usb|ttyUSB|ttyACM|serial/by-)")
 # A truncated hash would be a password that nobody has.
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/]+){2}", re.ASCII)
+SSH_KEY = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?")
 RAW_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 SECRETS = ("password", "password_hash", "pin", "metrics_token")
 NOTHING_LEFT = "# Imported. Not repeated here, because its secrets are not on lines of their own.\n"
 HATS = ("", "SIM800L", "SIM868", "SIM7600", "SIM7000", "SIM7070", "SIM7080", "A7670", "EC25")
 
 
-def read(text: str) -> UserConfig:
-    """Parse and check zimbox.toml. Raises UserConfigError."""
+def read(text: str, defaults: Mapping[str, Any] | None = None) -> UserConfig:
+    """Parse and check zimbox.toml; `defaults` fill in settings it leaves out. Raises UserConfigError."""
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # RecursionError: deep nesting
         raise UserConfigError(f"not valid TOML: {error}") from None
     page = raw.get("page")
-    if (
-        isinstance(page, dict) and "password_hash" in page
-    ):  # stored in the gateway's configuration only
+    if isinstance(page, dict) and "password_hash" in page:
+        # stored in the gateway's configuration only
         raw["password_hash"] = page.pop("password_hash")
     only_forget = set(raw) == {"forget_owner"}
     fixed = _take_fixed(raw)
@@ -106,17 +113,25 @@ def read(text: str) -> UserConfig:
     for table in _tables(raw.get("modem")):
         table["gateway"] = {name: table.pop(name) for name in sorted(table.keys() & OF_A_MODEM)}
     made = {"gateway": gateway, "unknown": unknown, "fixed": fixed, "only_forget": only_forget}
+    return _checked({**(defaults or {}), **raw, **made})
+
+
+def change(settings: UserConfig, new: Mapping[str, Any]) -> UserConfig:
+    """Return the settings with those in `new`, in zimbox.toml's form, replaced. Raises UserConfigError."""
+    return _checked({**msgspec.to_builtins(settings), "unknown": [], "fixed": [], **new})
+
+
+def _checked(raw: dict[str, Any]) -> UserConfig:
     try:
-        settings = msgspec.convert(raw | made, UserConfig)
+        settings = msgspec.convert(raw, UserConfig)
     except msgspec.ValidationError as error:
         raise UserConfigError(str(error)) from None
     _check_network(settings)
-    if settings.ssh_key and not re.fullmatch(
-        r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?", settings.ssh_key
-    ):
-        raise UserConfigError(
-            "ssh_key: not a public key in one line, such as 'ssh-ed25519 AAAA… name'"
-        )
+    for key in settings.ssh_keys:
+        if not SSH_KEY.fullmatch(key):
+            raise UserConfigError(
+                "ssh_key: not a public key in one line, such as 'ssh-ed25519 AAAA… name'"
+            )
     if settings.password_hash and not ARGON2ID.fullmatch(settings.password_hash):
         raise UserConfigError("password_hash: not a whole argon2id hash ('$argon2id$v=19$…$…$…')")
     for modem in settings.modem:
