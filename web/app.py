@@ -45,14 +45,14 @@ API: list[HTTPRouteHandler] = [
 
 
 class WarningsResponse(Response[Any]):
-    """An answer under /v1: names the fields of the body that meant nothing."""
+    """An answer under /v1, with warnings about fields of the body."""
 
     def to_asgi_response(
         self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
     ) -> ASGIResponse:
-        unknown = request.state.get("unknown")
-        if unknown and isinstance(self.content, SuccessResponse):
-            self.content = msgspec.structs.replace(self.content, warnings=unknown)
+        warnings = request.state.get("warnings")
+        if warnings and isinstance(self.content, SuccessResponse):
+            self.content = msgspec.structs.replace(self.content, warnings=warnings)
         return super().to_asgi_response(app, request, **options)
 
 

@@ -50,7 +50,10 @@ class ApiRequest(Request[Caller, str, State]):
         self.state.raw = b""  # `body` has what is needed of it
         self.state.body = decode(raw, field.annotation)
         del raw
-        self.state.unknown = unknown_fields(self.state.body, field.annotation)
+        self.state.warnings = [
+            *unknown_fields(self.state.body, field.annotation),
+            *self._schedule_without_offset(),
+        ]
         return taken(self.state.body, field.annotation)
 
     async def body(self) -> bytes:
@@ -85,7 +88,20 @@ class ApiRequest(Request[Caller, str, State]):
     async def note_unread(self) -> None:
         """Note the fields of an unexpected body: all of them are unknown."""
         with contextlib.suppress(ApiError):
-            self.state.unknown = unknown_fields(decode(await self.body(), NoBody), NoBody)
+            self.state.warnings = unknown_fields(decode(await self.body(), NoBody), NoBody)
+
+    def _schedule_without_offset(self) -> list[str]:
+        """Return a warning for a schedule that is read as UTC and was perhaps meant otherwise."""
+        body = self.state.body
+        when = body.get("scheduled_at") if isinstance(body, dict) else None
+        if not isinstance(when, str) or not validation.lacks_offset(when):
+            return []
+        found = validation.moment(when)
+        if found is None:  # refused later
+            return []
+        read = validation.timestamp(found[0]) or ""
+        warning = _("scheduled_at: no UTC offset was given, so it is read as {when}", when=read)
+        return [warning.plain(self.language)]
 
     def _only_json(self) -> None:
         encoding = self.headers.get("Content-Encoding", "identity").strip().lower()

@@ -26,7 +26,10 @@ class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
     warnings: Annotated[
-        list[str] | UnsetType, Meta(description="Unknown fields of the body, which were ignored.")
+        list[str] | UnsetType,
+        Meta(
+            description="Unknown fields of the body, which were ignored; how a time without offset was read."
+        ),
     ] = UNSET
 
 

@@ -17,6 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 
 from appliance.context import Context
 from appliance.core.durable import write_durably
+from appliance.domain.local_names import is_local
 from appliance.store import admin as table
 
 log = structlog.get_logger(__name__)
@@ -329,10 +330,6 @@ class AdminAuth:
         )
 
 
-# Names that nobody can register. `.box` is a public domain, of which only fritz.box is local.
-LOCAL_ENDINGS = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
-
-
 def is_a_name_of_the_lan(host: str) -> bool:
     """Return whether a Host header is an address, a single label or a local name."""
     name = host.strip().lower()
@@ -340,7 +337,7 @@ def is_a_name_of_the_lan(host: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return "." not in name or name.endswith(LOCAL_ENDINGS)
+        return is_local(name)
     return True
 
 

@@ -216,8 +216,6 @@ CANCELLED = _("SMS cancelled successfully")
 OTP_VALID = _("Code verified successfully")
 OTP_WRONG = _("Incorrect code")
 WEBHOOK_ANSWERED = _("The webhook answered successfully")
-WEBHOOK_REFUSED = _("The webhook answered with an error")
-WEBHOOK_SILENT = _("The webhook did not answer")
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -210,6 +210,12 @@ def moment(text: str) -> tuple[int, bool] | None:
     return min(max(instant, _FIRST), _LAST), part["hour"] is None
 
 
+def lacks_offset(text: str) -> bool:
+    """Return whether a time says nothing about its time zone, so that it is read as UTC."""
+    found = _MOMENT.fullmatch(text)
+    return found is not None and found["zone"] is None
+
+
 def _zone(part: Mapping[str, str | None]) -> timezone:
     if part["sign"] is None:
         return UTC

@@ -189,9 +189,11 @@ class WebhookView(msgspec.Struct, frozen=True):
 
 
 class WebhookTest(msgspec.Struct, frozen=True):
-    """The receiver's answer to a test event; None without an answer."""
+    """The receiver's answer to a test event; None without an answer. After a failure with the reason."""
 
     response_status: int | None
+    reason: str | None = None  # one English sentence, as in the log of calls
+    why: Text | None = None  # the same for the owner, with what to do
 
 
 class WebhookLogEntry(msgspec.Struct, frozen=True):

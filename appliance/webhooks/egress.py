@@ -18,6 +18,7 @@ from httpx import (
 
 from appliance.core.i18n import Text, _
 from appliance.domain.errors import ApiError
+from appliance.domain.local_names import is_local
 
 Address = IPv4Address | IPv6Address
 
@@ -101,7 +102,9 @@ def _without_zone(address: Address) -> Address:
     return address
 
 
-TO_THE_BOX = _("the URL leads to the box itself")
+TO_THE_BOX = _(
+    "the URL leads to the box itself, which its owner can allow with the setting webhook.allow_loopback"
+)
 TO_METADATA = _("the URL leads to a metadata service")
 TO_NOWHERE = _("the address is not one of a host that can be called")
 HTTP_BEYOND_LAN = _("http is only allowed to the local network; use https")
@@ -155,7 +158,8 @@ class Egress:
             return TO_METADATA
         if host in _BOX_NAMES or labels[-1] == "localhost":
             return None if self._allow_loopback else TO_THE_BOX
-        if scheme == "http" and len(labels) > 1 and labels[-1] != "local":
+        # Only a hint at once: what the name resolves to is checked each time before connecting.
+        if scheme == "http" and not is_local(host):
             return HTTP_BEYOND_LAN
         return None
 

@@ -24,6 +24,7 @@ import httpx
 import msgspec
 
 from appliance.core.config import WebhookSettings
+from appliance.core.i18n import Text, _
 from appliance.webhooks.egress import Address, Egress, address_in, bare_host
 
 # Only the status matters. The body is read up to these limits, so that an ordinary receiver can finish
@@ -36,12 +37,20 @@ LOOKUPS_MOST = (
 )
 
 
+NOBODY_LISTENS = _("nothing listens there: check the port, and that the program runs")
+
+
+def _lost(detail: str) -> Text:
+    return _("the connection was lost ({detail})", detail=detail)
+
+
 class CallResult(msgspec.Struct, frozen=True):
     """The result of a call: the receiver's status, or None and the reason."""
 
     status: int | None
     milliseconds: int
     reason: str = ""  # one English sentence after a failure
+    why: Text | None = None  # the same for the owner, with what to do
 
     @property
     def success(self) -> bool:
@@ -49,7 +58,11 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class NoCall(Exception):
-    """No connection was made; the message says why."""
+    """No connection was made; the message says why in English, `why` says it to the owner."""
+
+    def __init__(self, reason: str, why: Text | None = None) -> None:
+        super().__init__(reason)
+        self.why = why or _lost(reason)
 
 
 Resolve = Callable[[str], Sequence[Address]]
@@ -102,7 +115,13 @@ class Lookups:
         """Return the addresses of a host. Raises NoCall."""
         found = await asyncio.shield(self._question(host))
         if isinstance(found, str):
-            raise NoCall(found)
+            raise NoCall(
+                found,
+                _(
+                    "the name {host} was not found: check how it is written, or use the address",
+                    host=host,
+                ),
+            )
         return found
 
     def _question(self, host: str) -> asyncio.Future[Sequence[Address] | str]:
@@ -179,21 +198,27 @@ class WebhookClient:
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> CallResult:
         """Send one POST request within the time-out. Network errors are part of the result, not raised."""
         started = time.monotonic()
-        status, reason = None, ""
+        status, reason, why = None, "", None
         try:
             async with asyncio.timeout(self._seconds):
                 response = await self._open(httpx.URL(url), headers, body)
             status = response.status_code
-            reason = "" if 200 <= status < 300 else f"answered {status}"
+            if not 200 <= status < 300:
+                reason, why = (
+                    f"answered {status}",
+                    _("it answered with the error {status}", status=status),
+                )
             milliseconds = _since(started)
             await _get_rid(response)
         except (TimeoutError, httpx.TimeoutException):
-            milliseconds, reason = _since(started), f"no answer within {self._seconds:g} s"
+            seconds = f"{self._seconds:g}"
+            milliseconds, reason = _since(started), f"no answer within {seconds} s"
+            why = _("it did not answer within {seconds} seconds", seconds=seconds)
         except NoCall as error:
-            milliseconds, reason = _since(started), str(error)
+            milliseconds, reason, why = _since(started), str(error), error.why
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            milliseconds, reason = _since(started), _in_words(error)
-        return CallResult(status, milliseconds, reason)
+            milliseconds, (reason, why) = _since(started), _in_words(error)
+        return CallResult(status, milliseconds, reason, why)
 
     async def _open(
         self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes
@@ -235,7 +260,8 @@ class WebhookClient:
                     for address, objection in objections
                     if objection
                 )
-                or f"the name {host} has no address"
+                or f"the name {host} has no address",
+                next((objection for _address, objection in objections if objection), None),
             )
         return allowed[:ADDRESSES_MOST]
 
@@ -258,16 +284,23 @@ async def _get_rid(response: httpx.Response) -> None:
     await response.aclose()
 
 
-def _in_words(error: Exception) -> str:
-    """Return what failed, with the reason from the system or TLS."""
+def _in_words(error: Exception) -> tuple[str, Text]:
+    """Return what failed, with the reason from the system or TLS: for the log, and for the owner."""
     text = str(error)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
+            detail = f"{getattr(cause, 'verify_message', '') or cause.reason or cause}"
+            return f"TLS: {detail}", _("its certificate was not accepted ({detail})", detail=detail)
         if isinstance(cause, OSError) and cause.errno:
-            return f"not connected: {os.strerror(cause.errno)}"
+            detail = os.strerror(cause.errno)
+            if cause.errno == errno.ECONNREFUSED:
+                return f"not connected: {detail}", NOBODY_LISTENS
+            return f"not connected: {detail}", _(
+                "its address cannot be reached ({detail})", detail=detail
+            )
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.RemoteProtocolError):
-        return f"no HTTP answer: {text}"
-    return f"connection lost: {text or type(error).__name__}"
+        return f"no HTTP answer: {text}", _("it did not answer in HTTP ({detail})", detail=text)
+    text = text or type(error).__name__
+    return f"connection lost: {text}", _lost(text)

@@ -75,7 +75,8 @@ class WebhookRegistry:
         )
         if call is None:
             raise ApiError("WEBHOOK_NOT_FOUND")
-        return WebhookTest((await self._dispatcher.attempt(delivery, call)).status)
+        answer = await self._dispatcher.attempt(delivery, call)
+        return WebhookTest(answer.status, answer.reason or None, answer.why)
 
     def _test_event(self, db: Connection, tenant: int, number: int) -> int | None:
         row = deliveries.webhook(db, tenant, number)

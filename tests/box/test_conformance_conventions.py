@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -117,6 +118,29 @@ def test_an_empty_query_value_means_absent(shared: Client) -> None:
     names = "page limit status to from_date to_date device_id search"
     answer = shared.get("/sms/history", params=dict.fromkeys(names.split(), ""))
     assert answer.json()["pagination"]["per_page"] == 50
+
+
+@pytest.mark.parametrize(
+    ("written", "warned"),
+    [
+        ("2030-01-15T09:00:00", True),
+        ("20300115T0900", True),
+        ("2030-01-15", True),
+        ("2030-01-15T09:00:00Z", False),
+        ("2030-01-15T09:00:00+01:00", False),
+    ],
+)
+def test_a_schedule_without_an_offset_is_warned_of(
+    shared: Client, written: str, warned: bool
+) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
+    when = written.replace("2030-01-15", tomorrow).replace("20300115", tomorrow.replace("-", ""))
+    body = {"to": "+33612345678", "message": "Bonjour", "scheduled_at": when}
+    told = shared.post("/sms/send", body, headers={"Accept-Language": "en"}).json()
+    found = [one for one in told.get("warnings", []) if one.startswith("scheduled_at")]
+    assert bool(found) is warned
+    if warned:
+        assert told["scheduled_at"] in found[0] and "UTC" in found[0]
 
 
 def test_unknown_body_fields_are_ignored_and_named_in_warnings(shared: Client) -> None:

@@ -360,8 +360,8 @@ def test_a_device_that_goes_and_comes_back_is_told(
     ("status", "sentence"),
     [
         (200, "The webhook answered successfully"),
-        (500, "The webhook answered with an error"),
-        (302, "The webhook answered with an error"),
+        (500, "The webhook did not answer as it should: it answered with the error 500."),
+        (302, "The webhook did not answer as it should: it answered with the error 302."),
     ],
 )
 def test_test_answers_what_the_receiver_said(
@@ -380,11 +380,15 @@ def test_test_of_a_receiver_that_is_away_answers_null(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     webhook_id = configure(client, f"http://127.0.0.1:{port}/")["webhook_id"]
-    answer = client.post(f"/webhooks/{webhook_id}/test")
+    answer = client.post(f"/webhooks/{webhook_id}/test", headers={"Accept-Language": "en"})
     assert answer.status_code == 200
     assert answer.json()["response_status"] is None
-    (entry,) = logged(client, 1)
-    assert entry["reason"] == "not connected: Connection refused"
+    assert answer.json()["reason"] == "not connected: Connection refused"
+    assert "nothing listens there" in answer.json()["message"]
+    french = client.post(f"/webhooks/{webhook_id}/test").json()["message"]
+    assert "rien n'écoute à cet endroit" in french
+    entries = logged(client, 2)
+    assert {entry["reason"] for entry in entries} == {"not connected: Connection refused"}
 
 
 def test_logs_have_every_field_newest_first_in_pages(

@@ -9,9 +9,9 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from appliance.core.i18n import Text
+from appliance.core.i18n import Text, _
 from appliance.domain import parsing, validation, views
-from appliance.domain.errors import WEBHOOK_ANSWERED, WEBHOOK_REFUSED, WEBHOOK_SILENT, ApiError
+from appliance.domain.errors import WEBHOOK_ANSWERED, ApiError
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
@@ -51,6 +51,7 @@ class TestedAnswer(SuccessResponse, frozen=True, kw_only=True):
 
     message: str
     response_status: Annotated[int | None, Meta(description="null if the receiver did not answer.")]
+    reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")] = None
 
 
 class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,15 +157,17 @@ async def test(
     """Calls a webhook once, now, and returns its answer."""
     tested = await services.webhooks.test(caller.tenant, webhook_id)
     return TestedAnswer(
-        message=_heard(tested.response_status).plain(request.language),
+        message=_heard(tested).plain(request.language),
         response_status=tested.response_status,
+        reason=tested.reason,
     )
 
 
-def _heard(response_status: int | None) -> Text:
-    if response_status is None:
-        return WEBHOOK_SILENT
-    return WEBHOOK_ANSWERED if 200 <= response_status < 300 else WEBHOOK_REFUSED
+def _heard(tested: views.WebhookTest) -> Text:
+    """Return the outcome in words, with the reason after a failure."""
+    if tested.why is None:
+        return WEBHOOK_ANSWERED
+    return _("The webhook did not answer as it should: {why}.", why=tested.why)
 
 
 @get(

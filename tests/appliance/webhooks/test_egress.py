@@ -68,6 +68,18 @@ def test_what_an_address_is(text: str, expected: Place) -> None:
         *("https://100.64.3.4/", "https://nas/", "https://nas.local./", "https://example.com./"),
         *("http://192.168.1.20/hook", "http://10.1.2.3:9000/", "http://169.254.3.4/"),
         *("http://nas/", "http://nas:8080/x", "http://nas.local/", "http://home_server/"),
+        *(
+            "http://n8n.lan/x",
+            "http://ha.home/",
+            "http://ha.home.arpa:8123/",
+            "http://nas.internal/",
+        ),
+        *(
+            "http://nas.fritz.box/",
+            "http://fritz.box/",
+            "http://nas.localdomain/",
+            "http://NAS.LAN./",
+        ),
         *("http://[fd12::5]:81/", "http://[fe80::5%25eth0]/", "http://172.20.0.9/"),
     ],
 )
@@ -81,7 +93,11 @@ def test_https_leads_anywhere_and_http_to_the_lan(url: str) -> None:
     [
         *((u, HTTP_BEYOND_LAN) for u in ("http://example.com/", "http://8.8.8.8/", "http://a.b/")),
         *((u, HTTP_BEYOND_LAN) for u in ("http://100.64.1.1/", "http://nas.local.evil.com/")),
-        *((u, HTTP_BEYOND_LAN) for u in ("http://[2606:4700::1111]/", "http://printer.lan/")),
+        *(
+            (u, HTTP_BEYOND_LAN)
+            for u in ("http://evil.box/", "http://notfritz.box/", "http://x.lan.com/")
+        ),
+        *((u, HTTP_BEYOND_LAN) for u in ("http://[2606:4700::1111]/", "http://lan.example/")),
         *((u, TO_METADATA) for u in ("http://169.254.169.254/latest", "https://169.254.169.254/")),
         *((u, TO_METADATA) for u in ("https://metadata.google.internal/", "http://metadata/")),
         *((u, TO_METADATA) for u in ("https://[fd00:ec2::254]/", "https://[64:ff9b::a9fe:a9fe]/")),

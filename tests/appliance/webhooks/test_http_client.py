@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from appliance.core.i18n import Text
-from appliance.webhooks.egress import Address, Egress
+from appliance.webhooks.egress import TO_THE_BOX, Address, Egress
 from appliance.webhooks.http_client import (
     BODY_SECONDS,
     CallResult,
@@ -239,7 +239,7 @@ async def test_a_body_that_drips_for_ever_holds_nobody_up(receiver: Receiver) ->
 async def test_a_literal_address_of_the_box_is_not_connected_to(neighbour: Receiver) -> None:
     answer = await post(courier(STRICT), f"http://127.0.0.1:{neighbour.port}/")
     assert answer.status is None
-    assert answer.reason == "not connected to 127.0.0.1: the URL leads to the box itself"
+    assert answer.reason == f"not connected to 127.0.0.1: {TO_THE_BOX}"
     assert neighbour.told == []
 
 
