@@ -36,7 +36,7 @@ class PartTimeline(msgspec.Struct, frozen=True):
     """One part of a message, or an earlier try of it, as far as it has come. Moments in ms."""
 
     number: int
-    state: str = "tried"
+    state: str = "attempted"
     device: int | None = None
     submitted_at: int | None = None
     answered_at: int | None = None
@@ -65,8 +65,8 @@ class Timeline(msgspec.Struct, frozen=True):
     tenant: int
     client: str
     parts: tuple[PartTimeline, ...]
-    tries: tuple[PartTimeline, ...]
-    told: tuple[WebhookNotification, ...]
+    attempts: tuple[PartTimeline, ...]
+    notifications: tuple[WebhookNotification, ...]
 
     @property
     def test(self) -> bool:
@@ -118,8 +118,10 @@ class AdminMessages:
                 tenant=tenant,
                 client=client["name"] if client else "",
                 parts=tuple(msgspec.convert(p, PartTimeline) for p in found["parts"]),
-                tries=tuple(msgspec.convert(p, PartTimeline) for p in found["attempts"]),
-                told=tuple(msgspec.convert(d, WebhookNotification) for d in found["deliveries"]),
+                attempts=tuple(msgspec.convert(p, PartTimeline) for p in found["attempts"]),
+                notifications=tuple(
+                    msgspec.convert(d, WebhookNotification) for d in found["deliveries"]
+                ),
             )
 
         found = await self._box.db.read(work)

@@ -203,7 +203,7 @@ def test_a_blocked_number_gets_nothing_until_it_is_unblocked(
     answer = program.post("/sms/send", {"to": number, "message": "Bonjour"})
     assert code(answer, 403) == "BLOCKED_NUMBER"
     owner.post(
-        "/settings/blocked/remove", {"number": number, "scope": "0"}, page="/settings/blocked"
+        "/settings/blocked/remove", {"number": number, "tenant": "0"}, page="/settings/blocked"
     )
     program.until(program.send(number), "delivered")
 
@@ -213,7 +213,11 @@ def test_what_is_gone_already_is_gone_by_a_double_tap(owner: Visit) -> None:
     owner.post("/settings/keys", {"name": "double"}, page="/settings/keys")
     key = re.findall(r"/settings/keys/(\d+)/revoke", owner.get("/settings/keys").text)[-1]
     for path, page, fields in (
-        ("/settings/blocked/remove", "/settings/blocked", {"number": "+33699999997", "scope": "0"}),
+        (
+            "/settings/blocked/remove",
+            "/settings/blocked",
+            {"number": "+33699999997", "tenant": "0"},
+        ),
         (f"/settings/keys/{key}/revoke", "/settings/keys", {}),
     ):
         answers = [owner.post(path, fields, page=page) for _ in range(2)]

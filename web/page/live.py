@@ -139,13 +139,13 @@ class Live:
             codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
             return self.regions(seen, visitor) | (codes if visitor.owner else {})
         try:
-            story = await self._services.admin.messages.timeline(message_id)
+            timeline = await self._services.admin.messages.timeline(message_id)
         except ApiError:
             return {}
         now = self._services.context.clock.now()
         return {
-            name: fragment(f"live/{name}.html", visitor, story=story, now=now)
-            for name in ("progress", "story")
+            name: fragment(f"live/{name}.html", visitor, timeline=timeline, now=now)
+            for name in ("progress", "timeline")
         }
 
 

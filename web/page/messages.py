@@ -142,11 +142,11 @@ async def export(request: Seen, services: ServicesDep) -> Stream:
 @get("/messages/{message_id:str}")
 async def one(request: Seen, services: ServicesDep, message_id: str) -> Response[str]:
     """Show the timeline of a message. Raises MESSAGE_NOT_FOUND."""
-    story = await services.admin.messages.timeline(message_id)
+    timeline = await services.admin.messages.timeline(message_id)
     return page(
         request,
         "message.html",
-        story=story,
+        timeline=timeline,
         now=services.context.clock.now(),
         error=request.query_params.get("error", ""),
     )

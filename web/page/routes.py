@@ -15,12 +15,12 @@ from web.page import (
     account,
     assets,
     held,
+    maintenance,
     messages,
     receiving,
     settings,
     sim,
     status,
-    upkeep,
     welcome,
 )
 from web.page.live import Live
@@ -39,16 +39,22 @@ OWNED: list[ControllerRouterHandler] = [
     *(messages.compose, messages.measure, messages.send),
     receiving.inbox,
     *(held.held, held.decide_all, held.decide_one),
-    *(settings.overview, settings.keys, settings.add_key, settings.narrow, settings.revoke),
+    *(settings.overview, settings.keys, settings.add_key, settings.restrict, settings.revoke),
     settings.add_client,
     *(settings.webhooks, settings.add_webhook, settings.change_webhook, settings.webhook_log),
     *(settings.replay, settings.block_list, settings.block, settings.unblock),
     *(settings.box, settings.prefer, settings.support),
-    *(upkeep.upkeep, upkeep.progress, upkeep.backup, upkeep.drop, upkeep.restore_now),
-    *(upkeep.forget, upkeep.wait, upkeep.power),
+    *(
+        maintenance.show,
+        maintenance.progress,
+        maintenance.backup,
+        maintenance.drop,
+        maintenance.restore_now,
+    ),
+    *(maintenance.forget, maintenance.wait, maintenance.power),
     *(sim.sim, sim.pin, sim.puk, sim.limits, sim.ask, sim.balance, sim.restart, sim.remove),
 ]
-SENT: list[ControllerRouterHandler] = [upkeep.update, upkeep.restore]
+SENT: list[ControllerRouterHandler] = [maintenance.update, maintenance.restore]
 
 
 class StatusPage:

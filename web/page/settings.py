@@ -80,7 +80,7 @@ async def _keys(
         "keys.html",
         status=400 if error else 200,
         clients=await services.admin.clients.listed(),
-        keys=[(key, _narrowing(key)) for key in await services.admin.clients.keys()],
+        keys=[(key, _permissions(key)) for key in await services.admin.clients.keys()],
         now=services.context.clock.now(),
         made=made,
         made_client=request.state.get("made_client", 0),
@@ -91,7 +91,7 @@ async def _keys(
     )
 
 
-def _narrowing(key: Row) -> Permissions:
+def _permissions(key: Row) -> Permissions:
     return msgspec.json.decode(key["permissions"], type=Permissions)
 
 
@@ -105,7 +105,7 @@ async def add_key(request: Seen, services: ServicesDep) -> Response[str]:
     """Create a key, shown in this answer only."""
     fields = await request.fields()
     try:
-        may = narrowing_of(fields)
+        may = permissions_of(fields)
         client = whole(fields.get("client", "")) or await services.admin.clients.first()
         made = await services.admin.clients.add_key(
             client, fields.get("name", ""), test=fields.get("mode") == "test", permissions=may
@@ -116,7 +116,7 @@ async def add_key(request: Seen, services: ServicesDep) -> Response[str]:
     return await _keys(request, services, made=made.key)
 
 
-def narrowing_of(fields: dict[str, str]) -> Permissions:
+def permissions_of(fields: dict[str, str]) -> Permissions:
     """Return the permissions of a form. Raises INVALID_REQUEST."""
     cap = fields.get("daily_cap", "").strip()
     most = most_of(cap) if cap else None
@@ -132,13 +132,13 @@ def narrowing_of(fields: dict[str, str]) -> Permissions:
 
 
 @post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
-async def narrow(request: Seen, services: ServicesDep, key: int) -> Response[str] | Redirect:
+async def restrict(request: Seen, services: ServicesDep, key: int) -> Response[str] | Redirect:
     """Change the permissions of a key."""
     fields = await request.fields()
     try:
-        wanted = narrowing_of(fields)
+        wanted = permissions_of(fields)
         now = next(
-            (_narrowing(row) for row in await services.admin.clients.keys() if row["id"] == key),
+            (_permissions(row) for row in await services.admin.clients.keys() if row["id"] == key),
             wanted,
         )
         if outdated(fields, now, wanted):
@@ -216,45 +216,45 @@ async def add_webhook(request: Seen, services: ServicesDep) -> Response[str]:
     return await _webhooks(request, services, secret=made.secret or "")
 
 
-@post("/settings/webhooks/{partition:int}/{webhook_id:str}", status_code=SEE_OTHER)
+@post("/settings/webhooks/{tenant:int}/{webhook_id:str}", status_code=SEE_OTHER)
 async def change_webhook(
-    request: Seen, services: ServicesDep, partition: int, webhook_id: str
+    request: Seen, services: ServicesDep, tenant: int, webhook_id: str
 ) -> Redirect:
     """Delete or test a webhook."""
     wanted = (await request.fields()).get("do", "")
     try:
         if wanted == "remove":
-            await services.webhooks.delete(partition, webhook_id)
+            await services.webhooks.delete(tenant, webhook_id)
             return back("/settings/webhooks")
-        answer = (await services.webhooks.test(partition, webhook_id)).response_status
+        answer = (await services.webhooks.test(tenant, webhook_id)).response_status
     except ApiError as refusal:
         return back("/settings/webhooks", error=sentence(request, refusal))
     return back("/settings/webhooks", tested=str(answer) if answer else "none")
 
 
-@get("/settings/webhooks/{partition:int}/log")
-async def webhook_log(request: Seen, services: ServicesDep, partition: int) -> Response[str]:
+@get("/settings/webhooks/{tenant:int}/log")
+async def webhook_log(request: Seen, services: ServicesDep, tenant: int) -> Response[str]:
     """Show the attempts to call webhooks, newest first."""
     asked = PageFilter(page=whole(request.query_params.get("page", "")) or 1, limit=LOG_ROWS)
     return page(
         request,
         "webhook_log.html",
-        found=await services.webhooks.logs(partition, asked),
+        found=await services.webhooks.logs(tenant, asked),
         asked=asked,
-        scope=partition,
+        tenant=tenant,
         now=services.context.clock.now(),
         **said(request),
     )
 
 
-@post("/settings/webhooks/{partition:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
-async def replay(request: Seen, services: ServicesDep, partition: int, log_id: str) -> Redirect:
+@post("/settings/webhooks/{tenant:int}/log/{log_id:str}/replay", status_code=SEE_OTHER)
+async def replay(request: Seen, services: ServicesDep, tenant: int, log_id: str) -> Redirect:
     """Replay an event."""
     try:
-        await services.webhooks.replay(partition, log_id)
+        await services.webhooks.replay(tenant, log_id)
     except ApiError as refusal:
-        return back(f"/settings/webhooks/{partition}/log", error=sentence(request, refusal))
-    return back(f"/settings/webhooks/{partition}/log", saved="1")
+        return back(f"/settings/webhooks/{tenant}/log", error=sentence(request, refusal))
+    return back(f"/settings/webhooks/{tenant}/log", saved="1")
 
 
 # --- block list ----------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ async def unblock(request: Seen, services: ServicesDep) -> Redirect:
     """Remove a number from the block list."""
     fields = await request.fields()
     await services.block_list.take_off(
-        whole(fields.get("scope", "")) or 0, fields.get("number", "")
+        whole(fields.get("tenant", "")) or 0, fields.get("number", "")
     )
     return back("/settings/blocked")
 

@@ -37,15 +37,15 @@ async def _welcome(
     error: object = "",
     saved: object = False,
 ) -> Response[str]:
-    story = None
+    timeline = None
     if sent:
-        story = await services.admin.messages.timeline(sent)
+        timeline = await services.admin.messages.timeline(sent)
     seen = await live.read()
     return page(
         request,
         "welcome.html",
         seen=seen,
-        story=story,
+        timeline=timeline,
         form=new_form(),
         preferences=services.admin.preferences.current,
         zone=str(services.context.zone),

@@ -64,7 +64,7 @@ _PART = {
     "uncertain": pgettext("part of a message", "uncertain"),
     "dropped": pgettext("part of a message", "dropped"),
     "held": pgettext("part of a message", "held"),
-    "tried": pgettext("part of a message", "earlier try"),
+    "attempted": pgettext("part of a message", "earlier try"),
 }
 _ERROR = {
     "NETWORK_ERROR": _("Refused by the network"),
@@ -198,7 +198,7 @@ class PageLanguage(msgspec.Struct, frozen=True):
     def error(self, code: str) -> str:
         return self.known(_ERROR, code)
 
-    def narrowing(self, may: Permissions) -> list[str]:
+    def restrictions(self, may: Permissions) -> list[str]:
         """Return the restrictions of a key; empty for an unrestricted key."""
         found = [
             (not may.send, self.say(_("read only"))),

@@ -19,7 +19,7 @@ from tests.manual_clock import ManualClock
 
 
 @pytest.fixture
-async def upkeep(db: Database, tmp_path: Path) -> AdminMaintenance:
+async def maintenance(db: Database, tmp_path: Path) -> AdminMaintenance:
     ids = await db.read(archive.marks)
     (tmp_path / "app").mkdir()
     steward = StewardSettings(str(tmp_path / "steward.sock"), str(tmp_path / "app"))
@@ -28,42 +28,42 @@ async def upkeep(db: Database, tmp_path: Path) -> AdminMaintenance:
     )
 
 
-async def test_one_file_at_a_time(upkeep: AdminMaintenance) -> None:
-    with upkeep.receiving(UPDATE), pytest.raises(Busy), upkeep.receiving(UPDATE):
+async def test_one_file_at_a_time(maintenance: AdminMaintenance) -> None:
+    with maintenance.receiving(UPDATE), pytest.raises(Busy), maintenance.receiving(UPDATE):
         pass
-    with upkeep.receiving(UPDATE):
+    with maintenance.receiving(UPDATE):
         pass
 
 
 async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
-    upkeep: AdminMaintenance, tmp_path: Path
+    maintenance: AdminMaintenance, tmp_path: Path
 ) -> None:
     (tmp_path / "incoming").write_text("in the way")
-    with pytest.raises(OSError, match="incoming"), upkeep.receiving(UPDATE):
+    with pytest.raises(OSError, match="incoming"), maintenance.receiving(UPDATE):
         pass
     (tmp_path / "incoming").unlink()
-    with upkeep.receiving(UPDATE) as file:
+    with maintenance.receiving(UPDATE) as file:
         assert file.parent.is_dir()
 
 
 async def test_a_restore_that_is_asked_for_twice_is_under_way(
-    upkeep: AdminMaintenance, tmp_path: Path
+    maintenance: AdminMaintenance, tmp_path: Path
 ) -> None:
-    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
-    await upkeep.examine()
-    assert await upkeep.restore()
-    assert await upkeep.restore(), "a double tap"
+    backup.save(tmp_path, maintenance.incoming.place(BACKUP))
+    await maintenance.examine()
+    assert await maintenance.restore()
+    assert await maintenance.restore(), "a double tap"
     assert backup.waits(tmp_path)
 
 
 async def test_nothing_is_restored_while_an_update_is_on_trial(
-    upkeep: AdminMaintenance, tmp_path: Path
+    maintenance: AdminMaintenance, tmp_path: Path
 ) -> None:
     """The update would take the restore for what the new release has done, or undo it."""
-    backup.save(tmp_path, upkeep.incoming.place(BACKUP))
-    await upkeep.examine()
+    backup.save(tmp_path, maintenance.incoming.place(BACKUP))
+    await maintenance.examine()
     write_state(tmp_path / "app" / "state.json", try_slot(SlotState(), "a"))
     with pytest.raises(Busy):
-        await upkeep.restore()
+        await maintenance.restore()
     write_state(tmp_path / "app" / "state.json", SlotState())
-    assert await upkeep.restore(), "it is still there"
+    assert await maintenance.restore(), "it is still there"

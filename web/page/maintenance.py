@@ -41,13 +41,13 @@ def _no_room(mib: int) -> Text:
 
 
 @get(HERE)
-async def upkeep(request: Seen, services: ServicesDep) -> Response[str]:
+async def show(request: Seen, services: ServicesDep) -> Response[str]:
     """Show version and update, backup and restore."""
     tended = services.admin.maintenance
     aside = await tended.kept_aside()
     return page(
         request,
-        "upkeep.html",
+        "maintenance.html",
         update=_update(services),
         checked=tended.checked,
         restore_failed=tended.restore_failed,
