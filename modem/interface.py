@@ -213,11 +213,11 @@ class Modem(Protocol):
     async def forget(self, received: ReceivedPdu) -> None:
         """Delete a stored PDU whose content is committed; only this one, of this SIM."""
 
-    async def enter_pin(self, pin: str) -> str:
-        """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""
+    async def enter_pin(self, pin: str) -> CodeRefused | None:
+        """Try a PIN typed by the owner (from two tries left). Returns None or why not."""
 
-    async def unlock(self, puk: str, new_pin: str) -> str:
-        """Try the owner's PUK, setting a new PIN. Returns "" or why not."""
+    async def unlock(self, puk: str, new_pin: str) -> CodeRefused | None:
+        """Try the owner's PUK, setting a new PIN. Returns None or why not."""
 
     async def ussd(self, code: str) -> str:
         """Send a USSD request (27.007 7.15) and return the answer as text. Raises UssdError."""
@@ -226,5 +226,42 @@ class Modem(Protocol):
         """Reset the modem (AT+CFUN=1,1) and start it again, after an open send."""
 
 
+class CodeProblem(StrEnum):
+    """Why a PIN or PUK was not accepted, or not even tried."""
+
+    MALFORMED = "malformed"
+    NOT_ASKED = "not_asked"  # the SIM wants no such code now
+    WRONG = "wrong"
+    REPEATED = "repeated"  # the same that was refused a moment ago; not tried again
+    LAST_TRY = "last_try"  # left to the owner's phone
+    NOT_RECORDED = "not_recorded"  # the try could not be stored on disk first, so it was not made
+    NO_SIM = "no_sim"  # or one that does not work
+    NO_ANSWER = "no_answer"  # of the modem
+
+
+class CodeRefused(msgspec.Struct, frozen=True):
+    """A PIN or PUK that was not accepted; `detail` is for the log."""
+
+    problem: CodeProblem
+    detail: str = ""
+
+
+class UssdProblem(StrEnum):
+    """Why a USSD request has no answer."""
+
+    MALFORMED = "malformed"
+    BUSY = "busy"  # with another request
+    SILENT = "silent"  # the operator did not answer in time
+    ENDED = "ended"  # the operator ended the dialogue, without a text
+    UNKNOWN_CODE = "unknown_code"
+    NO_NETWORK = "no_network"
+    EMPTY = "empty"  # the operator answered without a text
+    FAILED = "failed"  # the modem refused or did not answer
+
+
 class UssdError(Exception):
-    """The operator did not answer; the message has the reason."""
+    """The operator did not answer; `detail` is for the log."""
+
+    def __init__(self, problem: UssdProblem, detail: str = "") -> None:
+        super().__init__(f"{problem}: {detail}" if detail else str(problem))
+        self.problem = problem

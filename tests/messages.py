@@ -28,30 +28,23 @@ _KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
 
 
 def extracted() -> Catalog:
-    """Return every text that the code and the templates mark, with the files that have it."""
+    """Return every text that the code and the templates mark."""
     found = Catalog(fuzzy=False)
     for package in PACKAGES:
-        for file, _line, message, comments, context in extract_from_dir(
+        for _file, _line, message, comments, context in extract_from_dir(
             ROOT / package, _METHODS, keywords=_KEYWORDS, comment_tags=("Translators:",),
             strip_comment_tags=True,
         ):  # fmt: skip
-            # Without line numbers, which would change with every edit of the file.
-            found.add(
-                message,
-                locations=[(f"{package}/{file}", 0)],
-                auto_comments=comments,
-                context=context,
-            )
-    for file, text in _tables():
-        found.add(text, locations=[(file, 0)])
+            found.add(message, auto_comments=comments, context=context)
+    for text in _tables():
+        found.add(text)
     return found
 
 
-def _tables() -> Iterator[tuple[str, str]]:
+def _tables() -> Iterator[str]:
     """Yield the texts of the tables of error codes, which are data without marks."""
-    for name, table in (("cme", CME), ("cms", CMS), ("tp_status", TP_STATUS)):
-        for row in table.values():
-            yield f"modem/error_codes/{name}.py", row.english
+    yield from (row.english for table in (CME, CMS) for row in table.values())
+    yield from (row.english for row in TP_STATUS.values())
 
 
 def catalogue_file(language: str) -> Path:
@@ -78,7 +71,6 @@ def updated(language: str) -> Catalog:
         new.add(
             text.id,
             known.string if known else None,
-            locations=text.locations,
             auto_comments=text.auto_comments,
             user_comments=known.user_comments if known else (),
             context=text.context,
@@ -92,8 +84,8 @@ def write(language: str, catalogue: Catalog) -> None:
     for text in catalogue:
         text.flags &= {"fuzzy"}
     body = BytesIO()
-    # One line for each text, whatever its length; no dates and line numbers: they would change with every edit.
-    write_po(body, catalogue, width=0, omit_header=True, sort_output=True, include_lineno=False)
+    # One line for each text, whatever its length; no dates, files and lines, which change with every edit.
+    write_po(body, catalogue, width=0, omit_header=True, sort_output=True, no_location=True)
     file = catalogue_file(language)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(

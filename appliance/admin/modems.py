@@ -16,11 +16,7 @@ from appliance.devices.pin_store import Pins
 from appliance.domain.errors import ApiError, invalid
 from appliance.store import admin
 from appliance.store import devices as device_table
-from modem.interface import UssdError
-
-
-class OperatorSilent(Exception):
-    """The operator did not answer, with the reason in words."""
+from modem.interface import CodeRefused
 
 
 class AdminModems:
@@ -38,34 +34,31 @@ class AdminModems:
             raise ApiError("NOT_FOUND")
         return found[index - 1]
 
-    async def enter_pin(self, index: int, pin: str) -> str:
-        """Try the SIM's PIN, and keep a right one. Return "", or why not in the modem's words."""
+    async def enter_pin(self, index: int, pin: str) -> CodeRefused | None:
+        """Try the SIM's PIN, and keep a right one. Return None, or why not."""
         attached = self.at(index)
-        why_not = await attached.modem.enter_pin(pin)
-        if not why_not:
+        refused = await attached.modem.enter_pin(pin)
+        if refused is None:
             await self._pins.remember(attached.settings.port, pin)
-        return why_not
+        return refused
 
-    async def unlock(self, index: int, puk: str, pin: str) -> str:
-        """Try the PUK, set a new PIN and keep it. Return "", or why not in the modem's words."""
+    async def unlock(self, index: int, puk: str, pin: str) -> CodeRefused | None:
+        """Try the PUK, set a new PIN and keep it. Return None, or why not."""
         attached = self.at(index)
-        why_not = await attached.modem.unlock(puk, pin)
-        if not why_not:
+        refused = await attached.modem.unlock(puk, pin)
+        if refused is None:
             await self._pins.remember(attached.settings.port, pin)
-        return why_not
+        return refused
 
     async def restart(self, index: int) -> None:
         """Reset the modem, after an open send."""
         await self.at(index).modem.restart()
 
     async def ask_operator(self, index: int, code: str) -> str:
-        """Send a USSD code and return the answer. Raises OperatorSilent, NOT_FOUND, INVALID_REQUEST."""
+        """Send a USSD code and return the answer. Raises UssdError, NOT_FOUND, INVALID_REQUEST."""
         _check_ussd(code)
         attached = self.at(index)
-        try:
-            answer = await attached.modem.ussd(code)
-        except UssdError as error:
-            raise OperatorSilent(str(error)) from error
+        answer = await attached.modem.ussd(code)
         if code == attached.settings.balance.code:
             balance.told(attached, answer)
             self._box.wakeups.changed()

@@ -26,6 +26,8 @@ from modem.driver.stored_reports import ReportSetting, StoredReports
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
     N_,
+    CodeProblem,
+    CodeRefused,
     Event,
     ModemState,
     ModemStatus,
@@ -35,6 +37,7 @@ from modem.interface import (
     ReportMemory,
     Tpdu,
     UssdError,
+    UssdProblem,
     Verdict,
 )
 from modem.sms import gsm7
@@ -46,10 +49,11 @@ _NOT_READY = submit.waiting(N_("The modem is not ready to send."))
 _USSD = re.compile(r"[0-9*#+]{1,182}")
 _WANTS_MORE = 1
 _REFUSED = 4  # operation not supported (27.007 7.15)
+# 27.007 7.15
 _USSD_STATUS = {
-    2: "the operator ended the dialogue",
-    4: "the operator does not know this code",
-    5: "the network did not answer",
+    2: UssdProblem.ENDED,
+    4: UssdProblem.UNKNOWN_CODE,
+    5: UssdProblem.NO_NETWORK,
 }
 _LOOK_AFTER_SECONDS = (
     0.005  # after a send that may have announced something; the next part has precedence
@@ -208,40 +212,42 @@ class ModemDriver:
 
     # The owner
 
-    async def enter_pin(self, pin: str) -> str:
-        """Try a PIN typed by the owner (from two tries left). Returns "" or why not."""
+    async def enter_pin(self, pin: str) -> CodeRefused | None:
+        """Try a PIN typed by the owner (from two tries left). Returns None or why not."""
         return await self._about_sim(self._sim.enter(pin, self._supervisor.imei))
 
-    async def unlock(self, puk: str, new_pin: str) -> str:
-        """Try the owner's PUK, setting a new PIN. Returns "" or why not."""
+    async def unlock(self, puk: str, new_pin: str) -> CodeRefused | None:
+        """Try the owner's PUK, setting a new PIN. Returns None or why not."""
         return await self._about_sim(self._sim.unlock(puk, new_pin, self._supervisor.imei))
 
-    async def _about_sim(self, work: Coroutine[None, None, str]) -> str:
+    async def _about_sim(
+        self, work: Coroutine[None, None, CodeRefused | None]
+    ) -> CodeRefused | None:
         try:
             why = await work
         except PortError as error:
-            return f"the modem did not answer: {error}"
+            return CodeRefused(CodeProblem.NO_ANSWER, str(error))
         self._supervisor.sim_changed()
         return why
 
     async def ussd(self, code: str) -> str:
         """Send a USSD request and return the answer as text. Raises UssdError."""
         if not _USSD.fullmatch(code):
-            raise UssdError("a USSD code is made of digits, * and #")
+            raise UssdError(UssdProblem.MALFORMED)
         if self._asking:
-            raise UssdError("another USSD question is open")
+            raise UssdError(UssdProblem.BUSY)
         self._asking = True
         try:
             found = await self._ask_in_either_form(code)
             self._unended = found.status == _WANTS_MORE
         except PortError as error:
-            raise UssdError(str(error)) from error
+            raise UssdError(UssdProblem.FAILED, str(error)) from error
         except TimeoutError as error:
-            raise UssdError("the operator did not answer") from error
+            raise UssdError(UssdProblem.SILENT) from error
         finally:
             self._asking, self._service.ussd = False, None
         if not found.text:
-            raise UssdError(_USSD_STATUS.get(found.status, "the operator answered nothing"))
+            raise UssdError(_USSD_STATUS.get(found.status, UssdProblem.EMPTY))
         return found.text
 
     async def _ask_in_either_form(self, code: str) -> responses.UssdReply:

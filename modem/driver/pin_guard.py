@@ -25,11 +25,9 @@ def automatic(*, tries_left: int | None, failed_before: bool) -> str:
     return ""
 
 
-def typed(*, tries_left: int | None) -> str:
-    """Return "" if a PIN typed by the owner may be tried, else the reason."""
-    if tries_left is not None and tries_left < OWNER_TRIES:
-        return f"only {tries_left} PIN try is left: unlock the SIM in a phone"
-    return ""
+def may_be_typed(*, tries_left: int | None) -> bool:
+    """Return whether a PIN typed by the owner may be tried."""
+    return tries_left is None or tries_left >= OWNER_TRIES
 
 
 def wellformed(pin: str) -> bool:

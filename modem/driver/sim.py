@@ -11,7 +11,7 @@ from modem.at import responses
 from modem.at.errors import CommandError
 from modem.at.session import AtSession
 from modem.driver import pin_guard
-from modem.interface import ModemState, PinMemory
+from modem.interface import CodeProblem, CodeRefused, ModemState, PinMemory
 
 _ICCID = (
     ("AT+CCID", "+CCID:"),
@@ -147,8 +147,12 @@ class SimSlot:
         failed = await self._failed_before(keys)
         if why := pin_guard.automatic(tries_left=left, failed_before=failed):
             raise Halted(ModemState.PIN_REQUIRED, why, left)
-        if why := await self._try(keys, self._code):
-            raise Halted(ModemState.PIN_REQUIRED, why, await tries_left(self._talk))
+        if refused := await self._try(keys, self._code):
+            raise Halted(
+                ModemState.PIN_REQUIRED,
+                f"the PIN was not accepted ({refused.problem}): {refused.detail}",
+                await tries_left(self._talk),
+            )
 
     async def _failed_before(self, keys: tuple[str, ...]) -> bool:
         if self._memory is None:
@@ -163,23 +167,23 @@ class SimSlot:
             ) from error
         return False
 
-    async def enter(self, code: str, imei: str) -> str:
-        """Try the owner's PIN; return "" or the reason. Raises NoResponse, PortLost, Restarted."""
+    async def enter(self, code: str, imei: str) -> CodeRefused | None:
+        """Try the owner's PIN; return None or why it failed. Raises NoResponse, PortLost, Restarted."""
         if not pin_guard.wellformed(code):
-            return "a PIN has 4 to 8 digits"
+            return CodeRefused(CodeProblem.MALFORMED)
         async with self._turn:
             return await self._entered(code, imei)
 
-    async def _entered(self, code: str, imei: str) -> str:
+    async def _entered(self, code: str, imei: str) -> CodeRefused | None:
         found = await state(self._talk)
         if found in _USABLE:
-            return "the SIM does not want a PIN"
+            return CodeRefused(CodeProblem.NOT_ASKED)
         if found != _WANTS_PIN:
-            return (await self._halted(found)).detail
+            return _not_tried(await self._halted(found))
         if self._just_refused(code):
-            return "the SIM did not take the PIN: it is the same as a moment ago"
-        if why := pin_guard.typed(tries_left=await tries_left(self._talk)):
-            return why
+            return CodeRefused(CodeProblem.REPEATED)
+        if not pin_guard.may_be_typed(tries_left=await tries_left(self._talk)):
+            return CodeRefused(CodeProblem.LAST_TRY)
         why = await self._try(await self._keys(imei), code)
         if why:
             self._refused, self._refused_at = code, time.monotonic()
@@ -191,25 +195,25 @@ class SimSlot:
         """Return whether this is a repetition (double tap, two windows), which must cost one attempt only."""
         return code == self._refused and time.monotonic() - self._refused_at < SAME_AGAIN_SECONDS
 
-    async def unlock(self, puk: str, new_code: str, imei: str) -> str:
-        """Try the owner's PUK; return "" or the reason. Raises NoResponse, PortLost, Restarted."""
+    async def unlock(self, puk: str, new_code: str, imei: str) -> CodeRefused | None:
+        """Try the owner's PUK; return None or why it failed. Raises NoResponse, PortLost, Restarted."""
         if not pin_guard.wellformed_puk(puk):
-            return "a PUK has 8 digits"
+            return CodeRefused(CodeProblem.MALFORMED)
         if not pin_guard.wellformed(new_code):
-            return "a PIN has 4 to 8 digits"
+            return CodeRefused(CodeProblem.MALFORMED)
         async with self._turn:
             if await state(self._talk) != _WANTS_PUK:
-                return "the SIM does not want its PUK"
+                return CodeRefused(CodeProblem.NOT_ASKED)
             if self._just_refused(puk):
-                return "the SIM did not take the PUK: it is the same as a moment ago"
+                return CodeRefused(CodeProblem.REPEATED)
             try:
                 await self._say(f'AT+CPIN="{puk}","{new_code}"')
             except CommandError as refused:
                 self._refused, self._refused_at = puk, time.monotonic()
-                return f"the SIM did not take the PUK: {refused.line}"
+                return CodeRefused(CodeProblem.WRONG, refused.line)
             self._code = new_code
             await self._succeeded(await self._keys(imei), new_code)
-            return ""
+            return None
 
     async def _say(self, command: str) -> None:
         """Send PIN or PUK once. The right one starts the SIM, whose start-up lines are no restart."""
@@ -222,29 +226,29 @@ class SimSlot:
             self._talk.log.warning("iccid_unreadable_before_pin", kept_by=imei)
         return tuple(key for key in (found, imei and f"imei:{imei}") if key)
 
-    async def _try(self, keys: tuple[str, ...], code: str) -> str:
-        """Make one attempt, stored on disk first; return "" or why it failed."""
+    async def _try(self, keys: tuple[str, ...], code: str) -> CodeRefused | None:
+        """Make one attempt, stored on disk first; return None or why it failed."""
         if self._memory is not None:
             try:
                 for key in keys:
                     await asyncio.to_thread(self._memory.trying, key, code)
             except OSError as error:
-                return f"the PIN was not tried, since the try could not be remembered: {error}"
+                return CodeRefused(CodeProblem.NOT_RECORDED, str(error))
         self._talk.log.info("entering_pin")
         self._untold = keys if code == self._code else ()
         try:
             await self._say(f'AT+CPIN="{code}"')
         except CommandError as refused:
             self._untold = ()
-            return f"the SIM did not take the PIN: {refused.line}"
+            return CodeRefused(CodeProblem.WRONG, refused.line)
         # Some modems answer OK before the SIM has checked: only its state is conclusive.
         found = await self._after_try()
         if found in _FINAL:  # otherwise it is still starting
             self._untold = ()
         if found not in _USABLE:
-            return f"the SIM did not take the PIN: {found}"
+            return CodeRefused(CodeProblem.WRONG, found)
         await self._succeeded(keys, code)
-        return ""
+        return None
 
     async def _succeeded(self, keys: tuple[str, ...], code: str) -> None:
         if self._memory is None:
@@ -272,3 +276,9 @@ class SimSlot:
         if _MISSING.search(found):
             return Halted(ModemState.SIM_MISSING, "there is no SIM in the modem")
         return Halted(ModemState.SIM_FAILURE, f"the SIM does not work: {found}")
+
+
+def _not_tried(halted: Halted) -> CodeRefused:
+    """Return why a PIN is not tried in this state of the SIM."""
+    asks_for_puk = halted.state is ModemState.PUK_REQUIRED
+    return CodeRefused(CodeProblem.NOT_ASKED if asks_for_puk else CodeProblem.NO_SIM, halted.detail)

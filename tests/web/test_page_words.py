@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from appliance.core.config import Limits
-from appliance.core.i18n import Language, Text
+from appliance.core.i18n import Language, Text, languages
 from appliance.domain.limits import Usage
 from appliance.maintenance.backup import Fault
 from appliance.maintenance.bundle import Refused
@@ -26,6 +26,7 @@ from appliance.monitoring.dashboard import (
 from appliance.monitoring.diagnosis import Problem
 from appliance.store.counters import HOUR_MS
 from appliance.store.dashboard import Figures
+from modem.interface import CodeProblem, UssdProblem
 from web.page.chart import HEIGHT, ceiling, draw
 from web.page.live import event
 from web.page.messages import number_sought
@@ -224,7 +225,7 @@ def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
 # --- updates and restores ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("language", languages())
 def test_every_outcome_of_an_update_has_words_of_its_own(language: Language) -> None:
     codes = [*get_args(Refused), "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", "NO_KEY"]
     told = {tongue(language).outcome(code, "kept") for code in codes}
@@ -249,9 +250,13 @@ def test_a_new_root_is_judged_by_what_runs_after_the_restart(
     assert standing(Result(True, "RESTARTING", "", "2"), running, step) == code
 
 
-def test_what_the_modem_says_is_told_in_the_visitor_s_language() -> None:
-    assert tongue("fr").why("the SIM did not take the PIN: +CME ERROR: 16").startswith("vérifiez")
-    assert tongue("fr").why("+CME ERROR: 100") == "+CME ERROR: 100"
+@pytest.mark.parametrize("language", languages())
+def test_every_reason_of_a_modem_has_a_text_of_its_own(language: Language) -> None:
+    spoken = tongue(language)
+    refusals = {spoken.code_refused(problem) for problem in CodeProblem}
+    silences = {spoken.no_ussd_answer(problem) for problem in UssdProblem}
+    assert (len(refusals), len(silences)) == (len(CodeProblem), len(UssdProblem))
+    assert all(text.endswith(".") for text in refusals | silences)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
-from appliance.admin.modems import OperatorSilent
 from appliance.core.config import Limits
 from appliance.core.i18n import _
 from appliance.domain.errors import ApiError
+from modem.interface import CodeRefused, UssdError
 from web.page.live import Live
 from web.page.rendering import page, sentence
 from web.page.settings import CHANGED, back, most_of, outdated, said, whole
@@ -71,14 +71,11 @@ async def puk(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
     return _answered(request, live, HERE, await services.admin.modems.unlock(index, code, new))
 
 
-def _answered(request: Seen, live: Live, here: str, why_not: str) -> Redirect:
+def _answered(request: Seen, live: Live, here: str, refused: CodeRefused | None) -> Redirect:
     live.stale()
-    if not why_not:
+    if refused is None:
         return back(here, saved="1")
-    tongue = request.visitor.tongue
-    why = tongue.why(why_not)
-    words = tongue.say(_("The card did not accept it: {why}.", why=why))
-    return back(here, error=words)
+    return back(here, error=request.visitor.tongue.code_refused(refused.problem))
 
 
 def quiet_hours(text: str) -> list[str] | None:
@@ -133,11 +130,8 @@ async def ask(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
         )
     except ApiError as refusal:
         return back(HERE, error=sentence(request, refusal))
-    except OperatorSilent as error:
-        tongue = request.visitor.tongue
-        why = tongue.why(str(error))
-        words = tongue.say(_("No answer: {why}.", why=why))
-        return back(HERE, error=words)
+    except UssdError as error:
+        return back(HERE, error=request.visitor.tongue.no_ussd_answer(error.problem))
     live.stale()
     return back(HERE, answer=answer)
 

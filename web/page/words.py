@@ -15,6 +15,7 @@ from appliance.domain.errors import Reason
 from appliance.domain.validation import mask_phone
 from appliance.domain.views import Permissions
 from appliance.maintenance.update import Result
+from modem.interface import CodeProblem, UssdProblem
 
 _MONTHS = (
     *(_("Jan"), _("Feb"), _("Mar"), _("Apr"), pgettext("short month", "May"), _("Jun")),
@@ -135,17 +136,25 @@ BACKUP_FAULTS = {
 }
 
 
-# Texts of the modem by their English beginning; others are shown unchanged.
-_WHY = {
-    "the SIM did not take the P": _("check it digit by digit"),
-    "the SIM does not want": _("the card does not ask for one"),
-    "only 1 PIN try is left": _("only one try is left: unlock the card in a phone"),
-    "the modem did not answer": _("the modem did not answer"),
-    "the operator did not answer": _("it stayed silent"),
-    "the operator does not know": _("the operator does not know this code"),
-    "the operator ended": _("the operator ended the dialogue"),
-    "the network did not answer": _("the network is silent"),
-    "another USSD question": _("another question is still open"),
+_CODE_REFUSED = {
+    CodeProblem.MALFORMED: _("The card did not accept it: a PIN has 4 to 8 digits, a PUK 8."),
+    CodeProblem.NOT_ASKED: _("The card does not ask for this code."),
+    CodeProblem.WRONG: _("The card did not accept it: check it digit by digit."),
+    CodeProblem.REPEATED: _("This is the code that the card refused a moment ago."),
+    CodeProblem.LAST_TRY: _("Only one try is left: unlock the card in a phone."),
+    CodeProblem.NOT_RECORDED: _("The memory card is full or failing: the code was not tried."),
+    CodeProblem.NO_SIM: _("There is no SIM card, or it does not work."),
+    CodeProblem.NO_ANSWER: _("The modem did not answer."),
+}
+_NO_USSD_ANSWER = {
+    UssdProblem.MALFORMED: _("A code looks like *100#."),
+    UssdProblem.BUSY: _("No answer: another question is still open."),
+    UssdProblem.SILENT: _("No answer: the operator stayed silent."),
+    UssdProblem.ENDED: _("No answer: the operator ended the dialogue."),
+    UssdProblem.UNKNOWN_CODE: _("No answer: the operator does not know this code."),
+    UssdProblem.NO_NETWORK: _("No answer: the network is silent."),
+    UssdProblem.EMPTY: _("The operator answered without a text."),
+    UssdProblem.FAILED: _("No answer: the modem refused the code or is not ready."),
 }
 
 
@@ -213,10 +222,13 @@ class PageLanguage(msgspec.Struct, frozen=True):
         """Return why a part failed."""
         return self.say(msgspec.convert(stored["text"], Text)) if "text" in stored else "–"
 
-    def why(self, told: str) -> str:
-        """Return a modem's reason as part of a sentence."""
-        known = (words for begins, words in _WHY.items() if told.startswith(begins))
-        return self.say(next(known, Text(told)))
+    def code_refused(self, problem: CodeProblem) -> str:
+        """Return why a PIN or PUK was not accepted."""
+        return self.say(_CODE_REFUSED[problem])
+
+    def no_ussd_answer(self, problem: UssdProblem) -> str:
+        """Return why a USSD code has no answer."""
+        return self.say(_NO_USSD_ANSWER[problem])
 
     def refusal(self, reason: Reason) -> str:
         """Return an error in words; for a field with its name on the page."""
