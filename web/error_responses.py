@@ -25,7 +25,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
         str, Meta(description="For programs; never changes.", examples=["INVALID_REQUEST"])
     ]
     message: Annotated[
-        str, Meta(description="For people; French, or English for Accept-Language: en.")
+        str, Meta(description="For people, in French or the language that Accept-Language prefers.")
     ]
     details: Annotated[
         dict[str, Any] | UnsetType, Meta(description="Which part of the request is wrong, and why.")
@@ -50,7 +50,7 @@ def error_body(reason: Reason, language: Language) -> ErrorBody:
 
 
 def language(request: Request[Any, Any, Any]) -> Language:
-    """Return the language that `Accept-Language` prefers; French by default."""
+    """Return the language that `Accept-Language` prefers."""
     return preferred(request.headers.get("Accept-Language", ""))
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from litestar.response import Stream
 
-from appliance.core.i18n import Language, _
+from appliance.core.i18n import Language, _, pgettext
 from appliance.domain.errors import invalid
 from appliance.domain.views import MessageView
 from web.responses import FailureBody, Message, message
@@ -68,8 +68,8 @@ async def _chunks(
     language: Language,
     by_hand: bool,
 ) -> AsyncIterator[bytes]:
-    # Excel reads UTF-8 only with a mark, and in French it separates columns at semicolons.
-    comma = ";" if by_hand and language == "fr" else ","
+    # Excel reads UTF-8 only with a mark, and in many languages it separates columns at semicolons.
+    comma = pgettext("between the columns of a CSV", ",").plain(language) if by_hand else ","
     if by_hand:
         yield codecs.BOM_UTF8
     if form == "csv":

@@ -13,7 +13,7 @@ from appliance.domain.views import Permissions
 from appliance.store import clients
 from appliance.store.clients import NewClient, NewKey
 
-FIRST_CLIENT = {"fr": "Mon entreprise", "en": "My business"}
+FIRST_CLIENT = _("My business")
 
 
 class AdminClients:
@@ -43,7 +43,7 @@ class AdminClients:
             if found:
                 number: int = found[0]["id"]
                 return number
-            name = FIRST_CLIENT[self._preferences.language]
+            name = FIRST_CLIENT.typeset(self._preferences.language)
             return clients.add_client(db, name, self._box.clock.now()).id
 
         return await self._box.db.write(work)

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from appliance.core.i18n import DEFAULT, languages
 from modem.driver.gpio import WIRINGS
 from modem.timeouts import Timing
 
@@ -212,7 +213,7 @@ class Config(Section, frozen=True):
     rate_limit: Count = 100  # writes per minute and client; 0 disables both limits
     read_limit: Count = 1000  # reads per minute and client
     time_zone: str = "Europe/Paris"
-    language: Literal["fr", "en"] = "fr"
+    language: str = DEFAULT  # of the page, where the browser asks for none that the box has
     # The least important events that the log has; the support file has the same.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # The API reads numbers as they are dialled in the box's country (06 12 34 56 78); the page always does.
@@ -263,6 +264,10 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, file)) from None
     _check_personality(config.simulator.personality)
+    if config.language not in languages():
+        raise ConfigError(
+            f"language: {config.language!r} was read; allowed are {', '.join(languages())}"
+        )
     for wanted in config.modem:
         if wanted.power.hat and wanted.power.hat.upper() not in WIRINGS:
             raise ConfigError(

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.core import config
+from appliance.core.i18n import DEFAULT, languages
 
 # \Z where one would write $: that also allows a line feed at the end.
 
@@ -57,7 +58,7 @@ class ModemSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hostname: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")] = "zimbox"
     time_zone: str = "Europe/Paris"
-    language: Annotated[str, Meta(pattern=r"^(fr|en)\Z")] = "fr"
+    language: Annotated[str, Meta(pattern=rf"^({'|'.join(languages())})\Z")] = DEFAULT
     password_hash: str = ""  # of the page; a secret: argon2id, in the form of the program `argon2`
     ssh_key: str | list[str] = ""
     ntp: list[str] = []

@@ -19,6 +19,7 @@ from litestar.response import Stream
 from litestar.routes import HTTPRoute
 
 from appliance import __version__
+from appliance.core.i18n import DEFAULT
 from appliance.domain.errors import ERROR_SPECS, Code, Reason
 from appliance.domain.schemas import BulkEntry
 from web.error_responses import ErrorAnswer, error_body
@@ -39,7 +40,7 @@ _TAGS = {
 _DESCRIPTION = (
     "JSON in UTF-8. Times are RFC 3339 in UTC, to the second. Every success has "
     '`"success": true`; every failure is `{"success": false, "error": {"code", "message"}}` '
-    "with a `message` in French, or in English for `Accept-Language: en`. Unknown fields of a body "
+    "with a `message` in French, or in the language that `Accept-Language` prefers. Unknown fields of a body "
     "are ignored and named in `warnings`; `null` in an optional field means absent."
 )
 
@@ -77,8 +78,8 @@ _DEVICE = Parameter(
 _LANGUAGE = Parameter(
     "Accept-Language",
     "header",
-    "Language of messages for people: French, or English if it is preferred.",
-    {"type": "string", "default": "fr"},
+    "Language of messages for people: the preferred one of those that the box has.",
+    {"type": "string", "default": DEFAULT},
     example="en",
 )
 
@@ -202,7 +203,7 @@ def _error(codes: list[Code]) -> Json:
                 "examples": {
                     code: {
                         "value": msgspec.to_builtins(
-                            ErrorAnswer(error=error_body(Reason(code), "fr"))
+                            ErrorAnswer(error=error_body(Reason(code), DEFAULT))
                         )
                     }
                     for code in codes
