@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -45,7 +44,7 @@ from appliance.monitoring.health import HealthCheck
 from appliance.monitoring.metrics import Metrics
 from appliance.services import AdminServices, Services
 from appliance.store import archive, attempts
-from appliance.store.database import Database
+from appliance.store.database import Database, DatabaseMissing
 from appliance.webhooks.dispatcher import WebhookDispatcher
 from appliance.webhooks.registry import WebhookRegistry
 
@@ -61,10 +60,10 @@ RECORDING_SECONDS = 5.0
 
 
 def _check_present(data: Path) -> None:
-    """Raise DatabaseError if the database is gone or empty beside its key: this is not a new box."""
+    """Raise DatabaseMissing if the database is gone or empty beside its key: this is not a new box."""
     file = data / DATABASE
     if (data / VAULT).exists() and not (file.exists() and file.stat().st_size):
-        raise sqlite3.DatabaseError(
+        raise DatabaseMissing(
             f"{file} is gone or empty, and {VAULT} shows that there was one: restore a backup, "
             f"or delete {VAULT} to begin as a new box"
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import functools
 import gc
 import logging
 import signal
 import socket
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,14 +23,13 @@ from structlog.typing import Processor
 
 from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import BadKey
-from appliance.core.lock import DataInUse
 from appliance.core.log_buffer import LOG_BUFFER
 from appliance.core.systemd import keep_alive, notify
 from appliance.maintenance import backup
-from appliance.store.database import NewerSchema, StorageFull
+from appliance.maintenance.start_failure import StartFailure
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
+from web.failed_start import explain
 from web.http_protocol import HttpProtocol, HttpsProtocol
 from web.page.routes import StatusPage
 from web.request_log import RequestLog, without_empty_fields
@@ -64,26 +63,34 @@ def run(
 ) -> bool:
     """Serve until SIGTERM or SIGINT; True if the page has asked for a new start instead.
 
-    Exits with 1 and a clear word when it cannot start.
+    Raises what keeps it from starting (see `Assembly.build`); exits with 1 if it cannot listen.
     """
     sys.setswitchinterval(0.0005)
     requests = _set_up_logging(config.log_level)
-    try:
-        sockets = [_bind(address) for address in listen.split(",")]
-    except (OSError, ValueError) as error:
-        _give_up(f"cannot listen on {listen}: {error}")
+    sockets = bound_to(listen)
     try:
         with contextlib.ExitStack() as bound:
             for one in sockets:
                 bound.enter_context(one)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 return runner.run(_serve(data, config, sockets, modems, sim_journal, sim_control))
-    except (DataInUse, NewerSchema, BadKey) as error:
-        _give_up(str(error))
-    except (sqlite3.DatabaseError, StorageFull) as error:
-        _give_up(f"the database in {data} cannot be used: {error}")
     finally:
         requests.flush()
+
+
+def wait_and_explain(failure: StartFailure, listen: str, seconds: float) -> bool:
+    """Show why the box cannot start for `seconds`. Return False if the process was asked to end."""
+    _set_up_logging("info")
+    with contextlib.ExitStack() as bound:
+        return explain(failure, [bound.enter_context(one) for one in bound_to(listen)], seconds)
+
+
+def bound_to(listen: str) -> list[socket.socket]:
+    """Return listening sockets for HOST:PORT,…; exits with 1 if one cannot be bound."""
+    try:
+        return [_bind(address) for address in listen.split(",")]
+    except (OSError, ValueError) as error:
+        _give_up(f"cannot listen on {listen}: {error}")
 
 
 def _give_up(why: str) -> NoReturn:
@@ -246,6 +253,7 @@ class _Patient:
             sys.stderr.flush()
 
 
+@functools.cache  # structlog keeps what it was first told
 def _set_up_logging(least: str) -> RequestLog:
     """Write one line per event of at least this level to standard error: in colour on a terminal, else logfmt."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

@@ -29,10 +29,14 @@ from appliance.core.lock import DataInUse, DataLock
 from appliance.domain.errors import ApiError
 from appliance.domain.phone_numbers import INTERNATIONAL
 from appliance.maintenance import backup as backups
+from appliance.maintenance.start_failure import explained
 from appliance.store import admin
 from appliance.store.database import NewerSchema, StorageFull, schema_version
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
+
+# Between two attempts to start while disk, data or settings prevent it; doubled up to the longest.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,11 +51,15 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def load(data: Path, file: Path | None) -> Config:
     """Load the settings. Raises click.UsageError (exit code 2) if one is invalid."""
-    standard = data / "zimbox.toml"
     try:
-        return settings.load(file or (standard if standard.exists() else None))
+        return settings.load(_settings_file(data, file))
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _settings_file(data: Path, file: Path | None) -> Path | None:
+    standard = data / "zimbox.toml"
+    return file or (standard if standard.exists() else None)
 
 
 class Plainly(click.Group):
@@ -134,13 +142,13 @@ def serve(
     sim_control: Path | None,
 ) -> None:
     """Run the box until SIGTERM or Ctrl-C."""
-    from web.server import run
+    from web.server import run, wait_and_explain
 
-    try:
+    def attempt() -> bool:
         with backups.on_trial(data):
-            config = load(data, file)
+            config = settings.load(_settings_file(data, file))
             attached = [modem(text, config) for text in modems] or config.modem
-            again = run(
+            return run(
                 data,
                 config,
                 listen or config.server.listen,
@@ -148,8 +156,23 @@ def serve(
                 sim_journal=sim_journal,
                 sim_control=sim_control,
             )
-    except DataInUse as error:
-        raise click.ClickException(str(error)) from None
+
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            again = attempt()
+        except DataInUse as error:
+            raise click.ClickException(str(error)) from None
+        except Exception as error:
+            failure = explained(error, data)
+            if failure is None:  # of the program: a supervisor sees that it ends
+                raise
+            address = listen or settings.listen_address(_settings_file(data, file))
+            if not wait_and_explain(failure, address, pause):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        else:
+            break
     if again:  # restart in the same process, so that a supervisor sees no exit
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

@@ -242,12 +242,27 @@ QUIET_SPAN = re.compile(
 )
 PREFIX = "ZIMBOX_"
 # Variables that are not settings, but locate them.
-NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG"}
+FALLBACK_LISTEN = "ZIMBOX_FALLBACK_LISTEN"  # where to show that the settings cannot be used
+NOT_SETTINGS = {"ZIMBOX_DATA", "ZIMBOX_CONFIG", FALLBACK_LISTEN}
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
     """Load settings from an optional file and the environment. Raises ConfigError."""
     return _checked(_read(file) if file else {}, file, environment)
+
+
+_LISTEN = re.compile(r"""^\s*listen\s*=\s*["']([^"'\n]+:\d+)["']""", re.MULTILINE)
+
+
+def listen_address(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Return where to listen as far as settings that cannot be used still tell; the default else."""
+    if named := environment.get(f"{PREFIX}SERVER_LISTEN"):
+        return named
+    try:
+        found = _LISTEN.search(file.read_bytes().decode("utf-8", "replace")) if file else None
+    except OSError:
+        found = None
+    return found[1] if found else environment.get(FALLBACK_LISTEN) or Server().listen
 
 
 def loads(text: str, environment: Mapping[str, str] = os.environ) -> Config:

@@ -129,6 +129,10 @@ def expected_objects(version: int) -> set[tuple[str, str, str, str]]:
         return schema_objects(connection)
 
 
+class DatabaseMissing(sqlite3.DatabaseError):
+    """The database is gone or empty where there was one: this is not a new box."""
+
+
 class NewerSchema(Exception):
     """The data is from a newer release, and this release cannot work with it."""
 

@@ -109,7 +109,7 @@ def test_every_option_has_a_row_under_its_command() -> None:
         documented = {name for row in rows for name in names(row[0])}
         assert documented == options(command) - COMMON, path
         assert all(row[1] for row in rows), path
-    assert set(sections) - set(COMMANDS) == {"", "Options of all commands"}
+    assert set(sections) - set(COMMANDS) == {"", "Completion", "Options of all commands"}
 
 
 def test_the_commands_without_a_data_folder_are_named() -> None:

@@ -140,14 +140,17 @@ def garbled_line(world: World) -> None:
 
 def other_sim(world: World) -> None:
     """Another SIM is put in; messages that have begun wait for theirs."""
-    world.modem.order("sim", present=False)
-    world.modem.order("sim", iccid="89490200009876543210")
+    insert(world, OTHER_ICCID)
     world.lasts(1.0, 3.0)
+    insert(world, FIRST_ICCID)
+
+
+FIRST_ICCID, OTHER_ICCID = "89490200001234567890", "89490200009876543210"
+
+
+def insert(world: World, iccid: str) -> None:
     world.modem.order("sim", present=False)
-    world.modem.order("sim", iccid=FIRST_ICCID)
-
-
-FIRST_ICCID = "89490200001234567890"
+    world.modem.order("sim", iccid=iccid)
 
 
 def lost_answers(world: World) -> None:

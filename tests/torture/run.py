@@ -26,6 +26,7 @@ from tests.torture.faults import OTHERS, Fault, name
 from tests.torture.traffic import Posted, User
 
 PEACE_SECONDS = 300.0  # until all that was taken is settled, once nothing happens any more
+STILL_SECONDS = 6.0  # longer than an uncertain message waits
 OTP_SECONDS = 1500.0  # within the expiry of the codes
 SETTINGS = {
     **QUICK_DRIVER,
@@ -150,10 +151,25 @@ class Run:
         self.modem.order("release")
         self.box.stop()  # and all that is left in memory with it
         self.start()
+        # Messages that began on the other SIM wait for it.
+        for iccid in (faults.OTHER_ICCID, faults.FIRST_ICCID):
+            faults.insert(self, iccid)
+            eventually(self._still, f"nothing more is sent through {iccid}", PEACE_SECONDS)
         eventually(lambda: not self._queued(), "nothing is queued", PEACE_SECONDS)
         eventually(lambda: all(p.settled for p in self.modem.truth().parts), "all reports", 30.0)
         eventually(self._told, "every event is told", PEACE_SECONDS)
         eventually(lambda: sum(self._inbox().values()) >= len(self.incoming), "the inbox", 60.0)
+
+    def _still(self) -> bool:
+        """Whether the modem is ready, and what is queued stays so for a while."""
+        health = requests.get(f"{self.box.url}/health", timeout=30).json()
+        if not any(device["state"] == "ready" for device in health["devices"]):
+            return False
+        before = self._queued()
+        if not before:
+            return True
+        time.sleep(STILL_SECONDS)
+        return self._queued() == before
 
     def _queued(self) -> int:
         total = 0

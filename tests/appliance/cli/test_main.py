@@ -155,12 +155,10 @@ def _zimbox(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("words", [("serve", "--listen", "127.0.0.1:0"), ("key", "list")])
-def test_what_is_no_database_is_one_line_and_no_stack(
-    tmp_path: Path, words: tuple[str, ...]
-) -> None:
+def test_what_is_no_database_is_one_line_and_no_stack(tmp_path: Path) -> None:
+    """What `serve` does then is in tests/box/test_failed_start.py."""
     (tmp_path / "zimbox.db").write_bytes(b"nonsense" * 1000)
-    done = _zimbox(*words, "--data", str(tmp_path))
+    done = _zimbox("key", "list", "--data", str(tmp_path))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.endswith("file is not a database")
@@ -177,13 +175,6 @@ def test_a_backup_to_where_nothing_can_be_written_says_so(tmp_path: Path) -> Non
 def test_a_modem_without_a_port_is_refused(tmp_path: Path, modem: str) -> None:
     refused = CliRunner().invoke(main, ["serve", "--data", str(tmp_path), "--modem", modem])
     assert refused.exit_code == 2 and "--modem" in refused.output
-
-
-def test_a_key_file_that_is_none_is_one_line_and_the_start_ends(tmp_path: Path) -> None:
-    (tmp_path / "secret.key").write_text("half a k")
-    done = _zimbox("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path))
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "secret.key" in done.stderr.splitlines()[-1]
 
 
 async def test_the_deletion_of_a_client_that_was_cut_off_can_be_gone_on_with(stage: Stage) -> None:
