@@ -13,7 +13,7 @@ from babel.messages.mofile import write_mo
 
 from appliance.core.catalogue import CatalogueError, entries, read_catalogue
 from appliance.core.i18n import SOURCE, Text, languages
-from tests.messages import LOCALE, ROOT, catalogue_file, extracted, read
+from tests.messages import DOMAINS, LOCALE, ROOT, catalogue_file, extracted, read
 
 TRANSLATED = [language for language in languages() if language != SOURCE]
 FRENCH_LETTERS = re.compile("[àâçéèêëîïôùûœÀÂÇÉÈÊËÎÏÔÙÛŒ«»]")
@@ -42,7 +42,7 @@ def forms(message: Message) -> list[str]:
 
 def places(text: str) -> set[str]:
     """The names in braces; a text without values may show braces as they are."""
-    if re.search(r"{{|}}", text):
+    if re.search(r'{{|}}|{"', text):
         return set()
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
@@ -51,42 +51,48 @@ def test_every_language_has_a_catalogue() -> None:
     assert {folder.name for folder in LOCALE.iterdir()} == set(TRANSLATED)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_a_catalogue_has_the_texts_of_code_and_templates_and_no_others(language: str) -> None:
-    wanted, found = texts(extracted()), texts(read(language))
+def test_a_catalogue_has_the_texts_of_code_and_templates_and_no_others(
+    language: str, domain: str
+) -> None:
+    wanted, found = texts(extracted(domain)), texts(read(language, domain))
     assert wanted.keys() - found.keys() == set(), "run scripts/messages, then translate"
     assert found.keys() - wanted.keys() == set(), "run scripts/messages"
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_every_text_is_translated(language: str) -> None:
+def test_every_text_is_translated(language: str, domain: str) -> None:
     open_ones = [
         key(message)
-        for message in texts(read(language)).values()
+        for message in texts(read(language, domain)).values()
         if message.fuzzy or not all(forms(message))
     ]
     assert open_ones == []
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_a_translation_has_the_places_of_its_text(language: str) -> None:
-    for message in texts(read(language)).values():
+def test_a_translation_has_the_places_of_its_text(language: str, domain: str) -> None:
+    for message in texts(read(language, domain)).values():
         ids = message.id if isinstance(message.id, list | tuple) else (message.id,)
         wanted = set[str]().union(*(places(text) for text in ids))
         for form in forms(message):
             assert places(form) == wanted, message.id
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_our_reader_and_babel_agree(language: str) -> None:
+def test_our_reader_and_babel_agree(language: str, domain: str) -> None:
     written = BytesIO()
-    write_mo(written, read(language))
-    ours = entries(catalogue_file(language).read_text())
+    write_mo(written, read(language, domain))
+    ours = entries(catalogue_file(language, domain).read_text())
     ours.pop("")
     mo = written.getvalue()
     for entry, text in ours.items():
         assert entry.encode() in mo and text.encode() in mo
-    assert len(ours) == len(texts(read(language)))
+    assert len(ours) == len(texts(read(language, domain)))
 
 
 def test_plurals_contexts_and_lines_that_go_on_are_read() -> None:
@@ -163,5 +169,19 @@ def test_french_is_in_the_catalogue_only() -> None:
     assert found == set()
 
 
+LOOSE = re.compile(r" [:;!?»›]|« |[A-Za-zéèà]'[A-Za-zéèàê]")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_french_signs_are_tied_to_their_words(domain: str) -> None:
+    loose = [
+        form
+        for message in texts(read("fr", domain)).values()
+        for form in forms(message)
+        if LOOSE.search(re.sub("`[^`]*`", "", form))
+    ]
+    assert loose == []
+
+
 def test_the_catalogues_are_read_once() -> None:
-    assert read_catalogue(catalogue_file("fr")).gettext("Delivered") == "Remis"
+    assert read_catalogue(catalogue_file("fr", "zimbox")).gettext("Delivered") == "Remis"

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from appliance.core.catalogue import entries
-from appliance.core.i18n import LOCALE
 from appliance.domain.errors import ERROR_SPECS
 from tests.web.box import WebBox
 from web import responses
@@ -302,36 +299,6 @@ async def test_a_program_gets_the_document_where_a_browser_gets_the_page(
         answer = await api.get(path)
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.json() == msgspec.json.decode(msgspec.json.encode(DOCUMENT))
-
-
-def test_every_text_of_the_reference_is_in_french_and_no_other() -> None:
-    file = LOCALE / "fr" / "LC_MESSAGES" / "reference.po"
-    there = set(entries(file.read_text("utf-8"))) - {""}
-    template = (Path(page.__file__).parents[1] / "page/templates/reference.html").read_text("utf-8")
-    of_the_page = set(re.findall(r"""say\(["']([^"']+)["']\)""", template))
-    of_the_document = {text for text in texts(DOCUMENT) if not CODES.fullmatch(text)}
-    assert of_the_page <= there, of_the_page - there
-    assert of_the_document <= there, of_the_document - there
-    assert not there - of_the_page - of_the_document
-
-
-CODES = re.compile(r"(`[A-Z_]+`(, )?)*")  # of errors: a list of names
-
-
-def texts(node: Any) -> Iterator[str]:
-    """What the reference shows of the document: names of groups, summaries and descriptions."""
-    if isinstance(node, list):
-        for one in node:
-            yield from texts(one)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            if name in ("summary", "description") and isinstance(value, str):
-                yield value
-            elif name == "tags" and all(isinstance(tag, dict) for tag in value):
-                yield from (tag["name"] for tag in value)
-                yield from texts(value)
-            elif name not in ("example", "examples", "servers"):
-                yield from texts(value)
 
 
 async def test_the_reference_is_in_the_language_of_the_visitor(api: httpx.AsyncClient) -> None:
