@@ -83,6 +83,7 @@ class ModemState(StrEnum):
 
     OFFLINE = "offline"  # no port, or no answer
     STARTING = "starting"
+    REFUSING = "refusing"  # answers, but does not take or keep its settings
     PIN_REQUIRED = "pin_required"
     PUK_REQUIRED = "puk_required"
     SIM_MISSING = "sim_missing"
@@ -92,6 +93,15 @@ class ModemState(StrEnum):
     NO_SMSC = "no_smsc"
     READY = "ready"
     STOPPED = "stopped"
+
+
+class Limitation(StrEnum):
+    """What a modem cannot do for the box, although it answers. The owner is told."""
+
+    NO_STORAGE = "no_storage"  # no place for received messages, on the SIM or in the modem
+    STORAGE_STUCK = "storage_stuck"  # full, and what is stored cannot be read or deleted
+    NO_REPORTS = "no_reports"  # delivery reports do not reach the box
+    RESTARTING = "restarting"  # it starts again and again
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -128,6 +138,7 @@ class ModemStatus(msgspec.Struct, frozen=True):
     storage: int = 0  # its size
     report_mode: str = ""  # "direct" (+CDS), "stored" (+CDSI), "none"
     warning: str = ""  # "undervoltage" and the like, empty when all is well
+    limitations: frozenset[Limitation] = frozenset()
     recoveries: Mapping[str, int] = {}  # how often each recovery step was taken
     last_error: str = ""
 

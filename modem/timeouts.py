@@ -66,6 +66,12 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     ussd_seconds: float = 30  # 1-30 s seen from OK to +CUSD
 
+    repeat_seconds: float = 1  # between two looks for the same reason, whatever the modem says
+    hearing_seconds: float = (
+        300  # without any unsolicited line after a part: the port may have none
+    )
+    steady_seconds: float = 120  # a modem that serves for so long is not restarting again and again
+
     # Recovery
     reset_seconds: float = 3  # a module that took CFUN=1,1 or a reset is deaf so long at least
     reopen_seconds: float = 1  # between two looks for a port that is gone

@@ -256,6 +256,7 @@ class DashboardReader:
             balance=a.balance,
             balance_low=a.settings.balance.low,
             store_full=bool(status.storage) and status.stored >= status.storage,
+            limitations=status.limitations,
         )
 
 

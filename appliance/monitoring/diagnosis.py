@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.core.i18n import Text, _, ngettext
 from appliance.store.failure_causes import fault_text
-from modem.interface import Fault, FaultKind, ModemState, Verdict
+from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
@@ -31,6 +31,7 @@ class ModemFacts(msgspec.Struct, frozen=True):
     balance: float | None = None
     balance_low: float = 0.0
     store_full: bool = False
+    limitations: frozenset[Limitation] = frozenset()
 
 
 class DiagnosisInput(msgspec.Struct, frozen=True):
@@ -142,6 +143,15 @@ _STATES: dict[ModemState, tuple[str, Severity, Text, Text]] = {
         _("The modem is stopped"),
         _("the box is restarting or shutting down."),
     ),
+    ModemState.REFUSING: (
+        "modem_refuses",
+        "bad",
+        _("The modem answers but does not keep its settings"),
+        _(
+            "the box resets it and tries again; if this lasts, unplug the modem and plug it in again, "
+            "and make sure that no other program uses its port."
+        ),
+    ),
     ModemState.STARTING: (
         "starting",
         "note",
@@ -151,16 +161,60 @@ _STATES: dict[ModemState, tuple[str, Severity, Text, Text]] = {
 }
 
 
+_LIMITATIONS: dict[Limitation, tuple[str, Severity, Text, Text]] = {
+    Limitation.NO_STORAGE: (
+        "no_storage",
+        "bad",
+        _("The modem has no room for received messages"),
+        _(
+            "received SMS stay with the operator; put in another SIM card, "
+            "or use a modem with a message storage of its own."
+        ),
+    ),
+    Limitation.STORAGE_STUCK: (
+        "storage_stuck",
+        "bad",
+        _("The modem's SMS storage is full and cannot be emptied"),
+        _(
+            "received SMS stay with the operator; restart the modem in Settings › SIM, "
+            "or delete the messages with the SIM card in a phone."
+        ),
+    ),
+    Limitation.NO_REPORTS: (
+        "no_reports",
+        "warning",
+        _("No delivery reports reach the box"),
+        _(
+            "messages go out and stay at “sent”; choose another port of the modem in the settings, "
+            "or ask your operator whether the plan includes delivery reports."
+        ),
+    ),
+    Limitation.RESTARTING: (
+        "modem_restarts",
+        "bad",
+        _("The modem restarts again and again"),
+        _(
+            "use the original power supply and a short cable, then restart the modem in Settings › SIM."
+        ),
+    ),
+}
+
+
 def _modem(modem: ModemFacts) -> list[Problem]:
+    limited = [Problem(*_LIMITATIONS[each]) for each in Limitation if each in modem.limitations]
+    return [*_state(modem), *limited, *_power(modem)]
+
+
+def _state(modem: ModemFacts) -> list[Problem]:
     if modem.state in _STATES:
-        return [Problem(*_STATES[modem.state]), *_power(modem)]
+        return [Problem(*_STATES[modem.state])]
     if modem.state == ModemState.OFFLINE:
-        return [_offline(), *_power(modem)]
+        return [_offline()]
     if modem.state == ModemState.PIN_REQUIRED:
-        return [_pin(modem), *_power(modem)]
+        return [_pin(modem)]
     if modem.state in (ModemState.SEARCHING, ModemState.DENIED):
-        return [_no_network(modem), *_power(modem)]
-    return [*_sending(modem), *_power(modem)]
+        return [_no_network(modem)]
+    return _sending(modem)
 
 
 def _offline() -> Problem:

@@ -32,7 +32,7 @@ from appliance.store import dashboard as table
 from appliance.store import deliveries, queue
 from appliance.store.dashboard import QueueFigures
 from appliance.webhooks.dispatcher import WebhookDispatcher
-from modem.interface import ModemState, Verdict
+from modem.interface import Limitation, ModemState, Verdict
 
 # Scrapes within this time get the same answer, so that frequent ones do not load the store.
 FRESH_SECONDS = 1.0
@@ -72,6 +72,7 @@ class ModemFigures(msgspec.Struct, frozen=True):
     pace_seconds: float
     verdicts: Mapping[str, int]
     recoveries: Mapping[str, int]
+    limitations: frozenset[Limitation]
     balance: float | None
     stored: int
     storage: int
@@ -207,6 +208,7 @@ def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> ModemFigures:
         pace_seconds=a.pace_seconds,
         verdicts=dict(a.verdicts),
         recoveries=status.recoveries,
+        limitations=status.limitations,
         balance=a.balance,
         stored=status.stored,
         storage=status.storage,
@@ -345,6 +347,11 @@ def _of_modems(modems: tuple[ModemFigures, ...]) -> Iterator[Metric]:
     recoveries = CounterMetricFamily(
         "zimbox_modem_recoveries", "Recovery steps since the start.", labels=["device", "step"]
     )
+    limitation = GaugeMetricFamily(
+        "zimbox_modem_limitation",
+        "1 while the modem has this limitation, else 0.",
+        labels=["device", "limitation"],
+    )
     limit = GaugeMetricFamily(
         "zimbox_sim_limit", "Limits of the SIM, in parts or recipients.", labels=["device", "limit"]
     )
@@ -372,8 +379,10 @@ def _of_modems(modems: tuple[ModemFigures, ...]) -> Iterator[Metric]:
             sent.add_metric([*of, verdict.value], m.verdicts.get(verdict, 0))
         for step, count in m.recoveries.items():
             recoveries.add_metric([*of, step], count)
+        for each in Limitation:
+            limitation.add_metric([*of, each.value], float(each in m.limitations))
         for use in m.limits:
             limit.add_metric([*of, use.name], use.most)
             in_use.add_metric([*of, use.name], use.used)
     yield from (up, state, info, signal, roaming, pace, balance, used, size)
-    yield from (sent, recoveries, limit, in_use)
+    yield from (sent, recoveries, limitation, limit, in_use)

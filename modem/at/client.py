@@ -158,7 +158,7 @@ class AtClient:
             raise Doubtful("a silence may have been a restart")
         # The echo is on and shows no restart: in text mode the modem would take the TPDU for a text.
         looked = time.monotonic() - self.port.looked_at
-        if self.port.careful and looked > self._timing.look_seconds:
+        if self.port.hides_restarts and looked > self._timing.look_seconds:
             raise Doubtful("the modem was not looked at just now")
         data = self._begun(command)
         try:
@@ -226,18 +226,37 @@ class AtClient:
         return not self.port.sent_unasked
 
     def probe(self, command: str, seconds: float) -> bool:
-        """Return whether the modem answers `command` with OK, whatever happened before."""
+        """Return whether the modem answers `command` at all, whatever happened before.
+
+        An error is an answer too: the command may have been appended to what stood on the line.
+        """
         try:
             self.port.plain(command, seconds)
-        except (NoResponse, CommandError, Restarted):
+        except CommandError:
+            return True
+        except (NoResponse, Restarted):
             return False
         return True
 
     def hush(self) -> None:
         """Switch the echo off unless the line is degraded. Raises as `ask` does."""
         self.port.echo_wanted = self.port.careful
+        self.port.echo_stays = False
         self.ask("ATE1" if self.port.careful else "ATE0")
+        if not self.port.careful:
+            self._notice_lasting_echo()
         self._silences = 0  # earlier failures came from a restart, not from the line
+
+    def _notice_lasting_echo(self) -> None:
+        """Find out whether the echo stays on in spite of ATE0, as on an A7672 behind a multiplexer."""
+        for _ in range(_TRIES):
+            self.port.echoed = False
+            self.ask("ATE0")
+            if not self.port.echoed:
+                return
+        self.port.echo_stays = True
+        self.port.echoed = False
+        self._log.warning("echo_stays_on")
 
     def _clean(self) -> None:
         if self.port.stale:

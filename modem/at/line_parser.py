@@ -30,6 +30,10 @@ _FINAL = re.compile(
 )
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEX = re.compile(r"[0-9A-Fa-f]+$")
+# What we write at a prompt to end or to leave it: a modem may echo it beside any line.
+_PROMPT_ENDS = "\x1a\x1b"
+# A piece of our own text that is at least this long is its echo; `+CMGS: 12` may be cut into shorter ones.
+_ECHO_PIECE = 8
 # Before the length there is a name from the phone book, which may contain anything.
 _DIGITS = re.compile(r"[+*^$#&][A-Z0-9]+:(?:.*,)?\s*(\d+)\s*$", re.IGNORECASE)
 
@@ -62,6 +66,7 @@ class LineKind(Enum):
     FINAL = auto()  # … and ends it
     PROMPT = auto()  # the modem waits for the text of AT+CMGS
     ECHO = auto()  # our own command: the modem has lost ATE0
+    TEXT_ECHO = auto()  # our own text: some modems repeat it at the prompt in spite of ATE0
     EVENT = auto()
     STRAY = auto()  # the end of an answer that nobody waits for
     DAMAGED = auto()  # half of an event, or a PDU of another length than announced
@@ -139,6 +144,8 @@ class Sorter:
         self._pending = False
         self._prompting = False
         self._echo = ""
+        self._text = ""
+        self._echo_rest = ""  # of our own command, if an event has cut its echo
         self._head = ""  # the first line of an event that has two
         self._quote: list[str] = []  # a +CUSD whose text is not complete yet
 
@@ -151,7 +158,9 @@ class Sorter:
         """
         names = _ASKED.findall(command) if command[:2].upper() == "AT" else []
         self._own = tuple(f"{name.upper()}:" for name in names) + answers
-        self._echo = (text or command).strip(" \r\x1a\x1b")
+        self._text = text.strip(" \r\x1a\x1b")
+        self._echo = "" if text else command.strip(" \r\x1a\x1b")
+        self._echo_rest = ""
         self._prompting = prompt
         self._pending = True
 
@@ -169,6 +178,7 @@ class Sorter:
         if self._quote:
             yield from self._more_of_quote(line)
             return
+        line = line.strip(_PROMPT_ENDS)
         if not line:
             return
         if self._head:
@@ -184,6 +194,16 @@ class Sorter:
             self._quote = [line]
             return
         yield self._single(line)
+
+    def _is_cut_echo(self, line: str) -> bool:
+        """Return whether `line` is the first or second half of the echo of our command."""
+        if line[:2].upper() == "AT" and self._echo.startswith(line):
+            self._echo_rest = self._echo.removeprefix(line)
+            return True
+        if self._echo_rest and line == self._echo_rest:
+            self._echo_rest = ""
+            return True
+        return False
 
     def _joined(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
@@ -214,6 +234,10 @@ class Sorter:
             return Sorted(LineKind.EVENT, line, Urc(line))
         if self._echo and line.strip("> \x1a\x1b") == self._echo:
             return Sorted(LineKind.ECHO, line)
+        if self._is_cut_echo(line):
+            return Sorted(LineKind.ECHO, line)
+        if self._text and _is_piece(line.strip("> \x1a\x1b"), self._text):
+            return Sorted(LineKind.TEXT_ECHO, line)
         if self._prompting and line.startswith(">"):
             return Sorted(LineKind.PROMPT, line)
         line = line.removeprefix("> ")  # a prompt repeated: the answer stands behind it
@@ -224,6 +248,11 @@ class Sorter:
         if _UNASKED.match(line) or (_NAMED.match(line) and not own):
             return Sorted(LineKind.EVENT, line, Urc(line))
         return Sorted(LineKind.ANSWER, line)
+
+
+def _is_piece(line: str, text: str) -> bool:
+    """Return whether `line` is `text`, or a piece of it that an event has cut off."""
+    return line == text or (len(line) >= _ECHO_PIECE and line in text)
 
 
 def pdu_fits(pdu: str, length: int) -> bool:

@@ -43,7 +43,8 @@ with warnings.catch_warnings():
 _READ_AT_MOST = 4096
 _READ_SECONDS = 1.0  # how often the reader checks whether it has to end
 
-ESCAPE = "\x1b"
+# Without a prompt, ESC alone would be the beginning of the next command line, which some modules then refuse.
+LEAVE_PROMPT = "\x1b\r"
 _USUAL_BAUD = 115200
 
 
@@ -108,6 +109,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.serial: serial.Serial | None = None
         self.boot = RestartDetector(time.monotonic(), self._timing.boot_seconds)
         self.echo_wanted = False  # requested by us, so the echo does not indicate a restart
+        self.echo_stays = False  # the modem echoes in spite of ATE0, so neither does this
         self.echoed = False  # the modem echoed although the echo was switched off
         self.suspect = False  # it may have restarted: check its settings
         self.looked_at = 0.0  # when the settings were last verified (monotonic)
@@ -212,7 +214,9 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             case LineKind.PROMPT:
                 self._end(">")
             case LineKind.ECHO:
-                self.echoed = self.echoed or not self.echo_wanted
+                self.echoed = self.echoed or not (self.echo_wanted or self.echo_stays)
+            case LineKind.TEXT_ECHO:
+                pass  # a modem that has restarted asks for no text
             case LineKind.STRAY:
                 self.stale = True
                 self._log.debug("unexpected_response", line=one.line)
@@ -226,6 +230,11 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def careful(self) -> bool:
         """Whether the line is degraded, so that everything is checked by its echo."""
         return self._trust.lost
+
+    @property
+    def hides_restarts(self) -> bool:
+        """Whether an echo shows no restart, so that the settings are checked before each part."""
+        return self.careful or self.echo_stays
 
     def doubt(self, why: str) -> None:
         """Mark the line as degraded: from now on everything is checked by its echo."""
@@ -330,7 +339,8 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         """Write `command` and wait for the end of its answer. Raises NoResponse, PortLost, Restarted.
 
         `data` is written instead if the command is on the line already. With `prompt` the end may be `>`. A
-        line that starts with `closing` is sufficient if no OK follows soon.
+        line that starts with `closing` is sufficient if no OK follows soon, even where the modem restarts or
+        the port is lost right after it.
         """
         with self._turn:
             if self._restarted:
@@ -348,9 +358,8 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                     if left <= 0:
                         break
                     self._turn.wait(left)
-                if not self._over and self._closed(closing):
-                    self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
-                    self._ended = self._ended or "OK"
+                if closing:
+                    self._close(closing)
                 return self._result(command)
         finally:
             with self._turn:
@@ -363,6 +372,17 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             if closing and self._closing_by == closing:
                 self._at_latest = min(self._at_latest, time.monotonic() + seconds)
                 self._turn.notify_all()
+
+    def _close(self, by: str) -> None:
+        """Wait for what may still follow: the OK after `by`, or `by` itself after a line like that of a restart."""
+        if self._restarted and not self._closed(by):
+            self._turn.wait_for(
+                lambda: self._ended or self._closed(by) or not self.alive,
+                self._timing.closing_seconds,
+            )
+        if self._closed(by):
+            self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+            self._ended = self._ended or "OK"
 
     def _closed(self, by: str) -> bool:
         return bool(by) and any(line.upper().startswith(by) for line in self._lines)
@@ -400,7 +420,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def escape(self) -> None:
         """Leave the prompt without sending anything. The modem's OK may be late."""
         self.stale = True
-        self.put(ESCAPE)
+        self.put(LEAVE_PROMPT)
 
     def wait_for_quiet(self) -> None:
         """Wait until the line is silent for a moment, at most ten times that long."""

@@ -124,7 +124,7 @@ async def make(
         await talk.optional(wish)
     if (mode := responses.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
         raise Halted(
-            ModemState.STARTING,
+            ModemState.REFUSING,
             f"the modem does not stay in PDU mode (+CMGF: {mode})",
             passing=True,
         )
@@ -157,7 +157,7 @@ async def _indications(talk: AtSession, *, stored: bool) -> str:
         if found[:4] == wanted[:4]:
             return _REPORT_MODES[wanted[3]]
     raise Halted(
-        ModemState.STARTING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
+        ModemState.REFUSING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
     )
 
 

@@ -4,6 +4,7 @@ stands is asked while nobody sends."""
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from modem.at import responses
@@ -17,12 +18,14 @@ from modem.driver.references import References
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
 from modem.driver.stored_reports import StoredReports
-from modem.interface import ModemState, NetworkTime, ReceivedPdu, Slot
+from modem.interface import Limitation, ModemState, NetworkTime, ReceivedPdu, Slot
 from modem.sms import tpdu
 
 # Consecutive polls that must report "denied": a few seconds of it are normal after a start.
 _DENIALS = 3
 _LOOKS = 3
+_ECHO_RETURNS = 2  # times that the echo came back without a restart, before it is tolerated
+_STUCK = 3  # consecutive looks at a full storage that could not be emptied
 _WARNINGS = {"UNDER-VOLTAGE": "undervoltage", "OVER-VOLTAGE": "overvoltage"}
 _NO_TIME = "00" * 7  # 23.040 9.2.3.11
 _SIM_LINES = ("+CPIN:", "+SIMCARD:", "+QSIMSTAT:", "+CSMINS:", "+QUSIM:")
@@ -61,6 +64,10 @@ class Service:
         self._poke = asyncio.Event()
         self._due: dict[str, float] = {}
         self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
+        self._done: dict[str, float] = {}  # when something was last done (monotonic)
+        self._read_at: dict[Slot, float] = {}  # when an announced place was last read (monotonic)
+        self._echo_returns = 0  # how often the echo came back although the settings were kept
+        self._full = 0  # consecutive looks that found the storage full
         self._again = ""  # why the modem must be started up again
         self._acknowledge = 0  # direct reports that still need their +CNMA
         self._made: ModemConfiguration | None = None
@@ -84,19 +91,15 @@ class Service:
         if heard.pdu:
             self._direct(name, heard)
         elif name in ("+CMTI", "+CDSI"):
-            if (slot := responses.slot(line)) is not None:
-                self._announced[slot] = name == "+CDSI"
-            else:  # `+CMTI: ,-1`: the storage had no place for it
-                self._board.log.warning("announcement_without_place", line=said(line))
-                self._due["stores"] = 0.0
+            self._arrived(line, report=name == "+CDSI")
         elif name == "+CUSD":
             self._answered(line)
         elif name + ":" in _REGISTRATION_LINES:
-            self._due["standing"] = 0.0
+            self._soon("standing")
         elif name in _TIME_LINES and (epoch := responses.network_time(line)) is not None:
             self._board.publish(NetworkTime(epoch))
         elif name in ("+CTZV", "DST"):
-            self._due["clock"] = 0.0
+            self._soon("clock")
         elif line.startswith(_SIM_LINES):
             if "READY" not in line or "NOT" in line:
                 self.again(f"the SIM: {line}")
@@ -107,6 +110,23 @@ class Service:
         else:
             self._board.log.debug("unsolicited_line", line=line)
         self.poke()
+
+    def _arrived(self, line: str, *, report: bool) -> None:
+        """Note an announcement (+CMTI, +CDSI). The same place again at once is a matter for the next look."""
+        slot = responses.slot(line)
+        if slot is None:  # `+CMTI: ,-1`: the storage had no place for it
+            self._board.log.warning("announcement_without_place", line=said(line))
+            self._board.limit(Limitation.NO_STORAGE, True, line=said(line))
+            self._soon("stores")
+        elif time.monotonic() - self._read_at.get(slot, 0.0) < self._talk.timing.repeat_seconds:
+            self._soon("stores")
+        else:
+            self._announced[slot] = report
+
+    def _soon(self, what: str) -> None:
+        """Do `what` now, or a moment after the last time: an answer may contain what asks for it."""
+        done = self._done.get(what)
+        self._due[what] = 0.0 if done is None else done + self._talk.timing.repeat_seconds
 
     def _direct(self, name: str, heard: Urc) -> None:
         if name == "+CBM":
@@ -138,12 +158,12 @@ class Service:
 
     def look_into_stores(self) -> None:
         """Read the storage soon: the modem reports that it is full."""
-        self._due["stores"] = 0.0
+        self._soon("stores")
         self.poke()
 
     def look_at_sim(self) -> None:
         """Check the SIM soon: a send was refused because of it."""
-        self._due["sim"] = 0.0
+        self._soon("sim")
         self.poke()
 
     # In service
@@ -170,6 +190,7 @@ class Service:
             "clock": 0.0,
             "sim": now + timing.idle_poll_seconds,
             "settings": now + timing.stored_poll_seconds,
+            "look": math.inf,
         }
 
     async def serve(self, made: ModemConfiguration) -> None:
@@ -177,17 +198,22 @@ class Service:
         self._made = made
         while True:
             self._poke.clear()
-            await self._line_is_well(made)
+            if self._may_look():
+                await self._line_is_well(made)
             await self._read_what_came(made)
             if self._is_due("standing"):
                 await self._stand()
-            if self._talk.careful and self._is_due("settings"):
+            if self._hides_restarts and self._is_due("settings"):
                 # With the echo on, it does not show a restart, even within a burst.
                 self._next("settings", self._talk.timing.stored_poll_seconds)
                 await self._look_at_settings()
             if self._idle():
                 await self._look_around()
             await self._wait()
+
+    @property
+    def _hides_restarts(self) -> bool:
+        return self._talk.is_open and self._talk.port.hides_restarts
 
     def _idle(self) -> bool:
         quiet = time.monotonic() - self.sent_at >= self._talk.timing.idle_after_seconds
@@ -197,7 +223,9 @@ class Service:
         return self._due.get(what, 0.0) <= time.monotonic()
 
     def _next(self, what: str, seconds: float) -> None:
-        self._due[what] = time.monotonic() + seconds
+        now = time.monotonic()
+        self._done[what] = now
+        self._due[what] = now + seconds
 
     async def _wait(self) -> None:
         now = time.monotonic()
@@ -212,6 +240,15 @@ class Service:
                 await self._poke.wait()
         except TimeoutError:
             return
+
+    def _may_look(self) -> bool:
+        """Return whether to check the line now. A modem may put what looks like a restart into every answer."""
+        port = self._talk.port
+        next_look = port.looked_at + self._talk.timing.repeat_seconds
+        if port.suspect and not (port.restarted or port.stale or self._again):
+            self._due["look"] = next_look
+            return next_look <= time.monotonic()
+        return True
 
     async def _line_is_well(self, made: ModemConfiguration) -> None:
         if self._again:
@@ -230,10 +267,28 @@ class Service:
             self._board.count(RecoveryStep.RESYNC.value)
         if port.echoed or port.suspect:
             port.suspect = False  # what makes it doubtful from here on wants another look
-            if port.echoed or not await self._holds(made):
+            holds = await self._holds(made)
+            if not holds or self._echoed_by_a_restart():
                 port.suspect = True
                 raise Restarted("the modem has lost its settings")
             port.looked_at = time.monotonic()
+            self._due["look"] = math.inf
+
+    def _echoed_by_a_restart(self) -> bool:
+        """Return whether to take the echo for a sign of a restart although the settings are there.
+
+        It may have kept them. If it happens again, the modem switches its echo on by itself, which does no harm.
+        """
+        port = self._talk.port
+        if not port.echoed:
+            return False
+        self._echo_returns += 1
+        if self._echo_returns <= _ECHO_RETURNS:
+            return True
+        self._board.log.warning("echo_comes_back")
+        port.echo_stays, port.echoed = True, False
+        self._due["standing"] = 0.0  # a send may have taken it for a restart
+        return False
 
     async def is_well(self) -> bool:
         """Return whether the modem has its settings, checked if there is a doubt.
@@ -242,7 +297,7 @@ class Service:
         """
         try:
             port = self._talk.port
-            if port.careful:
+            if port.hides_restarts:
                 port.suspect = True  # with the echo on there is no other sign of a restart
             if not (port.stale or port.suspect or self._looking.locked()) or self._made is None:
                 return True
@@ -268,11 +323,12 @@ class Service:
             slot = next(iter(self._announced))  # in the order of arrival
             report = self._announced.pop(slot)
             await self._stores.announced(slot, report=report)
+            self._read_at[slot] = time.monotonic()
             if report:
                 await self._check_readable()
         if self._is_due("stores"):
-            await self._stores.look()
             self._next("stores", self._talk.timing.stored_poll_seconds)
+            await self._stores.look()
             if self._reports.overdue():
                 raise Again("no stored report has come: asking for direct ones")
 
@@ -286,6 +342,7 @@ class Service:
     async def _stand(self) -> None:
         """Update the state from whether the network lets us send."""
         timing = self._talk.timing
+        self._next("standing", timing.registration_poll_seconds)
         found = await configuration.standing(self._talk)
         self._denials = self._denials + 1 if found.denied else 0
         self._board.show(registration=found.stat, roaming=found.roaming)

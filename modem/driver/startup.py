@@ -10,7 +10,7 @@ from modem.at import responses
 from modem.at.client import AtClient
 from modem.at.errors import NoResponse
 from modem.at.session import AtSession
-from modem.at.transport import ESCAPE
+from modem.at.transport import LEAVE_PROMPT
 
 # Speeds in use: UART modules have a fixed speed or detect it.
 SPEEDS = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
@@ -50,7 +50,7 @@ def _answers_at(dialogue: AtClient, speed: int, attempt: int, seconds: float) ->
     port.looked_for()
     port.stale = False
     if attempt:
-        port.put(ESCAPE)  # a previous program may have left it at the prompt
+        port.put(LEAVE_PROMPT)  # a previous program may have left it at the prompt
     # Every other time also leave a mode with numeric answers, or none (V0, Q1).
     began = time.monotonic()
     if dialogue.probe("ATQ0V1E0" if attempt % 2 else "AT", seconds):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from modem.at.errors import Log
-from modem.interface import Changed, Event, ModemState, ModemStatus
+from modem.interface import Changed, Event, Limitation, ModemState, ModemStatus
 
 # These change with every poll and cause no event; everything else does.
 _RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
@@ -35,6 +35,14 @@ class StatusPublisher:
             self.log.debug("modem_state", state=self.status.state.value, detail=self.status.detail)
         self.publish(Changed(self.status))
 
+    def limit(self, limitation: Limitation, applies: bool, **fields: object) -> None:
+        """Add or remove a limitation, logged with `fields` when it changes."""
+        if (limitation in self.status.limitations) is applies:
+            return
+        log = self.log.warning if applies else self.log.info
+        log("modem_limitation", limitation=limitation.value, applies=applies, **fields)
+        self.show(limitations=self.status.limitations ^ {limitation})
+
     def count(self, what: str) -> None:
         """Count a recovery step, or a restart of the modem."""
         counted = dict(self.status.recoveries)
@@ -43,6 +51,11 @@ class StatusPublisher:
 
     def publish(self, event: Event) -> None:
         self._events.put_nowait(event)
+
+    @property
+    def pending(self) -> int:
+        """How many events nobody has taken yet."""
+        return self._events.qsize()
 
     async def next_event(self) -> Event:
         return await self._events.get()

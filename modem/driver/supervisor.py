@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modem.at.errors import CommandError, NoResponse, OutOfStep, PortError, PortLost, Restarted
 from modem.at.session import AtSession
-from modem.at.transport import ESCAPE, find
+from modem.at.transport import LEAVE_PROMPT, find
 from modem.driver import configuration, recovery, sim, startup
 from modem.driver.gpio import PowerError, PowerKey
 from modem.driver.recovery import PowerCapabilities, RecoveryStep
@@ -17,7 +17,13 @@ from modem.driver.sim import Halted, SimSlot
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
 from modem.driver.stored_reports import StoredReports
-from modem.interface import ModemState
+from modem.interface import Limitation, ModemState
+
+# Consecutive short lives (see `steady_seconds`) before the next start waits.
+_FREE_STARTS = 3
+# Consecutive start-ups that end with the same kind of refusal, before the modem is set back.
+_HALTS_BEFORE_DEFAULTS = 2
+_HALTS_BEFORE_RESET = 3
 
 
 class Supervisor:
@@ -44,6 +50,13 @@ class Supervisor:
         self._log = board.log
         self._climb: list[RecoveryStep] | None = None  # remaining recovery steps; None: all is well
         self._climbs = 0
+        self._halts = 0  # consecutive start-ups that ended with the modem's own refusal
+        self._short_lives = 0  # consecutive starts that did not last
+        self._served_at = 0.0  # when the modem was started completely; 0: not in this life
+        # A fault stays on show until the next start has come further than the one that failed.
+        self._faulty = False
+        self._answered = False  # the modem has answered in this start
+        self._fails_answering = False  # the last start failed although it had answered
         self._heard = False  # the modem has answered at least once
         self._restart = False  # the owner has requested a restart
         self._changed = asyncio.Event()  # the owner has acted on the SIM
@@ -52,6 +65,7 @@ class Supervisor:
     def restart(self) -> None:
         """Reset the modem soon, at the owner's request."""
         self._restart = True
+        self._faulty = False
         self._changed.set()
         self._service.again("a restart was asked for")
 
@@ -66,21 +80,59 @@ class Supervisor:
                 await self._live()
             except Exception as error:  # noqa: BLE001 - the outermost loop of a modem
                 self._log.exception("driver_failed")
+                self._faulty = True
                 self._board.show(ModemState.OFFLINE, "unforeseen", last_error=repr(error))
                 await asyncio.sleep(self._timing.backoff_first_seconds)
 
     async def _live(self) -> None:
         while True:
+            self._served_at = 0.0
+            self._answered = False
             try:
                 await self._life()
             except Again as again:
                 self._log.info("modem_starting_again", reason=str(again))
-                self._board.show(ModemState.STARTING, str(again))
+                self._starting(str(again))
+                await self._pace()
             except Restarted as restarted:
                 self._board.count("restart")
-                self._board.show(ModemState.STARTING, str(restarted), last_error=str(restarted))
+                self._faulty = False  # it lives
+                self._board.show(last_error=str(restarted))
+                self._starting(str(restarted))
+                await self._pace()
             except PortError as error:
                 await self._recover(error)
+                if self._served_at:
+                    await self._pace()
+
+    def _starting(self, detail: str) -> None:
+        """Show the progress of a start, unless an earlier start has failed at this point."""
+        if not self._faulty:
+            self._board.show(ModemState.STARTING, detail)
+
+    async def _pace(self) -> None:
+        """Wait before another start if the last ones did not last, and tell the owner."""
+        loop = asyncio.get_running_loop()
+        lasted = self._served_at and loop.time() - self._served_at >= self._timing.steady_seconds
+        self._short_lives = 0 if lasted else self._short_lives + 1
+        if self._short_lives <= _FREE_STARTS or self._restart:
+            return
+        self._board.limit(Limitation.RESTARTING, True, starts=self._short_lives)
+        seconds = recovery.pause(
+            self._short_lives - _FREE_STARTS - 1,
+            self._timing.backoff_first_seconds,
+            self._timing.backoff_longest_seconds,
+        )
+        self._log.warning("start_paused", starts=self._short_lives, next_in_seconds=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
+
+    def _steady(self) -> None:
+        """Note that the modem has served long enough."""
+        self._short_lives = 0
+        self._board.limit(Limitation.RESTARTING, False)
 
     async def _life(self) -> None:
         """Start the modem and operate it. Raises Again, PortError."""
@@ -90,12 +142,22 @@ class Supervisor:
             self._recovered()
             if self._restart:
                 raise Again("a restart was asked for")
-            await self._service.serve(made)
+            self._halts = 0
+            await self._serve(made)
         except Halted as halted:
             self._recovered()
             await self._halt(halted)
         except CommandError as refused:
-            await self._halt(Halted(ModemState.STARTING, str(refused), passing=True))
+            await self._halt(Halted(ModemState.REFUSING, str(refused), passing=True))
+
+    async def _serve(self, made: configuration.ModemConfiguration) -> None:
+        loop = asyncio.get_running_loop()
+        self._served_at = loop.time()
+        steady = loop.call_later(self._timing.steady_seconds, self._steady)
+        try:
+            await self._service.serve(made)
+        finally:
+            steady.cancel()
 
     def _recovered(self) -> None:
         self._climb = None
@@ -104,10 +166,11 @@ class Supervisor:
     async def _up(self) -> configuration.ModemConfiguration:
         """Bring a modem from its port to operation. Raises Halted, PortError."""
         if not self._talk.is_open:
-            self._board.show(ModemState.OFFLINE, "opening the port")
+            if not self._faulty:
+                self._board.show(ModemState.OFFLINE, "opening the port")
             await self._open()
         if self._board.status.state is ModemState.OFFLINE:
-            self._board.show(ModemState.STARTING, "waiting for the modem to answer")
+            self._starting("waiting for the modem to answer")
         try:
             await startup.wake(self._talk)
         except NoResponse:
@@ -115,11 +178,15 @@ class Supervisor:
                 self._talk.try_another()
             raise
         self._heard = True
-        self._board.show(ModemState.STARTING, "the modem answers")
+        if self._board.status.state is ModemState.OFFLINE and not self._fails_answering:
+            self._faulty = False
+        self._answered = True
+        self._starting("the modem answers")
         await startup.known_state(self._talk)
         self.imei = await configuration.imei(self._talk)
         await self._sim.unlocked(self.imei)
-        self._board.show(ModemState.STARTING, "the SIM is ready", pin_tries_left=None)
+        self._board.show(pin_tries_left=None)
+        self._starting("the SIM is ready")
         self._reports.meet(self.imei)
         model = await self._talk.word("model") if self._reports.undecided else ""
         made = await configuration.make(
@@ -131,6 +198,7 @@ class Supervisor:
         self._service.begin()
         self._stores.begin(made, identity.iccid)
         await self._stores.look(everywhere=True)
+        self._faulty = self._fails_answering = False
         self._board.show(ModemState.SEARCHING, "looking for a network")
         return made
 
@@ -157,7 +225,8 @@ class Supervisor:
         return False
 
     async def _halt(self, halted: Halted) -> None:
-        """Show what somebody must do, until the SIM changes."""
+        """Show what somebody must do, until the SIM changes; of a refusal, until a start succeeds."""
+        self._faulty = True
         self._log.warning("modem_waits_for_owner", reason=halted.detail)
         self._board.show(halted.state, halted.detail, pin_tries_left=halted.tries_left)
         loop = asyncio.get_running_loop()
@@ -168,13 +237,30 @@ class Supervisor:
                 async with asyncio.timeout(self._timing.owner_poll_seconds):
                     await self._changed.wait()
             except TimeoutError:
-                if await sim.state(self._talk) != before or halted.passing:
+                if await sim.state(self._talk) != before:
+                    self._faulty = False
+                    return
+                if halted.passing:
+                    await self._set_back()
                     return
             else:
                 self._changed.clear()
+                self._faulty = False
                 return
         if halted.state in (ModemState.SIM_MISSING, ModemState.SIM_FAILURE):
             # Most modules detect a SIM only when they start.
+            self._restart = True
+
+    async def _set_back(self) -> None:
+        """Set the modem to its defaults after some start-ups in vain, then reset it, ever more rarely.
+
+        The message storage of some modules is an error until ATZ or a reset, once AT+CFUN=1 was given.
+        """
+        self._halts += 1
+        if self._halts == _HALTS_BEFORE_DEFAULTS:
+            await self._talk.optional("ATZ")
+        ratio, rest = divmod(self._halts, _HALTS_BEFORE_RESET)
+        if not rest and ratio & (ratio - 1) == 0:
             self._restart = True
 
     # Recovery
@@ -190,6 +276,8 @@ class Supervisor:
 
     async def _recover(self, error: Exception) -> None:
         """Take the next recovery step, or pause between two recoveries."""
+        self._faulty = True
+        self._fails_answering = self._answered and not self._served_at
         self._board.show(ModemState.OFFLINE, str(error), last_error=str(error))
         if self._climb is None:
             port = self._talk.is_open or self._exists()
@@ -226,7 +314,8 @@ class Supervisor:
     async def _take(self, step: RecoveryStep) -> None:
         """Take one step, after an open send, since everything goes through the owner thread."""
         self._board.count(step.value)
-        self._board.show(ModemState.OFFLINE, f"recovery: {step.value}")
+        state = self._board.status.state if self._faulty else ModemState.OFFLINE
+        self._board.show(state, f"recovery: {step.value}")
         match step:
             case RecoveryStep.RESYNC:
                 await self._talk.run(self._talk.dialogue.resynchronise)
@@ -248,7 +337,7 @@ class Supervisor:
         port = self._talk.port
 
         def reset() -> None:
-            port.put(ESCAPE + "\r")
+            port.put(LEAVE_PROMPT)
             port.put("AT+CFUN=1,1\r")
 
         await self._talk.run(reset)

@@ -37,6 +37,10 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     first_index: int = 0
     cmms: bool = True
     cmgs: str = "{answer}: {reference}"
+    echo_stays: bool = False  # ATE0 is answered OK and everything is repeated all the same
+    echoes_texts: bool = False  # what is typed at the prompt is repeated in spite of ATE0
+    echoes_escape: bool = False  # … and ESC, wherever it is typed
+    escape_begins_line: bool = False  # ESC without a prompt spoils the command behind it
     escape_says: str = "OK"  # after ESC at the prompt: "OK", "ERROR" or nothing
     holds_at_prompt: bool = True  # URCs wait while the prompt is open
     keeps_typeahead: bool = True  # input during a command is read afterwards, else lost

@@ -107,6 +107,13 @@ class Terminal:
             return
         line = bytes(self._line).decode("latin-1")
         self._line.clear()
+        if (
+            self._modem.personality.escape_begins_line
+            and line.startswith("\x1b")
+            and line.strip("\x1b\r")
+        ):
+            self._answer(Response((), errors.ERROR))
+            return
         self._begin(line)
 
     def _typed_at_prompt(self) -> None:
@@ -114,7 +121,8 @@ class Terminal:
         piece = bytes(self._input[: min(ends)] if ends else self._input)
         end = self._input[min(ends)] if ends else None
         del self._input[: len(piece) + (end is not None)]
-        self._repeat(piece)
+        escape = bytes([_ESC]) if end == _ESC and self._modem.personality.echoes_escape else b""
+        self._repeat(piece + escape, text=True)
         if len(self._line) <= LONGEST_PDU:
             self._line += piece
         if end is None:
@@ -129,8 +137,11 @@ class Terminal:
             self._write(urcs)
         self._take(ask.then(text if end == _CTRL_Z else None))
 
-    def _repeat(self, piece: bytes) -> None:
-        if not self._modem.modes.echo:
+    def _repeat(self, piece: bytes, *, text: bool = False) -> None:
+        kind = self._modem.personality
+        if not (self._modem.modes.echo or kind.echo_stays or (text and kind.echoes_texts)):
+            if kind.echoes_escape:
+                self._write(bytes(each for each in piece if each == _ESC))
             return
         fault = self._modem.faults.echo()
         if fault is None:

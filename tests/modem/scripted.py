@@ -18,11 +18,15 @@ import time
 import tty
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 CTRL_Z, ESCAPE = 0x1A, 0x1B
 
 Script = Iterable[tuple[str, str]]
+# What the modem repeats: nothing; everything whatever it is told; commands or texts only, whatever it is told;
+# or everything until ATE0.
+Echo = Literal["", "always", "commands", "texts", "until ATE0"]
 
 # A modem with which nothing is wrong.
 HEALTHY: tuple[tuple[str, str], ...] = (
@@ -71,12 +75,12 @@ SENDING = (("AT+CMGS=*", "<prompt>"), ("<text>", "+CMGS: 12\n\nOK"), ("AT+CMGD=*
 class Scripted:
     """Open it with `with`; give its `path` to whoever wants a modem."""
 
-    def __init__(self, script: Script, *, boot: str = "", echo: bool = False) -> None:
+    def __init__(self, script: Script, *, boot: str = "", echo: Echo = "") -> None:
         self._answers: dict[str, list[str]] = {}
         for command, answer in script:
             self._answers.setdefault(command, []).append(answer)
         self._boot = boot
-        self.echo = echo
+        self.echo: Echo = echo
         self.heard: list[str] = []  # every command and text, in order
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -141,14 +145,19 @@ class Scripted:
             if self._stop_read in ready:
                 return
             data = os.read(self._master, 4096)
-            if self.echo:
+            if self._repeats():
                 self.say(data)
             buffer += data
             for command in self._commands(buffer):
                 with self._news:
                     self.heard.append(command)
                     self._news.notify_all()
+                if command in ("ATE0", "ATQ0V1E0") and self.echo == "until ATE0":
+                    self.echo = ""
                 self._tell(self._next_answer(command))
+
+    def _repeats(self) -> bool:
+        return self.echo in ("always", "until ATE0", "texts" if self._text else "commands")
 
     def _commands(self, buffer: bytearray) -> Iterator[str]:
         while True:

@@ -47,6 +47,7 @@ _MODEM = {
     "searching": _("Searching for network"),
     "denied": _("Refused by the network"),
     "no_smsc": _("No SMS centre"),
+    "refusing": _("Refuses its settings"),
     "stopped": _("Stopped"),
 }
 _LIMIT = {

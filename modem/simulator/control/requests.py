@@ -150,6 +150,10 @@ class Quirks(ControlRequest, frozen=True, kw_only=True, tag="quirks"):
     honest_cdsi: bool = False
     reports_unreadable: bool | None = None
     empty_slot_error: bool | None = None
+    echo_stays: bool | None = None
+    echoes_texts: bool | None = None
+    echoes_escape: bool | None = None
+    escape_begins_line: bool | None = None
     escape_says: str | None = None
     holds_at_prompt: bool | None = None
     keeps_typeahead: bool | None = None

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.core.i18n import languages
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, diagnose
-from modem.interface import Fault, FaultKind, ModemState, Verdict
+from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
 
 READY = ModemFacts("Modem", ModemState.READY, signal_dbm=-71)
 NO_CREDIT = Fault(Verdict.OWNER, FaultKind.CREDIT, "CMS", 38, "No credit.")
@@ -47,6 +47,16 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("undervoltage", box(msgspec.structs.replace(READY, warning="undervoltage"))),
         ("overvoltage", box(msgspec.structs.replace(READY, warning="overvoltage"))),
         ("store_full", box(msgspec.structs.replace(READY, store_full=True))),
+        ("modem_refuses", box(ModemFacts("m", ModemState.REFUSING))),
+        *(
+            (code, box(msgspec.structs.replace(READY, limitations=frozenset({limitation}))))
+            for code, limitation in (
+                ("no_storage", Limitation.NO_STORAGE),
+                ("storage_stuck", Limitation.STORAGE_STUCK),
+                ("no_reports", Limitation.NO_REPORTS),
+                ("modem_restarts", Limitation.RESTARTING),
+            )
+        ),
         ("limit_per_day", box(msgspec.structs.replace(READY, held_by="per_day"))),
         ("quiet_hours", box(msgspec.structs.replace(READY, held_by="quiet_hours"))),
         ("queue_stuck", box(waiting=3, minutes_without_progress=16.0)),

@@ -182,7 +182,7 @@ def test_the_echo_of_a_text_is_an_echo() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS", text="0011AA\x1a")
     assert kinds(sorter, "> 0011AA\x1a", "+CMGS: 3", "OK") == [
-        (LineKind.ECHO, "> 0011AA\x1a"),
+        (LineKind.TEXT_ECHO, "> 0011AA"),
         (LineKind.ANSWER, "+CMGS: 3"),
         (LineKind.FINAL, "OK"),
     ]

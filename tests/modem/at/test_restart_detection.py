@@ -24,7 +24,15 @@ def test_the_start_of_a_sim800_is_one_restart_and_its_tail() -> None:
 
 
 def test_an_auto_bauding_sim800_says_nothing_before_call_ready() -> None:
-    assert meanings("Call Ready", "SMS Ready", after=500) == [Meaning.RESTART, Meaning.TAIL]
+    """Its settings are checked at the first start; at the next one the same two lines prove it."""
+    assert meanings("Call Ready", "SMS Ready", after=500) == [Meaning.SUSPECT, Meaning.SUSPECT]
+    found = meanings("RDY", "Call Ready", "SMS Ready", "Call Ready", "SMS Ready", step=100)
+    assert found[3:] == [Meaning.SUSPECT, Meaning.RESTART]
+
+
+def test_the_last_line_of_a_slow_start_is_no_restart() -> None:
+    """PB DONE 35 s after RDY, in the middle of a send."""
+    assert meanings("RDY", "SMS DONE", "PB DONE", step=65)[1:] == [Meaning.SUSPECT] * 2
 
 
 def test_a_line_of_a_start_that_we_came_into_is_only_suspicious() -> None:

@@ -167,7 +167,7 @@ def test_silences_of_a_modem_that_restarts_are_not_held_against_the_line(
     """Commands that only a second try answers are lost on the line, unless the echo is back."""
     with opened() as (modem, scripted, _):
         modem.hush()
-        scripted.echo = echo
+        scripted.echo = "always" if echo else ""
         for question, answer in (("AT+CSQ?", "+CSQ: 20,0"), ("AT+COPS?", '+COPS: 0,0,"Telekom",0')):
             scripted.answer(question, "<silence>", f"{answer}\n\nOK")
             assert modem.ask(question, 0.05) == (answer,)
@@ -217,7 +217,7 @@ def test_what_comes_between_a_command_and_its_prompt_is_not_the_prompt() -> None
 
 def test_an_echo_that_is_back_means_that_the_modem_restarted() -> None:
     with opened([*HEALTHY, ("AT+CMGS=*", "<prompt>")]) as (modem, scripted, _):
-        scripted.echo = True
+        scripted.echo = "always"
         with pytest.raises(Restarted):
             modem.prompt("AT+CMGS=19")
         assert "<text>" not in scripted.heard
@@ -306,7 +306,7 @@ class Flips(Scripted):
     """Repeats the first text with a digit lost; and perhaps hears the ESC that is to take it back as Ctrl-Z."""
 
     def __init__(self, *, flips: bool) -> None:
-        super().__init__((*HEALTHY, *SENDING, ("ATE1", "OK")), echo=True)
+        super().__init__((*HEALTHY, *SENDING, ("ATE1", "OK")), echo="always")
         self._flips = flips
         self._spoilt = False
 

@@ -58,8 +58,9 @@ async def test_a_wrong_pin_is_tried_once_whatever_restarts(
             if start:
                 assert "tr" in status.detail  # "only 2 of 3 PIN tries …", "was tried before …"
             for _ in range(3):  # of the modem
+                await box.order("answer", command="E*", times=2)  # in a start-up only
                 await box.order("restart")
-                await box.left(ModemState.PIN_REQUIRED)
+                await eventually(lambda: not box.simulator.faults.active(), "started again")
                 await box.state(ModemState.PIN_REQUIRED)
             await box.device.restart()
             await box.left(ModemState.PIN_REQUIRED)

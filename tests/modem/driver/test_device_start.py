@@ -134,7 +134,7 @@ async def test_a_modem_that_forgets_its_settings_at_once_is_not_called_ready(
         await box.order("answer", command="+CNMI[?]", lines=["+CNMI: 0,0,0,0,0"], times=3)
         await box.device.start()
         await box.until(lambda: "does not keep its settings" in box.device.status.detail)
-        assert box.device.status.state is ModemState.STARTING
+        assert box.device.status.state is ModemState.REFUSING
         assert (await box.send()).verdict is Verdict.WAIT
         await box.ready()
 
