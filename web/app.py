@@ -26,6 +26,7 @@ from web.auth import authenticated, caller_of
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
 from web.openapi import page
+from web.openapi.metadata import Operation
 from web.request import ApiRequest
 from web.responses import SuccessResponse
 
@@ -167,10 +168,13 @@ def _lost(request: Request[Any, Any, Any], error: HTTPException) -> bool:
     )
 
 
-async def note_unread(request: Request[Any, Any, Any]) -> None:
-    """Before a handler that reads no body: what came in one all the same is named in the answer."""
+async def decode_body(request: Request[Any, Any, Any]) -> None:
+    """Decode the body before the handler runs; of a body that no handler reads, note the fields."""
     assert isinstance(request, ApiRequest)  # `request_class`, below
-    if request.method != "GET" and request.route_handler.parsed_data_field is None:
+    operation: Operation | None = request.route_handler.opt.get("operation")
+    if operation is not None and operation.body is not None:
+        await request.decode(operation.body)
+    elif request.method != "GET":
         await request.note_unread()
 
 
@@ -208,7 +212,7 @@ def create(
         "/v1",
         route_handlers=API,
         guards=[authenticated],
-        before_request=note_unread,
+        before_request=decode_body,
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         response_class=WarningsResponse,
     )

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance.core.i18n import DEFAULT, Language, _, languages
-from appliance.domain.errors import ApiError, Code, Reason, invalid
+from appliance.core.i18n import DEFAULT, Language, languages
+from appliance.domain.errors import ApiError, Code, Reason
 from appliance.store.database import StorageFull
 
 log = structlog.get_logger(__name__)
@@ -105,8 +105,6 @@ def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
         log.error("storage_full", reason=str(error))
         return ApiError("STORAGE_FULL")
     if isinstance(error, HTTPException) and error.status_code < 500:
-        if isinstance(error, ValidationException):  # only a missing body is left
-            return invalid("body", _("is required"))
         code = _CODES.get(error.status_code, "INVALID_REQUEST")
         return ApiError(code, headers=_allowed(error.headers or {}))
     log.error(

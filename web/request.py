@@ -18,10 +18,11 @@ from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
 from appliance.core.i18n import _
-from appliance.domain import validation
+from appliance.domain import parsing, validation
 from appliance.domain.errors import ApiError, invalid
+from appliance.domain.parsing import Body
 from appliance.domain.requests import Idempotency
-from appliance.domain.schemas import BulkEntry, taken
+from appliance.domain.schemas import BulkEntry, Reading
 from appliance.domain.views import Caller
 from appliance.services import Services
 from web.body import LARGE_SECONDS, decode
@@ -39,22 +40,34 @@ class NoBody(msgspec.Struct):
 
 
 class ApiRequest(Request[Caller, str, State]):
-    """A request whose JSON body is decoded to the schema of the handler's `data`."""
+    """A request with a JSON body: decoded before its handler runs, and read by the handler.
 
-    async def json(self) -> Any:
-        """Return the decoded body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST."""
-        self._only_json()
-        field = self.route_handler.parsed_data_field
-        assert field is not None  # Litestar decodes the body only for handlers with `data`
+    In between the handler looks for an earlier answer, which must not depend on rules that know the time.
+    """
+
+    async def decode(self, kind: type[msgspec.Struct]) -> None:
+        """Decode the body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST."""
         raw = await self.body()
+        if not raw:
+            raise invalid("body", _("is required"))
+        self._only_json()
         self.state.raw = b""  # `body` has what is needed of it
-        self.state.body = decode(raw, field.annotation)
+        self.state.body = decode(raw, kind)
         del raw
         self.state.warnings = [
-            *unknown_fields(self.state.body, field.annotation),
+            *unknown_fields(self.state.body, kind),
             *self._schedule_without_offset(),
         ]
-        return taken(self.state.body, field.annotation)
+
+    @property
+    def reading(self) -> Reading:
+        """What the rules need besides the body."""
+        context = self.app.state.services.context
+        return Reading(context.clock.now(), context.numbers, self.user.permissions.short_codes)
+
+    def read(self, kind: type[Body]) -> Body:
+        """Return the decoded body as a validated struct. Raises the error of its first wrong field."""
+        return parsing.read(kind, self.state.body, self.reading)
 
     async def body(self) -> bytes:
         """Return the body; a large one waits until there is room for it.

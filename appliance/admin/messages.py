@@ -13,7 +13,8 @@ from appliance.admin.clients import AdminClients
 from appliance.context import Context
 from appliance.domain import ids, validation
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import HistoryFilter, Idempotency, InboxFilter, SendOrder
+from appliance.domain.requests import HistoryFilter, Idempotency, InboxFilter
+from appliance.domain.schemas import SendBody
 from appliance.domain.views import Caller, MessageView, Permissions
 from appliance.messaging.intake import Intake
 from appliance.messaging.tracking import Tracking
@@ -165,7 +166,7 @@ class AdminMessages:
 
         The same form sent again is the same message: `form` is its unique name.
         """
-        order = SendOrder(
+        order = SendBody(
             to=self._box.numbers.with_national().read(to, short_codes=True),
             message=validation.message(text),
             priority=validation.priority(priority),
@@ -192,7 +193,7 @@ def as_client(tenant: int) -> Caller:
     return Caller(0, client, f"client_{client}", mode, tenant, None, Permissions(short_codes=True))
 
 
-def _once(form: str, order: SendOrder) -> Idempotency | None:
+def _once(form: str, order: SendBody) -> Idempotency | None:
     """Return what makes a form that is sent twice (a double tap) one message."""
     if not form:
         return None

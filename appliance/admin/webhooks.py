@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.admin.clients import no_client
 from appliance.context import Context
-from appliance.domain.requests import WebhookOrder
+from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import WebhookView
 from appliance.store import clients, dashboard
 from appliance.webhooks.registry import WebhookRegistry
@@ -22,7 +22,7 @@ class AdminWebhooks:
         found = await self._box.db.read(dashboard.tenants, test=False)
         return [(tenant, hook) for tenant in found for hook in await self._registry.listed(tenant)]
 
-    async def add(self, client: int, order: WebhookOrder) -> WebhookView:
+    async def add(self, client: int, order: WebhookBody) -> WebhookView:
         """Create a webhook; only this answer has its secret. Raises INVALID_REQUEST, INVALID_WEBHOOK_URL."""
         if await self._box.db.read(clients.client, client) is None:
             raise no_client()

@@ -1,4 +1,4 @@
-"""Requests of clients, validated and normalised. All times are epoch milliseconds."""
+"""The filters of requests, and words that several requests use. All times are epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -6,59 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from appliance.domain.errors import Reason
-
 MessageStatus = Literal["queued", "sent", "delivered", "failed", "cancelled"]
 OnUncertain = Literal["fail", "resend"]
-
-
-class SendOrder(msgspec.Struct, frozen=True):
-    """One SMS. `to` is E.164 (or a short code), `metadata` compact JSON, `priority` 1 (first) to 5."""
-
-    to: str
-    message: str
-    priority: int = 3
-    metadata: str | None = None
-    webhook_url: str | None = None
-    scheduled_at: int | None = None
-    retry_attempts: int = 3
-    validity_minutes: int | None = None
-    flash: bool = False
-    on_uncertain: OnUncertain | None = None  # None: the configured default
-
-
-class RefusedEntry(msgspec.Struct, frozen=True):
-    """A refused entry of a bulk; it keeps its place among the others."""
-
-    to: str | None  # as written; None if it was not a string
-    reason: Reason
-
-
-class BulkOrder(msgspec.Struct, frozen=True):
-    """Many SMS. `same_as[i]` is the index of an earlier entry that entry i repeats, else None."""
-
-    entries: tuple[SendOrder | RefusedEntry, ...]
-    same_as: tuple[int | None, ...]
-
-
-class OtpOrder(msgspec.Struct, frozen=True):
-    """A one-time password to send. `template` contains {{code}} or {code}."""
-
-    to: str
-    template: str
-    length: int = 6
-    expiry_seconds: int = 300
-    purpose: str | None = None
-    metadata: str | None = None
-    webhook_url: str | None = None
-
-
-class VerifyOrder(msgspec.Struct, frozen=True):
-    """A code as typed. `phone`, if given, must be the number that the code was sent to."""
-
-    otp_id: str
-    code: str
-    phone: str | None = None
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -121,18 +70,3 @@ WebhookEvent = Literal[
     "device.connected",
     "device.disconnected",
 ]
-
-
-class WebhookOrder(msgspec.Struct, frozen=True):
-    """A webhook for these events. Without `secret` the box creates one."""
-
-    url: str
-    events: tuple[WebhookEvent, ...]
-    secret: str | None = None
-
-
-class BlockOrder(msgspec.Struct, frozen=True):
-    """A number to put on the block list."""
-
-    number: str
-    reason: str | None = None

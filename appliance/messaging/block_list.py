@@ -8,7 +8,7 @@ from appliance.context import Context
 from appliance.core.i18n import _
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
-from appliance.domain.requests import BlockOrder
+from appliance.domain.schemas import BlockBody
 from appliance.domain.views import BlocklistEntry, Caller
 from appliance.store import blocklist, dashboard
 
@@ -26,7 +26,7 @@ class BlockList:
         rows = await self._box.db.read(blocklist.listed, caller.tenant)
         return tuple(_entry(row) for row in rows)
 
-    async def block(self, caller: Caller, order: BlockOrder) -> BlocklistEntry:
+    async def block(self, caller: Caller, order: BlockBody) -> BlocklistEntry:
         """Block a number for a client."""
         return _entry(await self._add(caller.tenant, order.number, order.reason or "", "api"))
 

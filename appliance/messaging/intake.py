@@ -12,7 +12,9 @@ from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
 from appliance.domain.errors import ApiError, later
 from appliance.domain.message import Status
-from appliance.domain.requests import BulkOrder, Idempotency, RefusedEntry, SendOrder
+from appliance.domain.parsing import Bulk, RefusedEntry
+from appliance.domain.requests import Idempotency
+from appliance.domain.schemas import SendBody
 from appliance.domain.views import Accepted, BulkAccepted, BulkResult, Caller, OtpAccepted
 from appliance.messaging import admission
 from appliance.messaging.admission import QueueSnapshot, Route
@@ -121,7 +123,7 @@ class Intake:
     # --- in the transaction --------------------------------------------------------------------------
 
     async def send(
-        self, caller: Caller, order: SendOrder, idempotency: Idempotency | None
+        self, caller: Caller, order: SendBody, idempotency: Idempotency | None
     ) -> Accepted:
         """Accept one message; it is on disk when this returns."""
         self.check_webhook(order.webhook_url)
@@ -150,7 +152,7 @@ class Intake:
             self._box.wakeups.housekeeping.set()
         self._box.wakeups.work()
 
-    def _send(self, db: Connection, caller: Caller, order: SendOrder, route: Route) -> Accepted:
+    def _send(self, db: Connection, caller: Caller, order: SendBody, route: Route) -> Accepted:
         self.check_room(backlog.messages(db, caller.mode == "test"))
         return self.take(db, caller, order, route, self._box.clock.now())
 
@@ -173,7 +175,7 @@ class Intake:
         self,
         db: Connection,
         caller: Caller,
-        order: SendOrder,
+        order: SendBody,
         route: Route,
         now: int,
         *,
@@ -273,14 +275,14 @@ class Intake:
     # --- many ----------------------------------------------------------------------------------------
 
     async def send_bulk(
-        self, caller: Caller, order: BulkOrder, idempotency: Idempotency | None
+        self, caller: Caller, order: Bulk, idempotency: Idempotency | None
     ) -> BulkAccepted:
         """Accept all valid entries in one transaction. Raises the first entry's error if there is none."""
-        for url in {e.webhook_url for e in order.entries if isinstance(e, SendOrder)}:
+        for url in {e.webhook_url for e in order.entries if isinstance(e, SendBody)}:
             self.check_webhook(url)
         self.check_storage()
         scheduled = any(
-            e.scheduled_at is not None for e in order.entries if isinstance(e, SendOrder)
+            e.scheduled_at is not None for e in order.entries if isinstance(e, SendBody)
         )
         route = await self.route(caller, scheduled)
         accepted = await self.once(
@@ -289,9 +291,7 @@ class Intake:
         self._ring(scheduled=scheduled)
         return accepted
 
-    def _send_bulk(
-        self, db: Connection, caller: Caller, order: BulkOrder, route: Route
-    ) -> BulkAccepted:
+    def _send_bulk(self, db: Connection, caller: Caller, order: Bulk, route: Route) -> BulkAccepted:
         now = self._box.clock.now()
         waiting = backlog.messages(db, caller.mode == "test")
         batch = self._box.ids.other(now)

@@ -10,7 +10,8 @@ from sqlite3 import Connection
 from appliance.context import Context
 from appliance.domain import ids, validation
 from appliance.domain.errors import ApiError, later
-from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.domain.requests import Idempotency
+from appliance.domain.schemas import OtpBody, SendBody, VerifyBody
 from appliance.domain.views import Caller, OtpAccepted, OtpVerdict
 from appliance.messaging.admission import Route
 from appliance.messaging.intake import Intake
@@ -35,14 +36,14 @@ class OneTimePasswords:
         self._intake = intake
 
     async def send(
-        self, caller: Caller, order: OtpOrder, idempotency: Idempotency | None
+        self, caller: Caller, order: OtpBody, idempotency: Idempotency | None
     ) -> OtpAccepted:
         """Create and queue a code with priority 1. Raises OTP_RATE_LIMIT and what a send raises."""
         self._intake.check_webhook(order.webhook_url)
         self._intake.check_storage()
-        sms = SendOrder(
+        sms = SendBody(
             to=order.to,
-            message=validation.otp_text(order.template, MASK * order.length),
+            message=validation.otp_text(order.template, MASK * order.digits),
             priority=1,
             metadata=order.metadata,
             webhook_url=order.webhook_url,
@@ -59,8 +60,8 @@ class OneTimePasswords:
         self,
         db: Connection,
         caller: Caller,
-        order: OtpOrder,
-        sms: SendOrder,
+        order: OtpBody,
+        sms: SendBody,
         route: Route,
     ) -> OtpAccepted:
         now = self._box.clock.now()
@@ -69,8 +70,8 @@ class OneTimePasswords:
             raise later("OTP_RATE_LIMIT", math.ceil(wait / 1000))
         self._intake.check_room(backlog.messages(db, test))
         number = self._box.ids.other(now)
-        code = new_code(order.length, test=test)
-        expires_at = now + order.expiry_seconds * 1000
+        code = new_code(order.digits, test=test)
+        expires_at = now + order.lifetime_seconds * 1000
         taken = self._intake.take(
             db,
             caller,
@@ -101,10 +102,10 @@ class OneTimePasswords:
             message_id=taken.message_id,
             to=order.to,
             expires_at=expires_at,
-            code_length=order.length,
+            code_length=order.digits,
         )
 
-    async def verify(self, caller: Caller, order: VerifyOrder) -> OtpVerdict:
+    async def verify(self, caller: Caller, order: VerifyBody) -> OtpVerdict:
         """Verify a code, valid once, with three attempts. Raises OTP_NOT_FOUND, OTP_EXPIRED, OTP_MAX_ATTEMPTS."""
         await self._box.clock_jumps.adjust()
         # The attempt must be committed, so an error is returned as a value and raised here.
@@ -113,7 +114,7 @@ class OneTimePasswords:
             raise found
         return found
 
-    def _verify(self, db: Connection, caller: Caller, order: VerifyOrder) -> OtpVerdict | ApiError:
+    def _verify(self, db: Connection, caller: Caller, order: VerifyBody) -> OtpVerdict | ApiError:
         now = self._box.clock.now()
         number = ids.parse("otp", order.otp_id)
         row = otp.get(db, caller.tenant, number) if number is not None else None

@@ -9,7 +9,8 @@ from typing import cast
 from appliance.context import Context
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.requests import PageFilter, WebhookEvent
+from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import (
     Replayed,
     WebhookLogEntry,
@@ -34,7 +35,7 @@ class WebhookRegistry:
         self._dispatcher = dispatcher
         self._egress = egress_rules(box.config.webhook)
 
-    async def configure(self, tenant: int, order: WebhookOrder, key_id: int = 0) -> WebhookView:
+    async def configure(self, tenant: int, order: WebhookBody, key_id: int = 0) -> WebhookView:
         """Create a webhook; only this answer has its secret. Raises INVALID_WEBHOOK_URL.
 
         Raises INVALID_API_KEY for a key that was revoked since it was read.

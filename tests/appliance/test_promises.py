@@ -28,7 +28,8 @@ from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import HistoryFilter, InboxFilter, Period, VerifyOrder, WebhookOrder
+from appliance.domain.requests import HistoryFilter, InboxFilter, Period
+from appliance.domain.schemas import VerifyBody, WebhookBody
 from appliance.domain.views import Caller, Permissions
 from appliance.maintenance import backup
 from appliance.maintenance.jobs import MaintenanceJobs
@@ -304,7 +305,7 @@ async def test_a_code_that_is_given_twice_at_once_is_right_once(
     hashed = box.encryption.code_hash(7, "123456")
     await stage.db.write(otp.add, 7, 2, 1, NUMBER, hashed, 3, START + HOUR_MS, None, START)
     caller = Caller(1, 1, "client_1", "live", 2, None, Permissions())
-    order = VerifyOrder(ids.short_id("otp", 7), "123456")
+    order = VerifyBody(ids.short_id("otp", 7), "123456")
     verdicts = await asyncio.gather(
         *(passwords.verify(caller, order) for _ in range(8)), return_exceptions=True
     )
@@ -450,9 +451,7 @@ async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(
     context = Context(config, clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     running = await WebhookReceiver().start()
     webhooks = WebhookDispatcher(context)
-    await WebhookRegistry(context, webhooks).configure(
-        2, WebhookOrder(running.url(), ("sms.sent",))
-    )
+    await WebhookRegistry(context, webhooks).configure(2, WebhookBody(running.url(), ("sms.sent",)))
     await stage.sent(7)
 
     def full(db: Connection) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from litestar import post
-from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
-from appliance.domain import parsing, validation, views
+from appliance.domain import validation, views
 from appliance.domain.errors import OTP_VALID, OTP_WRONG
 from appliance.domain.schemas import OtpBody, VerifyBody
 from web.openapi.metadata import IDEMPOTENCY_KEY, told
@@ -41,6 +40,7 @@ class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
     summary="Send a one-time code",
     tags=["One-time codes"],
     opt=told(
+        body=OtpBody,
         errors=(
             *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "INVALID_WEBHOOK_URL", "OTP_RATE_LIMIT"),
             *("IDEMPOTENCY_CONFLICT", "BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED"),
@@ -50,18 +50,13 @@ class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
         example={"to": "+33612345678", "length": 6, "expiry": 300},
     ),
 )
-async def send_otp(
-    data: JSONBody[OtpBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
-) -> OtpAnswer:
+async def send_otp(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> OtpAnswer:
     """Creates and sends a code with priority 1. The code leaves the box only by SMS."""
     idempotency = request.idempotency
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
         return _accepted(earlier)
-    order = parsing.otp_order(
-        data, services.context.numbers, short_codes=caller.permissions.short_codes
-    )
-    return _accepted(await services.otps.send(caller, order, idempotency))
+    return _accepted(await services.otps.send(caller, request.read(OtpBody), idempotency))
 
 
 def _accepted(value: views.OtpAccepted) -> OtpAnswer:
@@ -81,17 +76,14 @@ def _accepted(value: views.OtpAccepted) -> OtpAnswer:
     summary="Verify a one-time code",
     tags=["One-time codes"],
     opt=told(
+        body=VerifyBody,
         errors=("INVALID_PHONE_NUMBER", "OTP_NOT_FOUND", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS"),
         example={"otp_id": "otp_1234567890ab", "code": "123456"},
     ),
 )
-async def verify_otp(
-    data: JSONBody[VerifyBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
-) -> VerifyAnswer:
+async def verify_otp(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> VerifyAnswer:
     """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
-    verdict = await services.otps.verify(
-        caller, parsing.verify_order(data, services.context.numbers)
-    )
+    verdict = await services.otps.verify(caller, request.read(VerifyBody))
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,

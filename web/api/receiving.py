@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
 from msgspec import Meta
 
-from appliance.domain import parsing, validation, views
+from appliance.domain import validation, views
 from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
@@ -120,17 +120,14 @@ async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer
     summary="Block a number",
     tags=["Receiving"],
     opt=told(
+        body=BlockBody,
         errors=("INVALID_PHONE_NUMBER",),
         example={"number": "+33612345678", "reason": "opt-out"},
     ),
 )
-async def block(
-    data: JSONBody[BlockBody], caller: CallerDep, services: ServicesDep
-) -> BlockedAnswer:
+async def block(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> BlockedAnswer:
     """Blocks a number. Messages that already wait for it fail when their turn comes."""
-    entry = await services.block_list.block(
-        caller, parsing.block_order(data, services.context.numbers)
-    )
+    entry = await services.block_list.block(caller, request.read(BlockBody))
     return BlockedAnswer(
         number=entry.number,
         reason=entry.reason,

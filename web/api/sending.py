@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 from litestar import post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance.core.i18n import Language
 from appliance.domain import parsing, validation, views
 from appliance.domain.errors import Code
-from appliance.domain.requests import BulkOrder
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
 from appliance.services import Services
 from web.body import BULK_BYTES
@@ -135,6 +133,7 @@ _ILL_WRITTEN: tuple[Code, ...] = (
     summary="Send one SMS",
     tags=["Sending"],
     opt=told(
+        body=SendBody,
         errors=(*_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
         example={
@@ -145,21 +144,13 @@ _ILL_WRITTEN: tuple[Code, ...] = (
         },
     ),
 )
-async def send(
-    data: JSONBody[SendBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
-) -> AcceptedAnswer:
+async def send(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> AcceptedAnswer:
     """Queues one SMS. A 202 means that it is on disk and survives a power cut at that instant."""
     idempotency = request.idempotency
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
         return accepted(earlier)
-    order = parsing.send_order(
-        data,
-        services.context.clock.now(),
-        services.context.numbers,
-        short_codes=caller.permissions.short_codes,
-    )
-    return accepted(await services.intake.send(caller, order, idempotency))
+    return accepted(await services.intake.send(caller, request.read(SendBody), idempotency))
 
 
 @post(
@@ -169,24 +160,16 @@ async def send(
     summary="Send many SMS",
     tags=["Sending"],
     opt=told(
+        body=BulkBody,
         errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
         example={"recipients": ["+33612345678", "+33698765432"], "message": "Bonjour"},
     ),
 )
-async def send_bulk(
-    data: JSONBody[BulkBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
-) -> BulkAnswer:
+async def send_bulk(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> BulkAnswer:
     """Queues many SMS: `recipients` with one `message`, or `messages`. Refused entries keep their place in
     the answer and the others are sent. If no entry can be sent, the answer is the first one's error."""
-    return await _send_bulk(
-        request,
-        caller,
-        services,
-        lambda now: parsing.bulk_order(
-            data, now, services.context.numbers, short_codes=caller.permissions.short_codes
-        ),
-    )
+    return await _send_bulk(request, caller, services, BulkBody)
 
 
 @post(
@@ -196,6 +179,7 @@ async def send_bulk(
     summary="Send many SMS with individual texts",
     tags=["Sending"],
     opt=told(
+        body=PersonalizedBody,
         errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
         example={
@@ -207,33 +191,26 @@ async def send_bulk(
     ),
 )
 async def send_bulk_personalized(
-    data: JSONBody[PersonalizedBody], request: ApiRequest, caller: CallerDep, services: ServicesDep
+    request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> BulkAnswer:
     """Queues many SMS with individual texts: the second form of send-bulk."""
-    return await _send_bulk(
-        request,
-        caller,
-        services,
-        lambda now: parsing.personalized_order(
-            data, now, services.context.numbers, short_codes=caller.permissions.short_codes
-        ),
-    )
+    return await _send_bulk(request, caller, services, PersonalizedBody)
 
 
 async def _send_bulk(
     request: ApiRequest,
     caller: views.Caller,
     services: Services,
-    order_at: Callable[[int], BulkOrder],
+    form: type[BulkBody | PersonalizedBody],
 ) -> BulkAnswer:
     idempotency = request.idempotency
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.BulkAccepted)  # the fingerprint has the route in it
         return bulk_accepted(earlier, request.language)
-    taken = await services.intake.send_bulk(
-        caller, order_at(services.context.clock.now()), idempotency
+    bulk = parsing.bulk(request.read(form), request.reading)
+    return bulk_accepted(
+        await services.intake.send_bulk(caller, bulk, idempotency), request.language
     )
-    return bulk_accepted(taken, request.language)
 
 
 @post(

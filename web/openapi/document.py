@@ -21,6 +21,7 @@ from litestar.routes import HTTPRoute
 from appliance import __version__
 from appliance.core.i18n import DEFAULT
 from appliance.domain.errors import ERROR_SPECS, Code, Reason
+from appliance.domain.parsing import fields_of
 from appliance.domain.schemas import BulkEntry
 from web.error_responses import ErrorAnswer, error_body
 from web.openapi.examples import ANSWERS
@@ -125,7 +126,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
     more: Operation = handler.opt["operation"]
     keyed = path.startswith("/v1/")
-    body = _body(handler)
+    body = more.body
     parameters = (*more.parameters, *([_CLIENT, _DEVICE] if keyed else []), _LANGUAGE)
     codes = (
         *_ALWAYS,
@@ -222,13 +223,6 @@ def _reference(kind: type[msgspec.Struct]) -> Json:
     return {"$ref": _PLACE.format(name=kind.__name__)}
 
 
-def _body(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
-    field = handler.parsed_data_field
-    if field is None:
-        return None
-    return _struct(field.annotation)
-
-
 def _answer(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
     kind = handler.parsed_fn_signature.return_type.annotation
     if kind in (None, type(None)) or kind is Stream or get_origin(kind) is Response:
@@ -243,17 +237,13 @@ def _struct(kind: Any) -> type[msgspec.Struct]:
 
 
 def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
-    bodies = [body for handler in handlers if (body := _body(handler))]
+    bodies = [body for handler in handlers if (body := handler.opt["operation"].body)]
     answers = [answer for handler in handlers if (answer := _answer(handler))]
-    _, asked = msgspec.json.schema_components([*bodies, BulkEntry], ref_template=_PLACE)
+    asked = {body.__name__: _body_schema(body) for body in (*bodies, BulkEntry)}
     _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
     for schema in told.values():
         _as_answered(schema)
-    for schema in asked.values():  # what must be given is read first
-        required = schema.get("required", [])
-        fields = schema["properties"].items()
-        schema["properties"] = dict(sorted(fields, key=lambda f: f[0] not in required))
-    for schema in (*asked.values(), *told.values()):
+    for schema in told.values():
         schema["properties"] = {
             name: _for_generators(field) for name, field in schema.get("properties", {}).items()
         }
@@ -263,6 +253,20 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
         if "priority" in schema["properties"]:
             schema["properties"]["priority"] = {"$ref": _PLACE.format(name="Priority")}
     return dict(sorted({**asked, **told, "Priority": priority}.items()))
+
+
+def _body_schema(body: type[msgspec.Struct]) -> Json:
+    fields = fields_of(body)
+    return {
+        "title": body.__name__,
+        "description": getdoc(body),
+        "type": "object",
+        # What must be given is read first.
+        "properties": {
+            name: field.schema for name, _, field in sorted(fields, key=lambda field: not field[1])
+        },
+        "required": [name for name, required, _ in fields if required],
+    }
 
 
 def _for_generators(field: Json) -> Json:

@@ -25,7 +25,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Parameters, errors and example of an operation. `media` is set where the answer is not JSON.
+    """Body, parameters, errors and example of an operation. `media` is set where the answer is not JSON.
 
     `any_key`: a restricted key may call it too, whatever its restrictions.
     """
@@ -35,6 +35,7 @@ class Operation(msgspec.Struct, frozen=True):
     media: tuple[str, ...] = ()
     example: Any = None
     any_key: bool = False
+    body: type[msgspec.Struct] | None = None
 
 
 def told(
@@ -46,9 +47,11 @@ def told(
     media: tuple[str, ...] = (),
     example: Any = None,
     any_key: bool = False,
+    body: type[msgspec.Struct] | None = None,
 ) -> dict[str, Any]:
     """Return the `opt` of a handler."""
-    return {"operation": Operation(errors, (*path, *query, *headers), media, example, any_key)}
+    parameters = (*path, *query, *headers)
+    return {"operation": Operation(errors, parameters, media, example, any_key, body)}
 
 
 def _path(name: str, description: str, example: str) -> Parameter:

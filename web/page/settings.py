@@ -14,7 +14,8 @@ from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
 from appliance.core.i18n import _, languages
 from appliance.domain.errors import ApiError, invalid
-from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.requests import PageFilter, WebhookEvent
+from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import Permissions
 from web.page.rendering import mark, page, sentence
 from web.page.visitor import Seen
@@ -209,7 +210,7 @@ async def add_webhook(request: Seen, services: ServicesDep) -> Response[str]:
         if not events:
             raise invalid("events", _("at least one must be chosen"))
         made = await services.admin.webhooks.add(
-            client, WebhookOrder(fields.get("url", "").strip(), events)
+            client, WebhookBody(fields.get("url", "").strip(), events)
         )
     except ApiError as refusal:
         return await _webhooks(request, services, error=sentence(request, refusal))

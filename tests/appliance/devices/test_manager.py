@@ -15,7 +15,8 @@ from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import Idempotency, OtpOrder, SendOrder, VerifyOrder
+from appliance.domain.requests import Idempotency
+from appliance.domain.schemas import OtpBody, SendBody, VerifyBody
 from appliance.domain.views import Caller, Permissions
 from appliance.messaging.intake import Intake
 from appliance.messaging.otp import OneTimePasswords
@@ -166,7 +167,7 @@ async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
     intake = Intake(bench.box, bench.devices)
     by_old = msgspec.structs.replace(CALLER, key_id=old.id)
     by_new = msgspec.structs.replace(CALLER, key_id=new.id)
-    accepted = await intake.send(by_old, SendOrder(to=NUMBER, message="Bonjour"), None)
+    accepted = await intake.send(by_old, SendBody(to=NUMBER, message="Bonjour"), None)
     number = int(accepted.message_id[4:], 16)
     clock.advance(25 * 3600)
     await db.write(attempts.expire, bench.box.ids, clock.now(), 100)
@@ -188,7 +189,7 @@ async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
     clock.step(-600_000)
     intake = Intake(bench.box, bench.devices)
     passwords = OneTimePasswords(bench.box, intake)
-    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    taken = await passwords.send(CALLER, OtpBody(to=NUMBER, template="{code}"), None)
     await bench.box.clock_jumps.adjust()  # as the outbox does, rung for this message
     stage.now = clock.now()
     found = await stage.claim()
@@ -205,12 +206,12 @@ async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
     clock.advance(10)
     clock.step(30 * DAY_MS)
     passwords = OneTimePasswords(bench.box, Intake(bench.box, bench.devices))
-    taken = await passwords.send(CALLER, OtpOrder(to=NUMBER, template="{code}"), None)
+    taken = await passwords.send(CALLER, OtpBody(to=NUMBER, template="{code}"), None)
     await bench.box.clock_jumps.adjust()
     clock.advance(24 * 3600)
 
     with pytest.raises(ApiError, match="OTP_EXPIRED"):
-        await passwords.verify(CALLER, VerifyOrder(taken.otp_id, "000000"))
+        await passwords.verify(CALLER, VerifyBody(taken.otp_id, "000000"))
 
 
 async def test_the_same_key_sends_once_although_the_clock_was_set_between(
@@ -221,7 +222,7 @@ async def test_the_same_key_sends_once_although_the_clock_was_set_between(
     clock = bench.box.clock
     assert isinstance(clock, ManualClock)
     intake = Intake(bench.box, bench.devices)
-    order, key = SendOrder(to=NUMBER, message="Bonjour"), Idempotency("order-17", b"same")
+    order, key = SendBody(to=NUMBER, message="Bonjour"), Idempotency("order-17", b"same")
     clock.advance(10)
     first = await intake.send(CALLER, order, key)
     clock.step(60 * DAY_MS)
@@ -250,7 +251,7 @@ async def test_a_message_goes_through_the_client_s_other_modem_when_the_first_is
     second = await bench.meet(Identity("860123456789013"), own)
     await bench.meet(Identity("860123456789014"), other)
     intake = Intake(bench.box, bench.devices)
-    accepted = await intake.send(CALLER, SendOrder(to=NUMBER, message="Bonjour"), None)
+    accepted = await intake.send(CALLER, SendBody(to=NUMBER, message="Bonjour"), None)
     assert accepted.device_id == first.device_id
     stage.now = bench.box.clock.now()
     sender = msgspec.structs.replace(stage.sender, device=second.number, clients=(1,))

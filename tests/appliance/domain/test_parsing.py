@@ -1,27 +1,38 @@
-"""Bodies as clients write them, and the orders they become."""
+"""Bodies as clients write them, and what is read of them."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from appliance.domain import parsing, schemas
+from appliance.domain import parsing
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import BulkOrder, OtpOrder, RefusedEntry, SendOrder
+from appliance.domain.parsing import Bulk, RefusedEntry
+from appliance.domain.schemas import (
+    BlockBody,
+    BulkBody,
+    OtpBody,
+    Reading,
+    SendBody,
+    VerifyBody,
+    WebhookBody,
+)
 
 NOW = 1_736_937_000_000  # 2025-01-15T10:30:00Z
 TO = "+33612345678"
+READING = Reading(NOW)
 
 
-def send(**fields: object) -> SendOrder:
-    return parsing.send_order(schemas.taken(fields, schemas.SendBody), NOW)
+def send(**fields: object) -> SendBody:
+    return parsing.read(SendBody, fields, READING)
 
 
-def bulk(**fields: object) -> BulkOrder:
-    return parsing.bulk_order(schemas.taken(fields, schemas.BulkBody), NOW)
+def bulk(**fields: object) -> Bulk:
+    return parsing.bulk(parsing.read(BulkBody, fields, READING), READING)
 
 
-def otp(**fields: object) -> OtpOrder:
-    return parsing.otp_order(schemas.taken(fields, schemas.OtpBody))
+def otp(**fields: object) -> OtpBody:
+    return parsing.read(OtpBody, fields, READING)
 
 
 def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
@@ -31,7 +42,7 @@ def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
 
 
 def test_the_shortest_order_has_the_documented_defaults() -> None:
-    assert send(to=TO, message="Bonjour") == SendOrder(
+    assert send(to=TO, message="Bonjour") == SendBody(
         to=TO, message="Bonjour", priority=3, retry_attempts=3, flash=False, on_uncertain=None
     )
 
@@ -54,8 +65,17 @@ def test_a_full_order_arrives_normalised() -> None:
         flash=True,
         on_uncertain="resend",
         unknown="field",
-    ) == SendOrder(
-        TO, "x", 1, '{"a":1}', "https://example.com/h", NOW + 1000, 5, 60, True, "resend"
+    ) == SendBody(
+        TO,
+        "x",
+        priority=1,
+        metadata='{"a":1}',
+        webhook_url="https://example.com/h",
+        scheduled_at=NOW + 1000,
+        retry_attempts=5,
+        validity_minutes=60,
+        flash=True,
+        on_uncertain="resend",
     )
 
 
@@ -88,22 +108,17 @@ def test_a_fault_of_the_body_names_its_field(
 @pytest.mark.parametrize("value", [[], "x", 5, None, True])
 def test_a_body_must_be_an_object(value: object) -> None:
     with pytest.raises(ApiError) as caught:
-        schemas.taken(value, schemas.SendBody)
+        parsing.read(SendBody, value, READING)
     assert caught.value.reason.told("fr") == {
         "field": "body",
-        "reason": f"devrait être object, reçu {_json_name(value)}",
+        "reason": "doit être un objet JSON",
     }
-
-
-def _json_name(value: object) -> str:
-    names = {list: "array", str: "str", int: "int", bool: "bool"}
-    return "null" if value is None else names[type(value)]
 
 
 def test_recipients_share_one_message_and_the_same_number_twice_is_one() -> None:
     order = bulk(recipients=[TO, "+33698765432", "+33 612345678", TO], message="x", priority=5)
     assert order.same_as == (None, None, 0, 0)
-    assert order.entries[1] == SendOrder(to="+33698765432", message="x", priority=5)
+    assert order.entries[1] == SendBody(to="+33698765432", message="x", priority=5)
 
 
 def test_the_same_number_twice_in_messages_is_two_messages() -> None:
@@ -122,8 +137,8 @@ def test_an_entry_has_its_own_priority_and_metadata_or_the_common_ones() -> None
         scheduled_at="2025-01-15T10:30:01Z",
     )
     assert order.entries == (
-        SendOrder(TO, "a", 5, '{"n":1}', scheduled_at=NOW + 1000),
-        SendOrder(TO, "b", 1, '{"n":2}', scheduled_at=NOW + 1000),
+        SendBody(TO, "a", priority=5, metadata='{"n":1}', scheduled_at=NOW + 1000),
+        SendBody(TO, "b", priority=1, metadata='{"n":2}', scheduled_at=NOW + 1000),
     )
 
 
@@ -189,12 +204,16 @@ def test_a_bulk_may_be_full() -> None:
 
 
 def test_a_one_time_code_has_the_documented_defaults() -> None:
-    assert otp(to=TO) == OtpOrder(TO, "Votre code de vérification est : {{code}}", 6, 300)
+    made = otp(to=TO)
+    assert (made.digits, made.lifetime_seconds) == (6, 300)
+    assert made.template == "Votre code de vérification est : {{code}}"
 
 
 def test_length_and_expiry_go_by_two_names_each() -> None:
-    assert otp(to=TO, length=4, expiry=60) == otp(to=TO, code_length=4, expiry_minutes=1)
-    assert otp(to=TO, length=8, code_length=8, expiry=120, expiry_minutes=2).length == 8
+    for made in (otp(to=TO, length=4, expiry=60), otp(to=TO, code_length=4, expiry_minutes=1)):
+        assert (made.digits, made.lifetime_seconds) == (4, 60)
+    both = otp(to=TO, length=8, code_length=8, expiry=120, expiry_minutes=2)
+    assert (both.digits, both.lifetime_seconds) == (8, 120)
 
 
 @pytest.mark.parametrize(
@@ -218,17 +237,16 @@ def test_a_wrong_one_time_code_is_refused(fields: dict[str, object], code: str, 
 
 
 def test_a_code_of_any_shape_may_be_tried() -> None:
-    body = schemas.taken(
-        {"otp_id": "otp_1", "code": "abc", "phone": "+33 612345678"}, schemas.VerifyBody
-    )
-    assert parsing.verify_order(body).phone == TO
-    assert parsing.verify_order(body).code == "abc"
+    written = {"otp_id": "otp_1", "code": "abc", "phone": "+33 612345678"}
+    assert parsing.read(VerifyBody, written, READING) == VerifyBody("otp_1", "abc", TO)
 
 
 def test_a_webhook_and_a_blocked_number() -> None:
-    hook = schemas.taken(
-        {"url": "https://example.com/", "events": ["sms.sent"]}, schemas.WebhookBody
-    )
-    assert parsing.webhook_order(hook).events == ("sms.sent",)
-    blocked = schemas.taken({"number": "8080", "reason": "spam"}, schemas.BlockBody)
-    assert parsing.block_order(blocked).number == "8080"
+    written: dict[str, object] = {"url": "https://example.com/", "events": ["sms.sent"] * 2}
+    hook = parsing.read(WebhookBody, written, READING)
+    assert hook.events == ("sms.sent",)
+    for events in ("sms.sent", [], [5], ["sms.lost"], None):
+        call = partial(parsing.read, WebhookBody, {**written, "events": events}, READING)
+        assert refusal_of(call) == ("INVALID_REQUEST", "events")
+    blocked = parsing.read(BlockBody, {"number": "8080", "reason": "spam"}, READING)
+    assert blocked == BlockBody("8080", "spam")

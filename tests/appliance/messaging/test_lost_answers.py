@@ -8,7 +8,7 @@ import pytest
 
 from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
-from appliance.domain.requests import SendOrder
+from appliance.domain.schemas import SendBody
 from appliance.domain.views import Caller, Permissions
 from appliance.store import clients, history
 from modem.simulator import Settings, Simulator
@@ -35,7 +35,7 @@ async def test_a_report_on_the_part_being_sent_ends_the_wait_for_its_lost_answer
     box = await Assembly.build(tmp_path / "data", Config(timing=never))
     await box.box.db.write(clients.add_client, "one", box.box.clock.now())
     await box.start([ModemSettings(port=str(port), reports="direct")])
-    lost = await box.services.intake.send(CALLER, SendOrder(ANSWER_LOST(9), "Bonjour"), None)
+    lost = await box.services.intake.send(CALLER, SendBody(ANSWER_LOST(9), "Bonjour"), None)
     number = int(lost.message_id.removeprefix("msg_"), 16)
     await eventually(lambda: delivered(box, number), "the report settles its part")
     await box.stop()

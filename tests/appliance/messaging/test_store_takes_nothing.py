@@ -17,7 +17,8 @@ from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
-from appliance.domain.requests import HistoryFilter, SendOrder, VerifyOrder
+from appliance.domain.requests import HistoryFilter
+from appliance.domain.schemas import SendBody, VerifyBody
 from appliance.services import Services
 from appliance.store import archive, clients, database
 from appliance.store.database import TAKES_NOTHING, Database, StorageFull
@@ -92,7 +93,7 @@ async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
     caller = await services.authenticator.authenticate(made.key, "client_1", None)
-    order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
+    order = SendBody("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
     await takes(box, nothing=True)
     with pytest.raises(StorageFull):  # 503 STORAGE_FULL, by `web.envelope`
         await services.intake.send(caller, order, None)
@@ -107,13 +108,13 @@ async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_
     made = await box.db.write(clients.add_key, 1, box.clock.now())
     caller = await services.authenticator.authenticate(made.key, "client_1", None)
     box.clock.step(3_600_000)
-    order = SendOrder("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
+    order = SendBody("+33612345678", "Bonjour", scheduled_at=box.clock.now() + 60_000)
     await takes(box, nothing=True)
     async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageFull):
             await services.intake.send(caller, order, None)
         with pytest.raises(StorageFull):
-            await services.otps.verify(caller, VerifyOrder("otp_0123456789ab", "123456"))
+            await services.otps.verify(caller, VerifyBody("otp_0123456789ab", "123456"))
     assert box.clock_jumps.pending, "it is told to the store when that takes something again"
     await takes(box, nothing=False)
     await services.intake.send(caller, order, None)

@@ -14,7 +14,8 @@ from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.manager import Devices
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import BulkOrder, SendOrder, WebhookOrder
+from appliance.domain.parsing import Bulk
+from appliance.domain.schemas import SendBody, WebhookBody
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.services import Services
 from appliance.store import archive, backlog, clients, messages
@@ -143,12 +144,12 @@ async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
         await stage.db.write(clients.erase, 2, START)
     else:
         await stage.db.write(clients.revoke, key.id, START)
-    order = SendOrder(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
+    order = SendBody(to=NUMBER, message="Bonjour", scheduled_at=START + DAY_MS)
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
         await services.intake.send(caller, order, None)
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
-        await services.intake.send_bulk(caller, BulkOrder((order, order), (None, None)), None)
-    hook = WebhookOrder("https://example.com/sms", ("sms.received",))
+        await services.intake.send_bulk(caller, Bulk((order, order), (None, None)), None)
+    hook = WebhookBody("https://example.com/sms", ("sms.received",))
     with pytest.raises(ApiError, match="INVALID_API_KEY"):
         await services.webhooks.configure(caller.tenant, hook, caller.key_id)
     assert await stage.db.read(backlog.messages, False) == 0

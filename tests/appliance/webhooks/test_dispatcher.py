@@ -17,7 +17,8 @@ from appliance.core.config import Config, WebhookSettings
 from appliance.core.encryption import Encryption
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import PageFilter, WebhookEvent, WebhookOrder
+from appliance.domain.requests import PageFilter, WebhookEvent
+from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import WebhookLogEntry, WebhookView
 from appliance.store import archive, clients, deliveries, events
 from appliance.store.database import Database
@@ -87,7 +88,7 @@ class Telling:
         tenant: int = SCOPE,
         secret: str | None = None,
     ) -> WebhookView:
-        return await self.webhooks.configure(tenant, WebhookOrder(url, names or ALL, secret))
+        return await self.webhooks.configure(tenant, WebhookBody(url, names or ALL, secret))
 
     async def emit(
         self,
