@@ -36,7 +36,7 @@ async def test_a_leg_that_cannot_stop_leaves_no_lock_and_no_thread(tmp_path: Pat
     await box.webhooks.close()
 
 
-async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path: Path) -> None:
+async def test_reports_received_before_a_stop_are_recorded(tmp_path: Path) -> None:
     """A direct report is said once: nobody but the box has it."""
     box = await Assembly.build(tmp_path, Config())
     await box.start([ModemSettings(port="/nowhere")])
@@ -51,7 +51,7 @@ async def test_what_a_modem_told_before_the_box_was_stopped_is_recorded(tmp_path
 
 
 @pytest.mark.parametrize("left", [None, b""])
-async def test_a_database_that_is_gone_or_empty_beside_its_key_is_no_new_box(
+async def test_a_missing_database_beside_a_key_file_does_not_create_a_new_box(
     tmp_path: Path, left: bytes | None
 ) -> None:
     await (await Assembly.build(tmp_path, Config())).stop()

@@ -58,7 +58,7 @@ HOUR_MS = 3_600_000
 # --- on the disk -----------------------------------------------------------------------------------
 
 
-async def test_a_commit_is_synced_and_what_is_deleted_is_overwritten(db: Database) -> None:
+async def test_commits_are_synced_and_deleted_data_is_overwritten(db: Database) -> None:
     def settings(connection: Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "secure_delete")
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
@@ -87,7 +87,7 @@ def test_a_durable_file_is_synced_before_its_name_and_its_folder_after(
     assert done == ["content", "name", "folder"]
 
 
-async def test_secrets_are_for_the_box_s_own_user_only(stage: Stage, tmp_path: Path) -> None:
+async def test_only_the_box_s_user_can_read_secrets(stage: Stage, tmp_path: Path) -> None:
     Encryption(tmp_path / "secret.key")
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
     box = Context(Config(), ManualClock(), stage.db, stage.ids, Encryption(tmp_path / "secret.key"))
@@ -111,7 +111,7 @@ def with_member(source: Path, target: Path, name: str, content: bytes) -> Path:
     return target
 
 
-async def test_nothing_of_a_backup_is_written_beside_it(stage: Stage, tmp_path: Path) -> None:
+async def test_restoring_writes_nothing_outside_its_folder(stage: Stage, tmp_path: Path) -> None:
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
     spiked = with_member(tmp_path / "box.backup", tmp_path / "spiked", "../evil", b"evil")
     other = tmp_path / "other"
@@ -121,7 +121,7 @@ async def test_nothing_of_a_backup_is_written_beside_it(stage: Stage, tmp_path: 
     assert not (other / "zimbox.db").exists()
 
 
-async def test_a_backup_of_another_form_is_not_taken(stage: Stage, tmp_path: Path) -> None:
+async def test_a_backup_of_another_format_is_refused(stage: Stage, tmp_path: Path) -> None:
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
     manifest = msgspec.json.encode({"format": 99, "version": "9", "schema": 1, "at": 0})
     other = with_member(
@@ -187,14 +187,14 @@ async def receiver(stage: Stage, tmp_path: Path) -> AsyncIterator[Receiver]:
     await made.modem.stop()
 
 
-async def test_a_text_is_forgotten_by_the_modem_only_when_the_store_has_it(
+async def test_a_text_is_deleted_from_the_modem_only_after_the_commit(
     receiver: Receiver,
 ) -> None:
     await receiver.receive("Bonjour")
     assert receiver.modem.committed == [1]
 
 
-async def test_a_text_that_comes_while_the_disk_takes_nothing_is_whole_afterwards(
+async def test_a_text_received_while_the_disk_is_full_is_complete_afterwards(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "AGAIN_SECONDS", 0.01)
@@ -208,7 +208,7 @@ async def test_a_text_that_comes_while_the_disk_takes_nothing_is_whole_afterward
     assert await receiver.texts() == ["Bonjour"]
 
 
-async def test_eight_and_sixteen_bit_references_are_counted_apart(receiver: Receiver) -> None:
+async def test_eight_and_sixteen_bit_references_are_separate(receiver: Receiver) -> None:
     for wide in (False, True):
         await receiver.receive(f"one {wide} ", Concatenation(7, 2, 1, wide))
     for wide in (False, True):
@@ -227,7 +227,9 @@ async def test_parts_of_two_senders_are_two_texts(receiver: Receiver) -> None:
 # --- sending ---------------------------------------------------------------------------------------
 
 
-async def test_a_doubt_is_not_resent_beyond_the_attempts_of_its_message(stage: Stage) -> None:
+async def test_an_uncertain_part_is_not_resent_beyond_the_attempts_of_its_message(
+    stage: Stage,
+) -> None:
     number = await stage.take(on_uncertain="resend", max_attempts=1)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 2 * HOUR_MS
@@ -235,14 +237,14 @@ async def test_a_doubt_is_not_resent_beyond_the_attempts_of_its_message(stage: S
     assert await stage.status(number) == "failed"
 
 
-async def test_nothing_expires_by_a_clock_that_nobody_trusts(stage: Stage) -> None:
+async def test_nothing_expires_by_an_untrusted_clock(stage: Stage) -> None:
     number = await stage.take(expires_at=stage.now + 1000)
     stage.now += HOUR_MS
     stage.trusted = False
     assert (await stage.must_claim()).message == number
 
 
-async def test_low_credit_holds_back_all_but_what_is_urgent(stage: Stage) -> None:
+async def test_low_credit_lets_only_urgent_messages_pass(stage: Stage) -> None:
     await stage.take()
     poor = msgspec.structs.replace(stage.sender, only_urgent=True)
     assert isinstance(await stage.claim(poor), NothingReady)
@@ -250,7 +252,7 @@ async def test_low_credit_holds_back_all_but_what_is_urgent(stage: Stage) -> Non
     assert (await stage.must_claim(poor)).message == urgent
 
 
-async def test_a_test_message_uses_nothing_up(stage: Stage) -> None:
+async def test_a_test_message_uses_up_no_limit(stage: Stage) -> None:
     await stage.take(tenant=5)
     tester = msgspec.structs.replace(stage.sender, test=True)
     await stage.record(await stage.must_claim(tester), Outcome(Verdict.TAKEN, 1), tester)
@@ -258,7 +260,7 @@ async def test_a_test_message_uses_nothing_up(stage: Stage) -> None:
     assert tuple(await stage.db.read(lambda db: db.execute(counts).fetchone())) == (0, 0)
 
 
-async def test_what_waits_for_a_modem_that_was_removed_fails(stage: Stage) -> None:
+async def test_messages_for_a_removed_modem_fail(stage: Stage) -> None:
     await stage.db.write(devices.known, "860123456789012", "Modem", False, START)
     number = await stage.take(device=1, bound=True)
     assert await stage.db.write(devices.remove, 1)
@@ -266,7 +268,7 @@ async def test_what_waits_for_a_modem_that_was_removed_fails(stage: Stage) -> No
     assert await stage.status(number) == "failed"
 
 
-async def test_a_report_that_says_still_trying_ends_a_doubt(stage: Stage) -> None:
+async def test_a_report_still_trying_settles_an_uncertain_part(stage: Stage) -> None:
     number = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     assert (await stage.view(number)).uncertain
@@ -294,7 +296,7 @@ def test_quiet_hours_that_end_in_the_repeated_hour_end_the_second_time() -> None
     assert limits.quiet(["22:00-02:30"], ms(1, 45), zone) is None
 
 
-async def test_a_code_that_is_given_twice_at_once_is_right_once(
+async def test_a_code_verified_twice_concurrently_is_accepted_once(
     stage: Stage, tmp_path: Path
 ) -> None:
     async def receive(_: object, __: object) -> None:
@@ -314,7 +316,7 @@ async def test_a_code_that_is_given_twice_at_once_is_right_once(
     assert {str(one) for one in verdicts if isinstance(one, ApiError)} == {"OTP_NOT_FOUND"}
 
 
-async def test_nothing_is_retired_by_a_clock_that_nobody_trusts(
+async def test_nothing_is_removed_by_an_untrusted_clock(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take()
@@ -333,7 +335,7 @@ async def test_nothing_is_retired_by_a_clock_that_nobody_trusts(
 # --- tracking --------------------------------------------------------------------------------------
 
 
-async def test_what_is_finished_is_seen_by_its_own_client_only(
+async def test_finished_messages_are_visible_to_their_own_client_only(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "LOOKED_THROUGH", 0)  # always by the index
@@ -381,7 +383,7 @@ def authenticator(stage: Stage, clock: ManualClock) -> Authenticator:
     return Authenticator(Credentials(stage.db), clock, stage.db, Limiter(clock, 3, 600))
 
 
-async def test_a_key_ends_when_it_was_said_to_end(
+async def test_a_key_ends_at_its_expiry(
     stage: Stage, clock: ManualClock, authenticator: Authenticator
 ) -> None:
     made = await stage.db.write(clients.add_key, 1, START, expires_at=START + 1000)
@@ -423,7 +425,7 @@ async def auth(stage: Stage, clock: ManualClock, tmp_path: Path) -> AdminAuth:
     return made
 
 
-async def test_a_box_is_claimed_by_one_of_two_at_once(auth: AdminAuth) -> None:
+async def test_one_of_two_concurrent_claims_succeeds(auth: AdminAuth) -> None:
     claims = (auth.claim(f"a long password {n}", "", "192.168.1.20", "zimbox.local") for n in "12")
     ended = await asyncio.gather(*claims, return_exceptions=True)
     assert [str(one) for one in ended if isinstance(one, BaseException)] == ["claimed"]

@@ -66,10 +66,10 @@ class WebBox:
         assembly = await Assembly.build(folder, config, clock)
         client = await assembly.box.db.write(clients.add_client, "A shop", NOW)
         box = cls(assembly, clock, await assembly.box.db.write(clients.add_key, client.id, NOW))
-        await box._attach()
+        await box.attach()
         return box
 
-    async def _attach(self) -> None:
+    async def attach(self) -> None:
         devices, modem = self._assembly.devices, ModemDriver(SerialLine("/nowhere"))
         attached = Attached(self._assembly.box, ModemSettings(name="HAT"), modem, test=False)
         devices.attached.append(attached)

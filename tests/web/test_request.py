@@ -175,7 +175,7 @@ async def test_the_same_key_with_another_body_is_a_conflict(api: httpx.AsyncClie
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "IDEMPOTENCY_CONFLICT")
 
 
-async def test_what_is_no_idempotency_key_is_refused(api: httpx.AsyncClient) -> None:
+async def test_an_invalid_idempotency_key_is_refused(api: httpx.AsyncClient) -> None:
     for key in ("", "a b", "x" * 256):
         answer = await api.post(SEND, json=BODY, headers={"Idempotency-Key": key})
         assert answer.json()["error"]["details"]["field"] == "Idempotency-Key"

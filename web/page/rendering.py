@@ -53,7 +53,7 @@ def visible(shown: object) -> object:
     return shown.translate(_REORDERING) if type(shown) is str else shown
 
 
-_templates = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     finalize=visible,
@@ -61,7 +61,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {
+TEMPLATES.globals |= {
     "asset": assets.address,
     "mark": mark,
     "phone": phone,
@@ -75,7 +75,7 @@ _templates.globals |= {
 def fragment(name: str, visitor: Visitor, **context: Any) -> str:
     """Render a template with the common variables."""
     tongue = visitor.tongue
-    return _templates.get_template(name).render(
+    return TEMPLATES.get_template(name).render(
         _=tongue.gettext,
         ngettext=tongue.ngettext,
         pgettext=tongue.pgettext,

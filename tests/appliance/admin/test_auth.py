@@ -98,7 +98,7 @@ async def test_a_restart_does_not_open_the_claim_window_again(stage: Stage) -> N
     assert stage.access.code_needed(LAN, HOST)
 
 
-async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None:
+async def test_guesses_of_the_setup_code_are_limited(stage: Stage) -> None:
     for _ in range(FREE_ATTEMPTS):
         with pytest.raises(Denied, match="code"):
             await stage.access.claim(PASSWORD, "000000000000", AFAR, HOST)
@@ -106,7 +106,7 @@ async def test_the_setup_code_cannot_be_guessed_at_leisure(stage: Stage) -> None
         await stage.access.claim(PASSWORD, stage.access.setup_code, AFAR, HOST)
 
 
-async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage: Stage) -> None:
+async def test_the_first_password_claims_the_box_and_only_it_logs_in(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
     with pytest.raises(Denied, match="claimed"):
         await stage.access.claim("another long one", "", LAN, HOST)
@@ -118,7 +118,7 @@ async def test_only_the_first_password_claims_and_only_the_right_one_opens(stage
     await stage.access.login(PASSWORD, LAN)
 
 
-async def test_guesses_made_at_once_are_no_more_than_guesses_one_after_the_other(
+async def test_concurrent_guesses_count_like_sequential_ones(
     stage: Stage,
 ) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
@@ -129,7 +129,7 @@ async def test_guesses_made_at_once_are_no_more_than_guesses_one_after_the_other
     assert reasons.count("wait") == FREE_ATTEMPTS
 
 
-async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_guesser(
+async def test_concurrent_logins_with_the_right_password_are_not_limited(
     stage: Stage,
 ) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
@@ -140,14 +140,14 @@ async def test_who_logs_in_many_times_at_once_with_the_right_password_is_no_gues
         await stage.access.login("another long one", LAN)
 
 
-async def test_guesses_sent_all_at_once_are_as_many_guesses(stage: Stage) -> None:
+async def test_a_burst_of_guesses_is_counted_one_by_one(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
     tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_ATTEMPTS))
     answers = await asyncio.gather(*tries, return_exceptions=True)
     assert [str(a) for a in answers].count("password") == FREE_ATTEMPTS
 
 
-async def test_a_login_with_the_old_password_does_not_outlive_its_change(stage: Stage) -> None:
+async def test_a_password_change_ends_a_login_that_is_being_checked(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
     own = await stage.access.open_session("Firefox", await stage.access.login(PASSWORD, LAN))
 
@@ -195,7 +195,7 @@ async def test_a_device_cookie_gives_as_many_guesses_as_an_address(stage: Stage)
     await stage.access.login(PASSWORD, LAN)  # whoever stole the cookie locks out the cookie only
 
 
-async def test_forged_and_old_device_cookies_are_worth_nothing(stage: Stage) -> None:
+async def test_forged_and_old_device_cookies_are_ignored(stage: Stage) -> None:
     hashed = await stage.access.claim(PASSWORD, "", LAN, HOST)
     old = stage.access.device_cookie(hashed)
     own = await stage.access.open_session("Firefox", hashed)
@@ -206,7 +206,7 @@ async def test_forged_and_old_device_cookies_are_worth_nothing(stage: Stage) -> 
 
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 15, b"\xff\xfe", b"----", b"1234-56"])
-async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(stage: Stage, left: bytes) -> None:
+async def test_a_setup_code_damaged_by_a_power_cut_is_replaced(stage: Stage, left: bytes) -> None:
     (stage.folder / "setup-code").write_bytes(left)
     await stage.restart()
     assert re.fullmatch(r"\d{4}-\d{4}-\d{4}", stage.access.setup_code)
@@ -215,7 +215,7 @@ async def test_a_setup_code_that_a_power_cut_spoilt_is_made_anew(stage: Stage, l
     assert (stage.folder / "setup-code").read_text().strip() == stage.access.setup_code
 
 
-async def test_a_session_lives_while_it_is_used_and_ends_when_it_is_not(stage: Stage) -> None:
+async def test_a_session_ends_when_it_is_unused(stage: Stage) -> None:
     token = await stage.session("Firefox")
     for _ in range(3):
         stage.clock.advance(SESSION_IDLE_MS / 1000 - 60)
@@ -232,7 +232,7 @@ async def test_the_cookie_of_a_session_is_not_in_the_store(stage: Stage) -> None
         assert token.encode() not in file.read_bytes()
 
 
-async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> None:
+async def test_beyond_the_session_limit_the_least_recently_used_one_ends(stage: Stage) -> None:
     first = await stage.session("1")
     for n in range(SESSIONS_MOST):
         stage.clock.advance(1)
@@ -240,14 +240,14 @@ async def test_of_too_many_sessions_the_longest_unused_ends(stage: Stage) -> Non
     assert not await stage.access.is_owner(first)
 
 
-async def test_who_logs_in_by_a_clock_of_the_past_is_logged_in(stage: Stage) -> None:
+async def test_a_login_works_while_the_clock_is_in_the_past(stage: Stage) -> None:
     for n in range(SESSIONS_MOST):
         await stage.session(str(n))
     stage.clock.step(-10 * 86_400_000)  # a board without a clock chip was switched on again
     assert await stage.access.is_owner(await stage.session("Firefox"))
 
 
-async def test_a_clock_that_is_set_logs_nobody_out(stage: Stage) -> None:
+async def test_setting_the_clock_ends_no_session(stage: Stage) -> None:
     stage.clock.trusted = False
     token = await stage.session("Firefox")
     stage.clock.step(SESSION_IDLE_MS + 86_400_000)
@@ -259,14 +259,14 @@ async def test_a_clock_that_is_set_logs_nobody_out(stage: Stage) -> None:
     assert not await stage.access.is_owner(token)
 
 
-async def test_a_form_is_ours_only_with_the_token_of_its_own_cookie(stage: Stage) -> None:
+async def test_a_form_needs_the_token_of_its_own_cookie(stage: Stage) -> None:
     token = stage.access.form_token("cookie")
     assert stage.access.form_is_ours("cookie", token)
     assert not stage.access.form_is_ours("another", token)
     assert not stage.access.form_is_ours("", stage.access.form_token(""))
 
 
-def test_each_wrong_guess_costs_twice_the_wait_of_the_last() -> None:
+def test_the_wait_doubles_with_each_wrong_guess() -> None:
     throttle, now = Throttle(0.0), 0.0
     waits: list[int] = []
     for _ in range(12):
@@ -282,7 +282,7 @@ def test_each_wrong_guess_costs_twice_the_wait_of_the_last() -> None:
     assert waits[-1] <= LONGEST_WAIT_SECONDS + 1 and waits[1] > waits[0]
 
 
-def test_one_who_guesses_does_not_keep_others_out() -> None:
+def test_guesses_from_one_address_do_not_lock_out_others() -> None:
     throttle = Throttle(0.0)
     for _ in range(FREE_ATTEMPTS):
         throttle.admit("a", 0.0)
@@ -293,7 +293,7 @@ def test_one_who_guesses_does_not_keep_others_out() -> None:
     throttle.right("b")
 
 
-def test_many_addresses_together_cannot_wear_the_board_out() -> None:
+def test_guesses_from_many_addresses_have_a_common_limit() -> None:
     throttle = Throttle(0.0)
     for n in range(TRIES_A_MINUTE):
         throttle.admit(f"10.0.0.{n}", 1.0)
@@ -315,7 +315,7 @@ def test_many_addresses_together_cannot_wear_the_board_out() -> None:
         ("", False),
     ],
 )
-def test_what_is_on_the_lan(address: str, near: bool) -> None:
+def test_addresses_of_the_lan_are_recognised(address: str, near: bool) -> None:
     assert on_the_lan(address) is near
 
 
@@ -332,11 +332,11 @@ def test_what_is_on_the_lan(address: str, near: bool) -> None:
         ("192.168.1.20.example.com", False),
     ],
 )
-def test_a_foreign_name_that_points_here_is_not_ours(host: str, ours: bool) -> None:
+def test_a_host_name_that_is_not_the_box_s_is_refused(host: str, ours: bool) -> None:
     assert is_a_name_of_the_lan(host) is ours
 
 
-async def test_an_owner_whom_the_card_forgets_is_forgotten_once_and_the_code_is_needed(
+async def test_the_card_can_remove_the_password_once_and_then_the_setup_code_is_needed(
     stage: Stage,
 ) -> None:
     await stage.restart()

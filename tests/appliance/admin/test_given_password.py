@@ -18,14 +18,18 @@ def db() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def test_it_is_taken_once_and_a_later_change_on_the_page_stays(db: sqlite3.Connection) -> None:
+def test_a_configured_password_is_used_once_and_a_later_change_stays(
+    db: sqlite3.Connection,
+) -> None:
     assert admin.given(db, "$argon2id$one")
     admin.keep(db, "password", "$argon2id$changed")
     assert not admin.given(db, "$argon2id$one")
     assert admin.setting(db, "password", str) == "$argon2id$changed"
 
 
-def test_a_new_one_replaces_a_forgotten_one_and_ends_every_session(db: sqlite3.Connection) -> None:
+def test_a_new_configured_password_replaces_the_old_one_and_ends_all_sessions(
+    db: sqlite3.Connection,
+) -> None:
     admin.claim(db, "$argon2id$forgotten")
     admin.open_session(db, "token", "phone", 1, 5)
     assert admin.given(db, "$argon2id$new")

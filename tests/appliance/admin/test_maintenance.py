@@ -28,14 +28,14 @@ async def maintenance(db: Database, tmp_path: Path) -> AdminMaintenance:
     )
 
 
-async def test_one_file_at_a_time(maintenance: AdminMaintenance) -> None:
+async def test_only_one_file_is_received_at_a_time(maintenance: AdminMaintenance) -> None:
     with maintenance.receiving(UPDATE), pytest.raises(Busy), maintenance.receiving(UPDATE):
         pass
     with maintenance.receiving(UPDATE):
         pass
 
 
-async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
+async def test_a_failed_upload_does_not_block_the_next_one(
     maintenance: AdminMaintenance, tmp_path: Path
 ) -> None:
     (tmp_path / "incoming").write_text("in the way")
@@ -46,7 +46,7 @@ async def test_a_file_that_had_no_place_does_not_keep_the_next_one_out(
         assert file.parent.is_dir()
 
 
-async def test_a_restore_that_is_asked_for_twice_is_under_way(
+async def test_a_restore_requested_twice_runs_once(
     maintenance: AdminMaintenance, tmp_path: Path
 ) -> None:
     backup.save(tmp_path, maintenance.incoming.place(BACKUP))

@@ -28,7 +28,7 @@ def preferences(box: Context) -> AdminPreferences:
     return AdminPreferences(box)
 
 
-async def test_two_forms_at_the_same_moment_are_both_kept(
+async def test_two_concurrent_forms_are_both_stored(
     box: Context, preferences: AdminPreferences
 ) -> None:
     await asyncio.gather(
@@ -41,7 +41,7 @@ async def test_two_forms_at_the_same_moment_are_both_kept(
     assert await box.db.read(table.setting, "preferences", Preferences) == wanted
 
 
-async def test_a_time_zone_that_this_box_does_not_know_does_not_keep_it_from_starting(
+async def test_an_unknown_stored_time_zone_does_not_prevent_the_start(
     box: Context, preferences: AdminPreferences
 ) -> None:
     """A backup of a box with other zones, or a release that has fewer."""

@@ -43,7 +43,7 @@ async def test_a_healthy_modem_of_each_kind_is_well(tmp_path: Path, personality:
     assert "bad" not in said(findings).values()
 
 
-async def test_looking_enters_no_pin(tmp_path: Path) -> None:
+async def test_the_doctor_enters_no_pin(tmp_path: Path) -> None:
     findings = await found(tmp_path, pin="1234")
     assert (findings.pin_state, findings.pin_tries_left) == ("SIM PIN", 3)
     (pin,) = [f for f in doctor.advice(findings, time.time()) if f.text.startswith("SIM")]
@@ -51,12 +51,12 @@ async def test_looking_enters_no_pin(tmp_path: Path) -> None:
     assert "3 tries left" in pin.text
 
 
-async def test_a_missing_card_and_a_missing_network_are_named(tmp_path: Path) -> None:
+async def test_the_doctor_names_a_missing_sim_and_a_missing_network(tmp_path: Path) -> None:
     assert said(await found(tmp_path, {"do": "sim", "present": False}))["SIM"] == "bad"
     assert said(await found(tmp_path, {"do": "registration", "stat": 3}))["network"] == "bad"
 
 
-async def test_a_port_without_a_modem_says_what_to_look_at(tmp_path: Path) -> None:
+async def test_the_doctor_says_what_to_check_at_a_silent_port(tmp_path: Path) -> None:
     findings = await probe.look(SerialLine(str(tmp_path / "nothing")), probe.quick())
     grades = [f.grade for f in doctor.advice(findings, time.time())]
     assert grades == ["bad", "note"]
@@ -87,7 +87,7 @@ async def test_an_sms_to_the_own_number_proves_receiving_too(
     assert all(f.grade == "ok" for f in told)
 
 
-async def test_a_look_leaves_the_radio_as_it_is(tmp_path: Path) -> None:
+async def test_the_doctor_leaves_the_radio_unchanged(tmp_path: Path) -> None:
     """And everything else: what was set before stands afterwards."""
     simulator = Simulator(Settings(), journal=tmp_path / "journal")
     path = await simulator.start()
@@ -103,7 +103,7 @@ async def test_a_look_leaves_the_radio_as_it_is(tmp_path: Path) -> None:
     assert said(findings)["radio"] == "note"
 
 
-async def test_a_look_leaves_the_speed_as_it_is(tmp_path: Path) -> None:
+async def test_the_doctor_leaves_the_speed_unchanged(tmp_path: Path) -> None:
     simulator = Simulator(Settings(baud=9600, fixed_baud=True), journal=tmp_path / "journal")
     path = await simulator.start()
     try:

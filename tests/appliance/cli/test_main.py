@@ -43,9 +43,7 @@ def test_a_prefix_without_plus_is_refused_instead_of_a_key_that_may_write_to_nob
         ),
     ],
 )
-def test_a_command_that_needs_a_box_refuses_where_there_is_none_and_creates_nothing(
-    tmp_path: Path, words: str
-) -> None:
+def test_a_command_without_a_box_fails_and_creates_nothing(tmp_path: Path, words: str) -> None:
     place = tmp_path / "elsewhere"
     refused = CliRunner().invoke(main, [*words.split(), "--data", str(place)])
     assert refused.exit_code == 2 and refused.stdout == ""
@@ -139,7 +137,7 @@ def test_the_shell_completes_commands_as_the_manual_says() -> None:
         ("doctor",),
     ],
 )
-def test_a_data_folder_that_cannot_be_is_one_line_and_no_stack(
+def test_an_impossible_data_folder_gives_one_line_without_traceback(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     file = tmp_path / "file"
@@ -155,7 +153,7 @@ def _zimbox(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_what_is_no_database_is_one_line_and_no_stack(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_gives_one_line_without_traceback(tmp_path: Path) -> None:
     """What `serve` does then is in tests/box/test_failed_start.py."""
     (tmp_path / "zimbox.db").write_bytes(b"nonsense" * 1000)
     done = _zimbox("key", "list", "--data", str(tmp_path))
@@ -177,7 +175,7 @@ def test_a_modem_without_a_port_is_refused(tmp_path: Path, modem: str) -> None:
     assert refused.exit_code == 2 and "--modem" in refused.output
 
 
-async def test_the_deletion_of_a_client_that_was_cut_off_can_be_gone_on_with(stage: Stage) -> None:
+async def test_an_interrupted_deletion_of_a_client_can_be_continued(stage: Stage) -> None:
     number = await stage.take()
     assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
     assert await stage.archive() == 1
@@ -205,7 +203,7 @@ async def test_the_deletion_of_a_client_that_was_cut_off_can_be_gone_on_with(sta
         ("backup", "/dev/null"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
+def test_impossible_arguments_give_one_line_and_change_nothing(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     place = ["--data", str(tmp_path)]
@@ -219,7 +217,7 @@ def test_what_cannot_be_meant_is_one_line_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["zimbox.db", "secret.key", "../data/zimbox.db"])
-def test_a_backup_never_takes_the_place_of_what_it_is_of(tmp_path: Path, name: str) -> None:
+def test_a_backup_never_overwrites_its_own_box(tmp_path: Path, name: str) -> None:
     data = tmp_path / "data"
     CliRunner().invoke(main, ["init", "--data", str(data)])
     refused = CliRunner().invoke(main, ["backup", str(data / name), "--data", str(data)])
@@ -233,7 +231,7 @@ def test_the_doctor_makes_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_database_is_its_owners_alone_in_a_folder_that_is_open(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_database_in_a_shared_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
     assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600

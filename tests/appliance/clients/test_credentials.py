@@ -27,7 +27,7 @@ async def test_a_key_that_the_command_line_revokes_is_refused_at_once(
     assert found is not None and not found.usable
 
 
-async def test_whatever_changes_a_key_or_its_client_is_seen_at_once(
+async def test_every_change_of_a_key_or_its_client_takes_effect_at_once(
     db: Database, key: clients.NewKey
 ) -> None:
     credentials = Credentials(db)
@@ -58,7 +58,9 @@ async def test_a_key_made_later_and_a_modem_assigned_later_are_known(db: Databas
     assert credentials.devices(1, test=False) == []
 
 
-async def test_the_use_of_a_key_empties_no_memory(db: Database, key: clients.NewKey) -> None:
+async def test_using_a_key_does_not_invalidate_the_cached_keys(
+    db: Database, key: clients.NewKey
+) -> None:
     before = db.read_now(clients.access_version)
     await db.write(clients.used, key.id, START)
     assert db.read_now(clients.access_version) == before

@@ -18,7 +18,7 @@ def refused(limiter: Limiter) -> int:
 
 
 @pytest.mark.parametrize("passed", [0.0, 0.2, 0.6, 30.4, 59.4, 59.9])
-def test_who_waits_as_long_as_told_is_let_in(passed: float) -> None:
+def test_a_client_that_waits_for_retry_after_is_admitted(passed: float) -> None:
     clock = ManualClock()
     limiter = Limiter(clock, 1, 1)
     assert limiter.admit(SCOPE, "write")
@@ -27,7 +27,7 @@ def test_who_waits_as_long_as_told_is_let_in(passed: float) -> None:
     assert limiter.admit(SCOPE, "write")
 
 
-def test_another_kind_and_another_client_are_counted_apart() -> None:
+def test_reads_writes_and_clients_are_counted_separately() -> None:
     limiter = Limiter(ManualClock(), 1, 2)
     told = [limiter.admit(SCOPE, "write"), limiter.admit(SCOPE, "read"), limiter.admit(4, "write")]
     assert [allowance and allowance.remaining for allowance in told] == [0, 1, 0]

@@ -25,12 +25,12 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_board_without_a_clock_chip_is_not_believed(board: Path) -> None:
+def test_a_board_without_a_clock_chip_is_not_trusted(board: Path) -> None:
     assert not SystemClock("auto").trusted
     assert SystemClock("always").trusted
 
 
-def test_a_time_server_or_a_clock_chip_makes_it_believed(board: Path) -> None:
+def test_a_time_server_or_a_clock_chip_makes_the_clock_trusted(board: Path) -> None:
     waiting = SystemClock("auto")
     (board / "synchronized").touch()
     assert waiting.trusted
@@ -39,7 +39,7 @@ def test_a_time_server_or_a_clock_chip_makes_it_believed(board: Path) -> None:
     assert SystemClock("auto").trusted
 
 
-def test_the_mobile_network_is_believed_as_a_witness_only(board: Path) -> None:
+def test_the_mobile_network_can_only_confirm_the_clock(board: Path) -> None:
     waiting = SystemClock("auto")
     waiting.compare_network_time(time.time() - 3600)  # a wrong zone, or our clock is wrong
     assert not waiting.trusted
@@ -53,7 +53,7 @@ def test_a_clock_behind_what_the_box_has_seen_is_wrong(board: Path) -> None:
     assert not SystemClock("auto", not_before=tomorrow).trusted
 
 
-async def test_a_manual_clock_wakes_who_waits_for_the_moment() -> None:
+async def test_a_manual_clock_wakes_waiters_at_their_time() -> None:
     manual = ManualClock()
     bell = asyncio.Event()
     waiting = asyncio.create_task(manual.wait(bell, 10))

@@ -75,7 +75,7 @@ def test_a_wrong_variable_is_explained(variable: str, text: str, words: list[str
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-def test_what_is_shown_can_be_read_again_and_keeps_secrets(tmp_path: Path) -> None:
+def test_shown_settings_can_be_loaded_again_and_hide_secrets(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text('[server]\nmetrics_token = "geheim"\n[[modem]]\nport = "sim"\npin = "1234"\n')
     shown = config.show(config.load(file, {}))
@@ -85,14 +85,14 @@ def test_what_is_shown_can_be_read_again_and_keeps_secrets(tmp_path: Path) -> No
     assert config.load(file, {}).modem[0].port == "sim"
 
 
-def test_a_section_that_is_none_is_explained_also_beside_a_variable(tmp_path: Path) -> None:
+def test_a_value_in_place_of_a_section_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text("webhook = 5")
     with pytest.raises(ConfigError, match=r"webhook: 5 was read"):
         config.load(file, {"ZIMBOX_WEBHOOK_ALLOW_LOOPBACK": "1"})
 
 
-def test_a_pin_that_was_written_wrongly_is_not_told(tmp_path: Path) -> None:
+def test_an_invalid_pin_is_not_shown_in_the_error(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text("[[modem]]\npin = 4711")
     with pytest.raises(ConfigError) as error:
@@ -100,7 +100,7 @@ def test_a_pin_that_was_written_wrongly_is_not_told(tmp_path: Path) -> None:
     assert "modem[0].pin" in str(error.value) and "4711" not in str(error.value)
 
 
-def test_a_byte_order_mark_is_forgiven(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text("rate_limit = 5", "utf-8-sig")
     assert config.load(file, {}).rate_limit == 5

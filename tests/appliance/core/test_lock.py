@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,5 +37,7 @@ def test_the_lock_is_on_the_folder_whatever_its_path(tmp_path: Path) -> None:
 def test_a_process_that_the_box_starts_does_not_inherit_it(tmp_path: Path) -> None:
     lock = DataLock(tmp_path)
     lock.take()
-    assert not os.get_inheritable(lock._descriptor)
+    listing = ["ls", "-l", "/proc/self/fd"]
+    opened = subprocess.run(listing, close_fds=False, capture_output=True, text=True, check=True)
+    assert str(tmp_path) not in opened.stdout
     lock.release()

@@ -20,22 +20,22 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     receiver.close()
 
 
-def test_systemd_hears_that_the_box_is_ready(systemd: socket.socket) -> None:
+def test_systemd_is_notified_that_the_box_is_ready(systemd: socket.socket) -> None:
     assert notify("READY=1", {"NOTIFY_SOCKET": str(systemd.getsockname())})
     assert systemd.recv(100) == b"READY=1"
 
 
-def test_on_a_laptop_nobody_is_told() -> None:
+def test_without_systemd_no_notification_is_sent() -> None:
     assert not notify("READY=1", {})
     assert watchdog_seconds({}) is None
 
 
-def test_another_process_watchdog_is_not_ours() -> None:
+def test_the_watchdog_of_another_process_is_ignored() -> None:
     assert watchdog_seconds({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}) is None
     assert watchdog_seconds({"WATCHDOG_USEC": "3000000"}) == 3.0
 
 
-async def test_signs_of_life_stop_when_the_box_does_not_live(systemd: socket.socket) -> None:
+async def test_watchdog_notifications_stop_when_the_check_fails(systemd: socket.socket) -> None:
     alive, looked = True, asyncio.Event()
 
     async def look() -> bool:
@@ -61,7 +61,7 @@ async def test_signs_of_life_stop_when_the_box_does_not_live(systemd: socket.soc
     signs.cancel()
 
 
-async def test_a_look_that_hangs_is_no_sign_of_life(systemd: socket.socket) -> None:
+async def test_a_check_that_hangs_sends_no_watchdog_notification(systemd: socket.socket) -> None:
     async def hangs() -> bool:
         await asyncio.Event().wait()
         return True
@@ -75,7 +75,9 @@ async def test_a_look_that_hangs_is_no_sign_of_life(systemd: socket.socket) -> N
         systemd.recv(100)
 
 
-async def test_a_look_that_breaks_is_none_and_the_next_one_counts(systemd: socket.socket) -> None:
+async def test_a_check_that_raises_sends_no_notification_and_the_next_one_does(
+    systemd: socket.socket,
+) -> None:
     looks = 0
 
     async def breaks_once() -> bool:

@@ -23,7 +23,7 @@ from appliance.devices import balance
         ("no credit", r"(\d+) EUR|no credit", None),
     ],
 )
-def test_the_amount_is_read_by_the_owners_pattern(
+def test_the_balance_is_read_by_the_configured_pattern(
     text: str, pattern: str, amount: float | None
 ) -> None:
     assert balance.amount(text, pattern) == amount

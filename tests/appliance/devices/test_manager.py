@@ -84,7 +84,7 @@ async def bench(db: Database, tmp_path: Path) -> AsyncIterator[Bench]:
     await made.close()
 
 
-async def test_a_modem_kept_for_a_client_that_does_not_exist_is_nobodys_and_known_all_the_same(
+async def test_a_modem_reserved_for_a_missing_client_is_known_but_usable_by_nobody(
     bench: Bench,
 ) -> None:
     attached = await bench.meet(Identity(IMEI), ModemSettings(clients=("client_9",)))
@@ -99,7 +99,7 @@ async def test_a_client_named_twice_for_a_modem_is_one(bench: Bench) -> None:
     assert (await bench.meet(Identity(IMEI), twice)).number == 1
 
 
-async def test_limits_set_on_the_page_go_with_the_sim_into_another_modem(bench: Bench) -> None:
+async def test_limits_set_on_the_page_follow_the_sim_into_another_modem(bench: Bench) -> None:
     capped = Limits(recipients_per_month=250)
     first = await bench.meet(Identity(IMEI, iccid="8933010000000000001"))
     await bench.box.db.write(admin.set_limits, first.number, capped)
@@ -132,7 +132,7 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
 
 
 @pytest.mark.parametrize(("minutes", "refused"), [(0.0, True), (10.0, False)])
-async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
+async def test_a_modem_that_has_just_disconnected_counts_as_offline_at_once(
     bench: Bench, minutes: float, refused: bool
 ) -> None:
     await bench.box.db.write(clients.add_client, "A shop", 0)
@@ -154,7 +154,7 @@ async def test_a_modem_that_has_just_gone_is_away_before_that_was_heard_of(
         assert (await intake.route(caller, scheduled=False)).device == 1
 
 
-async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
+async def test_a_resend_by_another_key_is_not_cancelled_with_the_revoked_key(
     bench: Bench,
     stage: Stage,
 ) -> None:
@@ -178,7 +178,7 @@ async def test_what_another_key_resends_is_not_cancelled_with_the_revoked_one(
     assert await stage.status(number) == "queued"
 
 
-async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
+async def test_a_code_created_after_the_clock_was_set_back_is_sent_and_valid(
     bench: Bench,
     stage: Stage,
 ) -> None:
@@ -196,7 +196,7 @@ async def test_a_code_made_just_after_the_clock_was_set_back_is_sent_and_holds(
     assert not isinstance(found, NothingReady), await stage.view(int(taken.message_id[4:], 16))
 
 
-async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
+async def test_a_code_created_after_the_clock_was_set_expires_at_its_stated_time(
     bench: Bench,
     stage: Stage,
 ) -> None:
@@ -214,7 +214,7 @@ async def test_a_code_made_just_after_the_clock_was_set_ends_when_it_said(
         await passwords.verify(CALLER, VerifyBody(taken.otp_id, "000000"))
 
 
-async def test_the_same_key_sends_once_although_the_clock_was_set_between(
+async def test_an_idempotency_key_holds_across_a_clock_change(
     bench: Bench,
     stage: Stage,
 ) -> None:
@@ -231,7 +231,7 @@ async def test_the_same_key_sends_once_although_the_clock_was_set_between(
     assert (await intake.send(CALLER, order, key)).message_id == first.message_id
 
 
-async def test_a_named_modem_that_has_not_said_who_it_is_is_within_its_grace(
+async def test_a_named_modem_without_known_identity_is_within_its_grace_period(
     bench: Bench,
     stage: Stage,
 ) -> None:
@@ -258,7 +258,7 @@ async def test_a_message_goes_through_the_client_s_other_modem_when_the_first_is
     assert not isinstance(await stage.claim(sender), NothingReady)
 
 
-async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(bench: Bench) -> None:
+async def test_another_modem_at_the_same_port_does_not_inherit_limits(bench: Bench) -> None:
     attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"))
     await bench.box.db.write(admin.set_limits, attached.number, Limits(per_day=5))
     attached.limits = Limits(per_day=5)  # as the page does
@@ -272,7 +272,7 @@ async def test_another_modem_at_the_port_does_not_inherit_limits_of_the_first(be
     assert attached.limits == Limits()
 
 
-async def test_a_new_sim_is_not_held_back_by_the_credit_of_the_old_one(bench: Bench) -> None:
+async def test_the_credit_of_an_old_sim_does_not_limit_the_new_one(bench: Bench) -> None:
     settings = ModemSettings(balance=Balance(code="*123#", reserve=1.0))
     attached = await bench.meet(Identity("860123456789012", iccid="8933010000000000001"), settings)
     attached.balance = 0.1
@@ -313,7 +313,9 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     await eventually(lambda: bench.online_are({1, 2}), "both are online on the disk")
 
 
-async def test_a_time_that_waited_behind_what_was_recorded_is_still_right(bench: Bench) -> None:
+async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
+    bench: Bench,
+) -> None:
     """A card that takes nothing for a while: by the wait the clock would be set back, and trusted."""
     room = asyncio.Event()
     told: list[float] = []

@@ -15,7 +15,7 @@ from tests.manual_clock import ManualClock
 PORT = "/dev/ttyAMA0"
 
 
-async def test_a_kept_pin_completes_its_own_modem_only(tmp_path: Path) -> None:
+async def test_a_stored_pin_is_used_for_its_own_modem_only(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
     ids = await db.read(archive.marks)
 
@@ -32,7 +32,7 @@ async def test_a_kept_pin_completes_its_own_modem_only(tmp_path: Path) -> None:
     await db.close()
 
 
-async def test_a_pin_typed_after_the_card_refused_the_configured_one_is_the_next_start_s(
+async def test_a_pin_entered_after_the_configured_one_was_refused_is_used_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     """A PUK gave the card a new PIN, say: the old one in the settings would cost a try at each start."""

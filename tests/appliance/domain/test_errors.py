@@ -52,13 +52,13 @@ def test_every_code_of_the_contract_has_its_status_and_no_other_code_exists() ->
     assert set(get_args(FailureCode)) == set(FAILURES)
 
 
-def test_french_is_the_language_unless_english_is_asked_for() -> None:
+def test_errors_are_french_unless_english_is_requested() -> None:
     refusal = ApiError("MESSAGE_NOT_FOUND")
     assert refusal.message() == refusal.message("fr") == "Ce message n'existe pas."
     assert refusal.message("en") == "This message does not exist."
 
 
-def test_the_words_the_public_pages_show_are_kept_to_the_letter() -> None:
+def test_documented_error_texts_are_unchanged() -> None:
     assert errors.AUTHENTICATED.plain("fr") == "Authentification réussie"
     assert errors.CANCELLED.plain("fr") == "SMS annulé avec succès"
 
@@ -72,13 +72,13 @@ def test_an_invalid_request_says_in_its_message_which_field_and_why() -> None:
     assert refusal.reason.told("en") == {"field": "limit", "reason": "holds more than 9 values"}
 
 
-def test_a_code_of_its_own_keeps_its_sentence_and_names_the_field_in_the_details() -> None:
+def test_a_specific_code_keeps_its_sentence_and_names_the_field_in_details() -> None:
     refusal = errors.invalid("to", Text("too short"), "INVALID_PHONE_NUMBER")
     assert refusal.message("en").startswith("The phone number is invalid")
     assert refusal.reason.told("en") == {"field": "to", "reason": "too short"}
 
 
-def test_a_refusal_that_passes_says_when_to_come_back() -> None:
+def test_a_temporary_error_has_retry_after() -> None:
     refusal = errors.later("RATE_LIMIT_EXCEEDED", 12)
     assert refusal.headers == {"Retry-After": "12"}
     assert refusal.details == {"retry_after": 12}
@@ -93,7 +93,7 @@ def test_a_reason_comes_back_from_storage_in_either_language() -> None:
     assert stored.message("en") == reason.message("en")
 
 
-def test_a_code_nobody_wrote_down_cannot_be_raised() -> None:
+def test_an_unknown_code_cannot_be_raised() -> None:
     with pytest.raises(ValueError, match="no such refusal"):
         ApiError("TEAPOT")  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ def test_priority_one_goes_before_everything_however_old() -> None:
     assert limit_rules.rank(1, NOON, 10) < limit_rules.rank(2, year_ago, 10)
 
 
-def test_a_bulk_message_does_not_starve_behind_newer_normal_ones() -> None:
+def test_an_old_bulk_message_overtakes_newer_normal_ones() -> None:
     bulk = limit_rules.rank(5, NOON, 10)
     assert bulk > limit_rules.rank(3, NOON + 19 * 60_000, 10)
     assert bulk < limit_rules.rank(3, NOON + 21 * 60_000, 10)
@@ -69,7 +69,7 @@ def test_a_used_up_limit_holds_until_its_window_ends(
         ("21:30-07:00", "2026-03-28T23:00", "2026-03-29T07:00"),
     ],
 )
-def test_quiet_hours_end_by_the_clock_on_the_wall(span: str, now: str, until: str | None) -> None:
+def test_quiet_hours_end_by_local_time(span: str, now: str, until: str | None) -> None:
     assert limit_rules.quiet([span], ms(now), PARIS) == (ms(until) if until else None)
 
 
@@ -81,13 +81,13 @@ def test_priority_one_passes_quiet_hours_only_if_the_owner_allows() -> None:
         assert (may.ordinary, may.urgent) == (False, allows)
 
 
-def test_a_full_month_of_recipients_lets_only_known_ones_through() -> None:
+def test_at_the_recipient_cap_only_known_recipients_pass() -> None:
     may = limit_rules.allowance(Limits(recipients_per_month=50), Usage(recipients=50), NOON, PARIS)
     assert (may.ordinary, may.new_recipients) == (True, False)
     assert may.again_at == ms("2026-04-01T00:00")
 
 
-def test_the_room_until_a_moment_counts_the_days_in_between() -> None:
+def test_the_room_until_a_time_includes_the_days_in_between() -> None:
     limits = Limits(per_day=100)
     assert limit_rules.room(limits, Usage(day=30), NOON, ms("2026-03-10T23:59"), PARIS) == 70
     assert limit_rules.room(limits, Usage(day=30), NOON, ms("2026-03-11T12:00"), PARIS) == 170
@@ -148,7 +148,7 @@ def _window(
         ([_window(fresh=1)], 0, [(3, 1, True), (3, 1, True), (3, 1, False)], 2),
     ],
 )
-def test_how_many_of_a_batch_go_in_them(
+def test_how_many_messages_of_a_batch_fit_into_the_windows(
     windows: list[limit_rules.Window], ahead: int, batch: list[tuple[int, int, bool]], count: int
 ) -> None:
     assert limit_rules.going(windows, ahead, batch) == count
@@ -165,7 +165,7 @@ def test_how_many_of_a_batch_go_in_them(
         (ms("2026-04-01T00:00"), Usage()),
     ],
 )
-def test_what_was_sent_counts_until_its_window_ends(then: int, left: Usage) -> None:
+def test_sent_parts_count_until_their_window_ends(then: int, left: Usage) -> None:
     assert limit_rules.still_counts(Limits(), Usage(1, 2, 3, 4, 5), NOON, then, PARIS) == left
 
 
@@ -184,13 +184,13 @@ def test_what_was_sent_counts_until_its_window_ends(then: int, left: Usage) -> N
         (Limits(quiet_hours=("11:00-13:00",)), Usage(), 1, NOON, ms("2026-03-10T13:00") + 4000),
     ],
 )
-def test_when_so_many_parts_will_have_gone(
+def test_when_a_number_of_parts_will_have_been_sent(
     limits: Limits, used: Usage, parts: int, start: int, done: int
 ) -> None:
     assert limit_rules.expected(limits, used, 4000, parts, start, NOON, PARIS) == done
 
 
-def test_priority_one_is_not_expected_to_wait_for_the_morning_where_it_may_pass() -> None:
+def test_the_forecast_lets_priority_one_pass_quiet_hours() -> None:
     for passes, done in ((True, NOON + 4000), (False, ms("2026-03-10T13:00") + 4000)):
         limits = Limits(quiet_hours=("11:00-13:00",), urgent_passes=passes)
         told = limit_rules.expected(limits, Usage(), 4000, 1, NOON, NOON, PARIS, urgent=True)

@@ -34,7 +34,7 @@ from appliance.domain.message import ImpossibleStep, PartEvent, PartState, Statu
         ("uncertain failed", Status.FAILED),
     ],
 )
-def test_a_message_stands_where_its_parts_stand(parts: str, status: Status) -> None:
+def test_the_status_of_a_message_follows_from_its_parts(parts: str, status: Status) -> None:
     assert message.status(PartState(p) for p in parts.split()) == status
 
 
@@ -54,7 +54,7 @@ def test_a_resent_message_is_queued_again() -> None:
     assert message.follow(Status.FAILED, [PartState.WAITING], resent=True) == Status.QUEUED
 
 
-def test_a_step_that_is_not_in_the_table_raises() -> None:
+def test_an_impossible_transition_raises() -> None:
     for part, step in itertools.product(PartState, PartEvent):
         if (part, step) not in message.PART_STEPS:
             with pytest.raises(ImpossibleStep):

@@ -41,7 +41,7 @@ def refusal_of(call: Any, **fields: object) -> tuple[str, object]:
     return caught.value.code, (caught.value.details or {}).get("field")
 
 
-def test_the_shortest_order_has_the_documented_defaults() -> None:
+def test_a_minimal_request_has_the_documented_defaults() -> None:
     assert send(to=TO, message="Bonjour") == SendBody(
         to=TO, message="Bonjour", priority=3, retry_attempts=3, flash=False, on_uncertain=None
     )
@@ -52,7 +52,7 @@ def test_null_is_absent_in_every_optional_field() -> None:
     assert send(to=TO, message="x", **dict.fromkeys(optional.split())) == send(to=TO, message="x")
 
 
-def test_a_full_order_arrives_normalised() -> None:
+def test_a_complete_request_is_normalised() -> None:
     assert send(
         to="+33 6 12 34 56 78",
         message="x",
@@ -170,7 +170,7 @@ def test_refused_entries_keep_their_places_and_the_others_go() -> None:
     assert shown == ["nobody", TO, TO, None, None, TO, TO]
 
 
-def test_if_no_entry_can_go_the_first_ones_fault_is_the_answer() -> None:
+def test_if_every_entry_is_refused_the_first_error_is_returned() -> None:
     bad = [{"to": TO, "message": "x" * 1601}, {"to": "nobody", "message": "x"}]
     assert refusal_of(bulk, messages=bad)[0] == "MESSAGE_TOO_LONG"
     assert refusal_of(bulk, recipients=["x", "y"], message="m")[0] == "INVALID_PHONE_NUMBER"
@@ -194,7 +194,9 @@ def test_if_no_entry_can_go_the_first_ones_fault_is_the_answer() -> None:
         ({"recipients": [TO], "message": "x", "scheduled_at": "?"}, "INVALID_SCHEDULED_DATE"),
     ],
 )
-def test_a_bulk_whose_frame_is_wrong_is_refused_whole(fields: dict[str, object], code: str) -> None:
+def test_a_bulk_request_with_an_invalid_frame_is_refused_completely(
+    fields: dict[str, object], code: str
+) -> None:
     assert refusal_of(bulk, **fields)[0] == code
 
 
@@ -209,7 +211,7 @@ def test_a_one_time_code_has_the_documented_defaults() -> None:
     assert made.template == "Votre code de vérification est : {{code}}"
 
 
-def test_length_and_expiry_go_by_two_names_each() -> None:
+def test_length_and_expiry_have_two_names_each() -> None:
     for made in (otp(to=TO, length=4, expiry=60), otp(to=TO, code_length=4, expiry_minutes=1)):
         assert (made.digits, made.lifetime_seconds) == (4, 60)
     both = otp(to=TO, length=8, code_length=8, expiry=120, expiry_minutes=2)

@@ -64,11 +64,11 @@ def test_a_trunk_prefix_is_not_dialled_from_abroad(written: str, stored: str) ->
         ("+34 (0)612 345 678", "+34612345678"),  # Spain has no trunk prefix: only this is a number
     ],
 )
-def test_a_zero_that_belongs_to_the_number_is_kept(written: str, stored: str) -> None:
+def test_a_leading_zero_of_the_subscriber_number_is_kept(written: str, stored: str) -> None:
     assert INTERNATIONAL.read(written) == stored
 
 
-def test_a_bracketed_zero_that_no_plan_explains_is_refused() -> None:
+def test_a_bracketed_zero_without_a_trunk_prefix_is_refused() -> None:
     assert "without (0)" in refusal_of("+34 (0)12 345 678")
     assert "without (0)" in refusal_of("+999 (0)12 345 678")
 
@@ -102,7 +102,7 @@ def test_a_bracketed_zero_that_no_plan_explains_is_refused() -> None:
         "+३३६१२३४५६७८",
     ],
 )
-def test_separators_of_any_kind_are_forgiven_anywhere(written: str) -> None:
+def test_separators_are_accepted_anywhere(written: str) -> None:
     assert INTERNATIONAL.read(written) == "+33612345678"
 
 
@@ -213,7 +213,9 @@ def test_the_number_of_each_country_is_the_same_with_and_without_its_trunk_prefi
         ({}, "must be a string"),
     ],
 )
-def test_a_refusal_says_what_is_wrong_and_how_to_write_it(written: object, says: str) -> None:
+def test_an_error_says_what_is_wrong_and_how_to_write_the_number(
+    written: object, says: str
+) -> None:
     assert says in refusal_of(written)
 
 
@@ -261,7 +263,7 @@ def test_a_short_code_has_three_to_eight_digits(written: str) -> None:
         INTERNATIONAL.read(written, short_codes=True)
 
 
-def test_a_short_code_that_the_national_plan_has_as_a_number_stays_a_short_code() -> None:
+def test_a_short_code_that_is_also_a_national_number_stays_a_short_code() -> None:
     assert NumberReader("NO", national=True).read("02000", short_codes=True) == "02000"
     assert FRANCE.read("36180", short_codes=True) == "36180"
 

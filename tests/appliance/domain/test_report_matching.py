@@ -62,52 +62,52 @@ def test_the_number_may_come_back_in_the_national_form() -> None:
     assert meant(heard(7, recipient="0612345678"), [part(1, 7)]) == part(1, 7)
 
 
-def test_a_part_handed_over_after_the_report_came_is_not_meant() -> None:
+def test_a_part_submitted_after_the_report_does_not_match() -> None:
     assert meant(heard(7), [part(1, 7, T + 2 * HOUR)]) is None
 
 
-def test_when_the_reference_has_wrapped_the_time_tells_who_is_meant() -> None:
+def test_after_a_wrap_of_the_reference_the_time_decides() -> None:
     old, new = part(1, 7, T - 5 * MINUTE), part(2, 7)
     assert meant(heard(7, T + SECOND), [old, new], RIGHT) == new
     assert meant(heard(7, T - 5 * MINUTE + SECOND), [old, new], RIGHT) == old
 
 
-def test_without_knowing_the_centre_s_clock_nothing_is_guessed() -> None:
+def test_without_the_service_centre_s_clock_nothing_matches_by_time() -> None:
     old, new = part(1, 7, T - 5 * MINUTE), part(2, 7)
     assert meant(heard(7, T + SECOND), [old, new]) is None
 
 
-def test_what_is_half_an_hour_apart_is_told_apart_by_any_clock() -> None:
+def test_submissions_half_an_hour_apart_are_distinguished_by_any_clock() -> None:
     old, new = part(1, 7, T - 25 * MINUTE), part(2, 7)
     assert meant(heard(7, T - 25 * MINUTE + 3 * SECOND), [old, new]) == old
 
 
-def test_a_network_in_the_wrong_time_zone_is_forgiven_whole_hours() -> None:
+def test_an_offset_of_whole_hours_is_accepted() -> None:
     assert meant(heard(7, T + 2 * HOUR + 4 * SECOND), [part(1, 7)]) == part(1, 7)
     assert not near(T + 20 * HOUR, T), "no zone is so far away: it is an old part's"
 
 
-def test_a_copy_goes_where_the_first_one_went() -> None:
+def test_a_repeated_report_matches_the_same_part() -> None:
     over = part(1, 7, T - MINUTE, kind="past", scts=T - 58 * SECOND)
     new = part(2, 7)
     assert meant(heard(7, T - 58 * SECOND), [over, new]) == over
     assert meant(heard(7), [over, new]) == new
 
 
-def test_a_part_whose_report_has_come_takes_no_other_part_s() -> None:
+def test_a_reported_part_does_not_match_another_report() -> None:
     failed = part(1, 7, T - MINUTE, scts=T - 58 * SECOND)  # open: it may arrive after all
     new = part(2, 7)
     assert meant(heard(7), [failed, new]) == new
     assert meant(heard(7, T - 58 * SECOND), [failed, new]) == failed
 
 
-def test_a_report_for_what_is_over_is_not_given_to_another() -> None:
+def test_a_report_for_a_closed_submission_matches_no_other() -> None:
     over = part(1, 7, T - MINUTE, kind="past")  # closed without a report
     assert meant(heard(7, T - 58 * SECOND), [over, part(2, 7)], RIGHT) == over
     assert meant(heard(7, T - 58 * SECOND), [over, part(2, 7)]) is None
 
 
-def test_a_part_that_was_never_answered_takes_a_report_that_nobody_else_does() -> None:
+def test_an_unanswered_part_takes_a_report_that_matches_no_other() -> None:
     doubtful, answered = part(1, None), part(2, 7, T + MINUTE)
     assert meant(heard(8), [doubtful, answered]) == doubtful
     assert meant(heard(7, T + 61 * SECOND), [doubtful, answered], RIGHT) == answered
@@ -116,29 +116,29 @@ def test_a_part_that_was_never_answered_takes_a_report_that_nobody_else_does() -
     )
 
 
-def test_of_two_that_were_on_their_way_in_the_same_seconds_the_named_one_is_meant() -> None:
+def test_of_two_submissions_in_the_same_seconds_the_recipient_decides() -> None:
     doubtful, answered = part(1, None), part(2, 7, T + SECOND)
     assert meant(heard(7), [doubtful, answered], RIGHT) == answered
 
 
-def test_of_two_doubts_the_one_handed_over_at_that_moment_is_meant() -> None:
+def test_of_two_uncertain_parts_the_submission_time_decides() -> None:
     first, second = part(1, None, T - MINUTE), part(2, None, T)
     assert meant(heard(8, T - 59 * SECOND), [first, second], RIGHT) == first
     assert meant(heard(8, T + SECOND), [first, second], RIGHT) == second
     assert meant(heard(8, T + SECOND), [first, second]) is None
 
 
-def test_a_report_from_another_time_settles_no_doubt() -> None:
+def test_a_report_from_another_time_settles_no_uncertain_part() -> None:
     assert meant(heard(8, T + 30 * MINUTE), [part(1, None)]) is None
     assert meant(heard(8, T + MINUTE), [part(1, None)], RIGHT) is None
 
 
-def test_a_clock_that_was_set_does_not_end_it_all() -> None:
+def test_matching_continues_after_the_centre_s_clock_was_set() -> None:
     """Nothing else bears this reference: the part is meant, and its report teaches the new offset."""
     assert meant(heard(7, T + 4 * MINUTE), [part(1, 7)], RIGHT) == part(1, 7)
 
 
-def test_a_box_whose_clock_is_wrong_by_days_finds_its_parts_all_the_same() -> None:
+def test_matching_works_with_a_box_clock_wrong_by_days() -> None:
     days = 40 * 24 * HOUR
     part_one, part_two = part(1, 7), part(2, 8)
     late = heard(7, T + days + 2 * SECOND)
@@ -150,22 +150,22 @@ def test_a_box_whose_clock_is_wrong_by_days_finds_its_parts_all_the_same() -> No
     assert meant(heard(8, T + days + 2 * SECOND), [part_two], known) == part_two
 
 
-def test_a_report_without_a_time_counts_by_reference_and_number() -> None:
+def test_a_report_without_a_time_matches_by_reference_and_number() -> None:
     assert meant(heard(7, None), [part(1, 7)]) == part(1, 7)
     assert meant(heard(7, None), [part(1, 7, T - HOUR), part(2, 7)], RIGHT) is None
 
 
-def test_a_report_of_the_part_on_the_air_is_seen_to_be_that() -> None:
+def test_a_report_on_the_part_being_sent_is_recognised() -> None:
     on_air = part(2, None, kind="air")
     assert meant(heard(7), [part(1, None, T - MINUTE), on_air], RIGHT) == on_air
 
 
-def test_of_two_tries_of_one_part_the_named_one_is_meant() -> None:
+def test_of_two_attempts_of_one_part_the_reference_decides() -> None:
     earlier, later = part(1, None, T - MINUTE, kind="try"), part(1, 7)
     assert meant(heard(7), [earlier, later]) == later
 
 
-def test_the_centre_s_clock_is_known_to_a_second_after_some_reports() -> None:
+def test_some_reports_determine_the_centre_s_clock_to_a_second() -> None:
     ahead = 90 * SECOND
     known = []
     for n in range(8):
@@ -178,7 +178,7 @@ def test_the_centre_s_clock_is_known_to_a_second_after_some_reports() -> None:
     assert found.most - found.least < 4 * SECOND
 
 
-def test_older_reports_do_not_speak_of_a_clock_that_was_set() -> None:
+def test_reports_from_before_a_clock_change_are_ignored() -> None:
     before = (T - MINUTE, T - 57 * SECOND, T - 58 * SECOND + HOUR)
     after = (T, T + 3 * SECOND, T + 2 * SECOND)
     assert offset([after, before]) == offset([after]) != offset([before])

@@ -122,7 +122,7 @@ def test_other_numbers_of_attempts_are_refused(value: int) -> None:
     assert code_of(lambda: validation.retry_attempts(value)) == "INVALID_REQUEST"
 
 
-def test_a_validity_is_between_a_minute_and_what_the_network_can_be_told() -> None:
+def test_a_validity_is_between_a_minute_and_the_longest_of_23_040() -> None:
     assert [validation.validity_minutes(v) for v in (1, 635_040)] == [1, 635_040]
     for value in (0, -1, 635_041):
         assert code_of(partial(validation.validity_minutes, value)) == "INVALID_REQUEST"
@@ -139,7 +139,7 @@ def test_an_idempotency_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 256, "a\x00"])
-def test_what_is_no_idempotency_key_is_refused(key: str) -> None:
+def test_an_invalid_idempotency_key_is_refused(key: str) -> None:
     assert code_of(lambda: validation.idempotency_key(key)) == "INVALID_REQUEST"
 
 
@@ -180,12 +180,12 @@ def test_a_moment_is_iso_8601(text: str, milliseconds: int, plain: bool) -> None
         *("2025-0115", "15/01/2025", "٢٠٢٥-٠١-١٥", "2025-01-15\n", "2025-W03-3", "tomorrow"),
     ],
 )
-def test_what_is_no_moment(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     assert validation.moment(text) is None
 
 
 @given(st.text(alphabet="0123456789-:+TZ. ", max_size=30))
-def test_no_text_breaks_the_reading_of_moments(text: str) -> None:
+def test_parsing_a_time_raises_only_the_documented_error(text: str) -> None:
     found = validation.moment(text)
     assert found is None or isinstance(found[0], int)
 
@@ -217,7 +217,7 @@ def test_any_other_schedule_is_refused(value: object) -> None:
         (None, None),
     ],
 )
-def test_moments_are_told_in_utc_to_the_second(milliseconds: int | None, text: str | None) -> None:
+def test_times_are_written_in_utc_with_seconds(milliseconds: int | None, text: str | None) -> None:
     assert validation.timestamp(milliseconds) == text
 
 
@@ -324,7 +324,7 @@ def test_a_search_is_folded() -> None:
         (validation.OTP_TEMPLATE, "Votre code de vérification est : 123456"),
     ],
 )
-def test_the_code_goes_into_its_place(template: str, text: str) -> None:
+def test_the_code_replaces_its_placeholder(template: str, text: str) -> None:
     assert validation.otp_template(template, 6) == template
     assert validation.otp_text(template, "123456") == text
 
@@ -381,7 +381,7 @@ def test_a_webhook_url_is_a_complete_http_url(url: str) -> None:
         *("https://example.com/\n", "https://" + "x" * 2048, None, 5, ["https://example.com"]),
     ],
 )
-def test_what_is_no_url_is_refused(url: object) -> None:
+def test_an_invalid_url_is_refused(url: object) -> None:
     assert code_of(lambda: validation.webhook_url(url)) == "INVALID_WEBHOOK_URL"
 
 

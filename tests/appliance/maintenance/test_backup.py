@@ -25,7 +25,9 @@ from appliance.store.database import Database, beside, schema_version
 from tests.appliance.conftest import START, Stage
 
 
-async def test_a_backup_of_a_running_box_has_all_it_took(stage: Stage, tmp_path: Path) -> None:
+async def test_a_backup_of_a_running_box_contains_every_accepted_message(
+    stage: Stage, tmp_path: Path
+) -> None:
     number = await stage.take()
     size = backup.save(stage.db.path.parent, tmp_path / "box.backup")
     assert size > 0
@@ -39,7 +41,7 @@ async def test_a_backup_of_a_running_box_has_all_it_took(stage: Stage, tmp_path:
         await again.close()
 
 
-async def test_what_was_there_before_a_restore_is_kept_aside(stage: Stage, tmp_path: Path) -> None:
+async def test_a_restore_keeps_the_previous_data(stage: Stage, tmp_path: Path) -> None:
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
     other = tmp_path / "other"
     other.mkdir()
@@ -52,7 +54,7 @@ async def test_what_was_there_before_a_restore_is_kept_aside(stage: Stage, tmp_p
 
 
 @pytest.mark.parametrize("cut", range(1, 10))
-async def test_a_restore_that_was_cut_off_and_is_asked_for_again_loses_nothing(
+async def test_repeating_an_interrupted_restore_loses_nothing(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
@@ -82,9 +84,7 @@ async def test_a_restore_that_was_cut_off_and_is_asked_for_again_loses_nothing(
     assert "was here" in names
 
 
-async def test_settings_that_lie_elsewhere_and_are_linked_to_are_in_the_backup(
-    stage: Stage, tmp_path: Path
-) -> None:
+async def test_linked_settings_files_are_in_the_backup(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "etc.toml").write_text("rate_limit = 7")
     (stage.db.path.parent / "zimbox.toml").symlink_to(tmp_path / "etc.toml")
     backup.save(stage.db.path.parent, tmp_path / "box.backup")
@@ -128,7 +128,7 @@ async def test_a_bad_backup_changes_nothing(stage: Stage, tmp_path: Path, spoil:
     assert (other / "zimbox.db").read_bytes() == b"what was there"
 
 
-def test_a_header_without_end_is_no_backup(tmp_path: Path) -> None:
+def test_an_endless_header_is_not_a_backup(tmp_path: Path) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 1 << 80
     (tmp_path / "file").write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(2048)))
@@ -173,7 +173,7 @@ async def _a_box_and_a_checked_backup_of_another(stage: Stage, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("step", range(1, 4))
-async def test_a_power_cut_in_a_restore_is_gone_on_with_at_the_next_start(
+async def test_the_next_start_completes_a_restore_after_a_power_cut(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     await stage.db.write(clients.add_client, "from the backup", START)
@@ -200,7 +200,7 @@ async def test_a_power_cut_in_a_restore_is_gone_on_with_at_the_next_start(
     assert _names(aside) == ["was here"]
 
 
-async def test_a_start_that_fails_on_a_restore_gives_everything_back(
+async def test_a_failed_start_on_a_restore_puts_the_previous_data_back(
     stage: Stage, tmp_path: Path
 ) -> None:
     data = await _a_box_and_a_checked_backup_of_another(stage, tmp_path)
@@ -215,7 +215,7 @@ async def test_a_start_that_fails_on_a_restore_gives_everything_back(
 
 
 @pytest.mark.parametrize("step", range(1, 8))
-async def test_a_power_cut_in_giving_back_is_gone_on_with_at_the_next_start(
+async def test_the_next_start_completes_a_roll_back_after_a_power_cut(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     await stage.db.write(clients.add_client, "from the backup", START)
@@ -359,7 +359,7 @@ async def test_a_backup_that_unpacks_to_far_more_is_refused(
         "DROP TRIGGER part_delayed_after",
     ],
 )
-async def test_a_database_that_is_not_quite_ours_is_refused(
+async def test_a_database_with_a_different_schema_is_refused(
     stage: Stage, tmp_path: Path, statement: str
 ) -> None:
     with contextlib.closing(sqlite3.connect(stage.db.path)) as db:

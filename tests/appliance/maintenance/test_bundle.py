@@ -35,7 +35,7 @@ def checked(file: Path, *, machine: str = "aarch64", python: str = "3.13") -> bu
     return bundle.check(file, KEY.public_key(), machine=machine, python=python)
 
 
-def test_what_was_packed_is_what_is_unpacked(made: Path, tmp_path: Path) -> None:
+def test_unpacking_a_bundle_gives_the_packed_files(made: Path, tmp_path: Path) -> None:
     (tmp_path / "slots").mkdir()
     manifest = checked(made)
     assert manifest.version == "2.0.0"
@@ -50,7 +50,7 @@ def test_the_same_tree_gives_the_same_bytes(tree: Path, made: Path, tmp_path: Pa
     assert (tmp_path / "again.zimbox").read_bytes() == made.read_bytes()
 
 
-def test_another_key_is_not_ours(tree: Path, tmp_path: Path) -> None:
+def test_a_bundle_signed_with_another_key_is_refused(tree: Path, tmp_path: Path) -> None:
     bundle.write_bundle(tree, "2.0.0", OTHER, tmp_path / "other.zimbox")
     with pytest.raises(BundleRefused) as refused:
         checked(tmp_path / "other.zimbox")
@@ -92,7 +92,7 @@ def test_a_bundle_for_another_machine_says_so(made: Path, machine: str, python: 
 
 
 @pytest.mark.parametrize("content", [b"", b"not a tar", b"\0" * 10240])
-def test_any_other_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(BundleRefused):
         checked(tmp_path / "x")
@@ -112,7 +112,7 @@ def _hostile(size: int, records: bytes) -> bytes:
     [_hostile(1 << 80, b""), _hostile(22, b"22 GNU.sparse.map=a,b\n"), _hostile(-7, b"")],
     ids=["endless", "sparse", "negative"],
 )
-def test_a_header_that_nobody_can_read_is_no_bundle(content: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_tar_header_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "hostile.zimbox"
     file.write_bytes(content)
     with pytest.raises(BundleRefused) as refused:
@@ -120,7 +120,7 @@ def test_a_header_that_nobody_can_read_is_no_bundle(content: bytes, tmp_path: Pa
     assert refused.value.code == "NOT_A_BUNDLE"
 
 
-def test_a_half_unpacked_slot_is_no_slot(
+def test_a_partly_unpacked_slot_is_not_used(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slots = tmp_path / "slots"

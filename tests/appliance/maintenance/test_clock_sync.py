@@ -55,7 +55,7 @@ YEAR = 365 * 86400.0
         ),  # told once an hour or so
     ],
 )
-def test_the_network_is_believed_when_it_says_the_same_twice(
+def test_two_agreeing_network_times_are_trusted(
     before: ReportedTime | None, last: ReportedTime | None, found: float | None
 ) -> None:
     assert network_now(before, last, last.at + 5 if last else 0) == found
@@ -74,7 +74,7 @@ def test_the_network_is_believed_when_it_says_the_same_twice(
         (NOW + 130, True, True, 0, False),
     ],
 )
-def test_a_clock_is_set_that_nobody_vouches_for_and_never_behind_what_was_seen(
+def test_only_an_unconfirmed_clock_is_set_and_never_before_a_known_time(
     network: float, kept: bool, trusted: bool, seen: float, wanted: bool
 ) -> None:
     assert to_be_set(network, NOW, kept=kept, trusted=trusted, seen=seen) is wanted
@@ -137,7 +137,7 @@ def tell_twice(one: ClockSync, epoch: float) -> None:
     one.hear(epoch)
 
 
-async def test_a_box_a_year_behind_is_set_once_and_then_believes_its_clock(office: Office) -> None:
+async def test_a_clock_a_year_behind_is_set_once_and_then_trusted(office: Office) -> None:
     async with office.open():
         one = keeper(office)
         one.hear(NOW)
@@ -153,7 +153,9 @@ async def test_a_box_a_year_behind_is_set_once_and_then_believes_its_clock(offic
         assert not await one.check()
 
 
-async def test_nothing_is_asked_while_the_clock_is_kept(office: Office) -> None:
+async def test_the_steward_is_not_asked_while_another_source_keeps_the_clock(
+    office: Office,
+) -> None:
     async with office.open():
         office.board.kept = True
         one = keeper(office)
@@ -178,7 +180,7 @@ async def test_a_clock_that_only_the_network_has_set_and_that_drifts_is_set_agai
         assert len(office.asked) == 2
 
 
-async def test_who_is_refused_is_not_believed_and_asks_again_after_a_rest(office: Office) -> None:
+async def test_a_refused_clock_stays_untrusted_and_is_requested_again_later(office: Office) -> None:
     office.refuses = True
     async with office.open():
         one = keeper(office)
@@ -195,7 +197,7 @@ async def test_who_is_refused_is_not_believed_and_asks_again_after_a_rest(office
     assert [request["epoch"] for request in office.asked] == [NOW, NOW + REST_SECONDS]
 
 
-async def test_a_box_without_a_steward_goes_on_without_the_time(office: Office) -> None:
+async def test_a_box_without_a_steward_works_with_an_untrusted_clock(office: Office) -> None:
     one = keeper(office)
     tell_twice(one, NOW)
     assert await one.check()  # asked, in vain

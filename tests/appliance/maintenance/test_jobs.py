@@ -84,7 +84,7 @@ async def test_numbers_are_forgotten_with_the_messages_to_them(keeper: Keeper) -
     assert await keeper.rows("last_writer", "recipient") == [OTHER]
 
 
-async def test_a_clock_that_jumps_ahead_does_not_empty_the_inbox_in_one_go(keeper: Keeper) -> None:
+async def test_a_clock_jump_forward_does_not_empty_the_inbox_at_once(keeper: Keeper) -> None:
     for _ in range(5):
         await keeper.received()
         keeper.clock.advance(2 * DAY)
@@ -95,7 +95,7 @@ async def test_a_clock_that_jumps_ahead_does_not_empty_the_inbox_in_one_go(keepe
     assert len(await keeper.rows("inbound", "id")) == 1
 
 
-async def test_what_was_received_goes_when_its_days_are_over(keeper: Keeper) -> None:
+async def test_received_texts_are_removed_after_their_retention(keeper: Keeper) -> None:
     await keeper.received()
     keeper.clock.advance(89 * DAY)
     await keeper.jobs.retire()
@@ -105,7 +105,7 @@ async def test_what_was_received_goes_when_its_days_are_over(keeper: Keeper) -> 
     assert await keeper.rows("inbound", "id") == []
 
 
-async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
+async def test_a_due_message_without_a_modem_wakes_the_outbox_once(
     stage: Stage, tmp_path: Path
 ) -> None:
     clock = SystemClock()
@@ -130,7 +130,7 @@ async def test_who_waits_for_a_modem_is_rung_for_once_and_not_all_the_time(
     assert rings == 1
 
 
-async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
+async def test_messages_made_due_by_a_clock_change_wake_the_outbox(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     async def is_to_ring() -> bool:
@@ -162,7 +162,7 @@ async def test_what_a_setting_of_the_clock_makes_due_is_rung_for(
     jobs.stop()
 
 
-async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
+async def test_rows_from_a_clock_that_was_ahead_do_not_stop_the_retention(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     stage.now += 3650 * DAY_MS
@@ -177,7 +177,7 @@ async def test_a_clock_that_was_once_ahead_does_not_end_the_retention(
     assert await stage.db.read(history.one, 2, number) is None
 
 
-async def test_the_number_of_a_long_message_is_forgotten_with_it(
+async def test_the_reference_of_a_long_message_is_removed_with_it(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take(parts=2)
@@ -196,7 +196,7 @@ async def test_the_number_of_a_long_message_is_forgotten_with_it(
     assert await stage.db.read(numbers) == []
 
 
-async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
+async def test_a_failed_report_for_an_earlier_attempt_ends_the_wait_for_reports(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     number = await stage.take(on_uncertain="resend")
@@ -214,7 +214,7 @@ async def test_a_failed_report_for_an_earlier_try_ends_the_wait_of_its_message(
     assert await stage.db.read(history.one, 2, number) is None
 
 
-async def test_an_answer_of_before_the_resend_does_not_keep_its_message_for_ever(
+async def test_an_answer_from_before_a_resend_does_not_keep_the_message_for_ever(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     number = await stage.take(parts=2)
@@ -316,7 +316,7 @@ async def test_the_scheduler_sleeps_until_the_next_run(
         jobs.stop()
 
 
-async def test_work_in_every_state_goes_on_from_1970_to_2040_and_back(
+async def test_every_kind_of_job_runs_through_clock_jumps_from_1970_to_2040_and_back(
     wall: ManualClock, stage: Stage, tmp_path: Path
 ) -> None:
     """A jump shortens no window and lengthens none: lifetime, retry, doubt, report, schedule, missing part."""

@@ -35,7 +35,7 @@ def test_two_updates_use_the_two_slots_in_turn() -> None:
     assert state.previous == "b"
 
 
-def test_a_trial_that_is_given_up_leaves_no_trace() -> None:
+def test_an_abandoned_trial_leaves_no_trace() -> None:
     before = SlotState(current="a", previous="built-in")
     assert give_up(try_slot(before, "b")) == before
 
@@ -88,7 +88,7 @@ def database(tmp_path: Path) -> Path:
     return file
 
 
-def test_our_own_schema_can_be_asked_for_traces(database: Path) -> None:
+def test_the_queries_for_traces_match_the_schema(database: Path) -> None:
     """Every table and column that `traces` names exists in the store as it is."""
     assert any(resources.files("appliance.store").joinpath("migrations").iterdir())
     assert traces(database) is not None
@@ -105,7 +105,7 @@ def test_our_own_schema_can_be_asked_for_traces(database: Path) -> None:
         " VALUES (1, 1, 'submitted', 0, 0, 0, 0, 0, 0, 1, 5)",
     ],
 )
-def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) -> None:
+def test_accepted_and_sent_messages_leave_a_trace(database: Path, change: str) -> None:
     before = traces(database)
     with sqlite3.connect(database) as connection:
         connection.execute(change)
@@ -128,7 +128,7 @@ def test_whatever_was_taken_or_sent_leaves_a_trace(database: Path, change: str) 
         "UPDATE otp SET verified_at = 7",
     ],
 )
-def test_what_was_decided_meanwhile_leaves_a_trace(database: Path, change: str) -> None:
+def test_changes_made_during_a_trial_leave_a_trace(database: Path, change: str) -> None:
     """A key that was revoked, a number that was blocked: an update that is taken back undoes none of it."""
     with sqlite3.connect(database) as connection:
         connection.executescript(
@@ -156,7 +156,7 @@ def test_a_migration_alone_may_be_rolled_back(database: Path) -> None:
     assert may_roll_back(before, traces(database))
 
 
-def test_a_schema_that_is_not_understood_is_never_rolled_back(database: Path) -> None:
+def test_an_unknown_schema_is_never_rolled_back(database: Path) -> None:
     before = traces(database)
     with sqlite3.connect(database) as connection:
         connection.execute("ALTER TABLE inbound RENAME TO received")

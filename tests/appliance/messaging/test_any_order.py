@@ -266,7 +266,7 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_whatever_the_order_everything_is_counted_and_comes_to_its_end(
+async def test_counts_are_exact_and_every_message_ends_after_random_operations(
     stage: Stage, seed: int
 ) -> None:
     life = Life(stage, seed)

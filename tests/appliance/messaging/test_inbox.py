@@ -135,7 +135,7 @@ NO_TEXTS = (
 
 
 @pytest.mark.parametrize(("pdu", "purpose"), NO_TEXTS)
-async def test_what_is_no_text_is_kept_raw_and_in_no_inbox(
+async def test_a_message_without_text_is_stored_raw_and_not_in_the_inbox(
     receiver: Receiver, pdu: str, purpose: str
 ) -> None:
     """MMS notifications, data for SIM and module, voice-mail indicators, silent messages."""
@@ -210,7 +210,7 @@ async def test_the_same_pdu_twice_is_one_message(receiver: Receiver) -> None:
     assert len(await receiver.texts()) == 1
 
 
-async def test_a_missing_part_is_given_up_and_marked(receiver: Receiver) -> None:
+async def test_a_text_with_a_missing_part_is_delivered_as_incomplete(receiver: Receiver) -> None:
     await receiver.receive("begin ", Concatenation(7, 3, 1))
     await receiver.receive(" end", Concatenation(7, 3, 3))
     assert await receiver.texts() == []
@@ -277,7 +277,7 @@ async def test_stop_from_any_spelling_blocks_the_number_that_a_client_writes_to(
     assert row["sender"] == "+33612345678"
 
 
-async def test_start_takes_the_opt_out_back_but_no_clients_own_block(receiver: Receiver) -> None:
+async def test_start_removes_the_opt_out_but_not_a_client_s_block(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
     await db.write(blocklist.add, 4, SENDER, "", "api", now)
     await receiver.receive("STOP")
@@ -296,7 +296,7 @@ async def test_stop_counts_for_the_clients_of_that_sim_only(receiver: Receiver) 
     assert not await db.read(blocklist.is_blocked, 4, SENDER)
 
 
-async def test_a_client_that_takes_an_opt_out_off_takes_it_off_for_itself(
+async def test_a_client_that_removes_an_opt_out_exempts_only_itself(
     receiver: Receiver,
 ) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
@@ -312,7 +312,7 @@ async def test_a_client_that_takes_an_opt_out_off_takes_it_off_for_itself(
         assert await db.read(blocklist.is_blocked, tenant, SENDER), "the newest word counts"
 
 
-async def test_start_to_one_s_own_sim_asks_back_its_clients_only(receiver: Receiver) -> None:
+async def test_start_to_a_reserved_sim_exempts_only_its_clients(receiver: Receiver) -> None:
     db = receiver.box.db
     await receiver.receive("STOP")
     await db.write(device_table.assign, receiver.attached.number, [2])
@@ -331,7 +331,7 @@ async def test_a_client_s_own_block_outlasts_stop_and_start(receiver: Receiver) 
     assert not await db.read(blocklist.is_blocked, 4, SENDER)
 
 
-async def test_the_owner_s_block_is_the_owner_s_to_lift(receiver: Receiver) -> None:
+async def test_only_the_admin_can_remove_the_admin_s_block(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
     await db.write(blocklist.add, 0, SENDER, "", "page", now)
     assert not await db.write(blocklist.remove, 2, SENDER, now)
@@ -346,7 +346,7 @@ async def test_stop_within_a_sentence_is_a_sentence(receiver: Receiver) -> None:
     assert not await receiver.box.db.read(blocklist.is_blocked, 2, SENDER)
 
 
-async def test_an_answer_belongs_to_who_wrote_last(receiver: Receiver) -> None:
+async def test_a_reply_belongs_to_the_client_that_wrote_last(receiver: Receiver) -> None:
     db, clock = receiver.box.db, receiver.box.clock
     for client, tenant in ((1, 2), (2, 4)):
         await db.write(received.wrote, False, receiver.attached.number, SENDER, tenant, clock.now())
@@ -355,7 +355,7 @@ async def test_an_answer_belongs_to_who_wrote_last(receiver: Receiver) -> None:
     assert [r["body"] for r in await receiver.texts(4)] == ["to 2"]
 
 
-async def test_what_cannot_be_decoded_is_kept_raw_and_stops_nothing(receiver: Receiver) -> None:
+async def test_an_undecodable_message_is_stored_raw_and_blocks_nothing(receiver: Receiver) -> None:
     await receiver.hear("00FF")
     await receiver.receive("after")
 
@@ -366,7 +366,7 @@ async def test_what_cannot_be_decoded_is_kept_raw_and_stops_nothing(receiver: Re
     assert [r["body"] for r in await receiver.texts()] == ["after"]
 
 
-async def test_what_no_client_is_there_to_get_is_kept_raw_too(receiver: Receiver) -> None:
+async def test_a_text_without_any_client_is_stored_raw(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
     for client in (1, 2):
         await db.write(clients.erase, client, now)
@@ -407,7 +407,7 @@ async def test_the_stamp_of_a_report_on_what_was_just_sent_is_a_witness_of_the_t
 
 
 @pytest.mark.parametrize("written", ["0698765432", "698765432"])
-async def test_a_sender_in_national_form_is_who_we_wrote_to(
+async def test_a_national_sender_becomes_the_number_that_was_written_to(
     receiver: Receiver, written: str
 ) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
@@ -417,7 +417,7 @@ async def test_a_sender_in_national_form_is_who_we_wrote_to(
     assert await db.read(blocklist.is_blocked, 4, SENDER)
 
 
-async def test_a_national_form_that_may_mean_two_is_left_as_it_is(receiver: Receiver) -> None:
+async def test_an_ambiguous_national_sender_is_unchanged(receiver: Receiver) -> None:
     db, now = receiver.box.db, receiver.box.clock.now()
     for number in ("+447911123456", "+917911123456"):
         await db.write(received.wrote, False, receiver.attached.number, number, 2, now)
@@ -436,7 +436,7 @@ async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: R
     assert await receiver.texts(2) == []
 
 
-async def test_a_reference_that_comes_again_loses_and_mixes_nothing(receiver: Receiver) -> None:
+async def test_a_reused_reference_neither_loses_nor_mixes_texts(receiver: Receiver) -> None:
     await receiver.receive("Rendez-vous lundi ", Concatenation(7, 2, 1))  # its second part is lost
     receiver.box.clock.advance(1200)  # type: ignore[attr-defined]
     await receiver.receive("Votre colis est ", Concatenation(7, 2, 1))

@@ -50,7 +50,7 @@ async def outbox(box: Context) -> Outbox:
     return Outbox(box, attached)
 
 
-async def test_a_send_that_breaks_leaves_its_part_in_doubt_and_the_next_one_goes(
+async def test_an_error_during_a_send_leaves_its_part_uncertain_and_the_next_part_is_sent(
     stage: Stage, box: Context, outbox: Outbox
 ) -> None:
     first, second = await stage.take(), await stage.take()
@@ -81,7 +81,7 @@ class Poisons(ModemDriver):
         return Outcome(Verdict.TAKEN, 7)
 
 
-async def test_an_outcome_is_recorded_whatever_stops_the_next_claim(
+async def test_an_outcome_is_recorded_although_the_next_claim_fails(
     stage: Stage, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "RECORD_AGAIN_SECONDS", 0)

@@ -61,7 +61,7 @@ def test_a_sim_that_is_missing_stops_the_modem_at_once(attached: Attached) -> No
     assert attached.resting(clock)
 
 
-def test_only_a_modem_that_was_away_is_believed_to_be_well_again(attached: Attached) -> None:
+def test_only_a_modem_that_was_offline_is_tried_again_after_a_bar(attached: Attached) -> None:
     """It hops between GSM and LTE all day: no reason to try a barred SIM again each time."""
     clock = ManualClock()
     assert isinstance(attached.modem, ModemDriver)
@@ -75,14 +75,14 @@ def test_only_a_modem_that_was_away_is_believed_to_be_well_again(attached: Attac
     assert not attached.resting(clock)
 
 
-def test_a_number_that_was_barred_and_is_served_again_is_as_any_other(attached: Attached) -> None:
+def test_a_number_served_again_after_a_bar_is_an_ordinary_one(attached: Attached) -> None:
     clock = ManualClock()
     for outcome, number in ((BARRED, NUMBER), (TAKEN, OTHER), (TAKEN, NUMBER)):
         attached.learn(outcome, number, clock)
     assert attached.learn(BARRED, NUMBER, clock).verdict is Verdict.OWNER
 
 
-async def test_a_part_that_the_network_refused_lets_the_others_go_first(stage: Stage) -> None:
+async def test_a_refused_part_waits_behind_the_others(stage: Stage) -> None:
     first = await stage.take()
     second = await stage.take(recipient=OTHER)
     await stage.record(await stage.must_claim(), BARRED)
@@ -94,7 +94,7 @@ async def test_a_part_that_the_network_refused_lets_the_others_go_first(stage: S
     assert (await stage.must_claim()).message == first
 
 
-async def test_a_number_that_only_is_barred_fails_with_the_network_s_words(stage: Stage) -> None:
+async def test_a_barred_number_alone_fails_with_the_network_s_error(stage: Stage) -> None:
     number = await stage.take()
     for _ in range(3):
         await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=BARRED.fault))

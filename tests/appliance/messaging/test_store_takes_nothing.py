@@ -53,7 +53,7 @@ async def services(box: Context, tmp_path: Path) -> AsyncIterator[Services]:
     await dispatcher.close()
 
 
-async def test_a_key_that_reads_is_not_refused_for_its_last_use(
+async def test_a_read_succeeds_although_the_last_use_cannot_be_stored(
     box: Context, services: Services
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
@@ -76,7 +76,7 @@ async def test_health_says_why_nothing_can_be_stored(box: Context, services: Ser
     assert (await services.health.take()).reason == "no_modem"
 
 
-async def test_many_who_ask_for_health_cause_one_write(box: Context, services: Services) -> None:
+async def test_concurrent_health_requests_cause_one_write(box: Context, services: Services) -> None:
     await asyncio.gather(*(services.health.take() for _ in range(50)))
 
     def written(db: Connection) -> int:
@@ -88,7 +88,7 @@ async def test_many_who_ask_for_health_cause_one_write(box: Context, services: S
     assert await box.db.writer.run(written) == before
 
 
-async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
+async def test_a_message_on_a_full_disk_is_refused_and_nothing_is_stored(
     box: Context, services: Services
 ) -> None:
     made = await box.db.write(clients.add_key, 1, box.clock.now())
@@ -101,7 +101,7 @@ async def test_a_message_is_refused_in_so_many_words_and_nothing_of_it_is_kept(
     assert (await services.tracking.history(caller, HistoryFilter())).total == 0
 
 
-async def test_whoever_asks_after_the_clock_was_set_is_refused_as_well_and_does_not_wait(
+async def test_a_request_after_a_clock_change_on_a_full_disk_is_refused_at_once(
     box: Context, services: Services
 ) -> None:
     assert isinstance(box.clock, ManualClock)
@@ -132,7 +132,7 @@ async def test_the_owner_sees_the_page_of_a_full_box(box: Context) -> None:
     await takes(box, nothing=False)
 
 
-async def test_what_became_of_a_modem_is_recorded_once_the_disk_takes_it(
+async def test_the_state_of_a_modem_is_recorded_when_the_disk_accepts_writes_again(
     box: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "AGAIN_SECONDS", 0.01)

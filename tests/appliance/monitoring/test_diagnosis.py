@@ -66,9 +66,7 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("webhook_failing", box(webhooks_given_up=3)),
     ],
 )
-def test_each_bad_state_is_named_and_told_in_both_languages(
-    code: str, facts: DiagnosisInput
-) -> None:
+def test_each_problem_is_reported_in_both_languages(code: str, facts: DiagnosisInput) -> None:
     (problem,) = diagnose(facts)
     assert problem.code == code
     assert problem.text.plain("fr") != problem.text.plain("en")
@@ -82,12 +80,12 @@ def test_a_queue_that_a_limit_holds_back_is_not_stuck() -> None:
     assert codes(box(held, waiting=3, minutes_without_progress=40.0)) == ["limit_per_hour"]
 
 
-def test_a_modem_that_is_away_explains_a_queue_that_does_not_move() -> None:
+def test_an_offline_modem_is_the_only_problem_of_a_stuck_queue() -> None:
     away = ModemFacts("m", ModemState.OFFLINE)
     assert codes(box(away, waiting=3, minutes_without_progress=40.0)) == ["modem_offline"]
 
 
-def test_what_stops_the_box_is_told_before_what_only_troubles_it() -> None:
+def test_problems_that_stop_sending_come_first() -> None:
     modem = ModemFacts("m", ModemState.SIM_MISSING, warning="undervoltage")
     assert codes(box(modem, disk_free_mib=100, clock_trusted=False)) == [
         "sim_missing",
@@ -97,14 +95,14 @@ def test_what_stops_the_box_is_told_before_what_only_troubles_it() -> None:
     ]
 
 
-def test_two_modems_with_the_same_trouble_are_told_of_once() -> None:
+def test_two_modems_with_the_same_problem_are_one_problem() -> None:
     away = ModemFacts("a", ModemState.OFFLINE)
     assert codes(DiagnosisInput(modems=(away, msgspec.structs.replace(away, name="b")))) == [
         "modem_offline"
     ]
 
 
-def test_of_two_modems_the_one_in_trouble_is_named() -> None:
+def test_of_two_modems_the_one_with_the_problem_is_named() -> None:
     away = ModemFacts("SIM800C", ModemState.OFFLINE)
     locked = ModemFacts("EC25", ModemState.PIN_REQUIRED, tries_left=2)
     (problem,) = diagnose(DiagnosisInput(modems=(READY, away)))

@@ -54,7 +54,7 @@ async def board(before: int, stage: Stage, db: Database, tmp_path: Path) -> Boar
     return Board(stage, db, tmp_path)
 
 
-async def test_what_was_taken_just_before_the_clock_was_set_is_sent(
+async def test_a_message_accepted_just_before_the_clock_was_set_is_sent(
     board: Board, before: int, stage: Stage
 ) -> None:
     waiting = await stage.take(validity_minutes=60)
@@ -67,7 +67,7 @@ async def test_what_was_taken_just_before_the_clock_was_set_is_sent(
     assert (job.message, job.validity_minutes) == (waiting, 60)
 
 
-async def test_a_report_is_awaited_as_long_by_who_was_handed_over_before(
+async def test_the_report_window_of_a_submitted_part_survives_a_clock_change(
     board: Board, stage: Stage
 ) -> None:
     number = await stage.take(rank=0)
@@ -80,7 +80,7 @@ async def test_a_report_is_awaited_as_long_by_who_was_handed_over_before(
     assert await stage.status(number) == "delivered"
 
 
-async def test_its_lifetime_is_as_long_as_before(board: Board, stage: Stage) -> None:
+async def test_a_clock_change_does_not_change_a_lifetime(board: Board, stage: Stage) -> None:
     number = await stage.take()
     board.set_clock(3 * DAY_MS)
     await board.jobs.expire()
@@ -105,7 +105,9 @@ async def test_a_clock_that_is_set_twice_and_once_back(board: Board, stage: Stag
     assert {await stage.status(n) for n in (first, second, third)} == {"failed"}
 
 
-async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: Database) -> None:
+async def test_a_clock_change_does_not_change_the_expiry_of_a_code(
+    board: Board, stage: Stage, db: Database
+) -> None:
     number = stage.ids.other(stage.now)
     ends = stage.now + 300_000
     await db.write(otp.add, number, 2, 1, NUMBER, b"hash", 3, ends, None, stage.now)
@@ -116,7 +118,7 @@ async def test_a_code_holds_as_long_as_was_said(board: Board, stage: Stage, db: 
 
 
 @pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
-async def test_codes_that_were_used_count_for_an_hour_by_whatever_clock(
+async def test_used_codes_count_for_an_hour_across_clock_changes(
     board: Board, stage: Stage, db: Database, step: int
 ) -> None:
     for _ in range(3):
@@ -129,9 +131,7 @@ async def test_codes_that_were_used_count_for_an_hour_by_whatever_clock(
     assert await db.read(otp.wait, False, NUMBER, 3, stage.now) == HOUR_MS
 
 
-async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
-    board: Board, stage: Stage
-) -> None:
+async def test_drift_of_the_clock_is_not_a_jump(board: Board, stage: Stage) -> None:
     number = await stage.take()
     board.clock.advance(23 * 3600)
     board.set_clock(STEP_MS - 1)
@@ -141,7 +141,7 @@ async def test_time_that_passes_and_a_clock_that_drifts_are_no_step(
     assert await stage.status(number) == "failed"
 
 
-async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
+async def test_a_clock_set_back_does_not_delay_a_retry(
     board: Board, before: int, stage: Stage
 ) -> None:
     board.clock.advance(20 * 3600)
@@ -154,7 +154,7 @@ async def test_a_try_again_is_not_put_off_by_a_clock_that_is_set_back(
     assert (await stage.must_claim()).message == before
 
 
-async def test_a_key_of_a_clock_that_was_ahead_before_this_start_is_forgotten(
+async def test_an_idempotency_key_from_a_clock_that_was_ahead_is_ignored(
     stage: Stage, db: Database
 ) -> None:
     def sent() -> Accepted:
@@ -169,7 +169,7 @@ async def test_a_key_of_a_clock_that_was_ahead_before_this_start_is_forgotten(
     assert await db.read(idempotency.earlier, 2, key, stage.now) is None  # it was for a day
 
 
-async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
+async def test_an_uncertain_part_keeps_its_window_across_a_clock_change(
     board: Board, before: int, stage: Stage
 ) -> None:
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
@@ -182,7 +182,7 @@ async def test_a_doubt_keeps_its_window_when_the_clock_is_set(
 
 
 @pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])
-async def test_a_missing_part_is_waited_for_as_long_when_the_clock_is_set(
+async def test_the_wait_for_a_missing_part_survives_a_clock_change(
     board: Board, stage: Stage, db: Database, step: int
 ) -> None:
     first = received.ReceivedPart(NUMBER, "Bonjour", None, "00", reference=1, total=2, number=1)

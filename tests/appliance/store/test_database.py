@@ -33,7 +33,7 @@ def test_many_commands_may_make_the_store_at_once(tmp_path: Path) -> None:
         assert sorted(m.result().id for m in made) == list(range(1, 9))
 
 
-async def test_a_work_that_fails_takes_nobody_elses_with_it(tmp_path: Path) -> None:
+async def test_a_failed_write_does_not_roll_back_others(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
 
     def bad(connection: Connection) -> None:
@@ -177,7 +177,7 @@ async def _written_by_tomorrow(path: Path, oldest_reader: int) -> None:
     connection.close()
 
 
-async def test_data_that_stayed_after_an_update_was_taken_back_is_worked_on(tmp_path: Path) -> None:
+async def test_data_of_a_newer_release_is_used_after_a_rollback(tmp_path: Path) -> None:
     path = tmp_path / "zimbox.db"
     await _written_by_tomorrow(path, oldest_reader=schema_version())
     db = await Database.open(path)
@@ -196,7 +196,7 @@ async def test_data_that_stayed_after_an_update_was_taken_back_is_worked_on(tmp_
     assert version == schema_version() + 1, "the newer release finds its data as it left them"
 
 
-async def test_data_that_this_release_cannot_work_on_is_left_alone(tmp_path: Path) -> None:
+async def test_incompatible_data_of_a_newer_release_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "zimbox.db"
     await _written_by_tomorrow(path, oldest_reader=schema_version() + 1)
     with pytest.raises(NewerSchema):

@@ -48,7 +48,7 @@ async def test_deleting_a_client_with_a_resent_message_does_not_stop_the_closing
     assert not await stage.db.read(awaited)
 
 
-async def test_nothing_of_a_deleted_client_waits_for_ever(
+async def test_messages_of_a_deleted_client_end(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     await stage.take(tenant=4)
@@ -62,7 +62,7 @@ async def test_nothing_of_a_deleted_client_waits_for_ever(
     assert await stage.db.read(backlog.messages, False) == 0
 
 
-async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothing(
+async def test_a_part_being_sent_for_a_deleted_client_is_not_sent_again_empty(
     stage: Stage,
 ) -> None:
     await stage.take(tenant=4)
@@ -73,7 +73,7 @@ async def test_a_part_on_the_air_of_a_deleted_client_is_not_sent_again_as_nothin
     assert isinstance(await stage.claim(), NothingReady)
 
 
-async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_again(
+async def test_the_recipient_of_a_deleted_client_s_part_being_sent_is_not_stored_again(
     stage: Stage,
 ) -> None:
     await stage.take(tenant=4)
@@ -87,7 +87,7 @@ async def test_the_number_of_a_deleted_client_s_part_on_the_air_is_not_noted_aga
     assert await stage.db.read(writers) == []
 
 
-async def test_the_retention_gets_past_the_messages_of_a_deleted_client(
+async def test_the_retention_removes_messages_of_a_deleted_client(
     stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
 ) -> None:
     for tenant in (4, 4, 4, 4, 2):
@@ -110,7 +110,7 @@ async def test_the_retention_gets_past_the_messages_of_a_deleted_client(
     assert await stage.db.read(left) == 0
 
 
-async def test_what_was_cancelled_with_its_key_does_not_go_when_the_client_is_enabled(
+async def test_messages_cancelled_with_their_key_are_not_sent_when_the_client_is_enabled(
     stage: Stage,
 ) -> None:
     key = await stage.db.write(clients.add_key, 1, START)
@@ -133,7 +133,7 @@ async def services(stage: Stage, clock: ManualClock, tmp_path: Path) -> AsyncIte
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_what_a_key_asked_for_slowly_is_not_taken_once_it_is_revoked(
+async def test_a_slow_request_is_refused_when_its_key_is_revoked_meanwhile(
     stage: Stage, services: Services, deleted: bool
 ) -> None:
     key = await stage.db.write(clients.add_key, 2, START)

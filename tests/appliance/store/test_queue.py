@@ -53,7 +53,7 @@ async def test_a_part_is_claimed_once(stage: Stage) -> None:
     assert isinstance(await stage.claim(), NothingReady)
 
 
-async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage) -> None:
+async def test_a_reserved_modem_sends_only_for_its_clients(stage: Stage) -> None:
     """Whatever was not pinned when it was taken: no modem was known then, or the settings changed."""
     others = await stage.take(tenant=4, rank=0)
     own = await stage.take(tenant=2, rank=1)
@@ -63,7 +63,7 @@ async def test_a_modem_of_some_clients_takes_nothing_of_the_others(stage: Stage)
     assert (await stage.must_claim()).message == others
 
 
-async def test_priority_one_goes_between_two_parts_of_another_message(stage: Stage) -> None:
+async def test_priority_one_is_sent_between_two_parts_of_another_message(stage: Stage) -> None:
     long = await stage.take(parts=3)
     first = await stage.must_claim()
     assert (first.message, first.number) == (long, 1)
@@ -108,7 +108,9 @@ async def delivered_before(stage: Stage, seconds: int = 300) -> None:
     stage.now += seconds * 1000
 
 
-async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Stage) -> None:
+async def test_a_report_on_the_part_being_sent_settles_no_older_uncertain_part(
+    stage: Stage,
+) -> None:
     await delivered_before(stage)
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
@@ -121,7 +123,7 @@ async def test_a_report_of_the_part_on_the_air_settles_no_older_doubt(stage: Sta
     assert (await stage.view(doubtful)).uncertain
 
 
-async def test_a_report_that_comes_twice_settles_no_doubt(stage: Stage) -> None:
+async def test_a_repeated_report_settles_no_uncertain_part(stage: Stage) -> None:
     sent = await stage.take()
     await stage.record(await stage.must_claim(), TAKEN)
     await stage.report(7, scts=stage.now)
@@ -132,7 +134,9 @@ async def test_a_report_that_comes_twice_settles_no_doubt(stage: Stage) -> None:
     assert (await stage.view(doubtful)).uncertain
 
 
-async def test_a_copy_after_the_reference_has_wrapped_settles_nobody_s_part(stage: Stage) -> None:
+async def test_a_repeated_report_after_a_wrap_of_the_reference_settles_no_part(
+    stage: Stage,
+) -> None:
     old = await stage.sent(7)
     sent_at = stage.now
     await stage.report(7, scts=sent_at)
@@ -159,7 +163,7 @@ async def test_a_report_that_fits_two_waits_until_more_is_known(stage: Stage) ->
     assert (await stage.status(old), await stage.status(new)) == ("delivered", "sent")
 
 
-async def test_reports_that_fit_a_doubt_too_are_told_apart_together(stage: Stage) -> None:
+async def test_reports_that_also_match_an_uncertain_part_are_decided_together(stage: Stage) -> None:
     """A new SIM, one number, and a modem that was pulled in the middle: nothing was known before."""
     numbers = []
     for n in range(5):
@@ -183,7 +187,9 @@ async def test_reports_that_fit_a_doubt_too_are_told_apart_together(stage: Stage
     assert await stage.status(numbers[2]) == "delivered"
 
 
-async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stage: Stage) -> None:
+async def test_a_report_on_a_refused_but_accepted_part_settles_no_uncertain_part(
+    stage: Stage,
+) -> None:
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 1000
@@ -194,7 +200,7 @@ async def test_what_the_modem_refused_and_the_network_took_settles_no_doubt(stag
     assert (await stage.view(doubtful)).uncertain
 
 
-async def test_the_report_of_a_resent_part_is_not_left_for_another(stage: Stage) -> None:
+async def test_the_report_of_a_resent_part_matches_no_other_part(stage: Stage) -> None:
     """Its earlier try was reported delivered; the part's own report comes after that."""
     number = await stage.take(on_uncertain="resend")
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
@@ -211,7 +217,7 @@ async def test_the_report_of_a_resent_part_is_not_left_for_another(stage: Stage)
     assert await stage.status(other) == "sent"
 
 
-async def test_what_was_handed_over_is_forgotten_in_the_end(stage: Stage) -> None:
+async def test_submissions_are_removed_in_the_end(stage: Stage) -> None:
     await stage.sent(7)
     await stage.report(7, scts=stage.now)
     stage.now += 1
@@ -224,7 +230,7 @@ async def test_what_was_handed_over_is_forgotten_in_the_end(stage: Stage) -> Non
     assert await stage.db.read(kept) == 0
 
 
-async def test_a_report_kept_during_a_send_settles_the_doubt_it_was_for(stage: Stage) -> None:
+async def test_a_report_kept_during_a_send_settles_its_uncertain_part(stage: Stage) -> None:
     doubtful = await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     refused = await stage.take()
@@ -235,7 +241,7 @@ async def test_a_report_kept_during_a_send_settles_the_doubt_it_was_for(stage: S
     assert await stage.status(refused) == "failed"
 
 
-async def test_a_part_that_failed_and_arrived_after_all_does_not_unfail_the_others(
+async def test_a_late_delivery_of_one_part_does_not_change_failed_others(
     stage: Stage,
 ) -> None:
     number = await stage.take(parts=2)
@@ -250,7 +256,7 @@ async def test_a_part_that_failed_and_arrived_after_all_does_not_unfail_the_othe
         assert await stage.status(number) == status
 
 
-async def test_a_part_refused_after_its_message_failed_goes_no_more(stage: Stage) -> None:
+async def test_a_part_refused_after_its_message_failed_is_not_retried(stage: Stage) -> None:
     number = await stage.take(parts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 1))
     second = await stage.must_claim()
@@ -272,7 +278,7 @@ async def test_a_failed_part_fails_the_message_and_drops_what_waits(stage: Stage
     assert isinstance(await stage.claim(), NothingReady)
 
 
-async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: Stage) -> None:
+async def test_a_temporary_refusal_is_retried_up_to_the_attempt_limit(stage: Stage) -> None:
     number = await stage.take(max_attempts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.AGAIN, fault=REFUSED))
     waiting = await stage.claim()
@@ -286,7 +292,7 @@ async def test_a_passing_refusal_is_tried_again_later_and_only_so_often(stage: S
     assert view.error.code == "NETWORK_ERROR"
 
 
-async def test_a_modem_that_cannot_send_costs_no_try(stage: Stage) -> None:
+async def test_a_modem_that_cannot_send_uses_up_no_attempt(stage: Stage) -> None:
     number = await stage.take(max_attempts=1)
     for verdict in (Verdict.WAIT, Verdict.OWNER, Verdict.HOUSEKEEP) * 3:
         await stage.record(await stage.must_claim(), Outcome(verdict))
@@ -325,7 +331,7 @@ async def _failed_without_an_answer(stage: Stage) -> int:
     return number
 
 
-async def test_a_failed_message_says_for_good_that_nobody_knows_what_became_of_it(
+async def test_an_uncertain_failure_stays_uncertain(
     stage: Stage,
 ) -> None:
     number = await _failed_without_an_answer(stage)
@@ -343,7 +349,7 @@ async def test_a_failed_message_says_for_good_that_nobody_knows_what_became_of_i
     ("tp_status", "wanted"),
     [(0x46, ("failed", False)), (0x30, ("failed", True)), (0x00, ("delivered", False))],
 )
-async def test_a_late_report_says_what_became_of_an_uncertain_failure(
+async def test_a_late_report_settles_an_uncertain_failure(
     stage: Stage, tp_status: int, wanted: tuple[str, bool]
 ) -> None:
     number = await _failed_without_an_answer(stage)
@@ -418,7 +424,7 @@ async def test_resend_on_uncertain_sends_again_only_if_asked_for(stage: Stage) -
     assert (await stage.must_claim()).message == number
 
 
-async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> None:
+async def test_the_window_of_an_uncertain_part_counts_from_the_last_part(stage: Stage) -> None:
     number = await stage.take(parts=2)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 700_000
@@ -433,7 +439,7 @@ async def test_the_window_of_a_doubt_counts_from_the_last_part(stage: Stage) -> 
     assert await stage.status(number) == "failed"
 
 
-async def test_who_looks_for_doubts_does_not_look_at_the_whole_queue(stage: Stage) -> None:
+async def test_the_search_for_uncertain_parts_does_not_scan_the_queue(stage: Stage) -> None:
     """Every minute, in the thread that every request waits for; and with each scrape of /metrics."""
 
     def plans(db: Connection) -> list[str]:
@@ -450,7 +456,7 @@ async def test_who_looks_for_doubts_does_not_look_at_the_whole_queue(stage: Stag
     assert not [step for step in found if step.startswith("SCAN part")], found
 
 
-async def test_what_was_on_the_line_at_a_crash_is_uncertain(stage: Stage) -> None:
+async def test_a_part_being_sent_at_a_crash_is_uncertain(stage: Stage) -> None:
     number = await stage.take()
     await stage.must_claim()
     assert await stage.db.write(attempts.mark_uncertain_after_start, stage.ids, stage.now) == 1
@@ -510,7 +516,7 @@ async def test_a_cancelled_message_is_never_claimed(stage: Stage) -> None:
     assert not await stage.db.write(messages.cancel, stage.ids, number, stage.now)
 
 
-async def test_a_number_that_opts_out_while_it_waits_is_not_written_to(stage: Stage) -> None:
+async def test_an_opt_out_stops_a_message_that_waits(stage: Stage) -> None:
     number = await stage.take()
     await stage.db.write(blocklist.add, 0, NUMBER, "STOP", "stop", stage.now, 1)
     assert isinstance(await stage.claim(), NothingReady)
@@ -519,7 +525,7 @@ async def test_a_number_that_opts_out_while_it_waits_is_not_written_to(stage: St
     assert (view.status, view.error.code) == ("failed", "BLOCKED_NUMBER")
 
 
-async def test_a_scheduled_message_waits_for_its_moment_and_a_trusted_clock(stage: Stage) -> None:
+async def test_a_scheduled_message_waits_for_its_time_and_a_trusted_clock(stage: Stage) -> None:
     due = START + HOUR_MS
     number = await stage.take(scheduled_at=due)
     found = await stage.claim()
@@ -548,7 +554,7 @@ async def test_a_queue_without_a_modem_expires_too(stage: Stage) -> None:
     assert await stage.status(number) == "failed"
 
 
-async def test_what_waits_behind_a_doubt_expires_as_well(stage: Stage) -> None:
+async def test_parts_behind_an_uncertain_part_expire(stage: Stage) -> None:
     """The modem fell silent in the middle of a long text, and never came back."""
     number = await stage.take(parts=3)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
@@ -562,7 +568,7 @@ async def test_what_waits_behind_a_doubt_expires_as_well(stage: Stage) -> None:
     assert await stage.status(number) == "failed"
 
 
-async def test_a_lone_doubt_keeps_its_window_whatever_the_lifetime(stage: Stage) -> None:
+async def test_an_uncertain_part_keeps_its_window_beyond_the_lifetime(stage: Stage) -> None:
     number = await stage.take(expires_at=stage.now + 60_000)
     await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
     stage.now += 61_000
@@ -570,7 +576,7 @@ async def test_a_lone_doubt_keeps_its_window_whatever_the_lifetime(stage: Stage)
     assert await stage.status(number) == "queued"
 
 
-async def test_a_queue_that_has_expired_is_cleared_a_step_at_a_time(stage: Stage) -> None:
+async def test_an_expired_queue_is_cleared_in_steps(stage: Stage) -> None:
     late = [await stage.take() for _ in range(queue.PASSED_OVER_MOST + 5)]
     stage.now += 86_400_001
     fresh = await stage.take()
@@ -606,7 +612,7 @@ async def test_a_message_nobody_has_taken_yet_may_go_by_another_modem(stage: Sta
     assert (await stage.view(number)).device_id == "device_2"
 
 
-async def test_a_pinned_message_waits_for_its_device(stage: Stage) -> None:
+async def test_a_message_for_a_named_device_waits_for_it(stage: Stage) -> None:
     await stage.take(bound=True, device=2)
     assert isinstance(await stage.claim(), NothingReady)
     assert isinstance(await stage.claim(Sender(2, False, "x", Limits())), Job)
@@ -634,7 +640,7 @@ async def test_a_minute_limit_holds_the_queue_and_says_until_when(stage: Stage) 
     assert isinstance(await stage.claim(sender), Job)
 
 
-async def test_known_recipients_go_when_the_month_is_full_of_others(stage: Stage) -> None:
+async def test_known_recipients_are_served_at_the_recipient_cap(stage: Stage) -> None:
     sender = msgspec.structs.replace(stage.sender, limits=Limits(recipients_per_month=1))
     await stage.take(recipient="+33600000001")
     await stage.record(await stage.must_claim(sender), TAKEN, sender)
@@ -643,7 +649,7 @@ async def test_known_recipients_go_when_the_month_is_full_of_others(stage: Stage
     assert (await stage.must_claim(sender)).message == known
 
 
-async def test_a_disabled_client_sends_nothing_more_whatever_was_on_the_line(stage: Stage) -> None:
+async def test_a_disabled_client_sends_nothing_also_after_a_part_in_flight(stage: Stage) -> None:
     """What comes back from the modem after it was disabled waits too, and goes when it is enabled."""
     number = await stage.take()
     job = await stage.must_claim()
@@ -671,7 +677,7 @@ async def test_a_failed_message_is_resent_whole_with_a_new_reference(stage: Stag
     assert [(j.number, j.concatenation) for j in jobs] == [(1, 1), (2, 1)]
 
 
-async def test_a_report_for_the_earlier_try_settles_a_resent_message(stage: Stage) -> None:
+async def test_a_report_on_an_earlier_attempt_settles_a_resent_message(stage: Stage) -> None:
     number = await stage.sent(7)
     await stage.report(7, 0x46)
     await _resend(stage, number)
@@ -695,7 +701,7 @@ async def test_the_attempts_before_a_resend_count_too(stage: Stage) -> None:
     assert (view.status, view.attempts) == ("sent", 4)
 
 
-async def test_a_message_resent_after_a_try_can_no_longer_be_cancelled(stage: Stage) -> None:
+async def test_a_message_resent_after_an_attempt_cannot_be_cancelled(stage: Stage) -> None:
     """Its earlier try may still arrive, and what is cancelled can never be delivered."""
     tried = await stage.sent(7)
     await stage.report(7, 0x46)
@@ -706,7 +712,7 @@ async def test_a_message_resent_after_a_try_can_no_longer_be_cancelled(stage: St
     assert await stage.status(tried) == "delivered"
 
 
-async def test_a_message_resent_that_was_never_handed_over_can_be_cancelled(stage: Stage) -> None:
+async def test_a_resent_message_that_was_never_submitted_can_be_cancelled(stage: Stage) -> None:
     number = await stage.take()
     stage.now += 86_400_001
     assert await stage.expire() == 1
@@ -725,7 +731,7 @@ async def _failed_in_its_second_part(stage: Stage) -> int:
     return number
 
 
-async def test_one_part_of_the_earlier_try_that_arrives_does_not_thin_out_the_new_one(
+async def test_one_delivered_part_of_an_earlier_attempt_does_not_drop_parts_of_the_new_one(
     stage: Stage,
 ) -> None:
     """The recipient joins by reference: a new second part alone would complete nothing."""
@@ -740,7 +746,7 @@ async def test_one_part_of_the_earlier_try_that_arrives_does_not_thin_out_the_ne
     assert [(job.number, job.concatenation) for job in jobs] == [(1, 1), (2, 1)]
 
 
-async def test_the_whole_earlier_try_that_arrives_drops_the_whole_new_one(stage: Stage) -> None:
+async def test_a_complete_delivery_of_an_earlier_attempt_drops_the_new_one(stage: Stage) -> None:
     number = await _failed_in_its_second_part(stage)
     await stage.report(7, 0x00)
     submitted_at = stage.now
@@ -752,7 +758,9 @@ async def test_the_whole_earlier_try_that_arrives_drops_the_whole_new_one(stage:
     assert isinstance(await stage.claim(), NothingReady)
 
 
-async def test_the_whole_earlier_try_arrives_after_the_new_one_failed(stage: Stage) -> None:
+async def test_a_complete_delivery_of_an_earlier_attempt_counts_after_the_new_one_failed(
+    stage: Stage,
+) -> None:
     number = await _failed_in_its_second_part(stage)
     await stage.report(7, 0x00)
     await _resend(stage, number)
@@ -762,7 +770,7 @@ async def test_the_whole_earlier_try_arrives_after_the_new_one_failed(stage: Sta
     assert await stage.status(number) == "delivered"
 
 
-async def test_an_answer_to_what_was_on_the_line_before_a_resend_is_that_try_s(
+async def test_an_answer_to_a_part_in_flight_before_a_resend_belongs_to_that_attempt(
     stage: Stage,
 ) -> None:
     """Its lifetime ended while its second part was on the line; then it was resent."""
@@ -786,7 +794,7 @@ async def test_an_answer_to_what_was_on_the_line_before_a_resend_is_that_try_s(
     assert await stage.status(number) == "delivered"
 
 
-async def test_an_answer_that_comes_after_all_was_settled_and_moved_breaks_nothing(
+async def test_an_answer_for_an_archived_message_is_ignored(
     stage: Stage,
 ) -> None:
     number = await stage.sent(7)
@@ -801,7 +809,7 @@ async def test_an_answer_that_comes_after_all_was_settled_and_moved_breaks_nothi
     assert await stage.status(number) == "delivered"
 
 
-async def test_a_report_for_an_earlier_try_is_awaited_as_long_as_any(stage: Stage) -> None:
+async def test_reports_on_earlier_attempts_have_the_full_window(stage: Stage) -> None:
     number = await stage.sent(7)
     await stage.report(7, 0x46)
     await _resend(stage, number)
@@ -813,9 +821,7 @@ async def test_a_report_for_an_earlier_try_is_awaited_as_long_as_any(stage: Stag
 
 
 @pytest.mark.parametrize("archived", [False, True])
-async def test_a_modem_that_was_named_is_still_known_for_a_resend(
-    stage: Stage, archived: bool
-) -> None:
+async def test_a_resend_uses_the_modem_that_was_named(stage: Stage, archived: bool) -> None:
     number = await stage.take(device=1, bound=True)
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     if archived:
@@ -852,7 +858,7 @@ async def _in_index(stage: Stage, text: str) -> list[int]:
     return await stage.db.read(work)
 
 
-async def test_the_counts_are_what_counting_finds_after_any_life(stage: Stage) -> None:
+async def test_kept_counts_equal_counted_rows(stage: Stage) -> None:
     """Every status, moved and not, on two days: the kept counts equal the rows."""
     for day in range(2):
         stage.now = START + day * DAY_MS
@@ -921,7 +927,7 @@ async def test_search_ignores_case_and_accents(
         assert (f"msg_{number:016x}" in ids) is found, text
 
 
-async def test_a_deep_page_of_a_search_is_walked_to_and_not_held_in_memory(
+async def test_a_deep_page_of_a_search_uses_little_memory(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "COUNT_MOST", 100)  # as of a common word among very many
@@ -949,7 +955,7 @@ async def test_a_deep_page_of_a_search_is_walked_to_and_not_held_in_memory(
         tracemalloc.stop()
 
 
-async def test_a_search_among_few_messages_costs_nothing_for_what_others_wrote(
+async def test_the_time_of_a_search_does_not_depend_on_other_clients(
     stage: Stage,
 ) -> None:
     """A client with few messages, or a test key, learns nothing by the time it takes."""
@@ -990,7 +996,7 @@ def reading_fold(text: str) -> str:
     return fold(text)
 
 
-async def test_pages_of_any_depth_are_the_same_rows_as_counting_through(stage: Stage) -> None:
+async def test_pages_found_by_counters_equal_pages_found_by_rows(stage: Stage) -> None:
     """1,300 messages over 20 hours, half of them in history: each page by skip equals plain order."""
     numbers = []
     for i in range(1300):
@@ -1032,7 +1038,7 @@ async def test_ids_grow_even_when_the_clock_steps_back_over_a_restart(stage: Sta
     assert again.message(START - DAY_MS) > before
 
 
-async def test_what_was_sent_while_the_clock_was_ahead_does_not_use_up_every_hour(
+async def test_parts_sent_while_the_clock_was_ahead_do_not_count_against_limits(
     stage: Stage,
 ) -> None:
     sender = msgspec.structs.replace(stage.sender, limits=Limits(per_hour=2))
@@ -1048,7 +1054,7 @@ async def test_what_was_sent_while_the_clock_was_ahead_does_not_use_up_every_hou
     assert not isinstance(await stage.claim(sender), NothingReady)
 
 
-async def test_a_message_resent_while_its_first_try_is_on_the_air_is_not_cancellable(
+async def test_a_message_resent_during_its_first_attempt_cannot_be_cancelled(
     stage: Stage,
 ) -> None:
     number = await stage.take(parts=2)
@@ -1077,7 +1083,7 @@ async def test_a_part_that_its_earlier_report_settled_on_the_air_counts_for_the_
     assert used.day == 2, (used, await stage.view(number))
 
 
-async def test_half_of_an_earlier_text_does_not_deliver_one_that_is_shorter_now(
+async def test_parts_of_an_earlier_longer_text_do_not_deliver_a_shorter_one(
     stage: Stage,
 ) -> None:
     number = await stage.take(parts=2)
@@ -1092,7 +1098,9 @@ async def test_half_of_an_earlier_text_does_not_deliver_one_that_is_shorter_now(
     assert await stage.status(number) == "queued"
 
 
-async def test_a_period_that_ends_in_a_day_half_retired_has_all_of_that_day(stage: Stage) -> None:
+async def test_a_period_that_ends_in_a_partly_removed_day_covers_the_whole_day(
+    stage: Stage,
+) -> None:
     midnight = START // DAY_MS * DAY_MS + DAY_MS
     for hour in (2, 9):
         stage.now = midnight + hour * 3_600_000

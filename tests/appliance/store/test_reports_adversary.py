@@ -201,7 +201,9 @@ ANGRY = Habits(
 
 @pytest.mark.parametrize("wrap", [12, 40, 256])
 @pytest.mark.parametrize("seed", range(2))
-async def test_nothing_is_called_delivered_that_was_not(stage: Stage, wrap: int, seed: int) -> None:
+async def test_no_undelivered_message_is_reported_as_delivered(
+    stage: Stage, wrap: int, seed: int
+) -> None:
     network = Network(stage, msgspec.structs.replace(ANGRY, wrap=wrap), seed)
     taken = await play(stage, network, 120)
     delivered = {
@@ -217,7 +219,7 @@ async def test_nothing_is_called_delivered_that_was_not(stage: Stage, wrap: int,
     assert told > len(delivered) // 3, "it says nothing false, but not by saying nothing"
 
 
-async def test_a_network_that_only_copies_and_delays_leaves_nothing_open(stage: Stage) -> None:
+async def test_delayed_and_repeated_reports_leave_no_message_open(stage: Stage) -> None:
     calm = Habits(copies=0.3, late=0.3, latest_ms=2 * HOUR, early=0.1, trying=0.2)
     network = Network(stage, msgspec.structs.replace(calm, wrap=64), seed=7)
     taken = await play(stage, network, 120)

@@ -10,7 +10,7 @@ import pytest
 from image.target import imager, prepare
 from image.target import user_config as w
 from image.target.prepare import FILE, IMPORTED, MISTAKE, DataPaths
-from tests.image.target.test_prepare import PowerOff, _power_off_after
+from tests.image.target.test_prepare import PowerOff, power_off_after
 
 CARDS = Path(__file__).parent / "imager"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDlea lea@maison"
@@ -81,7 +81,7 @@ def test_a_power_cut_at_any_moment_imports_all_or_none(
 ) -> None:
     (boot / FILE).write_text('[[modem]]\npin = "1234"\n')
     with monkeypatch.context() as cut, contextlib.suppress(PowerOff):
-        cut.setattr(os, "fsync", _power_off_after(syncs))
+        cut.setattr(os, "fsync", power_off_after(syncs))
         prepare.take_over(boot, data)
     settings = prepare.take_over(boot, data)
     assert settings.hostname == "shop"

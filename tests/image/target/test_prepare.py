@@ -95,7 +95,7 @@ def test_a_cut_between_keeping_and_cleaning_takes_the_same_once_more(
 ) -> None:
     (boot / FILE).write_text(FULL)
     with monkeypatch.context() as cut:
-        cut.setattr(os, "fsync", _power_off_after(4))
+        cut.setattr(os, "fsync", power_off_after(4))
         with pytest.raises(PowerOff):
             prepare.take_over(boot, data)
     assert prepare.take_over(boot, data).hostname == "shop"
@@ -106,7 +106,7 @@ class PowerOff(Exception):
     pass
 
 
-def _power_off_after(syncs: int):  # type: ignore[no-untyped-def]
+def power_off_after(syncs: int):  # type: ignore[no-untyped-def]
     real, left = os.fsync, [syncs]
 
     def sync(descriptor: int) -> None:
@@ -124,7 +124,7 @@ def test_a_cut_at_any_moment_loses_no_setting_and_leaves_no_secret(
 ) -> None:
     (boot / FILE).write_text(FULL)
     with monkeypatch.context() as cut, contextlib.suppress(PowerOff):
-        cut.setattr(os, "fsync", _power_off_after(syncs))
+        cut.setattr(os, "fsync", power_off_after(syncs))
         prepare.take_over(boot, data)
     assert prepare.wants_writing(boot, data)
     assert prepare.take_over(boot, data).wifi.password == "brouette rouge"
@@ -171,7 +171,7 @@ def test_a_cut_leaves_no_file_that_the_gateway_may_not_read(
         lambda: prepare.take_over(boot, data, 4242 if root else None),
     ):
         with monkeypatch.context() as cut:
-            cut.setattr(os, "fsync", _power_off_after(1))
+            cut.setattr(os, "fsync", power_off_after(1))
             with pytest.raises(PowerOff):
                 write()
     folder = data.code.parent.stat()
