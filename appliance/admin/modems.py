@@ -99,7 +99,7 @@ class AdminModems:
         """Set the limits of a SIM, in force at once and after a restart. Raises INVALID_REQUEST."""
         attached = self.at(index)
         if not await self._box.db.write(admin.set_limits, attached.number, wanted):
-            raise invalid("limits", _("wait for the modem"))
+            raise invalid("limits", _("can be saved only once the modem is recognised"))
         attached.limits = wanted
         self._box.wakeups.work()
         self._box.wakeups.changed()

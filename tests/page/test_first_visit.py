@@ -116,7 +116,7 @@ def test_a_locked_card_is_opened_with_its_puk(new_box: NewBox, log_in: Open) -> 
     person = log_in(box.url, language="fr", size="phone")
     person.wait_for("La carte SIM est bloquée")
     person.press("Saisir le code")
-    person.wait_for("Dix codes PUK faux détruisent la carte SIM")
+    person.wait_for("Dix codes PUK erronés bloquent la carte SIM")
     person.fill("puk", "12345678")
     person.fill("pin", "5555")
     person.press("Débloquer la carte")

@@ -102,7 +102,7 @@ def test_a_release_that_does_not_start_is_taken_back_and_the_page_says_so(
     [
         ("signature", "pas celle du fabricant", "not signed by whoever made this box"),
         ("cut", "abîmé ou incomplet", "damaged or cut off"),
-        ("other", "pas une mise à jour de ZimBox", "no update of ZimBox"),
+        ("other", "pas une mise à jour de ZimBox", "not an update of ZimBox"),
     ],
 )
 def test_a_bad_update_is_refused_in_words_and_the_box_never_stops(
@@ -195,7 +195,7 @@ def test_a_large_file_goes_to_the_disk_and_not_into_memory(image: Image) -> None
         timeout=120,
     )
     assert answer.status_code == 200
-    eventually(lambda: "no update of ZimBox" in visit.get(PAGE).text, "it was read to its end")
+    eventually(lambda: "not an update of ZimBox" in visit.get(PAGE).text, "it was read to its end")
     assert _most_memory_mib(image.box.pid) - most < 30
 
 
@@ -311,7 +311,7 @@ def test_another_box_s_backup_is_checked_shown_and_restored(
     person.go(PAGE)
     person.find("#backup").send_keys(str(file))
     person.press("Vérifier ce fichier" if french else "Check this file")
-    person.wait_for("Cette sauvegarde est entière" if french else "This backup is whole")
+    person.wait_for("Cette sauvegarde est complète" if french else "This backup is complete")
     pid = box.pid
     person.press("Tout remplacer" if french else "Replace everything")
     person.wait_for("Le boîtier redémarre" if french else "The box restarts")
@@ -337,7 +337,7 @@ def test_a_restore_on_the_image_restarts_through_the_steward(image: Image) -> No
     visit.claim()
     content = backup_of(visit)
     visit.post("/settings/blocked", {"number": "+33677000001"}, page="/settings/blocked")
-    assert "This backup is whole" in send(visit, "/settings/restore", content).text
+    assert "This backup is complete" in send(visit, "/settings/restore", content).text
     first = image.box.pid
     visit.post("/settings/restore/now", {}, page=PAGE)
 
@@ -384,10 +384,10 @@ def _spoiled(content: bytes, how: str, tmp_path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("cut", "no whole backup"),
-        ("garbage", "no whole backup"),
-        ("pages", "no whole backup"),
-        ("another database", "no whole backup"),
+        ("cut", "not a complete backup"),
+        ("garbage", "not a complete backup"),
+        ("pages", "not a complete backup"),
+        ("another database", "not a complete backup"),
         ("newer", "from a newer ZimBox"),
         ("settings", "do not fit this box"),
     ],
@@ -405,9 +405,9 @@ def test_a_wrong_or_damaged_backup_loses_nothing(
 
 
 def test_a_checked_backup_can_be_left(owner: Visit, owned: RunningBox) -> None:
-    assert "This backup is whole" in send(owner, "/settings/restore", backup_of(owner)).text
+    assert "This backup is complete" in send(owner, "/settings/restore", backup_of(owner)).text
     owner.post("/settings/restore/drop", {}, page=PAGE)
-    assert "This backup is whole" not in owner.get(PAGE).text
+    assert "This backup is complete" not in owner.get(PAGE).text
     assert not (owned.data / "restore-checked").exists()
     answer = owner.post("/settings/restore/now", {}, page=PAGE)
     assert "upload it again" in answer.text

@@ -31,7 +31,7 @@ _TOO_LARGE = _("This file is too large. Nothing was changed.")
 _NO_FILE = _("Choose a file first.")
 _NO_BACKUP = _("There is no checked backup any more: upload it again.")
 _BACKUP_FAILED = _("The backup failed: not enough room on the memory card.")
-_DISOBEYED = _("The box did not obey.")
+_DISOBEYED = _("The box could not be restarted or switched off.")
 
 
 def _no_room(mib: int) -> Text:

@@ -98,11 +98,11 @@ _FIELD = {
 _UPDATE = {
     "UPDATED": _("Updated."),
     "RESTARTING": _("The new system is written; the box restarts to try it."),
-    "ROLLED_BACK": _("The new release did not do its work: the box went back to the one before."),
+    "ROLLED_BACK": _("The new release did not work: the box went back to the one before."),
     "CUT_OFF": _(
         "The power was cut during the update: the box went back to the release before. Try again."
     ),
-    "NOT_A_BUNDLE": _("This file is no update of ZimBox. Nothing was changed."),
+    "NOT_A_BUNDLE": _("This file is not an update of ZimBox. Nothing was changed."),
     "WRONG_SIGNATURE": _(
         "This file is not signed by whoever made this box: it was refused. Nothing was changed."
     ),
@@ -126,7 +126,7 @@ _STEP = {
     "watching": _("Trial: does everything work?"),
 }
 BACKUP_FAULTS = {
-    "damaged": _("This file is no whole backup of a ZimBox. Nothing was changed."),
+    "damaged": _("This file is not a complete backup of a ZimBox. Nothing was changed."),
     "newer": _(
         "This backup comes from a newer ZimBox: update this box first. Nothing was changed."
     ),
