@@ -1,6 +1,6 @@
 """scripts/image build | compare | bundle [root] | manifest [URL] | lock | check | test [NAME …]
 
-Names: sms raspi3b plainboot firstboot destroyed full update updatecut root powercut; see docs/image.md."""
+Names: sms raspi3b plainboot firstboot imager destroyed full update updatecut root powercut; see docs/image.md."""
 
 from __future__ import annotations
 

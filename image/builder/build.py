@@ -179,12 +179,7 @@ def application(app: Path, shown_as: str) -> None:
          "--target", app, "-r", PROJECT / "requirements/run.txt")  # fmt: skip
     shutil.rmtree(app / "bin", ignore_errors=True)
     (app / ".lock").unlink(missing_ok=True)
-    listed = _output(
-        "git", "ls-files", "--cached", *PACKAGES, "image/__init__.py", cwd=PROJECT
-    ).splitlines()
-    for name in listed:
-        (app / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT / name, app / name)
+    copy_project(app)
     for record in app.glob("*.dist-info/RECORD"):
         record.unlink()  # names the bin/ that was dropped, in an order of its own
     for direct in [
@@ -193,6 +188,16 @@ def application(app: Path, shown_as: str) -> None:
     ]:
         direct.unlink()
     compile_python(app, shown_as)
+
+
+def copy_project(app: Path) -> None:
+    """Copy the project's own files that run on the card: those that git knows, and no others."""
+    listed = _output(
+        "git", "ls-files", "--cached", *PACKAGES, "image/__init__.py", cwd=PROJECT
+    ).splitlines()
+    for name in listed:
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / name, app / name)
 
 
 def update_key() -> Path:

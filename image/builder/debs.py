@@ -19,6 +19,11 @@ WANTED = HERE / "packages.txt"
 # Label of the source in apt's configuration, suite, components.
 DEBIAN = (
     ("Debian", "trixie", "main non-free-firmware"),
+    (
+        "Debian",
+        "forky",
+        "non-free-firmware",
+    ),  # for packages that name it (packages.txt), and no other
     ("Debian", "trixie-updates", "main non-free-firmware"),
     ("Debian-Security", "trixie-security", "main non-free-firmware"),
 )
@@ -65,7 +70,12 @@ class Deb:
 
 
 def wanted(text: str) -> list[tuple[Kind, str]]:
-    """The list as (kind, package). Raises LockError on a line that is neither."""
+    """Return the list as (kind, package). Raises LockError on a line that is neither."""
+    return [(kind, name.partition("/")[0]) for kind, name in _listed(text)]
+
+
+def _listed(text: str) -> list[tuple[Kind, str]]:
+    """Return the list as (kind, package or package/suite)."""
     entries: list[tuple[Kind, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         match line.split("#")[0].split():
@@ -124,12 +134,16 @@ class Apt:
             for label, suite, components in sources
         ]
         (folder / "etc/sources.list").write_text("\n".join(lines) + "\n")
+        # Lower than any other source: only what is asked for as NAME/forky or by its version comes from it.
+        (folder / "etc/preferences").write_text(
+            "Package: *\nPin: release n=forky\nPin-Priority: 50\n"
+        )
         (folder / "etc/apt.conf").write_text(
             f"""
             Dir::State::Lists "{folder}/lists"; Dir::State::status "{folder}/status";
             Dir::Cache "{folder}"; Dir::Cache::archives "{folder}/archives";
             Dir::Etc::SourceList "{folder}/etc/sources.list"; Dir::Etc::SourceParts "/dev/null";
-            Dir::Etc::Preferences "/dev/null"; Dir::Etc::PreferencesParts "/dev/null";
+            Dir::Etc::Preferences "{folder}/etc/preferences"; Dir::Etc::PreferencesParts "/dev/null";
             APT::Architecture "arm64"; APT::Architectures {{ "arm64"; }};
             APT::Install-Recommends "false"; APT::Sandbox::User "root"; Acquire::Languages "none";
             """
@@ -168,7 +182,8 @@ def resolve(folder: Path, kernel: str) -> list[Deb]:
     """What the list comes to today, dependencies and essential packages included."""
     apt = Apt(folder, kernel)
     apt.run("apt-get", "update")
-    entries = wanted(WANTED.read_text())
+    # Raspberry Pi's archive has newer firmware than Debian.
+    entries = _listed(WANTED.read_text()) if kernel == "debian" else wanted(WANTED.read_text())
     install = [name for kind, name in entries if kind == "install"]
     planned = apt.run("apt-get", "install", "--print-uris", "-qq", "-y", ESSENTIAL, *install)
     unpack = [name for kind, name in entries if kind == "unpack" and name not in KERNELS.values()]

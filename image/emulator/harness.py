@@ -59,15 +59,17 @@ def running(
     card: Path | None = None,
     drive: str = "",
     once: bool = False,
+    memory_mb: int = 1024,
+    words: tuple[str, ...] = (),
 ) -> Iterator[tuple[Machine, Path]]:
     """A box with a modem on its UART, up to its first 200; and the journal of the network."""
     folder = FOLDER / trial
     card = card or new_card(trial)
     with (
-        machine.simulated_modem(
-            folder, "--personality", "sim868", "--latency", "300", "--report-delay", "500"
-        ) as (link, journal),
-        machine.started(board, folder, card, link, drive, once=once) as box,
+        machine.simulated_modem(folder, *MODEM) as (link, journal),
+        machine.started(
+            board, folder, card, link, drive, once=once, memory_mb=memory_mb, words=words
+        ) as box,
     ):
         yield box, journal
 

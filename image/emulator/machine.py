@@ -41,6 +41,13 @@ ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/10.0.2.100/9000;while IFS= read -r l<&3
 eval "$l" >&3 2>&1 </dev/null;printf "\\n@@%%s@@\\n" $? >&3;done'
 """
 
+# An emulated box beside other work may need an hour for what a Pi does in a minute: what is tried is whether the
+# gateway starts and answers, not how soon. A drop-in for zimbox.service, given as the probe is.
+PATIENCE = """[Service]
+TimeoutStartSec=infinity
+WatchdogSec=30min
+"""
+
 
 TOOLS = {
     "qemu-system-aarch64": "qemu-system-arm", "fdtoverlay": "device-tree-compiler", "mcopy": "mtools",
@@ -78,6 +85,7 @@ class Machine:
     drive: str = ""  # QEMU's own words for the card, where it is not a plain file
     once: bool = False  # a restart that the box asks for ends QEMU instead
     memory_mb: int = 1024
+    words: tuple[str, ...] = ()  # more of the kernel's command line
     _process: subprocess.Popen[bytes] | None = None
     _probe: socket.socket | None = None
     started: float = field(default=0.0)
@@ -134,10 +142,11 @@ class Machine:
         self.started = time.monotonic()
 
     def _command_line(self) -> str:
-        unit = base64.b64encode(PROBE.encode()).decode()
+        unit, drop_in = (base64.b64encode(text.encode()).decode() for text in (PROBE, PATIENCE))
         words = [
             f"zimbox.disk={SIGNATURE}", "panic=10", "systemd.show_status=no", "systemd.ssh_auto=no",
             f"systemd.set_credential_binary=systemd.extra-unit.probe.service:{unit}", "systemd.wants=probe.service",
+            f"systemd.set_credential_binary=systemd.unit-dropin.zimbox.service~patience:{drop_in}",
         ]  # fmt: skip
         # QEMU's model of the Pi's power block restarts a guest whose watchdog is armed.
         words += (
@@ -145,7 +154,7 @@ class Machine:
             if self.board == "virt"
             else ["console=tty1", "module_blacklist=bcm2835_wdt"]
         )
-        return " ".join(words)
+        return " ".join([*words, *self.words])
 
     def ask(self, command: str, seconds: float = 300) -> str:
         """Run a shell line inside as root; its output. Raises EmulationError when nothing answers."""
@@ -254,8 +263,10 @@ def started(
     drive: str = "",
     *,
     once: bool = False,
+    memory_mb: int = 1024,
+    words: tuple[str, ...] = (),
 ) -> Iterator[Machine]:
-    found = Machine(board, folder, card, free_port(), modem, drive, once)
+    found = Machine(board, folder, card, free_port(), modem, drive, once, memory_mb, words)
     found.start()
     try:
         yield found

@@ -8,6 +8,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from image.builder import build
+from image.builder.build import SIGNATURE
 from image.emulator import machine, power_cuts
 from image.emulator.harness import (
     FOLDER,
@@ -138,6 +140,35 @@ def firstboot() -> None:
     note("firstboot", taken_over=True, secrets_removed=True)
 
 
+IMAGER = build.PROJECT / "tests/image/target/imager"
+
+
+def imager() -> None:
+    """A first start with the files of Raspberry Pi Imager 2, then of 1.x with a firstrun.sh: taken, and gone."""
+    for made_by in ("2.0.11", "firstrun"):
+        card = new_card("imager")
+        for file in (IMAGER / made_by).iterdir():
+            machine.boot_file(card, file.name, file.read_text())
+        # QEMU does not read cmdline.txt: what Imager appends there is given to the kernel as it stands.
+        added = (IMAGER / made_by / "cmdline.txt").read_text().partition(SIGNATURE)[2].split()
+        with running("imager", card=card, words=tuple(added)) as (box, _):
+            first = box.wait_http()
+            check(box.ask("hostname") == "shop", "hostname")
+            wifi = box.ask("cat /run/zimbox/wpa_supplicant.conf")
+            check("scan_ssid=1" in wifi and "country=CI" in wifi, wifi)
+            check("Africa/Abidjan" in box.ask("cat /data/config/zimbox.toml"), "time zone")
+            check("lea@maison" in box.ask("cat /data/system/ssh/authorized_keys"), "ssh key")
+            until("ssh runs", lambda: box.ask("systemctl is-active ssh.service") == "active")
+            box.ask("sync")
+            box.pull_the_plug()
+        for file in (IMAGER / made_by).iterdir():
+            left = machine.boot_file(card, file.name)
+            check(file.name == "cmdline.txt" or left is None, f"{file.name} is still on the card")
+        check("systemd." not in (machine.boot_file(card, "cmdline.txt") or ""), "cmdline.txt")
+        note("imager", **{f"first_200_seconds_{made_by}": round(first)})
+    note("imager", taken_over=True, secrets_removed=True)
+
+
 def plainboot() -> None:
     """Without zimbox.toml: a setup code on the card, the same one after a restart, and no ssh."""
     card = new_card("plainboot")
@@ -206,6 +237,7 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "raspi3b": lambda: sms("raspi3b"),
     "plainboot": plainboot,
     "firstboot": firstboot,
+    "imager": imager,
     "destroyed": destroyed,
     "full": full,
     "update": update,

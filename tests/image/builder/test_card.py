@@ -23,6 +23,21 @@ def test_the_card_holds(name: str) -> None:
     assert told, "what was looked at, in one line"
 
 
+@pytest.mark.parametrize(
+    ("packages", "said"),
+    [
+        (("appliance", "modem", "image/target"), "the gateway ended: .*web"),
+        (("appliance", "modem", "web"), "image.target"),
+    ],
+)
+def test_a_part_that_is_not_copied_to_the_card_is_named(
+    monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(build, "PACKAGES", packages)
+    with pytest.raises(checks.CheckFailed, match=said):
+        checks.application()
+
+
 def unit(name: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
@@ -201,6 +216,20 @@ def test_a_package_that_was_added_and_not_locked_is_found() -> None:
     ]
     entries = debs.wanted("install udev\ninstall nano # to look\nunpack linux-image-arm64\n")
     assert debs.missing_from_lock(entries, locked) == ["nano"]
+
+
+def test_a_package_from_another_suite_is_locked_by_its_name() -> None:
+    entries = debs.wanted("unpack raspi-firmware/forky\n")
+    assert entries == [("unpack", "raspi-firmware")]
+    assert (
+        debs.missing_from_lock(entries, [debs.Deb("unpack", "raspi-firmware", "2", "a" * 64)]) == []
+    )
+
+
+def test_the_firmware_is_newer_than_the_one_with_which_a_pi_4_of_revision_1_5_hangs() -> None:
+    locked = debs.read_lock(debs.lock_file("debian").read_text())
+    (firmware,) = (deb for deb in locked if deb.name == "raspi-firmware")
+    assert firmware.version > "1.2025"  # 1.YYYYMMDD
 
 
 def test_a_wrong_word_in_the_list_is_named() -> None:
