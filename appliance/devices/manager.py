@@ -22,7 +22,7 @@ from appliance.domain.validation import timestamp
 from appliance.store import admin, events
 from appliance.store import devices as table
 from modem.driver.device import ModemDriver
-from modem.driver.gpio import WIRINGS, GpioPower, PowerKey, Wiring
+from modem.driver.gpio import WIRINGS, GpioPower, PowerError, Wiring
 from modem.driver.pin_guard import FilePinMemory
 from modem.driver.stored_reports import FileReportMemory
 from modem.interface import (
@@ -71,7 +71,7 @@ def line(path: str, settings: ModemSettings) -> SerialLine:
     return SerialLine(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
 
 
-def power_key(power: Power) -> PowerKey | None:
+def power_key(power: Power) -> GpioPower | None:
     """Return the power controls of a modem; None without any."""
     start = WIRINGS.get(power.hat.upper(), Wiring())
     names = ("power_key", "reset", "active_low", "on_seconds", "off_seconds", "reset_seconds")
@@ -115,12 +115,18 @@ class Devices:
             path = await self._simulate(
                 index, test=test, pin=settings.pin, journal=journal, control=control
             )
+        power = power_key(settings.power)
+        if power is not None:
+            try:
+                power.hold()
+            except PowerError as error:  # the modem may run without them
+                log.warning("pins_not_held", port=path, error=str(error))
         modem = ModemDriver(
             line(path, settings),
             timing=self._timing(test),
             pin=settings.pin,
             pin_memory=FilePinMemory(self._data / "pin.json"),
-            power=power_key(settings.power),
+            power=power,
             reports=settings.reports,
             report_memory=FileReportMemory(self._data / "reports.json"),
         )

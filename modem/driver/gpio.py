@@ -6,11 +6,10 @@ modem was asked and did not answer, and the caller looks again after every press
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -55,6 +54,7 @@ class Wiring(msgspec.Struct, frozen=True):
     power_key: int | None = None
     reset: int | None = None
     status: int | None = None  # high while the module runs
+    at_rest: tuple[int, ...] = ()  # kept low while the service runs, e.g. flight mode
     active_low: bool = False  # True where no transistor stands between pin and key
     on_seconds: float = 1.2
     off_seconds: float = 3.0
@@ -79,7 +79,10 @@ WIRINGS: Mapping[str, Wiring] = {
         off_seconds=4.0,
         reset_seconds=0.2,
     ),
-    "SIM7600": Wiring(power_key=6, on_seconds=0.6, off_seconds=2.8, off_takes_seconds=30.0),
+    # Pin 4, with the jumper FLIGHT on D4: high is flight mode (Waveshare's manual for the SIM7600E-H 4G HAT, 2018).
+    "SIM7600": Wiring(
+        power_key=6, at_rest=(4,), on_seconds=0.6, off_seconds=2.8, off_takes_seconds=30.0
+    ),
     # The 7070 and 7080 are wired and switched as the 7000.
     **dict.fromkeys(("SIM7000", "SIM7070", "SIM7080"), _SIM7000),
     "A7670": Wiring(on_seconds=0.8, off_seconds=3.2, reset_seconds=2.6),
@@ -88,11 +91,25 @@ WIRINGS: Mapping[str, Wiring] = {
 
 
 class GpioPower:
-    """A `PowerKey` over libgpiod (v2). The pins are taken only while a key is pressed."""
+    """A `PowerKey` over libgpiod (v2). The outputs are kept until the process ends.
+
+    A line that is given back becomes an input with the chip's own pull, which on GPIO4 and 6 is up: on a
+    board with a transistor that is a pressed key.
+    """
 
     def __init__(self, wiring: Wiring, *, chip: str = "/dev/gpiochip0") -> None:
         self._wiring = wiring
         self._chip = chip
+        self._held: Any = None  # the request for the outputs
+
+    def hold(self) -> None:
+        """Drive the keys at their inactive level and the pins at rest low. Raises PowerError."""
+        wiring = self._wiring
+        keys = [pin for pin in (wiring.power_key, wiring.reset) if pin is not None]
+        if self._held is not None or not (keys or wiring.at_rest):
+            return
+        levels = dict.fromkeys(wiring.at_rest, False) | dict.fromkeys(keys, wiring.active_low)
+        self._held = self._request(levels, output=True)
 
     @property
     def means(self) -> PowerCapabilities:
@@ -131,37 +148,42 @@ class GpioPower:
         pin = self._wiring.status
         if pin is None:
             return None
-        with self._line(pin, output=False) as line:
-            return bool(line.get_value(pin).value)
+        with self._request({pin: False}, output=False) as line:
+            try:
+                return bool(line.get_value(pin).value)
+            except OSError as error:
+                raise PowerError(f"pin {pin} of {self._chip}: {error}") from error
 
     def _press(self, pin: int | None, seconds: float) -> None:
         if pin is None:
             raise PowerError("no such pin is configured")
-        with self._line(pin, output=True) as line:
-            line.set_value(pin, _states().Value.ACTIVE)
+        self.hold()
+        try:
+            self._held.set_value(pin, _states().Value.ACTIVE)
             time.sleep(seconds)
-            line.set_value(pin, _states().Value.INACTIVE)
+            self._held.set_value(pin, _states().Value.INACTIVE)
+        except OSError as error:
+            self._held.release()
+            self._held = None
+            raise PowerError(f"pin {pin} of {self._chip}: {error}") from error
 
-    @contextlib.contextmanager
-    def _line(self, pin: int, *, output: bool) -> Iterator[Any]:
-        """The pin, for as long as it is needed. Only a board has the library, so it is asked
-        for here and not at the start."""
+    def _request(self, active_low: Mapping[int, bool], *, output: bool) -> Any:
+        """Take the pins. Only a board has the library, so it is imported here and not at the start."""
         try:
             gpiod = importlib.import_module("gpiod")
             states = _states()
         except ImportError as error:
             raise PowerError("the library gpiod (libgpiod 2) is not installed") from error
-        settings = gpiod.LineSettings(
-            direction=states.Direction.OUTPUT if output else states.Direction.INPUT,
-            active_low=self._wiring.active_low and output,
-        )
+        direction = states.Direction.OUTPUT if output else states.Direction.INPUT
+        settings = {
+            pin: gpiod.LineSettings(direction=direction, active_low=low)
+            for pin, low in active_low.items()
+        }
         try:
-            with gpiod.request_lines(
-                self._chip, consumer="zimbox", config={pin: settings}
-            ) as request:
-                yield request
+            return gpiod.request_lines(self._chip, consumer="zimbox", config=settings)
         except (OSError, ValueError) as error:
-            raise PowerError(f"pin {pin} of {self._chip}: {error}") from error
+            pins = ", ".join(map(str, settings))
+            raise PowerError(f"pin {pins} of {self._chip}: {error}") from error
 
 
 def _states() -> Any:
