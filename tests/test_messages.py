@@ -169,6 +169,14 @@ def test_french_is_in_the_catalogue_only() -> None:
     assert found == set()
 
 
+PYTHON = re.compile(r"\b(int|str|bool|float|dict|NoneType|ValidationError)\b")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_text_has_the_name_of_a_python_type(domain: str) -> None:
+    assert [str(text.id) for text in extracted(domain) if PYTHON.search(str(text.id))] == []
+
+
 LOOSE = re.compile(r" [:;!?»›]|« |[A-Za-zéèà]'[A-Za-zéèàê]")
 
 

@@ -374,7 +374,7 @@ def _overlay(raw: dict[str, Any], variable: str, text: str) -> None:
     try:
         section[path] = _value(text, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{variable}: {text!r} was read; {error}") from None
+        raise ConfigError(f"{variable}: {text!r} was read; {in_words(error)}") from None
 
 
 def _is_section(kind: Any) -> bool:
@@ -390,8 +390,7 @@ def _value(text: str, kind: Any) -> Any:
 
 
 def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | None) -> str:
-    text = str(error)
-    what, _, place = text.partition(" - at `$")
+    place = str(error).partition(" - at `$")[2]
     place = place.rstrip("`").lstrip(".")
     where = f"{file or 'environment'}: {place or 'top level'}"
     value: Any = raw
@@ -402,7 +401,32 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any], file: Path | N
     hidden = place.rpartition(".")[2] in SECRET
     shown = "" if isinstance(value, dict) or hidden else f" {value!r} was read;"
     allowed = f"; allowed are {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
-    return f"{where}:{shown} {what[0].lower()}{what[1:]}{allowed}"
+    return f"{where}:{shown} {in_words(error)}{allowed}"
+
+
+# The types of a settings file as people call them.
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a section",
+    "null": "nothing",
+}
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with a value without its place, and without the names of Python's types."""
+    what = str(error).partition(" - at `$")[0]
+    what = what.replace("Object contains unknown field", "there is no setting")
+    what = what.replace("Object missing required field", "required is")
+    what = re.sub(r"`([a-z |]+)`", lambda found: _named(found[1]), what)
+    return what[0].lower() + what[1:]
+
+
+def _named(types: str) -> str:
+    return " or ".join(_TYPES.get(name, f"`{name}`") for name in types.split(" | "))
 
 
 SECRET = {"pin", "metrics_token", "password_hash"}

@@ -126,7 +126,8 @@ def _checked(raw: dict[str, Any]) -> UserConfig:
     try:
         settings = msgspec.convert(raw, UserConfig)
     except msgspec.ValidationError as error:
-        raise UserConfigError(str(error)) from None
+        place = str(error).partition(" - at `$.")[2].rstrip("`")
+        raise UserConfigError(f"{place or 'top level'}: {config.in_words(error)}") from None
     _check_network(settings)
     for key in settings.ssh_keys:
         if not SSH_KEY.fullmatch(key):

@@ -109,7 +109,7 @@ STATES = (
         "operator-refuses",
         ({"do": "send", "cms": 21, "times": None},),
         ({"do": "reset"}, RESTART),
-        "L'opérateur refuse les SMS",
+        "L’opérateur refuse les SMS",
         "The operator refuses SMS",
         sends=4,
     ),

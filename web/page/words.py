@@ -78,19 +78,19 @@ _ERROR = {
 }
 
 
-# The names of form fields at the start of a sentence. The reason that follows is singular or stands alone.
+# What is wrong with a field of a form, for the reasons of `appliance.domain.validation`.
 _FIELD = {
-    "body": _("This form"),
-    "client": _("This client"),
-    "code": _("A code"),
-    "daily_cap": _("The limit"),
-    "events": _("Events: "),
-    "limits": _("The limits"),
-    "message": _("The text"),
-    "name": _("The name"),
-    "prefixes": _("The prefixes"),
-    "reason": _("The reason"),
-    "time_zone": _("This text"),
+    "body": _("This form {reason}."),
+    "client": _("This client {reason}."),
+    "code": _("A code {reason}."),
+    "daily_cap": _("The limit {reason}."),
+    "events": _("Events: {reason}."),
+    "limits": _("The limits {reason}."),
+    "message": _("The text {reason}."),
+    "name": _("The name {reason}."),
+    "prefixes": _("The prefixes {reason}."),
+    "reason": _("The reason {reason}."),
+    "time_zone": _("This text {reason}."),
 }
 
 
@@ -233,11 +233,11 @@ class PageLanguage(msgspec.Struct, frozen=True):
 
     def refusal(self, reason: Reason) -> str:
         """Return an error in words; for a field with its name on the page."""
-        told = reason.told(self.language) or {}
-        if reason.code != "INVALID_REQUEST" or told.get("field") not in _FIELD:
+        details = reason.details or {}
+        sentence, why = _FIELD.get(str(details.get("field"))), details.get("reason")
+        if reason.code != "INVALID_REQUEST" or sentence is None or not isinstance(why, Text):
             return self.say(reason.text)
-        begins = self.say(_FIELD[str(told["field"])]).rstrip()
-        return f"{begins} {told['reason']}."
+        return self.say(msgspec.structs.replace(sentence, values=(("reason", why),)))
 
     def steps(self) -> list[tuple[str, str]]:
         """Return the steps of an update in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,9 @@ def test_a_list_in_a_variable_is_separated_by_commas() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('rate_limit = "many"', ["rate_limit", "'many'", "int"]),
+        ('rate_limit = "many"', ["rate_limit", "'many'", "expected a whole number, got text"]),
         ("[queue]\nmax_waiting = -3", ["queue.max_waiting", "-3", ">= 0"]),
-        ("[queue]\nlifetme = 3", ["queue", "lifetme"]),
+        ("[queue]\nlifetme = 3", ["queue", "there is no setting `lifetme`"]),
         ("[sending]\non_uncertain = 'maybe'", ["sending.on_uncertain", "maybe"]),
         ("rate_limit = ", ["not valid TOML"]),
         ("time_zone = 'Mars/Phobos'", ["time_zone", "Mars/Phobos", "Europe/Paris"]),
@@ -59,12 +60,13 @@ def test_a_wrong_setting_in_the_file_is_explained(
     with pytest.raises(ConfigError) as error:
         config.load(file, {})
     assert all(word in str(error.value) for word in words), str(error.value)
+    assert not re.search(r"`(int|str|float|bool|array|object|null)\b", str(error.value))
 
 
 @pytest.mark.parametrize(
     ("variable", "text", "words"),
     [
-        ("ZIMBOX_RATE_LIMIT", "many", ["ZIMBOX_RATE_LIMIT", "'many'", "int"]),
+        ("ZIMBOX_RATE_LIMIT", "many", ["ZIMBOX_RATE_LIMIT", "'many'", "a whole number"]),
         ("ZIMBOX_NO_SUCH", "1", ["ZIMBOX_NO_SUCH", "no such setting"]),
         ("ZIMBOX_QUEUE", "1", ["ZIMBOX_QUEUE", "no such setting"]),
     ],
