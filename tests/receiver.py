@@ -64,7 +64,7 @@ async def drip_head(writer: asyncio.StreamWriter) -> None:
     while not writer.is_closing():
         writer.write(b"X-More: yes\r\n")
         await writer.drain()
-        await asyncio.sleep(DRIP_SECONDS)
+        await asyncio.sleep(DRIP_SECONDS)  # the pace of a slow receiver
 
 
 async def drip_body(writer: asyncio.StreamWriter) -> None:
@@ -73,7 +73,7 @@ async def drip_body(writer: asyncio.StreamWriter) -> None:
     while not writer.is_closing():
         writer.write(b"1\r\nx\r\n")
         await writer.drain()
-        await asyncio.sleep(DRIP_SECONDS)
+        await asyncio.sleep(DRIP_SECONDS)  # the pace of a slow receiver
 
 
 class Flood:

@@ -21,6 +21,10 @@ CLAIMS = {
     *("eventually", "until", "wait_until", "wait_for", "wait_for_badge", "state", "hung_up"),
 }
 
+# A sleep is right for a random moment, for the length of a fault, between two polls of another process, and where
+# nothing may happen. Whatever has an event, a state or a settable clock is waited for instead.
+MOST_SLEEPS = 74
+
 # Reached in one place each, for want of a public door.
 ADAPTERS = {
     "device._service",  # test_device_start: a second start on the same port
@@ -89,6 +93,27 @@ def privates(module: ast.Module) -> list[str]:
             case ast.ImportFrom(module=source, names=names):
                 found += [f"{source}.{each.name}" for each in names if private(each.name)]
     return found
+
+
+def sleeps(file: Path) -> list[tuple[int, bool]]:
+    """The lines of a file that sleep for longer than one turn of the loop, and whether each has its reason."""
+    lines = file.read_text("utf-8").splitlines()
+    return [
+        (node.lineno, "#" in lines[node.lineno - 1] or lines[node.lineno - 2].strip()[:1] == "#")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call)
+        and named(node) == "sleep"
+        and not (isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_sleep_has_its_reason_in_a_comment(file: Path) -> None:
+    assert [line for line, reason in sleeps(file) if not reason] == []
+
+
+def test_there_are_no_more_sleeps_than_were_judged() -> None:
+    assert sum(len(sleeps(file)) for file in FILES) <= MOST_SLEEPS
 
 
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.relative_to(ROOT)))

@@ -26,6 +26,6 @@ async def eventually(look: Callable[[], object], what: str) -> object:
                 found = await seen if inspect.isawaitable(seen) else seen
                 if found:
                     return found
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)  # the one poll of the suite
     except TimeoutError:
         raise AssertionError(f"never: {what}") from None

@@ -53,7 +53,7 @@ class Watch:
             + ["-o", str(self._log), "-p", str(self._pid)],
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(ATTACH_SECONDS)
+        time.sleep(ATTACH_SECONDS)  # strace attaches in this time
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +83,7 @@ def slow_syncs(pid: int, milliseconds: int) -> Iterator[None]:
         + ["-o", "/dev/null", "-p", str(pid)],
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(ATTACH_SECONDS)
+    time.sleep(ATTACH_SECONDS)  # strace attaches in this time
     try:
         yield
     finally:

@@ -46,7 +46,7 @@ def syncs(folder: Path, n: int, every_seconds: float = 0.0) -> list[float]:
     try:
         found = []
         for _ in range(n):
-            time.sleep(every_seconds)
+            time.sleep(every_seconds)  # the pause that is measured
             found.append(sync_once(file))
         return found
     finally:

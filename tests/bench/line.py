@@ -89,7 +89,7 @@ class Bench:
         last = time.monotonic() + PATIENCE_SECONDS
         while self.modem.order("counters")["counters"].get("submit", 0) < n:
             assert time.monotonic() < last, f"not {n} parts within {PATIENCE_SECONDS:g} s"
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # polls another process
 
     def stop(self) -> None:
         self.box.stop()

@@ -230,7 +230,7 @@ class Run:
         last = time.monotonic() + seconds
         while not taken():
             assert time.monotonic() < last, f"{self.gateway.name}: not {n} parts in {seconds:g} s"
-            time.sleep(line.POLL_SECONDS)
+            time.sleep(line.POLL_SECONDS)  # polls another process
         time.sleep(line.POLL_SECONDS)  # the last answer
 
     def parts(self) -> list[Part]:

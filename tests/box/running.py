@@ -81,7 +81,7 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_
         if found is not None and found is not False:
             return found
         assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # polls another process
 
 
 class RunningBox:

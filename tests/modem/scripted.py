@@ -202,7 +202,7 @@ class Scripted:
             elif piece.startswith("<hex "):
                 self.say(bytes.fromhex(piece[5:-1]))
             elif piece.startswith("<wait "):
-                time.sleep(float(piece[6:-1]))
+                time.sleep(float(piece[6:-1]))  # a pause that the script demands
             elif piece:
                 text = piece.strip("\n").replace("\n", "\r\n")
                 self.say(f"\r\n{text}\r\n")

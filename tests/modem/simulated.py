@@ -14,6 +14,7 @@ from typing import Any
 from modem.simulator import Settings, Simulator
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Submit, encode_submit
+from tests.waiting import eventually
 
 PATIENCE = 60.0  # seconds until a test says that something did not come; never waited in full
 
@@ -129,14 +130,18 @@ class Bench:
         return answer
 
     async def until(self, true: Callable[[], Any]) -> None:
-        """Until something is true of the simulator, which runs in this very loop."""
-        async with asyncio.timeout(PATIENCE):
-            while not true():
-                await asyncio.sleep(0.001)
+        """Wait until something is true of the simulator, which runs in the same loop."""
+        await eventually(true, "the simulator is in the awaited state")
 
     def journal(self, event: str = "") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]
         return [each for each in lines if not event or each["event"] == event]
+
+
+async def no_more(bench: Bench) -> None:
+    """Assert that the client has received nothing and receives nothing within a moment."""
+    await asyncio.sleep(0.01)  # further bytes would arrive by now
+    assert not bench.client.read
 
 
 @asynccontextmanager

@@ -115,7 +115,7 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await box.ready()
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)  # late reports arrive
         tally.recoveries = dict(box.device.status.recoveries)
         _compare(box, outcomes, tally)
     return tally
@@ -132,13 +132,13 @@ async def _deliver(box: Driven, text: str, number: int, tally: Tally) -> list[Ou
         async with asyncio.timeout(PATIENCE):
             while True:
                 if box.device.status.state is not ModemState.READY:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # polls the state
                     continue
                 tally.tries += 1
                 tried.append(await box.device.send(tpdu))
                 if tried[-1].verdict in (Verdict.TAKEN, Verdict.UNKNOWN, Verdict.NEVER):
                     break
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # repeats a send that is refused at once
     except TimeoutError:
         tally.stuck.append(f"{text[:6]}: {box.device.status.detail}")
     return tried

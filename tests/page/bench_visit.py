@@ -35,10 +35,10 @@ class Person:
     def fill(self, name: str, text: str) -> None:
         self._page.fill(name, text)
         self.keys += len(text)
-        time.sleep(len(text) * KEY_SECONDS)
+        time.sleep(len(text) * KEY_SECONDS)  # a person's pace
 
     def press(self, label: str) -> None:
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # a person's pace
         self._page.press(label)
         self.presses += 1
 

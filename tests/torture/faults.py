@@ -256,4 +256,4 @@ def name(fault: Fault) -> str:
 
 def pause(seconds: float) -> None:
     """Let the traffic go on between two faults."""
-    time.sleep(seconds)
+    time.sleep(seconds)  # the duration of the fault

@@ -101,7 +101,7 @@ class Run:
         self.box.start("--listen", f"127.0.0.1:{self.port}")
 
     def lasts(self, shortest: float, longest: float) -> None:
-        time.sleep(self.chance.uniform(shortest, longest))
+        time.sleep(self.chance.uniform(shortest, longest))  # a random moment
 
     def _user(self, number: int, seed: int) -> User:
         client = self.box.client()
@@ -168,7 +168,7 @@ class Run:
         before = self._queued()
         if not before:
             return True
-        time.sleep(STILL_SECONDS)
+        time.sleep(STILL_SECONDS)  # nothing may change in this time
         return self._queued() == before
 
     def _queued(self) -> int:

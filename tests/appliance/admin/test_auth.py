@@ -161,7 +161,7 @@ async def test_a_password_change_ends_a_login_that_is_being_checked(stage: Stage
     late: list[asyncio.Task[str]] = []
     for _ in range(20):
         late.append(asyncio.create_task(thief()))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # spreads the logins over the change, a race and not a wait
     await change
     tokens = await asyncio.gather(*late, return_exceptions=True)
     with pytest.raises(Denied, match="password"):

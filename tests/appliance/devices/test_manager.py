@@ -119,10 +119,7 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
     board = attached.modem
     assert isinstance(board, ModemDriver)
     board.board.show(ModemState.OFFLINE)
-    while await bench.box.db.read(
-        lambda db: db.execute("SELECT MAX(online) FROM device").fetchone()[0]
-    ):
-        await asyncio.sleep(0.01)
+    await eventually(lambda: bench.online_are(set()), "no device is online on the disk")
     assert await bench.box.db.write(devices.remove, 1)
     assert not await bench.box.db.write(admin.set_limits, 1, Limits(per_day=7)), "of no device"
     await bench.devices.meet_again()
@@ -286,7 +283,7 @@ async def test_the_credit_of_an_old_sim_does_not_limit_the_new_one(bench: Bench)
     await eventually(
         lambda: attached.iccid == "8933010000000000002", 'attached.iccid != "8933010000000000002"'
     )
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # a late event of the old SIM would arrive by now
     assert not attached.bulk_held(bench.box.clock)
 
 
@@ -304,7 +301,7 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     boards[1].show(ModemState.READY, identity=Identity(IMEI))
     await eventually(lambda: right.number == 1, "right is 1")
     boards[0].show(ModemState.STARTING, "the modem answers")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # the wrong modem would be taken for number 1 by now
     assert bench.devices.by_number(1) is right
     await eventually(lambda: bench.online_are({1}), "only 1 is online on the disk")
     boards[0].show(ModemState.READY, identity=Identity(other))
@@ -330,7 +327,7 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
     board = attached.modem.board
     board.publish(ReceivedPdu("00", None, ""))
     board.publish(NetworkTime(1000.0))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # the delay whose correction the test measures
     room.set()
     await eventually(lambda: told, "a time is told")
     assert told[0] == pytest.approx(1000.5, abs=0.4)

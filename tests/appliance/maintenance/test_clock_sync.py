@@ -188,7 +188,7 @@ async def test_a_refused_clock_stays_untrusted_and_is_requested_again_later(offi
         tell_twice(one, NOW)
         await eventually(lambda: len(office.asked) >= 1, "len(office.asked) < 1")
         tell_twice(one, NOW)  # no reason to ask sooner
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # a second request would arrive by now
         assert (len(office.asked), office.board.trusted) == (1, False)
         office.refuses = False
         office.board.advance(REST_SECONDS)

@@ -29,7 +29,7 @@ from appliance.webhooks.registry import WebhookRegistry
 from tests import receiver as receivers
 from tests.manual_clock import ManualClock
 from tests.receiver import Receiver, Told
-from tests.waiting import HANG_SECONDS, eventually
+from tests.waiting import HANG_SECONDS, POLL_SECONDS, eventually
 
 START = 1_800_000_000_000
 SCOPE, TEST_SCOPE, OTHER_SCOPE = 2, 3, 4
@@ -123,7 +123,7 @@ class Telling:
                 page = await self.webhooks.logs(tenant, PageFilter(limit=1000))
                 if page.total >= count and not self.dispatcher.open_calls:
                     return list(reversed(page.logs))
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(POLL_SECONDS)  # polls the store
 
     async def pass_time(self, seconds: float) -> None:
         """Time passes, and the leg has seen it."""

@@ -114,7 +114,7 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
         for i in range(0, len(burst), size):
             scripted.say(burst[i : i + size])
             if pause:
-                time.sleep(pause)
+                time.sleep(pause)  # the pause between two chunks, the subject of the test
         assert ear.until(5) == [Urc("+CDS: 25", REPORT)] * 5
         assert not modem.port.careful
 

@@ -46,7 +46,7 @@ class Watched:
         """Send a part, as soon as the modem takes it."""
         async with asyncio.timeout(HANG_SECONDS):
             while (await self.device.send(part())).verdict is not Verdict.TAKEN:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # repeats a send that is refused at once
 
     def _is(self, state: ModemState, limitation: Limitation | None) -> bool:
         status = self.device.status

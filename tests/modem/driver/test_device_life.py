@@ -38,25 +38,27 @@ async def keep_sending(box: Driven, outcomes: dict[str, Outcome], done: asyncio.
         text = f"message {number}"
         while True:
             if box.device.status.state is not ModemState.READY:
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # polls the state
                 continue
             outcome = await box.device.send(part(text))
             if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
                 outcomes[text] = outcome
                 break
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # repeats a send that is refused at once
 
 
 async def set_up(box: Driven) -> None:
     """Until the modem is as the driver wants it: a restart that says nothing takes a while to be noticed."""
     modem = box.simulator.equipment
     async with asyncio.timeout(HANG_SECONDS):
-        while not (
-            box.device.status.state is ModemState.READY
-            and modem.powered
-            and modem.modes.cnmi != list(modem.personality.cnmi_default)
-        ):
-            await asyncio.sleep(0.01)
+        await eventually(
+            lambda: (
+                box.device.status.state is ModemState.READY
+                and modem.powered
+                and modem.modes.cnmi != list(modem.personality.cnmi_default)
+            ),
+            "the modem is configured",
+        )
 
 
 def taken(outcomes: dict[str, Outcome]) -> int:
@@ -95,7 +97,7 @@ async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personalit
         for number in range(restarts):
             # A busy machine gets no more restarts than messages out: nothing would be proved by them.
             await eventually(lambda done=number: taken(outcomes) > done, "a part is taken")  # type: ignore[misc]
-            await asyncio.sleep(chance.uniform(0, 0.25))
+            await asyncio.sleep(chance.uniform(0, 0.25))  # a random moment
             await box.order("restart", seconds=chance.choice(without_power))
             await eventually(lambda: box.simulator.equipment.powered, "the modem has power")
         await set_up(box)
@@ -122,23 +124,23 @@ async def test_a_day_of_everything(tmp_path: Path) -> None:
         await box.ready()
         sending = asyncio.create_task(keep_sending(box, outcomes, done))
         for _ in range(40):
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.sleep(chance.uniform(0, 0.3))  # a random moment
             match chance.randrange(6):
                 case 0:
                     await box.order("unplug", back_after=0.1)
                 case 1:
                     await box.order("hang")
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(0.3)  # the duration of the fault
                     await box.order("restart")
                 case 2:
                     await box.order("registration", stat=2)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.2)  # the duration of the fault
                     await box.order("registration", stat=1)
                 case 3:
                     await box.order("answer", command="*", silent=True, times=2)
                 case 4:
                     await box.order("sim", present=False)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.2)  # the duration of the fault
                     await box.order("sim", present=True)
                 case 5:
                     await box.order("send", at="taken", silent=True)

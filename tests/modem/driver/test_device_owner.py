@@ -72,7 +72,7 @@ async def test_a_message_goes_out_while_the_operator_thinks(tmp_path: Path) -> N
         await box.ready()
         await box.order("ussd", code="*100#", text="Solde", after=0.3)
         asking = asyncio.create_task(box.device.ussd("*100#"))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # the USSD request takes the line first
         assert (await box.send()).verdict is Verdict.TAKEN
         assert not asking.done()
         assert await asking == "Solde"
@@ -92,7 +92,7 @@ async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_
         sending = asyncio.create_task(device.send(part()))
         await asyncio.to_thread(modem.wait_for, "AT+CMGS=19")
         asking = asyncio.create_task(device.ussd("*100#"))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the USSD request would be on the line by now
         modem.say('\r\n+CUSD: 2,"That was 5 cents",15\r\n')
         assert (await sending).verdict is Verdict.TAKEN
         assert await asking == "Credit"
@@ -198,7 +198,7 @@ async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
 async def test_a_clock_that_nobody_set_is_not_told(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(clock_poll_seconds=0.05)) as box:
         await box.ready()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # six polls of the clock
         assert not [event for event in box.events if isinstance(event, NetworkTime)]
 
 

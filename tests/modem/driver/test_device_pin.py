@@ -160,7 +160,7 @@ async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> 
         await box.order("pin", tries=0)
         await box.device.start()
         await box.state(ModemState.PUK_REQUIRED)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # a PUK would be tried by now
         assert box.simulator.cards[ICCID].puk_left == 10
         assert await box.device.enter_pin("4071") is not None
         taps = (box.device.unlock("99999999", "2468") for _ in range(2))
@@ -207,7 +207,10 @@ async def test_only_a_sim_that_asks_for_its_pin_gets_one(tmp_path: Path, state: 
         await box.order("answer", command="+CPIN[?]", lines=[f"+CPIN: {state}"], times=None)
         await box.device.start()
         await box.left(ModemState.OFFLINE)
-        await box.left(ModemState.STARTING) if state != "SIM PUK2" else await asyncio.sleep(0.5)
+        if state == "SIM PUK2":
+            await asyncio.sleep(0.5)  # the PIN would be tried by now
+        else:
+            await box.left(ModemState.STARTING)
         assert tries(box) == 3
 
 
@@ -292,8 +295,8 @@ async def test_what_a_sim_says_after_its_pin_is_no_restart(tmp_path: Path) -> No
     settings = Settings(personality="sim800", pin="4071")
     async with driven(tmp_path, settings, timing=quick(boot_seconds=0.3)) as box:
         await box.state(ModemState.PIN_REQUIRED)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # longer than `boot_seconds`: the start is over
         assert await box.device.enter_pin("4071") is None
         await box.ready()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # a restart would be noticed by now
         assert "restart" not in box.device.status.recoveries

@@ -152,7 +152,7 @@ async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_pat
         async with asyncio.timeout(HANG_SECONDS):
             while len({m.text for m in box.messages if (m.text or "").startswith("late")}) < 10:
                 await forget_all(box)
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # between two deletions
         assert sorted(m.text or "" for m in box.messages if (m.text or "").startswith("late")) == [
             f"late {n}" for n in range(10)
         ]
@@ -163,7 +163,7 @@ async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path
         await box.ready()
         await box.order("incoming", text="once")
         await box.until(lambda: box.messages)
-        await asyncio.sleep(0.2)  # ten looks
+        await asyncio.sleep(0.2)  # ten polls of the storage
         assert len(box.messages) == 1
         await forget_all(box)
         await box.order("incoming", text="twice")  # in the same place
@@ -372,7 +372,7 @@ async def test_a_direct_report_wants_an_acknowledgement_where_the_module_insists
         for n in range(3):
             await box.send(f"{n}")
             await box.reported(n + 1)
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.6)  # longer than `acknowledge_within`
         assert box.simulator.equipment.modes.csms == 1
         assert box.simulator.equipment.modes.cnmi[3] == 1
 

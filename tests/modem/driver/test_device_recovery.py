@@ -129,7 +129,7 @@ async def test_a_modem_that_is_off_is_switched_on_and_one_that_runs_is_not_switc
         await box.ready()
         assert board.pressed == ["on"]
         assert box.device.status.recoveries == {"power_key": 1}
-        await asyncio.sleep(IMPATIENT.boot_seconds * 2)
+        await asyncio.sleep(IMPATIENT.boot_seconds * 2)  # a second press would follow by now
         assert board.pressed == ["on"]
     await simulator.stop()
 
@@ -138,7 +138,7 @@ async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -
     async with driven(tmp_path, Settings(latency=0.1)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send("in doubt"))
-        await asyncio.sleep(0.05)
+        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
         await box.order("unplug", back_after=0.3)
         assert (await sending).verdict is Verdict.UNKNOWN
         assert box.device.status.state is not ModemState.READY
@@ -164,7 +164,7 @@ async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_pat
         await box.ready()
         await box.order("unplug")
         await box.until(lambda: box.device.status.recoveries.get("reopen"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # longer than `vanished_seconds`
         await box.order("plug")
         await box.ready()
 
@@ -182,7 +182,7 @@ async def test_a_modem_that_hangs_and_is_pulled_and_plugged_in_again_is_not_wait
             await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
             await eventually(lambda: any("climbs" in each for each in logged), "the pause")
             await box.order("unplug")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # the duration of the power loss
             await box.order("restart")  # it has lost its power
             await box.order("plug")
             await box.ready()
@@ -224,7 +224,7 @@ async def test_the_owner_restarts_the_modem_after_an_open_send(tmp_path: Path) -
     async with driven(tmp_path, Settings(latency=0.2)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send())
-        await asyncio.sleep(0.05)
+        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
         await box.device.restart()
         assert (await sending).verdict is Verdict.TAKEN
         await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
@@ -311,7 +311,7 @@ async def report_of_the_next_part(box: Driven) -> None:
     reported = len(box.reports)
     async with asyncio.timeout(HANG_SECONDS):
         while (await box.send()).verdict is not Verdict.TAKEN:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # repeats a send that is refused at once
     await box.reported(reported + 1)
 
 
@@ -337,7 +337,7 @@ async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
         async with asyncio.timeout(HANG_SECONDS):
             while len(box.reports) <= before + 1:
                 await box.send("one of a burst")
-                await asyncio.sleep(0.005)  # not ready is said at once
+                await asyncio.sleep(0.005)  # repeats a send that is refused at once
 
 
 async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(

@@ -132,7 +132,7 @@ async def test_a_prompt_that_comes_too_late_is_left_again(tmp_path: Path) -> Non
         assert (await box.send("late")).verdict is Verdict.WAIT
         async with asyncio.timeout(HANG_SECONDS):
             while (await box.send("next")).verdict is not Verdict.TAKEN:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # repeats a send that is refused at once
         assert [line["text"] for line in box.journal()] == ["next"]
 
 
@@ -163,7 +163,7 @@ async def test_an_answer_after_our_time_out_is_not_taken_for_the_next_ones(tmp_p
                 references.append(outcome.reference)
             else:
                 assert outcome.verdict is Verdict.WAIT
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # repeats a send that is refused at once
         assert references == [line["reference"] for line in box.journal()[1:]]
         status = await box.ready()
         assert status.identity is not None
@@ -293,7 +293,7 @@ async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
         async def go_on() -> None:
             async with asyncio.timeout(HANG_SECONDS):
                 while await send(PROMPT, taken()) != (Verdict.TAKEN, (count - 1) % 256):
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # repeats a send that is refused at once
 
         for prompt, answer, verdict, reference in SURE:
             said = answer.replace(b"+CMGS: 7", b"+CMGS: %d" % count)
@@ -349,7 +349,7 @@ async def test_a_bare_ok_proves_nothing() -> None:
 async def test_a_modem_that_echoes_again_has_restarted_and_gets_no_text(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(idle_poll_seconds=60, stored_poll_seconds=60)) as box:
         await box.ready()
-        await asyncio.sleep(0.15)  # the looks around of the first moment
+        await asyncio.sleep(0.15)  # the probes after the start are over
         await box.order("forget")
         assert (await box.send("not yet")).verdict is Verdict.WAIT
         assert box.journal() == []
@@ -379,7 +379,7 @@ async def test_a_cancellation_does_not_lose_the_outcome(tmp_path: Path) -> None:
             outcomes.append(await box.device.send(part()))
 
         sending = asyncio.create_task(send_and_record())
-        await asyncio.sleep(0.05)
+        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
         sending.cancel()
         await asyncio.sleep(0)
         sending.cancel()
@@ -392,7 +392,7 @@ async def test_stop_lets_an_open_send_finish(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(latency=0.2)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send())
-        await asyncio.sleep(0.05)
+        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
         await box.device.stop()
         assert (await sending).verdict is Verdict.TAKEN
         assert box.device.status.state is ModemState.STOPPED

@@ -72,7 +72,7 @@ async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
     path = await simulator.start()
     other = Client(path)
     other.write(before)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # the simulator reads what the other program has written
     other.close()
     async with attached(path, simulator, journal) as box:
         await box.ready()
@@ -235,7 +235,7 @@ async def test_registration_lost_for_an_hour_comes_back_by_itself(tmp_path: Path
         await box.order("registration", stat=2)
         await box.state(ModemState.SEARCHING)
         assert (await box.send()).verdict is Verdict.WAIT
-        # Far beyond `registration_seconds`, after which the modem is asked to choose by itself.
+        # Beyond `registration_seconds`, after which the modem has to choose a network by itself.
         await asyncio.sleep(QUICK.registration_seconds * 3)
         assert box.device.status.state is ModemState.SEARCHING
         await box.order("registration", stat=5)

@@ -13,7 +13,7 @@ import pytest
 
 from modem.simulator.faults import FaultRules, SendFault
 from modem.sms.tpdu import encode_submit
-from tests.modem.simulated import Bench, Client, send, simulated, submit
+from tests.modem.simulated import Bench, Client, no_more, send, simulated, submit
 from tests.waiting import HANG_SECONDS
 
 
@@ -131,8 +131,7 @@ async def test_it_hangs_for_good_until_restarted(tmp_path: Path, at: str) -> Non
             await client.until(b"+CMGS: 0\r\n" if at == "answer" else b"> ")
         client.read.clear()
         client.write(b"AT\r")
-        await asyncio.sleep(0.01)
-        assert not client.read
+        await no_more(bench)
         assert len(bench.journal("unanswered")) == unanswered
         await bench.order("restart")
         await client.until(b"PB DONE\r\n")
@@ -188,7 +187,7 @@ async def test_most_modules_hold_lines_back_while_the_prompt_stands(
         await client.until(b"> ")
         await bench.order("release")
         if held:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the report would arrive by now
             assert b"+CDS" not in client.read
             client.write(b"\x1b")
         await client.until(b"+CDS: 26\r\n")
@@ -228,7 +227,7 @@ async def attempt(bench: Bench) -> None:
         while not (client.gone or b"> " in client.read or b"RDY" in client.read):
             if not modem.terminal.listening:
                 return
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # polls two sides of the line
     with contextlib.suppress(OSError):  # the port may be gone at any moment
         client.write(tpdu.hex.encode() + b"\x1a")
 
@@ -272,8 +271,7 @@ async def test_nothing_is_answered_to_anything(tmp_path: Path) -> None:
         client = await bench.ready()
         await bench.order("answer", silent=True, times=None)
         client.write(b"AT\rAT+CSQ\rATE0\r")
-        await asyncio.sleep(0.01)
-        assert not client.read
+        await no_more(bench)
         await bench.order("reset")
         assert await client.ask("AT") == ["OK"]
 
@@ -305,8 +303,7 @@ async def test_the_modem_hangs(tmp_path: Path) -> None:
         client = await bench.ready()
         await bench.order("hang")
         client.write(b"AT\r")
-        await asyncio.sleep(0.01)
-        assert not client.read
+        await no_more(bench)
         await bench.order("restart", say=["ignored, it cannot speak"])
         assert "cannot" not in await client.until(b"PB DONE\r\n")
 
@@ -425,8 +422,7 @@ async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
         client = await bench.ready()
         await quirk(bench, urc_port="usbmodem")
         assert await send(client) == ["+CMGS: 0", "OK"]
-        await asyncio.sleep(0.01)
-        assert not client.read
+        await no_more(bench)
         assert [line["taken"] for line in bench.journal("report")] == ["direct"]
         assert await client.ask('AT+QURCCFG="urcport","usbat"') == ["OK"]
         await send(client)

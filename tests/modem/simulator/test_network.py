@@ -12,7 +12,7 @@ import pytest
 from modem.simulator.network.test_numbers import OUTCOMES
 from modem.sms.gsm7 import Alphabet, plan
 from modem.sms.tpdu import Concatenation, Deliver, Report, decode
-from tests.modem.simulated import Bench, Client, send, simulated, submit
+from tests.modem.simulated import Bench, Client, no_more, send, simulated, submit
 
 
 async def report(client: Client) -> Report:
@@ -25,12 +25,6 @@ async def report(client: Client) -> Report:
     decoded = decode(hexadecimal)
     assert isinstance(decoded, Report)
     return decoded
-
-
-async def no_more(bench: Bench) -> None:
-    """Nothing has come, and nothing comes within a moment."""
-    await asyncio.sleep(0.01)
-    assert not bench.client.read
 
 
 # -- the own number
@@ -128,7 +122,7 @@ async def test_cmms_1_ends_with_the_link_and_2_stays(tmp_path: Path) -> None:
         for mode, left in ((1, 0), (2, 2)):
             await client.ask(f"AT+CMMS={mode}")
             await send(client, submit(report=False))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # longer than `cmms_open`
             await send(client, submit(report=False))
             assert await client.ask("AT+CMMS?") == [f"+CMMS: {left}", "OK"]
 
@@ -457,7 +451,7 @@ async def test_without_thanks_the_modem_goes_silent(tmp_path: Path, refused: boo
         if refused:
             assert await client.ask("AT+CNMA=2") == ["OK"]
         else:
-            await asyncio.sleep(0.04)
+            await bench.until(lambda: bench.journal("not acknowledged"))
         assert await client.ask("AT+CNMI?") == ["+CNMI: 2,0,0,0,0", "OK"]
         assert len(bench.journal("not acknowledged")) == 1
         assert (await bench.order("status"))["waiting"] == 1
@@ -563,7 +557,8 @@ async def test_a_phone_answers(tmp_path: Path) -> None:
         await bench.order("reply", text="You said: {text}", to="*0002")
         for to in ("+4915112340001", "+4915112340001", "+4915112340002", "+4915112340003"):
             await send(client, submit("Hello", to=to, report=False))
-        await asyncio.sleep(0.01)
+        await bench.until(lambda: len(bench.journal("message")) >= 4)
+        await asyncio.sleep(0.01)  # more replies than expected would arrive by now
         assert [(each.sender, each.text) for each in await read_all(client)] == [
             ("+4915112340001", "STOP"),
             ("+4915112340002", "You said: Hello"),
@@ -663,7 +658,7 @@ async def send_twice(
         for _ in range(2):
             lines = await send(client, submit(to=f"+49151555501{nn}"))
             finals.append(next(each for each in reversed(lines) if each[:2] in ("OK", "+C")))
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # all reports of the number would arrive by now
         return finals, [line["status"] for line in bench.journal("report")], bench
 
 

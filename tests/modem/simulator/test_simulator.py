@@ -15,7 +15,7 @@ import pytest
 from modem.simulator import PERSONALITIES, Settings, Simulator
 from modem.simulator.distortion import Distortion, distort
 from modem.simulator.uart import Pacer
-from tests.modem.simulated import Client, send, simulated, submit
+from tests.modem.simulated import Client, no_more, send, simulated, submit
 from tests.waiting import eventually
 
 
@@ -44,7 +44,7 @@ async def test_what_is_said_while_no_client_listens_is_lost(tmp_path: Path) -> N
         client = await bench.ready()
         await bench.order("urc", lines=["RING"])
         client.close()
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the simulator notices the closed port
         await bench.order("urc", lines=['+CMTI: "SM",1'])
         again = await bench.reopen()
         assert await again.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
@@ -139,7 +139,7 @@ async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> Non
         await eventually(lambda: client.read, "client.read")
         assert min(client.read) >= 0x80
         client.speed(termios.B115200)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the last bytes at the wrong speed arrive
         client.read.clear()
         assert (await client.ask("AT"))[-1] == "OK"
 
@@ -215,8 +215,7 @@ async def test_a_line_that_loses_bytes_spoils_the_dialogue(tmp_path: Path, direc
         client = await bench.ready()
         await bench.order("line", lose=1.0, direction=direction, spare=[])
         client.write(b"AT\r")
-        await asyncio.sleep(0.01)
-        assert not client.read
+        await no_more(bench)
         await bench.order("reset")
         assert (await client.ask("AT"))[-1] == "OK"
 
@@ -300,8 +299,7 @@ async def test_start_up_goes_through_its_stages(tmp_path: Path) -> None:
     async with simulated(tmp_path, boot=1000) as bench:  # so slow that only the test moves it on
         client, modem = bench.client, bench.simulator.equipment
         client.write(b"AT\r")
-        await asyncio.sleep(0.01)
-        assert not client.read  # not alive yet
+        await no_more(bench)  # not started yet
         modem.come_alive()
         await client.until(b"RDY\r\n")
         await client.ask("ATE0;+CMEE=1")
