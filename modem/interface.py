@@ -47,12 +47,12 @@ class Fault(msgspec.Struct, frozen=True):
     kind: FaultKind
     source: Literal["CMS", "CME", "TP-ST", "modem"]
     number: int | None  # the modem's code; None without one
-    english: str  # with `{number}` and `{said}` in place of the number and the modem's own words
+    template: str  # English, with `{number}` and `{said}` in place of the number and the modem's own words
     suspicious: bool = False  # for several recipients in a row: no credit, wrong SMSC, SIM barred
     said: str = ""  # by a modem that answers in words of its own
 
     def __str__(self) -> str:
-        return self.english.format(number=self.number, said=self.said)
+        return self.template.format(number=self.number, said=self.said)
 
     @property
     def by_network(self) -> bool:

@@ -215,7 +215,7 @@ async def _send_and_wait(modem: ModemDriver, number: str) -> list[Finding]:
     outcome = await modem.send(tpdu.encode_submit(tpdu.Submit(number, text, plan.alphabet)))
     seconds = time.monotonic() - started
     if outcome.verdict != Verdict.TAKEN:
-        why = outcome.fault.english if outcome.fault else outcome.verdict
+        why = str(outcome.fault) if outcome.fault else outcome.verdict
         return [Finding("bad", f"sending failed after {seconds:.1f} s: {why}")]
     told = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
     own = modem.status.identity.phone_number if modem.status.identity else ""

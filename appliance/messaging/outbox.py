@@ -154,7 +154,7 @@ class Outbox:
             device=self._attached.number,
             verdict=outcome.verdict,
             reference=outcome.reference,
-            fault=outcome.fault.english if outcome.fault else None,
+            fault=str(outcome.fault) if outcome.fault else None,
         )
         self._box.wakeups.changed()
 

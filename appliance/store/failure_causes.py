@@ -30,11 +30,11 @@ def cause(code: FailureCode, text: Text) -> str:
 def fault_text(fault: Fault) -> Text:
     """Return the text of a fault, for translation."""
     values: dict[str, str | int] = {}
-    if "{number}" in fault.english and fault.number is not None:
+    if "{number}" in fault.template and fault.number is not None:
         values["number"] = fault.number
-    if "{said}" in fault.english:
+    if "{said}" in fault.template:
         values["said"] = fault.said
-    return Text(fault.english, tuple(values.items()))
+    return Text(fault.template, tuple(values.items()))
 
 
 # An uncertain part whose window has ended.

@@ -78,6 +78,14 @@ async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
     assert "receiving was not tried" in told[2].text
 
 
+async def test_a_real_sms_that_the_modem_refuses_is_explained_in_its_own_words(
+    tmp_path: Path,
+) -> None:
+    (told,) = await proven(tmp_path, "+33677788821")
+    assert told.grade == "bad"
+    assert told.text.endswith("The SIM has no credit left: the modem said “no credit”.")
+
+
 @pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "chatty"])
 async def test_an_sms_to_the_own_number_proves_receiving_too(
     tmp_path: Path, personality: str

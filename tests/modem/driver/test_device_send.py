@@ -366,7 +366,7 @@ async def test_a_send_while_the_modem_is_not_ready_waits_at_once(tmp_path: Path)
         outcome = await box.send()
         assert outcome.verdict is Verdict.WAIT
         assert outcome.fault is not None
-        assert outcome.fault.english
+        assert outcome.fault.template
         assert box.journal() == []
 
 

@@ -121,7 +121,7 @@ def test_every_tp_status_is_settled_by_its_class(tp_st: int) -> None:
 def test_a_reserved_status_counts_as_service_rejected(reserved: int) -> None:
     fault = lookup.status(reserved).fault
     assert fault is not None
-    assert fault.english == TP_STATUS[0x63].english
+    assert fault.template == TP_STATUS[0x63].english
     assert fault.number == reserved
 
 
@@ -156,11 +156,11 @@ def test_a_cms_line_in_the_standards_words_is_of_that_class(number: int) -> None
     fault = lookup.words(f"+CMS ERROR: {CMS[number].wording}")
     expected = lookup.cms(number)
     assert fault is not None
-    assert (fault.verdict, fault.kind, fault.suspicious, fault.english) == (
+    assert (fault.verdict, fault.kind, fault.suspicious, fault.template) == (
         expected.verdict,
         expected.kind,
         expected.suspicious,
-        expected.english,
+        expected.template,
     )
 
 
@@ -186,7 +186,7 @@ def test_a_cms_line_in_the_standards_words_is_of_that_class(number: int) -> None
 def test_makers_words_are_understood(line: str, verdict: Verdict, like: Fault) -> None:
     fault = lookup.words(line)
     assert fault is not None
-    assert (fault.verdict, fault.english) == (verdict, like.english)
+    assert (fault.verdict, fault.template) == (verdict, like.template)
 
 
 @pytest.mark.parametrize(
