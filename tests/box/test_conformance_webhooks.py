@@ -173,7 +173,7 @@ def test_a_received_message_is_told(box: RunningBox, client: Client, hook: Liste
     assert data.keys() >= {"inbox_id", "received_at", "device_id"}
 
 
-def test_only_the_events_asked_for_are_told(client: Client, hook: Listener) -> None:
+def test_only_the_chosen_events_are_delivered(client: Client, hook: Listener) -> None:
     configure(client, hook.url, "sms.delivered")
     client.send(TO)
     hook.first("sms.delivered")

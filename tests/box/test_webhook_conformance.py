@@ -227,7 +227,9 @@ def test_the_code_of_an_otp_is_not_told(client: Client, receiver: Receiver, path
         assert not re.search(r"\d", told.body["data"]["message"])
 
 
-def test_only_the_events_asked_for_are_told(client: Client, receiver: Receiver, path: str) -> None:
+def test_only_the_chosen_events_are_delivered(
+    client: Client, receiver: Receiver, path: str
+) -> None:
     configure(client, receiver.url(path), "sms.delivered")
     client.until(client.send(TO), "delivered")
     assert names(told_at(receiver, path, 1)) == ["sms.delivered"]

@@ -55,7 +55,7 @@ def test_a_slow_receiver_leaves_places_at_its_host_for_the_hosts_other_receivers
     assert fill(turns, "well", "one") == 2
 
 
-def test_who_answers_quickly_again_is_no_longer_slow() -> None:
+def test_a_receiver_that_answers_quickly_again_is_not_slow() -> None:
     turns = ConcurrencyLimiter(PLACES)
     for name in ("a", "b", "c"):
         slow(turns, name, "one")
@@ -71,7 +71,7 @@ def test_a_place_is_given_back() -> None:
     assert fill(turns, "a", "one") == 1
 
 
-def test_who_was_served_longest_ago_comes_first() -> None:
+def test_the_receiver_served_longest_ago_comes_first() -> None:
     turns = ConcurrencyLimiter(PLACES)
     for name in ("b", "a", "b"):
         turns.take(name, "one" + name)

@@ -195,7 +195,7 @@ def signed(told: Told, secret: str) -> bool:
 # --- what is told ----------------------------------------------------------------------------------
 
 
-async def test_an_event_is_told_at_once_with_exactly_the_documented_headers(
+async def test_an_event_is_delivered_at_once_with_exactly_the_documented_headers(
     telling: Telling, receiver: Receiver
 ) -> None:
     view = await telling.configure(receiver.url())
@@ -221,7 +221,7 @@ async def test_an_event_is_told_at_once_with_exactly_the_documented_headers(
     assert await telling.states() == ["done"]
 
 
-async def test_only_the_events_asked_for_are_told(telling: Telling, receiver: Receiver) -> None:
+async def test_only_the_chosen_events_are_delivered(telling: Telling, receiver: Receiver) -> None:
     await telling.configure(receiver.url(), "sms.failed")
     await telling.emit("sms.sent")
     await telling.emit("sms.failed")
@@ -229,7 +229,7 @@ async def test_only_the_events_asked_for_are_told(telling: Telling, receiver: Re
     assert len(await telling.rows("SELECT 1 FROM event")) == 1
 
 
-async def test_a_webhook_signs_with_its_own_secret_also_the_clients_own_choice(
+async def test_a_webhook_signs_with_its_own_secret(
     telling: Telling, receiver: Receiver, other: Receiver
 ) -> None:
     view = await telling.configure(receiver.url(), secret="mine of old")
@@ -258,7 +258,7 @@ async def test_a_messages_own_url_replaces_the_webhooks_and_signs_with_the_clien
     assert receiver.told == []
 
 
-async def test_a_replaced_signing_secret_is_used_for_what_is_still_to_be_told(
+async def test_a_replaced_signing_secret_signs_pending_deliveries(
     telling: Telling, receiver: Receiver
 ) -> None:
     receiver.otherwise = receivers.answer(500)
@@ -270,7 +270,7 @@ async def test_a_replaced_signing_secret_is_used_for_what_is_still_to_be_told(
     assert signed((await receiver.until(2))[1], new)
 
 
-async def test_test_mode_is_a_partition(telling: Telling, receiver: Receiver) -> None:
+async def test_test_mode_is_a_tenant_of_its_own(telling: Telling, receiver: Receiver) -> None:
     await telling.configure(receiver.url("/live"))
     await telling.configure(receiver.url("/test"), tenant=TEST_SCOPE)
     await telling.emit(n="live")
@@ -286,7 +286,7 @@ async def test_test_mode_is_a_partition(telling: Telling, receiver: Receiver) ->
 @pytest.mark.parametrize(
     "behaviour", [receivers.hang, receivers.close, receivers.answer(500), receivers.answer(302)]
 )
-async def test_it_is_tried_again_after_1_and_5_minutes_then_given_up_and_kept(
+async def test_a_delivery_is_retried_after_1_and_5_minutes_then_given_up(
     make: Callable[..., Telling], receiver: Receiver, behaviour: receivers.Behaviour
 ) -> None:
     seconds = HASTY_SECONDS if behaviour is receivers.hang else PATIENT_SECONDS
@@ -353,7 +353,7 @@ async def test_a_call_cut_by_a_crash_is_made_again(telling: Telling, receiver: R
     assert (entry.attempt, entry.success) == (1, True)
 
 
-async def test_a_clock_that_stepped_back_holds_up_no_retry(
+async def test_a_clock_set_back_delays_no_retry_of_a_delivery(
     telling: Telling, receiver: Receiver
 ) -> None:
     receiver.otherwise = receivers.answer(500)
@@ -365,7 +365,7 @@ async def test_a_clock_that_stepped_back_holds_up_no_retry(
     assert len(await telling.logged(2)) == 2
 
 
-async def test_at_the_end_open_calls_may_finish(telling: Telling, receiver: Receiver) -> None:
+async def test_open_calls_finish_at_a_stop(telling: Telling, receiver: Receiver) -> None:
     answered = asyncio.Event()
 
     async def late(writer: asyncio.StreamWriter) -> None:
@@ -384,9 +384,7 @@ async def test_at_the_end_open_calls_may_finish(telling: Telling, receiver: Rece
     assert await telling.states() == ["done"]
 
 
-async def test_at_the_end_what_just_happened_is_still_told(
-    telling: Telling, receiver: Receiver
-) -> None:
+async def test_events_due_at_a_stop_are_delivered(telling: Telling, receiver: Receiver) -> None:
     await telling.configure(receiver.url())
     await telling.emit(n=1)
     await telling.stop()
@@ -411,7 +409,7 @@ async def test_events_of_one_message_arrive_in_order_also_when_one_is_retried(
     assert names(receiver.told) == ["sms.sent", "sms.sent", "sms.delivered"]
 
 
-async def test_a_given_up_event_makes_way_for_the_next_of_its_message(
+async def test_after_a_given_up_event_the_next_one_of_its_message_is_delivered(
     telling: Telling, receiver: Receiver
 ) -> None:
     await telling.configure(receiver.url())
@@ -427,7 +425,7 @@ async def test_a_given_up_event_makes_way_for_the_next_of_its_message(
     assert await telling.states() == ["given_up", "due"]
 
 
-async def test_other_messages_do_not_wait_for_one_that_is_retried(
+async def test_a_retried_event_does_not_delay_other_messages(
     telling: Telling, receiver: Receiver
 ) -> None:
     await telling.configure(receiver.url())
@@ -467,7 +465,7 @@ async def test_a_stopped_path_does_not_delay_another_at_the_same_host(
     assert len(receiver.at("/stuck")) <= 4
 
 
-async def test_many_stopped_receivers_do_not_delay_one_that_listens(
+async def test_many_stopped_receivers_do_not_delay_a_working_one(
     make: Callable[..., Telling], other: Receiver
 ) -> None:
     # Long beside twenty calls on a busy machine, short beside the rest of the test.
@@ -531,9 +529,7 @@ async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
 @pytest.mark.parametrize(
     "url", ["http://example.com/", "https://169.254.169.254/", "http://0x7f.1/", "ftp://nas/"]
 )
-async def test_a_url_that_is_not_allowed_is_refused_where_it_is_given(
-    telling: Telling, url: str
-) -> None:
+async def test_a_forbidden_url_is_refused_when_it_is_configured(telling: Telling, url: str) -> None:
     with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL") as caught:
         await telling.configure(url)
     assert caught.value.details is not None
@@ -559,7 +555,7 @@ async def test_without_the_setting_the_box_itself_is_never_called(
     assert receiver.told == []
 
 
-async def test_the_list_has_no_secret_and_only_ones_own(
+async def test_the_list_shows_only_own_webhooks_without_secrets(
     telling: Telling, receiver: Receiver
 ) -> None:
     one = await telling.configure(receiver.url("/1"), "sms.sent", "sms.received")
@@ -570,7 +566,7 @@ async def test_the_list_has_no_secret_and_only_ones_own(
     assert (listed.events, listed.status) == (("sms.sent", "sms.received"), "active")
 
 
-async def test_a_deleted_webhook_is_told_nothing_more(telling: Telling, receiver: Receiver) -> None:
+async def test_a_deleted_webhook_gets_no_events(telling: Telling, receiver: Receiver) -> None:
     view = await telling.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
     await telling.emit("sms.sent")
@@ -630,7 +626,7 @@ async def test_a_client_erased_during_a_call_leaves_nothing(
         assert await hasty.rows(f"SELECT 1 FROM {table}") == []
 
 
-async def test_the_test_call_is_signed_logged_and_answered_with_what_the_receiver_said(
+async def test_a_test_call_is_signed_and_logged_and_returns_the_receiver_s_answer(
     hasty: Telling, receiver: Receiver
 ) -> None:
     view = await hasty.configure(receiver.url(), "sms.failed")
@@ -663,7 +659,7 @@ async def test_logs_are_paged_newest_first(telling: Telling, receiver: Receiver)
     assert (await telling.webhooks.logs(SCOPE, PageFilter(page=9, limit=3))).logs == ()
 
 
-async def test_a_given_up_event_is_told_again_on_request_on_the_whole_schedule(
+async def test_a_replayed_event_has_the_whole_retry_schedule(
     telling: Telling, receiver: Receiver
 ) -> None:
     await telling.configure(receiver.url())
@@ -685,7 +681,7 @@ async def test_a_given_up_event_is_told_again_on_request_on_the_whole_schedule(
     assert await telling.states() == ["done"]
 
 
-async def test_an_event_replayed_during_its_last_attempt_is_told_again(
+async def test_an_event_replayed_during_its_last_attempt_is_delivered_again(
     telling: Telling, receiver: Receiver
 ) -> None:
     asked = asyncio.Event()
@@ -712,7 +708,7 @@ async def test_an_event_replayed_during_its_last_attempt_is_told_again(
     assert await telling.states() == ["done"]
 
 
-async def test_an_event_seen_as_due_before_its_attempt_was_recorded_is_not_told_twice(
+async def test_an_event_read_as_due_before_its_attempt_was_recorded_is_not_delivered_twice(
     telling: Telling, receiver: Receiver
 ) -> None:
     """The look that saw it and the record of the attempt run beside each other."""
@@ -727,7 +723,7 @@ async def test_an_event_seen_as_due_before_its_attempt_was_recorded_is_not_told_
     assert await telling.box.db.read(deliveries.call, row["id"], now + 60_000) is not None
 
 
-async def test_a_told_event_is_told_again_on_request(telling: Telling, receiver: Receiver) -> None:
+async def test_a_delivered_event_can_be_replayed(telling: Telling, receiver: Receiver) -> None:
     await telling.emit(own_url=receiver.url())
     (entry,) = await telling.logged(1)
     await telling.webhooks.replay(SCOPE, entry.log_id)
@@ -735,7 +731,7 @@ async def test_a_told_event_is_told_again_on_request(telling: Telling, receiver:
     assert receiver.told[0].raw == receiver.told[1].raw
 
 
-async def test_a_waiting_event_goes_at_once_on_request_and_keeps_its_place(
+async def test_a_waiting_event_is_delivered_at_once_on_request_and_keeps_its_order(
     telling: Telling, receiver: Receiver
 ) -> None:
     await telling.configure(receiver.url())
@@ -767,7 +763,7 @@ async def test_a_replay_beside_a_later_event_of_its_message_waits_for_it(
     assert names(receiver.told) == ["sms.sent", "sms.delivered", "sms.delivered", "sms.sent"]
 
 
-async def test_anothers_webhooks_and_logs_answer_as_not_existing(
+async def test_webhooks_and_logs_of_others_are_not_found(
     telling: Telling, receiver: Receiver
 ) -> None:
     view = await telling.configure(receiver.url())
@@ -789,7 +785,7 @@ async def test_anothers_webhooks_and_logs_answer_as_not_existing(
 
 
 @pytest.mark.parametrize("written", ["wh_99", "wh_", "1", "", "wh_1x", "log_000000000001", "wh_-1"])
-async def test_what_is_no_webhook_is_not_found(telling: Telling, written: str) -> None:
+async def test_an_invalid_webhook_id_is_not_found(telling: Telling, written: str) -> None:
     for attempt in (
         telling.webhooks.delete(SCOPE, written),
         telling.webhooks.test(SCOPE, written),
@@ -802,7 +798,7 @@ async def test_what_is_no_webhook_is_not_found(telling: Telling, written: str) -
 # --- the store -------------------------------------------------------------------------------------
 
 
-async def test_what_is_old_and_finished_is_thrown_away_and_the_rest_kept(
+async def test_only_old_and_finished_deliveries_are_removed(
     telling: Telling, receiver: Receiver
 ) -> None:
     await telling.configure(receiver.url())
@@ -841,7 +837,9 @@ def steps_of_a_look(connection: Connection) -> int:
     return count
 
 
-async def test_a_look_costs_no_more_with_ten_thousand_waiting(db: Database) -> None:
+async def test_reading_due_deliveries_costs_the_same_with_ten_thousand_waiting(
+    db: Database,
+) -> None:
     """The receivers are hopped over; their queues are not read."""
     new_ids = ids.Ids(0, 0)
 

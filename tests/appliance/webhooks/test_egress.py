@@ -56,7 +56,7 @@ def at(text: str) -> Place:
         ("64:ff9b:1::7f00:1", Place.NOWHERE),
     ],
 )
-def test_what_an_address_is(text: str, expected: Place) -> None:
+def test_addresses_are_classified(text: str, expected: Place) -> None:
     assert at(text) is expected
 
 
@@ -83,7 +83,7 @@ def test_what_an_address_is(text: str, expected: Place) -> None:
         *("http://[fd12::5]:81/", "http://[fe80::5%25eth0]/", "http://172.20.0.9/"),
     ],
 )
-def test_https_leads_anywhere_and_http_to_the_lan(url: str) -> None:
+def test_https_may_reach_any_address_and_http_only_the_lan(url: str) -> None:
     assert RULES.objection(url) is None
     assert LOOSE.objection(url) is None
 
@@ -123,7 +123,7 @@ def test_https_leads_anywhere_and_http_to_the_lan(url: str) -> None:
         *((u, NO_URL) for u in (f"https://{'a' * 64}/", "https://[v1.a]/", "https://a:b:c/")),
     ],
 )
-def test_what_no_setting_allows(url: str, reason: Text) -> None:
+def test_addresses_that_no_setting_allows(url: str, reason: Text) -> None:
     assert RULES.objection(url) == reason
     assert LOOSE.objection(url) == reason
 
@@ -138,7 +138,7 @@ def test_what_no_setting_allows(url: str, reason: Text) -> None:
         *("https://[0:0:0:0:0:0:0:1]/", "https://127.0.0.1./", "https://[64:ff9b::7f00:1]/"),
     ],
 )
-def test_the_box_itself_only_by_setting(url: str) -> None:
+def test_the_box_itself_is_reached_only_by_a_setting(url: str) -> None:
     assert RULES.objection(url) == TO_THE_BOX
     assert LOOSE.objection(url) is None
 
@@ -152,7 +152,7 @@ def test_a_refusal_names_the_field_and_says_why_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize("allow_loopback", [True, False])
-def test_a_name_is_judged_again_by_where_it_leads(allow_loopback: bool) -> None:
+def test_the_resolved_address_of_a_name_is_checked(allow_loopback: bool) -> None:
     def own(address: Address) -> bool:
         return address in OWN
 

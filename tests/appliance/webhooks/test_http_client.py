@@ -94,7 +94,7 @@ async def neighbour() -> AsyncIterator[Receiver]:
 # --- what goes out -------------------------------------------------------------------------------
 
 
-async def test_the_request_is_what_was_given_and_nothing_more(receiver: Receiver) -> None:
+async def test_the_request_has_exactly_the_given_headers_and_body(receiver: Receiver) -> None:
     answer = await post(courier(), receiver.url("/a?b=%20c"))
     assert (answer.status, answer.success, answer.reason) == (200, True, "")
     (told,) = receiver.told
@@ -114,7 +114,7 @@ async def test_the_host_header_keeps_the_name(neighbour: Receiver) -> None:
     assert neighbour.told[0].header("Host") == f"nas.local:{neighbour.port}"
 
 
-async def test_proxies_of_the_environment_are_not_asked(
+async def test_proxies_of_the_environment_are_not_used(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -150,7 +150,7 @@ async def test_any_2xx_is_success(receiver: Receiver, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [300, 304, 400, 404, 410, 500, 503])
-async def test_anything_else_is_not(receiver: Receiver, status: int) -> None:
+async def test_any_other_status_is_a_failure(receiver: Receiver, status: int) -> None:
     receiver.otherwise = receivers.answer(status)
     answer = await post(courier(), receiver.url())
     assert (answer.status, answer.success) == (status, False)
@@ -166,7 +166,7 @@ async def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> No
 
 
 @pytest.mark.parametrize("behaviour", [receivers.hang, receivers.drip_head])
-async def test_who_does_not_answer_in_time_has_not_answered(
+async def test_a_late_answer_is_a_time_out(
     receiver: Receiver, behaviour: receivers.Behaviour
 ) -> None:
     receiver.otherwise = behaviour
@@ -175,20 +175,22 @@ async def test_who_does_not_answer_in_time_has_not_answered(
     assert answer.milliseconds >= SECONDS * 1000
 
 
-async def test_a_connection_closed_without_a_word_is_a_failure(receiver: Receiver) -> None:
+async def test_a_connection_closed_without_an_answer_is_a_failure(receiver: Receiver) -> None:
     receiver.otherwise = receivers.close
     answer = await post(courier(), receiver.url())
     assert answer.status is None
     assert answer.reason.startswith("no HTTP answer: ")
 
 
-async def test_nobody_listening_is_a_failure_with_the_systems_word(receiver: Receiver) -> None:
+async def test_a_refused_connection_is_a_failure_with_the_system_s_reason(
+    receiver: Receiver,
+) -> None:
     await receiver.stop()
     answer = await post(courier(), receiver.url())
     assert (answer.status, answer.reason) == (None, "not connected: Connection refused")
 
 
-async def test_what_is_no_http_is_a_failure(receiver: Receiver) -> None:
+async def test_an_answer_that_is_not_http_is_a_failure(receiver: Receiver) -> None:
     async def babble(writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
         await writer.drain()
@@ -199,7 +201,7 @@ async def test_what_is_no_http_is_a_failure(receiver: Receiver) -> None:
     assert answer.reason.startswith("no HTTP answer: ")
 
 
-async def test_a_head_without_end_is_dropped_before_it_fills_the_memory(
+async def test_an_endless_response_head_is_dropped(
     receiver: Receiver,
 ) -> None:
     async def boast(writer: asyncio.StreamWriter) -> None:
@@ -214,7 +216,7 @@ async def test_a_head_without_end_is_dropped_before_it_fills_the_memory(
     assert answer.reason.startswith("no HTTP answer: ")
 
 
-async def test_of_gigabytes_only_the_beginning_is_taken(receiver: Receiver) -> None:
+async def test_only_the_beginning_of_a_huge_body_is_read(receiver: Receiver) -> None:
     flood = receivers.Flood()
     receiver.otherwise = flood
     answer = await post(courier(), receiver.url())
@@ -223,7 +225,7 @@ async def test_of_gigabytes_only_the_beginning_is_taken(receiver: Receiver) -> N
     assert flood.sent < 16 * 1024 * 1024
 
 
-async def test_a_body_that_drips_for_ever_holds_nobody_up(receiver: Receiver) -> None:
+async def test_a_slow_endless_body_delays_nothing(receiver: Receiver) -> None:
     receiver.otherwise = receivers.drip_body
     started = time.monotonic()
     answer = await post(courier(), receiver.url())
@@ -254,7 +256,7 @@ async def test_a_name_that_resolves_to_the_box_is_not_connected_to(neighbour: Re
     assert neighbour.told == []
 
 
-async def test_a_name_rebound_between_two_looks_never_reaches_the_box(
+async def test_a_rebound_name_never_reaches_the_box(
     neighbour: Receiver,
 ) -> None:
     """Each call asks once, and connects to what was answered then: there is no second look to cheat."""
@@ -274,13 +276,13 @@ async def test_a_name_rebound_between_two_looks_never_reaches_the_box(
     assert [told.path for told in neighbour.told] == ["/0", "/2", "/4"]
 
 
-async def test_of_several_addresses_only_the_allowed_are_tried(neighbour: Receiver) -> None:
+async def test_only_the_allowed_addresses_of_a_name_are_tried(neighbour: Receiver) -> None:
     names = known(nas=["127.0.0.1", "127.0.0.2"])
     answer = await post(courier(STRICT, names), f"http://nas:{neighbour.port}/")
     assert answer.success
 
 
-async def test_the_next_address_is_tried_when_one_does_not_take_the_call() -> None:
+async def test_the_next_address_is_tried_after_a_failed_connection() -> None:
     running = await Receiver("127.0.0.3").start()
     try:
         names = known(nas=["127.0.0.2", "127.0.0.3"])
@@ -291,14 +293,14 @@ async def test_the_next_address_is_tried_when_one_does_not_take_the_call() -> No
         await running.stop()
 
 
-async def test_a_lan_name_that_leads_to_the_public_is_not_told_in_the_clear() -> None:
+async def test_a_lan_name_with_a_public_address_is_not_called_over_http() -> None:
     answer = await post(courier(STRICT, known(nas=["8.8.8.8"])), "http://nas.local/")
     assert answer.reason == (
         "not connected to 8.8.8.8: http is only allowed to the local network; use https"
     )
 
 
-async def test_a_redirect_to_the_box_leads_nowhere(neighbour: Receiver) -> None:
+async def test_a_redirect_to_the_box_is_not_followed(neighbour: Receiver) -> None:
     neighbour.behave["/hook"] = receivers.answer(
         307, f"Location: http://127.0.0.1:{neighbour.port}/inside"
     )
@@ -312,7 +314,7 @@ async def test_a_redirect_to_the_box_leads_nowhere(neighbour: Receiver) -> None:
 # --- names -----------------------------------------------------------------------------------------
 
 
-async def test_a_name_that_nobody_knows_is_a_failure() -> None:
+async def test_an_unknown_name_is_a_failure() -> None:
     def nobody(host: str) -> Sequence[Address]:
         raise OSError(-2, "Name or service not known")
 
@@ -320,7 +322,7 @@ async def test_a_name_that_nobody_knows_is_a_failure() -> None:
     assert answer.reason.startswith("the name nowhere.example was not resolved: ")
 
 
-async def test_a_dead_name_server_holds_up_its_names_only_and_is_asked_once(
+async def test_a_dead_name_server_delays_only_its_names_and_is_queried_once(
     neighbour: Receiver,
 ) -> None:
     release = threading.Event()
@@ -349,7 +351,7 @@ async def test_a_dead_name_server_holds_up_its_names_only_and_is_asked_once(
         await carrier.close()
 
 
-async def test_who_waits_for_a_dead_name_server_gives_up_in_time() -> None:
+async def test_a_lookup_at_a_dead_name_server_times_out() -> None:
     release = threading.Event()
 
     def dead(host: str) -> Sequence[Address]:
@@ -367,7 +369,7 @@ async def test_who_waits_for_a_dead_name_server_gives_up_in_time() -> None:
         await carrier.close()
 
 
-async def test_a_name_that_could_not_be_asked_for_once_is_asked_again(
+async def test_a_failed_lookup_is_repeated_by_the_next_call(
     neighbour: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(thread: threading.Thread) -> None:
@@ -384,7 +386,7 @@ async def test_a_name_that_could_not_be_asked_for_once_is_asked_again(
         await carrier.close()
 
 
-async def test_a_name_no_server_can_be_asked_for_is_a_failure() -> None:
+async def test_a_name_that_cannot_be_looked_up_is_a_failure() -> None:
     answer = await post(courier(STRICT), f"https://{'a' * 64}.example/")
     assert answer.status is None
     assert "was not resolved" in answer.reason
@@ -474,7 +476,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-async def test_over_https_the_certificate_must_be_the_names(authority: Authority) -> None:
+async def test_the_certificate_must_match_the_name(authority: Authority) -> None:
     seen: list[str | None] = []
     context = authority.server("shop.example")
     context.sni_callback = lambda _, name, __: seen.append(name)
@@ -495,7 +497,7 @@ async def test_over_https_the_certificate_must_be_the_names(authority: Authority
         await running.stop()
 
 
-async def test_over_https_an_unknown_authority_is_not_believed(authority: Authority) -> None:
+async def test_an_unknown_certificate_authority_is_refused(authority: Authority) -> None:
     running = await Receiver("127.0.0.2", tls=authority.server("127.0.0.2")).start()
     try:
         url = running.url()

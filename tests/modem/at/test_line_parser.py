@@ -40,19 +40,19 @@ def kinds(sorter: Sorter, *lines: str) -> list[tuple[LineKind, str]]:
         (b"+CSQ: 20", []),
     ],
 )
-def test_lines_come_out_whatever_ends_them(stream: bytes, lines: list[str]) -> None:
+def test_lines_are_split_at_any_line_end(stream: bytes, lines: list[str]) -> None:
     assert split(stream) == lines
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
-def test_how_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
+def test_chunk_boundaries_do_not_change_the_lines(data: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     chunks = [data[a:b] for a, b in itertools.pairwise(places)]
     whole, cut = Splitter(), Splitter()
     assert [line for chunk in chunks for line in cut.feed(chunk)] == list(whole.feed(data))
 
 
-def test_noise_without_an_end_does_not_grow_for_ever() -> None:
+def test_endless_noise_does_not_fill_the_memory() -> None:
     assert len(split(b"x" * 3 * LONGEST_LINE)) == 1
 
 
@@ -70,7 +70,7 @@ def test_a_prompt_has_no_line_end(tail: bytes) -> None:
     assert not splitter.prompted()
 
 
-def test_an_answer_is_what_was_asked_for() -> None:
+def test_a_response_belongs_to_its_command() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, "AT+CSQ", "", "+CSQ: 20,0", "OK") == [
@@ -86,7 +86,7 @@ def test_an_answer_is_what_was_asked_for() -> None:
      "UNDER-VOLTAGE POWER DOWN", "+CREG: 5", "*PSUTTZ: 2025,6,1,10,0,0,\"+8\",1", "+CUSD: 2",
      "^SIMST: 1", "+SOMETHING NEW", "+QIND: SMS DONE", "NO CARRIER", "DST: 1"],
 )  # fmt: skip
-def test_what_comes_unasked_is_never_an_answer(line: str) -> None:
+def test_a_urc_is_never_a_response(line: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     (only,) = sorter.sort(line)
@@ -99,13 +99,13 @@ def test_what_comes_unasked_is_never_an_answer(line: str) -> None:
     ["OK", "ERROR", "+CME ERROR: 14", "+CMS ERROR: 38", "+CME ERROR: SIM failure", "+CMS ERROR:515",
      "COMMAND NOT SUPPORT"],
 )  # fmt: skip
-def test_every_kind_of_refusal_ends_a_command(final: str) -> None:
+def test_every_error_line_ends_a_command(final: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, final) == [(LineKind.FINAL, final)]
 
 
-def test_the_end_of_an_answer_that_nobody_waits_for_is_a_stray() -> None:
+def test_a_final_result_without_a_command_is_a_stray() -> None:
     assert kinds(Sorter(), "OK", "+CME ERROR: 14") == [
         (LineKind.STRAY, "OK"),
         (LineKind.STRAY, "+CME ERROR: 14"),
@@ -115,7 +115,7 @@ def test_the_end_of_an_answer_that_nobody_waits_for_is_a_stray() -> None:
 @pytest.mark.parametrize(
     "head", ["+CDS: 25", "+CDS:25", "+CMT: ,25", '+CMT: "",25', "+CDS:  25", '+CMT: "Awa, Ba",25']
 )
-def test_an_event_of_two_lines_is_one_event_inside_any_answer(head: str) -> None:
+def test_a_two_line_urc_inside_a_response_is_one_event(head: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGL=4")
     found = [
@@ -139,12 +139,12 @@ def test_three_reports_in_one_burst_are_three_events() -> None:
     assert [one.kind for one in found] == [LineKind.EVENT] * 3
 
 
-def test_a_report_that_lost_octets_on_the_line_is_not_handed_on() -> None:
+def test_a_report_with_lost_octets_is_dropped() -> None:
     sorter = Sorter()
     assert [kind for kind, _ in kinds(sorter, "+CDS: 25", REPORT[:-2])] == [LineKind.DAMAGED]
 
 
-def test_half_an_event_does_not_swallow_the_answer_that_follows() -> None:
+def test_an_incomplete_urc_does_not_hide_the_response_after_it() -> None:
     sorter = Sorter()
     sorter.begin("AT")
     assert kinds(sorter, "+CDS: 25", "OK") == [
@@ -159,7 +159,7 @@ def test_a_ussd_text_of_several_lines_is_one_event() -> None:
     assert [one.line for one in found] == ['+CUSD: 0,"Balance:\n\n5 EUR",15']
 
 
-def test_a_quote_within_an_operators_text_does_not_swallow_the_answer() -> None:
+def test_a_quote_in_an_operator_s_text_does_not_hide_the_response() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS", text="00")
     assert kinds(sorter, '+CUSD: 0,"A 5" screen!",15', "+CMGS: 12", "OK") == [
@@ -169,7 +169,7 @@ def test_a_quote_within_an_operators_text_does_not_swallow_the_answer() -> None:
     ]
 
 
-def test_a_ussd_text_that_is_never_closed_does_not_swallow_an_answer() -> None:
+def test_an_unclosed_ussd_text_does_not_hide_a_response() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, '+CUSD: 0,"Balance', "OK") == [
@@ -212,7 +212,7 @@ def test_a_pdu_is_as_long_as_announced(pdu: str, length: int, fits: bool) -> Non
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=30))
-def test_no_line_at_all_makes_the_sorter_stumble(lines: list[str]) -> None:
+def test_any_line_can_be_classified(lines: list[str]) -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGL=4")
     for line in lines:

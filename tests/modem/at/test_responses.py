@@ -51,7 +51,7 @@ def test_pin_states(line: str, state: str) -> None:
         ([], None),
     ],
 )
-def test_pin_tries_of_three_makers(lines: list[str], left: int | None) -> None:
+def test_pin_attempts_left_of_three_makers(lines: list[str], left: int | None) -> None:
     assert responses.tries_left(lines) == left
 
 
@@ -90,7 +90,7 @@ def test_registration_with_any_number_of_fields(line: str, stat: int | None) -> 
         ((None, None, None), Standing(None)),
     ],
 )
-def test_any_registration_that_lets_send_is_enough(
+def test_any_registration_that_allows_sms_is_enough(
     stats: tuple[int | None, ...], standing: Standing
 ) -> None:
     assert responses.standing(*stats) == standing
@@ -127,7 +127,7 @@ def test_operator(line: str, found: tuple[str, str]) -> None:
         ("+CCLK: ", None),
     ],
 )
-def test_a_clock_that_nobody_set_is_no_time(line: str, epoch: float | None) -> None:
+def test_an_unset_clock_is_no_time(line: str, epoch: float | None) -> None:
     assert responses.clock([line]) == epoch
 
 
@@ -141,7 +141,7 @@ def test_a_clock_that_nobody_set_is_no_time(line: str, epoch: float | None) -> N
         ("+CTZE: 1", None),
     ],
 )
-def test_network_time_comes_unasked_in_two_ways(line: str, epoch: float | None) -> None:
+def test_network_time_has_two_kinds_of_urc(line: str, epoch: float | None) -> None:
     assert responses.network_time(line) == epoch
 
 
@@ -155,13 +155,13 @@ def test_stores() -> None:
     assert responses.stores(["+CPMS: 3,40,3,40,3,40"])[0] == StorageUsage("", 3, 40)
 
 
-def test_a_listing_keeps_the_places_of_what_it_cannot_understand() -> None:
+def test_a_listing_keeps_the_indexes_of_undecodable_messages() -> None:
     lines = ["+CMGL: 1,1,,26", "00AB", '+CMGL: 2,0,"",3', "ZZ", "+CMGL:7,3,,4", "00CD"]
     damaged = StoredPdu(2, 3, "ZZ")  # kept, so that its place is freed
     assert responses.listed(lines) == (StoredPdu(1, 26, "00AB"), damaged, StoredPdu(7, 4, "00CD"))
 
 
-def test_an_empty_place_answers_nothing() -> None:
+def test_an_empty_index_gives_no_message() -> None:
     assert responses.read([], 3) is None
     assert responses.read(["+CMGR: 0,,26"], 3) is None
     assert responses.read(["+CMGR: 0,,26", "00AB"], 3) == StoredPdu(3, 26, "00AB")
@@ -171,7 +171,7 @@ def test_an_empty_place_answers_nothing() -> None:
     ("line", "slot"),
     [('+CMTI: "SM",3', Slot("SM", 3)), ('+CDSI: "SR", 8', Slot("SR", 8)), ("+CMTI: 3", None), ("+CMTI:", None)],
 )  # fmt: skip
-def test_where_an_indication_points(line: str, slot: Slot | None) -> None:
+def test_an_indication_names_storage_and_index(line: str, slot: Slot | None) -> None:
     assert responses.slot(line) == slot
 
 
@@ -184,7 +184,7 @@ def test_where_an_indication_points(line: str, slot: Slot | None) -> None:
         ("", [(2, 1, 0, 1, 0), (2, 1, 0, 2, 0), (2, 1, 0, 0, 0)]),
     ],
 )
-def test_reports_come_directly_wherever_that_is_offered(
+def test_direct_reports_are_chosen_where_offered(
     offer: str, choices: list[tuple[int, ...]]
 ) -> None:
     offered = responses.indications_offered([f"+CNMI: {offer}"])
@@ -212,9 +212,7 @@ def test_the_reference_of_a_sent_part(line: str, reference: int | None) -> None:
         ("", "/dev/ttyAMA0", ""),
     ],
 )
-def test_what_a_module_says_by_itself_must_come_on_the_port_we_have(
-    line: str, device: str, wanted: str
-) -> None:
+def test_urcs_are_directed_to_the_open_port(line: str, device: str, wanted: str) -> None:
     assert responses.urc_port([line], device) == wanted
 
 
@@ -243,7 +241,7 @@ def test_identity() -> None:
         ("+CSQ: 20,0", None),
     ],
 )
-def test_ussd_answers_in_every_dress(line: str, found: UssdReply | None) -> None:
+def test_ussd_answers_in_every_encoding(line: str, found: UssdReply | None) -> None:
     assert responses.ussd(line) == found
 
 
@@ -278,7 +276,7 @@ def test_ussd_texts_that_modems_packed_quoted_or_did_not_decode(line: str, text:
 
 
 @given(st.lists(TEXT, max_size=4))
-def test_nothing_that_a_modem_may_say_makes_us_stumble(lines: list[str]) -> None:
+def test_any_response_can_be_parsed(lines: list[str]) -> None:
     for line in lines:
         responses.fields(line)
         responses.slot(line)

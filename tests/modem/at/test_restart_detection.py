@@ -35,7 +35,7 @@ def test_the_last_line_of_a_slow_start_is_no_restart() -> None:
     assert meanings("RDY", "SMS DONE", "PB DONE", step=65)[1:] == [Meaning.SUSPECT] * 2
 
 
-def test_a_line_of_a_start_that_we_came_into_is_only_suspicious() -> None:
+def test_a_start_up_line_during_our_own_start_is_only_suspicious() -> None:
     assert meanings("SMS Ready", after=3) == [Meaning.SUSPECT]
 
 
@@ -47,12 +47,12 @@ def test_the_same_line_twice_in_one_start_is_suspicious() -> None:
 @pytest.mark.parametrize(
     "line", ["NORMAL POWER DOWN", "UNDER-VOLTAGE POWER DOWN", "*ATREADY: 1", "RDY"]
 )
-def test_what_ends_or_begins_a_life_is_a_restart_at_any_time(line: str) -> None:
+def test_power_down_and_first_start_up_lines_are_always_a_restart(line: str) -> None:
     assert meanings(line) == [Meaning.RESTART]
 
 
 @pytest.mark.parametrize(
     "line", ["OVER-VOLTAGE WARNNING", "UNDER-VOLTAGE WARNNING", "+CREG: 1", "RING"]
 )
-def test_other_lines_mean_nothing_for_the_start(line: str) -> None:
+def test_other_lines_do_not_indicate_a_restart(line: str) -> None:
     assert meanings(line, after=500) == [Meaning.NOTHING]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.seconds(15)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_a_bad_line_changes_no_text_and_hides_no_outcome(tmp_path: Path, seed: int) -> None:
+async def test_a_bad_line_alters_no_text_and_hides_no_outcome(tmp_path: Path, seed: int) -> None:
     tally = await torture(tmp_path, 150, seed, BAD_LINE)
     assert tally.faultless, tally
     assert sum(tally.verdicts.values()) == 150
@@ -23,13 +23,13 @@ async def test_a_bad_line_changes_no_text_and_hides_no_outcome(tmp_path: Path, s
     assert tally.wrong_references <= 2  # a digit lost before the line was known to be bad
 
 
-async def test_a_dreadful_line_is_slow_and_still_true(tmp_path: Path) -> None:
+async def test_a_very_bad_line_is_slow_but_reports_true_outcomes(tmp_path: Path) -> None:
     dreadful = Damage(lose=0.002, double=0.002, garble=0.002, noise=0.001)
     tally = await torture(tmp_path, 30, 3, dreadful)
     assert not (tally.wrong_texts or tally.duplicates or tally.untrue or tally.stuck), tally
 
 
-async def test_garbled_digits_cannot_be_seen_by_anyone_and_harm_no_driver(tmp_path: Path) -> None:
+async def test_undetectable_garbled_digits_do_not_stop_the_driver(tmp_path: Path) -> None:
     tally = await torture(tmp_path, 100, 4, msgspec.structs.replace(BAD_LINE, digits=True))
     assert not tally.stuck
     assert sum(tally.verdicts.values()) == 100
@@ -42,7 +42,7 @@ async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) 
     assert tally.faultless
 
 
-def test_trust_comes_back_after_a_time_without_damage() -> None:
+def test_line_quality_recovers_after_a_time_without_damage() -> None:
     now = 0.0
     trust = LineQuality(60, lambda: now)
     assert not trust.lost
@@ -59,7 +59,7 @@ def test_trust_comes_back_after_a_time_without_damage() -> None:
     [("OK", False), ("K", True), ("OOK", True), ("OKK", True), ("O", True), ("OJ", True), ("O\x80K", True),
      ("ERROR", False), ("RDY", False), ("+CSQ: 20,0", False), ("", True)],
 )  # fmt: skip
-def test_the_rest_of_an_ok_gives_the_line_away(line: str, bad: bool) -> None:
+def test_a_damaged_ok_degrades_the_line(line: str, bad: bool) -> None:
     assert spoilt(line) is bad
 
 
@@ -68,7 +68,7 @@ def test_the_rest_of_an_ok_gives_the_line_away(line: str, bad: bool) -> None:
     [("+CSQ: 2\x80,0", True), ("+CS\x11Q: 20,0", True), ('+CIEV: 10,"Téléphonie"', False), ("+CSQ: 20,0", False),
      ('+CUSD: 0,"Crédit épuisé', False), ("+COPS: 0,0,Télécom", False)],
 )  # fmt: skip
-def test_characters_that_no_modem_says_give_the_line_away(line: str, strange: bool) -> None:
+def test_impossible_characters_degrade_the_line(line: str, strange: bool) -> None:
     assert foreign_to(line) is strange
 
 
@@ -81,7 +81,7 @@ def test_a_reference_with_a_digit_lost_or_doubled(said: int, true: int, likely: 
     assert spoilt_from(said, true) is likely
 
 
-def test_references_follow_one_another_over_a_bad_line() -> None:
+def test_consecutive_references_are_recognised_on_a_bad_line() -> None:
     references = References()
     assert references.taken(116, careful=True) == 116
     assert references.taken(17, careful=True) == 117

@@ -88,7 +88,7 @@ def test_a_command_has_its_answer() -> None:
         assert modem.ask("ATE0") == ()
 
 
-def test_refusals_keep_the_modems_own_words() -> None:
+def test_errors_keep_the_modem_s_text() -> None:
     script = [("AT+A", "ERROR"), ("AT+B", "+CME ERROR: SIM failure"), ("AT+C", "+CMS ERROR: 38"),
               ("AT+D", "COMMAND NOT SUPPORT")]  # fmt: skip
     with opened(script) as (modem, _, _):
@@ -107,7 +107,7 @@ def test_every_line_of_an_answer_and_what_came_between() -> None:
 
 @pytest.mark.parametrize("pause", [0, 0.002])
 @pytest.mark.parametrize("size", [1, 3, 8, 16, 1000])
-def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> None:
+def test_reports_are_complete_for_any_chunking(size: int, pause: float) -> None:
     """The library hands a +CDS over alone whenever the next byte is not there yet."""
     with opened() as (modem, scripted, ear):
         burst = f"\r\n+CDS: 25\r\n{REPORT}\r\n".encode() * 5
@@ -119,7 +119,7 @@ def test_reports_are_whole_however_the_bytes_come(size: int, pause: float) -> No
         assert not modem.port.careful
 
 
-def test_what_a_spoilt_line_brought_is_not_told_to_the_log() -> None:
+def test_the_log_contains_no_text_of_a_damaged_line() -> None:
     """A PDU has a number and a text in it, as a quoted name and a USSD answer have."""
     with opened() as (modem, scripted, ear), capture_logs() as logged:
         scripted.say(f"\r\n+CDS: 25\r\n{REPORT[:-2]}\r\nRING\r\n".encode())
@@ -138,18 +138,18 @@ def test_what_a_spoilt_line_brought_is_not_told_to_the_log() -> None:
         ("+CMS ERROR: 304", "+CMS ERROR: 304"),
     ],
 )
-def test_a_line_for_the_log_has_its_kind_and_nobodys_words(line: str, shown_as: str) -> None:
+def test_a_logged_line_has_its_kind_but_no_text(line: str, shown_as: str) -> None:
     assert said(line) == shown_as
 
 
-def test_any_byte_may_come_and_the_reader_lives() -> None:
+def test_the_reader_survives_any_bytes() -> None:
     with opened() as (modem, scripted, ear):
         scripted.say(bytes(range(256)) + b"\r\n")
         ear.until(1)
         assert modem.ask("AT+CSQ") == ("+CSQ: 20,0",)
 
 
-def test_a_silence_ends_after_its_own_time_and_the_next_answer_is_the_right_one() -> None:
+def test_after_a_time_out_the_next_response_is_the_right_one() -> None:
     script = [*HEALTHY, ("AT+SLOW", "<wait 0.4>+SLOW: 1\n\nOK")]
     with opened(script) as (modem, _, _):
         with pytest.raises(NoResponse):
@@ -161,9 +161,7 @@ def test_a_silence_ends_after_its_own_time_and_the_next_answer_is_the_right_one(
 
 
 @pytest.mark.parametrize(("echo", "careful"), [(False, True), (True, False)])
-def test_silences_of_a_modem_that_restarts_are_not_held_against_the_line(
-    echo: bool, careful: bool
-) -> None:
+def test_time_outs_of_a_restarting_modem_do_not_degrade_the_line(echo: bool, careful: bool) -> None:
     """Commands that only a second try answers are lost on the line, unless the echo is back."""
     with opened() as (modem, scripted, _):
         modem.hush()
@@ -174,7 +172,7 @@ def test_silences_of_a_modem_that_restarts_are_not_held_against_the_line(
         assert modem.port.careful is careful
 
 
-def test_a_modem_that_is_always_one_answer_late_is_not_believed() -> None:
+def test_a_modem_that_is_always_one_response_late_is_detected() -> None:
     """Every question is answered by the answer to the one before: the resynchronisation says no."""
     questions = ["AT+CMEE?", "AT+CSQ", "AT+CFUN?", "AT+CREG?"]
     answers = ["+CREG: 1,1", "+CMEE: 1", "+CSQ: 20,0", "+CFUN: 1"]
@@ -194,7 +192,7 @@ def test_a_prompt_and_its_text() -> None:
         assert scripted.heard[:2] == ["AT+CMGS=19", "0011AA"]
 
 
-def test_a_prompt_that_does_not_come_leaves_nothing_behind() -> None:
+def test_a_missing_prompt_leaves_the_line_clean() -> None:
     script = [*HEALTHY, ("AT+CMGS=*", "<wait 0.35><prompt>")]
     with opened(script, quick(prompt_seconds=0.2)) as (modem, scripted, _):
         with pytest.raises(NoResponse):
@@ -204,7 +202,7 @@ def test_a_prompt_that_does_not_come_leaves_nothing_behind() -> None:
         assert "<text>" not in scripted.heard
 
 
-def test_what_comes_between_a_command_and_its_prompt_is_not_the_prompt() -> None:
+def test_lines_before_the_prompt_are_not_the_prompt() -> None:
     script = [
         ("AT+CMGS=*", f'+CMTI: "SM",3\n\n+CDS: 25\n{REPORT}\n<prompt>'),
         ("<text>", "+CMGS: 1\n\nOK"),
@@ -215,7 +213,7 @@ def test_what_comes_between_a_command_and_its_prompt_is_not_the_prompt() -> None
         assert modem.text("0011AA") == ("+CMGS: 1",)
 
 
-def test_an_echo_that_is_back_means_that_the_modem_restarted() -> None:
+def test_a_returning_echo_means_a_restart() -> None:
     with opened([*HEALTHY, ("AT+CMGS=*", "<prompt>")]) as (modem, scripted, _):
         scripted.echo = "always"
         with pytest.raises(Restarted):
@@ -235,7 +233,7 @@ def test_a_restart_ends_an_open_command_at_once() -> None:
         assert not modem.port.restarted
 
 
-def test_a_port_that_is_pulled_ends_an_open_command_at_once() -> None:
+def test_an_unplugged_port_ends_an_open_command_at_once() -> None:
     with opened(
         [("AT+CMGS=*", "<prompt>"), ("<text>", "<silence>")], quick(network_seconds=600)
     ) as (
@@ -261,7 +259,7 @@ def test_close_ends_an_open_command_and_may_be_repeated() -> None:
         assert ear.lost == []  # that was us
 
 
-def test_a_port_that_is_not_there_or_not_a_port() -> None:
+def test_a_missing_or_invalid_port_is_an_error() -> None:
     for path in ("/dev/there-is-no-such-port", "/dev/null", "/dev/no-such-*-port"):
         modem = SerialModem(
             SerialLine(path), QUICK, hear=print, lost=print, log=structlog.stdlib.get_logger()
@@ -271,7 +269,7 @@ def test_a_port_that_is_not_there_or_not_a_port() -> None:
         modem.close()
 
 
-def test_a_line_that_takes_no_bytes_is_given_up() -> None:
+def test_a_line_that_accepts_no_bytes_times_out() -> None:
     """The library writes without a time-out: on three wires it may block for ever."""
     timing = quick(write_seconds=0.2)
     with opened([("AT", "OK")], timing) as (modem, scripted, _):
@@ -280,14 +278,14 @@ def test_a_line_that_takes_no_bytes_is_given_up() -> None:
             modem.ask("AT" + "x" * 200_000, 600)
 
 
-def test_hardware_flow_control_is_used_only_where_it_is_wanted() -> None:
+def test_hardware_flow_control_is_used_only_if_configured() -> None:
     with opened() as (modem, _, _):
         assert modem.port.serial is not None
         assert (modem.port.serial.rtscts, modem.port.serial.dsrdtr) == (False, False)
         assert modem.port.serial.exclusive
 
 
-def test_the_librarys_own_questions_go_through_our_transport() -> None:
+def test_the_library_s_own_commands_use_our_transport() -> None:
     with opened() as (modem, scripted, _):
         scripted.say("\r\nRING\r\n")
         assert modem.port.word("imei") == "867322030000017"
@@ -325,9 +323,7 @@ class Flips(Scripted):
 
 
 @pytest.mark.parametrize(("flips", "verdict"), [(False, Verdict.TAKEN), (True, Verdict.UNKNOWN)])
-def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
-    flips: bool, verdict: Verdict
-) -> None:
+def test_a_cancelled_text_that_was_sent_is_not_sent_again(flips: bool, verdict: Verdict) -> None:
     """One bit lies between ESC and Ctrl-Z: the text was sent, and again by the next try."""
     tpdu = part("only once")
     with Flips(flips=flips) as scripted:
@@ -354,7 +350,7 @@ def test_a_text_that_was_to_be_taken_back_and_went_out_is_not_given_again(
         assert scripted.heard.count(tpdu.hex) == 1, scripted.heard
 
 
-def test_the_librarys_endless_retry_on_sim_busy_is_not_ours() -> None:
+def test_sim_busy_is_not_retried_endlessly() -> None:
     with opened([("AT+CIMI", "+CME ERROR: 14")]) as (modem, scripted, _):
         assert modem.port.word("imsi") == ""
         assert scripted.heard == ["AT+CIMI"]
@@ -379,12 +375,12 @@ def _theirs() -> list[BaseException]:
 
 
 @pytest.mark.parametrize("error", _theirs(), ids=lambda error: type(error).__name__)
-def test_no_foreign_error_is_forgotten(error: BaseException) -> None:
+def test_every_foreign_error_is_converted(error: BaseException) -> None:
     with pytest.raises(PortError), ours("x"):
         raise error
 
 
-def test_there_are_foreign_errors_to_be_forgotten() -> None:
+def test_the_list_of_foreign_errors_is_not_empty() -> None:
     assert len(_theirs()) > 12
 
 
@@ -396,7 +392,7 @@ def test_our_own_errors_pass_unchanged() -> None:
 
 
 @pytest.mark.process
-def test_importing_the_library_warns_nobody(tmp_path: Path) -> None:
+def test_importing_the_library_gives_no_warning(tmp_path: Path) -> None:
     """28 SyntaxWarnings on a first import by Python 3.12, an error under -W error."""
     anew = (  # compiled as on a first import, whatever lies in __pycache__
         "import sys; sys.pycache_prefix = sys.argv[1]\nimport modem.at.transport"
@@ -416,7 +412,7 @@ def test_secrets_are_not_shown() -> None:
     assert "1234" not in str(NoResponse('AT+CPIN="12345678","1234"\r'))
 
 
-def test_a_pattern_names_the_first_port_that_fits() -> None:
+def test_a_pattern_selects_the_first_matching_port() -> None:
     assert find("/dev/ttyUSB2") == "/dev/ttyUSB2"
     assert find("/dev/nul*") == "/dev/null"
     with pytest.raises(PortLost):

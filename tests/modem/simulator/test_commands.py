@@ -36,7 +36,7 @@ from tests.modem.simulated import send, simulated, submit
         ("=", None),
     ],
 )  # fmt: skip
-def test_a_line_is_cut_into_its_commands(text: str, expected: list[Command] | None) -> None:
+def test_a_line_is_split_into_its_commands(text: str, expected: list[Command] | None) -> None:
     if expected is None:
         with pytest.raises(syntax.SyntaxFault):
             syntax.parse(text)
@@ -55,7 +55,7 @@ def test_a_line_without_at_is_no_command_line(line: str, body: str | None) -> No
     assert syntax.body(line) == body
 
 
-def test_backspace_takes_a_character_back() -> None:
+def test_backspace_removes_a_character() -> None:
     assert syntax.edited("AT+CSX\bQ\b\b\b\bI") == "ATI"
 
 
@@ -147,7 +147,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-async def test_each_command_answers(tmp_path: Path) -> None:
+async def test_each_command_has_its_response(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         for command, lines in ANSWERS:
@@ -155,14 +155,14 @@ async def test_each_command_answers(tmp_path: Path) -> None:
             assert await client.ask(command) == [*lines, "OK"], command
 
 
-async def test_each_wrong_command_is_refused_in_its_own_words(tmp_path: Path) -> None:
+async def test_each_wrong_command_has_its_error(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         for command, final in REFUSALS:
             assert (await client.ask(command))[-1] == final, command
 
 
-async def test_errors_are_bare_numbered_or_in_words(tmp_path: Path) -> None:
+async def test_errors_are_plain_numbered_or_verbose(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         for mode, final in (
@@ -177,7 +177,7 @@ async def test_errors_are_bare_numbered_or_in_words(tmp_path: Path) -> None:
         assert await client.ask("AT+CMGR=3") == ["+CMS ERROR: invalid memory index"]
 
 
-async def test_echo_comes_and_goes(tmp_path: Path) -> None:
+async def test_echo_can_be_switched(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = bench.client
         assert await client.ask("AT+CSQ") == ["AT+CSQ\r", "+CSQ: 20,0", "OK"]
@@ -187,7 +187,7 @@ async def test_echo_comes_and_goes(tmp_path: Path) -> None:
         assert await client.ask("AT") == ["AT\r", "OK"]
 
 
-async def test_final_results_as_digits_or_not_at_all(tmp_path: Path) -> None:
+async def test_final_results_are_digits_or_suppressed(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         client.write(b"ATV0\r")
@@ -255,7 +255,7 @@ async def test_a_pdu_of_another_length_than_announced_is_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("name", "says"), [("sim800", "OK"), ("chatty", "ERROR"), ("quiet", "")])
-async def test_escape_leaves_the_prompt_each_in_its_way(
+async def test_escape_leaves_the_prompt_with_the_module_s_response(
     tmp_path: Path, name: str, says: str
 ) -> None:
     async with simulated(tmp_path, personality=name) as bench:
@@ -269,7 +269,7 @@ async def test_escape_leaves_the_prompt_each_in_its_way(
         assert not bench.journal("submit")
 
 
-async def test_a_client_that_dies_at_the_prompt_leaves_the_modem_there(tmp_path: Path) -> None:
+async def test_a_client_that_ends_at_the_prompt_leaves_the_modem_there(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         client.write(b"AT+CMGS=20\r")
@@ -280,7 +280,7 @@ async def test_a_client_that_dies_at_the_prompt_leaves_the_modem_there(tmp_path:
         assert await again.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
 
 
-async def test_what_is_typed_during_a_command_waits_or_is_lost(tmp_path: Path) -> None:
+async def test_input_during_a_command_waits_or_is_lost(tmp_path: Path) -> None:
     for name, kept in (("sim7600", True), ("sim800", False)):
         async with simulated(tmp_path, personality=name) as bench:
             client = await bench.ready()
@@ -332,7 +332,7 @@ async def test_the_store_keeps_messages_to_be_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PERSONALITIES)
-async def test_whatever_is_typed_the_modem_goes_on(tmp_path: Path, name: str) -> None:
+async def test_the_modem_survives_any_input(tmp_path: Path, name: str) -> None:
     """Noise, commands with arguments of no sense, PDUs of random octets: no error of its own."""
     chance = random.Random(name)
     endings = ["", "=", "?", "=?", "=1", "=-1", "=\xb2", '="\xb2"', "=,,,", '="', "=1,2,3,4,5,6"]
@@ -365,7 +365,7 @@ async def test_whatever_is_typed_the_modem_goes_on(tmp_path: Path, name: str) ->
         assert (await (await bench.reopen()).ask("AT"))[-1] == "OK"
 
 
-async def test_who_does_not_wait_for_the_prompt_types_in_vain(tmp_path: Path) -> None:
+async def test_input_before_the_prompt_is_lost(tmp_path: Path) -> None:
     tpdu = encode_submit(submit())
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
@@ -438,7 +438,7 @@ async def test_forms_differ_from_module_to_module(tmp_path: Path) -> None:
                 assert (await client.ask(command))[0] == line, (name, command)
 
 
-async def test_an_a7670_speaks_in_words_until_told_otherwise(tmp_path: Path) -> None:
+async def test_an_a7670_has_verbose_errors_by_default(tmp_path: Path) -> None:
     async with simulated(tmp_path, personality="a7670", boot=1000) as bench:
         bench.simulator.equipment.come_alive()
         await bench.client.until(b"*ATREADY: 1\r\n")
@@ -448,7 +448,7 @@ async def test_an_a7670_speaks_in_words_until_told_otherwise(tmp_path: Path) -> 
         assert (await bench.client.ask("AT+CMGR=3"))[-1].startswith("+CMS ERROR: ")
 
 
-async def test_the_chatty_one_speaks_between_anything(tmp_path: Path) -> None:
+async def test_the_chatty_personality_sends_urcs_at_any_time(tmp_path: Path) -> None:
     async with simulated(tmp_path, personality="chatty", seed=1) as bench:
         client = await bench.ready()
         said = [line for _ in range(30) for line in await client.ask("AT+CSQ")]
@@ -480,7 +480,7 @@ async def test_the_radio_goes_off_and_on_and_the_modem_restarts(tmp_path: Path) 
         assert await client.ask("AT+CNMI?") == ["AT+CNMI?\r", "+CNMI: 2,1,0,0,0", "OK"]
 
 
-async def test_switched_off_it_stays_off_until_restarted(tmp_path: Path) -> None:
+async def test_a_modem_switched_off_stays_off_until_restarted(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         client.write(b"AT+CPOF\r")

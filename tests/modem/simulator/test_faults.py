@@ -44,11 +44,11 @@ def strikes(fault: SendFault, sends: int = 8, seed: int = 0) -> list[int]:
         (SendFault(times=None), [1, 2, 3, 4, 5, 6, 7, 8]),
     ],
 )
-def test_a_fault_strikes_as_often_as_ordered(fault: SendFault, struck: list[int]) -> None:
+def test_a_fault_strikes_as_often_as_requested(fault: SendFault, struck: list[int]) -> None:
     assert strikes(fault) == struck
 
 
-def test_chance_is_repeatable() -> None:
+def test_random_faults_are_repeatable() -> None:
     fault = SendFault(times=None, probability=0.5)
     assert strikes(fault, 40, seed=1) == strikes(fault, 40, seed=1) != strikes(fault, 40, seed=2)
 
@@ -120,7 +120,7 @@ async def test_no_answer_after_ctrl_z(tmp_path: Path, at: str, taken: bool) -> N
 
 
 @pytest.mark.parametrize("at", ["command", "prompt", "body", "taken", "answer"])
-async def test_it_hangs_for_good_until_restarted(tmp_path: Path, at: str) -> None:
+async def test_a_hung_modem_answers_only_after_a_restart(tmp_path: Path, at: str) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at=at, hang=True)
@@ -149,7 +149,7 @@ async def test_the_answer_comes_late(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["command", "body", "taken", "answer"])
-async def test_lines_come_between_at_any_stage(tmp_path: Path, at: str) -> None:
+async def test_urcs_can_come_at_any_stage_of_a_send(tmp_path: Path, at: str) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at=at, urc=["RING", "+CREG: 2", '+CMTI: "SM",7'])
@@ -167,7 +167,7 @@ async def test_lines_come_between_at_any_stage(tmp_path: Path, at: str) -> None:
             assert said.endswith("+CMGS: 0\r\n" + burst + "\r\nOK\r\n")
 
 
-async def test_a_line_right_after_the_prompt(tmp_path: Path) -> None:
+async def test_a_urc_right_after_the_prompt(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", at="prompt", urc=["RING"])
@@ -176,7 +176,7 @@ async def test_a_line_right_after_the_prompt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "held"), [("sim7600", True), ("chatty", False)])
-async def test_most_modules_hold_lines_back_while_the_prompt_stands(
+async def test_most_modules_hold_urcs_back_at_the_prompt(
     tmp_path: Path, name: str, held: bool
 ) -> None:
     async with simulated(tmp_path, personality=name) as bench:
@@ -232,7 +232,7 @@ async def attempt(bench: Bench) -> None:
         client.write(tpdu.hex.encode() + b"\x1a")
 
 
-async def test_what_is_in_the_air_when_the_modem_dies_arrives_or_not(tmp_path: Path) -> None:
+async def test_a_part_in_the_air_at_a_power_loss_arrives_or_not(tmp_path: Path) -> None:
     for luck in (0.0, 1.0):
         async with simulated(tmp_path / str(luck), latency=5.0, in_the_air=luck) as bench:
             client = await bench.ready()
@@ -266,7 +266,7 @@ async def test_any_answer_can_be_replaced_delayed_or_withheld(tmp_path: Path) ->
         assert asyncio.get_running_loop().time() - start >= 0.03
 
 
-async def test_nothing_is_answered_to_anything(tmp_path: Path) -> None:
+async def test_a_silent_modem_answers_nothing(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("answer", silent=True, times=None)
@@ -276,7 +276,7 @@ async def test_nothing_is_answered_to_anything(tmp_path: Path) -> None:
         assert await client.ask("AT") == ["OK"]
 
 
-async def test_lines_come_before_and_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+async def test_urcs_come_before_and_in_the_middle_of_a_response(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("answer", command="+CSQ", before=["RING"])
@@ -288,7 +288,7 @@ async def test_lines_come_before_and_in_the_middle_of_an_answer(tmp_path: Path) 
         assert await client.until(b"OK\r\n") == "\r\n+CSQ:\r\nRING\r\n 20,0\r\n\r\nOK\r\n"
 
 
-async def test_lines_now_and_before_the_next_prompt(tmp_path: Path) -> None:
+async def test_urcs_at_once_and_before_the_next_prompt(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("urc", lines=["RING"])
@@ -308,7 +308,7 @@ async def test_the_modem_hangs(tmp_path: Path) -> None:
         assert "cannot" not in await client.until(b"PB DONE\r\n")
 
 
-async def test_settings_are_lost_without_a_word(tmp_path: Path) -> None:
+async def test_settings_can_be_lost_silently(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("forget", only_echo=True)
@@ -326,7 +326,7 @@ async def test_a_restart_without_power_takes_its_time(tmp_path: Path) -> None:
         assert "OK" not in await client.until(b"RDY\r\n")
 
 
-async def test_a_fault_that_does_not_exist_is_named(tmp_path: Path) -> None:
+async def test_an_unknown_fault_is_refused_with_its_name(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         for words, said in (
             ({"do": "nonsense"}, "nonsense"),
@@ -352,7 +352,7 @@ async def test_a_fault_that_does_not_exist_is_named(tmp_path: Path) -> None:
         {"do": "quirks", "cnmi": [[0, 1]]},
     ],
 )
-async def test_an_order_that_no_modem_can_obey_breaks_no_later_send(
+async def test_an_impossible_request_is_refused_and_breaks_no_later_send(
     tmp_path: Path, words: dict[str, Any]
 ) -> None:
     """It was taken, and the next send left the modem deaf for ever."""
@@ -364,7 +364,7 @@ async def test_an_order_that_no_modem_can_obey_breaks_no_later_send(
         assert (await client.ask("AT+CNMI=2,1,0,1,0"))[-1] == "OK"
 
 
-async def test_reset_takes_all_faults_away(tmp_path: Path) -> None:
+async def test_reset_removes_all_faults(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("send", cms=38, times=None)
@@ -401,7 +401,7 @@ async def quirk(bench: Bench, **words: object) -> None:
     await bench.order("quirks", **words)
 
 
-async def test_habits_can_be_changed(tmp_path: Path) -> None:
+async def test_quirks_can_be_changed(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await quirk(bench, cmgs="{answer}:{reference}")
@@ -417,7 +417,7 @@ async def test_habits_can_be_changed(tmp_path: Path) -> None:
         assert (await client.ask("AT+CNMI=1,1,0,1,0"))[-1] == "+CMS ERROR: 303"
 
 
-async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
+async def test_an_ec25_can_send_urcs_to_another_port(tmp_path: Path) -> None:
     async with simulated(tmp_path, personality="ec25") as bench:
         client = await bench.ready()
         await quirk(bench, urc_port="usbmodem")
@@ -429,7 +429,7 @@ async def test_an_ec25_may_speak_on_another_port(tmp_path: Path) -> None:
         await client.until(b"+CDS: 26\r\n")
 
 
-async def test_lines_come_within_the_echo(tmp_path: Path) -> None:
+async def test_urcs_can_come_within_the_echo(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await client.ask("ATE1")

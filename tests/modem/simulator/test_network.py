@@ -57,7 +57,7 @@ async def test_a_message_to_another_number_does_not(tmp_path: Path) -> None:
 # -- taking parts
 
 
-async def test_the_journal_holds_what_the_network_received_letter_by_letter(tmp_path: Path) -> None:
+async def test_the_journal_has_the_exact_text_that_the_network_received(tmp_path: Path) -> None:
     text = "Grüße, 5 € [ok] 😀 " * 8
     planned = plan(text)
     async with simulated(tmp_path, reference=254) as bench:
@@ -94,7 +94,7 @@ async def test_the_reference_is_counted_per_accepted_part_only(tmp_path: Path) -
         assert [line["reference"] for line in bench.journal("submit")] == [0, 1]
 
 
-async def test_latency_passes_before_the_network_has_it(tmp_path: Path) -> None:
+async def test_the_network_accepts_a_part_after_the_latency(tmp_path: Path) -> None:
     async with simulated(tmp_path, latency=0.05, latency_jitter=0.01) as bench:
         client = await bench.ready()
         start = asyncio.get_running_loop().time()
@@ -127,7 +127,7 @@ async def test_cmms_1_ends_with_the_link_and_2_stays(tmp_path: Path) -> None:
             assert await client.ask("AT+CMMS?") == [f"+CMMS: {left}", "OK"]
 
 
-async def test_what_stays_incomplete_is_not_kept_for_ever(tmp_path: Path) -> None:
+async def test_incomplete_messages_are_dropped_in_the_end(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         handsets = bench.simulator.handsets
         for number in range(3000):
@@ -136,7 +136,7 @@ async def test_what_stays_incomplete_is_not_kept_for_ever(tmp_path: Path) -> Non
         assert handsets.incomplete == 1000
 
 
-async def test_parts_are_joined_in_any_order_and_a_part_twice_is_shown_once(tmp_path: Path) -> None:
+async def test_parts_are_joined_in_any_order_and_repeated_parts_ignored(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         for number in (3, 1, 1, 2):
@@ -149,7 +149,7 @@ async def test_parts_are_joined_in_any_order_and_a_part_twice_is_shown_once(tmp_
         assert (await bench.order("status"))["incomplete"] == 0
 
 
-async def test_a_pair_cut_apart_by_the_sender_is_whole_again_at_the_phone(tmp_path: Path) -> None:
+async def test_a_split_surrogate_pair_is_joined_at_the_phone(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         for number, half in ((1, "d83d"), (2, "de00")):
@@ -163,7 +163,7 @@ async def test_a_pair_cut_apart_by_the_sender_is_whole_again_at_the_phone(tmp_pa
 
 
 @pytest.mark.parametrize("stat", [0, 2, 3, 4, 8])
-async def test_nothing_is_taken_without_registration(tmp_path: Path, stat: int) -> None:
+async def test_no_part_is_accepted_without_registration(tmp_path: Path, stat: int) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await client.ask("AT+CREG=1")
@@ -182,7 +182,7 @@ async def test_home_roaming_and_sms_only_can_send(tmp_path: Path, stat: int) -> 
         assert (await send(client)) == ["+CMGS: 0", "OK"]
 
 
-async def test_registration_comes_back_and_what_waited_arrives(tmp_path: Path) -> None:
+async def test_waiting_messages_arrive_when_registration_returns(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("report", hold=True)
@@ -249,7 +249,7 @@ async def test_network_times_can_be_changed_while_it_runs(tmp_path: Path) -> Non
 # -- reports
 
 
-async def test_a_report_says_who_when_and_what(tmp_path: Path) -> None:
+async def test_a_report_has_recipient_times_and_status(tmp_path: Path) -> None:
     async with simulated(tmp_path, report_delay=2.0, reference=77) as bench:
         client = await bench.ready()
         await bench.order("report", delay=0.0)
@@ -426,7 +426,7 @@ async def test_indications_are_kept_back_while_the_client_says_so(
         await no_more(bench)
 
 
-async def test_each_report_wants_thanks_at_csms_1(tmp_path: Path) -> None:
+async def test_each_report_needs_an_acknowledgement_at_csms_1(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await client.ask("AT+CSMS=1")
@@ -441,7 +441,9 @@ async def test_each_report_wants_thanks_at_csms_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-async def test_without_thanks_the_modem_goes_silent(tmp_path: Path, refused: bool) -> None:
+async def test_without_acknowledgement_indications_are_switched_off(
+    tmp_path: Path, refused: bool
+) -> None:
     within = 15.0 if refused else 0.02
     async with simulated(tmp_path, acknowledge_within=within) as bench:
         client = await bench.ready()
@@ -550,7 +552,7 @@ async def test_a_full_store_gets_nothing_more_until_there_is_room(tmp_path: Path
         assert (await bench.order("fill", store="ME", count=2))["stored"] == 2
 
 
-async def test_a_phone_answers(tmp_path: Path) -> None:
+async def test_a_phone_replies(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("reply", text="STOP", to="*0001", times=1)
@@ -616,7 +618,7 @@ async def test_ussd_before_the_ok_late_refused_and_unknown(tmp_path: Path) -> No
         assert not (await bench.simulator.command(wrong))["ok"]
 
 
-async def test_the_network_tells_the_time(tmp_path: Path) -> None:
+async def test_the_network_sends_its_time(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         assert (await client.ask("AT+CCLK?"))[0] == '+CCLK: "80/01/06,00:00:12+00"'

@@ -9,7 +9,7 @@ import pytest
 from tests.modem.simulated import send, simulated
 
 
-async def test_a_pin_is_wanted_and_the_right_one_opens(tmp_path: Path) -> None:
+async def test_the_right_pin_unlocks_the_sim(tmp_path: Path) -> None:
     async with simulated(tmp_path, pin="1234") as bench:
         client = bench.client
         await client.ask("ATE0;+CMEE=1")
@@ -25,7 +25,7 @@ async def test_a_pin_is_wanted_and_the_right_one_opens(tmp_path: Path) -> None:
         assert await client.ask('AT+CLCK="SC",2') == ["+CLCK: 1", "OK"]
 
 
-async def test_wrong_tries_are_counted_across_restarts_and_end_at_the_puk(tmp_path: Path) -> None:
+async def test_wrong_pins_are_counted_across_restarts_and_end_at_the_puk(tmp_path: Path) -> None:
     async with simulated(tmp_path, pin="1234", puk="11112222") as bench:
         client = bench.client
         for left, error in ((2, 16), (1, 16), (0, 12)):
@@ -56,7 +56,7 @@ async def test_wrong_tries_are_counted_across_restarts_and_end_at_the_puk(tmp_pa
         assert (await client.ask('AT+CPIN="4321"'))[-1] == "OK"
 
 
-async def test_a_right_pin_gives_the_tries_back(tmp_path: Path) -> None:
+async def test_a_right_pin_resets_the_attempts(tmp_path: Path) -> None:
     async with simulated(tmp_path, pin="1234") as bench:
         await bench.client.ask("ATE0")
         await bench.client.ask('AT+CPIN="0000"')
@@ -65,7 +65,7 @@ async def test_a_right_pin_gives_the_tries_back(tmp_path: Path) -> None:
         assert (await bench.client.ask("AT+CPINR"))[0] == "+CPINR: SIM PIN,3,3"
 
 
-async def test_a_sim_without_puk_tries_is_dead(tmp_path: Path) -> None:
+async def test_a_sim_without_puk_attempts_is_blocked(tmp_path: Path) -> None:
     async with simulated(tmp_path, pin="1234") as bench:
         await bench.order("pin", tries=0, puk_tries=1)
         await bench.client.ask("ATE0;+CMEE=1")
@@ -92,7 +92,9 @@ async def test_the_pin_can_be_changed_and_switched_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sim800", "ec25", "quiet"])
-async def test_tries_are_told_by_each_module_in_its_way_or_not(tmp_path: Path, name: str) -> None:
+async def test_each_module_reports_attempts_left_in_its_own_way_or_not_at_all(
+    tmp_path: Path, name: str
+) -> None:
     async with simulated(tmp_path, personality=name, pin="1234") as bench:
         await bench.client.ask("ATE0")
         await bench.client.ask('AT+CPIN="0000"')
@@ -126,7 +128,7 @@ async def test_the_sim_is_taken_out_and_put_in_again(tmp_path: Path) -> None:
         assert await send(client) == ["+CMGS: 0", "OK"]
 
 
-async def test_another_sim_has_another_name_pin_and_store(tmp_path: Path) -> None:
+async def test_another_sim_has_its_own_iccid_pin_and_storage(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("fill", count=2)

@@ -39,7 +39,7 @@ async def test_a_client_that_closes_and_opens_the_port_finds_the_same_modem(tmp_
         assert await again.ask("AT+CNMI?") == ["+CNMI: 2,1,0,1,0", "OK"]
 
 
-async def test_what_is_said_while_no_client_listens_is_lost(tmp_path: Path) -> None:
+async def test_urcs_without_a_client_are_lost(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("urc", lines=["RING"])
@@ -64,7 +64,7 @@ async def test_a_client_that_does_not_read_loses_bytes_and_stops_nobody(tmp_path
         assert await client.ask("AT+CSQ") == ["+CSQ: 20,0", "OK"]
 
 
-async def test_unplugged_the_port_and_its_link_vanish_and_the_client_notices(
+async def test_an_unplugged_port_and_its_link_disappear_and_the_client_notices(
     tmp_path: Path,
 ) -> None:
     async with simulated(tmp_path) as bench:
@@ -80,7 +80,7 @@ async def test_unplugged_the_port_and_its_link_vanish_and_the_client_notices(
         assert await again.ask("AT+CNMI?") == ["+CNMI: 2,1,0,0,0", "OK"]
 
 
-async def test_it_comes_back_by_itself_when_that_was_ordered(tmp_path: Path) -> None:
+async def test_an_unplugged_port_returns_after_its_time(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         await bench.order("unplug", back_after=0.02)
         await bench.client.hung_up()
@@ -97,7 +97,7 @@ async def test_a_link_never_replaces_a_real_file(tmp_path: Path) -> None:
     assert (tmp_path / "port").read_text() == "precious"
 
 
-def test_a_personality_nobody_knows_is_named() -> None:
+def test_an_unknown_personality_is_refused_with_its_name() -> None:
     with pytest.raises(ValueError, match=r"nokia.*sim800"):
         Simulator(Settings(personality="nokia"))
 
@@ -144,7 +144,7 @@ async def test_a_client_at_another_speed_reads_only_noise(tmp_path: Path) -> Non
         assert (await client.ask("AT"))[-1] == "OK"
 
 
-async def test_in_autobaud_nothing_is_said_before_the_first_at(tmp_path: Path) -> None:
+async def test_in_autobaud_nothing_is_sent_before_the_first_at(tmp_path: Path) -> None:
     async with simulated(tmp_path, personality="sim800", autobaud=True) as bench:
         await bench.order("restart")
         await bench.order("urc", lines=["RING"])
@@ -155,7 +155,7 @@ async def test_in_autobaud_nothing_is_said_before_the_first_at(tmp_path: Path) -
         assert "RDY" in await bench.client.until(b"RDY")
 
 
-async def test_a_speed_is_the_uarts_from_the_ok_on_and_until_a_restart(tmp_path: Path) -> None:
+async def test_a_speed_holds_from_the_ok_until_a_restart(tmp_path: Path) -> None:
     async with simulated(tmp_path, baud=9600, fixed_baud=True) as bench:
         client = bench.client
         client.speed(termios.B9600)
@@ -184,7 +184,7 @@ async def test_a_sim_that_is_pulled_while_it_starts_finds_no_network(tmp_path: P
         await bench.until(lambda: modem.attached)
 
 
-async def test_plugged_in_it_starts_once_whatever_was_done_to_it_before(tmp_path: Path) -> None:
+async def test_a_plugged_modem_starts_exactly_once(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
         await bench.order("unplug")
         await bench.order("restart")
@@ -195,7 +195,7 @@ async def test_plugged_in_it_starts_once_whatever_was_done_to_it_before(tmp_path
 @pytest.mark.parametrize(
     ("name", "mode", "reference"), [("quiet", 1, 8), ("chatty", 1, 0), ("sim800", 0, 8)]
 )
-async def test_what_a_restart_leaves_is_each_modules_own(
+async def test_each_module_keeps_its_own_settings_across_a_restart(
     tmp_path: Path, name: str, mode: int, reference: int
 ) -> None:
     async with simulated(tmp_path, personality=name, reference=7) as bench:
@@ -210,7 +210,7 @@ async def test_what_a_restart_leaves_is_each_modules_own(
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])
-async def test_a_line_that_loses_bytes_spoils_the_dialogue(tmp_path: Path, direction: str) -> None:
+async def test_a_line_that_loses_bytes_breaks_commands(tmp_path: Path, direction: str) -> None:
     async with simulated(tmp_path) as bench:
         client = await bench.ready()
         await bench.order("line", lose=1.0, direction=direction, spare=[])
@@ -242,7 +242,7 @@ async def test_noise_has_the_high_bit(tmp_path: Path) -> None:
         assert "\x80\xff\x00" in await client.until(b"\x80\xff\x00")
 
 
-def test_damage_spares_what_it_is_told_to_spare() -> None:
+def test_spared_bytes_are_not_damaged() -> None:
     chance = random.Random(1)
     data = b"\r\n+CDS: 26\r\n0791F00123456789ABCDEF\r\n" * 50
     hexadecimal = b"0123456789ABCDEF"
@@ -264,7 +264,7 @@ def test_garbling_by_default_leaves_hex_digits_alone() -> None:
     assert all(a != b for a, b in zip(out, b"+MGS: \r\n", strict=True))
 
 
-def test_the_same_seed_damages_alike() -> None:
+def test_the_same_seed_gives_the_same_damage() -> None:
     line = Distortion(lose=0.1, double=0.1, garble=0.1, split=0.2, delay=0.1, noise=0.1)
     runs = [distort(b"AT+CMGS=23\r" * 9, line, random.Random(7)) for _ in range(2)]
     assert runs[0] == runs[1]
@@ -319,7 +319,7 @@ async def test_start_up_goes_through_its_stages(tmp_path: Path) -> None:
         assert await send(client) == ["+CMGS: 0", "OK"]
 
 
-async def test_start_up_takes_its_time_when_asked_to(tmp_path: Path) -> None:
+async def test_start_up_times_follow_the_boot_setting(tmp_path: Path) -> None:
     start = time.monotonic()
     async with simulated(tmp_path, boot=0.004) as bench:  # 8 s to the SIM become 32 ms
         await bench.client.until(b"+CPIN: READY\r\n")

@@ -50,7 +50,7 @@ EXTENSION = "".join(national_tables.EXTENSION.values())
         ("a" * 66 + "😀" + "a" * 9, UCS2, 77, [66, 10]),
     ],
 )
-def test_a_text_is_cut_where_it_must(
+def test_texts_are_segmented_at_the_right_places(
     text: str, alphabet: Alphabet, units: int, lengths: list[int]
 ) -> None:
     planned = plan(text)
@@ -88,7 +88,7 @@ def test_a_header_takes_its_room(alphabet: Alphabet, header: int, left: int) -> 
 @pytest.mark.parametrize(
     "text", ["L'Haÿ", "back`tick", "ça va", "l’heure", "tab\there", "\x1b", "ç"]
 )
-def test_one_strange_character_makes_the_message_ucs2(text: str) -> None:
+def test_one_character_outside_gsm7_makes_the_message_ucs2(text: str) -> None:
     assert plan(text).alphabet is UCS2
 
 
@@ -97,7 +97,7 @@ def test_the_whole_default_alphabet_is_gsm7(text: str) -> None:
     assert plan(text).alphabet is GSM7
 
 
-def test_the_characters_that_force_ucs2_are_told_once_each_in_order() -> None:
+def test_the_characters_that_force_ucs2_are_listed_once_in_order() -> None:
     assert forcing("ça, là-bas: « ça » 😀😀 €") == ("ç", "«", "»", "😀")
     assert forcing("plain {text} €") == ()
     assert forcing("") == ()
@@ -140,11 +140,11 @@ def test_the_first_shift_of_those_that_save_as_much_is_used() -> None:
     assert plan("só único " * 10, shifts=(3, 2)).shift == 3
 
 
-def test_a_shift_that_nobody_knows_is_ignored() -> None:
+def test_an_unknown_shift_is_ignored() -> None:
     assert plan(TURKISH_TEXT, shifts=(99, 0, -1)).alphabet is UCS2
 
 
-def test_the_tables_are_whole() -> None:
+def test_the_tables_are_complete() -> None:
     assert len(national_tables.BASIC) == 128 == len(set(national_tables.BASIC))
     for table in national_tables.LOCKING_SHIFT.values():
         letters = table.replace(national_tables.NOTHING, "")
@@ -184,7 +184,7 @@ def test_the_letter_that_a_misprint_hides_is_read() -> None:
     assert decode_septets(b"\x3d", 0, national_tables.KANNADA) == "ಪ"
 
 
-def test_a_place_that_a_table_leaves_empty_is_seen_to_be_that() -> None:
+def test_an_unassigned_code_of_a_table_is_recognised() -> None:
     assert decode_septets(b"\x00\x0e", 0, national_tables.TAMIL) == "\ufffdஎ"
     with pytest.raises(ValueError, match="not in the alphabet"):
         encode_septets("\ufffd", 0, national_tables.TAMIL)
@@ -285,14 +285,14 @@ def test_every_part_fits_and_no_pair_is_cut(text: str, wide: bool) -> None:
 
 
 @given(any_texts)
-def test_utf16_keeps_every_text_that_is_one(text: str) -> None:
+def test_utf16_preserves_every_valid_text(text: str) -> None:
     read = decode_utf16(encode_utf16(text))
     assert not any("\ud800" <= each <= "\udfff" for each in read)
     if not any("\ud800" <= each <= "\udfff" for each in text):
         assert read == text
 
 
-def test_halves_that_stand_alone_are_replaced_and_pairs_in_two_halves_are_joined() -> None:
+def test_single_surrogates_are_replaced_and_split_pairs_joined() -> None:
     assert decode_utf16(encode_utf16("a\ud83d")) == "a\ufffd"
     assert decode_utf16(encode_utf16("\ude00b")) == "\ufffdb"
     assert decode_utf16(encode_utf16("\ud83d\ude00")) == "😀"
