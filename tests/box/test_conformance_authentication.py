@@ -57,7 +57,7 @@ def test_a_device_may_be_named(shared: Client) -> None:
     assert told["device_id"] == device
 
 
-def test_auth_test_says_who_and_which_modem(shared: Client) -> None:
+def test_auth_test_returns_client_and_modem(shared: Client) -> None:
     assert shared.get("/auth/test").json() == {
         "success": True,
         "message": "Authentification réussie",
@@ -68,7 +68,7 @@ def test_auth_test_says_who_and_which_modem(shared: Client) -> None:
 
 
 @pytest.mark.parametrize("written", ["{}", "client_0{}", "client_{}0", "CLIENT_{}", "client_{}x"])
-def test_a_client_id_is_written_in_one_way_only(shared: Client, written: str) -> None:
+def test_a_client_id_has_one_form(shared: Client, written: str) -> None:
     number = shared.client_id.removeprefix("client_")
     answer = shared.get("/auth/test", headers={"X-Client-ID": written.format(number)})
     assert code(answer, 401) == "INVALID_CLIENT_ID"
@@ -109,7 +109,7 @@ def test_a_device_belongs_to_every_client_unless_it_is_assigned_to_some(tmp_path
         box.stop()
 
 
-def test_a_modem_kept_for_a_client_to_come_or_gone_is_nobody_elses(tmp_path: Path) -> None:
+def test_a_modem_reserved_for_a_missing_client_is_not_shared(tmp_path: Path) -> None:
     box = RunningBox(tmp_path)
     box.data.mkdir()
     (box.data / "zimbox.toml").write_text('[[modem]]\nport = "sim"\nclients = ["client_2"]\n')
@@ -129,7 +129,7 @@ def test_a_modem_kept_for_a_client_to_come_or_gone_is_nobody_elses(tmp_path: Pat
         box.stop()
 
 
-def test_a_narrowed_key_is_403_beyond_what_it_may(box: RunningBox, client: Client) -> None:
+def test_a_restricted_key_is_403_beyond_its_permissions(box: RunningBox, client: Client) -> None:
     reader = box.client("--read-only", of=client.client_id)
     sender = box.client("--send-only", of=client.client_id)
     french = box.client("--prefix", "+33", of=client.client_id)
@@ -145,7 +145,7 @@ def test_a_narrowed_key_is_403_beyond_what_it_may(box: RunningBox, client: Clien
     assert french.post("/sms/send", {**body, "to": TO}).status_code == 202
 
 
-def test_a_narrowed_key_resends_no_more_than_it_may_send(box: RunningBox, client: Client) -> None:
+def test_a_restricted_key_resends_only_what_it_may_send(box: RunningBox, client: Client) -> None:
     german = client.send("+4915155550106")
     french = client.send("+33695550106")
     for message_id in (german, french):
@@ -161,7 +161,9 @@ def test_a_narrowed_key_resends_no_more_than_it_may_send(box: RunningBox, client
     assert refused.json()["error"]["details"] == {"reason": "daily_cap", "cap": 1}
 
 
-def test_in_a_bulk_too_the_cap_counts_only_what_is_taken(box: RunningBox, client: Client) -> None:
+def test_the_cap_of_a_key_counts_only_accepted_entries_of_a_bulk(
+    box: RunningBox, client: Client
+) -> None:
     client.post("/blocklist", {"number": "+33612340009"})
     capped = box.client("--daily-cap", "2", of=client.client_id)
     numbers = ["+33612340009", "+33612340010", "+33612340011", "+33612340012"]
@@ -204,7 +206,7 @@ def test_a_test_key_never_reaches_the_air(box: RunningBox, client: Client) -> No
     assert all(line["recipient"] != "+33612340001" for line in box.received())
 
 
-def test_test_mode_is_a_partition_of_its_own(box: RunningBox, client: Client) -> None:
+def test_test_mode_has_its_own_messages(box: RunningBox, client: Client) -> None:
     tester = box.client("--test", of=client.client_id)
     message_id = tester.send(TO)
     assert code(client.get(f"/sms/status/{message_id}"), 404) == "MESSAGE_NOT_FOUND"
@@ -218,14 +220,14 @@ def test_test_mode_is_a_partition_of_its_own(box: RunningBox, client: Client) ->
     assert tester.post("/sms/send", body, headers=headers).json() != ours
 
 
-def test_the_very_first_answer_to_a_test_key_knows_the_simulated_modem(
+def test_the_first_request_of_a_test_key_finds_the_simulated_modem(
     own_box: Callable[..., RunningBox],
 ) -> None:
     told = own_box().client("--test").get("/auth/test").json()
     assert told["device_status"] == "online" and told["device_id"]
 
 
-def test_a_test_key_that_names_a_modem_of_the_air_is_told_of_the_one_it_ends_at(
+def test_a_test_key_that_names_a_real_modem_gets_the_simulated_one(
     box: RunningBox, client: Client
 ) -> None:
     tester = box.client("--test", of=client.client_id)
@@ -238,9 +240,7 @@ def test_a_test_key_that_names_a_modem_of_the_air_is_told_of_the_one_it_ends_at(
 
 
 @pytest.mark.parametrize(("length", "expected"), [(4, "1234"), (6, "123456"), (8, "12345678")])
-def test_a_test_otp_is_always_the_same_cut_to_its_length(
-    box: RunningBox, length: int, expected: str
-) -> None:
+def test_a_test_otp_is_always_the_same_code(box: RunningBox, length: int, expected: str) -> None:
     tester = box.client("--test")
     made = tester.post("/sms/send-otp", {"to": TO, "length": length}).json()
     told = tester.post("/sms/verify-otp", {"otp_id": made["otp_id"], "code": expected}).json()

@@ -73,7 +73,7 @@ def test_more_than_1000_messages_are_400_too_many_recipients(shared: Client, pat
     assert code(answer, 400) == "TOO_MANY_RECIPIENTS"
 
 
-def test_a_batch_of_1000_is_taken_whole(client: Client) -> None:
+def test_a_batch_of_1000_is_accepted(client: Client) -> None:
     entries = [{"to": f"+3361201{n:04}", "message": f"Nr {n}"} for n in range(1000)]
     told = client.post(BULK, {"messages": entries, "scheduled_at": ahead(days=1)}).json()
     assert told["queued_messages"] == len(set(told["message_ids"])) == 1000
@@ -93,7 +93,9 @@ def test_a_bulk_of_neither_form_is_400_invalid_request(
     assert code(shared.post(BULK, body), 400) == "INVALID_REQUEST"
 
 
-def test_a_refused_entry_is_failed_in_its_place_and_the_others_go(client: Client) -> None:
+def test_a_refused_entry_is_reported_at_its_index_and_the_others_are_accepted(
+    client: Client,
+) -> None:
     client.post("/blocklist", {"number": TWO})
     entries: list[object] = [
         {"to": "0612", "message": "x"},
@@ -115,7 +117,7 @@ def test_a_refused_entry_is_failed_in_its_place_and_the_others_go(client: Client
     assert (told["queued_messages"], told["failed_messages"]) == (1, 5)
 
 
-def test_if_none_can_go_the_first_entrys_code_has_its_own_status(client: Client) -> None:
+def test_if_no_entry_is_accepted_the_first_error_has_its_own_status(client: Client) -> None:
     client.post("/blocklist", {"number": ONE})
     bad = [{"to": ONE, "message": "x"}, {"to": "0612", "message": "x"}]
     assert code(client.post(BULK, {"messages": bad}), 403) == "BLOCKED_NUMBER"
@@ -152,7 +154,7 @@ def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
     assert told["rest_from"] > told["queued_at"]
 
 
-def test_what_the_month_has_no_room_for_is_refused_and_the_rest_told(
+def test_entries_beyond_the_monthly_cap_are_refused(
     own_box: Callable[..., RunningBox],
 ) -> None:
     limits = {"limits_per_month": "3", "limits_billing_day": billing_day()}
@@ -182,7 +184,7 @@ def test_the_cap_on_recipients_counts_numbers_and_not_messages(
     assert code(client.post("/sms/send", {"to": TWO, "message": "x"}), 429) == "QUOTA_EXCEEDED"
 
 
-def test_what_waits_for_another_week_takes_no_room_from_today(
+def test_scheduled_messages_do_not_count_against_today(
     own_box: Callable[..., RunningBox],
 ) -> None:
     client = own_box(limits_per_day="2").client()
@@ -191,7 +193,7 @@ def test_what_waits_for_another_week_takes_no_room_from_today(
     client.until(client.send(TWO), "delivered")
 
 
-def test_what_is_for_another_day_is_held_to_the_caps_of_that_day(
+def test_scheduled_messages_count_against_the_caps_of_their_day(
     own_box: Callable[..., RunningBox],
 ) -> None:
     client = own_box(limits_per_day="2", time_zone="UTC").client()
@@ -212,7 +214,7 @@ def test_what_is_for_another_day_is_held_to_the_caps_of_that_day(
     client.until(client.send(TWO), "delivered")
 
 
-def test_a_batch_for_the_quiet_hours_of_another_day_is_told_when_they_end(
+def test_a_batch_scheduled_in_quiet_hours_returns_when_they_end(
     own_box: Callable[..., RunningBox],
 ) -> None:
     client = own_box(limits_quiet_hours="10:00-11:00", time_zone="UTC").client()
@@ -224,7 +226,7 @@ def test_a_batch_for_the_quiet_hours_of_another_day_is_told_when_they_end(
     assert "sendable_now" not in told
 
 
-def test_in_quiet_hours_priority_1_goes_now_if_the_owner_allows(
+def test_in_quiet_hours_priority_1_is_sent_if_configured(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box(limits_quiet_hours="00:00-00:00", limits_urgent_passes="1")
@@ -260,7 +262,7 @@ def test_a_failed_message_goes_back_into_the_queue_under_its_own_id(
     assert "".join(part["text"] for part in parts) == "x" * 200
 
 
-def test_a_resend_is_refused_for_what_a_send_is_refused_for(
+def test_a_resend_has_the_errors_of_a_send(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box(sending_offline_grace_minutes="0", queue_max_waiting="1")

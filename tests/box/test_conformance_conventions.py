@@ -51,7 +51,7 @@ def test_timestamps_are_rfc_3339_in_utc_to_the_second(shared: Client) -> None:
     assert all(MOMENT.fullmatch(text) for _, text in found)
 
 
-def test_a_moment_not_yet_reached_is_null(shared: Client) -> None:
+def test_a_time_not_reached_yet_is_null(shared: Client) -> None:
     answer = shared.post("/sms/send", {"to": TO, "message": "x", "scheduled_at": "2099-01-01"})
     assert code(answer, 400) == "INVALID_SCHEDULED_DATE"
     told = shared.status(shared.send(TO))
@@ -130,7 +130,7 @@ def test_an_empty_query_value_means_absent(shared: Client) -> None:
         ("2030-01-15T09:00:00+01:00", False),
     ],
 )
-def test_a_schedule_without_an_offset_is_warned_of(
+def test_a_schedule_without_an_offset_gets_a_warning(
     shared: Client, written: str, warned: bool
 ) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
@@ -148,7 +148,7 @@ def test_unknown_body_fields_are_ignored_and_named_in_warnings(shared: Client) -
     assert told["warnings"] == ["sender_id"]
 
 
-def test_so_are_those_of_a_body_where_none_is_asked_for(client: Client) -> None:
+def test_fields_of_an_unneeded_body_are_named_in_warnings(client: Client) -> None:
     failed = client.send("+33695550106")
     client.until(failed, "failed")
     assert client.post(f"/sms/{failed}/resend", {"a": 1, "b": 2}).json()["warnings"] == ["a", "b"]
@@ -161,13 +161,13 @@ def test_so_are_those_of_a_body_where_none_is_asked_for(client: Client) -> None:
         assert code(answer, 400) == "CANNOT_RESEND_MESSAGE"
 
 
-def test_a_body_may_come_without_a_content_type_and_with_a_byte_order_mark(shared: Client) -> None:
+def test_a_body_without_content_type_or_with_a_byte_order_mark_is_accepted(shared: Client) -> None:
     body = b'\xef\xbb\xbf{"to": "+33612345678", "message": "x"}'
     answer = shared.request("POST", "/sms/send", data=body, headers={"Content-Type": None})  # type: ignore[dict-item]
     assert answer.status_code == 202
 
 
-def test_a_client_that_hangs_up_within_its_body_is_no_error_of_the_box(
+def test_a_client_that_disconnects_within_its_body_causes_no_server_error(
     box: RunningBox, shared: Client
 ) -> None:
     place = urlsplit(box.url)
@@ -231,7 +231,7 @@ def test_bad_json_is_an_invalid_request(shared: Client, body: bytes) -> None:
     assert code(answer, 400) == "INVALID_REQUEST"
 
 
-def test_paths_and_queries_that_are_no_utf_8_do_no_harm(shared: Client) -> None:
+def test_paths_and_queries_that_are_not_utf_8_cause_no_server_error(shared: Client) -> None:
     assert code(shared.get("/sms/status/%FF%FE%00"), 404) == "MESSAGE_NOT_FOUND"
     assert shared.get("/sms/history?search=%FF%ED%A0%80").status_code == 200
     assert code(shared.get("/sms/history?search=%00"), 400) == "INVALID_REQUEST"

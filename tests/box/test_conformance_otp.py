@@ -63,7 +63,7 @@ def test_the_default_text_has_six_digits(box: RunningBox, shared: Client) -> Non
 @pytest.mark.parametrize(
     ("name", "number"), [("length", "+33612340216"), ("code_length", "+33612340217")]
 )
-def test_length_goes_by_two_names(box: RunningBox, shared: Client, name: str, number: str) -> None:
+def test_length_has_two_names(box: RunningBox, shared: Client, name: str, number: str) -> None:
     told = made(shared, to=number, template="Code {code}!", **{name: 4})
     assert told["code_length"] == 4
     assert re.fullmatch(r"Code \d{4}!", received(box, number))
@@ -92,7 +92,7 @@ def test_the_right_code_is_valid_once(box: RunningBox, shared: Client) -> None:
     assert code(again, 404) == "OTP_NOT_FOUND"
 
 
-def test_a_forged_stop_ends_no_one_time_passwords(box: RunningBox, client: Client) -> None:
+def test_a_forged_stop_does_not_stop_one_time_passwords(box: RunningBox, client: Client) -> None:
     number = "+33612340218"
     box.simulate(do="incoming", sender=number, text="STOP")
     eventually(lambda: number in client.get("/blocklist").text, "opted out")
@@ -116,7 +116,7 @@ def test_a_wrong_code_counts_down_and_ends(box: RunningBox, shared: Client) -> N
         assert code(answer, 429) == "OTP_MAX_ATTEMPTS"
 
 
-def test_many_requests_at_once_do_not_win_more_than_three_attempts(
+def test_concurrent_verifications_have_three_attempts_in_total(
     box: RunningBox, shared: Client
 ) -> None:
     otp_id = made(shared, to="+33612340207", template="{{code}}")["otp_id"]
@@ -162,7 +162,7 @@ def test_the_code_is_masked_wherever_the_api_shows_the_message(
     assert right not in box.log()
 
 
-def test_the_code_lies_nowhere_in_the_data_folder(own_box: Callable[..., RunningBox]) -> None:
+def test_the_code_is_not_in_the_data_folder(own_box: Callable[..., RunningBox]) -> None:
     box = own_box()
     client = box.client()
     told = made(client, to="+33612340211", template="{{code}}", length=8)
@@ -188,5 +188,5 @@ def test_a_failed_one_time_code_leaves_no_text_either(own_box: Callable[..., Run
     assert not [f for f in box.data.rglob("*") if f.is_file() and b"12345678" in f.read_bytes()]
 
 
-def test_the_number_must_be_one(shared: Client) -> None:
+def test_an_otp_needs_a_valid_number(shared: Client) -> None:
     assert code(shared.post(SEND, {"to": "0612"}), 400) == "INVALID_PHONE_NUMBER"

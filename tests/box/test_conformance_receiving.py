@@ -25,7 +25,7 @@ def arrived(client: Client, text: str) -> dict[str, Any]:
     return eventually(look, f"{text!r} in the inbox")
 
 
-def test_an_answer_belongs_to_the_client_that_wrote_last(
+def test_a_received_reply_belongs_to_the_client_that_wrote_last(
     box: RunningBox, shared: Client, client: Client
 ) -> None:
     number = "+33612340301"
@@ -91,7 +91,7 @@ def test_stop_puts_the_sender_on_the_block_list_and_start_takes_it_off(
     eventually(lambda: client.post("/sms/send", body).status_code == 202, "unblocked")
 
 
-def test_taking_an_opt_out_off_counts_for_the_client_that_does_it(
+def test_removing_an_opt_out_exempts_only_that_client(
     box: RunningBox, shared: Client, client: Client
 ) -> None:
     number = "+33612340330"
@@ -110,7 +110,7 @@ def test_taking_an_opt_out_off_counts_for_the_client_that_does_it(
     assert code(client.delete("/blocklist/%2B33612340330"), 404) == "NOT_FOUND"
 
 
-def test_the_block_list_is_written_and_read(client: Client) -> None:
+def test_numbers_can_be_blocked_and_listed(client: Client) -> None:
     added = client.post("/blocklist", {"number": "+33 6 12 34 03 20", "reason": "sur demande"})
     assert added.json()["number"] == "+33612340320"
     (entry,) = [
@@ -124,13 +124,13 @@ def test_the_block_list_is_written_and_read(client: Client) -> None:
     assert code(client.delete("/blocklist/%2B33612340320"), 404) == "NOT_FOUND"
 
 
-def test_what_is_no_number_cannot_be_blocked(shared: Client) -> None:
+def test_an_invalid_number_cannot_be_blocked(shared: Client) -> None:
     assert code(shared.post("/blocklist", {"number": "x"}), 400) == "INVALID_PHONE_NUMBER"
     assert code(shared.delete("/blocklist/x"), 400) == "INVALID_PHONE_NUMBER"
     assert code(shared.post("/blocklist", {}), 400) == "INVALID_REQUEST"
 
 
-def test_a_number_that_is_not_on_the_list_is_404_and_said_so(client: Client) -> None:
+def test_removing_a_number_that_is_not_listed_is_404(client: Client) -> None:
     answer = client.delete("/blocklist/+33612340399", headers={"Accept-Language": "en"})
     assert code(answer, 404) == "NOT_FOUND"
     details = {"field": "number", "reason": "is not on the block list"}

@@ -45,7 +45,7 @@ def test_send_is_202_with_every_field_of_the_contract(shared: Client) -> None:
         *("+33 (0)6 12 34 56 78", "+33 06 12 34 56 78", "+330612345678", "0033(0)612345678"),
     ],
 )
-def test_separators_and_a_trunk_zero_are_forgiven_and_the_number_is_e164(
+def test_separators_and_a_trunk_zero_are_accepted_and_the_number_is_e164(
     shared: Client, written: str
 ) -> None:
     told = send(shared, to=written).json()
@@ -130,11 +130,11 @@ def test_1600_characters_are_characters_whatever_they_take(shared: Client) -> No
 
 
 @pytest.mark.parametrize("text", ["x" * 1601, "😀" * 1601])
-def test_more_is_400_message_too_long(shared: Client, text: str) -> None:
+def test_a_longer_message_is_400_message_too_long(shared: Client, text: str) -> None:
     assert code(send(shared, message=text), 400) == "MESSAGE_TOO_LONG"
 
 
-def test_the_text_arrives_letter_by_letter(box: RunningBox, shared: Client) -> None:
+def test_the_text_arrives_unchanged(box: RunningBox, shared: Client) -> None:
     text = "Ligne 1\nLigne 2\r\n\tà l'été €[]{}|~^\\ 😀 " + "ж" * 100
     message_id = shared.send("+33612340042", text)
     assert shared.until(message_id, "delivered")["message"] == text
@@ -217,7 +217,7 @@ def test_30_days_ahead_may_be_scheduled(shared: Client) -> None:
     assert send(shared, scheduled_at=ahead(days=30, minutes=-1)).status_code == 202
 
 
-def test_a_scheduled_message_waits_and_then_goes(box: RunningBox, shared: Client) -> None:
+def test_a_scheduled_message_waits_and_is_sent(box: RunningBox, shared: Client) -> None:
     due = ahead(seconds=2)
     message_id = shared.send("+33612340077", scheduled_at=due)
     told = shared.status(message_id)
@@ -244,7 +244,7 @@ def test_any_other_fault_of_the_body_names_the_field_and_why(
     assert details["field"] == next(iter(fields)) and details["reason"]
 
 
-def test_the_optional_fields_of_our_own_are_taken(box: RunningBox, shared: Client) -> None:
+def test_the_additional_optional_fields_are_accepted(box: RunningBox, shared: Client) -> None:
     message_id = shared.send(
         "+33612340055", flash=True, validity_minutes=60, on_uncertain="resend", retry_attempts=5
     )
@@ -352,7 +352,7 @@ def test_a_storage_that_is_nearly_full_is_503(own_box: Callable[..., RunningBox]
     assert code(send(client), 503) == "STORAGE_FULL"
 
 
-def test_with_the_modem_away_messages_wait_and_go_when_it_is_back(
+def test_messages_wait_for_an_offline_modem(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box()
@@ -369,7 +369,7 @@ def test_with_the_modem_away_messages_wait_and_go_when_it_is_back(
 @pytest.mark.parametrize(
     ("device", "expected"), [(None, "NO_DEVICE_AVAILABLE"), ("device_1", "DEVICE_OFFLINE")]
 )
-def test_a_modem_away_beyond_the_grace_is_503_and_a_scheduled_send_is_taken(
+def test_a_modem_offline_beyond_the_grace_period_is_503_except_for_scheduled_sends(
     own_box: Callable[..., RunningBox], device: str | None, expected: str
 ) -> None:
     box = own_box(sending_offline_grace_minutes="0")
@@ -416,7 +416,7 @@ def test_a_quota_of_the_day_names_the_day_that_has_room(
     assert abs(asked_again - datetime.combine(tomorrow, time(), UTC)) < timedelta(seconds=5)
 
 
-def test_estimated_delivery_counts_what_is_ahead_and_the_limits(
+def test_estimated_delivery_includes_the_queue_and_the_limits(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box(limits_quiet_hours="00:00-00:00", limits_urgent_passes="1")
@@ -442,7 +442,7 @@ def test_a_message_waits_for_its_lifetime_and_then_fails(
     assert told["error"]["code"] == "SMS_SEND_TIMEOUT"
 
 
-def test_a_202_survives_a_power_cut_in_that_same_instant(
+def test_a_202_survives_a_power_cut_right_after_it(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box()
@@ -466,7 +466,7 @@ def test_a_202_survives_a_power_cut_in_that_same_instant(
         ("15", "NETWORK_ERROR", "CMS 42"),
     ],
 )
-def test_a_failed_message_says_why_with_the_modems_own_code(
+def test_a_failed_message_has_the_modem_s_error_code(
     shared: Client, ending: str, expected: str, source: str
 ) -> None:
     told = shared.until(shared.send(f"+336955501{ending}"), "failed")
@@ -475,11 +475,11 @@ def test_a_failed_message_says_why_with_the_modems_own_code(
     assert told["failed_at"] and told["delivered_at"] is None
 
 
-def test_a_passing_fault_is_tried_again(shared: Client) -> None:
+def test_a_temporary_error_is_retried(shared: Client) -> None:
     told = shared.until(shared.send("+33695550105"), "delivered")
     assert told["attempts"] == 2
 
 
-def test_retry_attempts_bounds_the_tries(shared: Client) -> None:
+def test_retry_attempts_limits_the_attempts(shared: Client) -> None:
     told = shared.until(shared.send("+33695550115", retry_attempts=2), "failed")
     assert told["attempts"] == 2

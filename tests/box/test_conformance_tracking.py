@@ -49,15 +49,13 @@ def test_an_unknown_message_is_404_message_not_found(shared: Client, message_id:
     assert code(shared.delete(f"/sms/{message_id}"), 404) == "MESSAGE_NOT_FOUND"
 
 
-def test_sent_when_the_network_has_taken_every_part(shared: Client) -> None:
+def test_a_message_is_sent_when_the_network_has_accepted_every_part(shared: Client) -> None:
     told = shared.until(shared.send("+33695550103", "x" * 300), "sent")
     assert (told["parts"], told["delivered_at"]) == (2, None)
     assert told["sent_at"]
 
 
-def test_delivered_only_when_every_part_is_reported_delivered(
-    box: RunningBox, shared: Client
-) -> None:
+def test_a_message_is_delivered_only_when_every_part_is(box: RunningBox, shared: Client) -> None:
     number = "+33612349911"
     box.simulate(do="report", to=number, hold=True)
     message_id = shared.send(number, "x" * 300)
@@ -78,7 +76,7 @@ def test_a_report_of_forwarded_or_replaced_ends_the_wait_and_leaves_sent(
     assert shared.status(message_id)["status"] == "sent"
 
 
-def test_failed_when_any_part_has_failed_for_good_and_the_rest_is_dropped(
+def test_a_permanently_failed_part_fails_the_message_and_drops_the_rest(
     box: RunningBox, shared: Client
 ) -> None:
     number = "+33612349931"
@@ -118,7 +116,7 @@ def test_no_answer_after_submission_is_uncertain_and_a_late_report_settles_it(
 
 
 @pytest.mark.parametrize(("on_uncertain", "status"), [("fail", "failed"), ("resend", "delivered")])
-def test_without_a_report_an_uncertain_message_ends_as_it_was_asked(
+def test_without_a_report_an_uncertain_message_ends_as_requested(
     own_box: Callable[..., RunningBox], on_uncertain: str, status: str
 ) -> None:
     box = own_box(sending_uncertain_window_seconds="1")
@@ -214,7 +212,7 @@ def test_history_is_divided_into_pages(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("status", ["queued", "sent", "delivered", "failed", "cancelled"])
-def test_status_takes_all_five(kept: Kept, status: str) -> None:
+def test_the_status_filter_accepts_all_five_statuses(kept: Kept, status: str) -> None:
     client, made = kept
     page = history(client, status=status)
     assert ids(page) == [made[status]]
@@ -287,13 +285,13 @@ def test_search_finds_any_substring_whatever_the_case_and_the_accents(
 
 
 @pytest.mark.parametrize("search", ["%", "_x", "rien", '"', "'", "*", "commande perdu", "OR", "\\"])
-def test_search_takes_every_character_for_itself(kept: Kept, search: str) -> None:
+def test_search_treats_every_character_literally(kept: Kept, search: str) -> None:
     client, made = kept
     expected = [made["queued"]] if search == "%" else []
     assert ids(history(client, search=search)) == expected
 
 
-def test_filters_go_together(kept: Kept) -> None:
+def test_filters_can_be_combined(kept: Kept) -> None:
     client, made = kept
     page = history(client, status="delivered", to=TO, search="commande", device_id="device_1")
     assert ids(page) == [made["delivered"]]
@@ -304,7 +302,7 @@ def test_filters_go_together(kept: Kept) -> None:
 # --- statistics --------------------------------------------------------------------------------
 
 
-def test_statistics_count_what_left_the_queue_as_it_stands_now(kept: Kept) -> None:
+def test_statistics_count_finished_messages_by_current_status(kept: Kept) -> None:
     client, _ = kept
     told = client.get("/sms/stats").json()
     assert told["stats"] | {"by_day": []} == {
@@ -349,7 +347,7 @@ def test_beyond_366_days_the_last_366_are_listed(kept: Kept) -> None:
     assert (told["total_sent"], told["by_day"][-1]["date"]) == (3, tomorrow)
 
 
-def test_statistics_of_all_time_and_of_none_do_no_harm(shared: Client) -> None:
+def test_statistics_accept_very_long_and_empty_periods(shared: Client) -> None:
     for query in (
         {"from_date": "0001-01-01", "to_date": "9999-12-31"},
         {"from_date": "9999-12-31"},

@@ -110,7 +110,7 @@ def test_http_is_allowed_to_the_lan(client: Client, url: str) -> None:
 # --- telling -----------------------------------------------------------------------------------
 
 
-def test_a_delivered_message_is_told_as_sent_and_then_as_delivered(
+def test_a_delivered_message_has_a_sent_and_a_delivered_event(
     client: Client, hook: Listener
 ) -> None:
     secret = configure(client, f"{hook.url}/in?a=1", *ALL)["secret"]
@@ -136,7 +136,7 @@ def test_a_delivered_message_is_told_as_sent_and_then_as_delivered(
     assert delivered.body["data"]["delivered_at"] == status["delivered_at"]
 
 
-def test_a_failed_message_is_told_with_its_error(client: Client, hook: Listener) -> None:
+def test_the_failed_event_has_the_error(client: Client, hook: Listener) -> None:
     configure(client, hook.url, "sms.failed")
     message_id = client.send("+33695550106")
     (call,) = hook.first("sms.failed")
@@ -154,7 +154,7 @@ def test_sms_send_timeout_is_written_timeout(client: Client, hook: Listener) -> 
     assert client.status(message_id)["error"]["code"] == "SMS_SEND_TIMEOUT"
 
 
-def test_a_cancelled_message_is_told(client: Client, hook: Listener) -> None:
+def test_a_cancelled_message_has_an_event(client: Client, hook: Listener) -> None:
     configure(client, hook.url, "sms.cancelled")
     message_id = client.send(TO, scheduled_at=ahead(days=1))
     client.delete(f"/sms/{message_id}")
@@ -162,7 +162,7 @@ def test_a_cancelled_message_is_told(client: Client, hook: Listener) -> None:
     assert call.body["data"]["message_id"] == message_id
 
 
-def test_a_received_message_is_told(box: RunningBox, client: Client, hook: Listener) -> None:
+def test_a_received_message_has_an_event(box: RunningBox, client: Client, hook: Listener) -> None:
     configure(client, hook.url, "sms.received")
     number = "+33612340401"
     client.until(client.send(number), "delivered")
@@ -201,7 +201,7 @@ def test_a_messages_own_webhook_url_is_used_instead_of_the_global_ones(
     assert call.signed(made["signing_secret"])
 
 
-def test_device_events_tell_of_the_modem(own_box: Callable[..., RunningBox]) -> None:
+def test_device_events_describe_the_modem(own_box: Callable[..., RunningBox]) -> None:
     with listening() as hook:
         box = own_box()
         client = box.client()
@@ -221,7 +221,7 @@ def test_device_events_tell_of_the_modem(own_box: Callable[..., RunningBox]) -> 
 # --- trying again ------------------------------------------------------------------------------
 
 
-def test_what_is_not_answered_2xx_is_told_again_with_the_same_event_id(
+def test_a_failed_delivery_is_retried_with_the_same_event_id(
     own_box: Callable[..., RunningBox], hook: Listener
 ) -> None:
     client = own_box(webhook_retry_seconds="0.1,0.2").client()
@@ -241,7 +241,7 @@ def test_what_is_not_answered_2xx_is_told_again_with_the_same_event_id(
     assert sorted(tried) == [(1, 500), (2, 500), (3, 204)]
 
 
-def test_it_is_given_up_after_the_schedule_and_can_be_told_again(
+def test_a_delivery_is_given_up_after_the_schedule_and_can_be_replayed(
     own_box: Callable[..., RunningBox], hook: Listener
 ) -> None:
     client = own_box(webhook_retry_seconds="0.1,0.1").client()
@@ -260,7 +260,7 @@ def test_it_is_given_up_after_the_schedule_and_can_be_told_again(
     assert again.body["event_id"] == first.body["event_id"]
 
 
-def test_a_receiver_that_does_not_answer_in_time_is_asked_again(
+def test_a_receiver_that_times_out_is_called_again(
     own_box: Callable[..., RunningBox], hook: Listener
 ) -> None:
     client = own_box(webhook_timeout_seconds="0.3", webhook_retry_seconds="0.1").client()
@@ -310,7 +310,9 @@ def test_no_event_is_lost_in_a_power_cut(
     eventually(lambda: told() >= wanted, "every event")
 
 
-def test_a_test_event_is_sent_at_once_and_its_answer_told(client: Client, hook: Listener) -> None:
+def test_a_test_event_is_sent_at_once_and_its_response_returned(
+    client: Client, hook: Listener
+) -> None:
     made = configure(client, hook.url, "sms.sent")
     answer = client.post(f"/webhooks/{made['webhook_id']}/test")
     assert answer.status_code == 200

@@ -31,7 +31,7 @@ def of(samples: dict[tuple[str, Labels], float], name: str, **labels: str) -> fl
     return samples[name, tuple(sorted(labels.items()))]
 
 
-def test_metrics_tell_what_happened_and_nothing_personal(
+def test_metrics_count_events_without_personal_data(
     own_box: Callable[..., RunningBox],
 ) -> None:
     box = own_box()
@@ -75,7 +75,7 @@ def test_metrics_tell_what_happened_and_nothing_personal(
     assert not re.search(r"\d{14,}(?!\.)", re.sub(r" [\d.e+-]+$", "", told, flags=re.MULTILINE))
 
 
-def test_names_and_units_are_as_the_ecosystem_has_them(box: RunningBox) -> None:
+def test_metric_names_and_units_follow_the_conventions(box: RunningBox) -> None:
     told, _ = scraped(box)
     for family in text_string_to_metric_families(told):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name), family.name
@@ -99,7 +99,7 @@ def test_the_metrics_survive_a_restart_where_they_count_what_is_stored(
     assert of(samples, "zimbox_messages", mode="live", status="delivered") == 1
 
 
-def test_a_token_is_asked_for_where_one_is_set(own_box: Callable[..., RunningBox]) -> None:
+def test_metrics_need_the_token_if_one_is_set(own_box: Callable[..., RunningBox]) -> None:
     box = own_box(server_metrics_token="a-secret-token")
     scraped(box, Authorization="Bearer a-secret-token")
     for headers in (

@@ -172,18 +172,18 @@ def _all_told(players: list[Player], listener: Listener) -> bool:
     return all(told[row["message_id"]][-1:] == [row["status"]] for row in rows)
 
 
-def test_every_answer_was_one_that_the_contract_has(game: Game) -> None:
+def test_every_response_is_one_of_the_contract(game: Game) -> None:
     box, players, _ = game
     assert [odd for player in players for odd in player.odd] == []
     assert "status=500" not in box.log() and "Traceback" not in box.log()
 
 
-def test_nothing_that_was_taken_is_missing_and_nothing_is_another_s(game: Game) -> None:
+def test_every_accepted_message_is_there_and_belongs_to_its_client(game: Game) -> None:
     for player in game[1]:
         assert {row["message_id"]: row["message"] for row in player.rows()} == player.texts
 
 
-def test_figures_and_totals_are_what_counting_finds(game: Game) -> None:
+def test_figures_and_totals_equal_counted_rows(game: Game) -> None:
     for player in game[1]:
         count = Counter(row["status"] for row in player.rows())
         stats = player.client.get("/sms/stats").json()["stats"]
@@ -195,7 +195,7 @@ def test_figures_and_totals_are_what_counting_finds(game: Game) -> None:
             assert page["pagination"]["total_items"] == count[status]
 
 
-def test_the_events_of_each_message_are_allowed_steps_in_order(game: Game) -> None:
+def test_the_events_of_each_message_are_valid_transitions_in_order(game: Game) -> None:
     _, players, listener = game
     for player in players:
         for message_id in player.texts:
@@ -207,7 +207,7 @@ def test_the_events_of_each_message_are_allowed_steps_in_order(game: Game) -> No
                 status = then
 
 
-def test_the_network_got_what_is_claimed_and_nothing_that_was_cancelled(game: Game) -> None:
+def test_the_network_received_the_sent_messages_and_no_cancelled_one(game: Game) -> None:
     box, players, _ = game
     begun = {"/".join(line["text"].split("/")[:2]) for line in box.received()}
     for player in players:

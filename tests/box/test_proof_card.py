@@ -19,7 +19,7 @@ def _log_bytes(box: RunningBox) -> int:
     return (box.data / "zimbox.db-wal").stat().st_size
 
 
-def test_a_message_that_is_taken_writes_few_bytes(tmp_path: Path) -> None:
+def test_accepting_a_message_writes_few_bytes(tmp_path: Path) -> None:
     box = RunningBox(tmp_path, modems=(str(tmp_path / "no-modem"),)).start()
     try:
         client = box.client()

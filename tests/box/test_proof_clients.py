@@ -70,7 +70,7 @@ ASKS: dict[str, Callable[[Client, str], requests.Response]] = {
 @pytest.mark.parametrize("state", ["queued", "delivered", "failed"])
 @pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("who", ["stranger", "twin"])
-def test_another_s_message_is_like_one_that_does_not_exist(
+def test_the_message_of_another_client_is_not_found(
     request: pytest.FixtureRequest, theirs: dict[str, str], ask: str, state: str, who: str
 ) -> None:
     client: Client = request.getfixturevalue(who)
@@ -80,13 +80,13 @@ def test_another_s_message_is_like_one_that_does_not_exist(
     assert real[0] == 404 and "MESSAGE_NOT_FOUND" in real[2]
 
 
-def test_trying_changed_nothing(owner: Client, theirs: dict[str, str]) -> None:
+def test_the_attempts_changed_nothing(owner: Client, theirs: dict[str, str]) -> None:
     for state in ("queued", "delivered", "failed"):
         assert owner.status(theirs[state])["status"] == state
 
 
 @pytest.mark.parametrize("who", ["stranger", "twin"])
-def test_another_s_code_is_like_one_that_does_not_exist(
+def test_the_code_of_another_client_is_not_found(
     request: pytest.FixtureRequest, theirs: dict[str, str], who: str
 ) -> None:
     client: Client = request.getfixturevalue(who)
@@ -115,7 +115,7 @@ def test_another_s_code_is_like_one_that_does_not_exist(
         ("/blocklist", {}),
     ],
 )
-def test_lists_are_as_empty_as_a_newcomer_s(
+def test_lists_contain_nothing_of_another_client(
     newcomers: dict[str, Client],
     request: pytest.FixtureRequest,
     theirs: dict[str, str],
@@ -131,14 +131,14 @@ def test_lists_are_as_empty_as_a_newcomer_s(
 
 
 @pytest.mark.parametrize("who", ["stranger", "twin"])
-def test_figures_do_not_count_another_s(
+def test_figures_count_nothing_of_another_client(
     request: pytest.FixtureRequest, theirs: dict[str, str], who: str
 ) -> None:
     stats = request.getfixturevalue(who).get("/sms/stats").json()["stats"]
     assert (stats["total_sent"], stats["pending"], stats["failed"]) == (0, 0, 0)
 
 
-def test_another_s_block_list_blocks_and_tells_nothing(owner: Client, stranger: Client) -> None:
+def test_the_block_list_of_another_client_has_no_effect(owner: Client, stranger: Client) -> None:
     number = "+33612000077"
     assert owner.post("/blocklist", {"number": number}).status_code in (200, 201)
     assert number not in stranger.get("/blocklist").text
@@ -149,7 +149,7 @@ def test_another_s_block_list_blocks_and_tells_nothing(owner: Client, stranger: 
     assert refused.json()["error"]["code"] == "BLOCKED_NUMBER"
 
 
-def test_the_same_idempotency_key_of_another_is_another_key(
+def test_idempotency_keys_of_two_clients_are_independent(
     owner: Client, stranger: Client, twin: Client
 ) -> None:
     body = {"to": "+33612000004", "message": "Une seule fois"}
@@ -160,7 +160,7 @@ def test_the_same_idempotency_key_of_another_is_another_key(
     assert len(ids) == 3
 
 
-def test_another_s_key_with_my_client_id_is_refused_as_any_wrong_pair(
+def test_the_key_of_another_client_with_the_own_client_id_is_refused(
     owner: Client, stranger: Client
 ) -> None:
     mixed = owner.get("/sms/stats", headers={"X-Client-ID": stranger.client_id})
@@ -168,7 +168,7 @@ def test_another_s_key_with_my_client_id_is_refused_as_any_wrong_pair(
     assert seen(mixed) == seen(none) and mixed.status_code == 401
 
 
-def test_another_s_webhook_is_like_one_that_does_not_exist(owner: Client, stranger: Client) -> None:
+def test_the_webhook_of_another_client_is_not_found(owner: Client, stranger: Client) -> None:
     made = owner.post(
         "/webhooks/configure", {"url": "https://example.com/hook", "events": ["sms.sent"]}
     )

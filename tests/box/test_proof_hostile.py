@@ -67,7 +67,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("what", FLOODS)
-def test_what_has_no_end_takes_no_memory(box: RunningBox, what: str) -> None:
+def test_endless_requests_take_no_memory(box: RunningBox, what: str) -> None:
     before = peak_bytes(box)
     flood(box, *FLOODS[what])
     assert requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS).ok
@@ -87,7 +87,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("what", TOO_LARGE)
-def test_what_is_too_large_is_told_so_with_its_status(box: RunningBox, what: str) -> None:
+def test_too_large_requests_get_their_status(box: RunningBox, what: str) -> None:
     request, status = TOO_LARGE[what]
     with connected(box) as line:
         line.sendall(request)
@@ -97,7 +97,7 @@ def test_what_is_too_large_is_told_so_with_its_status(box: RunningBox, what: str
     assert b"connection: close" in head and b'"INVALID_REQUEST"' in body
 
 
-def test_the_answer_is_readable_though_the_rest_of_the_headers_is_still_on_its_way(
+def test_the_response_is_readable_before_all_headers_are_sent(
     box: RunningBox,
 ) -> None:
     with connected(box) as line:
@@ -151,7 +151,7 @@ def answers(box: RunningBox) -> bool:
 
 
 @pytest.mark.parametrize("sent", SLOW)
-def test_a_thousand_connections_that_wait_take_nobody_elses_place(
+def test_a_thousand_idle_connections_do_not_block_others(
     box: RunningBox, shared: Client, sent: str
 ) -> None:
     place = urlsplit(box.url)

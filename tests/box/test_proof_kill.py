@@ -154,7 +154,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> list[Story]:
         return list(workers.map(story, range(1, WORKERS + 1)))
 
 
-def test_every_202_is_there_and_true(stories: list[Story]) -> None:
+def test_every_202_is_stored_and_its_status_is_true(stories: list[Story]) -> None:
     for story in stories:
         for posted in story.posted:
             if posted.message_id is None:
@@ -177,7 +177,7 @@ def test_every_202_is_there_and_true(stories: list[Story]) -> None:
                     raise AssertionError(f"{posted.message_id} is {other}")
 
 
-def test_nothing_is_sent_twice_unless_it_was_asked_for(stories: list[Story]) -> None:
+def test_nothing_is_sent_twice_without_a_request(stories: list[Story]) -> None:
     for story in stories:
         claimed = 0
         for posted in story.posted:
@@ -191,7 +191,7 @@ def test_nothing_is_sent_twice_unless_it_was_asked_for(stories: list[Story]) -> 
         assert claimed == len(story.truth.parts), "the network has what nobody sent"
 
 
-def test_a_crash_leaves_at_most_one_part_in_doubt_and_only_doubts_fail(
+def test_a_crash_leaves_at_most_one_part_uncertain_and_fails_no_other(
     stories: list[Story],
 ) -> None:
     doubts = 0

@@ -30,7 +30,7 @@ def later(seconds: float) -> str:
 # --- idempotency -------------------------------------------------------------------------------
 
 
-def test_fifty_equal_requests_at_once_are_one_message(box: RunningBox, client: Client) -> None:
+def test_fifty_concurrent_equal_requests_are_one_message(box: RunningBox, client: Client) -> None:
     body = {"to": TO, "message": "Cinquante fois la même"}
     start = threading.Barrier(50)
 
@@ -133,7 +133,7 @@ def test_a_second_box_on_the_same_data_is_refused_in_clear_words(box: RunningBox
 # --- a full disk -------------------------------------------------------------------------------
 
 
-def test_below_its_reserve_the_box_takes_nothing_new(tmp_path: Path) -> None:
+def test_below_the_disk_reserve_new_messages_are_refused(tmp_path: Path) -> None:
     box = RunningBox(tmp_path, {"ZIMBOX_STORAGE_RESERVE_MIB": "1000000000"}).start()
     try:
         client = box.client()
@@ -165,7 +165,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_on_a_full_disk_what_was_taken_is_sent_and_nothing_else_is_taken(
+def test_on_a_full_disk_accepted_messages_are_sent_and_new_ones_refused(
     small_disk: Path, tmp_path: Path
 ) -> None:
     modem = OutsideModem(tmp_path, "--latency", "5", "--report-delay", "20")
@@ -204,7 +204,7 @@ def test_on_a_full_disk_what_was_taken_is_sent_and_nothing_else_is_taken(
 # --- order and time ----------------------------------------------------------------------------
 
 
-def test_a_scheduled_message_goes_at_its_moment(box: RunningBox, client: Client) -> None:
+def test_a_scheduled_message_is_sent_at_its_time(box: RunningBox, client: Client) -> None:
     moment = datetime.now(UTC) + timedelta(seconds=2)
     sent = client.send(TO, "À l'heure dite", scheduled_at=moment.isoformat())
     assert client.status(sent)["cancellable"]
@@ -252,7 +252,7 @@ def test_a_limit_per_minute_only_delays(tmp_path: Path) -> None:
         box.stop()
 
 
-def test_in_quiet_hours_only_priority_one_goes(tmp_path: Path) -> None:
+def test_in_quiet_hours_only_priority_one_is_sent(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     span = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"
     box = RunningBox(
@@ -270,7 +270,7 @@ def test_in_quiet_hours_only_priority_one_goes(tmp_path: Path) -> None:
         box.stop()
 
 
-def test_a_daily_cap_says_how_many_go_now_and_when_the_rest_will(tmp_path: Path) -> None:
+def test_a_daily_cap_returns_how_many_are_sent_now_and_when_the_rest_is(tmp_path: Path) -> None:
     box = RunningBox(tmp_path, {"ZIMBOX_LIMITS_PER_DAY": "5", "ZIMBOX_TIME_ZONE": "UTC"}).start()
     try:
         client = box.client()
@@ -383,7 +383,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
     both.stop()
 
 
-def test_two_modems_share_a_queue_and_one_goes_on_alone(two: Two) -> None:
+def test_two_modems_share_a_queue_and_one_continues_alone(two: Two) -> None:
     client = two.client
     batch = [{"to": f"+336{n:08d}", "message": f"part {n}"} for n in range(40)]
     sent = [

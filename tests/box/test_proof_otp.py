@@ -136,7 +136,7 @@ def erased(box: RunningBox, code: Code) -> bool:
     return found in ([], [(None,)])
 
 
-def test_the_code_is_nowhere_but_in_the_sms(box: RunningBox, tmp_path: Path) -> None:
+def test_the_code_is_only_in_the_sms(box: RunningBox, tmp_path: Path) -> None:
     client = box.client()
     eventually(
         lambda: client.get("/auth/test").json()["device_status"] == "online", "the modem is ready"

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.seconds(25), pytest.mark.measure]
 FIRST_BYTE_MS, GAP_MS = 25.0, 40.0
 
 
-def test_the_line_is_not_kept_waiting(tmp_path: Path) -> None:
+def test_the_serial_line_is_used_without_pauses(tmp_path: Path) -> None:
     found = line.measure(tmp_path / "line", singles=20, bursts=100, latency_ms=10)
     syncs = 4 * found.sync.p50
     assert found.to_first_byte.p50 < syncs + FIRST_BYTE_MS, line.tell(found, 10)

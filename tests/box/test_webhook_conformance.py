@@ -95,14 +95,14 @@ def test_configure_answers_every_field_and_the_secret_this_once(
     assert "secret" not in listed[0]
 
 
-def test_a_secret_of_ones_own_is_taken(client: Client, receiver: Receiver, path: str) -> None:
+def test_a_given_secret_is_used(client: Client, receiver: Receiver, path: str) -> None:
     configure(client, receiver.url(path), secret="my own secret")
     client.send(TO)
     (told, *_) = told_at(receiver, path, 1)
     assert told.header("X-Webhook-Signature") == signature("my own secret", told.raw)
 
 
-def test_delete_is_204_then_404_and_ends_the_telling(
+def test_delete_is_204_then_404_and_ends_deliveries(
     client: Client, receiver: Receiver, path: str
 ) -> None:
     webhook_id = configure(client, receiver.url(path))["webhook_id"]
@@ -196,7 +196,7 @@ def test_a_call_has_exactly_the_documented_headers_and_body(
     }
 
 
-def test_a_failure_is_told_with_its_error(client: Client, receiver: Receiver, path: str) -> None:
+def test_a_failure_event_has_the_error(client: Client, receiver: Receiver, path: str) -> None:
     configure(client, receiver.url(path), "sms.failed")
     message_id = client.send(REFUSED)
     status = client.until(message_id, "failed")
@@ -208,7 +208,7 @@ def test_a_failure_is_told_with_its_error(client: Client, receiver: Receiver, pa
     assert data["error"]["message"] == status["error"]["message"]
 
 
-def test_a_cancellation_is_told(client: Client, receiver: Receiver, path: str) -> None:
+def test_a_cancellation_has_an_event(client: Client, receiver: Receiver, path: str) -> None:
     configure(client, receiver.url(path))
     message_id = client.send(TO, scheduled_at=ahead(hours=1))
     assert client.delete(f"/sms/{message_id}").status_code == 200
@@ -218,7 +218,9 @@ def test_a_cancellation_is_told(client: Client, receiver: Receiver, path: str) -
     assert told.body["data"]["sent_at"] is None
 
 
-def test_the_code_of_an_otp_is_not_told(client: Client, receiver: Receiver, path: str) -> None:
+def test_events_do_not_contain_the_code_of_an_otp(
+    client: Client, receiver: Receiver, path: str
+) -> None:
     configure(client, receiver.url(path))
     answer = client.post("/sms/send-otp", {"to": TO, "template": "Code {{code}}!"})
     assert answer.status_code == 202
@@ -262,7 +264,7 @@ def test_test_keys_have_webhooks_of_their_own(
     assert len(client.get("/webhooks").json()["webhooks"]) == 1
 
 
-def test_another_clients_webhooks_and_logs_answer_as_not_existing(
+def test_webhooks_and_logs_of_another_client_are_not_found(
     box: RunningBox, client: Client, receiver: Receiver, path: str
 ) -> None:
     webhook_id = configure(client, receiver.url(path))["webhook_id"]
@@ -284,7 +286,7 @@ def test_another_clients_webhooks_and_logs_answer_as_not_existing(
     assert len(receiver.at(path)) == 2
 
 
-def test_received_messages_are_told_in_the_order_of_the_inbox(
+def test_events_of_received_messages_have_the_order_of_the_inbox(
     box: RunningBox, client: Client, receiver: Receiver, path: str
 ) -> None:
     number = "+33612340390"
@@ -317,7 +319,7 @@ def test_received_messages_are_told_in_the_order_of_the_inbox(
     ],
     ids=["not registered", "unplugged", "shut down", "died"],
 )
-def test_a_device_that_goes_and_comes_back_is_told(
+def test_a_device_that_goes_offline_and_online_has_events(
     own_box: Callable[..., RunningBox],
     receiver: Receiver,
     path: str,
@@ -366,7 +368,7 @@ def test_a_device_that_goes_and_comes_back_is_told(
         (302, "The webhook did not answer as it should: it answered with the error 302."),
     ],
 )
-def test_test_answers_what_the_receiver_said(
+def test_a_test_returns_the_receiver_s_response(
     client: Client, receiver: Receiver, path: str, status: int, sentence: str
 ) -> None:
     receiver.behave[path] = receivers.answer(status)
@@ -378,7 +380,7 @@ def test_test_answers_what_the_receiver_said(
     assert len(receiver.at(path)) == 1
 
 
-def test_test_of_a_receiver_that_is_away_answers_null(client: Client) -> None:
+def test_a_test_of_an_unreachable_receiver_returns_null(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     webhook_id = configure(client, f"http://127.0.0.1:{port}/")["webhook_id"]
@@ -420,11 +422,11 @@ def test_logs_have_every_field_newest_first_in_pages(
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "page=0", "page=x"])
-def test_logs_take_only_pages_that_can_be(shared: Client, query: str) -> None:
+def test_logs_refuse_invalid_pages(shared: Client, query: str) -> None:
     assert code(shared.get(f"/webhooks/logs?{query}"), 400) == "INVALID_REQUEST"
 
 
-def test_replay_is_202_and_tells_the_same_event_again(
+def test_replay_is_202_and_delivers_the_same_event_again(
     client: Client, receiver: Receiver, path: str
 ) -> None:
     configure(client, receiver.url(path), "sms.delivered")
@@ -446,7 +448,7 @@ def quick_box(own_box: Callable[..., RunningBox]) -> RunningBox:
     return own_box(webhook_timeout_seconds="0.3", webhook_retry_seconds="0.6,1.2")
 
 
-def test_no_2xx_in_time_is_tried_again_on_the_schedule_then_given_up_and_can_be_sent_again(
+def test_a_failed_delivery_is_retried_then_given_up_and_can_be_replayed(
     quick_box: RunningBox, receiver: Receiver, path: str
 ) -> None:
     client = quick_box.client()
@@ -481,7 +483,7 @@ def test_the_default_is_5_seconds_then_1_and_5_minutes() -> None:
     )
 
 
-def test_never_to_the_box_itself_also_by_a_name_that_only_says_so_when_asked(
+def test_the_box_itself_is_never_called_also_by_a_rebound_name(
     own_box: Callable[..., RunningBox], receiver: Receiver, path: str
 ) -> None:
     box = own_box(webhook_allow_loopback="0", webhook_retry_seconds="")

@@ -85,7 +85,7 @@ def squashed(told: list[Told]) -> list[bytes]:
     return [body for body, _ in itertools.groupby(one.raw for one in told)]
 
 
-def test_every_event_arrives_in_order_with_one_id_whatever_receivers_do_and_whoever_kills_the_box(
+def test_every_event_arrives_in_order_with_one_id_despite_bad_receivers_and_kills(
     own_box: Callable[..., RunningBox], receiver: Receiver
 ) -> None:
     box = own_box(
@@ -135,7 +135,7 @@ def test_every_event_arrives_in_order_with_one_id_whatever_receivers_do_and_whoe
 
 
 @pytest.mark.parametrize("torture", TORTURES)
-def test_a_receiver_that_only_tortures_does_not_keep_the_news_from_another(
+def test_a_bad_receiver_does_not_delay_events_of_another(
     own_box: Callable[..., RunningBox], receiver: Receiver, torture: str
 ) -> None:
     box = own_box(webhook_timeout_seconds="2")

@@ -25,7 +25,7 @@ def defined(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=lambda part: part or "file")
-def test_what_the_page_names_exists(path: str, name: str) -> None:
+def test_files_and_functions_named_on_the_page_exist(path: str, name: str) -> None:
     file = ROOT / path
     assert file.is_file()
     if name:

@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 RUN_SECONDS = 60.0
 
 
-def test_it_has_one_screenshot_and_the_two_commands_are_there() -> None:
+def test_the_readme_has_one_screenshot_and_two_commands() -> None:
     assert len(re.findall(r"!\[", README)) == 1
     commands = re.findall(r"^(\./scripts/\w+) +#", README, re.MULTILINE)
     assert commands == ["./scripts/run", "./scripts/test"]
@@ -88,7 +88,7 @@ def _checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_first_sms_goes_as_it_stands(client: Client) -> None:
+def test_the_first_sms_of_the_readme_is_sent(client: Client) -> None:
     needed("bash", "curl")
     send, ask = re.findall(r"^```sh\n(curl .*?)^```", README, re.MULTILINE | re.DOTALL)
     answer = json.loads(

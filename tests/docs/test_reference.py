@@ -120,7 +120,7 @@ def test_the_commands_without_a_data_folder_are_named() -> None:
     assert set(re.findall(r"`([^`]+)`", sentence[1])) == without
 
 
-def test_every_command_and_option_explains_itself() -> None:
+def test_every_command_and_option_has_help() -> None:
     for path, command in COMMANDS.items():
         assert command.help, path
         for option in command.params:

@@ -52,7 +52,7 @@ def box(tmp_path: Path) -> Iterator[RunningBox]:
     running.stop()
 
 
-def test_every_number_does_what_the_page_says_of_it(box: RunningBox) -> None:
+def test_every_test_number_has_its_documented_outcome(box: RunningBox) -> None:
     tester = box.client("--test")
     told = rows("keys", "Numbers that produce each outcome")
     sent = {
@@ -84,7 +84,7 @@ LINK = re.compile(r"\]\((?P<page>[\w\-]*\.md)?(?:#(?P<anchor>[^)]*))?\)")
 LATER: set[str] = set()
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     for page in DOCS.glob("*.md"):
         for link in LINK.finditer(page.read_text("utf-8")):
             target = DOCS / (link["page"] or page.name)

@@ -67,7 +67,7 @@ def example_call() -> tuple[dict[str, str], bytes]:
     return dict(line.split(": ", 1) for line in head.splitlines()[1:]), body.encode()
 
 
-def test_the_call_that_the_page_shows_is_signed_as_it_says() -> None:
+def test_the_example_call_has_a_valid_signature() -> None:
     headers, body = example_call()
     assert headers["X-Webhook-Signature"] == signature(SECRET, body)
     assert int(headers["Content-Length"]) == len(body)
@@ -157,7 +157,7 @@ class Program:
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "php"])
-def test_a_receiver_takes_what_is_signed_once_and_refuses_the_rest(
+def test_an_example_receiver_accepts_only_signed_calls(
     box: RunningBox, tmp_path: Path, language: str
 ) -> None:
     needed({"python": "python3", "javascript": "node"}.get(language, language))
@@ -297,7 +297,7 @@ def test_the_settings_on_the_page_are_settings(tmp_path: Path) -> None:
         config.load(file, {})
 
 
-def test_every_block_of_the_page_is_looked_at() -> None:
+def test_every_block_of_the_page_is_checked() -> None:
     kinds = {block.kind for block in fences(PAGE)}
     assert kinds <= {"bash", "python", "javascript", "php", "json", "text", "http", "toml"}
     assert [len(runnable(PAGE, kind)) for kind in ("python", "javascript", "php")] == [1, 1, 1]

@@ -23,7 +23,7 @@ OWNED_PAGES = (
 SECRET_TEXT = "le code du coffre est 1234"
 
 
-def test_whoever_comes_first_claims_the_box_and_nobody_after_him(new_box: NewBox) -> None:
+def test_the_first_visitor_claims_the_box_and_no_other(new_box: NewBox) -> None:
     box = new_box()
     first, second = Visit(box.url), Visit(box.url)
     second_form = second.token("/claim")
@@ -62,7 +62,7 @@ def test_a_weak_password_and_two_different_ones_are_refused(new_box: NewBox) -> 
     assert "/claim" in visit.get("/login").url, "still nobody's"
 
 
-def test_guessing_the_password_takes_longer_and_longer(new_box: NewBox) -> None:
+def test_the_wait_grows_with_each_wrong_password(new_box: NewBox) -> None:
     box = new_box()
     Visit(box.url).claim()
     guesser = Visit(box.url)
@@ -72,7 +72,7 @@ def test_guessing_the_password_takes_longer_and_longer(new_box: NewBox) -> None:
 
 
 @pytest.mark.parametrize("path", OWNED_PAGES)
-def test_the_owner_s_pages_ask_a_stranger_to_log_in(owned: RunningBox, path: str) -> None:
+def test_pages_of_the_admin_need_a_login(owned: RunningBox, path: str) -> None:
     answer = requests.get(owned.url + path, allow_redirects=False, timeout=30)
     assert answer.status_code == 303
     assert answer.headers["Location"].startswith("/login")
@@ -93,7 +93,7 @@ def test_a_form_from_another_site_does_nothing(owned: RunningBox, owner: Visit) 
     assert owner.get("/settings/blocked").text == before
 
 
-def test_a_session_ends_when_it_is_left_and_all_others_when_the_password_changes(
+def test_logout_ends_a_session_and_a_new_password_ends_all_others(
     new_box: NewBox,
 ) -> None:
     box = new_box()
@@ -113,7 +113,7 @@ def test_a_session_ends_when_it_is_left_and_all_others_when_the_password_changes
     assert "/login" in other.get("/inbox").url
 
 
-def test_a_stranger_sees_the_state_of_the_box_and_neither_numbers_nor_texts(
+def test_a_visitor_without_login_sees_no_numbers_and_no_texts(
     owned: RunningBox, client: Client
 ) -> None:
     client.until(client.send("+33612345678", SECRET_TEXT), "delivered")
@@ -134,9 +134,7 @@ def test_a_stranger_sees_the_state_of_the_box_and_neither_numbers_nor_texts(
 
 
 @pytest.mark.parametrize("path", ["/", "/live"])
-def test_a_page_elsewhere_that_points_its_name_at_the_box_sees_nothing(
-    owned: RunningBox, owner: Visit, path: str
-) -> None:
+def test_dns_rebinding_gives_access_to_nothing(owned: RunningBox, owner: Visit, path: str) -> None:
     trap = {"Host": "trap.example.com"}
     for headers, status in ((trap, 303), ({"Host": "zimbox.local"}, 200)):
         with requests.get(
@@ -161,7 +159,7 @@ def test_the_session_cookie_is_the_page_s_alone(owned: RunningBox) -> None:
     assert "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
 
 
-def test_every_page_forbids_everything_inline_and_every_other_host(
+def test_the_content_security_policy_forbids_inline_code_and_other_hosts(
     owned: RunningBox, owner: Visit
 ) -> None:
     for path in ("/", "/login", *OWNED_PAGES):
@@ -216,7 +214,7 @@ def test_the_language_is_the_browser_s_until_it_is_switched(owned: RunningBox) -
     assert visit.get("/language?to=fr&back=//example.com").url == owned.url + "/"
 
 
-def test_switching_the_language_leads_back_to_where_one_was(owned: RunningBox) -> None:
+def test_switching_the_language_returns_to_the_same_page(owned: RunningBox) -> None:
     visit = Visit(owned.url)
     visit.login()
     switch = re.compile(r'href="(/language[^"]+)"')
@@ -239,7 +237,7 @@ def test_switching_the_language_leads_back_to_where_one_was(owned: RunningBox) -
         assert back.status_code == 200 and back.url.endswith(page)
 
 
-def test_an_owner_who_forgot_the_password_begins_again_with_hands_on_the_box(
+def test_a_forgotten_password_can_be_reset_with_physical_access(
     new_box: NewBox,
 ) -> None:
     box = new_box()
@@ -255,9 +253,7 @@ def test_an_owner_who_forgot_the_password_begins_again_with_hands_on_the_box(
 
 
 @pytest.mark.parametrize("trap", ["trap.example.com", "trap.box", "box.", "trap.local.example.com"])
-def test_a_page_elsewhere_that_points_its_name_at_the_box_cannot_claim_it(
-    new_box: NewBox, trap: str
-) -> None:
+def test_dns_rebinding_cannot_claim_the_box(new_box: NewBox, trap: str) -> None:
     visit = Visit(new_box().url)
     visit.session.headers["Host"] = trap
     assert "Setup code" in visit.get("/claim").text
@@ -283,7 +279,7 @@ def test_a_form_survives_a_restart_of_the_box(new_box: NewBox) -> None:
     assert answer.status_code == 200 and "Atelier" in answer.text
 
 
-def test_what_no_page_has_made_is_refused_on_a_page_and_is_no_error_of_the_box(
+def test_a_forged_form_is_refused_on_a_page_without_a_server_error(
     owned: RunningBox, owner: Visit
 ) -> None:
     token = owner.token("/send")
@@ -318,7 +314,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/settings/nowhere", "/static", "/v10", "/index.php"])
-def test_a_browser_that_goes_nowhere_gets_a_page(owned: RunningBox, path: str) -> None:
+def test_a_browser_at_an_unknown_address_gets_a_page(owned: RunningBox, path: str) -> None:
     for language, words in (("fr", "Cette page n’existe pas."), ("en", "There is no such page.")):
         headers = {"Accept": BROWSER, "Accept-Language": language}
         answer = requests.get(owned.url + path, headers=headers, timeout=30)
@@ -339,13 +335,15 @@ def test_a_browser_that_goes_nowhere_gets_a_page(owned: RunningBox, path: str) -
         ("/nowhere", ""),
     ],
 )
-def test_everybody_else_gets_the_envelope(owned: RunningBox, path: str, accept: str) -> None:
+def test_a_program_at_an_unknown_address_gets_json(
+    owned: RunningBox, path: str, accept: str
+) -> None:
     answer = requests.get(owned.url + path, headers={"Accept": accept}, timeout=30)
     assert code(answer, 404) == "NOT_FOUND"
     answer = requests.post(owned.url + "/nowhere", headers={"Accept": BROWSER}, timeout=30)
     assert code(answer, 404) == "NOT_FOUND"
 
 
-def test_an_address_that_only_takes_forms_is_no_page(owned: RunningBox) -> None:
+def test_a_get_on_a_form_address_is_405(owned: RunningBox) -> None:
     answer = requests.get(owned.url + "/logout", headers={"Accept": BROWSER}, timeout=30)
     assert answer.status_code == 405 and "n’existe pas" in answer.text

@@ -24,7 +24,7 @@ OWNED_PAGES = (
     ("language", "size", "dark"),
     [("fr", "phone", False), ("en", "desktop", False), ("en", "phone", True)],
 )
-def test_every_page_is_sound(
+def test_every_page_is_valid_and_accessible(
     owned: RunningBox,
     client: Client,
     open_browser: Open,

@@ -30,7 +30,7 @@ def bulk(client: Client, n: int, text: str = "Bonjour") -> list[str]:
     return found
 
 
-def test_many_changes_are_few_events_and_the_last_one_is_the_truth(new_box: NewBox) -> None:
+def test_many_changes_are_few_events_and_the_last_one_is_current(new_box: NewBox) -> None:
     box = new_box()
     ready(box)
     client = box.client()
@@ -51,7 +51,7 @@ def test_many_changes_are_few_events_and_the_last_one_is_the_truth(new_box: NewB
             assert told <= took + 5, "a look a second at the most, whatever happens"
 
 
-def test_a_change_is_told_by_itself(new_box: NewBox) -> None:
+def test_a_change_is_pushed_to_open_pages(new_box: NewBox) -> None:
     box = new_box()
     ready(box)
     client = box.client()
@@ -73,13 +73,15 @@ def test_open_streams_do_not_keep_the_box_from_stopping(new_box: NewBox) -> None
     assert "timeout graceful shutdown exceeded" not in box.log(), "the streams ended by themselves"
 
 
-def test_pages_that_were_closed_take_no_place(owned: RunningBox) -> None:
+def test_closed_pages_free_their_stream(owned: RunningBox) -> None:
     for _ in range(STREAMS_MOST + 5):
         with Listener(owned.url) as listener:
             assert listener.opened.wait(SILENCE_SECONDS)
 
 
-def test_strangers_cannot_take_the_owner_s_place(owned: RunningBox, owner: Visit) -> None:
+def test_visitors_without_login_cannot_exhaust_the_admin_s_streams(
+    owned: RunningBox, owner: Visit
+) -> None:
     with ExitStack() as stack:
         for _ in range(STREAMS_MOST):
             stack.enter_context(Listener(owned.url))

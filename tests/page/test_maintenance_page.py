@@ -125,7 +125,7 @@ def test_a_bad_update_is_refused_in_words_and_the_box_never_stops(
     assert not list((image.box.data / "incoming").iterdir())
 
 
-def test_a_whole_root_is_told_until_the_box_restarts_and_judged_afterwards(image: Image) -> None:
+def test_the_page_follows_an_update_of_the_root_across_the_restart(image: Image) -> None:
     def root(request: Mapping[str, Any], progress: Progress) -> None:
         progress({"step": "unpacking"})
         Result(True, "RESTARTING", "", "9.9.4").keep(image.paths.result)
@@ -218,7 +218,7 @@ def _most_memory_mib(pid: int) -> int:
     return int(line.split()[1]) // 1024
 
 
-def test_without_room_nothing_is_taken(new_box: NewBox) -> None:
+def test_an_upload_without_free_space_is_refused(new_box: NewBox) -> None:
     visit = Visit(new_box(storage_reserve_mib="100000000").url)
     visit.claim()
     for path in ("/settings/update", "/settings/restore"):
@@ -227,7 +227,7 @@ def test_without_room_nothing_is_taken(new_box: NewBox) -> None:
     assert "Not enough room on the memory card" in answer.text
 
 
-def test_a_backup_that_does_not_succeed_is_told_and_leaves_nothing(new_box: NewBox) -> None:
+def test_a_failed_backup_is_reported_and_leaves_no_file(new_box: NewBox) -> None:
     box = new_box()
     visit = Visit(box.url)
     visit.claim()
@@ -253,15 +253,13 @@ def test_a_backup_that_was_cut_off_is_gone_after_the_next_start(new_box: NewBox)
     assert not left.exists()
 
 
-def test_a_laptop_says_in_one_sentence_that_it_is_updated_otherwise(
-    owned: RunningBox, owner: Visit
-) -> None:
+def test_without_the_image_the_page_says_how_to_update(owned: RunningBox, owner: Visit) -> None:
     shown = owner.get(PAGE).text
     assert "does not run on the ready-made image" in shown
     assert 'id="bundle"' not in shown and __version__ in shown
 
 
-def test_restart_and_switch_off_are_handed_to_the_steward(image: Image, log_in: Open) -> None:
+def test_restart_and_switch_off_go_through_the_steward(image: Image, log_in: Open) -> None:
     Visit(image.box.url).claim()
     person = log_in(image.box.url, language="en")
     person.go("/settings/box")
@@ -404,7 +402,7 @@ def test_a_wrong_or_damaged_backup_loses_nothing(
     assert left <= set(files)
 
 
-def test_a_checked_backup_can_be_left(owner: Visit, owned: RunningBox) -> None:
+def test_a_checked_backup_can_be_discarded(owner: Visit, owned: RunningBox) -> None:
     assert "This backup is complete" in send(owner, "/settings/restore", backup_of(owner)).text
     owner.post("/settings/restore/drop", {}, page=PAGE)
     assert "This backup is complete" not in owner.get(PAGE).text
@@ -413,7 +411,7 @@ def test_a_checked_backup_can_be_left(owner: Visit, owned: RunningBox) -> None:
     assert "upload it again" in answer.text
 
 
-def test_a_form_without_a_file_is_told_so(owner: Visit) -> None:
+def test_a_form_without_a_file_gets_an_error(owner: Visit) -> None:
     assert "Choose a file first." in send(owner, "/settings/restore", b"", name="").text
 
 

@@ -111,7 +111,7 @@ def test_test_messages_show_only_when_asked_for_and_say_so(
     assert text in shown and "test mode" in shown
 
 
-def test_a_message_can_be_watched_and_its_story_read(
+def test_a_message_and_its_timeline_are_shown_live(
     owned: RunningBox, client: Client, log_in: Open
 ) -> None:
     owned.simulate(do="report", to="+33677788801", delay=4.0)
@@ -162,7 +162,9 @@ def test_a_message_of_a_client_that_is_disabled_is_not_sent_again(
     assert "This client is disabled" in answer.text and ">Failed<" in answer.text
 
 
-def test_an_answer_is_a_tap_away(owned: RunningBox, client: Client, log_in: Open) -> None:
+def test_a_received_text_has_a_reply_button(
+    owned: RunningBox, client: Client, log_in: Open
+) -> None:
     sender = "+33677788804"
     owned.simulate(do="incoming", sender=sender, text="Oui, à demain")
     person = log_in(owned.url, language="fr", size="phone")
@@ -201,7 +203,7 @@ MEASURED = (
 
 
 @pytest.mark.parametrize("shifts", ["", "1"])
-def test_what_the_composer_counts_is_what_goes_out(new_box: NewBox, shifts: str) -> None:
+def test_the_composer_counts_the_parts_that_are_sent(new_box: NewBox, shifts: str) -> None:
     settings = {"sending_national_shifts": shifts} if shifts else {}
     box = new_box(**settings)
     ready(box)
@@ -233,7 +235,7 @@ def test_a_form_that_is_sent_twice_is_one_message(owned: RunningBox, owner: Visi
     )
 
 
-def test_a_number_is_typed_as_its_country_writes_it(owned: RunningBox, owner: Visit) -> None:
+def test_a_number_can_be_typed_in_national_form(owned: RunningBox, owner: Visit) -> None:
     for typed in ("06 77 78 88 07", "+33 (0)6 77 78 88 07"):
         told = owner.post("/send", {"to": typed, "text": typed}, page="/send")
         assert "/messages/msg_" in told.url and "+33677788807" in told.text
@@ -243,7 +245,7 @@ def test_a_number_is_typed_as_its_country_writes_it(owned: RunningBox, owner: Vi
     )
 
 
-def test_a_number_that_is_none_keeps_the_text_that_was_typed(owner: Visit) -> None:
+def test_an_invalid_number_keeps_the_typed_text(owner: Visit) -> None:
     answer = owner.post(
         "/send", {"to": "06 12 34 56 7", "text": "déjà écrit", "priority": "3"}, page="/send"
     )
@@ -251,7 +253,7 @@ def test_a_number_that_is_none_keeps_the_text_that_was_typed(owner: Visit) -> No
     assert "international format" in answer.text and "déjà écrit" in answer.text
 
 
-def test_what_nobody_knows_is_told_as_such_until_a_report_settles_it(
+def test_an_uncertain_message_is_shown_as_such_until_a_report_settles_it(
     owned: RunningBox, client: Client, log_in: Open
 ) -> None:
     number = "+33677788805"
@@ -272,9 +274,7 @@ def test_what_nobody_knows_is_told_as_such_until_a_report_settles_it(
 
 
 @pytest.mark.parametrize("fields", [{"priority": ""}, {"client": "9" * 5000}, {"client": "9" * 20}])
-def test_a_form_that_no_page_has_made_is_no_error_of_the_box(
-    owner: Visit, fields: dict[str, str]
-) -> None:
+def test_a_forged_form_causes_no_server_error(owner: Visit, fields: dict[str, str]) -> None:
     answer = owner.post("/send", {"to": "+33612345678", "text": "Bonjour", **fields}, page="/send")
     assert answer.status_code == 200
     assert owner.get(f"/messages?client={'9' * 20}").status_code == 200

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.seconds(20)
 NewBox = Callable[..., RunningBox]
 
 
-def test_a_key_is_made_narrowed_and_revoked(owned: RunningBox, log_in: Open) -> None:
+def test_a_key_is_created_restricted_and_revoked(owned: RunningBox, log_in: Open) -> None:
     person = log_in(owned.url, language="en")
     person.go("/settings/keys")
     person.find("#key-name").send_keys("caisse <b>1</b>")
@@ -48,7 +48,7 @@ def test_a_key_is_made_narrowed_and_revoked(owned: RunningBox, log_in: Open) -> 
     assert code(send("+41791234567"), 401) == "INVALID_API_KEY"
 
 
-def test_a_key_that_exists_is_narrowed_and_widened(owned: RunningBox, owner: Visit) -> None:
+def test_the_permissions_of_an_existing_key_can_be_changed(owned: RunningBox, owner: Visit) -> None:
     program = owned.client()
     number = int(re.findall(r"/settings/keys/(\d+)/narrow", owner.get("/settings/keys").text)[-1])
     path, page = f"/settings/keys/{number}/narrow", "/settings/keys"
@@ -72,14 +72,14 @@ def test_a_key_that_exists_is_narrowed_and_widened(owned: RunningBox, owner: Vis
     assert owner.post(path, {}, page=page).status_code == 400, "a revoked one is no key"
 
 
-def test_a_cap_that_is_no_number_makes_no_key_without_one(owner: Visit) -> None:
+def test_an_invalid_cap_creates_no_key(owner: Visit) -> None:
     fields = {"name": "sans plafond", "daily_cap": "mille"}
     answer = owner.post("/settings/keys", fields, page="/settings/keys")
     assert answer.status_code == 400 and "The limit is written in digits." in answer.text
     assert "sans plafond" not in owner.get("/settings/keys").text
 
 
-def test_a_limit_that_is_no_number_does_not_take_the_limit_away(owner: Visit) -> None:
+def test_an_invalid_limit_does_not_remove_the_limit(owner: Visit) -> None:
     path, page = "/settings/sim/1/limits", "/settings/sim"
     shown = owner.post(path, {"per_month": "20\u202f000"}, page=page).text
     assert 'name="per_month" inputmode="numeric" maxlength="7" value="20000"' in shown
@@ -133,7 +133,7 @@ def test_a_disabled_client_is_shown_as_such_and_sends_nothing_by_hand(
     assert "no longer there" in shown
 
 
-def test_a_webhook_that_is_told_of_nothing_is_not_made(owner: Visit) -> None:
+def test_a_webhook_without_events_is_not_created(owner: Visit) -> None:
     fields = {"url": "https://example.com/nothing"}
     answer = owner.post("/settings/webhooks", fields, page="/settings/webhooks")
     assert "at least one must be chosen" in answer.text
@@ -188,7 +188,7 @@ def test_a_modem_that_is_gone_for_good_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["21:30", "25:00-07:00", "a-b", "07:00-07:00"])
-def test_quiet_hours_that_are_none_are_refused_in_words(owner: Visit, wrong: str) -> None:
+def test_invalid_quiet_hours_are_refused_with_a_reason(owner: Visit, wrong: str) -> None:
     answer = owner.post("/settings/sim/1/limits", {"quiet_hours": wrong}, page="/settings/sim")
     assert "Quiet hours are written 21:30-07:00." in answer.text
 
@@ -208,7 +208,7 @@ def test_a_blocked_number_gets_nothing_until_it_is_unblocked(
     program.until(program.send(number), "delivered")
 
 
-def test_what_is_gone_already_is_gone_by_a_double_tap(owner: Visit) -> None:
+def test_a_double_tap_on_remove_is_not_an_error(owner: Visit) -> None:
     owner.post("/settings/blocked", {"number": "+33699999997"}, page="/settings/blocked")
     owner.post("/settings/keys", {"name": "double"}, page="/settings/keys")
     key = re.findall(r"/settings/keys/(\d+)/revoke", owner.get("/settings/keys").text)[-1]
@@ -225,7 +225,7 @@ def test_what_is_gone_already_is_gone_by_a_double_tap(owner: Visit) -> None:
         assert all(a.url.endswith(page) and "not possible" not in a.text for a in answers)
 
 
-def test_the_operator_is_asked_and_answers(owned: RunningBox, owner: Visit) -> None:
+def test_a_ussd_request_shows_the_operator_s_answer(owned: RunningBox, owner: Visit) -> None:
     owned.simulate(do="ussd", code="*100#", text="Solde : 12,34 EUR <b>")
     answer = owner.post("/settings/sim/1/ask", {"code": "*100#"}, page="/settings/sim")
     assert "12,34 EUR &lt;b&gt;" in answer.text
@@ -259,7 +259,7 @@ def test_the_balance_is_asked_for_as_set_on_the_page_also_after_a_restart(new_bo
     assert 'name="code" maxlength="40" value="*123#"' in visit.get("/settings/sim").text
 
 
-def test_times_are_told_in_the_time_zone_that_was_chosen(new_box: NewBox) -> None:
+def test_times_are_shown_in_the_chosen_time_zone(new_box: NewBox) -> None:
     box = new_box()
     visit = Visit(box.url)
     visit.claim()
@@ -274,7 +274,7 @@ def test_times_are_told_in_the_time_zone_that_was_chosen(new_box: NewBox) -> Non
     assert 'value="Pacific/Auckland"' in visit.get("/settings/box").text
 
 
-def test_a_backup_is_downloaded_and_is_one(owner: Visit) -> None:
+def test_a_downloaded_backup_is_valid(owner: Visit) -> None:
     answer = owner.post("/settings/backup", {}, page="/settings/upkeep")
     assert answer.headers["Content-Type"] == "application/gzip"
     assert answer.content[:2] == b"\x1f\x8b" and len(answer.content) > 1000
@@ -316,7 +316,7 @@ def receiver() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_webhook_is_made_tried_read_up_and_told_again(
+def test_a_webhook_is_created_tested_logged_and_replayed(
     owned: RunningBox, log_in: Open, receiver: str
 ) -> None:
     person = log_in(owned.url, language="en", size="phone")

@@ -20,7 +20,7 @@ NewBox = Callable[..., RunningBox]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
-def test_a_fault_of_the_box_is_told_with_what_to_do(
+def test_a_problem_is_shown_with_its_remedy(
     tmp_path: Path, open_browser: Open, trouble: Trouble
 ) -> None:
     if trouble.name == "clock-unknown" and synchronised():
@@ -47,9 +47,7 @@ def test_a_fault_of_the_box_is_told_with_what_to_do(
             assert looker.console == []
 
 
-def test_a_limit_that_holds_the_queue_back_is_told_with_what_is_used_up(
-    new_box: NewBox, open_browser: Open
-) -> None:
+def test_a_reached_limit_is_shown_with_its_use(new_box: NewBox, open_browser: Open) -> None:
     box = new_box(limits_per_day="2")
     ready(box)
     program = box.client()

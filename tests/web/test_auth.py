@@ -29,7 +29,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_every_route_under_v1_asks_for_the_two_headers_first(
+async def test_every_route_under_v1_checks_the_two_headers_first(
     api: httpx.AsyncClient, method: str, path: str
 ) -> None:
     wrong = {"Content-Type": "text/plain", "X-API-Key": "", "X-Client-ID": ""}
@@ -55,7 +55,7 @@ async def test_headers_then_key_then_client_then_device(
     assert code(await api.get("/v1/auth/test", headers=headers)) == expected
 
 
-async def test_what_is_missing_is_named(api: httpx.AsyncClient) -> None:
+async def test_the_error_names_the_missing_header(api: httpx.AsyncClient) -> None:
     answer = await api.get("/v1/auth/test", headers={"X-Client-ID": ""})
     assert answer.json()["error"]["details"] == {"missing": ["X-Client-ID"]}
 
@@ -72,7 +72,7 @@ async def test_header_names_are_read_in_any_case(box: WebBox) -> None:
         assert (await bare.get("/v1/auth/test", headers=headers)).status_code == 200
 
 
-async def test_the_methods_of_a_route_are_told_without_a_key(api: httpx.AsyncClient) -> None:
+async def test_options_and_405_need_no_key(api: httpx.AsyncClient) -> None:
     answer = await api.options("/v1/sms/send", headers={"X-API-Key": ""})
     assert (answer.status_code, answer.headers["Allow"]) == (204, "OPTIONS, POST")
     answer = await api.options("/v1/blocklist/")
@@ -102,7 +102,7 @@ async def test_a_key_may_come_as_a_bearer_token(box: WebBox) -> None:
         assert answer.json()["error"]["details"] == {"missing": ["X-API-Key"]}
 
 
-async def test_pages_elsewhere_may_call_only_where_the_owner_says_so(box: WebBox) -> None:
+async def test_cors_is_allowed_only_for_configured_origins(box: WebBox) -> None:
     asked = {
         "Origin": "http://intranet.lan",
         "Access-Control-Request-Method": "POST",

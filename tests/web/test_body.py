@@ -49,7 +49,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_sixteen_mib_of_anything_become_few_objects(what: str) -> None:
+def test_any_body_of_16_mib_becomes_few_objects(what: str) -> None:
     raw = HUGE[what]
     tracemalloc.start()
     try:
@@ -64,7 +64,7 @@ def test_sixteen_mib_of_anything_become_few_objects(what: str) -> None:
     assert peak < 24 << 20
 
 
-def test_a_bulk_of_the_most_that_is_documented_is_taken() -> None:
+def test_the_largest_documented_bulk_is_accepted() -> None:
     text = "😀" * 1600
     metadata = b'{"k":"%s"}' % (b"\\u00e9" * 500)
     escaped = "".join(f"\\u{unit:04x}" for unit in (0xD83D, 0xDE00)) * 1600
@@ -76,7 +76,7 @@ def test_a_bulk_of_the_most_that_is_documented_is_taken() -> None:
         assert [e["message"] for e in decoded["messages"]] == [text] * 600
 
 
-def test_commas_and_brackets_in_a_text_are_no_values() -> None:
+def test_commas_and_brackets_in_a_text_do_not_count_as_values() -> None:
     text = ',[{\\"' * 400
     raw = b'{"messages":[' + b",".join(
         b'{"to":"+33612345678","message":"%s"}' % text.encode() for _ in range(1000)
@@ -119,7 +119,7 @@ async def test_a_compressed_body_is_415_and_named(api: httpx.AsyncClient, encodi
     assert (await api.post("/v1/sms/send", content=ENTRY, headers=headers)).status_code == 202
 
 
-async def test_who_does_not_fit_waits_in_order_and_who_hangs_up_makes_room() -> None:
+async def test_requests_beyond_the_memory_limit_wait_in_order() -> None:
     budget = BodyBudget()
     first, *others = (Reservation(budget) for _ in range(4))
     await first.cover(body.BULK_BYTES, None)

@@ -22,9 +22,7 @@ def test_the_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [certificate.CERTIFICATE, certificate.PRIVATE_KEY])
 @pytest.mark.parametrize("left", ["", "-----BEGIN"])
-def test_a_certificate_that_a_power_cut_left_half_is_made_anew(
-    tmp_path: Path, name: str, left: str
-) -> None:
+def test_a_truncated_certificate_is_replaced(tmp_path: Path, name: str, left: str) -> None:
     certificate.context(tmp_path, "", "")
     (tmp_path / name).write_text(left)
     certificate.context(tmp_path, "", "")
@@ -33,7 +31,7 @@ def test_a_certificate_that_a_power_cut_left_half_is_made_anew(
     whole.load_cert_chain(tmp_path / certificate.CERTIFICATE, tmp_path / certificate.PRIVATE_KEY)
 
 
-def test_a_key_that_is_not_the_certificates_is_made_anew_with_it(tmp_path: Path) -> None:
+def test_a_key_that_does_not_match_is_replaced_with_its_certificate(tmp_path: Path) -> None:
     certificate.context(tmp_path, "", "")
     older = (tmp_path / certificate.PRIVATE_KEY).read_bytes()
     (tmp_path / certificate.PRIVATE_KEY).unlink()
@@ -43,7 +41,7 @@ def test_a_key_that_is_not_the_certificates_is_made_anew_with_it(tmp_path: Path)
     assert (tmp_path / certificate.PRIVATE_KEY).read_bytes() != older
 
 
-def test_a_certificate_of_ones_own_that_is_none_is_said(tmp_path: Path) -> None:
+def test_an_invalid_configured_certificate_is_an_error(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")
     with pytest.raises(ssl.SSLError):

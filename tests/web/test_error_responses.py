@@ -45,14 +45,14 @@ def error_of(answer: httpx.Response) -> dict[str, object]:
         ("POST", SEND, 400, "INVALID_REQUEST"),
     ],
 )
-async def test_whatever_is_wrong_with_a_request_comes_in_the_envelope(
+async def test_every_error_has_the_documented_json_form(
     api: httpx.AsyncClient, method: str, path: str, status: int, code: str
 ) -> None:
     answer = await api.request(method, path)
     assert (answer.status_code, error_of(answer)["code"]) == (status, code)
 
 
-async def test_a_wrong_method_is_told_the_right_ones(api: httpx.AsyncClient) -> None:
+async def test_a_wrong_method_gets_the_allowed_ones(api: httpx.AsyncClient) -> None:
     answer = await api.put("/v1/sms/history")
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
     answer = await api.get(SEND)
@@ -153,7 +153,7 @@ async def test_a_bulk_may_have_16_mib(api: httpx.AsyncClient) -> None:
         assert (answer.status_code, error_of(answer)["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-async def test_an_error_of_our_own_leaks_nothing(
+async def test_an_internal_error_reveals_nothing(
     api: httpx.AsyncClient, box: WebBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def damage(db: Connection) -> None:
@@ -205,7 +205,7 @@ async def test_the_message_is_in_the_language_asked_for_and_the_code_never_chang
     assert "must be a whole number from 1 to 100" in str(error_of(english))
 
 
-async def test_too_many_requests_are_told_when_to_come_back(
+async def test_too_many_requests_get_retry_after(
     tmp_path: Path,
 ) -> None:
     box = await WebBox.start(tmp_path, rate_limit=3, read_limit=2)
@@ -239,5 +239,5 @@ async def test_too_many_requests_are_told_when_to_come_back(
         ("image/avif,image/webp,*/*", False),
     ],
 )
-def test_only_a_browser_going_somewhere_wants_a_page(accept: str, page: bool) -> None:
+def test_only_a_navigating_browser_gets_an_html_page(accept: str, page: bool) -> None:
     assert wants_page(accept) is page

@@ -148,7 +148,7 @@ def run(
         runner.run(main())
 
 
-def test_a_connection_that_sends_nothing_is_closed_without_a_word() -> None:
+def test_a_connection_that_sends_nothing_is_closed_without_a_response() -> None:
     async def test(box: Box) -> None:
         line = await box.connect()
         await pass_time(http_protocol.FIRST_BYTE_SECONDS + 1)
@@ -198,7 +198,7 @@ def test_a_body_that_stops_is_408_and_its_reader_is_told() -> None:
     run(test)
 
 
-def test_a_body_that_comes_at_a_poor_links_pace_is_taken() -> None:
+def test_a_slow_body_is_accepted() -> None:
     async def test(box: Box) -> None:
         line = await box.connect()
         second = b"x" * http_protocol.BODY_BYTES_A_SECOND
@@ -305,7 +305,7 @@ def test_a_client_that_ends_its_side_still_gets_its_response() -> None:
     run(test)
 
 
-def test_of_too_many_connections_the_one_longest_idle_gives_way() -> None:
+def test_beyond_the_connection_limit_the_longest_idle_one_is_closed() -> None:
     async def test(box: Box) -> None:
         first, second = await box.connect(), await box.connect()
         for line in (second, first):
@@ -321,7 +321,7 @@ def test_of_too_many_connections_the_one_longest_idle_gives_way() -> None:
     run(test, ConnectionLimiter(2, 2))
 
 
-def test_a_connection_beyond_those_that_are_answered_is_429_and_later_welcome() -> None:
+def test_a_connection_beyond_the_limit_is_429_and_accepted_later() -> None:
     async def test(box: Box) -> None:
         lines = [await box.connect() for _ in range(2)]
         for line in lines:
@@ -339,7 +339,7 @@ def test_a_connection_beyond_those_that_are_answered_is_429_and_later_welcome() 
     run(test, ConnectionLimiter(4, 2))
 
 
-def test_only_some_of_the_refused_are_told_why() -> None:
+def test_only_some_refused_connections_get_a_response() -> None:
     async def test(box: Box) -> None:
         lines = [await box.connect() for _ in range(4)]
         for line in lines:
@@ -354,7 +354,7 @@ def test_only_some_of_the_refused_are_told_why() -> None:
     run(test, ConnectionLimiter(4, 4))
 
 
-def test_one_address_cannot_take_the_places_of_others() -> None:
+def test_one_address_cannot_use_all_connections() -> None:
     async def test(box: Box) -> None:
         other = await box.connect(local_addr=("127.0.0.2", 0))
         for _ in range(10):

@@ -38,7 +38,7 @@ class Falters(DashboardReader):
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated inferred style")  # Litestar's, of the page's paths
-async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Path) -> None:
+async def test_a_head_request_opens_no_stream(tmp_path: Path) -> None:
     assembly = await Assembly.build(tmp_path, Config())
     page = StatusPage(assembly.services)
     app: Any = create(assembly.services, page.handlers)
@@ -80,7 +80,7 @@ async def test_who_asks_for_the_head_of_the_stream_holds_no_stream(tmp_path: Pat
         await assembly.webhooks.close()
 
 
-async def test_a_look_that_breaks_is_followed_by_the_next(
+async def test_a_failed_read_is_followed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name in ((live, "POLL_SECONDS"), (live, "REST_PER_READ"), (live, "SAFETY_SECONDS")):

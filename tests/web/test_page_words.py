@@ -53,12 +53,12 @@ def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> PageLanguage:
         (400 * DAY, "11 déc. 2024 12:00", "11 Dec 2024 12:00"),
     ],
 )
-def test_a_moment_is_told_as_people_tell_it(ago: int, french: str, english: str) -> None:
+def test_times_are_shown_relative_to_now(ago: int, french: str, english: str) -> None:
     assert tongue("fr").when(NOON - ago, NOON) == french
     assert tongue("en").when(NOON - ago, NOON) == english
 
 
-def test_a_moment_is_told_in_the_zone_of_the_box() -> None:
+def test_times_are_shown_in_the_zone_of_the_box() -> None:
     assert tongue(zone=ZoneInfo("Asia/Tokyo")).clock(NOON) == "20:00"
 
 
@@ -72,7 +72,7 @@ def test_a_moment_is_told_in_the_zone_of_the_box() -> None:
         (3 * DAY, "3 jours"),
     ],
 )
-def test_a_span_is_told_roughly(milliseconds: int, told: str) -> None:
+def test_durations_are_rounded(milliseconds: int, told: str) -> None:
     assert tongue().lasting(milliseconds) == told
 
 
@@ -99,7 +99,7 @@ def test_none_is_singular_in_french_and_plural_in_english(
     assert tongue("en").ngettext(*forms) == english
 
 
-def test_what_cannot_be_seen_is_named_by_its_code() -> None:
+def test_invisible_characters_are_named_by_their_code() -> None:
     assert characters("é\u202e\n😀") == "é U+202E U+000A 😀"
 
 
@@ -111,7 +111,7 @@ def test_a_scale_ends_at_a_round_number(most: int, top: int) -> None:
     assert ceiling(most) == top
 
 
-def test_bars_stand_on_the_ground_and_reach_no_higher_than_the_scale() -> None:
+def test_bars_of_the_chart_fit_the_scale() -> None:
     days = [
         DayView("2026-01-01", Figures()),
         DayView("2026-01-02", Figures(queued=3, sent=2, delivered=90, failed=8)),
@@ -145,7 +145,7 @@ def test_a_signal_is_shown_as_a_telephone_shows_it(dbm: int | None, shown: int) 
     assert bars(dbm) == shown
 
 
-def test_a_model_is_called_as_people_call_it() -> None:
+def test_models_have_their_common_names() -> None:
     assert called("SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H") == "SIM7600E-H"
     assert called("Quectel", "EC25") == "EC25"
     assert called("", "") == ""
@@ -183,7 +183,7 @@ def test_the_queue_empties_within_the_limits_and_after_the_quiet_hours() -> None
         ("abc", None),
     ],
 )
-def test_a_number_is_looked_for_as_it_is_stored(text: str, found: str | None) -> None:
+def test_a_number_is_searched_in_its_stored_form(text: str, found: str | None) -> None:
     assert number_sought(text) == found
 
 
@@ -213,7 +213,7 @@ def test_quiet_hours_are_read_as_they_are_written(text: str, spans: list[str] | 
         ("", "/"),
     ],
 )
-def test_a_way_back_leads_nowhere_else(path: str, safe: str) -> None:
+def test_a_return_address_stays_on_the_box(path: str, safe: str) -> None:
     assert local(path) == safe
 
 

@@ -101,7 +101,7 @@ def test_the_document_has_every_route_that_answers() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_each_operation_tells_the_errors_of_the_contract(
+def test_each_operation_documents_the_errors_of_the_contract(
     path: str, method: str, operation: dict[str, Any]
 ) -> None:
     told = codes(operation)
@@ -115,7 +115,7 @@ def test_each_operation_tells_the_errors_of_the_contract(
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_no_operation_tells_an_error_that_it_cannot_answer(
+def test_no_operation_documents_an_impossible_error(
     path: str, method: str, operation: dict[str, Any]
 ) -> None:
     told = codes(operation)
@@ -127,7 +127,7 @@ def test_no_operation_tells_an_error_that_it_cannot_answer(
     assert ("INVALID_WEBHOOK_URL" in told) == takes_url
 
 
-def test_every_code_of_the_api_is_told_somewhere() -> None:
+def test_every_code_of_the_api_is_documented() -> None:
     told = {code for _, _, operation in OPERATIONS for code in codes(operation)}
     assert told == ERROR_SPECS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
 
@@ -147,7 +147,7 @@ def test_operation_ids_are_unique() -> None:
     assert set(names) >= ANSWERS.keys()
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+def test_every_reference_resolves_and_every_schema_is_used() -> None:
     text = msgspec.json.encode(DOCUMENT).decode()
     used = set(re.findall(r'"#/components/schemas/(\w+)"', text))
     assert used == DOCUMENT["components"]["schemas"].keys()
@@ -199,7 +199,7 @@ def test_each_example_fits_its_schema(path: str, method: str, operation: dict[st
                 jsonschema_rs.validate(schema, example)
 
 
-async def test_what_is_answered_fits_its_schema(api: httpx.AsyncClient) -> None:
+async def test_responses_match_their_schema(api: httpx.AsyncClient) -> None:
     sent = await api.post("/v1/sms/send", json={"to": "+33612345678", "message": "x"})
     validator("AcceptedAnswer").validate(sent.json())
     for path, name in {
@@ -219,7 +219,7 @@ async def test_what_is_answered_fits_its_schema(api: httpx.AsyncClient) -> None:
         validator(name).validate((await api.get(path)).json())
 
 
-def test_fields_that_are_always_answered_are_told_as_required() -> None:
+def test_fields_that_are_always_present_are_required() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert set(schemas["AcceptedAnswer"]["required"]) == {
         *("success", "message_id", "status", "to", "queued_at", "estimated_delivery"),
@@ -284,7 +284,7 @@ async def test_the_reference_shows_every_operation_and_code(api: httpx.AsyncClie
         ("text/html;q=0", "application/json"),
     ],
 )
-async def test_what_is_liked_better_is_given(
+async def test_the_preferred_content_type_is_returned(
     api: httpx.AsyncClient, accept: str, kind: str
 ) -> None:
     answer = await api.get("/schema", headers={"Accept": accept})
