@@ -16,6 +16,7 @@ from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import limits as limit_rules
 from appliance.domain.limits import Usage
+from appliance.monitoring import wifi
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
 from appliance.store import dashboard as table
 from appliance.store import held, queue
@@ -237,6 +238,7 @@ class DashboardReader:
             disk_reserve_mib=self._box.config.storage.reserve_mib,
             clock_trusted=self._box.clock.trusted,
             webhooks_given_up=stored.given_up,
+            wifi=wifi.read(),
             held=stored.held,
         )
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from appliance.core.i18n import Text, _, ngettext
+from appliance.monitoring.wifi import Wifi
 from appliance.store.failure_causes import fault_text
 from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
 
@@ -46,6 +47,7 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     disk_reserve_mib: int = 32
     clock_trusted: bool = True
     webhooks_given_up: int = 0  # in the last 24 h
+    wifi: Wifi | None = None
     held: int = 0  # messages of a restored backup that wait for the owner's decision
 
 
@@ -396,6 +398,32 @@ def _held(limit: str) -> Problem:
 # --- the box -----------------------------------------------------------------------------------
 
 
+def _wifi(wifi: Wifi | None) -> list[Problem]:
+    if wifi is None or wifi.state in ("connected", "connecting"):
+        return []
+    if wifi.state == "wrong_password":
+        return [
+            Problem(
+                "wifi_wrong_password",
+                "warning",
+                _("The Wi-Fi network {ssid} refuses the password", ssid=wifi.ssid),
+                _(
+                    "put a zimbox.toml with the right one on the memory card; a cable works meanwhile."
+                ),
+            )
+        ]
+    return [
+        Problem(
+            "wifi_not_found",
+            "warning",
+            _("The Wi-Fi network {ssid} is not found", ssid=wifi.ssid),
+            _(
+                "check its name and the distance to the router; a 5 GHz network is not seen by every board."
+            ),
+        )
+    ]
+
+
 def _box(facts: DiagnosisInput) -> list[Problem]:
     found: list[Problem] = []
     if _stuck(facts):
@@ -444,6 +472,7 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                 _("they may have been sent before; send or drop them under Held messages."),
             )
         )
+    found += _wifi(facts.wifi)
     if not facts.clock_trusted:
         found.append(
             Problem(

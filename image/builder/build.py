@@ -153,6 +153,8 @@ def _modules(root: Path, loose: Path) -> None:
     for useless in USELESS_MODULES:
         shutil.rmtree(target / "kernel" / useless, ignore_errors=True)
     _run("depmod", "-b", root, source.name)
+    # Its libraries come with wpa_supplicant.
+    shutil.copy2(loose / "usr/sbin/iw", root / "usr/sbin/iw")
     firmware = root / "usr/lib/firmware"
     shutil.copytree(loose / "usr/lib/firmware", firmware, symlinks=True, dirs_exist_ok=True)
     for name in ("regulatory.db", "regulatory.db.p7s"):

@@ -116,6 +116,7 @@ def units() -> str:
             "usr/bin/python3",
             "usr/sbin/sshd",
             "usr/sbin/nft",
+            "usr/sbin/iw",
         ):
             (staged / program).parent.mkdir(parents=True, exist_ok=True)
             (staged / program).write_text("#!/bin/sh\n")

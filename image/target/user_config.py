@@ -369,7 +369,7 @@ def wpa_supplicant(wifi: WifiSection) -> str | None:
         "key_mgmt=WPA-PSK" if wifi.password else ""
     )  # with SAE offered, brcmfmac loses the network
     return (
-        f"country={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
+        f"ctrl_interface=/run/wpa_supplicant\ncountry={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
         + (f"\t{kinds}\n" if kinds else "")
         + hidden
         + "}\n"

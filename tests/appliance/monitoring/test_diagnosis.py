@@ -7,6 +7,7 @@ import pytest
 
 from appliance.core.i18n import languages
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, diagnose
+from appliance.monitoring.wifi import Wifi
 from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
 
 READY = ModemFacts("Modem", ModemState.READY, signal_dbm=-71)
@@ -62,6 +63,8 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("queue_stuck", box(waiting=3, minutes_without_progress=16.0)),
         ("disk_full", box(disk_free_mib=10)),
         ("disk_low", box(disk_free_mib=100)),
+        ("wifi_wrong_password", box(wifi=Wifi("wrong_password", "shop"))),
+        ("wifi_not_found", box(wifi=Wifi("not_found", "shop"))),
         ("clock_unknown", box(clock_trusted=False, scheduled=1)),
         ("webhook_failing", box(webhooks_given_up=3)),
     ],
