@@ -4,6 +4,10 @@ TP-MR (23.040 9.2.3.6) is one octet that the modem counts. It wraps while report
 network may deliver a report twice, late, out of order or never. So every submission of the SIM competes,
 including finished ones, by reference, recipient and TP-SCTS, which is the same in all reports on one
 part and differs between parts. A report that fits two submissions waits until more is known.
+
+Some networks rewrite the recipient (another number, a mask, nothing), write 0 for every reference, or set
+TP-SCTS to a zone with half hours. Only where no submission has the report's number and reference, or its
+time, the rest decides, and only if it leaves exactly one submission.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ import msgspec
 # whole hours for a wrong time zone (none is more than 14 hours from UTC).
 TOLERANCE_MS = 10 * 60_000
 HOUR_MS = 3_600_000
+QUARTER_MS = 15 * 60_000  # zones are whole quarters of an hour (23.040 9.2.3.11)
 FURTHEST_MS = 14 * HOUR_MS + TOLERANCE_MS
 # Tolerance once it is known: a centre is several machines with imperfect clocks. TP-MR cannot wrap in
 # this time, because 256 parts take minutes.
 JITTER_MS = 5_000
 TAIL_DIGITS = 7  # TP-RA may be in national form
+UNCOUNTED = 0  # the reference of modems and networks that do not count
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -60,6 +66,9 @@ class Offset(msgspec.Struct, frozen=True):
         return max(first - scts, scts - last, 0)
 
 
+TOLERANCE = Offset(-TOLERANCE_MS, TOLERANCE_MS)
+
+
 def offset(known: Iterable[tuple[int, int, int]]) -> Offset | None:
     """Return the offset that reported submissions show: (submitted_at, taken_by, TP-SCTS), newest first.
 
@@ -94,32 +103,91 @@ def near(scts: int | None, submitted_at: int) -> bool:
 
 
 def match(
-    heard: ReportFields, candidates: Iterable[Candidate], centre: Callable[[], Offset | None]
+    heard: ReportFields,
+    candidates: Iterable[Candidate],
+    centre: Callable[[], Offset | None],
+    uncounted: Callable[[], Iterable[Candidate]] = tuple,
 ) -> Candidate | None:
     """Return the submission that the report is about, None if that is not known (yet).
 
-    `centre` is called only where its clock decides.
+    `centre` is called only where its clock decides, `uncounted` (the submissions whose reference cannot be compared)
+    only where no submission has number and reference of the report.
     """
+    candidates = list(candidates)
     conceivable = _conceivable(heard, candidates)
+    named = any(c.reference == heard.reference for c in conceivable)
+    if not conceivable or (heard.reference == UNCOUNTED and not named):
+        return _rewritten(heard, candidates, centre, uncounted)
     if heard.scts is not None:
         for one in conceivable:
             if one.scts == heard.scts:
                 return one  # another report on it, or a copy
     fitting = _fitting(heard, conceivable)
-    if not fitting and heard.scts is not None and (clock := centre()) is not None:
-        # Earlier reports reveal a clock that is wrong by days.
-        unheard = [c for c in conceivable if c.scts is None]
-        return _closest(heard.scts, unheard, clock)
-    if found := _only(fitting):
-        if found.reference is not None:
-            return found
-        clock = centre()
-        if clock is None or heard.scts is None:
-            return found
-        return found if clock.away(heard.scts, found) <= JITTER_MS else None
-    if not fitting or heard.scts is None or (clock := centre()) is None:
+    only = _only(fitting)
+    if heard.scts is None or (only is not None and only.reference is not None):
+        return only
+    # In a zone with half an hour, or with a clock that is wrong by days, it may be about one that does not fit.
+    unheard = [c for c in conceivable if c.scts is None]
+    clock = centre()
+    if clock is not None:
+        found = _closest(heard.scts, unheard, clock)
+        return found if found or fitting else _in_another_zone(heard.scts, unheard, clock)
+    if only is not None:
+        return only if _only(_in_any_zone(heard.scts, unheard)) else None
+    return None if fitting else _in_another_zone(heard.scts, unheard, None)
+
+
+def _in_any_zone(scts: int, these: Iterable[Candidate]) -> list[Candidate]:
+    return [c for c in these if abs(scts - c.submitted_at) <= FURTHEST_MS]
+
+
+def _in_another_zone(
+    scts: int, unheard: Iterable[Candidate], clock: Offset | None
+) -> Candidate | None:
+    """Return the only submission with this number and reference, in a zone with a half or quarter of an hour."""
+
+    def fits(one: Candidate) -> bool:
+        if clock is None:
+            return True
+        off = scts - one.submitted_at - clock.least
+        quarters = (off + QUARTER_MS // 2) // QUARTER_MS * QUARTER_MS
+        return clock.away(scts - quarters, one) <= JITTER_MS
+
+    found = _only([c for c in _in_any_zone(scts, unheard) if fits(c)])
+    return found if found is not None and found.reference is not None else None
+
+
+def _rewritten(
+    heard: ReportFields,
+    candidates: Sequence[Candidate],
+    centre: Callable[[], Offset | None],
+    uncounted: Callable[[], Iterable[Candidate]],
+) -> Candidate | None:
+    """Return the only submission that a report with a rewritten number, or without a reference, can be about.
+
+    The other one must agree: the reference, or the number beside a reference that does not count. Everything
+    without a known reference competes.
+    """
+    if heard.scts is None or not heard.believed:
         return None
-    return _closest(heard.scts, fitting, clock)
+    earlier = [c for c in candidates if c.submitted_at <= heard.arrived_at]
+    doubts = [c for c in earlier if c.reference is None]
+    named = [c for c in earlier if c.reference == heard.reference]
+    same = [
+        c
+        for c in uncounted()
+        if c.submitted_at <= heard.arrived_at and same_number(c.recipient, heard.recipient)
+    ]
+    agreeing = same or named
+    clock = centre()
+    rivals = [c for c in (*agreeing, *doubts) if c.scts in (None, heard.scts)]
+    if clock is not None:
+        found = _only([c for c in rivals if clock.away(heard.scts, c) <= JITTER_MS])
+    else:
+        found = _only(_in_any_zone(heard.scts, rivals))
+        if found is not None and TOLERANCE.away(heard.scts, found):
+            return None
+    return found if found is not None and found.reference is not None else None
 
 
 def _conceivable(heard: ReportFields, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -151,9 +219,11 @@ def agreement(kept: Iterable[tuple[ReportFields, Sequence[Candidate]]]) -> Offse
     doubts: set[tuple[tuple[int, int], int]] = set()
     readings: dict[tuple[int, int], Offset] = {}
     for heard, candidates in kept:
-        fitting = _fitting(heard, _conceivable(heard, candidates))
-        doubts |= {(c.key, c.submitted_at) for c in fitting if c.reference is None}
-        named = [c for c in fitting if c.reference is not None]
+        unheard = [c for c in _conceivable(heard, candidates) if c.scts is None]
+        if heard.believed and heard.scts is not None:
+            unheard = _in_any_zone(heard.scts, unheard)
+        doubts |= {(c.key, c.submitted_at) for c in unheard if c.reference is None}
+        named = [c for c in unheard if c.reference is not None]
         if len(named) == 1 and heard.scts is not None:
             only = named[0]
             read = offset([(only.submitted_at, only.taken_by, heard.scts)])

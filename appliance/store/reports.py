@@ -63,6 +63,7 @@ def _find(
         report,
         submissions.candidates(db, sim, report),
         centre or (lambda: submissions.centre(db, sim)),
+        lambda: submissions.uncounted(db, sim, report),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from sqlite3 import Connection, Row
 
 from appliance.domain import report_matching
@@ -52,12 +53,48 @@ SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.submitted_at, t.message, 
 """
 
 
+# The submissions whose reference cannot be compared with that of a report: one of the two is always 0.
+UNCOUNTED = """
+SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.submitted_at,
+    p.answered_at, p.state
+  FROM part p JOIN message m ON m.id = p.message
+  WHERE p.sim = :sim AND p.open = 1 AND {reference} AND m.recipient LIKE :tail
+UNION ALL
+SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at, ''
+  FROM attempt t JOIN message m ON m.id = t.message
+  WHERE t.sim = :sim AND t.open = 1 AND {reference} AND m.recipient LIKE :tail
+"""
+PAST_UNCOUNTED = (
+    "SELECT * FROM submission WHERE sim = :sim AND {reference} AND recipient LIKE :tail"
+)
+
+
+def uncounted(db: Connection, sim: str, report: ReportFields) -> list[Candidate]:
+    """Return the submissions to the number of a report that one reference of 0 does not tell apart."""
+    digits = report.recipient.lstrip("+")
+    if not digits.isdecimal():
+        return []
+    # A report without a reference may be about any; one with a reference about those that the modem did not count.
+    is_uncounted = (
+        "reference >= 0" if report.reference == report_matching.UNCOUNTED else "reference = 0"
+    )
+    wanted = {"sim": sim, "tail": "%" + digits[-report_matching.TAIL_DIGITS :]}
+    past = db.execute(PAST_UNCOUNTED.format(reference=is_uncounted), wanted)
+    return _joined(report, db.execute(UNCOUNTED.format(reference=is_uncounted), wanted), past)
+
+
 def candidates(db: Connection, sim: str, report: ReportFields) -> list[Candidate]:
     """Return all submissions through a SIM that a report with this reference can be about."""
     wanted = {"sim": sim, "reference": report.reference, "no_reference": NO_REFERENCE}
-    past = {_key(row): row for row in db.execute(PAST, wanted)}
+    return _joined(report, db.execute(OPEN, wanted), db.execute(PAST, wanted))
+
+
+def _joined(
+    report: ReportFields, open_rows: Iterable[Row], past_rows: Iterable[Row]
+) -> list[Candidate]:
+    past = {_key(row): row for row in past_rows}
     found = []
-    for row in db.execute(OPEN, wanted):
+    for row in open_rows:
         known = past.pop(_key(row), None)
         found.append(
             Candidate(

@@ -207,6 +207,8 @@ class Sorter:
 
     def _joined(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
+        if announced:
+            pdu = with_smsc(pdu, int(announced[1]))
         if not announced or not pdu_fits(pdu, int(announced[1])):
             return Sorted(LineKind.DAMAGED, f"{head} {pdu}")
         return Sorted(LineKind.EVENT, head, Urc(head, pdu))
@@ -265,3 +267,27 @@ def pdu_fits(pdu: str, length: int) -> bool:
         return False
     octets, smsc = len(pdu) // 2, int(pdu[:2], 16)
     return length == octets - 1 - smsc or (smsc > 0 and length == octets)
+
+
+_ADDRESS_DIGITS = 20  # the most in an address (23.040 9.1.2.5)
+_REPORT = 2  # TP-MTI of SMS-STATUS-REPORT; 0 is SMS-DELIVER (23.040 9.2.3.1)
+
+
+def with_smsc(pdu: str, length: int) -> str:
+    """Return a received PDU with its SMSC octets, "00" for none: some modules leave them out.
+
+    `length` then counts all octets, as with a module that counts the SMSC octets too. Where the address of
+    the TPDU would be, its length and its type (23.040 9.1.2.5: bit 7 is set) tell the two apart.
+    """
+    if length * 2 != len(pdu) or length < 4 or not _HEX.match(pdu):
+        return pdu
+    octets = bytes.fromhex(pdu[:8])
+    digits, kind = octets[2:4] if octets[0] & 3 == _REPORT else octets[1:3]
+    # A leading 00 is the empty SMSC of a PDU that has lost an octet.
+    bare = (
+        octets[0] != 0
+        and octets[0] & 3 in (0, _REPORT)
+        and digits <= _ADDRESS_DIGITS
+        and kind & 0x80
+    )
+    return f"00{pdu}" if bare else pdu

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from modem.at.line_parser import with_smsc
 from modem.interface import Slot
 from modem.sms import gsm7
 from modem.sms.gsm7 import Alphabet
@@ -232,7 +233,7 @@ class StoredPdu(msgspec.Struct, frozen=True):
 def listed(lines: Lines) -> tuple[StoredPdu, ...]:
     """Return the PDUs of +CMGL in PDU mode: `+CMGL: index,stat,[alpha],length`, then the PDU."""
     return tuple(
-        StoredPdu(index, _number(found[-1]) if len(found) > 2 else None, pdu)
+        _stored(index, found[-1] if len(found) > 2 else "", pdu)
         for head, pdu in itertools.pairwise(lines)
         if (found := fields(value([head], "+CMGL") or ""))
         and (index := _number(found[0])) is not None
@@ -245,8 +246,13 @@ def read(lines: Lines, index: int) -> StoredPdu | None:
     for head, pdu in itertools.pairwise(lines):
         found = fields(value([head], "+CMGR") or "")
         if found:
-            return StoredPdu(index, _number(found[-1]) if len(found) > 1 else None, pdu)
+            return _stored(index, found[-1] if len(found) > 1 else "", pdu)
     return None
+
+
+def _stored(index: int, announced: str, pdu: str) -> StoredPdu:
+    length = _number(announced)
+    return StoredPdu(index, length, pdu if length is None else with_smsc(pdu, length))
 
 
 def slot(line: str) -> Slot | None:

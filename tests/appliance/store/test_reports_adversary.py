@@ -30,6 +30,9 @@ BARRED = Fault(Verdict.NEVER, FaultKind.BARRED, "CMS", 10, "Call barred.")
 
 Fate = Literal["taken", "doubt", "doubt, lost", "unclear", "unclear, taken", "refused", "crash"]
 
+# What it does to number and reference of every report.
+Rewriting = Literal["", "another number", "masked", "none", "name", "no reference"]
+
 
 class Habits(msgspec.Struct, frozen=True):
     """What a network is like."""
@@ -43,6 +46,8 @@ class Habits(msgspec.Struct, frozen=True):
     failed: float = 0.0
     trying: float = 0.0
     early: float = 0.0  # before the answer to AT+CMGS
+    rewrites: Rewriting = ""
+    zones: tuple[int, ...] = (0, 0, HOUR, -5 * HOUR)  # how wrong its zone may be
     fates: tuple[Fate, ...] = ("taken",)
 
 
@@ -61,9 +66,7 @@ class Network:
         self.chance = random.Random(seed)
         self.reference = self.chance.randrange(habits.wrap)
         # The service centre's clock: minutes off, and perhaps in a wrong zone.
-        self.ahead = self.chance.randint(-8 * MINUTE, 8 * MINUTE) + self.chance.choice(
-            (0, 0, HOUR, -5 * HOUR)
-        )
+        self.ahead = self.chance.randint(-8 * MINUTE, 8 * MINUTE) + self.chance.choice(habits.zones)
         self.due: list[Report] = []
         self.delivered: set[tuple[int, int]] = set()  # message, part: what a phone has
         self.serial = 0
@@ -101,7 +104,15 @@ class Network:
     def report(self, job: Job, reference: int, sent: int | None, status: int, wait: int) -> None:
         at = self.stage.now + wait
         self.serial += 1
-        heard = ReportFields(reference, job.recipient, sent, at)
+        told = {
+            "another number": "+33700000000",
+            "masked": job.recipient[:-4] + "****",
+            "none": "",
+            "name": "Operator",
+        }.get(self.habits.rewrites, job.recipient)
+        if self.habits.rewrites == "no reference":
+            reference = 0
+        heard = ReportFields(reference, told, sent, at)
         heapq.heappush(self.due, Report(at, self.serial, heard, status))
 
     async def bring(self, until: int) -> None:
@@ -217,6 +228,57 @@ async def test_no_undelivered_message_is_reported_as_delivered(
     assert await stage.db.read(told_delivered) <= network.delivered
     told = sum(status[n] == "delivered" for n in delivered)
     assert told > len(delivered) // 3, "it says nothing false, but not by saying nothing"
+
+
+REWRITTEN = [
+    *(
+        Habits(rewrites=way, zones=(0,))
+        for way in ("another number", "masked", "none", "name", "no reference")
+    ),
+    Habits(zones=(HOUR // 2 * 11,)),
+    Habits(zones=(HOUR // 4 * 23,)),
+]
+
+
+def name(habits: Habits) -> str:
+    return habits.rewrites or f"{habits.zones[0] // MINUTE} min ahead"
+
+
+@pytest.mark.parametrize("habits", REWRITTEN, ids=name)
+@pytest.mark.parametrize("wrap", [40, 256])
+async def test_nothing_is_called_delivered_by_reports_that_were_rewritten(
+    stage: Stage, wrap: int, habits: Habits
+) -> None:
+    angry = msgspec.structs.replace(
+        ANGRY, wrap=wrap, rewrites=habits.rewrites, zones=habits.zones, no_times=0.0
+    )
+    network = Network(stage, angry, 3)
+    taken = await play(stage, network, 60)
+    status = await claimed(stage, taken)
+    delivered = {
+        number
+        for number, parts in taken.items()
+        if all((number, k + 1) in network.delivered for k in range(parts))
+    }
+    assert not [n for n in taken if status[n] == "delivered" and n not in delivered]
+    assert await stage.db.read(told_delivered) <= network.delivered
+
+
+@pytest.mark.parametrize(
+    # Without a reference, the parts to one number are not told apart (test_rewritten_reports.py).
+    "habits",
+    [one for one in REWRITTEN if one.rewrites != "no reference"],
+    ids=name,
+)
+async def test_rewritten_reports_of_a_calm_network_are_placed_all_the_same(
+    stage: Stage, habits: Habits
+) -> None:
+    calm = msgspec.structs.replace(habits, copies=0.2, trying=0.2)
+    network = Network(stage, calm, 5)
+    taken = await play(stage, network, 60)
+    status = await claimed(stage, taken)
+    told = sum(one == "delivered" for one in status.values())
+    assert told >= len(taken) - 2
 
 
 async def test_delayed_and_repeated_reports_leave_no_message_open(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modem.at import responses
 from modem.at.line_parser import (
     LONGEST_LINE,
     LineKind,
@@ -15,6 +16,7 @@ from modem.at.line_parser import (
     Sorter,
     Splitter,
     pdu_fits,
+    with_smsc,
 )
 
 REPORT = "0006D60B911326880736F4111011719551401110117195714000"
@@ -209,6 +211,48 @@ def test_a_prompt_with_a_line_end_is_a_prompt() -> None:
 )
 def test_a_pdu_is_as_long_as_announced(pdu: str, length: int, fits: bool) -> None:
     assert pdu_fits(pdu, length) is fits
+
+
+BARE_REPORT = REPORT[2:]
+BARE_TEXT = "040B913316325476F80000621192210300400541E19058341E9149E5"  # an SMS-DELIVER
+COUNTED = SMSC + BARE_REPORT
+
+
+@pytest.mark.parametrize(
+    ("pdu", "length", "wanted"),
+    [
+        (REPORT, 25, REPORT),
+        (BARE_REPORT, 25, REPORT),
+        (BARE_REPORT.lower(), 25, "00" + BARE_REPORT.lower()),
+        ("02" + BARE_REPORT[2:], 25, "0002" + BARE_REPORT[2:]),  # more messages wait
+        ("06F6" + BARE_REPORT[4:], 25, "0006F6" + BARE_REPORT[4:]),  # a reference from 128 on
+        ("0606048100F0" + BARE_REPORT[18:], 22, "000606048100F0" + BARE_REPORT[18:]),  # short code
+        (SMSC + BARE_REPORT, 25, SMSC + BARE_REPORT),
+        (COUNTED, 33, COUNTED),
+        (BARE_TEXT, len(BARE_TEXT) // 2, "00" + BARE_TEXT),
+        ("00" + BARE_TEXT, len(BARE_TEXT) // 2, "00" + BARE_TEXT),
+        (BARE_REPORT, 24, BARE_REPORT),
+        ("", 0, ""),
+        ("0G0B91", 3, "0G0B91"),
+    ],
+)
+def test_smsc_octets_that_a_module_leaves_out_are_put_back(
+    pdu: str, length: int, wanted: str
+) -> None:
+    assert with_smsc(pdu, length) == wanted
+
+
+def test_a_direct_report_without_smsc_octets_is_the_same_report() -> None:
+    sorter = Sorter()
+    found = [one for line in ("+CDS: 25", BARE_REPORT) for one in sorter.sort(line)]
+    assert [one.heard.pdu for one in found if one.heard] == [REPORT]
+
+
+def test_stored_reports_without_smsc_octets_are_the_same_reports() -> None:
+    lines = ("+CMGL: 3,0,,25", BARE_REPORT)
+    assert [one.hex for one in responses.listed(lines)] == [REPORT]
+    read = responses.read(("+CMGR: 0,,25", BARE_REPORT), 3)
+    assert read is not None and read.hex == REPORT
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=30))
