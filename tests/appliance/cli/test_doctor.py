@@ -81,7 +81,7 @@ async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
 async def test_a_real_sms_that_the_modem_refuses_is_explained_in_its_own_words(
     tmp_path: Path,
 ) -> None:
-    (told,) = await proven(tmp_path, "+33677788821")
+    (told,) = await proven(tmp_path, "+33655550121")
     assert told.grade == "bad"
     assert told.text.endswith("The SIM has no credit left: the modem said “no credit”.")
 

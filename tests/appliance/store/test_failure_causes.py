@@ -23,9 +23,7 @@ def test_a_modem_s_own_words_are_kept_in_the_translation() -> None:
     assert fault is not None
     text = fault_text(fault)
     assert text.plain("en") == str(fault)
-    assert text.plain("fr") == (
-        "Le modem a refusé avec ses propres mots : « frobnication {denied} »."
-    )
+    assert text.plain("fr") == ("Le modem a refusé avec le message : « frobnication {denied} ».")
 
 
 def test_an_unlisted_number_is_shown_in_every_language() -> None:
