@@ -237,6 +237,23 @@ async def test_an_answer_from_before_a_resend_does_not_keep_the_message_for_ever
     assert await stage.db.read(history.one, 2, number) is None
 
 
+async def test_a_report_counts_until_its_window_ends(
+    stage: Stage, clock: ManualClock, jobs: MaintenanceJobs
+) -> None:
+    """`reports.window_hours` is 72 as shipped."""
+    in_time, too_late = await stage.sent(1), await stage.sent(2, recipient="+33698765432")
+    clock.advance(71 * 3600)
+    stage.now = clock.now()
+    await jobs.close_reports()
+    await stage.report(1)
+    assert await stage.status(in_time) == "delivered"
+    clock.advance(2 * 3600)
+    stage.now = clock.now()
+    await jobs.close_reports()
+    await stage.report(2, recipient="+33698765432")
+    assert await stage.status(too_late) == "sent"
+
+
 # --- a clock that is set ---------------------------------------------------------------------------
 
 YEAR_1970, YEAR_2040 = DAY_MS, 2_208_988_800_000

@@ -426,6 +426,16 @@ async def test_an_ambiguous_national_sender_is_unchanged(receiver: Receiver) -> 
     assert {r["sender"] for r in await receiver.texts()} == {"7911123456", "81234", "Operator"}
 
 
+async def test_a_short_code_is_no_number_that_ends_like_it(receiver: Receiver) -> None:
+    """36180 is the operator's; we have written to +33612336180."""
+    db, now = receiver.box.db, receiver.box.clock.now()
+    await db.write(received.wrote, False, receiver.attached.number, "+33612336180", 4, now)
+    await receiver.receive("STOP", sender="36180")
+    texts = [r for tenant in (2, 4) for r in await receiver.texts(tenant)]
+    assert [r["sender"] for r in texts] == ["36180"]
+    assert not await db.read(blocklist.is_blocked, 4, "+33612336180")
+
+
 async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: Receiver) -> None:
     db = receiver.box.db
     now = receiver.box.clock.now()

@@ -21,7 +21,7 @@ from modem.interface import ModemState, Outcome, Tpdu, Verdict
 from modem.timeouts import SerialLine
 from tests.appliance.conftest import Stage
 from tests.manual_clock import ManualClock
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, eventually
 
 
 class Breaks(ModemDriver):
@@ -133,3 +133,37 @@ async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
     outbox.stop()
     await running
     assert await stage.status(number) == "sent"
+
+
+@pytest.mark.parametrize("state", [s for s in ModemState if s is not ModemState.READY])
+async def test_nothing_is_claimed_for_a_modem_that_is_not_ready(
+    stage: Stage, box: Context, state: ModemState
+) -> None:
+    modem = Counts(SerialLine("/nowhere"))
+    modem.board.show(state)
+    attached = Attached(box, ModemSettings(), modem, test=False)
+    attached.number = 1
+    outbox = Outbox(box, attached)
+    number = await stage.take()
+    running = asyncio.create_task(outbox.run())
+    clock = box.clock
+    assert isinstance(clock, ManualClock)
+    await eventually(lambda: bool(clock._sleepers or modem.sends), "it has looked")
+    assert modem.sends == 0
+    (part,) = await stage.db.read(messages.parts_of, number)
+    assert (part["state"], part["submitted_at"]) == ("waiting", None)
+    modem.board.show(ModemState.READY)
+    box.wakeups.work()
+    await eventually(lambda: modem.sends, "it sends once the modem is ready")
+    outbox.stop()
+    await running
+
+
+class Counts(ModemDriver):
+    """Takes whatever it is given."""
+
+    sends = 0
+
+    async def send(self, tpdu: Tpdu) -> Outcome:
+        self.sends += 1
+        return Outcome(Verdict.TAKEN, self.sends)

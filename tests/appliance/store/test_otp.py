@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from appliance.store import otp
+from sqlite3 import Connection
+
+import pytest
+
+from appliance.store import messages, otp
 from appliance.store.database import Database
-from tests.appliance.conftest import NUMBER, START
+from modem.interface import Outcome, Verdict
+from tests.appliance.conftest import NEVER, NUMBER, START, Stage
 
 HOUR, MINUTE = 3_600_000, 60_000
 
@@ -42,3 +47,40 @@ async def test_codes_from_a_clock_that_was_ahead_lock_nobody_out(db: Database) -
         await make(db, k + 1, START + 365 * 24 * HOUR)
     assert await wait(db, START) == 0
     assert await wait(db, START + 365 * 24 * HOUR) == HOUR
+
+
+def secrets(db: Connection) -> list[bytes | None]:
+    return [row["secret"] for row in db.execute("SELECT secret FROM message ORDER BY id")]
+
+
+@pytest.mark.parametrize("end", ["sent", "delivered", "failed", "cancelled"])
+async def test_the_text_of_a_code_is_erased_however_its_message_ends(
+    stage: Stage, end: str
+) -> None:
+    number = await stage.take(kind="otp", secret=b"encrypted", body="code: ***")
+    assert await stage.db.read(secrets) == [b"encrypted"]
+    match end:
+        case "cancelled":
+            assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+        case "failed":
+            await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+        case _:
+            await stage.record(await stage.must_claim(), Outcome(Verdict.TAKEN, 7))
+            if end == "delivered":
+                await stage.report(7)
+    assert await stage.status(number) == end
+    assert await stage.db.read(secrets) == [None]
+
+
+async def test_the_history_never_has_the_text_of_a_code(stage: Stage) -> None:
+    number = await stage.take(kind="otp", secret=b"encrypted", body="code: ***")
+    assert await stage.db.write(messages.cancel, stage.ids, number, stage.now)
+    stage.now += HOUR
+    assert await stage.archive() == 1
+
+    def everything(db: Connection) -> list[object]:
+        return [value for row in db.execute("SELECT * FROM history") for value in tuple(row)]
+
+    kept = await stage.db.read(everything)
+    assert "code: ***" in kept
+    assert not [value for value in kept if b"encrypted" in str(value).encode()]

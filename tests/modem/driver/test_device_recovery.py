@@ -265,6 +265,22 @@ async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_lin
             await report_of_the_next_part(box)
 
 
+async def test_references_of_before_a_restart_correct_none_after_it(tmp_path: Path) -> None:
+    """On a degraded line 0 might be 10 with a digit lost; but this module counts from 0 at each start."""
+    settings = Settings(personality="chatty", reference=9)
+    async with driven(tmp_path, settings) as box:
+        await box.ready()
+        await box.order("raw", hex="80ff800d0a")
+        assert (await box.send()).reference == 9
+        assert box.device.careful
+        restarted = asyncio.ensure_future(box.left(ModemState.READY))
+        await box.order("restart")
+        await restarted
+        await box.ready()
+        assert box.device.careful
+        assert (await box.send()).reference == 0
+
+
 async def test_on_a_doubtful_line_a_part_is_given_only_right_after_a_look(tmp_path: Path) -> None:
     """A box that stood still since then (a card that stalls) cannot know who listens now."""
     async with driven(tmp_path, timing=quick(stored_poll_seconds=60, idle_poll_seconds=60)) as box:

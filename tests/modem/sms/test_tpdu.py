@@ -469,6 +469,14 @@ def test_what_is_nothing_received_is_refused(hex_: str) -> None:
         decode(hex_)
 
 
+@pytest.mark.parametrize("validity", [None, 60])
+def test_a_stored_submit_is_never_read_as_a_received_message(validity: int | None) -> None:
+    """A storage may have drafts and sent messages; their octets often make a DELIVER, too."""
+    submit = Submit("+33612345678", "a" * 40, GSM7, validity_minutes=validity)
+    with pytest.raises(PduError, match="a stored SMS-SUBMIT"):
+        decode(encode_submit(submit).hex)
+
+
 def test_a_deliver_is_no_submit() -> None:
     with pytest.raises(PduError):
         decode_submit(deliver_hex("0161"))
