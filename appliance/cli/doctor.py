@@ -9,7 +9,10 @@ from typing import Literal
 
 import msgspec
 
-from modem.driver import probe
+from appliance.core.i18n import SOURCE
+from appliance.monitoring import diagnosis
+from appliance.monitoring.diagnosis import ModemFacts
+from modem.driver import probe, sim
 from modem.driver.device import ModemDriver
 from modem.driver.gpio import PowerKey
 from modem.driver.probe import Findings
@@ -20,7 +23,6 @@ from modem.timeouts import SerialLine, Timing
 Grade = Literal["ok", "note", "bad"]
 MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
 
-WEAK_DBM = -103  # below this, sending fails often
 CLOCK_OFF_SECONDS = 120
 REPORT_SECONDS = 180.0  # most reports arrive within seconds; some networks take minutes
 CAME_BACK = "the SMS itself came back: receiving works"
@@ -36,7 +38,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def advice(found: Findings, now: float) -> list[Finding]:
-    """Return the findings in the order in which the owner should fix them."""
+    """Return what is well, then the problems in the order in which the owner should fix them.
+
+    The problems of a modem are those of the page (`appliance.monitoring.diagnosis`); what only a probe can
+    meet, such as a port without a modem, is said here.
+    """
     if found.error:
         return [
             Finding("bad", f"{found.port}: no modem answers ({found.error})"),
@@ -46,12 +52,40 @@ def advice(found: Findings, now: float) -> list[Finding]:
                 "console off the UART, does another program (ModemManager) hold the port?",
             ),
         ]
+    facts = facts_of(found)
     told = [_modem(found)]
-    told += _sim(found)
-    if found.pin_state in ("READY", "SIM PIN2", "SIM PUK2"):
-        told += [*_network(found), *_messages(found)]
+    if sim.usable(found.pin_state):
+        told += [*_sim(found), *_network(found), *_messages(found)]
     told.append(_clock(found.clock, now))
+    problems = sorted(diagnosis.of_modem(facts), key=lambda p: diagnosis.ORDER[p.severity])
+    told += [
+        Finding("bad" if p.severity == "bad" else "note", p.text.plain(SOURCE)) for p in problems
+    ]
     return told
+
+
+def facts_of(found: Findings) -> ModemFacts:
+    """Return the state that the running box would have of this modem."""
+    return ModemFacts(
+        found.port,
+        _state(found),
+        tries_left=found.pin_tries_left,
+        signal_dbm=found.signal_dbm,
+        store_full=any(total and used >= total for _, used, total in found.stores[-1:]),
+    )
+
+
+def _state(found: Findings) -> ModemState:
+    if not sim.usable(found.pin_state):
+        return sim.modem_state(found.pin_state)
+    if found.denied:
+        return ModemState.DENIED
+    if not found.can_send:
+        # A radio that is off is searched for by the box when it starts; no fault of the network.
+        return ModemState.SEARCHING if found.radio_on else ModemState.STARTING
+    if found.identity and not found.identity.smsc:
+        return ModemState.NO_SMSC
+    return ModemState.READY
 
 
 def _modem(found: Findings) -> Finding:
@@ -63,33 +97,8 @@ def _modem(found: Findings) -> Finding:
 
 
 def _sim(found: Findings) -> list[Finding]:
-    tries = f" ({found.pin_tries_left} tries left)" if found.pin_tries_left is not None else ""
-    match found.pin_state:
-        case "READY" | "SIM PIN2" | "SIM PUK2":
-            iccid = found.identity.iccid if found.identity else ""
-            return [Finding("ok", f"SIM: ready{f', card {iccid}' if iccid else ''}")]
-        case "SIM PIN":
-            return [
-                Finding(
-                    "bad",
-                    f"SIM: wants its PIN{tries}. Put it into the settings ([[modem]] pin) or type it on "
-                    "the page; the box tries it once, and only with three tries left.",
-                )
-            ]
-        case "SIM PUK":
-            return [
-                Finding(
-                    "bad",
-                    f"SIM: locked{tries}. Its PUK (on the card's letter) unlocks it on the page.",
-                )
-            ]
-        case other:
-            return [
-                Finding(
-                    "bad",
-                    f"SIM: {other}. Is a card in the holder, the right way round and pushed home?",
-                )
-            ]
+    iccid = found.identity.iccid if found.identity else ""
+    return [Finding("ok", f"SIM: ready{f', card {iccid}' if iccid else ''}")]
 
 
 def _network(found: Findings) -> list[Finding]:
@@ -101,56 +110,20 @@ def _network(found: Findings) -> list[Finding]:
     elif found.can_send:
         on = f" on {found.technology}" if found.technology else ""
         told.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
-    elif found.denied:
-        told.append(
-            Finding(
-                "bad", "network: refuses this SIM. Is it activated, paid for, allowed to roam here?"
-            )
-        )
-    else:
-        told.append(
-            Finding(
-                "bad",
-                "network: none found. Is the antenna screwed on, is there coverage for this module?",
-            )
-        )
     if found.signal_dbm is None:
-        told.append(Finding("note", "signal: the modem cannot say"))
-    elif found.signal_dbm <= WEAK_DBM:
-        told.append(
-            Finding(
-                "bad", f"signal: {found.signal_dbm} dBm is too weak. Move the antenna to a window."
-            )
-        )
-    else:
+        told.append(Finding("note", "signal: the modem does not report it"))
+    elif found.signal_dbm > diagnosis.WEAK_DBM:
         told.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
     return told
 
 
 def _messages(found: Findings) -> list[Finding]:
-    told = []
-    if found.identity and not found.identity.smsc:
-        told.append(
-            Finding(
-                "bad",
-                "service centre: the SIM has none; ask the operator for its number and set it (AT+CSCA)",
-            )
-        )
     reports = "directly (+CDS)" if found.offers_direct_reports else "stored (+CDSI), or not at all"
-    told.append(Finding("ok", f"delivery reports: this modem gives them {reports}"))
-    for name, used, total in found.stores[-1:]:
-        full = total and used >= total
-        told.append(
-            Finding(
-                "bad" if full else "ok",
-                f"message store {name}: {used} of {total} places taken"
-                + (
-                    ". It is full: nothing more is received. The box empties it when it runs."
-                    if full
-                    else ""
-                ),
-            )
-        )
+    told = [Finding("ok", f"delivery reports: this modem gives them {reports}")]
+    told += [
+        Finding("ok", f"message store {name}: {used} of {total} places taken")
+        for name, used, total in found.stores[-1:]
+    ]
     return told
 
 

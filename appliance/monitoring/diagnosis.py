@@ -1,4 +1,7 @@
-"""Diagnosis: what is wrong with the box, and what to do about it. Pure."""
+"""Diagnosis: what is wrong with the box, and what to do about it. Pure.
+
+The page, `/health` and `zimbox doctor` go by these rules.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
 
 Severity = Literal["bad", "warning", "note"]
 
+WEAK_DBM = -103  # at or below this, sending fails often
 LOW_DISK_MIB = 200  # above the reserve: time to act before the box refuses messages
 WEBHOOK_FAILURES = 3  # given up within a day before the page warns
 
@@ -102,7 +106,7 @@ def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
     """Return each problem once, with the names of its modems unless all have it."""
     having: dict[Problem, list[str]] = {}
     for modem in modems:
-        for problem in _modem(modem):
+        for problem in of_modem(modem):
             having.setdefault(problem, []).append(modem.name)
     return [
         problem
@@ -202,7 +206,8 @@ _LIMITATIONS: dict[Limitation, tuple[str, Severity, Text, Text]] = {
 }
 
 
-def _modem(modem: ModemFacts) -> list[Problem]:
+def of_modem(modem: ModemFacts) -> list[Problem]:
+    """Return the problems of one modem."""
     limited = [Problem(*_LIMITATIONS[each]) for each in Limitation if each in modem.limitations]
     return [*_state(modem), *limited, *_power(modem)]
 
@@ -335,6 +340,15 @@ def _sending(modem: ModemFacts) -> list[Problem]:
                 "bad" if modem.fault.verdict == Verdict.OWNER else "warning",
                 _("Sending has stopped"),
                 _("the box tries again by itself. {cause}", cause=fault_text(modem.fault)),
+            )
+        )
+    if modem.signal_dbm is not None and modem.signal_dbm <= WEAK_DBM:
+        found.append(
+            Problem(
+                "signal_weak",
+                "warning",
+                _("The signal is weak ({dbm} dBm)", dbm=modem.signal_dbm),
+                _("move the antenna to a window."),
             )
         )
     if modem.balance is not None and modem.balance_low and modem.balance < modem.balance_low:

@@ -65,6 +65,17 @@ def usable(found: str) -> bool:
     return found in _USABLE
 
 
+def modem_state(found: str) -> ModemState:
+    """Return the state of a modem whose SIM answers this: READY if the SIM can send."""
+    if usable(found):
+        return ModemState.READY
+    if found == _WANTS_PUK:
+        return ModemState.PUK_REQUIRED
+    if found == _WANTS_PIN:
+        return ModemState.PIN_REQUIRED
+    return ModemState.SIM_MISSING if _MISSING.search(found) else ModemState.SIM_FAILURE
+
+
 async def settled_state(talk: AtSession) -> str:
     """Return the state, after giving a busy or silent SIM time to start."""
     until = time.monotonic() + talk.timing.sim_seconds
@@ -268,13 +279,14 @@ class SimSlot:
             await asyncio.sleep(self._talk.timing.sim_poll_seconds)
 
     async def _halted(self, found: str) -> Halted:
-        if found == _WANTS_PUK:
-            return Halted(ModemState.PUK_REQUIRED, "the SIM wants its PUK", 0)
-        if found == _WANTS_PIN:
-            left = await tries_left(self._talk)
-            return Halted(ModemState.PIN_REQUIRED, "the SIM wants its PIN", left)
-        if _MISSING.search(found):
-            return Halted(ModemState.SIM_MISSING, "there is no SIM in the modem")
+        state = modem_state(found)
+        match state:
+            case ModemState.PUK_REQUIRED:
+                return Halted(state, "the SIM wants its PUK", 0)
+            case ModemState.PIN_REQUIRED:
+                return Halted(state, "the SIM wants its PIN", await tries_left(self._talk))
+            case ModemState.SIM_MISSING:
+                return Halted(state, "there is no SIM in the modem")
         return Halted(ModemState.SIM_FAILURE, f"the SIM does not work: {found}")
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from appliance.cli import doctor
+from appliance.monitoring import diagnosis
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
 from modem.driver.probe import Findings
+from modem.interface import ModemState
 from modem.simulator import Settings, Simulator
 from modem.timeouts import SerialLine
 
@@ -46,14 +48,33 @@ async def test_a_healthy_modem_of_each_kind_is_well(tmp_path: Path, personality:
 async def test_the_doctor_enters_no_pin(tmp_path: Path) -> None:
     findings = await found(tmp_path, pin="1234")
     assert (findings.pin_state, findings.pin_tries_left) == ("SIM PIN", 3)
-    (pin,) = [f for f in doctor.advice(findings, time.time()) if f.text.startswith("SIM")]
-    assert pin.grade == "bad"
-    assert "3 tries left" in pin.text
+    (pin,) = [f for f in doctor.advice(findings, time.time()) if f.grade == "bad"]
+    assert pin.text == "The SIM card asks for its PIN: enter it in Settings › SIM (3 tries left)."
 
 
 async def test_the_doctor_names_a_missing_sim_and_a_missing_network(tmp_path: Path) -> None:
-    assert said(await found(tmp_path, {"do": "sim", "present": False}))["SIM"] == "bad"
-    assert said(await found(tmp_path, {"do": "registration", "stat": 3}))["network"] == "bad"
+    assert said(await found(tmp_path, {"do": "sim", "present": False}))["No SIM card"] == "bad"
+    refused = await found(tmp_path, {"do": "registration", "stat": 3})
+    assert said(refused)["The network refuses this SIM card"] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("order", "state"),
+    [
+        ({"do": "sim", "present": False}, ModemState.SIM_MISSING),
+        ({"do": "registration", "stat": 3}, ModemState.DENIED),
+        ({"do": "registration", "stat": 2}, ModemState.SEARCHING),
+        ({"do": "signal", "rssi": 3}, ModemState.READY),
+    ],
+)
+async def test_the_doctor_and_the_page_name_the_same_problem(
+    tmp_path: Path, order: dict[str, Any], state: ModemState
+) -> None:
+    findings = await found(tmp_path, order)
+    facts = doctor.facts_of(findings)
+    assert facts.state is state
+    (problem,) = diagnosis.of_modem(facts)
+    assert problem.text.plain("en") in [f.text for f in doctor.advice(findings, time.time())]
 
 
 async def test_the_doctor_says_what_to_check_at_a_silent_port(tmp_path: Path) -> None:
