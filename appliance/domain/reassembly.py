@@ -29,7 +29,9 @@ POLITE = frozenset(
 SHORT_CODE = re.compile(r"[0-9]{3,8}")  # as French law has it printed: "STOP au 36180"
 
 
-def wish(text: str, stop: Sequence[str], start: Sequence[str]) -> Literal["stop", "start"] | None:
+def opt_keyword(
+    text: str, stop: Sequence[str], start: Sequence[str]
+) -> Literal["stop", "start"] | None:
     """Return which of the words the text is, ignoring case, accents and punctuation.
 
     The word may be repeated, followed by a short code, and stand among polite words. Any other word makes the

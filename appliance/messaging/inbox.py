@@ -146,11 +146,11 @@ class Inbox:
     def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
         """Store a complete text in its client's inbox, and act on STOP and START."""
         settings = self._box.config.inbox
-        wish = reassembly.wish(whole.text, settings.stop_words, settings.start_words)
+        keyword = reassembly.opt_keyword(whole.text, settings.stop_words, settings.start_words)
         whole = msgspec.structs.replace(whole, sender=self._sender(db, test, whole.sender))
-        if wish == "stop":
+        if keyword == "stop":
             blocklist.opt_out(db, device, test, whole.sender, now)
-        elif wish == "start":
+        elif keyword == "start":
             blocklist.opt_in(db, device, test, whole.sender, now)
         tenant = received_store.owner(
             db,
@@ -164,7 +164,7 @@ class Inbox:
             received_store.undecodable(db, device, whole.hex, "no client to give it to", now)
             return "unowned"
         received_store.store(db, self._box.ids, device, tenant, whole, now)
-        return wish or "stored"
+        return keyword or "stored"
 
     def _sender(self, db: Connection, test: bool, told: str) -> str:
         """The sender in the spelling that sending, block list and history use."""

@@ -101,9 +101,9 @@ def _language(request: Seen, services: Services) -> Language:
     chosen = kept(request, LANGUAGE)
     if chosen is not None:
         return chosen if chosen in languages() else DEFAULT
-    wish = request.headers.get("Accept-Language", "")
-    if wish:
-        return preferred(wish)
+    accepted = request.headers.get("Accept-Language", "")
+    if accepted:
+        return preferred(accepted)
     return services.admin.preferences.language
 
 

@@ -254,7 +254,7 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
 )
 def test_what_counts_as_stop_and_start(text: str, outcome: str | None) -> None:
     words = InboxSettings()
-    assert reassembly.wish(text, words.stop_words, words.start_words) == outcome
+    assert reassembly.opt_keyword(text, words.stop_words, words.start_words) == outcome
 
 
 async def test_stop_ends_texts_but_no_one_time_passwords(receiver: Receiver) -> None:

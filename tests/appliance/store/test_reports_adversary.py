@@ -160,8 +160,10 @@ async def play(stage: Stage, network: Network, messages: int) -> dict[int, int]:
     taken: dict[int, int] = {}
     while len(taken) < messages:
         parts = chance.choice((1, 1, 1, 2))
-        wish = chance.choice(("fail", "resend"))
-        number = await stage.take(recipient=chance.choice(NUMBERS), parts=parts, on_uncertain=wish)
+        on_uncertain = chance.choice(("fail", "resend"))
+        number = await stage.take(
+            recipient=chance.choice(NUMBERS), parts=parts, on_uncertain=on_uncertain
+        )
         taken[number] = parts
         if chance.random() < 0.8:
             await network.send_next()

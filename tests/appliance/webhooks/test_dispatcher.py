@@ -551,7 +551,7 @@ async def test_without_the_setting_the_box_itself_is_never_called(
     await strict.emit()
     (entry,) = await strict.logged(1)
     assert (entry.success, entry.response_status) == (False, None)
-    assert entry.reason == "not connected to 127.0.0.1: the URL leads to the box itself"
+    assert "the URL leads to the box itself" in (entry.reason or "")
     assert receiver.told == []
 
 
