@@ -17,18 +17,24 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
-from litestar.types import ControllerRouterHandler, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import (
+    BeforeRequestHookHandler,
+    ControllerRouterHandler,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
-from appliance.domain.views import RateLimitState
+from appliance.domain.views import RateLimitState, SuccessResponse
 from appliance.services import Services
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
 from web.auth import authenticated, caller_of
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
 from web.openapi import page
-from web.openapi.metadata import Operation
 from web.request import ApiRequest
-from web.responses import SuccessResponse
 
 log = structlog.get_logger(__name__)
 
@@ -168,16 +174,6 @@ def _lost(request: Request[Any, Any, Any], error: HTTPException) -> bool:
     )
 
 
-async def decode_body(request: Request[Any, Any, Any]) -> None:
-    """Decode the body before the handler runs; of a body that no handler reads, note the fields."""
-    assert isinstance(request, ApiRequest)  # `request_class`, below
-    operation: Operation | None = request.route_handler.opt.get("operation")
-    if operation is not None and operation.body is not None:
-        await request.decode(operation.body)
-    elif request.method != "GET":
-        await request.note_unread()
-
-
 def _cors(origins: Sequence[str]) -> CORSConfig:
     """Let pages of these origins call the API with a key; never with a cookie of the status page."""
     return CORSConfig(
@@ -212,7 +208,7 @@ def create(
         "/v1",
         route_handlers=API,
         guards=[authenticated],
-        before_request=decode_body,
+        before_request=cast("BeforeRequestHookHandler", ApiRequest.decode),
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         response_class=WarningsResponse,
     )

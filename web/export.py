@@ -13,6 +13,7 @@ from litestar.response import Stream
 
 from appliance.core.i18n import Language, _, pgettext
 from appliance.domain.errors import invalid
+from appliance.domain.validation import timestamp
 from appliance.domain.views import MessageView
 from web.responses import FailureBody, Message, message
 
@@ -97,11 +98,17 @@ def _row(told: Message, view: MessageView) -> tuple[str, ...]:
     error = told.error
     return (
         *(told.message_id, told.status, told.to, _text(told.message), told.priority),
-        *(told.created_at, told.queued_at, told.scheduled_at or "", told.sent_at or ""),
-        *(told.delivered_at or "", told.failed_at or "", told.cancelled_at or ""),
+        *(timestamp(moment) or "" for moment in _moments(view)),
         *(str(told.uncertain).lower(), told.device_id or "", str(told.parts), str(told.attempts)),
         *(error.code if error else "", _text(_words(error)), told.batch_id or ""),
         _text(view.metadata or ""),
+    )
+
+
+def _moments(view: MessageView) -> tuple[int | None, ...]:
+    return (
+        *(view.created_at, view.queued_at, view.scheduled_at, view.sent_at),
+        *(view.delivered_at, view.failed_at, view.cancelled_at),
     )
 
 

@@ -18,15 +18,15 @@ from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
 from appliance.core.i18n import _
-from appliance.domain import parsing, validation
+from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
-from appliance.domain.parsing import Body
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import BulkEntry, Reading
 from appliance.domain.views import Caller
 from appliance.services import Services
 from web.body import LARGE_SECONDS, decode
 from web.error_responses import language
+from web.openapi.metadata import Operation
 
 WARNINGS = 20  # unknown fields that are named; a body can contain a million
 NAME_CHARACTERS = 64
@@ -45,8 +45,17 @@ class ApiRequest(Request[Caller, str, State]):
     In between the handler looks for an earlier answer, which must not depend on rules that know the time.
     """
 
-    async def decode(self, kind: type[msgspec.Struct]) -> None:
-        """Decode the body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST."""
+    async def decode(self) -> None:
+        """Decode the body and note its unknown fields. Raises UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST.
+
+        All fields of a body that no handler reads are unknown.
+        """
+        operation: Operation | None = self.route_handler.opt.get("operation")
+        kind = operation.body if operation else None
+        if kind is None:
+            if self.method != "GET":
+                await self._note_unread()
+            return
         raw = await self.body()
         if not raw:
             raise invalid("body", _("is required"))
@@ -65,9 +74,10 @@ class ApiRequest(Request[Caller, str, State]):
         context = self.app.state.services.context
         return Reading(context.clock.now(), context.numbers, self.user.permissions.short_codes)
 
-    def read(self, kind: type[Body]) -> Body:
-        """Return the decoded body as a validated struct. Raises the error of its first wrong field."""
-        return parsing.read(kind, self.state.body, self.reading)
+    @property
+    def fields(self) -> Any:
+        """The decoded body."""
+        return self.state.body
 
     async def body(self) -> bytes:
         """Return the body; a large one waits until there is room for it.
@@ -98,7 +108,7 @@ class ApiRequest(Request[Caller, str, State]):
         raw = self.state.raw = cast("bytes", body)
         return raw
 
-    async def note_unread(self) -> None:
+    async def _note_unread(self) -> None:
         """Note the fields of an unexpected body: all of them are unknown."""
         with contextlib.suppress(ApiError):
             self.state.warnings = unknown_fields(decode(await self.body(), NoBody), NoBody)

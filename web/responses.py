@@ -5,39 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from appliance.core.i18n import Language
-from appliance.domain import validation, views
+from appliance.domain import views
 from appliance.domain.errors import FAILURES
+from appliance.domain.validation import priority_name, utc
+from appliance.domain.views import Moment, MomentOrNull
 
-Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-MomentOrNull = Annotated[
-    str | None,
-    Meta(description="null if not reached.", extra_json_schema={"format": "date-time"}),
-]
 Metadata = Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})]
 STATUSES = ["queued", "sent", "delivered", "failed", "cancelled"]
 Status = Annotated[str, Meta(extra_json_schema={"enum": STATUSES})]
-
-
-class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A success."""
-
-    success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
-    warnings: Annotated[
-        list[str] | UnsetType,
-        Meta(
-            description="Unknown fields of the body, which were ignored; how a time without offset was read."
-        ),
-    ] = UNSET
-
-
-def moment(milliseconds: int) -> str:
-    """Return a time that was reached, as the API writes it."""
-    text = validation.timestamp(milliseconds)
-    assert text is not None  # None only for None
-    return text
 
 
 def raw(text: str | None) -> Any:
@@ -97,14 +75,14 @@ def message(view: views.MessageView, language: Language, kind: type[Told]) -> To
         status=view.status,
         to=view.to,
         message=view.message,
-        priority=validation.priority_name(view.priority),
-        created_at=moment(view.created_at),
-        queued_at=moment(view.queued_at),
-        scheduled_at=validation.timestamp(view.scheduled_at),
-        sent_at=validation.timestamp(view.sent_at),
-        delivered_at=validation.timestamp(view.delivered_at),
-        failed_at=validation.timestamp(view.failed_at),
-        cancelled_at=validation.timestamp(view.cancelled_at),
+        priority=priority_name(view.priority),
+        created_at=utc(view.created_at),
+        queued_at=utc(view.queued_at),
+        scheduled_at=utc(view.scheduled_at),
+        sent_at=utc(view.sent_at),
+        delivered_at=utc(view.delivered_at),
+        failed_at=utc(view.failed_at),
+        cancelled_at=utc(view.cancelled_at),
         metadata=raw(view.metadata),
         uncertain=view.uncertain,
         cancellable=view.cancellable,

@@ -6,7 +6,8 @@ from sqlite3 import Row
 
 from appliance.context import Context
 from appliance.devices.manager import Devices
-from appliance.domain.views import AuthTest, Caller, DeviceView
+from appliance.domain.validation import utc
+from appliance.domain.views import AuthTest, Caller, Device
 
 
 class DeviceDirectory:
@@ -16,30 +17,30 @@ class DeviceDirectory:
         self._box = box
         self._devices = devices
 
-    async def of(self, caller: Caller) -> tuple[DeviceView, ...]:
+    async def of(self, caller: Caller) -> tuple[Device, ...]:
         """Return the modems of a caller; of a test key the simulated one."""
         if caller.mode == "test":
             await self._devices.test_modem()
         rows = self._box.credentials.devices(caller.client_id, caller.mode == "test")
         return self.views(rows)
 
-    def views(self, rows: list[Row]) -> tuple[DeviceView, ...]:
+    def views(self, rows: list[Row]) -> tuple[Device, ...]:
         """Return stored modems with their present state; one that is not attached is offline."""
         return tuple(self._view(row) for row in rows)
 
-    def _view(self, row: Row) -> DeviceView:
+    def _view(self, row: Row) -> Device:
         attached = self._devices.by_number(row["id"])
         status = attached.status if attached else None
-        return DeviceView(
+        return Device(
             device_id=f"device_{row['id']}",
             name=row["name"],
             status="online" if attached and attached.online else "offline",
             state=status.state.value if status else "offline",
             operator=(status.operator or None) if status else None,
             technology=(status.technology or None) if status else None,
-            signal_dbm=status.signal_dbm if status else None,
+            signal=status.signal_dbm if status else None,
             phone_number=row["phone_number"] or None,
-            since=row["since"],
+            since=utc(row["since"]),
         )
 
     async def auth_test(self, caller: Caller) -> AuthTest:
@@ -51,5 +52,5 @@ class DeviceDirectory:
         return AuthTest(
             client=caller.client,
             device_id=best.device_id if best else caller.device_id,
-            device_status=best.status if best else "offline",
+            device_status="online" if best and best.status == "online" else "offline",
         )

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import get_args
+from typing import get_args, overload
 from urllib.parse import urlsplit
 
 from appliance.core.i18n import DEFAULT, _
@@ -244,12 +244,21 @@ def scheduled_at(value: object, now: int) -> int:
     return when
 
 
-def timestamp(milliseconds: int | None) -> str | None:
-    """Return RFC 3339 in UTC to the second; None for a time that was not reached."""
+@overload
+def utc(milliseconds: int) -> datetime: ...
+@overload
+def utc(milliseconds: int | None) -> datetime | None: ...
+def utc(milliseconds: int | None) -> datetime | None:
+    """Return a time in UTC to the second; None for a time that was not reached."""
     if milliseconds is None:
         return None
-    whole_second = _EPOCH + timedelta(seconds=milliseconds // 1000)
-    return whole_second.replace(tzinfo=None).isoformat() + "Z"
+    return _EPOCH + timedelta(seconds=milliseconds // 1000)
+
+
+def timestamp(milliseconds: int | None) -> str | None:
+    """Return RFC 3339 in UTC to the second; None for a time that was not reached."""
+    reached = utc(milliseconds)
+    return None if reached is None else reached.replace(tzinfo=None).isoformat() + "Z"
 
 
 # --- filters -----------------------------------------------------------------------------------

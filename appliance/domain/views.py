@@ -1,14 +1,24 @@
-"""What the services return to the web: frozen values. All times are epoch milliseconds."""
+"""What the services return: frozen values, the answers of the API among them.
+
+An `int` time is epoch milliseconds. A `datetime` is UTC to the second; msgspec writes it as RFC 3339 with Z.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from appliance.core.i18n import Text
 from appliance.domain.errors import FailureCode, Reason
 from appliance.domain.requests import MessageStatus, WebhookEvent
+
+Moment = Annotated[datetime, Meta(tz=True)]
+MomentOrNull = Annotated[Moment | None, Meta(description="null if not reached.")]
+OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
+Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -41,18 +51,31 @@ class RateLimitState(msgspec.Struct, frozen=True):
     reset_seconds: int
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """A message that is on disk and will be sent."""
+class SuccessResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A success."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
+    warnings: Annotated[
+        list[str] | UnsetType,
+        Meta(
+            description="Unknown fields of the body, which were ignored; how a time without offset was read."
+        ),
+    ] = UNSET
+
+
+class AcceptedAnswer(SuccessResponse, frozen=True, kw_only=True):
+    """The message is on disk and will be sent."""
 
     message_id: str
+    status: Queued = "queued"
     to: str
-    queued_at: int
-    estimated_delivery: int
-    scheduled_at: int | None
-    priority: int
+    queued_at: Moment
+    estimated_delivery: Moment
+    scheduled_at: MomentOrNull
+    priority: str
     device_id: str | None
     parts: int
-    encoding: str
+    encoding: Annotated[str, Meta(extra_json_schema={"enum": ["GSM-7", "UCS-2"]})]
 
 
 class BulkResult(msgspec.Struct, frozen=True):
@@ -115,10 +138,10 @@ class HistoryPage(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
-class DayCounts(msgspec.Struct, frozen=True):
-    """The figures of a UTC day: messages that left the queue, by current status."""
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a UTC day."""
 
-    date: str  # "2025-01-31"
+    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
     sent: int
     delivered: int
     failed: int
@@ -133,22 +156,24 @@ class Stats(msgspec.Struct, frozen=True):
     delivered: int
     failed: int
     pending: int
-    by_day: tuple[DayCounts, ...]
+    by_day: tuple[Day, ...]
     truncated: bool = False
 
 
-class DeviceView(msgspec.Struct, frozen=True):
-    """A modem. `state` is a value of modem.interface.State."""
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A modem."""
 
     device_id: str
     name: str
-    status: Literal["online", "offline"]
-    state: str
+    status: OnOff
+    state: Annotated[
+        str, Meta(description="More precise than status: ready, searching, pin_required, …")
+    ]
     operator: str | None
     technology: str | None
-    signal_dbm: int | None
+    signal: Annotated[int | None, Meta(description="dBm")]
     phone_number: str | None
-    since: int | None  # since when it has this status
+    since: Annotated[MomentOrNull, Meta(description="Since when the modem has this status.")]
 
 
 class AuthTest(msgspec.Struct, frozen=True):
@@ -159,13 +184,15 @@ class AuthTest(msgspec.Struct, frozen=True):
     device_status: Literal["online", "offline"]
 
 
-class OtpAccepted(msgspec.Struct, frozen=True):
-    """A one-time password that is queued."""
+class OtpAnswer(SuccessResponse, frozen=True, kw_only=True):
+    """The code is queued."""
 
     otp_id: str
-    message_id: str
     to: str
-    expires_at: int
+    expires_at: Moment
+    message_id: str
+    status: str = "queued"
+    phone_masked: str
     code_length: int
 
 
@@ -227,32 +254,32 @@ class Replayed(msgspec.Struct, frozen=True):
     event_id: str
 
 
-class InboxView(msgspec.Struct, frozen=True):
-    """A received message. `incomplete` if a part is missing."""
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A received message."""
 
     inbox_id: str
-    sender: str
+    sender: str = msgspec.field(name="from")
     message: str
-    received_at: int
+    received_at: Moment
     device_id: str
-    incomplete: bool
+    incomplete: Annotated[bool, Meta(description="Whether a part is missing.")]
 
 
 class InboxPage(msgspec.Struct, frozen=True):
     """A page of received messages, newest first."""
 
-    messages: tuple[InboxView, ...]
+    messages: tuple[Received, ...]
     total: int
     exact: bool = True
 
 
-class BlocklistEntry(msgspec.Struct, frozen=True):
-    """A number on the block list. `source` is "api", "stop" or "page"."""
+class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """A number on the block list."""
 
     number: str
     reason: str | None
     source: str
-    created_at: int
+    created_at: Moment
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -260,6 +287,6 @@ class Health(msgspec.Struct, frozen=True):
 
     status: Literal["ok", "degraded"]
     version: str
-    devices: tuple[DeviceView, ...]
+    devices: tuple[Device, ...]
     queued: int
     reason: Literal["no_modem", "storage_full", "storage_not_writable"] | None = None

@@ -13,7 +13,8 @@ from appliance.core.config import Limits
 from appliance.devices.attached import Attached
 from appliance.domain import limits as limit_rules
 from appliance.domain.errors import ApiError, later
-from appliance.domain.views import Accepted
+from appliance.domain.validation import priority
+from appliance.domain.views import AcceptedAnswer
 from appliance.store import backlog, queue
 from appliance.store.backlog import Recipients
 
@@ -188,7 +189,7 @@ def _room(
 def window(
     route: Route,
     ahead: QueueSnapshot,
-    taken: Sequence[Accepted],
+    taken: Sequence[AcceptedAnswer],
     over: bool,
     now: int,
     zone: ZoneInfo,
@@ -209,7 +210,9 @@ def window(
         if all(numbers is None or numbers.is_new(t.to) for numbers in ahead.recipients)
     }
     going = limit_rules.going(
-        windows, ahead.parts - ahead.earlier, [(t.priority, t.parts, t.to in fresh) for t in taken]
+        windows,
+        ahead.parts - ahead.earlier,
+        [(priority(t.priority), t.parts, t.to in fresh) for t in taken],
     )
     if not windows or (going == len(taken) and not over):
         return None, None

@@ -9,7 +9,7 @@ from appliance.core.i18n import _
 from appliance.domain import validation
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.schemas import BlockBody
-from appliance.domain.views import BlocklistEntry, Caller
+from appliance.domain.views import BlockedNumber, Caller
 from appliance.store import blocklist, dashboard
 
 EVERY_CLIENT = 0  # the tenant of entries that hold for all clients
@@ -21,12 +21,12 @@ class BlockList:
     def __init__(self, box: Context) -> None:
         self._box = box
 
-    async def listed(self, caller: Caller) -> tuple[BlocklistEntry, ...]:
+    async def listed(self, caller: Caller) -> tuple[BlockedNumber, ...]:
         """Return what a client blocked, or opted out from it, and what is blocked for all."""
         rows = await self._box.db.read(blocklist.listed, caller.tenant)
         return tuple(_entry(row) for row in rows)
 
-    async def block(self, caller: Caller, order: BlockBody) -> BlocklistEntry:
+    async def block(self, caller: Caller, order: BlockBody) -> BlockedNumber:
         """Block a number for a client."""
         return _entry(await self._add(caller.tenant, order.number, order.reason or "", "api"))
 
@@ -65,5 +65,10 @@ class BlockList:
         )
 
 
-def _entry(row: Row) -> BlocklistEntry:
-    return BlocklistEntry(row["number"], row["reason"] or None, row["source"], row["created_at"])
+def _entry(row: Row) -> BlockedNumber:
+    return BlockedNumber(
+        number=row["number"],
+        reason=row["reason"] or None,
+        source=row["source"],
+        created_at=validation.utc(row["created_at"]),
+    )

@@ -15,7 +15,8 @@ from appliance.domain.message import Status
 from appliance.domain.parsing import Bulk, RefusedEntry
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import SendBody
-from appliance.domain.views import Accepted, BulkAccepted, BulkResult, Caller, OtpAccepted
+from appliance.domain.validation import priority_name, utc
+from appliance.domain.views import AcceptedAnswer, BulkAccepted, BulkResult, Caller, OtpAnswer
 from appliance.messaging import admission
 from appliance.messaging.admission import QueueSnapshot, Route
 from appliance.messaging.tracking import own_message
@@ -24,7 +25,7 @@ from appliance.store import idempotency as idempotency_store
 from appliance.webhooks.http_client import egress_rules
 from modem.sms import gsm7
 
-T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
+T = TypeVar("T", AcceptedAnswer, BulkAccepted, OtpAnswer)
 
 
 def _may_use(caller: Caller, a: Attached, mine: set[int]) -> bool:
@@ -52,7 +53,7 @@ class Intake:
 
     def earlier(
         self, caller: Caller, idempotency: Idempotency
-    ) -> Accepted | BulkAccepted | OtpAccepted | None:
+    ) -> AcceptedAnswer | BulkAccepted | OtpAnswer | None:
         """Return the answer that this idempotency key was given before. Raises IDEMPOTENCY_CONFLICT.
 
         For requests that are checked against the clock; `once` looks again in its transaction.
@@ -124,14 +125,16 @@ class Intake:
 
     async def send(
         self, caller: Caller, order: SendBody, idempotency: Idempotency | None
-    ) -> Accepted:
+    ) -> AcceptedAnswer:
         """Accept one message; it is on disk when this returns."""
         self.check_webhook(order.webhook_url)
         self.check_storage()
         self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
         accepted = await self.once(
-            caller, idempotency, lambda db: self._send(db, caller, order, route)
+            caller,
+            idempotency,
+            lambda db: self.take(db, caller, order, route, self._box.clock.now()),
         )
         self._ring(scheduled=order.scheduled_at is not None)
         return accepted
@@ -152,11 +155,7 @@ class Intake:
             self._box.wakeups.housekeeping.set()
         self._box.wakeups.work()
 
-    def _send(self, db: Connection, caller: Caller, order: SendBody, route: Route) -> Accepted:
-        self.check_room(backlog.messages(db, caller.mode == "test"))
-        return self.take(db, caller, order, route, self._box.clock.now())
-
-    def check_room(self, waiting: int) -> None:
+    def _check_room(self, waiting: int) -> None:
         """Raise QUEUE_FULL if no more messages may wait."""
         if waiting >= self._box.config.queue.max_waiting:
             raise later("QUEUE_FULL", 60)
@@ -179,17 +178,21 @@ class Intake:
         route: Route,
         now: int,
         *,
+        waiting: int | None = None,
         ahead: QueueSnapshot | None = None,
         batch: int | None = None,
         kind: str = "sms",
         expires_at: int | None = None,
         secret_text: str | None = None,
-    ) -> Accepted:
-        """Store one message. Raises BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
+    ) -> AcceptedAnswer:
+        """Store one message. Raises QUEUE_FULL, BLOCKED_NUMBER, KEY_NOT_ALLOWED (daily cap), QUOTA_EXCEEDED.
 
         A one-time password comes with `order.message` masked and its real text in `secret_text`.
-        `ahead` is what waits before it, if known.
+        `waiting` is the number of queued messages and `ahead` what waits before it, if known.
         """
+        if waiting is None:
+            waiting = backlog.messages(db, caller.mode == "test")
+        self._check_room(waiting)
         config = self._box.config
         text = secret_text if secret_text is not None else order.message
         plan = gsm7.plan(text, shifts=config.sending.national_shifts)
@@ -227,13 +230,13 @@ class Intake:
         estimate = admission.estimate(
             route, ahead, order.priority, len(plan.parts), due_at, now, self._box.zone
         )
-        return Accepted(
+        return AcceptedAnswer(
             message_id=ids.message_id(number),
             to=order.to,
-            queued_at=now,
-            estimated_delivery=estimate,
-            scheduled_at=order.scheduled_at,
-            priority=order.priority,
+            queued_at=utc(now),
+            estimated_delivery=utc(estimate),
+            scheduled_at=utc(order.scheduled_at),
+            priority=priority_name(order.priority),
             device_id=f"device_{route.device}" if route.device else None,
             parts=len(plan.parts),
             encoding=plan.alphabet.value,
@@ -297,7 +300,7 @@ class Intake:
         batch = self._box.ids.other(now)
         ahead = None
         entries: list[BulkResult] = []
-        taken: list[Accepted] = []
+        taken: list[AcceptedAnswer] = []
         parts = 0
         refused: list[ApiError] = []
         for entry, same in zip(order.entries, order.same_as, strict=True):
@@ -308,12 +311,20 @@ class Intake:
                 if isinstance(entry, RefusedEntry):
                     raise ApiError(entry.reason.code, entry.reason.details)
                 self.check_permission(caller, entry.to)
-                self.check_room(waiting + len(taken))
                 if ahead is None:  # the same for all entries, apart from the batch itself
                     due_at, end = self._span(entry.scheduled_at, now)
                     ahead = self._ahead(db, caller, route, due_at, end, now)
                 behind = ahead.behind(parts)
-                accepted = self.take(db, caller, entry, route, now, ahead=behind, batch=batch)
+                accepted = self.take(
+                    db,
+                    caller,
+                    entry,
+                    route,
+                    now,
+                    waiting=waiting + len(taken),
+                    ahead=behind,
+                    batch=batch,
+                )
             except ApiError as refusal:
                 refused.append(refusal)
                 entries.append(BulkResult(None, entry.to, refusal.reason))
@@ -365,7 +376,7 @@ class Intake:
         if not recipient.startswith("+") and not caller.permissions.short_codes:
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "short_codes"})
         self.check_permission(caller, recipient)
-        self.check_room(backlog.messages(db, caller.mode == "test"))
+        self._check_room(backlog.messages(db, caller.mode == "test"))
         plan = gsm7.plan(row["body"], shifts=config.sending.national_shifts)
         _, end = self._span(None, now)
         ahead = self._ahead(db, caller, route, now, end, now)

@@ -12,10 +12,10 @@ from appliance.domain import ids, validation
 from appliance.domain.errors import ApiError, later
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import OtpBody, SendBody, VerifyBody
-from appliance.domain.views import Caller, OtpAccepted, OtpVerdict
+from appliance.domain.views import Caller, OtpAnswer, OtpVerdict
 from appliance.messaging.admission import Route
 from appliance.messaging.intake import Intake
-from appliance.store import backlog, otp
+from appliance.store import otp
 
 ATTEMPTS = 3
 MASK = "•"
@@ -37,7 +37,7 @@ class OneTimePasswords:
 
     async def send(
         self, caller: Caller, order: OtpBody, idempotency: Idempotency | None
-    ) -> OtpAccepted:
+    ) -> OtpAnswer:
         """Create and queue a code with priority 1. Raises OTP_RATE_LIMIT and what a send raises."""
         self._intake.check_webhook(order.webhook_url)
         self._intake.check_storage()
@@ -63,12 +63,11 @@ class OneTimePasswords:
         order: OtpBody,
         sms: SendBody,
         route: Route,
-    ) -> OtpAccepted:
+    ) -> OtpAnswer:
         now = self._box.clock.now()
         test = caller.mode == "test"
         if wait := otp.wait(db, test, order.to, self._box.config.otp.per_hour, now):
             raise later("OTP_RATE_LIMIT", math.ceil(wait / 1000))
-        self._intake.check_room(backlog.messages(db, test))
         number = self._box.ids.other(now)
         code = new_code(order.digits, test=test)
         expires_at = now + order.lifetime_seconds * 1000
@@ -97,11 +96,12 @@ class OneTimePasswords:
             order.purpose,
             now,
         )
-        return OtpAccepted(
+        return OtpAnswer(
             otp_id=ids.short_id("otp", number),
             message_id=taken.message_id,
             to=order.to,
-            expires_at=expires_at,
+            expires_at=validation.utc(expires_at),
+            phone_masked=validation.mask_phone(order.to),
             code_length=order.digits,
         )
 

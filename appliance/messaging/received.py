@@ -5,7 +5,8 @@ from __future__ import annotations
 from appliance.context import Context
 from appliance.domain import ids
 from appliance.domain.requests import InboxFilter
-from appliance.domain.views import Caller, InboxPage, InboxView
+from appliance.domain.validation import utc
+from appliance.domain.views import Caller, InboxPage, Received
 from appliance.store import received
 
 
@@ -20,11 +21,11 @@ class ReceivedMessages:
         rows, total, exact = await self._box.db.read(received.page, caller.tenant, wanted)
         return InboxPage(
             tuple(
-                InboxView(
+                Received(
                     inbox_id=ids.short_id("inbox", row["id"]),
                     sender=row["sender"],
                     message=row["body"],
-                    received_at=row["received_at"],
+                    received_at=utc(row["received_at"]),
                     device_id=f"device_{row['device']}",
                     incomplete=bool(row["incomplete"]),
                 )

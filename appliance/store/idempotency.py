@@ -10,12 +10,12 @@ import msgspec
 
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import Idempotency
-from appliance.domain.views import Accepted, BulkAccepted, OtpAccepted
+from appliance.domain.views import AcceptedAnswer, BulkAccepted, OtpAnswer
 from appliance.store.counters import DAY_MS
 
-Answer = Accepted | BulkAccepted | OtpAccepted
-T = TypeVar("T", Accepted, BulkAccepted, OtpAccepted)
-KINDS: dict[str, type[Answer]] = {k.__name__: k for k in (Accepted, BulkAccepted, OtpAccepted)}
+Answer = AcceptedAnswer | BulkAccepted | OtpAnswer
+T = TypeVar("T", AcceptedAnswer, BulkAccepted, OtpAnswer)
+KINDS: dict[str, type[Answer]] = {k.__name__: k for k in (AcceptedAnswer, BulkAccepted, OtpAnswer)}
 
 
 class _Kept(msgspec.Struct, frozen=True):

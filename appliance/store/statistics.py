@@ -7,7 +7,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from appliance.domain.requests import HistoryFilter, MessageStatus, Period, StatsFilter
-from appliance.domain.views import DayCounts, Stats
+from appliance.domain.views import Day, Stats
 from appliance.store.counters import DAY_MS
 from appliance.store.history import count_rows, device_condition, kept_from
 
@@ -50,9 +50,9 @@ def stats(db: Connection, tenant: int, wanted: StatsFilter) -> Stats:
     )
 
 
-def _day(day: int, figures: list[int]) -> DayCounts:
+def _day(day: int, figures: list[int]) -> Day:
     date = datetime.fromtimestamp(day * DAY_MS // 1000, UTC).date().isoformat()
-    return DayCounts(date, sum(figures[1:]), figures[2], figures[3])
+    return Day(date=date, sent=sum(figures[1:]), delivered=figures[2], failed=figures[3])
 
 
 def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) -> tuple[int, int]:

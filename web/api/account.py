@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 from litestar import get
-from msgspec import Meta
 
-from appliance.domain import validation, views
 from appliance.domain.errors import AUTHENTICATED
+from appliance.domain.views import Device, OnOff, SuccessResponse
 from web.openapi.metadata import told
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import MomentOrNull, SuccessResponse
-
-OnOff = Annotated[str, Meta(extra_json_schema={"enum": ["online", "offline"]})]
 
 
 class AuthAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -24,22 +17,6 @@ class AuthAnswer(SuccessResponse, frozen=True, kw_only=True):
     client_id: str
     device_id: str | None
     device_status: OnOff
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A modem."""
-
-    device_id: str
-    name: str
-    status: OnOff
-    state: Annotated[
-        str, Meta(description="More precise than status: ready, searching, pin_required, …")
-    ]
-    operator: str | None
-    technology: str | None
-    signal: Annotated[int | None, Meta(description="dBm")]
-    phone_number: str | None
-    since: Annotated[MomentOrNull, Meta(description="Since when the modem has this status.")]
 
 
 class DevicesAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -63,18 +40,4 @@ async def auth_test(request: ApiRequest, caller: CallerDep, services: ServicesDe
 @get("/devices", summary="Modems", tags=["Account"], opt=told())
 async def devices(caller: CallerDep, services: ServicesDep) -> DevicesAnswer:
     """The modems of the box that this client may use."""
-    return DevicesAnswer(devices=[_device(view) for view in await services.devices.of(caller)])
-
-
-def _device(view: views.DeviceView) -> Device:
-    return Device(
-        device_id=view.device_id,
-        name=view.name,
-        status=view.status,
-        state=view.state,
-        operator=view.operator,
-        technology=view.technology,
-        signal=view.signal_dbm,
-        phone_number=view.phone_number,
-        since=validation.timestamp(view.since),
-    )
+    return DevicesAnswer(devices=list(await services.devices.of(caller)))

@@ -5,24 +5,12 @@ from __future__ import annotations
 from litestar import post
 from msgspec import UNSET, UnsetType
 
-from appliance.domain import validation, views
+from appliance.domain import parsing, validation
 from appliance.domain.errors import OTP_VALID, OTP_WRONG
 from appliance.domain.schemas import OtpBody, VerifyBody
+from appliance.domain.views import Moment, OtpAnswer, SuccessResponse
 from web.openapi.metadata import IDEMPOTENCY_KEY, told
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import Moment, SuccessResponse, moment
-
-
-class OtpAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The code is queued."""
-
-    otp_id: str
-    to: str
-    expires_at: Moment
-    message_id: str
-    status: str = "queued"
-    phone_masked: str
-    code_length: int
 
 
 class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -54,19 +42,10 @@ async def send_otp(request: ApiRequest, caller: CallerDep, services: ServicesDep
     """Creates and sends a code with priority 1. The code leaves the box only by SMS."""
     idempotency = request.idempotency
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
-        assert isinstance(earlier, views.OtpAccepted)  # the fingerprint has the route in it
-        return _accepted(earlier)
-    return _accepted(await services.otps.send(caller, request.read(OtpBody), idempotency))
-
-
-def _accepted(value: views.OtpAccepted) -> OtpAnswer:
-    return OtpAnswer(
-        otp_id=value.otp_id,
-        to=value.to,
-        expires_at=moment(value.expires_at),
-        message_id=value.message_id,
-        phone_masked=validation.mask_phone(value.to),
-        code_length=value.code_length,
+        assert isinstance(earlier, OtpAnswer)  # the fingerprint has the route in it
+        return earlier
+    return await services.otps.send(
+        caller, parsing.read(OtpBody, request.fields, request.reading), idempotency
     )
 
 
@@ -83,12 +62,14 @@ def _accepted(value: views.OtpAccepted) -> OtpAnswer:
 )
 async def verify_otp(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> VerifyAnswer:
     """Verifies a code. A correct code is valid once; three wrong ones invalidate it."""
-    verdict = await services.otps.verify(caller, request.read(VerifyBody))
+    verdict = await services.otps.verify(
+        caller, parsing.read(VerifyBody, request.fields, request.reading)
+    )
     words = OTP_VALID if verdict.valid else OTP_WRONG
     return VerifyAnswer(
         valid=verdict.valid,
         message=words.plain(request.language),
-        verified_at=UNSET if verdict.verified_at is None else moment(verdict.verified_at),
+        verified_at=UNSET if verdict.verified_at is None else validation.utc(verdict.verified_at),
         attempts_remaining=(
             UNSET if verdict.attempts_remaining is None else verdict.attempts_remaining
         ),

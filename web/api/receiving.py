@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 from litestar import delete, get, post
 from litestar.params import FromPath
-from msgspec import Meta
 
-from appliance.domain import validation, views
+from appliance.domain import parsing, validation
 from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
+from appliance.domain.views import BlockedNumber, Moment, Received, SuccessResponse
 from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
-
-
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A received message."""
-
-    inbox_id: str
-    sender: str = msgspec.field(name="from")
-    message: str
-    received_at: Moment
-    device_id: str
-    incomplete: Annotated[bool, Meta(description="Whether a part is missing.")]
+from web.responses import Pagination, pagination
 
 
 class InboxAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -34,15 +20,6 @@ class InboxAnswer(SuccessResponse, frozen=True, kw_only=True):
 
     data: list[Received]
     pagination: Pagination
-
-
-class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
-    """A number on the block list."""
-
-    number: str
-    reason: str | None
-    source: str
-    created_at: Moment
 
 
 class BlocklistAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -71,7 +48,7 @@ async def inbox(request: ApiRequest, caller: CallerDep, services: ServicesDep) -
     wanted = _inbox_filter(request.wanted, services.context.numbers)
     page = await services.received.page(caller, wanted)
     return InboxAnswer(
-        data=[_received(view) for view in page.messages],
+        data=list(page.messages),
         pagination=pagination(wanted.page, wanted.limit, page.total, exact=page.exact),
     )
 
@@ -87,31 +64,10 @@ def _inbox_filter(query: dict[str, str], numbers: NumberReader) -> InboxFilter:
     )
 
 
-def _received(view: views.InboxView) -> Received:
-    return Received(
-        inbox_id=view.inbox_id,
-        sender=view.sender,
-        message=view.message,
-        received_at=moment(view.received_at),
-        device_id=view.device_id,
-        incomplete=view.incomplete,
-    )
-
-
 @get("/blocklist", summary="Block list", tags=["Receiving"], opt=told())
 async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer:
     """Lists the numbers that you blocked or that opted out with STOP."""
-    return BlocklistAnswer(
-        blocklist=[
-            BlockedNumber(
-                number=entry.number,
-                reason=entry.reason,
-                source=entry.source,
-                created_at=moment(entry.created_at),
-            )
-            for entry in await services.block_list.listed(caller)
-        ]
-    )
+    return BlocklistAnswer(blocklist=list(await services.block_list.listed(caller)))
 
 
 @post(
@@ -127,12 +83,14 @@ async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer
 )
 async def block(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> BlockedAnswer:
     """Blocks a number. Messages that already wait for it fail when their turn comes."""
-    entry = await services.block_list.block(caller, request.read(BlockBody))
+    entry = await services.block_list.block(
+        caller, parsing.read(BlockBody, request.fields, request.reading)
+    )
     return BlockedAnswer(
         number=entry.number,
         reason=entry.reason,
         source=entry.source,
-        created_at=moment(entry.created_at),
+        created_at=entry.created_at,
     )
 
 

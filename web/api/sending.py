@@ -13,44 +13,12 @@ from appliance.core.i18n import Language
 from appliance.domain import parsing, validation, views
 from appliance.domain.errors import Code
 from appliance.domain.schemas import BulkBody, PersonalizedBody, SendBody
+from appliance.domain.views import AcceptedAnswer, Moment, Queued, SuccessResponse
 from appliance.services import Services
 from web.body import BULK_BYTES
 from web.error_responses import ErrorBody, error_body
 from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import Moment, MomentOrNull, SuccessResponse, moment
-
-Queued = Annotated[str, Meta(extra_json_schema={"const": "queued"})]
-
-
-class AcceptedAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The message is on disk and will be sent."""
-
-    message_id: str
-    status: Queued = "queued"
-    to: str
-    queued_at: Moment
-    estimated_delivery: Moment
-    scheduled_at: MomentOrNull
-    priority: str
-    device_id: str | None
-    parts: int
-    encoding: Annotated[str, Meta(extra_json_schema={"enum": ["GSM-7", "UCS-2"]})]
-
-
-def accepted(value: views.Accepted) -> AcceptedAnswer:
-    """Return the answer to a send."""
-    return AcceptedAnswer(
-        message_id=value.message_id,
-        to=value.to,
-        queued_at=moment(value.queued_at),
-        estimated_delivery=moment(value.estimated_delivery),
-        scheduled_at=validation.timestamp(value.scheduled_at),
-        priority=validation.priority_name(value.priority),
-        device_id=value.device_id,
-        parts=value.parts,
-        encoding=value.encoding,
-    )
 
 
 class BulkMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,9 +63,9 @@ def bulk_accepted(value: views.BulkAccepted, language: Language) -> BulkAnswer:
         failed_messages=failed,
         message_ids=ids,
         messages=messages,
-        queued_at=moment(value.queued_at),
+        queued_at=validation.utc(value.queued_at),
         sendable_now=UNSET if value.sendable_now is None else value.sendable_now,
-        rest_from=UNSET if value.rest_from is None else moment(value.rest_from),
+        rest_from=UNSET if value.rest_from is None else validation.utc(value.rest_from),
     )
 
 
@@ -148,9 +116,11 @@ async def send(request: ApiRequest, caller: CallerDep, services: ServicesDep) ->
     """Queues one SMS. A 202 means that it is on disk and survives a power cut at that instant."""
     idempotency = request.idempotency
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
-        assert isinstance(earlier, views.Accepted)  # the fingerprint has the route in it
-        return accepted(earlier)
-    return accepted(await services.intake.send(caller, request.read(SendBody), idempotency))
+        assert isinstance(earlier, AcceptedAnswer)  # the fingerprint has the route in it
+        return earlier
+    return await services.intake.send(
+        caller, parsing.read(SendBody, request.fields, request.reading), idempotency
+    )
 
 
 @post(
@@ -207,7 +177,7 @@ async def _send_bulk(
     if idempotency and (earlier := services.intake.earlier(caller, idempotency)):
         assert isinstance(earlier, views.BulkAccepted)  # the fingerprint has the route in it
         return bulk_accepted(earlier, request.language)
-    bulk = parsing.bulk(request.read(form), request.reading)
+    bulk = parsing.bulk(parsing.read(form, request.fields, request.reading), request.reading)
     return bulk_accepted(
         await services.intake.send_bulk(caller, bulk, idempotency), request.language
     )

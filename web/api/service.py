@@ -8,10 +8,9 @@ import msgspec
 from litestar import Response, get
 from msgspec import Meta
 
-from web.api.account import OnOff
+from appliance.domain.views import OnOff, SuccessResponse
 from web.openapi.metadata import told
 from web.request import ApiRequest, ServicesDep
-from web.responses import SuccessResponse
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 METRICS = "text/plain; version=0.0.4"  # Litestar adds the charset
@@ -57,7 +56,7 @@ async def health(services: ServicesDep) -> HealthAnswer:
                 status=device.status,
                 state=device.state,
                 operator=device.operator,
-                signal=device.signal_dbm,
+                signal=device.signal,
             )
             for device in found.devices
         ],

@@ -14,6 +14,7 @@ from appliance.domain import validation, views
 from appliance.domain.errors import CANCELLED
 from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import HistoryFilter, StatsFilter
+from appliance.domain.views import Day, Moment, SuccessResponse
 from web import export
 from web.openapi.metadata import (
     DEVICE_ID,
@@ -29,7 +30,7 @@ from web.openapi.metadata import (
     told,
 )
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import Message, Moment, Pagination, SuccessResponse, message, moment, pagination
+from web.responses import Message, Pagination, message, pagination
 
 
 class MessageAnswer(Message, frozen=True, kw_only=True):
@@ -61,15 +62,6 @@ class StatsPeriod(msgspec.Struct, frozen=True, kw_only=True):
     to: Moment
 
 
-class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of a UTC day."""
-
-    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
-    sent: int
-    delivered: int
-    failed: int
-
-
 class StatsBody(msgspec.Struct, frozen=True, kw_only=True):
     """Messages created in the period, by current status. Cancelled messages are not counted."""
 
@@ -98,17 +90,16 @@ def statistics(value: views.Stats) -> StatsAnswer:
     rate = round(100 * value.delivered / value.total_sent, 2) if value.total_sent else 0.0
     return StatsAnswer(
         # The period ends before `end`; the answer has its last second.
-        period=StatsPeriod(start=moment(value.start), to=moment(max(value.start, value.end - 1))),
+        period=StatsPeriod(
+            start=validation.utc(value.start), to=validation.utc(max(value.start, value.end - 1))
+        ),
         stats=StatsBody(
             total_sent=value.total_sent,
             delivered=value.delivered,
             failed=value.failed,
             pending=value.pending,
             delivery_rate=rate,
-            by_day=[
-                Day(date=d.date, sent=d.sent, delivered=d.delivered, failed=d.failed)
-                for d in value.by_day
-            ],
+            by_day=list(value.by_day),
             by_day_truncated=value.truncated,
         ),
     )

@@ -10,13 +10,14 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from appliance.core.i18n import Text, _
-from appliance.domain import validation, views
+from appliance.domain import parsing, validation, views
 from appliance.domain.errors import WEBHOOK_ANSWERED, ApiError
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
+from appliance.domain.views import Moment, SuccessResponse
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
 from web.request import ApiRequest, CallerDep, ServicesDep
-from web.responses import Moment, Pagination, SuccessResponse, moment, pagination
+from web.responses import Pagination, pagination
 
 
 class ConfiguredAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ async def configure(
     request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> ConfiguredAnswer:
     """Creates a webhook. The answer has the secret that signs each call; it is shown only once."""
-    body = request.read(WebhookBody)
+    body = parsing.read(WebhookBody, request.fields, request.reading)
     if not caller.permissions.read:  # a webhook receives all texts
         raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
     if not caller.permissions.read:  # a webhook receives all texts
@@ -112,7 +113,7 @@ async def configure(
         events=list(view.events),
         secret=view.secret,
         status=view.status,
-        created_at=moment(view.created_at),
+        created_at=validation.utc(view.created_at),
     )
 
 
@@ -130,7 +131,7 @@ def _webhook(view: views.WebhookView) -> Webhook:
         url=view.url,
         events=list(view.events),
         status=view.status,
-        created_at=moment(view.created_at),
+        created_at=validation.utc(view.created_at),
     )
 
 
@@ -200,7 +201,7 @@ def _log(entry: views.WebhookLogEntry) -> WebhookLog:
         response_time_ms=entry.response_time_ms,
         success=entry.success,
         attempt=entry.attempt,
-        timestamp=moment(entry.timestamp),
+        timestamp=validation.utc(entry.timestamp),
         reason=entry.reason,
     )
 

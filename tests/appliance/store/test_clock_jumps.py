@@ -12,7 +12,8 @@ from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.devices.balance import Balances
 from appliance.domain.requests import Idempotency
-from appliance.domain.views import Accepted
+from appliance.domain.validation import utc
+from appliance.domain.views import AcceptedAnswer
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
 from appliance.store import idempotency, otp, received
@@ -157,9 +158,17 @@ async def test_a_clock_set_back_does_not_delay_a_retry(
 async def test_an_idempotency_key_from_a_clock_that_was_ahead_is_ignored(
     stage: Stage, db: Database
 ) -> None:
-    def sent() -> Accepted:
-        return Accepted(
-            "msg_0000000000000001", NUMBER, stage.now, stage.now, None, 3, None, 1, "GSM-7"
+    def sent() -> AcceptedAnswer:
+        return AcceptedAnswer(
+            message_id="msg_0000000000000001",
+            to=NUMBER,
+            queued_at=utc(stage.now),
+            estimated_delivery=utc(stage.now),
+            scheduled_at=None,
+            priority="normal",
+            device_id=None,
+            parts=1,
+            encoding="GSM-7",
         )
 
     ahead, key = stage.now + 365 * DAY_MS, Idempotency("order-17", b"same")

@@ -15,8 +15,8 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from appliance.domain.errors import ERROR_SPECS
+from appliance.domain.views import SuccessResponse
 from tests.web.box import WebBox
-from web import responses
 from web.app import create
 from web.openapi import page
 from web.openapi.document import document
@@ -227,7 +227,7 @@ def test_fields_that_are_always_present_are_required() -> None:
     }
     assert "warnings" not in schemas["AcceptedAnswer"]["required"]
     assert set(schemas["SendBody"]["required"]) == {"to", "message"}
-    assert responses.SuccessResponse.__struct_fields__[:2] == ("success", "warnings")
+    assert SuccessResponse.__struct_fields__[:2] == ("success", "warnings")
 
 
 class Seen(HTMLParser):
