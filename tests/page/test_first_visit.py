@@ -97,7 +97,7 @@ def test_the_page_never_spends_the_last_pin_try(new_box: NewBox, open_browser: O
     box.simulate(do="restart")
     person = open_browser(box.url, language="fr")
     person.go("/")
-    person.wait_for("Il ne reste qu’un essai".replace("’", "'"))
+    person.wait_for("Il ne reste qu’un essai")
     person.go("/claim")
     person.fill("password", PASSWORD)
     person.fill("again", PASSWORD)
