@@ -1,6 +1,7 @@
-"""scripts/image build | compare | bundle [root] | manifest [URL] | lock | check | test [NAME …]
+"""scripts/image build | compare | bundle [root] | manifest [URL] | lock | check | test [NAME …] | table
 
-Names: sms raspi3b plainboot firstboot imager destroyed full update updatecut root powercut; see docs/image.md."""
+Names: sms raspi3b plainboot firstboot imager wifi small latemodem nonetwork destroyed full update updatecut root
+powercut; see docs/image.md."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import os
 import sys
 
 from image.builder import build, checks, compare, debs
-from image.emulator import machine, scenarios
+from image.emulator import machine, results, scenarios
 
 
 def main() -> int:
@@ -31,6 +32,8 @@ def main() -> int:
             print(build.bundle())
         case ["bundle", "root"]:
             print(build.root_bundle())
+        case ["table"]:
+            print(results.write_table())
         case ["manifest", *urls] if len(urls) < 2:
             print(build.write_manifest(*urls))
         case ["test", *names] if set(names) <= set(scenarios.SCENARIOS):

@@ -395,6 +395,8 @@ def _empty(target: Path, mib: int) -> None:
 
 def _card(boot: Path, kernel: str) -> Path:
     _say("card")
+    commit = _output("git", "describe", "--always", "--dirty", cwd=PROJECT)
+    (BUILD / "commit").write_text(commit)
     fat(boot, BUILD / "boot.vfat")
     ext4(BUILD / "data.ext4")
     config = (HERE / "genimage.cfg").read_text().replace("@SIGNATURE@", f"0x{SIGNATURE}")

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from image.builder import build
-from image.emulator import machine
+from image.emulator import machine, results
 from image.emulator.machine import Board, Machine
 
 FOLDER = build.BUILD / "trials"
-
-RESULTS = build.BUILD / "results.json"
 
 # Everything below is decided by what is seen, not by how long it takes: see machine.BOOT_SECONDS.
 WAIT_SECONDS = 600
@@ -42,13 +40,11 @@ def check(holds: bool, words: object) -> None:
         raise Failed(str(words))
 
 
-def note(trial: str, **figures: object) -> None:
-    """Print the figures and keep them for the table in docs/image.md."""
+def note(scenario: str, **figures: object) -> None:
+    """Print the figures and keep them for the table."""
     for name, value in figures.items():
         print(f"  {name}: {value}", flush=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known.setdefault(trial, {}).update(figures)
-    RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+    results.note(scenario, figures)
 
 
 @contextmanager
@@ -61,16 +57,20 @@ def running(
     once: bool = False,
     memory_mb: int = 1024,
     words: tuple[str, ...] = (),
+    cable: bool = True,
+    modem: tuple[str, ...] = MODEM,
 ) -> Iterator[tuple[Machine, Path]]:
     """A box with a modem on its UART, up to its first 200; and the journal of the network."""
     folder = FOLDER / trial
     card = card or new_card(trial)
     with (
-        machine.simulated_modem(folder, *MODEM) as (link, journal),
+        machine.simulated_modem(folder, *modem) as (link, journal),
         machine.started(
             board, folder, card, link, drive, once=once, memory_mb=memory_mb, words=words
         ) as box,
     ):
+        if not cable:
+            box.plug_cable(False)
         yield box, journal
 
 

@@ -112,6 +112,7 @@ class Machine:
         arguments += [
             "-chardev", serial, "-chardev", f"socket,id=probe,path={self.folder}/probe,server=on,wait=off",
             "-serial", "chardev:modem", "-drive", drive, "-netdev", net,
+            "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
             *(["-no-reboot"] if self.once else []),
         ]  # fmt: skip
         if self.board == "virt":
@@ -231,6 +232,21 @@ class Machine:
             f"no answer within {seconds:.0f} s; console: {self.folder}/console.log"
         )
 
+    def plug_cable(self, plugged: bool) -> None:
+        """Set the link of the network card, over QEMU's machine protocol. Raises EmulationError, OSError."""
+        with socket.socket(socket.AF_UNIX) as line, line.makefile("rw") as stream:
+            _connect(line, self.folder / "qmp")
+            stream.readline()  # its greeting
+            for command, arguments in (
+                ("qmp_capabilities", {}),
+                ("set_link", {"name": "net", "up": plugged}),
+            ):
+                stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                stream.flush()
+                answer = json.loads(stream.readline())
+                if "return" not in answer:
+                    raise EmulationError(f"{command}: {answer}")
+
     def hang_up(self) -> None:
         """Forget the line to the probe: a restart inside has ended it."""
         if self._probe is not None:
@@ -252,6 +268,20 @@ class Machine:
             self._process.wait()
             self._process = None
         self.hang_up()
+
+
+def _connect(line: socket.socket, path: Path, seconds: float = 60) -> None:
+    """Connect to a socket that QEMU is about to open. Raises OSError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            line.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -7,12 +7,14 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from image.builder import build
 from image.builder.build import SIGNATURE
-from image.emulator import machine, power_cuts
+from image.emulator import machine, power_cuts, results
 from image.emulator.harness import (
     FOLDER,
+    MODEM,
     RECIPIENT,
     Failed,
     check,
@@ -29,13 +31,15 @@ from image.emulator.harness import (
 )
 from image.emulator.machine import Board, EmulationError, Machine
 from image.emulator.update_scenarios import root, update, updatecut
+from image.emulator.wifi_scenario import wifi
+from modem.simulator.trace import read as read_trace
 
 IDLE_SECONDS = float(os.environ.get("IDLE_SECONDS", "600"))
 
 
 def sms(board: Board = "virt") -> None:
     """From curl to the network's journal and back delivered; then what the box is like inside."""
-    trial = f"sms-{board}"
+    trial = "sms" if board == "virt" else board
     with running(trial, board) as (box, journal):
         first = box.wait_http()
         note(trial, first_200_seconds=round(first, 1))
@@ -140,6 +144,56 @@ def firstboot() -> None:
     note("firstboot", taken_over=True, secrets_removed=True)
 
 
+def small() -> None:
+    """The memory of a Zero 2 W: 480 MB, an SMS delivered, nothing killed."""
+    with running("small", memory_mb=480) as (box, journal):
+        first = box.wait_http()
+        key = new_key(box)
+        until("the modem is online", lambda: online(box))
+        message = send(box, key, "petit")
+        until("the message is delivered", lambda: delivered(box, key, message))
+        check(len([line for line in received(journal) if line["event"] == "submit"]) == 1, "once")
+        check(box.ask("journalctl -k | grep -ci 'out of memory'") == "0", "out of memory")
+        used, total = box.ask("free -m | awk '/Mem:/ {print $2-$7, $2}'").split()
+        note("small", first_200_seconds=round(first), system_used_mb=int(used), total_mb=int(total))
+
+
+def late_modem() -> None:
+    """A modem that answers only after the box has been up for a while: found, and it sends."""
+    with running("latemodem") as (box, _):
+        machine.order(FOLDER / "latemodem", {"do": "off"})
+        box.wait_http()
+        key = new_key(box)
+        message = send(box, key, "en attendant")
+        check(not online(box), "the modem is online without power")
+        machine.order(FOLDER / "latemodem", {"do": "restart"})
+        until("the modem is online", lambda: online(box))
+        until("the message is delivered", lambda: delivered(box, key, message))
+        note("latemodem", delivered_after_it_came=True)
+
+
+def no_network() -> None:
+    """No network at the start: an SMS is received and stored all the same; then the cable is plugged in."""
+    trace = FOLDER / "nonetwork.trace"
+    trace.unlink(missing_ok=True)
+    with running("nonetwork", cable=False, modem=(*MODEM, "--trace", str(trace))) as (box, _):
+        coming = {"do": "incoming", "sender": RECIPIENT, "text": "sans réseau"}
+        machine.order(FOLDER / "nonetwork", coming)
+        # Only what is on the box's disk is deleted from the modem.
+        until("the SMS is deleted from the modem", lambda: _deleted(trace), machine.BOOT_SECONDS)
+        box.plug_cable(True)
+        box.wait_http()
+        key = new_key(box)
+        check("sans réseau" in str(box.get("/v1/sms/inbox", key)), "not in the inbox")
+        message = send(box, key, "avec réseau")
+        until("the message is delivered", lambda: delivered(box, key, message))
+    note("nonetwork", received_without_network=True, reachable_after_the_cable=True)
+
+
+def _deleted(trace: Path) -> bool:
+    return "AT+CMGD=" in "".join(e.data for e in read_trace(trace) if e.way == "in")
+
+
 IMAGER = build.PROJECT / "tests/image/target/imager"
 
 
@@ -238,6 +292,10 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "plainboot": plainboot,
     "firstboot": firstboot,
     "imager": imager,
+    "wifi": wifi,
+    "small": small,
+    "latemodem": late_modem,
+    "nonetwork": no_network,
     "destroyed": destroyed,
     "full": full,
     "update": update,
@@ -248,23 +306,22 @@ SCENARIOS: dict[str, Callable[[], None]] = {
 
 
 def run(names: list[str]) -> int:
-    """The named scenarios, or all. 0 if every one holds."""
+    """Run the named scenarios, or all. Return 0 if every one passes."""
     bad = 0
     for name in names or list(SCENARIOS):
-        print(
-            f"{name}: {(SCENARIOS[name].__doc__ or 'as sms, on the Pi 3').splitlines()[0]}",
-            flush=True,
-        )
+        what = (SCENARIOS[name].__doc__ or "as sms, on QEMU's Pi 3").splitlines()[0]
+        print(f"{name}: {what}", flush=True)
+        results.begin(name)
         begun = time.monotonic()
         try:
             SCENARIOS[name]()
         except (Failed, EmulationError, OSError, ValueError, subprocess.SubprocessError) as error:
             bad += 1
-            print(
-                f"  FAILED after {time.monotonic() - begun:.0f} s: {type(error).__name__}: {error}",
-                flush=True,
-            )
+            result = f"FAILED: {type(error).__name__}: {str(error)[:200]}"
         else:
-            print(f"  passed in {time.monotonic() - begun:.0f} s", flush=True)
+            result = "passed"
+        seconds = time.monotonic() - begun
+        results.end(name, result, seconds, what)
+        print(f"  {result} after {seconds:.0f} s", flush=True)
     print(f"{len(names or SCENARIOS) - bad} passed, {bad} failed", flush=True)
     return 1 if bad else 0

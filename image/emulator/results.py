@@ -1,0 +1,81 @@
+"""What the scenarios showed: kept in results.json, and written as a table into docs/image/results.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from image.builder import build
+
+FILE = build.BUILD / "results.json"
+TABLE = build.PROJECT / "docs/image/results.md"
+HEAD = """# Results of the card's scenarios
+
+Written by `scripts/image table` from what `scripts/image test` recorded. QEMU, no board. *Card* is the commit
+that the card was built from. Seconds are of a machine that other jobs shared, and say nothing about a Pi. A
+scenario that is missing here was not run since the table was begun.
+
+| scenario | what it does | result | seconds | figures | card | date |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def note(scenario: str, figures: Mapping[str, object], file: Path = FILE) -> None:
+    """Keep figures of a scenario, beside those it has."""
+    known = read(file)
+    known.setdefault(scenario, {}).setdefault("figures", {}).update(figures)
+    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+
+
+def begin(scenario: str, file: Path = FILE) -> None:
+    """Forget the last run of a scenario."""
+    known = read(file)
+    known.pop(scenario, None)
+    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+
+
+def end(scenario: str, result: str, seconds: float, what: str, file: Path = FILE) -> None:
+    """Keep how a scenario ended: "passed", or why it failed."""
+    known = read(file)
+    commit = build.BUILD / "commit"
+    known.setdefault(scenario, {}).update(
+        what=what,
+        result=result,
+        seconds=round(seconds),
+        card=commit.read_text().strip() if commit.exists() else "unknown",
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+    )
+    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+
+
+def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def table(known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page with a row for each scenario that has ended."""
+    rows = []
+    for name, run in known.items():
+        if "result" in run:
+            figures = ", ".join(
+                f"{k.replace('_', ' ')}: {v}" for k, v in run.get("figures", {}).items()
+            )
+            cells = (
+                f"`{name}`",
+                run["what"],
+                run["result"],
+                run["seconds"],
+                figures,
+                run["card"],
+                run["date"],
+            )
+            rows.append(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |\n")
+    return HEAD + "".join(rows)
+
+
+def write_table() -> Path:
+    TABLE.write_text(table(read()))
+    return TABLE
