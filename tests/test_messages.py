@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import string
+import subprocess
+import sys
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,8 @@ TRANSLATED = [language for language in languages() if language != SOURCE]
 FRENCH_LETTERS = re.compile("[àâçéèêëîïôùûœÀÂÇÉÈÊËÎÏÔÙÛŒ«»]")
 # Alphabets, and texts that a French sender would write.
 WITH_LETTERS = {
+    "image/target/error_page.py",  # uses the standard library alone: nothing else may be readable
+    "image/target/prepare.py",  # a line in a file of the card, in both languages
     "modem/sms/national_tables.py",
     "modem/sms/gsm7.py",
     "appliance/domain/reassembly.py",  # quotation marks around a keyword
@@ -155,7 +161,7 @@ def test_a_language_without_a_catalogue_is_shown_in_english() -> None:
 def test_french_is_in_the_catalogue_only() -> None:
     files = [
         file
-        for package in ("appliance", "modem", "web")
+        for package in ("appliance", "modem", "web", "image/target")
         for pattern in ("*.py", "*.html")
         for file in (ROOT / package).rglob(pattern)
     ]
@@ -193,3 +199,33 @@ def test_french_signs_are_tied_to_their_words(domain: str) -> None:
 
 def test_the_catalogues_are_read_once() -> None:
     assert read_catalogue(catalogue_file("fr", "zimbox")).gettext("Delivered") == "Remis"
+
+
+def test_another_language_is_another_file(tmp_path: Path) -> None:
+    for package in ("appliance", "modem", "web"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    german = tmp_path / "appliance" / "locale" / "de" / "LC_MESSAGES" / "zimbox.po"
+    german.parent.mkdir(parents=True)
+    german.write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+        'msgid "English"\nmsgstr "Deutsch"\n\n'
+        'msgid "This message does not exist."\nmsgstr "Diese Nachricht gibt es nicht."\n'
+    )
+    program = (
+        "from appliance.core.config import loads\n"
+        "from appliance.domain.errors import ApiError\n"
+        "from web.error_responses import preferred\n"
+        "from web.page.i18n import languages\n"
+        "language = preferred('de-AT, en;q=0.5')\n"
+        "print(language, languages(), loads('language = \"de\"').language)\n"
+        "print(ApiError('MESSAGE_NOT_FOUND').message(language))\n"
+        "print(ApiError('WEBHOOK_NOT_FOUND').message(language))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == [
+        "de [('fr', 'Français'), ('de', 'Deutsch'), ('en', 'English')] de",
+        "Diese Nachricht gibt es nicht.",
+        "This webhook does not exist.",
+    ]

@@ -41,7 +41,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def error_body(reason: Reason, language: Language) -> ErrorBody:
     """Return an error in words, for failures and for refused entries of a bulk."""
-    details = reason.told(language)
+    details = reason.translated_details(language)
     return ErrorBody(
         code=reason.code,
         message=reason.message(language),

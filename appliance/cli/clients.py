@@ -29,7 +29,7 @@ def label(_context: click.Context, option: click.Parameter, text: str) -> str:
         return validation.line(text.strip(), "name", 80) if text.strip() else ""
     except ApiError as refusal:
         raise click.BadParameter(
-            str((refusal.reason.told("en") or {})["reason"]), param=option
+            str((refusal.reason.translated_details("en") or {})["reason"]), param=option
         ) from None
 
 

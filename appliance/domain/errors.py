@@ -244,7 +244,7 @@ class Reason(msgspec.Struct, frozen=True):
         """Return the text in `language`."""
         return self.text.plain(language)
 
-    def told(self, language: Language = DEFAULT) -> dict[str, object] | None:
+    def translated_details(self, language: Language = DEFAULT) -> dict[str, object] | None:
         """Return the details with their texts in `language`."""
         if self.details is None:
             return None
@@ -296,7 +296,7 @@ class ApiError(Exception):
         return self.reason.message(language)
 
     def __str__(self) -> str:
-        return f"{self.code} {self.reason.told('en') or ''}".rstrip()
+        return f"{self.code} {self.reason.translated_details('en') or ''}".rstrip()
 
 
 def invalid(field: str, reason: Text, code: Code = "INVALID_REQUEST") -> ApiError:

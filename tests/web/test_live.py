@@ -16,10 +16,10 @@ from appliance.monitoring.dashboard import DashboardReader, Overview
 from tests.waiting import HANG_SECONDS
 from web.app import create
 from web.page import live
+from web.page.i18n import PageLanguage
 from web.page.live import Live
 from web.page.routes import StatusPage
 from web.page.visitor import Visitor
-from web.page.words import PageLanguage
 
 
 class Falters(DashboardReader):

@@ -20,7 +20,7 @@ from appliance.core.i18n import DEFAULT, LOCALE, SOURCE, Language, languages
 from appliance.domain.errors import Reason
 from web.error_responses import error_body, preferred, wants_page
 from web.openapi.document import Json, document
-from web.page import assets, markdown, words
+from web.page import assets, i18n, markdown
 from web.page.visitor import LANGUAGE, kept
 from web.request import ApiRequest
 
@@ -101,7 +101,7 @@ def page(told: Json, language: Language = SOURCE) -> str:
         marked=lambda text: markdown.inline(say(text)),
         message=lambda code: error_body(Reason(code), language).message,
         language=language,
-        languages=words.languages,
+        languages=i18n.languages,
         asset=assets.address,
         base="",
     )

@@ -16,11 +16,11 @@ from appliance.core.i18n import Text, _
 from appliance.maintenance.backup import BackupError
 from appliance.maintenance.steward_client import NoSteward
 from appliance.maintenance.uploads import BACKUP, UPDATE, NoRoom
+from web.page.i18n import BACKUP_FAULTS
 from web.page.rendering import HEADERS, fragment, page
 from web.page.settings import back, said
 from web.page.upload import Gone, NoFile, TooLarge, receive
 from web.page.visitor import Seen
-from web.page.words import BACKUP_FAULTS
 from web.request import ServicesDep
 
 HERE = "/settings/upkeep"

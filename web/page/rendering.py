@@ -14,8 +14,8 @@ from appliance import __version__
 from appliance.core.i18n import _
 from appliance.domain.errors import ApiError
 from web.page import assets
+from web.page.i18n import characters, languages, phone, standing
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
-from web.page.words import characters, languages, phone, standing
 
 # Only resources of the box and nothing inline, so that injected markup would do nothing.
 CSP = (

@@ -17,7 +17,7 @@ from appliance.core.i18n import DEFAULT, Language, _, languages
 from appliance.domain.errors import ApiError, invalid
 from appliance.services import Services
 from web.error_responses import preferred
-from web.page.words import PageLanguage
+from web.page.i18n import PageLanguage
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
 DEVICE = "zimbox_device"  # of a browser that the owner has logged in from

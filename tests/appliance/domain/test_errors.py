@@ -68,14 +68,20 @@ def test_an_invalid_request_says_in_its_message_which_field_and_why() -> None:
     assert (refusal.code, refusal.status) == ("INVALID_REQUEST", 400)
     assert refusal.message("fr") == "La requête est invalide : limit, contient plus de 9 valeurs"
     assert refusal.message("en") == "The request is invalid: limit, holds more than 9 values"
-    assert refusal.reason.told("fr") == {"field": "limit", "reason": "contient plus de 9 valeurs"}
-    assert refusal.reason.told("en") == {"field": "limit", "reason": "holds more than 9 values"}
+    assert refusal.reason.translated_details("fr") == {
+        "field": "limit",
+        "reason": "contient plus de 9 valeurs",
+    }
+    assert refusal.reason.translated_details("en") == {
+        "field": "limit",
+        "reason": "holds more than 9 values",
+    }
 
 
 def test_a_specific_code_keeps_its_sentence_and_names_the_field_in_details() -> None:
     refusal = errors.invalid("to", Text("too short"), "INVALID_PHONE_NUMBER")
     assert refusal.message("en").startswith("The phone number is invalid")
-    assert refusal.reason.told("en") == {"field": "to", "reason": "too short"}
+    assert refusal.reason.translated_details("en") == {"field": "to", "reason": "too short"}
 
 
 def test_a_temporary_error_has_retry_after() -> None:
@@ -88,8 +94,11 @@ def test_a_temporary_error_has_retry_after() -> None:
 def test_a_reason_comes_back_from_storage_in_either_language() -> None:
     reason = errors.invalid("message", Text("must not be empty")).reason
     stored = msgspec.json.decode(msgspec.json.encode(reason), type=Reason)
-    assert stored.told("fr") == {"field": "message", "reason": "ne doit pas être vide"}
-    assert stored.told("en") == {"field": "message", "reason": "must not be empty"}
+    assert stored.translated_details("fr") == {
+        "field": "message",
+        "reason": "ne doit pas être vide",
+    }
+    assert stored.translated_details("en") == {"field": "message", "reason": "must not be empty"}
     assert stored.message("en") == reason.message("en")
 
 

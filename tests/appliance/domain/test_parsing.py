@@ -109,7 +109,7 @@ def test_a_fault_of_the_body_names_its_field(
 def test_a_body_must_be_an_object(value: object) -> None:
     with pytest.raises(ApiError) as caught:
         parsing.read(SendBody, value, READING)
-    assert caught.value.reason.told("fr") == {
+    assert caught.value.reason.translated_details("fr") == {
         "field": "body",
         "reason": "doit être un objet JSON",
     }

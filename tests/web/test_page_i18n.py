@@ -28,11 +28,11 @@ from appliance.store.counters import HOUR_MS
 from appliance.store.dashboard import Figures
 from modem.interface import CodeProblem, UssdProblem
 from web.page.chart import HEIGHT, ceiling, draw
+from web.page.i18n import BACKUP_FAULTS, PageLanguage, characters, standing
 from web.page.live import event
 from web.page.messages import number_sought
 from web.page.sim import amount_of, quiet_hours
 from web.page.status import local
-from web.page.words import BACKUP_FAULTS, PageLanguage, characters, standing
 
 PARIS = ZoneInfo("Europe/Paris")
 NOON = 1_768_474_800_000  # 2026-01-15T12:00:00+01:00
