@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from babel.messages import Catalog
 from babel.messages.extract import extract, extract_from_dir
@@ -121,13 +122,34 @@ def updated(language: str, domain: str) -> Catalog:
         known = old.get(text.id, text.context)
         new.add(
             text.id,
-            known.string if known else None,
+            _typeset(known.string, language) if known else None,
             auto_comments=text.auto_comments,
             user_comments=known.user_comments if known else (),
             context=text.context,
             flags={"fuzzy"} if known and known.fuzzy else (),
         )
     return new
+
+
+# French ties signs to the word before them, and writes an apostrophe that is not a quotation mark.
+_FRENCH = (
+    (re.compile(r" (?=[:»›])|(?<=«) "), "\u00a0"),
+    (re.compile(r" (?=[;!?])"), "\u202f"),
+    (re.compile(r"(?<=\w)'(?=\w)"), "’"),
+)
+
+
+def _typeset(string: Any, language: str) -> Any:
+    """Return a translation, or each of its plural forms, with the spaces and signs of the language."""
+    if language != "fr" or not string:
+        return string
+    if not isinstance(string, str):
+        return tuple(_typeset(form, language) for form in string)
+    pieces = re.split("(`[^`]*`)", string)  # what is in backticks is code
+    for index in range(0, len(pieces), 2):
+        for found, tied in _FRENCH:
+            pieces[index] = found.sub(tied, pieces[index])
+    return "".join(pieces)
 
 
 def write(language: str, domain: str, catalogue: Catalog) -> None:
