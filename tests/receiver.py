@@ -16,7 +16,7 @@ START_SECONDS = 60.0
 DRIP_SECONDS = 0.05
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReceivedCall(msgspec.Struct, frozen=True):
     """One request as it came in; header names as they were written."""
 
     path: str
@@ -26,8 +26,8 @@ class Told(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.raw)
-        return told
+        result: dict[str, Any] = json.loads(self.raw)
+        return result
 
     def header(self, name: str) -> str:
         return next(value for key, value in self.headers if key.lower() == name.lower())
@@ -95,7 +95,7 @@ class Receiver:
     """A server on a loopback address. `behave[path]` acts; without one it answers 200."""
 
     def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self.told: list[Told] = []
+        self.calls: list[ReceivedCall] = []
         self.behave: dict[str, Behaviour] = {}
         self.otherwise: Behaviour = answer(200)
         self.came = asyncio.Event()
@@ -125,14 +125,14 @@ class Receiver:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
-    def at(self, path: str) -> list[Told]:
+    def at(self, path: str) -> list[ReceivedCall]:
         """What was told at this path, in order."""
-        return [told for told in self.told if told.path == path]
+        return [result for result in self.calls if result.path == path]
 
-    async def until(self, count: int, path: str | None = None) -> list[Told]:
+    async def until(self, count: int, path: str | None = None) -> list[ReceivedCall]:
         """What came, once so many came."""
         while True:
-            found = self.told if path is None else self.at(path)
+            found = self.calls if path is None else self.at(path)
             if len(found) >= count:
                 return found
             self.came.clear()
@@ -146,24 +146,26 @@ class Receiver:
         self._writers.add(writer)
         # The box hangs up when it has heard enough.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            told = await self._read(reader, writer)
-            self.told.append(told)
+            result = await self._read(reader, writer)
+            self.calls.append(result)
             self.came.set()
-            await self.behave.get(told.path, self.otherwise)(writer)
+            await self.behave.get(result.path, self.otherwise)(writer)
             writer.close()
             await writer.wait_closed()
         writer.close()
         self._writers.discard(writer)
         self._serving.discard(task)
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Told:
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> ReceivedCall:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
         method, path, _ = head[0].split(" ")
         assert method == "POST"
         headers = tuple((n, v.strip()) for n, _, v in (line.partition(":") for line in head[1:-2]))
         length = int({n.lower(): v for n, v in headers}["content-length"])
         peer: str = writer.get_extra_info("peername")[0]
-        return Told(path, headers, await reader.readexactly(length), peer)
+        return ReceivedCall(path, headers, await reader.readexactly(length), peer)
 
 
 @contextlib.contextmanager

@@ -41,13 +41,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_defect_is_found(copy: Copy, name: str) -> None:
     (defect,) = (one for one in defects() if one.name == name)
-    found, said = copy.finds(defect)
-    assert found, said
+    found, output = copy.finds(defect)
+    assert found, output
 
 
 @pytest.mark.process
 @pytest.mark.seconds(5)
 def test_without_a_defect_the_same_tests_pass(copy: Copy) -> None:
     tests = [finder(one) for one in defects() if one.name in PLANTED]
-    failed, said = copy.fails(tests)
-    assert not failed, said
+    failed, output = copy.fails(tests)
+    assert not failed, output

@@ -29,7 +29,7 @@ def test_where_ci_is_set_a_test_that_was_not_run_has_failed(tmp_path: Path, ci: 
     tests = [f"def test_{name}():\n    {body}\n" for name, (body, _) in BODIES.items()]
     head = "import pytest\nfrom tests.needed import needed\n\n"
     (tmp_path / "test_it.py").write_text(head + "\n".join(tests))
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-p", "tests.conftest", "test_it.py"],
         cwd=tmp_path,
         env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)},
@@ -39,4 +39,4 @@ def test_where_ci_is_set_a_test_that_was_not_run_has_failed(tmp_path: Path, ci: 
     ).stdout
     for name, (_, in_ci) in BODIES.items():
         wanted = in_ci if ci or name == "there" else "skipped"
-        assert f"test_it.py::test_{name} {wanted.upper()}" in told
+        assert f"test_it.py::test_{name} {wanted.upper()}" in result

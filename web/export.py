@@ -81,10 +81,10 @@ async def _chunks(
 
 
 def _encoded(form: Format, batch: tuple[MessageView, ...], language: Language, comma: str) -> bytes:
-    told = [message(view, language, Message) for view in batch]
+    messages = [message(view, language, Message) for view in batch]
     if form == "jsonl":
-        return _lines(msgspec.json.Encoder().encode_lines(told))
-    return _csv([_row(entry, view) for entry, view in zip(told, batch, strict=True)], comma)
+        return _lines(msgspec.json.Encoder().encode_lines(messages))
+    return _csv([_row(entry, view) for entry, view in zip(messages, batch, strict=True)], comma)
 
 
 def _lines(encoded: bytes) -> bytes:

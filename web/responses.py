@@ -65,10 +65,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: str | None
 
 
-Told = TypeVar("Told", bound=Message)
+MessageT = TypeVar("MessageT", bound=Message)
 
 
-def message(view: views.MessageView, language: Language, kind: type[Told]) -> Told:
+def message(view: views.MessageView, language: Language, kind: type[MessageT]) -> MessageT:
     """Return a message as `kind`: Message, or an answer with its fields."""
     return kind(
         message_id=view.message_id,

@@ -60,7 +60,7 @@ class AdminModems:
         attached = self.at(index)
         answer = await attached.modem.ussd(code)
         if code == attached.settings.balance.code:
-            balance.told(attached, answer)
+            balance.record_answer(attached, answer)
             self._box.wakeups.changed()
         return answer
 

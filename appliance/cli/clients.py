@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from appliance.cli.common import data_option, ended, now_ms, number, store, tell
+from appliance.cli.common import data_option, ended, now_ms, number, print_result, store
 from appliance.domain import validation
 from appliance.domain.errors import ApiError
 from appliance.domain.validation import timestamp
@@ -45,12 +45,12 @@ def client() -> None:
 def client_create(data: Path, name: str, as_json: bool) -> None:
     """Create a client. Its signing secret is shown only once."""
     made = store(data, lambda db: clients.add_client(db, name, now_ms()))
-    told = {
+    result = {
         "client_id": f"client_{made.id}",
         "name": made.name,
         "signing_secret": made.signing_secret,
     }
-    tell(told, as_json)
+    print_result(result, as_json)
 
 
 @client.command("list")
@@ -68,7 +68,7 @@ def client_list(data: Path, as_json: bool) -> None:
         }
         for r in rows
     ]
-    tell(table, as_json)
+    print_result(table, as_json)
 
 
 @client.command("disable")
@@ -181,7 +181,7 @@ def key_create(
     expires_at = now + expires_days * 86_400_000 if expires_days else None
 
     def work(db: Connection) -> dict[str, Any]:
-        told: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         existing = clients.clients(db)
         if wanted is not None:
             owner = wanted if clients.client(db, wanted) else None
@@ -189,7 +189,7 @@ def key_create(
             owner = existing[0]["id"]
         else:
             made = clients.add_client(db, "default", now)
-            owner, told["signing_secret"] = made.id, made.signing_secret
+            owner, result["signing_secret"] = made.id, made.signing_secret
         if owner is None:
             raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
         new = clients.add_key(
@@ -200,10 +200,10 @@ def key_create(
             "api_key": new.key,
             "key_id": new.id,
             "mode": "test" if test else "live",
-            **told,
+            **result,
         }
 
-    tell(store(data, work), as_json)
+    print_result(store(data, work), as_json)
 
 
 @key.command("list")
@@ -233,7 +233,7 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
         for entry in table:
             allowed = msgspec.convert(entry["narrowing"], Permissions)
             entry["narrowing"] = ", ".join(_restrictions(allowed))
-    tell(table, as_json)
+    print_result(table, as_json)
 
 
 def _restrictions(allowed: Permissions) -> list[str]:

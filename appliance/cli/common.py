@@ -83,7 +83,7 @@ def number(kind: str, text: str) -> int:
     return found
 
 
-def tell(what: Any, as_json: bool) -> None:
+def print_result(what: Any, as_json: bool) -> None:
     """Print JSON for programs, or a line or table for people."""
     if as_json:
         click.echo(json.dumps(what))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.common import data_option, ended, number, store, tell
+from appliance.cli.common import data_option, ended, number, print_result, store
 from appliance.domain.validation import timestamp
 from appliance.store import devices
 
@@ -33,7 +33,7 @@ def device_list(data: Path, as_json: bool) -> None:
         }
         for r in store(data, devices.live)
     ]
-    tell(table, as_json)
+    print_result(table, as_json)
 
 
 @device.command("remove")

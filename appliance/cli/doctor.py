@@ -53,15 +53,15 @@ def advice(found: Findings, now: float) -> list[Finding]:
             ),
         ]
     facts = facts_of(found)
-    told = [_modem(found)]
+    findings = [_modem(found)]
     if sim.usable(found.pin_state):
-        told += [*_sim(found), *_network(found), *_messages(found)]
-    told.append(_clock(found.clock, now))
+        findings += [*_sim(found), *_network(found), *_messages(found)]
+    findings.append(_clock(found.clock, now))
     problems = sorted(diagnosis.of_modem(facts), key=lambda p: diagnosis.ORDER[p.severity])
-    told += [
+    findings += [
         Finding("bad" if p.severity == "bad" else "note", p.text.plain(SOURCE)) for p in problems
     ]
-    return told
+    return findings
 
 
 def facts_of(found: Findings) -> ModemFacts:
@@ -102,29 +102,29 @@ def _sim(found: Findings) -> list[Finding]:
 
 
 def _network(found: Findings) -> list[Finding]:
-    told = []
+    findings = []
     if not found.radio_on:
-        told.append(
+        findings.append(
             Finding("note", "radio: switched off (AT+CFUN). The box switches it on when it starts.")
         )
     elif found.can_send:
         on = f" on {found.technology}" if found.technology else ""
-        told.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
+        findings.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
     if found.signal_dbm is None:
-        told.append(Finding("note", "signal: the modem does not report it"))
+        findings.append(Finding("note", "signal: the modem does not report it"))
     elif found.signal_dbm > diagnosis.WEAK_DBM:
-        told.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
-    return told
+        findings.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
+    return findings
 
 
 def _messages(found: Findings) -> list[Finding]:
     reports = "directly (+CDS)" if found.offers_direct_reports else "stored (+CDSI), or not at all"
-    told = [Finding("ok", f"delivery reports: this modem gives them {reports}")]
-    told += [
+    findings = [Finding("ok", f"delivery reports: this modem gives them {reports}")]
+    findings += [
         Finding("ok", f"message store {name}: {used} of {total} places taken")
         for name, used, total in found.stores[-1:]
     ]
-    return told
+    return findings
 
 
 def _clock(clock: float | None, now: float) -> Finding:
@@ -146,12 +146,12 @@ async def examine(paths: list[str]) -> list[Finding]:
                 "note", "USB: is the modem plugged in? UART: is it switched on (enable_uart=1)?"
             ),
         ]
-    told: list[Finding] = []
+    findings: list[Finding] = []
     for path in wanted:
         port, _, baud = path.rpartition("@") if "@" in path else (path, "", "")
         line = SerialLine(port, baud=int(baud)) if baud else SerialLine(port)
-        told += advice(await probe.look(line, probe.quick()), time.time())
-    return told
+        findings += advice(await probe.look(line, probe.quick()), time.time())
+    return findings
 
 
 async def prove(
@@ -190,42 +190,44 @@ async def _send_and_wait(modem: ModemDriver, number: str) -> list[Finding]:
     if outcome.verdict != Verdict.TAKEN:
         why = str(outcome.fault) if outcome.fault else outcome.verdict
         return [Finding("bad", f"sending failed after {seconds:.1f} s: {why}")]
-    told = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
+    findings = [Finding("ok", f"the network took the SMS after {seconds:.1f} s")]
     own = modem.status.identity.phone_number if modem.status.identity else ""
     comes_back = bool(own) and number.endswith(
         own.lstrip("+0")
     )  # a SIM may store it in national form
     missing = {"report"} | ({"message"} if comes_back else set())
-    told += await _wait_for(modem, missing, outcome.reference, text, REPORT_SECONDS)
+    findings += await _wait_for(modem, missing, outcome.reference, text, REPORT_SECONDS)
     if missing:
-        told.append(
+        findings.append(
             Finding("note", f"no {' and no '.join(sorted(missing))} within {REPORT_SECONDS:g} s")
         )
     elif not own:
         # Most SIMs do not know their number: this may be it.
-        told += await _wait_for(modem, {"message"}, outcome.reference, text, OWN_SECONDS)
-    if not comes_back and not any(f.text == CAME_BACK for f in told):
-        told.append(Finding("note", "receiving was not tried: that takes this SIM's own number"))
-    return told
+        findings += await _wait_for(modem, {"message"}, outcome.reference, text, OWN_SECONDS)
+    if not comes_back and not any(f.text == CAME_BACK for f in findings):
+        findings.append(
+            Finding("note", "receiving was not tried: that takes this SIM's own number")
+        )
+    return findings
 
 
 async def _wait_for(
     modem: ModemDriver, missing: set[str], reference: int | None, text: str, seconds: float
 ) -> list[Finding]:
     """Collect events until `missing` is empty, or time is up."""
-    told: list[Finding] = []
+    findings: list[Finding] = []
     try:
         async with asyncio.timeout(seconds):
             while missing:
                 event = await modem.next_event()
                 if isinstance(event, ReceivedPdu):
-                    told += _received(event, reference, text, missing)
+                    findings += _received(event, reference, text, missing)
                     # Delete only this SMS and its report; the box reads the rest.
-                    if told[-1].grade == "ok":
+                    if findings[-1].grade == "ok":
                         await modem.forget(event)
     except TimeoutError:
         pass
-    return told
+    return findings
 
 
 def _received(

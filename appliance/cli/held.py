@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.common import data_option, store, tell
+from appliance.cli.common import data_option, print_result, store
 from appliance.domain import ids
 from appliance.domain.validation import timestamp
 from appliance.store import held as held_store
@@ -40,7 +40,7 @@ def held_list(data: Path, as_json: bool) -> None:
         }
         for row in rows
     ]
-    tell(table, as_json)
+    print_result(table, as_json)
 
 
 @held.command("send")

@@ -259,15 +259,15 @@ def doctor_command(
     wanted = list(ports) or [m.port for m in configured]
     # The findings say everything; the driver's log would only interrupt them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    told = asyncio.run(doctor.examine(wanted))
-    if number is not None and not any(f.grade == "bad" for f in told):
-        told += asyncio.run(_prove(data, wanted, configured, number))
+    result = asyncio.run(doctor.examine(wanted))
+    if number is not None and not any(f.grade == "bad" for f in result):
+        result += asyncio.run(_prove(data, wanted, configured, number))
     if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(f) for f in told]))
+        click.echo(json.dumps([msgspec.to_builtins(f) for f in result]))
     else:
-        for finding in told:
+        for finding in result:
             click.echo(f"[{doctor.MARKS[finding.grade]}] {finding.text}")
-    sys.exit(1 if any(f.grade == "bad" for f in told) else 0)
+    sys.exit(1 if any(f.grade == "bad" for f in result) else 0)
 
 
 def _number(send_to: str) -> str:

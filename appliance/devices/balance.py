@@ -36,12 +36,12 @@ def amount(text: str, pattern: str) -> float | None:
         return None
 
 
-def told(modem: Attached, text: str) -> None:
+def record_answer(modem: Attached, text: str) -> None:
     """Note the operator's answer to the balance code, whoever asked."""
     modem.balance_text = text
     modem.balance = amount(text, modem.settings.balance.pattern)
-    tell = log.warning if modem.balance is None or modem.low_credit else log.info
-    tell("balance", device=modem.number, amount=modem.balance, low=modem.low_credit)
+    write_log = log.warning if modem.balance is None or modem.low_credit else log.info
+    write_log("balance", device=modem.number, amount=modem.balance, low=modem.low_credit)
 
 
 class Balances:
@@ -71,4 +71,4 @@ class Balances:
             self._next[id(modem), modem.iccid] = self._clock.monotonic() + AGAIN_SECONDS
             log.warning("balance_unavailable", device=modem.number, reason=str(error))
             return
-        told(modem, text)
+        record_answer(modem, text)

@@ -93,9 +93,9 @@ class Stage:
         recipient: str = NUMBER,
         scts: int | None = None,
     ) -> Candidate | None:
-        heard = ReportFields(reference, recipient, scts, self.now)
+        received = ReportFields(reference, recipient, scts, self.now)
         return await self.db.write(
-            reports.arrived, self.ids, 1, SIM, heard, tp_status, None, self.now
+            reports.arrived, self.ids, 1, SIM, received, tp_status, None, self.now
         )
 
     async def settle_uncertain(self, window_ms: int = 600_000) -> None:

@@ -464,11 +464,11 @@ async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(
     await stage.db.write(full)
     leg = asyncio.create_task(webhooks.run())
     try:
-        await eventually(lambda: running.told and not webhooks.open_calls, "it was called")
+        await eventually(lambda: running.calls and not webhooks.open_calls, "it was called")
         for _ in range(3):
             context.wakeups.webhooks.set()
             await eventually(lambda: not context.wakeups.webhooks.is_set(), "the leg has looked")
-        assert len(running.told) == 1
+        assert len(running.calls) == 1
     finally:
         webhooks.stop()
         leg.cancel()

@@ -50,8 +50,8 @@ def main(words: list[str]) -> None:
         WHERE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=WHERE) as folder:
             print(_machine())  # noqa: T201
-            for told in BENCHES[name](Path(folder)):
-                print(told, flush=True)  # noqa: T201 - that is what it is for
+            for result in BENCHES[name](Path(folder)):
+                print(result, flush=True)  # noqa: T201 - that is what it is for
 
 
 if __name__ == "__main__":

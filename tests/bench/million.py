@@ -111,8 +111,8 @@ class Stored:
     def get(self, path: str, **params: str | int) -> dict[str, list[dict[str, str]]]:
         answer = self.session.get(f"{self.client.url}/v1{path}", params=params, timeout=60)
         assert answer.status_code == 200, answer.text
-        told: dict[str, list[dict[str, str]]] = answer.json()
-        return told
+        result: dict[str, list[dict[str, str]]] = answer.json()
+        return result
 
     def resident_kib(self) -> int:
         """The most memory that the process ever had."""

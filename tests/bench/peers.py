@@ -375,8 +375,8 @@ def _pace_line(kind: type[Gateway], folder: Path, latency: int) -> str:
 
 def _reaction_line(kind: type[Gateway], folder: Path) -> str:
     samples = reaction(kind, folder / f"{kind.name}-reaction", 10 if kind is Box else 3)
-    told = " ".join(f"{s:.4f}" if s < 1 else f"{s:.1f}" for s in samples)
-    return f"  {kind.name:12} {told}"
+    result = " ".join(f"{s:.4f}" if s < 1 else f"{s:.1f}" for s in samples)
+    return f"  {kind.name:12} {result}"
 
 
 def _cost_line(kind: type[Gateway], folder: Path) -> str:

@@ -125,9 +125,9 @@ class _Forks:
         _, status = os.waitpid(pid, 0)
         self._selector.unregister(key.fileobj)
         os.close(key.fd)
-        with socket.socket(fileno=news) as told:
+        with socket.socket(fileno=news) as result:
             try:
-                told.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+                result.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
             except BrokenPipeError:
                 return  # the test did not wait for it
 

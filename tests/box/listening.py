@@ -23,8 +23,8 @@ class Call(NamedTuple):
 
     @property
     def body(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.raw)
-        return told
+        result: dict[str, Any] = json.loads(self.raw)
+        return result
 
     @property
     def event(self) -> str:

@@ -60,7 +60,7 @@ class OutsideModem:
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A part that the network has, with what it told the box of it."""
+    """A part that the network has, with its reports to the box."""
 
     id: int
     recipient: str
@@ -69,22 +69,22 @@ class Taken(msgspec.Struct, frozen=True):
     reference: int | None  # of the concatenation
     number: int
     total: int
-    told: tuple[int, ...]  # TP-ST of each report that the modem took, in order
+    reports: tuple[int, ...]  # TP-ST of each report that the modem took, in order
     lost: bool  # the network will never report on it
 
     @property
     def settled(self) -> bool:
         """Nothing more will come."""
-        return self.lost or any(status not in STILL_TRYING for status in self.told)
+        return self.lost or any(status not in STILL_TRYING for status in self.reports)
 
     @property
     def delivered(self) -> bool:
-        return DELIVERED in self.told
+        return DELIVERED in self.reports
 
     @property
     def failed(self) -> bool:
         """Reported as failed for good, whatever came later."""
-        return any(status >= 0x40 for status in self.told)
+        return any(status >= 0x40 for status in self.reports)
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class Truth(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, lines: Iterable[dict[str, Any]]) -> Truth:
         submits: dict[int, dict[str, Any]] = {}
-        told: dict[int, list[int]] = defaultdict(list)
+        reports: dict[int, list[int]] = defaultdict(list)
         lost: set[int] = set()
         refused: list[str] = []
         for line in lines:
@@ -113,13 +113,14 @@ class Truth(msgspec.Struct, frozen=True):
                     # It came when the modem had not been told yet (+CNMI) to hand reports out.
                     lost.add(line["submit"])
                 case "report" if line["taken"] != "not taken":
-                    told[line["submit"]].append(line["status"])
+                    reports[line["submit"]].append(line["status"])
                 case "report lost":
                     lost.add(line["submit"])
                 case "refused":
                     refused.append(line["text"])
         return cls(
-            tuple(_taken(s, tuple(told[n]), n in lost) for n, s in submits.items()), tuple(refused)
+            tuple(_taken(s, tuple(reports[n]), n in lost) for n, s in submits.items()),
+            tuple(refused),
         )
 
     def of_text(self, text: str, recipient: str) -> list[Taken]:
@@ -151,7 +152,7 @@ def expected(parts: Sequence[Taken], total: int) -> str:
     return "failed" if len(parts) < total or any(part.failed for part in parts) else "sent"
 
 
-def _taken(line: dict[str, Any], told: tuple[int, ...], lost: bool) -> Taken:
+def _taken(line: dict[str, Any], reports: tuple[int, ...], lost: bool) -> Taken:
     joined = line["concatenation"] or {"reference": None, "number": 1, "total": 1}
     return Taken(
         id=line["id"],
@@ -161,6 +162,6 @@ def _taken(line: dict[str, Any], told: tuple[int, ...], lost: bool) -> Taken:
         reference=joined["reference"],
         number=joined["number"],
         total=joined["total"],
-        told=told,
+        reports=reports,
         lost=lost or not line["report"],
     )

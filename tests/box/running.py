@@ -172,10 +172,10 @@ class RunningBox:
         The same code as `command` runs, in this process: most tests begin with two of them, and two
         interpreters take a second to start.
         """
-        told = io.StringIO()
-        with _SPEAKING, contextlib.redirect_stdout(told):
+        result = io.StringIO()
+        with _SPEAKING, contextlib.redirect_stdout(result):
             command_line.main([*words, "--data", str(self.data), "--json"], standalone_mode=False)
-        return json.loads(told.getvalue())
+        return json.loads(result.getvalue())
 
     def command(self, *words: str) -> None:
         """A command beside the running box that has nothing to tell."""
@@ -268,8 +268,8 @@ class Client:
         """All that is known of it."""
         answer = self.get(f"/sms/status/{message_id}")
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        result: dict[str, Any] = answer.json()
+        return result
 
     def until(
         self, message_id: str, *statuses: str, seconds: float = SETTLE_SECONDS
@@ -277,8 +277,8 @@ class Client:
         """Its status as soon as it is one of these."""
 
         def look() -> dict[str, Any] | None:
-            told = self.status(message_id)
-            return told if told["status"] in statuses else None
+            result = self.status(message_id)
+            return result if result["status"] in statuses else None
 
         return eventually(look, f"{message_id} {' or '.join(statuses)}", seconds)
 
@@ -289,5 +289,5 @@ def code(answer: requests.Response, status: int) -> str:
     body = answer.json()
     assert body.keys() == {"success", "error"} and body["success"] is False
     assert body["error"].keys() >= {"code", "message"}
-    told: str = body["error"]["code"]
-    return told
+    result: str = body["error"]["code"]
+    return result

@@ -53,8 +53,8 @@ def test_a_device_that_does_not_exist_is_404_invalid_device_id(shared: Client, d
 
 def test_a_device_may_be_named(shared: Client) -> None:
     device = shared.get("/devices").json()["devices"][0]["device_id"]
-    told = shared.get("/auth/test", headers={"X-Device-ID": device}).json()
-    assert told["device_id"] == device
+    result = shared.get("/auth/test", headers={"X-Device-ID": device}).json()
+    assert result["device_id"] == device
 
 
 def test_auth_test_returns_client_and_modem(shared: Client) -> None:
@@ -167,8 +167,8 @@ def test_the_cap_of_a_key_counts_only_accepted_entries_of_a_bulk(
     client.post("/blocklist", {"number": "+33612340009"})
     capped = box.client("--daily-cap", "2", of=client.client_id)
     numbers = ["+33612340009", "+33612340010", "+33612340011", "+33612340012"]
-    told = capped.post("/sms/send-bulk", {"recipients": numbers, "message": "x"}).json()
-    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+    result = capped.post("/sms/send-bulk", {"recipients": numbers, "message": "x"}).json()
+    assert [m.get("error", {}).get("code") for m in result["messages"]] == [
         *("BLOCKED_NUMBER", None, None, "KEY_NOT_ALLOWED"),
     ]
 
@@ -223,8 +223,8 @@ def test_test_mode_has_its_own_messages(box: RunningBox, client: Client) -> None
 def test_the_first_request_of_a_test_key_finds_the_simulated_modem(
     own_box: Callable[..., RunningBox],
 ) -> None:
-    told = own_box().client("--test").get("/auth/test").json()
-    assert told["device_status"] == "online" and told["device_id"]
+    result = own_box().client("--test").get("/auth/test").json()
+    assert result["device_status"] == "online" and result["device_id"]
 
 
 def test_a_test_key_that_names_a_real_modem_gets_the_simulated_one(
@@ -233,18 +233,18 @@ def test_a_test_key_that_names_a_real_modem_gets_the_simulated_one(
     tester = box.client("--test", of=client.client_id)
     on_the_air = client.get("/auth/test").json()["device_id"]
     headers = {"X-Device-ID": on_the_air}
-    told = tester.get("/auth/test", headers=headers).json()
-    assert (told["device_id"] != on_the_air, told["device_status"]) == (True, "online")
+    result = tester.get("/auth/test", headers=headers).json()
+    assert (result["device_id"] != on_the_air, result["device_status"]) == (True, "online")
     sent = tester.post("/sms/send", {"to": TO, "message": "x"}, headers=headers).json()
-    assert sent["device_id"] == told["device_id"]
+    assert sent["device_id"] == result["device_id"]
 
 
 @pytest.mark.parametrize(("length", "expected"), [(4, "1234"), (6, "123456"), (8, "12345678")])
 def test_a_test_otp_is_always_the_same_code(box: RunningBox, length: int, expected: str) -> None:
     tester = box.client("--test")
     made = tester.post("/sms/send-otp", {"to": TO, "length": length}).json()
-    told = tester.post("/sms/verify-otp", {"otp_id": made["otp_id"], "code": expected}).json()
-    assert told["valid"] is True
+    result = tester.post("/sms/verify-otp", {"otp_id": made["otp_id"], "code": expected}).json()
+    assert result["valid"] is True
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_documented_numbers_produce_each_failure(
     box: RunningBox, ending: str, status: str, error: str | None
 ) -> None:
     tester = box.client("--test")
-    told = tester.until(tester.send(f"+336955501{ending}"), status)
-    assert (told["error"] or {}).get("code") == error
+    result = tester.until(tester.send(f"+336955501{ending}"), status)
+    assert (result["error"] or {}).get("code") == error
 
 
 def test_too_many_writes_a_minute_are_429_with_retry_after(

@@ -19,25 +19,25 @@ BULK, PERSONALIZED = "/sms/send-bulk", "/sms/send-bulk-personalized"
 def test_recipients_with_one_message_are_202_with_every_field(client: Client) -> None:
     answer = client.post(BULK, {"recipients": [ONE, TWO], "message": "x", "metadata": {"a": 1}})
     assert answer.status_code == 202
-    told = answer.json()
-    assert told.keys() >= {
+    result = answer.json()
+    assert result.keys() >= {
         *("success", "batch_id", "total_recipients", "total_messages", "queued_messages"),
         *("failed_messages", "message_ids", "messages", "queued_at"),
     }
-    assert (told["total_recipients"], told["total_messages"]) == (2, 2)
-    assert (told["queued_messages"], told["failed_messages"]) == (2, 0)
-    first, second = told["message_ids"]
-    assert told["messages"] == [
+    assert (result["total_recipients"], result["total_messages"]) == (2, 2)
+    assert (result["queued_messages"], result["failed_messages"]) == (2, 0)
+    first, second = result["message_ids"]
+    assert result["messages"] == [
         {"message_id": first, "to": ONE, "status": "queued"},
         {"message_id": second, "to": TWO, "status": "queued"},
     ]
     status = client.status(second)
-    assert (status["batch_id"], status["metadata"]) == (told["batch_id"], {"a": 1})
+    assert (status["batch_id"], status["metadata"]) == (result["batch_id"], {"a": 1})
 
 
 @pytest.mark.parametrize("path", [BULK, PERSONALIZED])
 def test_messages_with_their_own_texts_priorities_and_metadata(client: Client, path: str) -> None:
-    told = client.post(
+    result = client.post(
         path,
         {
             "messages": [
@@ -48,7 +48,7 @@ def test_messages_with_their_own_texts_priorities_and_metadata(client: Client, p
             "metadata": {"common": True},
         },
     ).json()
-    first, second = (client.status(message_id) for message_id in told["message_ids"])
+    first, second = (client.status(message_id) for message_id in result["message_ids"])
     assert (first["message"], first["priority"], first["metadata"]) == ("a", "urgent", {"n": 1})
     assert (second["message"], second["priority"]) == ("b", "bulk")
     assert second["metadata"] == {"common": True}
@@ -56,8 +56,8 @@ def test_messages_with_their_own_texts_priorities_and_metadata(client: Client, p
 
 def test_a_bulk_may_be_scheduled(client: Client) -> None:
     due = ahead(days=1)
-    told = client.post(BULK, {"recipients": [ONE], "message": "x", "scheduled_at": due}).json()
-    assert client.status(told["message_ids"][0])["scheduled_at"] == due
+    result = client.post(BULK, {"recipients": [ONE], "message": "x", "scheduled_at": due}).json()
+    assert client.status(result["message_ids"][0])["scheduled_at"] == due
 
 
 def test_more_than_100_recipients_are_400_too_many_recipients(shared: Client) -> None:
@@ -75,8 +75,8 @@ def test_more_than_1000_messages_are_400_too_many_recipients(shared: Client, pat
 
 def test_a_batch_of_1000_is_accepted(client: Client) -> None:
     entries = [{"to": f"+3361201{n:04}", "message": f"Nr {n}"} for n in range(1000)]
-    told = client.post(BULK, {"messages": entries, "scheduled_at": ahead(days=1)}).json()
-    assert told["queued_messages"] == len(set(told["message_ids"])) == 1000
+    result = client.post(BULK, {"messages": entries, "scheduled_at": ahead(days=1)}).json()
+    assert result["queued_messages"] == len(set(result["message_ids"])) == 1000
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,18 @@ def test_a_refused_entry_is_reported_at_its_index_and_the_others_are_accepted(
     ]
     answer = client.post(BULK, {"messages": entries})
     assert answer.status_code == 202
-    told = answer.json()
-    assert [entry["status"] for entry in told["messages"]] == ["failed", "queued", *["failed"] * 4]
-    assert [entry.get("error", {}).get("code") for entry in told["messages"]] == [
+    result = answer.json()
+    assert [entry["status"] for entry in result["messages"]] == [
+        "failed",
+        "queued",
+        *["failed"] * 4,
+    ]
+    assert [entry.get("error", {}).get("code") for entry in result["messages"]] == [
         *("INVALID_PHONE_NUMBER", None, "BLOCKED_NUMBER", "MESSAGE_TOO_LONG"),
         *("INVALID_REQUEST", "INVALID_REQUEST"),
     ]
-    assert all(entry["error"]["message"] for entry in told["messages"] if "error" in entry)
-    assert (told["queued_messages"], told["failed_messages"]) == (1, 5)
+    assert all(entry["error"]["message"] for entry in result["messages"] if "error" in entry)
+    assert (result["queued_messages"], result["failed_messages"]) == (1, 5)
 
 
 def test_if_no_entry_is_accepted_the_first_error_has_its_own_status(client: Client) -> None:
@@ -126,10 +130,12 @@ def test_if_no_entry_is_accepted_the_first_error_has_its_own_status(client: Clie
 
 
 def test_the_same_number_twice_in_recipients_is_sent_once(client: Client) -> None:
-    told = client.post(BULK, {"recipients": [ONE, TWO, "+33 6 12 34 56 78"], "message": "x"}).json()
-    first, _, again = told["messages"]
+    result = client.post(
+        BULK, {"recipients": [ONE, TWO, "+33 6 12 34 56 78"], "message": "x"}
+    ).json()
+    first, _, again = result["messages"]
     assert first["message_id"] == again["message_id"]
-    assert (told["total_recipients"], told["queued_messages"]) == (3, 2)
+    assert (result["total_recipients"], result["queued_messages"]) == (3, 2)
     assert client.get("/sms/history").json()["pagination"]["total_items"] == 2
 
 
@@ -148,10 +154,10 @@ def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
     client = own_box(limits_per_day="3", queue_lifetime_hours="48").client()
     client.until(client.send(ONE), "delivered")
     numbers = [f"+3361202{n:04}" for n in range(4)]
-    told = client.post(BULK, {"recipients": numbers, "message": "x"}).json()
-    assert told["queued_messages"] == 4
-    assert told["sendable_now"] == 2
-    assert told["rest_from"] > told["queued_at"]
+    result = client.post(BULK, {"recipients": numbers, "message": "x"}).json()
+    assert result["queued_messages"] == 4
+    assert result["sendable_now"] == 2
+    assert result["rest_from"] > result["queued_at"]
 
 
 def test_entries_beyond_the_monthly_cap_are_refused(
@@ -160,10 +166,10 @@ def test_entries_beyond_the_monthly_cap_are_refused(
     limits = {"limits_per_month": "3", "limits_billing_day": billing_day()}
     client = own_box(**limits, queue_lifetime_hours="1").client()
     two_parts = "x" * 200
-    told = client.post(BULK, {"messages": [{"to": ONE, "message": two_parts}] * 2}).json()
-    assert [m.get("error", {}).get("code") for m in told["messages"]] == [None, "QUOTA_EXCEEDED"]
-    assert told["sendable_now"] == 1
-    assert told["rest_from"] > told["queued_at"]
+    result = client.post(BULK, {"messages": [{"to": ONE, "message": two_parts}] * 2}).json()
+    assert [m.get("error", {}).get("code") for m in result["messages"]] == [None, "QUOTA_EXCEEDED"]
+    assert result["sendable_now"] == 1
+    assert result["rest_from"] > result["queued_at"]
 
 
 def test_the_cap_on_recipients_counts_numbers_and_not_messages(
@@ -176,8 +182,8 @@ def test_the_cap_on_recipients_counts_numbers_and_not_messages(
         queue_lifetime_hours="1",
     ).client()
     entries = [{"to": to, "message": "x"} for to in (ONE, ONE, TWO)]
-    told = client.post(BULK, {"messages": entries}).json()
-    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+    result = client.post(BULK, {"messages": entries}).json()
+    assert [m.get("error", {}).get("code") for m in result["messages"]] == [
         *(None, None, "QUOTA_EXCEEDED"),
     ]
     assert client.post("/sms/send", {"to": ONE, "message": "x"}).status_code == 202
@@ -200,12 +206,15 @@ def test_scheduled_messages_count_against_the_caps_of_their_day(
     day = datetime.now(UTC).date() + timedelta(days=10)
     at = f"{day}T10:00:00Z"
     entries = [{"to": f"+3361203{n:04}", "message": "x"} for n in range(6)]
-    told = client.post(BULK, {"messages": entries, "scheduled_at": at}).json()
+    result = client.post(BULK, {"messages": entries, "scheduled_at": at}).json()
     # Two on that day, two on the next; the others would not have gone after their 24 hours.
-    assert [m.get("error", {}).get("code") for m in told["messages"]] == [
+    assert [m.get("error", {}).get("code") for m in result["messages"]] == [
         *(None, None, None, None, "QUOTA_EXCEEDED", "QUOTA_EXCEEDED"),
     ]
-    assert (told["sendable_now"], told["rest_from"]) == (2, f"{day + timedelta(days=1)}T00:00:00Z")
+    assert (result["sendable_now"], result["rest_from"]) == (
+        2,
+        f"{day + timedelta(days=1)}T00:00:00Z",
+    )
     one_more = {"to": ONE, "message": "x"}
     answer = client.post("/sms/send", {**one_more, "scheduled_at": at})
     assert code(answer, 429) == "QUOTA_EXCEEDED"
@@ -220,10 +229,10 @@ def test_a_batch_scheduled_in_quiet_hours_returns_when_they_end(
     client = own_box(limits_quiet_hours="10:00-11:00", time_zone="UTC").client()
     day = datetime.now(UTC).date() + timedelta(days=10)
     body = {"recipients": [ONE], "message": "x", "scheduled_at": f"{day}T10:30:00Z"}
-    told = client.post(BULK, body).json()
-    assert (told["sendable_now"], told["rest_from"]) == (0, f"{day}T11:00:00Z")
-    told = client.post(BULK, {**body, "scheduled_at": f"{day}T09:30:00Z"}).json()
-    assert "sendable_now" not in told
+    result = client.post(BULK, body).json()
+    assert (result["sendable_now"], result["rest_from"]) == (0, f"{day}T11:00:00Z")
+    result = client.post(BULK, {**body, "scheduled_at": f"{day}T09:30:00Z"}).json()
+    assert "sendable_now" not in result
 
 
 def test_in_quiet_hours_priority_1_is_sent_if_configured(
@@ -235,10 +244,10 @@ def test_in_quiet_hours_priority_1_is_sent_if_configured(
         {"to": ONE, "message": "urgent", "priority": 1},
         {"to": TWO, "message": "normal"},
     ]
-    told = client.post(BULK, {"messages": entries}).json()
-    assert (told["queued_messages"], told["sendable_now"]) == (2, 1)
-    assert told["rest_from"] > told["queued_at"]
-    urgent, normal = told["message_ids"]
+    result = client.post(BULK, {"messages": entries}).json()
+    assert (result["queued_messages"], result["sendable_now"]) == (2, 1)
+    assert result["rest_from"] > result["queued_at"]
+    urgent, normal = result["message_ids"]
     client.until(urgent, "delivered")
     assert client.status(normal)["status"] == "queued"
 
@@ -256,8 +265,8 @@ def test_a_failed_message_goes_back_into_the_queue_under_its_own_id(
     answer = client.post(f"/sms/{message_id}/resend")
     assert answer.status_code == 202
     assert answer.json() == {"success": True, "message_id": message_id, "status": "queued"}
-    told = client.until(message_id, "delivered")
-    assert (told["error"], told["failed_at"]) == (None, None)
+    result = client.until(message_id, "delivered")
+    assert (result["error"], result["failed_at"]) == (None, None)
     parts = [line for line in box.received() if line["recipient"] == number]
     assert "".join(part["text"] for part in parts) == "x" * 200
 

@@ -45,8 +45,8 @@ def moments(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def test_timestamps_are_rfc_3339_in_utc_to_the_second(shared: Client) -> None:
     message_id = shared.send(TO)
-    told = shared.until(message_id, "delivered")
-    found = list(moments(told))
+    result = shared.until(message_id, "delivered")
+    found = list(moments(result))
     assert {name for name, _ in found} >= {"created_at", "queued_at", "sent_at", "delivered_at"}
     assert all(MOMENT.fullmatch(text) for _, text in found)
 
@@ -54,8 +54,8 @@ def test_timestamps_are_rfc_3339_in_utc_to_the_second(shared: Client) -> None:
 def test_a_time_not_reached_yet_is_null(shared: Client) -> None:
     answer = shared.post("/sms/send", {"to": TO, "message": "x", "scheduled_at": "2099-01-01"})
     assert code(answer, 400) == "INVALID_SCHEDULED_DATE"
-    told = shared.status(shared.send(TO))
-    assert told["scheduled_at"] is None and told["cancelled_at"] is None
+    result = shared.status(shared.send(TO))
+    assert result["scheduled_at"] is None and result["cancelled_at"] is None
 
 
 def test_ids_are_msg_and_sixteen_hex_digits_and_batch_and_twelve(shared: Client) -> None:
@@ -107,11 +107,11 @@ def test_the_message_is_french_by_default_and_english_on_request(shared: Client)
 
 def test_null_for_an_optional_field_means_absent(shared: Client) -> None:
     optional = "priority metadata scheduled_at retry_attempts validity_minutes on_uncertain flash"
-    told = shared.post(
+    result = shared.post(
         "/sms/send", {"to": TO, "message": "x", **dict.fromkeys(optional.split())}
     ).json()
-    assert (told["success"], told["priority"]) == (True, "normal")
-    assert "warnings" not in told
+    assert (result["success"], result["priority"]) == (True, "normal")
+    assert "warnings" not in result
 
 
 def test_an_empty_query_value_means_absent(shared: Client) -> None:
@@ -136,16 +136,16 @@ def test_a_schedule_without_an_offset_gets_a_warning(
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
     when = written.replace("2030-01-15", tomorrow).replace("20300115", tomorrow.replace("-", ""))
     body = {"to": "+33612345678", "message": "Bonjour", "scheduled_at": when}
-    told = shared.post("/sms/send", body, headers={"Accept-Language": "en"}).json()
-    found = [one for one in told.get("warnings", []) if one.startswith("scheduled_at")]
+    result = shared.post("/sms/send", body, headers={"Accept-Language": "en"}).json()
+    found = [one for one in result.get("warnings", []) if one.startswith("scheduled_at")]
     assert bool(found) is warned
     if warned:
-        assert told["scheduled_at"] in found[0] and "UTC" in found[0]
+        assert result["scheduled_at"] in found[0] and "UTC" in found[0]
 
 
 def test_unknown_body_fields_are_ignored_and_named_in_warnings(shared: Client) -> None:
-    told = shared.post("/sms/send", {"to": TO, "message": "x", "sender_id": "Boutique"}).json()
-    assert told["warnings"] == ["sender_id"]
+    result = shared.post("/sms/send", {"to": TO, "message": "x", "sender_id": "Boutique"}).json()
+    assert result["warnings"] == ["sender_id"]
 
 
 def test_fields_of_an_unneeded_body_are_named_in_warnings(client: Client) -> None:
@@ -153,8 +153,8 @@ def test_fields_of_an_unneeded_body_are_named_in_warnings(client: Client) -> Non
     client.until(failed, "failed")
     assert client.post(f"/sms/{failed}/resend", {"a": 1, "b": 2}).json()["warnings"] == ["a", "b"]
     waiting = client.send(TO, scheduled_at=ahead(days=1))
-    told = client.delete(f"/sms/{waiting}", json={"reason": "x"}).json()
-    assert (told["status"], told["warnings"]) == ("cancelled", ["reason"])
+    result = client.delete(f"/sms/{waiting}", json={"reason": "x"}).json()
+    assert (result["status"], result["warnings"]) == ("cancelled", ["reason"])
     again = client.send(TO, scheduled_at=ahead(days=1))
     for body in (b"", b"{}", b"nonsense", b"[1]"):  # nobody reads it, nobody complains
         answer = client.request("POST", f"/sms/{again}/resend", data=body)

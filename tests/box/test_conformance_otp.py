@@ -28,15 +28,15 @@ def received(box: RunningBox, number: str) -> str:
 def made(client: Client, **fields: object) -> dict[str, Any]:
     answer = client.post(SEND, fields)
     assert answer.status_code == 202, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def verify(client: Client, otp_id: str, typed: str, **more: object) -> dict[str, Any]:
     answer = client.post(VERIFY, {"otp_id": otp_id, "code": typed, **more})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def other(right: str) -> str:
@@ -45,13 +45,13 @@ def other(right: str) -> str:
 
 
 def test_send_otp_is_202_with_every_field(shared: Client) -> None:
-    told = made(shared, to="+33612340201")
-    assert told.keys() == {
+    result = made(shared, to="+33612340201")
+    assert result.keys() == {
         *("success", "otp_id", "to", "expires_at", "message_id", "status", "phone_masked"),
         "code_length",
     }
-    assert (told["phone_masked"], told["code_length"]) == ("+336****0201", 6)
-    assert shared.status(told["message_id"])["priority"] == "urgent"
+    assert (result["phone_masked"], result["code_length"]) == ("+336****0201", 6)
+    assert shared.status(result["message_id"])["priority"] == "urgent"
 
 
 def test_the_default_text_has_six_digits(box: RunningBox, shared: Client) -> None:
@@ -64,8 +64,8 @@ def test_the_default_text_has_six_digits(box: RunningBox, shared: Client) -> Non
     ("name", "number"), [("length", "+33612340216"), ("code_length", "+33612340217")]
 )
 def test_length_has_two_names(box: RunningBox, shared: Client, name: str, number: str) -> None:
-    told = made(shared, to=number, template="Code {code}!", **{name: 4})
-    assert told["code_length"] == 4
+    result = made(shared, to=number, template="Code {code}!", **{name: 4})
+    assert result["code_length"] == 4
     assert re.fullmatch(r"Code \d{4}!", received(box, number))
 
 
@@ -86,8 +86,8 @@ def test_lengths_expiries_and_templates_have_bounds(
 def test_the_right_code_is_valid_once(box: RunningBox, shared: Client) -> None:
     otp_id = made(shared, to="+33612340205", template="{{code}}")["otp_id"]
     right = received(box, "+33612340205")
-    told = verify(shared, otp_id, right, phone="+33 6 12 34 02 05")
-    assert told["valid"] is True and told["message"] and told["verified_at"]
+    result = verify(shared, otp_id, right, phone="+33 6 12 34 02 05")
+    assert result["valid"] is True and result["message"] and result["verified_at"]
     again = shared.post(VERIFY, {"otp_id": otp_id, "code": right})
     assert code(again, 404) == "OTP_NOT_FOUND"
 
@@ -107,9 +107,9 @@ def test_a_wrong_code_counts_down_and_ends(box: RunningBox, shared: Client) -> N
     right = received(box, "+33612340206")
     left = []
     for _ in range(3):
-        told = verify(shared, otp_id, other(right))
-        assert told["valid"] is False and told["message"]
-        left.append(told["attempts_remaining"])
+        result = verify(shared, otp_id, other(right))
+        assert result["valid"] is False and result["message"]
+        left.append(result["attempts_remaining"])
     assert left == [2, 1, 0]
     for typed in (other(right), right):
         answer = shared.post(VERIFY, {"otp_id": otp_id, "code": typed})
@@ -151,10 +151,10 @@ def test_more_than_ten_an_hour_to_one_number_are_429(box: RunningBox, client: Cl
 def test_the_code_is_masked_wherever_the_api_shows_the_message(
     box: RunningBox, client: Client
 ) -> None:
-    told = made(client, to="+33612340210", template="Le code {{code}} pour vous")
+    result = made(client, to="+33612340210", template="Le code {{code}} pour vous")
     right = received(box, "+33612340210").split()[2]
-    client.until(told["message_id"], "delivered")
-    for path in (f"/sms/status/{told['message_id']}", "/sms/history", "/sms/export"):
+    client.until(result["message_id"], "delivered")
+    for path in (f"/sms/status/{result['message_id']}", "/sms/history", "/sms/export"):
         text = client.get(path).content.decode()
         assert "pour vous" in text and right not in text
     found = client.get("/sms/history", params={"search": right}).json()
@@ -165,9 +165,9 @@ def test_the_code_is_masked_wherever_the_api_shows_the_message(
 def test_the_code_is_not_in_the_data_folder(own_box: Callable[..., RunningBox]) -> None:
     box = own_box()
     client = box.client()
-    told = made(client, to="+33612340211", template="{{code}}", length=8)
+    result = made(client, to="+33612340211", template="{{code}}", length=8)
     right = received(box, "+33612340211").encode()
-    client.until(told["message_id"], "delivered")
+    client.until(result["message_id"], "delivered")
 
     def found() -> list[str]:
         files = [file for file in box.data.rglob("*") if file.is_file()]
@@ -182,8 +182,8 @@ def test_the_code_is_not_in_the_data_folder(own_box: Callable[..., RunningBox]) 
 def test_a_failed_one_time_code_leaves_no_text_either(own_box: Callable[..., RunningBox]) -> None:
     box = own_box()
     tester = box.client("--test")  # its code is known: 12345678
-    told = made(tester, to="+33695550106", template="{{code}}", length=8)
-    tester.until(told["message_id"], "failed")
+    result = made(tester, to="+33695550106", template="{{code}}", length=8)
+    tester.until(result["message_id"], "failed")
     box.stop()
     assert not [f for f in box.data.rglob("*") if f.is_file() and b"12345678" in f.read_bytes()]
 

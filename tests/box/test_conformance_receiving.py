@@ -12,8 +12,8 @@ from tests.box.running import Client, RunningBox, code, eventually
 def inbox(client: Client, **query: object) -> dict[str, Any]:
     answer = client.get("/sms/inbox", params=query)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def arrived(client: Client, text: str) -> dict[str, Any]:
@@ -32,11 +32,11 @@ def test_a_received_reply_belongs_to_the_client_that_wrote_last(
     shared.until(shared.send(number), "delivered")
     client.until(client.send(number), "delivered")
     box.simulate(do="incoming", sender=number, text="Merci à vous")
-    told = arrived(client, "Merci à vous")
-    assert told.keys() == {
+    result = arrived(client, "Merci à vous")
+    assert result.keys() == {
         *("inbox_id", "from", "message", "received_at", "device_id", "incomplete"),
     }
-    assert (told["from"], told["incomplete"]) == (number, False)
+    assert (result["from"], result["incomplete"]) == (number, False)
     assert "Merci à vous" not in str(inbox(shared))
 
 

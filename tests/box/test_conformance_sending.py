@@ -27,14 +27,14 @@ def send(client: Client, **fields: object) -> requests.Response:
 def test_send_is_202_with_every_field_of_the_contract(shared: Client) -> None:
     answer = send(shared, metadata={"a": 1})
     assert answer.status_code == 202
-    told = answer.json()
-    assert told.keys() == {
+    result = answer.json()
+    assert result.keys() == {
         *("success", "message_id", "status", "to", "queued_at", "estimated_delivery"),
         *("scheduled_at", "priority", "device_id", "parts", "encoding"),
     }
-    assert (told["status"], told["to"], told["priority"]) == ("queued", TO, "normal")
-    assert (told["scheduled_at"], told["device_id"]) == (None, "device_1")
-    assert (told["parts"], told["encoding"]) == (1, "GSM-7")
+    assert (result["status"], result["to"], result["priority"]) == ("queued", TO, "normal")
+    assert (result["scheduled_at"], result["device_id"]) == (None, "device_1")
+    assert (result["parts"], result["encoding"]) == (1, "GSM-7")
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_send_is_202_with_every_field_of_the_contract(shared: Client) -> None:
 def test_separators_and_a_trunk_zero_are_accepted_and_the_number_is_e164(
     shared: Client, written: str
 ) -> None:
-    told = send(shared, to=written).json()
-    assert told["to"] == TO
-    assert shared.status(told["message_id"])["to"] == TO
+    result = send(shared, to=written).json()
+    assert result["to"] == TO
+    assert shared.status(result["message_id"])["to"] == TO
 
 
 @pytest.mark.parametrize("to", ["+1234567", "+123456789012345"])
@@ -82,9 +82,9 @@ def test_a_block_holds_for_every_spelling_of_its_number(shared: Client) -> None:
 
 def test_a_bulk_sends_once_to_two_spellings_of_a_number(shared: Client) -> None:
     recipients = ["+33612345601", "+33 (0)6 12 34 56 01", "+33 06 12 34 56 01", "003361234 5601"]
-    told = shared.post("/sms/send-bulk", {"recipients": recipients, "message": "x"}).json()
-    assert len({entry["message_id"] for entry in told["messages"]}) == 1
-    assert {entry["to"] for entry in told["messages"]} == {recipients[0]}
+    result = shared.post("/sms/send-bulk", {"recipients": recipients, "message": "x"}).json()
+    assert len({entry["message_id"] for entry in result["messages"]}) == 1
+    assert {entry["to"] for entry in result["messages"]} == {recipients[0]}
 
 
 def test_history_finds_a_number_by_any_of_its_spellings(shared: Client) -> None:
@@ -121,8 +121,8 @@ def test_short_codes_only_for_keys_whose_owner_allows_them(box: RunningBox, clie
 def test_a_message_is_one_to_1600_characters_and_long_ones_are_concatenated(
     shared: Client, text: str, parts: int, encoding: str
 ) -> None:
-    told = send(shared, message=text).json()
-    assert (told["parts"], told["encoding"]) == (parts, encoding)
+    result = send(shared, message=text).json()
+    assert (result["parts"], result["encoding"]) == (parts, encoding)
 
 
 def test_1600_characters_are_characters_whatever_they_take(shared: Client) -> None:
@@ -162,9 +162,9 @@ def test_an_empty_or_missing_message_is_400_invalid_request(shared: Client) -> N
 def test_a_priority_is_1_to_5_or_a_name_and_answered_as_the_name(
     shared: Client, given: object, name: str
 ) -> None:
-    told = send(shared, priority=given).json()
-    assert told["priority"] == name
-    assert shared.status(told["message_id"])["priority"] == name
+    result = send(shared, priority=given).json()
+    assert result["priority"] == name
+    assert shared.status(result["message_id"])["priority"] == name
 
 
 @pytest.mark.parametrize("given", [0, 6, "3", "Urgent", 1.5, True, [], {}])
@@ -188,15 +188,15 @@ def test_metadata_is_an_object_of_at_most_1024_bytes(shared: Client) -> None:
 
 def test_scheduled_at_without_an_offset_is_utc(shared: Client) -> None:
     wall = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0, tzinfo=None)
-    told = send(shared, scheduled_at=wall.isoformat()).json()
-    assert told["scheduled_at"] == told["estimated_delivery"][:0] + wall.isoformat() + "Z"
+    result = send(shared, scheduled_at=wall.isoformat()).json()
+    assert result["scheduled_at"] == result["estimated_delivery"][:0] + wall.isoformat() + "Z"
 
 
 def test_scheduled_at_with_an_offset_is_answered_in_utc(shared: Client) -> None:
     moment = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
     abroad = moment.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    told = send(shared, scheduled_at=abroad.isoformat()).json()
-    assert told["scheduled_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    result = send(shared, scheduled_at=abroad.isoformat()).json()
+    assert result["scheduled_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def test_30_days_ahead_may_be_scheduled(shared: Client) -> None:
 def test_a_scheduled_message_waits_and_is_sent(box: RunningBox, shared: Client) -> None:
     due = ahead(seconds=2)
     message_id = shared.send("+33612340077", scheduled_at=due)
-    told = shared.status(message_id)
-    assert (told["status"], told["cancellable"]) == ("queued", True)
-    told = shared.until(message_id, "delivered")
-    assert told["sent_at"] >= due == told["scheduled_at"]
+    result = shared.status(message_id)
+    assert (result["status"], result["cancellable"]) == ("queued", True)
+    result = shared.until(message_id, "delivered")
+    assert result["sent_at"] >= due == result["scheduled_at"]
 
 
 @pytest.mark.parametrize(
@@ -334,8 +334,8 @@ def test_a_blocked_number_is_403(client: Client) -> None:
 def test_the_block_list_is_checked_again_at_submission(client: Client) -> None:
     message_id = client.send("+33612340012", scheduled_at=ahead(seconds=2))
     client.post("/blocklist", {"number": "+33612340012"})
-    told = client.until(message_id, "failed", "delivered")
-    assert (told["status"], (told["error"] or {}).get("code")) == ("failed", "BLOCKED_NUMBER")
+    result = client.until(message_id, "failed", "delivered")
+    assert (result["status"], (result["error"] or {}).get("code")) == ("failed", "BLOCKED_NUMBER")
 
 
 def test_a_full_queue_is_429_queue_full(own_box: Callable[..., RunningBox]) -> None:
@@ -421,8 +421,8 @@ def test_estimated_delivery_includes_the_queue_and_the_limits(
 ) -> None:
     box = own_box(limits_quiet_hours="00:00-00:00", limits_urgent_passes="1")
     client = box.client()
-    told = send(client).json()
-    midnight = datetime.fromisoformat(told["estimated_delivery"]).astimezone(
+    result = send(client).json()
+    midnight = datetime.fromisoformat(result["estimated_delivery"]).astimezone(
         ZoneInfo("Europe/Paris")
     )
     assert (midnight.hour, midnight.minute) == (0, 0), "when the quiet hours are over"
@@ -438,8 +438,8 @@ def test_a_message_waits_for_its_lifetime_and_then_fails(
     box.simulate(do="registration", stat=0)
     eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
     # The box looks for them once a minute.
-    told = client.until(client.send(TO), "failed", seconds=90)
-    assert told["error"]["code"] == "SMS_SEND_TIMEOUT"
+    result = client.until(client.send(TO), "failed", seconds=90)
+    assert result["error"]["code"] == "SMS_SEND_TIMEOUT"
 
 
 def test_a_202_survives_a_power_cut_right_after_it(
@@ -469,17 +469,17 @@ def test_a_202_survives_a_power_cut_right_after_it(
 def test_a_failed_message_has_the_modem_s_error_code(
     shared: Client, ending: str, expected: str, source: str
 ) -> None:
-    told = shared.until(shared.send(f"+336955501{ending}"), "failed")
-    assert told["error"]["code"] == expected
-    assert told["error"]["message"] and source in told["error"]["details"]
-    assert told["failed_at"] and told["delivered_at"] is None
+    result = shared.until(shared.send(f"+336955501{ending}"), "failed")
+    assert result["error"]["code"] == expected
+    assert result["error"]["message"] and source in result["error"]["details"]
+    assert result["failed_at"] and result["delivered_at"] is None
 
 
 def test_a_temporary_error_is_retried(shared: Client) -> None:
-    told = shared.until(shared.send("+33695550105"), "delivered")
-    assert told["attempts"] == 2
+    result = shared.until(shared.send("+33695550105"), "delivered")
+    assert result["attempts"] == 2
 
 
 def test_retry_attempts_limits_the_attempts(shared: Client) -> None:
-    told = shared.until(shared.send("+33695550115", retry_attempts=2), "failed")
-    assert told["attempts"] == 2
+    result = shared.until(shared.send("+33695550115", retry_attempts=2), "failed")
+    assert result["attempts"] == 2

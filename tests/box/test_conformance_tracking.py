@@ -20,8 +20,8 @@ TO = "+33612345678"
 def history(client: Client, **query: object) -> dict[str, Any]:
     answer = client.get("/sms/history", params=query)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def ids(page: dict[str, Any]) -> list[str]:
@@ -32,15 +32,15 @@ def ids(page: dict[str, Any]) -> list[str]:
 
 
 def test_status_has_the_documented_fields_and_those_added(shared: Client) -> None:
-    told = shared.until(shared.send(TO), "delivered")
-    assert told.keys() >= {
+    result = shared.until(shared.send(TO), "delivered")
+    assert result.keys() >= {
         *("success", "message_id", "status", "to", "message", "priority", "created_at"),
         *("queued_at", "sent_at", "delivered_at", "metadata", "uncertain", "cancellable"),
         *("device_id", "scheduled_at", "failed_at", "cancelled_at", "parts", "attempts"),
         *("error", "batch_id"),
     }
-    assert (told["uncertain"], told["cancellable"], told["error"]) == (False, False, None)
-    assert (told["device_id"], told["parts"], told["attempts"]) == ("device_1", 1, 1)
+    assert (result["uncertain"], result["cancellable"], result["error"]) == (False, False, None)
+    assert (result["device_id"], result["parts"], result["attempts"]) == ("device_1", 1, 1)
 
 
 @pytest.mark.parametrize("message_id", ["msg_0000000000000000", "msg_", "x", "1", "msg_é", "a b"])
@@ -50,9 +50,9 @@ def test_an_unknown_message_is_404_message_not_found(shared: Client, message_id:
 
 
 def test_a_message_is_sent_when_the_network_has_accepted_every_part(shared: Client) -> None:
-    told = shared.until(shared.send("+33695550103", "x" * 300), "sent")
-    assert (told["parts"], told["delivered_at"]) == (2, None)
-    assert told["sent_at"]
+    result = shared.until(shared.send("+33695550103", "x" * 300), "sent")
+    assert (result["parts"], result["delivered_at"]) == (2, None)
+    assert result["sent_at"]
 
 
 def test_a_message_is_delivered_only_when_every_part_is(box: RunningBox, shared: Client) -> None:
@@ -81,15 +81,15 @@ def test_a_permanently_failed_part_fails_the_message_and_drops_the_rest(
 ) -> None:
     number = "+33612349931"
     box.simulate(do="send", to=number, cms=1)
-    told = shared.until(shared.send(number, "x" * 400), "failed")
-    assert told["error"]["code"] == "INVALID_NUMBER"
+    result = shared.until(shared.send(number, "x" * 400), "failed")
+    assert result["error"]["code"] == "INVALID_NUMBER"
     assert [line for line in box.received() if line["recipient"] == number] == []
 
 
 def test_a_report_that_proves_delivery_corrects_a_failure(box: RunningBox, client: Client) -> None:
     message_id = client.send("+33695550113")  # failed (62), then delivered after all
-    told = client.until(message_id, "delivered")
-    assert (told["failed_at"], told["error"]) == (None, None)
+    result = client.until(message_id, "delivered")
+    assert (result["failed_at"], result["error"]) == (None, None)
     counted = client.get("/sms/stats").json()["stats"]
     assert (counted["delivered"], counted["failed"]) == (1, 0)
 
@@ -103,15 +103,15 @@ def test_no_answer_after_submission_is_uncertain_and_a_late_report_settles_it(
     box.simulate(do="send", at="taken", unplug=True, back_after=0.5)
     message_id = client.send(TO)
     doubtful = eventually(
-        lambda: told if (told := client.status(message_id))["uncertain"] else None, "uncertain"
+        lambda: result if (result := client.status(message_id))["uncertain"] else None, "uncertain"
     )
     assert (doubtful["status"], doubtful["cancellable"]) == ("queued", False)
     assert code(client.delete(f"/sms/{message_id}"), 400) == "CANNOT_CANCEL_MESSAGE"
     client.until(client.send("+33698765432"), "delivered")  # the queue goes on meanwhile
     assert client.status(message_id)["uncertain"] is True
     box.simulate(do="release")
-    told = client.until(message_id, "delivered")
-    assert (told["uncertain"], bool(told["sent_at"])) == (False, True)
+    result = client.until(message_id, "delivered")
+    assert (result["uncertain"], bool(result["sent_at"])) == (False, True)
     assert len([line for line in box.received() if line["recipient"] == TO]) == 1
 
 
@@ -122,9 +122,9 @@ def test_without_a_report_an_uncertain_message_ends_as_requested(
     box = own_box(sending_uncertain_window_seconds="1")
     client = box.client()
     box.simulate(do="send", at="body", unplug=True, back_after=0.5)
-    told = client.until(client.send(TO, on_uncertain=on_uncertain), "failed", "delivered")
-    assert told["status"] == status
-    assert (told["error"] or {}).get("code") == (
+    result = client.until(client.send(TO, on_uncertain=on_uncertain), "failed", "delivered")
+    assert result["status"] == status
+    assert (result["error"] or {}).get("code") == (
         "SMS_SEND_TIMEOUT" if on_uncertain == "fail" else None
     )
 
@@ -145,9 +145,9 @@ def test_a_queued_message_is_cancelled(box: RunningBox, client: Client) -> None:
             "status": "cancelled",
         },
     )
-    told = client.status(message_id)
-    assert (told["status"], told["cancellable"]) == ("cancelled", False)
-    assert told["cancelled_at"]
+    result = client.status(message_id)
+    assert (result["status"], result["cancellable"]) == ("cancelled", False)
+    assert result["cancelled_at"]
     client.until(client.send("+33612349952", scheduled_at=ahead(seconds=3)), "delivered")
     assert not [line for line in box.received() if line["recipient"] == "+33612349951"]
 
@@ -304,8 +304,8 @@ def test_filters_can_be_combined(kept: Kept) -> None:
 
 def test_statistics_count_finished_messages_by_current_status(kept: Kept) -> None:
     client, _ = kept
-    told = client.get("/sms/stats").json()
-    assert told["stats"] | {"by_day": []} == {
+    result = client.get("/sms/stats").json()
+    assert result["stats"] | {"by_day": []} == {
         "total_sent": 3,
         "delivered": 1,
         "failed": 1,
@@ -318,11 +318,11 @@ def test_statistics_count_finished_messages_by_current_status(kept: Kept) -> Non
 
 def test_statistics_list_every_day_of_the_last_thirty_zeros_included(kept: Kept) -> None:
     client, _ = kept
-    told = client.get("/sms/stats").json()
-    days = told["stats"]["by_day"]
+    result = client.get("/sms/stats").json()
+    days = result["stats"]["by_day"]
     assert len(days) == 30
-    assert days[0]["date"] == told["period"]["from"][:10]
-    assert days[-1]["date"] == told["period"]["to"][:10]
+    assert days[0]["date"] == result["period"]["from"][:10]
+    assert days[-1]["date"] == result["period"]["to"][:10]
     assert days[0] == days[0] | {"sent": 0, "delivered": 0, "failed": 0}
     assert sum(day["sent"] for day in days) == 3
 
@@ -330,10 +330,10 @@ def test_statistics_list_every_day_of_the_last_thirty_zeros_included(kept: Kept)
 def test_a_period_is_answered_as_it_was_asked(kept: Kept) -> None:
     client, _ = kept
     query = {"from_date": "2025-01-01T00:00:00Z", "to_date": "2025-01-31T23:59:59Z"}
-    told = client.get("/sms/stats", params=query).json()
-    assert told["period"] == {"from": query["from_date"], "to": query["to_date"]}
-    assert told["stats"]["delivery_rate"] == 0
-    assert [day["date"] for day in told["stats"]["by_day"]] == [
+    result = client.get("/sms/stats", params=query).json()
+    assert result["period"] == {"from": query["from_date"], "to": query["to_date"]}
+    assert result["stats"]["delivery_rate"] == 0
+    assert [day["date"] for day in result["stats"]["by_day"]] == [
         f"2025-01-{day:02}" for day in range(1, 32)
     ]
 
@@ -342,9 +342,9 @@ def test_beyond_366_days_the_last_366_are_listed(kept: Kept) -> None:
     client, _ = kept
     tomorrow = str((datetime.now(UTC) + timedelta(days=1)).date())
     query = {"from_date": "2001-01-01", "to_date": tomorrow}
-    told = client.get("/sms/stats", params=query).json()["stats"]
-    assert (len(told["by_day"]), told["by_day_truncated"]) == (366, True)
-    assert (told["total_sent"], told["by_day"][-1]["date"]) == (3, tomorrow)
+    result = client.get("/sms/stats", params=query).json()["stats"]
+    assert (len(result["by_day"]), result["by_day_truncated"]) == (366, True)
+    assert (result["total_sent"], result["by_day"][-1]["date"]) == (3, tomorrow)
 
 
 def test_statistics_accept_very_long_and_empty_periods(shared: Client) -> None:

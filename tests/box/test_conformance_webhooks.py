@@ -32,21 +32,24 @@ def hook() -> Iterator[Listener]:
 def configure(client: Client, url: str, *events: str, **more: object) -> dict[str, Any]:
     answer = client.post("/webhooks/configure", {"url": url, "events": list(events), **more})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 # --- configuring -------------------------------------------------------------------------------
 
 
 def test_configure_answers_the_webhook_with_its_secret_this_once(client: Client) -> None:
-    told = configure(client, "https://example.com/sms", "sms.sent", "sms.failed")
-    assert told.keys() >= {"success", "webhook_id", "url", "events", "secret", "status"}
-    assert (told["url"], told["events"]) == ("https://example.com/sms", ["sms.sent", "sms.failed"])
-    assert re.fullmatch(r"wh_\w+", told["webhook_id"])
-    assert told["secret"].startswith("whsec_") and told["status"] == "active"
+    result = configure(client, "https://example.com/sms", "sms.sent", "sms.failed")
+    assert result.keys() >= {"success", "webhook_id", "url", "events", "secret", "status"}
+    assert (result["url"], result["events"]) == (
+        "https://example.com/sms",
+        ["sms.sent", "sms.failed"],
+    )
+    assert re.fullmatch(r"wh_\w+", result["webhook_id"])
+    assert result["secret"].startswith("whsec_") and result["status"] == "active"
     (listed,) = client.get("/webhooks").json()["webhooks"]
-    assert listed["webhook_id"] == told["webhook_id"] and told["secret"] not in str(listed)
+    assert listed["webhook_id"] == result["webhook_id"] and result["secret"] not in str(listed)
 
 
 def test_a_deleted_webhook_is_204_and_gone(client: Client) -> None:
@@ -116,9 +119,9 @@ def test_a_delivered_message_has_a_sent_and_a_delivered_event(
     secret = configure(client, f"{hook.url}/in?a=1", *ALL)["secret"]
     message_id = client.send(TO, "Bonjour é", metadata={"order": 5})
     (delivered,) = hook.first("sms.delivered")
-    told = [call for call in hook.calls if call.event.startswith("sms.")]
-    assert [call.event for call in told] == ["sms.sent", "sms.delivered"]
-    for call in told:
+    result = [call for call in hook.calls if call.event.startswith("sms.")]
+    assert [call.event for call in result] == ["sms.sent", "sms.delivered"]
+    for call in result:
         assert call.path == "/in?a=1"
         assert call.headers["Content-Type"] == "application/json"
         assert call.headers["User-Agent"] == "ZimSend-Webhook/1.0"
@@ -132,7 +135,7 @@ def test_a_delivered_message_has_a_sent_and_a_delivered_event(
         assert (data["message_id"], data["to"], data["message"]) == (message_id, TO, "Bonjour é")
         assert (data["metadata"], data["status"]) == ({"order": 5}, call.event[4:])
     status = client.status(message_id)
-    assert told[0].body["data"]["sent_at"] == status["sent_at"]
+    assert result[0].body["data"]["sent_at"] == status["sent_at"]
     assert delivered.body["data"]["delivered_at"] == status["delivered_at"]
 
 
@@ -303,11 +306,11 @@ def test_no_event_is_lost_in_a_power_cut(
     seen = len(hook.calls)
     client.url = box.start().url
 
-    def told() -> set[tuple[str, str]]:
+    def delivered() -> set[tuple[str, str]]:
         return {(call.event, call.body["data"]["message_id"]) for call in hook.calls[seen:]}
 
     wanted = {(event, m) for event in ("sms.sent", "sms.delivered") for m in message_ids}
-    eventually(lambda: told() >= wanted, "every event")
+    eventually(lambda: delivered() >= wanted, "every event")
 
 
 def test_a_test_event_is_sent_at_once_and_its_response_returned(
@@ -316,12 +319,12 @@ def test_a_test_event_is_sent_at_once_and_its_response_returned(
     made = configure(client, hook.url, "sms.sent")
     answer = client.post(f"/webhooks/{made['webhook_id']}/test")
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["success"], told["response_status"]) == (True, 200) and told["message"]
+    result = answer.json()
+    assert (result["success"], result["response_status"]) == (True, 200) and result["message"]
     assert len(hook.calls) == 1 and hook.calls[0].signed(made["secret"])
     hook.answer = lambda _: (418, {})
-    told = client.post(f"/webhooks/{made['webhook_id']}/test").json()
-    assert told["response_status"] == 418
+    result = client.post(f"/webhooks/{made['webhook_id']}/test").json()
+    assert result["response_status"] == 418
 
 
 def test_the_logs_have_pages(client: Client, hook: Listener) -> None:

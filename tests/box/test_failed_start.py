@@ -45,8 +45,8 @@ class Start:
 
     def answer(self, path: str, status: int, **headers: str) -> requests.Response:
         def look() -> requests.Response | None:
-            told = self.get(path, **headers)
-            return told if told is not None and told.status_code == status else None
+            result = self.get(path, **headers)
+            return result if result is not None and result.status_code == status else None
 
         return eventually(look, f"{path} answers {status}")
 

@@ -66,9 +66,9 @@ def document(box: RunningBox, tmp_path: Path) -> Path:
     return file
 
 
-def check(told: str, client: Client) -> None:
+def check(printed: str, client: Client) -> None:
     """Two messages were sent, with a named and a numbered priority, and were read and listed."""
-    found = json.loads(told.splitlines()[-1])
+    found = json.loads(printed.splitlines()[-1])
     first, second = found["sent"]
     assert found["priorities"] == ["high", "high"]
     assert found["status"] == first
@@ -87,12 +87,12 @@ def generated(tools: Path, document: Path, generator: str, folder: Path) -> Path
 
 def test_openapi_python_client(tools: Path, document: Path, client: Client, tmp_path: Path) -> None:
     out = tmp_path / "generated"
-    told = run(
+    result = run(
         *(tools / "openapi-python-client", "generate", "--meta", "none", "--path", document),
         *("--output-path", out / "zim_box_client"),
         cwd=tmp_path,
     )
-    assert "WARNING parsing" not in told and "Warning(s) encountered" not in told, told
+    assert "WARNING parsing" not in result and "Warning(s) encountered" not in result, result
     shutil.copy(HERE / "openapi_python_client.py", out)
     run(tools / "python", "-m", "compileall", "-q", out, cwd=out)
     keys = (client.url, client.api_key, client.client_id)
@@ -156,7 +156,7 @@ def test_openapi_generator_php(tools: Path, document: Path, client: Client, tmp_
 
 
 def test_redocly_finds_no_example_that_contradicts_its_schema(node: Path, document: Path) -> None:
-    told = run("npx", "--no-install", "redocly", "lint", "--format", "json", document, cwd=node)
-    rules = {problem["ruleId"] for problem in json.loads(told)["problems"]}
+    result = run("npx", "--no-install", "redocly", "lint", "--format", "json", document, cwd=node)
+    rules = {problem["ruleId"] for problem in json.loads(result)["problems"]}
     # The routes are the contract's; /health has no failure of its own to document.
     assert rules <= {"no-ambiguous-paths", "operation-4xx-response"}

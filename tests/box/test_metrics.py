@@ -69,21 +69,21 @@ def test_metrics_count_events_without_personal_data(
     assert of(samples, "zimbox_http_requests_total", **sent) == 3
     assert samples["process_resident_memory_bytes", ()] > 0
 
-    told, _ = scraped(box)
+    result, _ = scraped(box)
     for secret in (number, number[1:], text, client.api_key, "+3360000", made["signing_secret"]):
-        assert secret not in told
-    assert not re.search(r"\d{14,}(?!\.)", re.sub(r" [\d.e+-]+$", "", told, flags=re.MULTILINE))
+        assert secret not in result
+    assert not re.search(r"\d{14,}(?!\.)", re.sub(r" [\d.e+-]+$", "", result, flags=re.MULTILINE))
 
 
 def test_metric_names_and_units_follow_the_conventions(box: RunningBox) -> None:
-    told, _ = scraped(box)
-    for family in text_string_to_metric_families(told):
+    result, _ = scraped(box)
+    for family in text_string_to_metric_families(result):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name), family.name
         assert family.documentation, family.name
         assert family.type in ("counter", "gauge", "histogram"), family.name
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples), family.name
-    assert "_created" not in told
+    assert "_created" not in result
 
 
 def test_the_metrics_survive_a_restart_where_they_count_what_is_stored(

@@ -73,8 +73,8 @@ class Player:
         answer = self.client.request(method, path, json=body)
         if answer.status_code not in statuses:
             self.odd.append(f"{method} {path} {answer.status_code} {answer.text}")
-        told: dict[str, Any] = answer.json() if answer.content else {}
-        return {**told, "status_code": answer.status_code}
+        result: dict[str, Any] = answer.json() if answer.content else {}
+        return {**result, "status_code": answer.status_code}
 
     def send(self, chance: random.Random) -> None:
         with self._lock:
@@ -86,21 +86,21 @@ class Player:
         body: dict[str, object] = {"to": to, "message": text, "priority": chance.randint(1, 5)}
         if chance.random() < 0.3:
             body["scheduled_at"] = ahead(seconds=chance.choice((3, 86_400)))
-        told = self.asked("POST", "/sms/send", 202, 403, body=body)
-        if told["status_code"] == 202:
-            self.texts[told["message_id"]] = text
+        result = self.asked("POST", "/sms/send", 202, 403, body=body)
+        if result["status_code"] == 202:
+            self.texts[result["message_id"]] = text
 
     def cancel(self, chance: random.Random) -> None:
         for message_id in self._any(chance):
-            told = self.asked("DELETE", f"/sms/{message_id}", 200, 400)
-            if told["status_code"] == 200:
+            result = self.asked("DELETE", f"/sms/{message_id}", 200, 400)
+            if result["status_code"] == 200:
                 self.cancelled.add(message_id)
 
     def resend(self, chance: random.Random) -> None:
         failed = self.asked("GET", "/sms/history?status=failed&limit=20", 200)["data"]
-        for told in failed[: chance.randint(0, 2)]:
-            self.resent[told["message_id"]] += 1  # at the most
-            self.asked("POST", f"/sms/{told['message_id']}/resend", 202, 400, 403)
+        for result in failed[: chance.randint(0, 2)]:
+            self.resent[result["message_id"]] += 1  # at the most
+            self.asked("POST", f"/sms/{result['message_id']}/resend", 202, 400, 403)
 
     def block(self, chance: random.Random) -> None:
         number = f"+3361234{chance.randrange(9):04}"
@@ -160,16 +160,16 @@ def game(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Game]:
 def _told(listener: Listener) -> dict[str, list[str]]:
     """The events of each message, each once, in the order in which they first came."""
     once = {call.body["event_id"]: call.body for call in listener.calls}
-    told: dict[str, list[str]] = defaultdict(list)
+    result: dict[str, list[str]] = defaultdict(list)
     for body in once.values():
-        told[body["data"]["message_id"]].append(body["event"].removeprefix("sms."))
-    return told
+        result[body["data"]["message_id"]].append(body["event"].removeprefix("sms."))
+    return result
 
 
 def _all_told(players: list[Player], listener: Listener) -> bool:
-    told = _told(listener)
+    result = _told(listener)
     rows = [row for player in players for row in player.rows() if row["status"] != "queued"]
-    return all(told[row["message_id"]][-1:] == [row["status"]] for row in rows)
+    return all(result[row["message_id"]][-1:] == [row["status"]] for row in rows)
 
 
 def test_every_response_is_one_of_the_contract(game: Game) -> None:

@@ -124,10 +124,10 @@ def test_lists_contain_nothing_of_another_client(
     params: dict[str, str],
 ) -> None:
     client: Client = request.getfixturevalue(who)
-    told = client.get(path, params=params)
-    assert told.status_code == 200
-    assert "Secret" not in told.text and not any(i in told.text for i in theirs.values())
-    assert seen(told) == seen(newcomers[who].get(path, params=params))
+    result = client.get(path, params=params)
+    assert result.status_code == 200
+    assert "Secret" not in result.text and not any(i in result.text for i in theirs.values())
+    assert seen(result) == seen(newcomers[who].get(path, params=params))
 
 
 @pytest.mark.parametrize("who", ["stranger", "twin"])

@@ -106,9 +106,9 @@ class Lives:
     def _look_at_doubts(self) -> None:
         self._poster.join()
         for message_id in self._queued():
-            told = self.client.status(message_id)
-            if told["uncertain"] and told["status"] == "queued":  # otherwise settled meanwhile
-                assert not told["cancellable"]
+            status = self.client.status(message_id)
+            if status["uncertain"] and status["status"] == "queued":  # otherwise settled meanwhile
+                assert not status["cancellable"]
                 refused = self.client.delete(f"/sms/{message_id}")
                 if refused.status_code != 400:  # settled between two looks
                     assert self.client.status(message_id)["status"] != "cancelled"
@@ -123,89 +123,89 @@ class Lives:
         self.modem.stop()
 
 
-class Story(msgspec.Struct, frozen=True):
+class KillRun(msgspec.Struct, frozen=True):
     """What is left when all is over."""
 
     posted: list[Posted]
-    told: dict[str, dict[str, object]]
+    statuses: dict[str, dict[str, object]]
     truth: Truth
     log: str
     doubts_seen: int
 
 
 @pytest.fixture(scope="module")
-def stories(tmp_path_factory: pytest.TempPathFactory) -> list[Story]:
-    def story(worker: int) -> Story:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[KillRun]:
+    def run(worker: int) -> KillRun:
         lives = Lives(tmp_path_factory.mktemp(f"kill{worker}"), seed=worker)
         try:
             lives.live(KILLS // WORKERS)
-            told = {
+            statuses = {
                 p.message_id: lives.client.status(p.message_id)
                 for p in lives.posted
                 if p.message_id
             }
-            return Story(
-                lives.posted, told, lives.modem.truth(), lives.box.log(), lives.doubts_seen
+            return KillRun(
+                lives.posted, statuses, lives.modem.truth(), lives.box.log(), lives.doubts_seen
             )
         finally:
             lives.stop()
 
     with ThreadPoolExecutor(WORKERS) as workers:
-        return list(workers.map(story, range(1, WORKERS + 1)))
+        return list(workers.map(run, range(1, WORKERS + 1)))
 
 
-def test_every_202_is_stored_and_its_status_is_true(stories: list[Story]) -> None:
-    for story in stories:
-        for posted in story.posted:
+def test_every_202_is_stored_and_its_status_is_true(runs: list[KillRun]) -> None:
+    for run in runs:
+        for posted in run.posted:
             if posted.message_id is None:
                 continue
-            told = story.told[posted.message_id]
-            assert (told["message"], told["to"]) == (posted.text, posted.to)
-            parts = story.truth.of_text(posted.text, posted.to)
+            status = run.statuses[posted.message_id]
+            assert (status["message"], status["to"]) == (posted.text, posted.to)
+            parts = run.truth.of_text(posted.text, posted.to)
             arrived = {part.number for part in parts}
             delivered = {part.number for part in parts if part.delivered}
-            everything = set(range(1, int(str(told["parts"])) + 1))
-            match told["status"]:
+            everything = set(range(1, int(str(status["parts"])) + 1))
+            match status["status"]:
                 case "delivered":
                     assert delivered == everything
                 case "sent":  # its reports came while the box was dead, and a modem says them once
                     assert arrived == everything
                 case "failed":
-                    error = told["error"]
+                    error = status["error"]
                     assert isinstance(error, dict) and error["code"] == "SMS_SEND_TIMEOUT"
                 case other:
                     raise AssertionError(f"{posted.message_id} is {other}")
 
 
-def test_nothing_is_sent_twice_without_a_request(stories: list[Story]) -> None:
-    for story in stories:
+def test_nothing_is_sent_twice_without_a_request(runs: list[KillRun]) -> None:
+    for run in runs:
         claimed = 0
-        for posted in story.posted:
-            parts = story.truth.of_text(posted.text, posted.to)
+        for posted in run.posted:
+            parts = run.truth.of_text(posted.text, posted.to)
             claimed += len(parts)
             twice = {n: c for n, c in Counter(part.number for part in parts).items() if c > 1}
             assert posted.resend or not twice, f"{posted} went out twice: {parts}"
             texts = {part.number: part.text for part in parts}
             if parts and len(texts) == parts[0].total:
                 assert "".join(texts[n] for n in sorted(texts)) == posted.text
-        assert claimed == len(story.truth.parts), "the network has what nobody sent"
+        assert claimed == len(run.truth.parts), "the network has what nobody sent"
 
 
 def test_a_crash_leaves_at_most_one_part_uncertain_and_fails_no_other(
-    stories: list[Story],
+    runs: list[KillRun],
 ) -> None:
     doubts = 0
-    for story in stories:
+    for run in runs:
         after_starts = [
-            int(n) for n in re.findall(r"uncertain_parts_after_start parts=(\d+)", story.log)
+            int(n) for n in re.findall(r"uncertain_parts_after_start parts=(\d+)", run.log)
         ]
         assert all(n == 1 for n in after_starts)
-        failed = [told for told in story.told.values() if told["status"] == "failed"]
+        failed = [status for status in run.statuses.values() if status["status"] == "failed"]
         assert len(failed) <= len(after_starts)
-        asked = {p.message_id for p in story.posted if p.resend}
-        assert not [told for told in failed if told["message_id"] in asked]
+        asked = {p.message_id for p in run.posted if p.resend}
+        assert not [status for status in failed if status["message_id"] in asked]
         doubts += len(after_starts)
     # The moments were good ones: most kills hit a part on the line, and the API said so.
     assert doubts >= KILLS // 4
-    assert sum(story.doubts_seen for story in stories) >= KILLS // 8
-    assert not any("loop_failed" in story.log or "job_failed" in story.log for story in stories)
+    assert sum(run.doubts_seen for run in runs) >= KILLS // 8
+    assert not any("loop_failed" in run.log or "job_failed" in run.log for run in runs)

@@ -189,9 +189,9 @@ def test_on_a_full_disk_accepted_messages_are_sent_and_new_ones_refused(
             raise AssertionError("the disk never filled")
         ballast.unlink()
         for message_id in taken:
-            told = client.until(message_id, "delivered")
-            parts = modem.truth().of_text(told["message"], TO)
-            assert [p.number for p in parts] == list(range(1, told["parts"] + 1)), "once each"
+            result = client.until(message_id, "delivered")
+            parts = modem.truth().of_text(result["message"], TO)
+            assert [p.number for p in parts] == list(range(1, result["parts"] + 1)), "once each"
         after = client.send(TO, "Après")
         client.until(after, "delivered")
         total = client.get("/sms/history").json()["pagination"]["total_items"]
@@ -246,8 +246,8 @@ def test_a_limit_per_minute_only_delays(tmp_path: Path) -> None:
         time.sleep(1.0)  # longer than many parts take
         if datetime.now(UTC).minute == minute:
             assert len(box.received()) == 3
-        told = [client.status(message_id)["status"] for message_id in sent]
-        assert told.count("queued") >= 2 and "failed" not in told
+        result = [client.status(message_id)["status"] for message_id in sent]
+        assert result.count("queued") >= 2 and "failed" not in result
     finally:
         box.stop()
 
@@ -280,10 +280,10 @@ def test_a_daily_cap_returns_how_many_are_sent_now_and_when_the_rest_is(tmp_path
         )
         batch = [{"to": f"+3361234567{n}", "message": f"message {n}"} for n in range(8)]
         answer = client.post("/sms/send-bulk", {"messages": batch})
-        told = answer.json()
-        assert answer.status_code == 202, told
+        result = answer.json()
+        assert answer.status_code == 202, result
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
-        assert (told["sendable_now"], told["rest_from"]) == (5, f"{tomorrow}T00:00:00Z")
+        assert (result["sendable_now"], result["rest_from"]) == (5, f"{tomorrow}T00:00:00Z")
         eventually(lambda: len(box.received()) == 5, "today's five")
     finally:
         box.stop()
@@ -415,8 +415,8 @@ def test_a_message_for_one_modem_waits_for_it(two: Two) -> None:
     two.client.until(free, "delivered")
     assert two.client.status(waiting)["status"] == "queued"
     first.order("plug")
-    told = two.client.until(waiting, "delivered")
-    assert told["device_id"] == device
+    result = two.client.until(waiting, "delivered")
+    assert result["device_id"] == device
     assert [p.text for p in first.truth().parts] == ["par le premier", "j'attends le premier"]
     assert [p.text for p in two.modems[1].truth().parts] == ["peu importe"]
 

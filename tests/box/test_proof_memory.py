@@ -30,7 +30,7 @@ def request(client: Client, method: str, path: str, body: bytes = b"") -> bytes:
 def at_once(box: RunningBox, requests: list[bytes], most: int = 400) -> Counter[str]:
     """Send them from twenty addresses, `most` at a time; how often each status came."""
     place = urlsplit(box.url)
-    told: Counter[str] = Counter()
+    result: Counter[str] = Counter()
 
     async def one(number: int, data: bytes, free: asyncio.Semaphore) -> None:
         async with free:
@@ -40,9 +40,9 @@ def at_once(box: RunningBox, requests: list[bytes], most: int = 400) -> Counter[
             )
             try:
                 writer.write(data)
-                told[(await reader.readuntil(b"\r\n"))[9:12].decode()] += 1
+                result[(await reader.readuntil(b"\r\n"))[9:12].decode()] += 1
             except (ConnectionError, asyncio.IncompleteReadError):
-                told["closed"] += 1
+                result["closed"] += 1
             finally:
                 writer.transport.abort()
                 with contextlib.suppress(ConnectionError):
@@ -53,7 +53,7 @@ def at_once(box: RunningBox, requests: list[bytes], most: int = 400) -> Counter[
         await asyncio.gather(*(one(n, data, free) for n, data in enumerate(requests)))
 
     asyncio.run(main())
-    return told
+    return result
 
 
 def padded(size: int) -> bytes:
@@ -76,9 +76,9 @@ def test_thousands_of_requests_at_once_stay_in_half_of_the_memory(
     method, path, body, count, good = MANY[what]
     box = own_box(simulator_latency_seconds="1")
     client = box.client()
-    told = at_once(box, [request(client, method, path, body)] * count)
-    assert peak_bytes(box) < HALF_BYTES, told
-    assert told[good] > 0 and set(told) <= {good, "429", "closed"}
+    result = at_once(box, [request(client, method, path, body)] * count)
+    assert peak_bytes(box) < HALF_BYTES, result
+    assert result[good] > 0 and set(result) <= {good, "429", "closed"}
     assert client.get("/auth/test").status_code == 200
 
 

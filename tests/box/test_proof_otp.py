@@ -71,14 +71,14 @@ def ask(box: RunningBox, client: Client, to: str) -> Code:
         "/sms/send-otp", {"to": to, "template": TEMPLATE, "length": LENGTH, "purpose": "login"}
     )
     assert answer.status_code == 202, answer.text
-    told = answer.json()
-    number = ids.parse("msg", told["message_id"])
+    result = answer.json()
+    number = ids.parse("msg", result["message_id"])
     ((secret,),) = rows(box, "SELECT secret FROM message WHERE id = ?", number)
     assert isinstance(secret, bytes)
     text = Encryption(box.data / "secret.key").decrypt(secret)
     found = re.fullmatch(r"Zauberwort (\d{8}) bitte", text)
     assert found is not None
-    code = Code(found[1], told["otp_id"], told["message_id"], to)
+    code = Code(found[1], result["otp_id"], result["message_id"], to)
     assert not any(form in answer.content for form in code.forms())
     return code
 

@@ -105,8 +105,8 @@ def _send(client: Client) -> list[Sent]:
         options = {"priority": chance.randint(1, 5)}
         answer = client.post("/sms/send", {"to": to, "message": body, **options})
         assert answer.status_code == 202, answer.text
-        told = answer.json()
-        return Sent(told["message_id"], to, body, told["parts"])
+        result = answer.json()
+        return Sent(result["message_id"], to, body, result["parts"])
 
     bodies = [text(chance, number) for number in range(MESSAGES)]
     with ThreadPoolExecutor(8) as senders:
@@ -129,10 +129,10 @@ def test_every_message_is_what_the_network_says_it_is(
     for message in sent:
         parts = truth.of_text(message.text, message.to)
         wanted = expected(parts, message.parts)
-        told = client.until(message.message_id, wanted)
-        assert told["message"] == message.text and told["to"] == message.to
-        assert (told["delivered_at"] is not None) == (wanted == "delivered")
-        assert (told["error"] is not None) == (wanted == "failed")
+        result = client.until(message.message_id, wanted)
+        assert result["message"] == message.text and result["to"] == message.to
+        assert (result["delivered_at"] is not None) == (wanted == "delivered")
+        assert (result["error"] is not None) == (wanted == "failed")
 
 
 def test_every_text_arrived_letter_by_letter_and_once(
@@ -155,10 +155,13 @@ def test_the_trouble_was_real(messages: tuple[Client, list[Sent], Truth]) -> Non
     """Each kind of it, and each outcome, or the tests above have proved nothing."""
     client, sent, truth = messages
     assert len(truth.refused) > 10
-    told = [part.told for part in truth.parts]
+    result = [part.reports for part in truth.parts]
     assert sum(part.lost for part in truth.parts) > 5
     assert (
-        (0x41,) in told and (0x62, 0x00) in told and (0x30, 0x00) in told and (0x00, 0x00) in told
+        (0x41,) in result
+        and (0x62, 0x00) in result
+        and (0x30, 0x00) in result
+        and (0x00, 0x00) in result
     )
     assert sum(message.parts > 1 for message in sent) > 50
     stats = client.get("/sms/stats").json()["stats"]

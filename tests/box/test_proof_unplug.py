@@ -36,8 +36,8 @@ def box(tmp_path: Path, modem: OutsideModem) -> Iterator[RunningBox]:
 
 
 def health(box: RunningBox) -> dict[str, Any]:
-    told: dict[str, Any] = requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS).json()
-    return told
+    result: dict[str, Any] = requests.get(f"{box.url}/health", timeout=REQUEST_SECONDS).json()
+    return result
 
 
 def ready(box: RunningBox) -> None:
@@ -71,8 +71,8 @@ def test_a_modem_unplugged_in_the_middle_of_a_part(
 
     ready(box)
     assert what_the_box_says(box, client) == ("online",) * 3
-    told = [client.until(message_id, "sent", "delivered", "failed") for message_id in sent]
-    for text, one in zip(TEXTS, told, strict=True):
+    result = [client.until(message_id, "sent", "delivered", "failed") for message_id in sent]
+    for text, one in zip(TEXTS, result, strict=True):
         wanted = eventually(partial(_settled, modem, text, one), "a last report")
         told_last = client.until(one["message_id"], wanted)
         lost = at == "body" and one["message_id"] in doubtful

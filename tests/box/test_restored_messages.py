@@ -54,8 +54,8 @@ def test_what_was_queued_in_a_backup_is_held_until_the_owner_decides(tmp_path: P
         held = uncertain(client, messages)
         assert len(held) >= MESSAGES - 1, "the backup was made while messages waited"
         for text in held:
-            told = client.status(messages[text])
-            assert (told["status"], told["cancellable"]) == ("queued", False)
+            result = client.status(messages[text])
+            assert (result["status"], result["cancellable"]) == ("queued", False)
         # A new message goes through the same modem, past all that is held.
         client.until(client.send("+33612000000", "after the restore"), "delivered")
         assert sent(box) == Counter([*texts, "after the restore"])
@@ -76,8 +76,8 @@ def test_what_was_queued_in_a_backup_is_held_until_the_owner_decides(tmp_path: P
         assert uncertain(client, messages) == others, "a crash releases nothing"
         owner.post("/held/drop", {}, page="/held")
         for text in others:
-            told = client.until(messages[text], "failed")
-            assert told["error"]["code"] == "SMS_SEND_TIMEOUT"
+            result = client.until(messages[text], "failed")
+            assert result["error"]["code"] == "SMS_SEND_TIMEOUT"
         assert "wait for your decision" not in owner.get("/").text
         expected = Counter([*texts, "after the restore", again])
         assert sent(box) == expected

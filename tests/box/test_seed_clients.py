@@ -80,8 +80,8 @@ def seed(box: RunningBox) -> Seed:
 
 
 # What each class must give, called as `(method, arguments)` by a driver in its own language.
-def expected(seed: Seed, told: list[dict[str, object]]) -> None:
-    status, history, stats, cancelled, again, unknown = told
+def expected(seed: Seed, answers: list[dict[str, object]]) -> None:
+    status, history, stats, cancelled, again, unknown = answers
     assert status["status"] == "delivered"
     assert status["metadata"] == {"order_id": "order_12345", "user_id": "user_789"}
     assert status["delivered_at"]
@@ -120,8 +120,8 @@ def test_every_curl_line_of_the_page_is_answered(seed: Seed, tmp_path: Path) -> 
         ours = seed.prepared(line, seed.planned if "DELETE" in line else seed.delivered)
         ours = ours.replace("votre_cle_api", seed.client.api_key)
         ours = ours.replace("votre_client_id", seed.client.client_id)
-        told = json.loads(seed.run("bash", "-c", ours, cwd=tmp_path))
-        assert told["success"] is True, line
+        result = json.loads(seed.run("bash", "-c", ours, cwd=tmp_path))
+        assert result["success"] is True, line
 
 
 def test_the_python_example_runs_as_it_stands(seed: Seed, tmp_path: Path) -> None:
@@ -186,14 +186,14 @@ def test_the_javascript_class_gets_what_the_page_promises(seed: Seed, node: Path
     driver = f"""
 const tracking = new ZimSendTracking(process.env.ZIMSEND_API_KEY, process.env.ZIMSEND_CLIENT_ID);
 (async () => {{
-  const told = [];
-  told.push(await tracking.getStatus('{seed.delivered}'));
-  told.push(await tracking.getHistory({{ status: 'delivered', limit: 20, to: '+33612345678' }}));
-  told.push(await tracking.getStats('{start}', '{end}'));
-  told.push(await tracking.cancelMessage('{seed.planned}'));
-  told.push(await tracking.cancelMessage('{seed.planned}').catch(error => error));
-  told.push(await tracking.getStatus('msg_0000000000000000').catch(error => error));
-  console.log(JSON.stringify(told));
+  const answers = [];
+  answers.push(await tracking.getStatus('{seed.delivered}'));
+  answers.push(await tracking.getHistory({{ status: 'delivered', limit: 20, to: '+33612345678' }}));
+  answers.push(await tracking.getStats('{start}', '{end}'));
+  answers.push(await tracking.cancelMessage('{seed.planned}'));
+  answers.push(await tracking.cancelMessage('{seed.planned}').catch(error => error));
+  answers.push(await tracking.getStatus('msg_0000000000000000').catch(error => error));
+  console.log(JSON.stringify(answers));
 }})();
 """
     (node / "driven.js").write_text(seed.prepared(code.partition("// Utilisation")[0], "") + driver)

@@ -15,7 +15,7 @@ from appliance.core.config import WebhookSettings
 from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, code, eventually
 from tests.box.when import ahead
-from tests.receiver import Receiver, Told
+from tests.receiver import ReceivedCall, Receiver
 
 pytestmark = pytest.mark.seconds(15)
 
@@ -43,14 +43,14 @@ def configure(client: Client, url: str, *events: str, **more: str) -> dict[str, 
         "/webhooks/configure", {"url": url, "events": list(events or EVENTS), **more}
     )
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
-def told_at(receiver: Receiver, path: str, count: int) -> list[Told]:
+def told_at(receiver: Receiver, path: str, count: int) -> list[ReceivedCall]:
     """What came at this path, once so many came."""
 
-    def look() -> list[Told] | None:
+    def look() -> list[ReceivedCall] | None:
         found = receiver.at(path)
         return found if len(found) >= count else None
 
@@ -69,8 +69,8 @@ def logged(client: Client, count: int) -> list[dict[str, Any]]:
     return eventually(look, f"{count} attempts")
 
 
-def names(told: list[Told]) -> list[str]:
-    return [one.body["event"] for one in told]
+def names(calls: list[ReceivedCall]) -> list[str]:
+    return [one.body["event"] for one in calls]
 
 
 def signature(secret: str, raw: bytes) -> str:
@@ -83,23 +83,23 @@ def signature(secret: str, raw: bytes) -> str:
 def test_configure_answers_every_field_and_the_secret_this_once(
     client: Client, receiver: Receiver, path: str
 ) -> None:
-    told = configure(client, receiver.url(path), "sms.sent", "device.connected")
-    assert told.keys() >= {"success", "webhook_id", "url", "events", "secret", "status"}
-    assert re.fullmatch(r"wh_\d+", told["webhook_id"])
-    assert re.fullmatch(r"whsec_\S+", told["secret"])
-    assert told["url"] == receiver.url(path)
-    assert told["events"] == ["sms.sent", "device.connected"]
-    assert told["status"] == "active"
+    result = configure(client, receiver.url(path), "sms.sent", "device.connected")
+    assert result.keys() >= {"success", "webhook_id", "url", "events", "secret", "status"}
+    assert re.fullmatch(r"wh_\d+", result["webhook_id"])
+    assert re.fullmatch(r"whsec_\S+", result["secret"])
+    assert result["url"] == receiver.url(path)
+    assert result["events"] == ["sms.sent", "device.connected"]
+    assert result["status"] == "active"
     listed = client.get("/webhooks").json()["webhooks"]
-    assert [one["webhook_id"] for one in listed] == [told["webhook_id"]]
+    assert [one["webhook_id"] for one in listed] == [result["webhook_id"]]
     assert "secret" not in listed[0]
 
 
 def test_a_given_secret_is_used(client: Client, receiver: Receiver, path: str) -> None:
     configure(client, receiver.url(path), secret="my own secret")
     client.send(TO)
-    (told, *_) = told_at(receiver, path, 1)
-    assert told.header("X-Webhook-Signature") == signature("my own secret", told.raw)
+    (result, *_) = told_at(receiver, path, 1)
+    assert result.header("X-Webhook-Signature") == signature("my own secret", result.raw)
 
 
 def test_delete_is_204_then_404_and_ends_deliveries(
@@ -164,7 +164,7 @@ def test_https_is_allowed_anywhere_and_http_to_the_lan(client: Client, url: str)
     assert configure(client, url)["url"] == url
 
 
-# --- what is told ----------------------------------------------------------------------------------
+# --- deliveries -------------------------------------------------------------------------------------
 
 
 def test_a_call_has_exactly_the_documented_headers_and_body(
@@ -174,16 +174,16 @@ def test_a_call_has_exactly_the_documented_headers_and_body(
     message_id = client.send(TO, "Été", metadata={"order": 7})
     client.until(message_id, "delivered")
     sent, delivered = told_at(receiver, path, 2)
-    for told in (sent, delivered):
-        assert dict(told.headers).keys() == {
+    for result in (sent, delivered):
+        assert dict(result.headers).keys() == {
             *("Host", "Content-Type", "User-Agent", "X-Webhook-Signature", "Content-Length")
         }
-        assert told.header("Content-Type") == "application/json"
-        assert told.header("User-Agent") == "ZimSend-Webhook/1.0"
-        assert told.header("X-Webhook-Signature") == signature(secret, told.raw)
-        assert told.body.keys() == {"event", "event_id", "timestamp", "data"}
-        assert re.fullmatch(r"evt_[0-9a-f]{12}", told.body["event_id"])
-        assert MOMENT.fullmatch(told.body["timestamp"])
+        assert result.header("Content-Type") == "application/json"
+        assert result.header("User-Agent") == "ZimSend-Webhook/1.0"
+        assert result.header("X-Webhook-Signature") == signature(secret, result.raw)
+        assert result.body.keys() == {"event", "event_id", "timestamp", "data"}
+        assert re.fullmatch(r"evt_[0-9a-f]{12}", result.body["event_id"])
+        assert MOMENT.fullmatch(result.body["timestamp"])
     status = client.status(message_id)
     common = {"message_id": message_id, "to": TO, "message": "Été", "metadata": {"order": 7}}
     common |= {"device_id": status["device_id"], "sent_at": status["sent_at"]}
@@ -200,8 +200,8 @@ def test_a_failure_event_has_the_error(client: Client, receiver: Receiver, path:
     configure(client, receiver.url(path), "sms.failed")
     message_id = client.send(REFUSED)
     status = client.until(message_id, "failed")
-    (told,) = told_at(receiver, path, 1)
-    data = told.body["data"]
+    (result,) = told_at(receiver, path, 1)
+    data = result.body["data"]
     assert (data["message_id"], data["status"]) == (message_id, "failed")
     assert data["failed_at"] == status["failed_at"]
     assert data["error"]["code"] == status["error"]["code"]
@@ -212,10 +212,10 @@ def test_a_cancellation_has_an_event(client: Client, receiver: Receiver, path: s
     configure(client, receiver.url(path))
     message_id = client.send(TO, scheduled_at=ahead(hours=1))
     assert client.delete(f"/sms/{message_id}").status_code == 200
-    (told,) = told_at(receiver, path, 1)
-    assert told.body["event"] == "sms.cancelled"
-    assert told.body["data"]["status"] == "cancelled"
-    assert told.body["data"]["sent_at"] is None
+    (result,) = told_at(receiver, path, 1)
+    assert result.body["event"] == "sms.cancelled"
+    assert result.body["data"]["status"] == "cancelled"
+    assert result.body["data"]["sent_at"] is None
 
 
 def test_events_do_not_contain_the_code_of_an_otp(
@@ -224,9 +224,9 @@ def test_events_do_not_contain_the_code_of_an_otp(
     configure(client, receiver.url(path))
     answer = client.post("/sms/send-otp", {"to": TO, "template": "Code {{code}}!"})
     assert answer.status_code == 202
-    for told in told_at(receiver, path, 2):
-        assert told.body["data"]["message"].startswith("Code ")
-        assert not re.search(r"\d", told.body["data"]["message"])
+    for result in told_at(receiver, path, 2):
+        assert result.body["data"]["message"].startswith("Code ")
+        assert not re.search(r"\d", result.body["data"]["message"])
 
 
 def test_only_the_chosen_events_are_delivered(
@@ -244,8 +244,8 @@ def test_a_messages_own_url_replaces_the_global_ones_and_signs_with_the_clients_
     client = box.client(of=made["client_id"])
     configure(client, receiver.url(f"{path}/global"))
     client.send(TO, webhook_url=receiver.url(path))
-    for told in told_at(receiver, path, 2):
-        assert told.header("X-Webhook-Signature") == signature(made["signing_secret"], told.raw)
+    for result in told_at(receiver, path, 2):
+        assert result.header("X-Webhook-Signature") == signature(made["signing_secret"], result.raw)
     assert receiver.at(f"{path}/global") == []
     assert {entry["webhook_id"] for entry in logged(client, 2)} == {None}
 
@@ -258,8 +258,8 @@ def test_test_keys_have_webhooks_of_their_own(
     configure(rehearsal, receiver.url(f"{path}/test"))
     message_id = rehearsal.send(TO)
     rehearsal.until(message_id, "delivered")
-    told = told_at(receiver, f"{path}/test", 2)
-    assert {one.body["data"]["message_id"] for one in told} == {message_id}
+    result = told_at(receiver, f"{path}/test", 2)
+    assert {one.body["data"]["message_id"] for one in result} == {message_id}
     assert receiver.at(f"{path}/live") == []
     assert len(client.get("/webhooks").json()["webhooks"]) == 1
 
@@ -294,10 +294,10 @@ def test_events_of_received_messages_have_the_order_of_the_inbox(
     client.until(client.send(number), "delivered")
     for n in range(5):
         box.simulate(do="incoming", sender=number, text=f"Réponse {n}")
-    told = told_at(receiver, path, 5)
+    result = told_at(receiver, path, 5)
     inbox = client.get("/sms/inbox").json()["data"]
-    assert [one.body["data"] for one in told] == list(reversed(inbox))
-    assert told[0].body["data"].keys() == {
+    assert [one.body["data"] for one in result] == list(reversed(inbox))
+    assert result[0].body["data"].keys() == {
         *("inbox_id", "from", "message", "received_at", "device_id", "incomplete")
     }
     assert {message["from"] for message in inbox} == {number}

@@ -12,7 +12,7 @@ import pytest
 
 from tests import receiver as receivers
 from tests.box.running import Client, RunningBox, eventually
-from tests.receiver import Behaviour, Receiver, Told
+from tests.receiver import Behaviour, ReceivedCall, Receiver
 
 pytestmark = pytest.mark.seconds(20)
 
@@ -77,12 +77,12 @@ def stored(box: RunningBox) -> dict[str, Stored]:
 
 def called(receiver: Receiver, count: int) -> None:
     """Waits until it was called so often."""
-    eventually(lambda: len(receiver.told) >= count, f"{count} calls")
+    eventually(lambda: len(receiver.calls) >= count, f"{count} calls")
 
 
-def squashed(told: list[Told]) -> list[bytes]:
+def squashed(calls: list[ReceivedCall]) -> list[bytes]:
     """The bodies in order, each run of the same one as one."""
-    return [body for body, _ in itertools.groupby(one.raw for one in told)]
+    return [body for body, _ in itertools.groupby(one.raw for one in calls)]
 
 
 def test_every_event_arrives_in_order_with_one_id_despite_bad_receivers_and_kills(
@@ -122,16 +122,16 @@ def test_every_event_arrives_in_order_with_one_id_despite_bad_receivers_and_kill
     kept = stored(box)
     assert kept.keys() == messages.keys()
     for path, message_id in messages.items():
-        told = receiver.at(path)
-        assert squashed(told) == list(kept[path].bodies), (path, statuses[path])
+        result = receiver.at(path)
+        assert squashed(result) == list(kept[path].bodies), (path, statuses[path])
         # A report may have come after the status was read.
-        assert told[-1].body["event"] in (f"sms.{statuses[path]}", "sms.delivered")
-        events = [one.body for one in told]
+        assert result[-1].body["event"] in (f"sms.{statuses[path]}", "sms.delivered")
+        events = [one.body for one in result]
         assert {event["data"]["message_id"] for event in events} == {message_id}
         ids = {(event["event"], event["event_id"]) for event in events}
         assert len(ids) == len(kept[path].bodies)
     # It was torture: most events needed more than one call.
-    assert len(receiver.told) > 2 * sum(len(one.bodies) for one in kept.values())
+    assert len(receiver.calls) > 2 * sum(len(one.bodies) for one in kept.values())
 
 
 @pytest.mark.parametrize("torture", TORTURES)
@@ -147,11 +147,11 @@ def test_a_bad_receiver_does_not_delay_events_of_another(
             {"url": receiver.url(path), "events": ["sms.sent", "sms.delivered"]},
         )
     sent = [client.send(f"+336123400{n:02d}", f"Message {n}") for n in range(10)]
-    told = eventually(
+    result = eventually(
         lambda: receiver.at("/good") if len(receiver.at("/good")) >= 20 else None, "20 calls"
     )
     by_message: dict[str, list[str]] = defaultdict(list)
-    for one in told:
+    for one in result:
         by_message[one.body["data"]["message_id"]].append(one.body["event"])
     assert by_message == {message: ["sms.sent", "sms.delivered"] for message in sent}
     if torture == "hangs":  # not even one of its time-outs had to pass

@@ -20,7 +20,7 @@ OUTCOMES = ("json", "text")  # what the blocks before it print
 
 _FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-# Ids and keys: what kind they are is told, which ones is not.
+# Ids and keys: what kind they are is shown, which ones is not.
 _ID = re.compile(
     r"\b(?P<kind>msg|batch|otp|inbox)_[0-9a-f]{12,16}\b|\b(?P<numbered>client|device)_\d+\b"
 )
@@ -82,39 +82,39 @@ def check(block: Block, printed: str) -> None:
         _lines_agree(block.expected.text, printed)
 
 
-def _agree(told: Any, found: Any, place: str) -> None:
+def _agree(shown: Any, found: Any, place: str) -> None:
     """What the page tells is there; there may be more. Moments and ids agree in kind."""
-    if isinstance(told, dict):
+    if isinstance(shown, dict):
         assert isinstance(found, dict), f"{place}: {found!r}"
-        for name, value in told.items():
+        for name, value in shown.items():
             assert name in found, f"{place}: no {name} in {found}"
             if name in NUMBERS:
                 assert isinstance(found[name], int), f"{place}.{name}: {found[name]!r}"
                 continue
             _agree(value, found[name], f"{place}.{name}")
-    elif isinstance(told, list):
-        assert isinstance(found, list) and len(found) >= len(told), f"{place}: {found!r}"
-        for index, value in enumerate(told):
+    elif isinstance(shown, list):
+        assert isinstance(found, list) and len(found) >= len(shown), f"{place}: {found!r}"
+        for index, value in enumerate(shown):
             _agree(value, found[index], f"{place}[{index}]")
-    elif isinstance(told, str):
+    elif isinstance(shown, str):
         assert isinstance(found, str), f"{place}: {found!r}"
-        assert _pattern(told).fullmatch(found), f"{place}: {told!r} is told, {found!r} came"
+        assert _pattern(shown).fullmatch(found), f"{place}: {shown!r} is shown, {found!r} came"
     else:
-        assert told == found and type(told) is type(found), (
-            f"{place}: {told!r} told, {found!r} came"
+        assert shown == found and type(shown) is type(found), (
+            f"{place}: {shown!r} shown, {found!r} came"
         )
 
 
-def _lines_agree(told: str, printed: str) -> None:
+def _lines_agree(shown: str, printed: str) -> None:
     lines = iter(printed.splitlines())
-    for wanted in filter(None, map(str.strip, told.splitlines())):
+    for wanted in filter(None, map(str.strip, shown.splitlines())):
         pattern = _pattern(wanted)
         assert any(pattern.search(line) for line in lines), f"not printed: {wanted!r}\n{printed}"
 
 
-def _pattern(told: str) -> re.Pattern[str]:
+def _pattern(shown: str) -> re.Pattern[str]:
     """A text of the page as what it stands for."""
-    pattern = re.escape(told)
+    pattern = re.escape(shown)
     for known, general in (
         (r"\d{4}\\-\d\d\\-\d\dT\d\d:\d\d:\d\dZ", lambda _: _MOMENT.pattern),
         (r"\d{4}\\-\d\d\\-\d\d", lambda _: r"\d{4}-\d\d-\d\d"),

@@ -78,9 +78,9 @@ class ShellReader(Reader):
     def read(self, page: str, preamble: str) -> None:
         ids: dict[str, str] = {}
         for block in runnable(page, "bash"):
-            told = f"{self.own(preamble)}\n{with_ids(self.own(block.text), ids)}"
+            result = f"{self.own(preamble)}\n{with_ids(self.own(block.text), ids)}"
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", told],
+                ["bash", "-euo", "pipefail", "-c", result],
                 cwd=self.folder,
                 env=self.environment,
                 capture_output=True,

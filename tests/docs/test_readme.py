@@ -94,22 +94,22 @@ def test_the_first_sms_of_the_readme_is_sent(client: Client) -> None:
     answer = json.loads(
         re.findall(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0].replace(", …}", "}")
     )
-    told = run(client, send)
-    assert list(told)[: len(answer)] == list(answer)
-    assert {**told, "message_id": ""} == {**told, **answer, "message_id": ""}
-    client.until(told["message_id"], "delivered")
-    asked = run(client, ask.replace("msg_19c0…", told["message_id"]))
-    assert (asked["message_id"], asked["status"]) == (told["message_id"], "delivered")
+    result = run(client, send)
+    assert list(result)[: len(answer)] == list(answer)
+    assert {**result, "message_id": ""} == {**result, **answer, "message_id": ""}
+    client.until(result["message_id"], "delivered")
+    asked = run(client, ask.replace("msg_19c0…", result["message_id"]))
+    assert (asked["message_id"], asked["status"]) == (result["message_id"], "delivered")
 
 
 def run(client: Client, line: str) -> dict[str, str]:
-    for told, own in (
+    for result, own in (
         ("http://127.0.0.1:8080", client.url),
         ("zs_live_…", client.api_key),
         ("client_1", client.client_id),
     ):
-        assert told in line
-        line = line.replace(told, own)
+        assert result in line
+        line = line.replace(result, own)
     done = subprocess.run(
         ["bash", "-euc", line],
         capture_output=True,

@@ -30,8 +30,8 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 
 def test_every_code_is_there_with_its_status_and_no_other() -> None:
-    told = {row[0].strip("`"): int(row[1]) for row in rows("errors", "All codes")}
-    assert told == {code: kind.status for code, kind in ERROR_SPECS.items()}
+    result = {row[0].strip("`"): int(row[1]) for row in rows("errors", "All codes")}
+    assert result == {code: kind.status for code, kind in ERROR_SPECS.items()}
     assert all(row[2] for row in rows("errors", "All codes"))
 
 
@@ -40,8 +40,8 @@ def test_every_reason_of_a_failed_message_is_there_and_no_other() -> None:
 
 
 def test_every_number_that_produces_an_outcome_is_there() -> None:
-    told = [row[0].strip("`")[-2:] for row in rows("keys", "Numbers that produce each outcome")]
-    assert told == sorted(OUTCOMES)
+    result = [row[0].strip("`")[-2:] for row in rows("keys", "Numbers that produce each outcome")]
+    assert result == sorted(OUTCOMES)
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def box(tmp_path: Path) -> Iterator[RunningBox]:
 
 def test_every_test_number_has_its_documented_outcome(box: RunningBox) -> None:
     tester = box.client("--test")
-    told = rows("keys", "Numbers that produce each outcome")
+    result = rows("keys", "Numbers that produce each outcome")
     sent = {
         row[0]: tester.send(f"+336{re.sub('[^0-9]', '', row[0]).zfill(8)}", f"To {row[0]}")
-        for row in told
+        for row in result
     }
 
     def as_told() -> bool:
@@ -65,7 +65,7 @@ def test_every_test_number_has_its_documented_outcome(box: RunningBox) -> None:
 
     def wrong() -> list[str]:
         found = []
-        for number, _, status, error in told:
+        for number, _, status, error in result:
             now = tester.status(sent[number])
             code = (now["error"] or {}).get("code", "")
             uncertain = now["uncertain"] == (number.strip("`").endswith("0110"))

@@ -100,8 +100,8 @@ def test_the_shell_lines_do_what_the_page_says(
             if seen := re.search(pattern, done.stdout):
                 found.setdefault(pattern, seen[0])
         printed = done.stdout.replace(receiver.url(""), HERE)
-        for pattern, told in KINDS.items():
-            printed = re.sub(pattern, told, printed)
+        for pattern, result in KINDS.items():
+            printed = re.sub(pattern, result, printed)
         check(block, printed)
     eventually(lambda: receiver.at("/orders/42"), "the message's own URL is called")
     assert len(receiver.at("/sms")) == 2  # the test, and its replay
@@ -170,11 +170,11 @@ def test_an_example_receiver_accepts_only_signed_calls(
         )
         assert answer.status_code == 200, answer.text
         message_id = client.send("+33612345678", "Été 😀")
-        told = eventually(
+        result = eventually(
             lambda: lines if len(lines := program.printed(message_id)) >= 2 else None,
             "two events printed",
         )
-        assert told == [f"sms.sent {message_id}", f"sms.delivered {message_id}"]
+        assert result == [f"sms.sent {message_id}", f"sms.delivered {message_id}"]
         logs = eventually(
             lambda: found if len(found := attempts(client)) == 2 else None, "two attempts logged"
         )
@@ -247,7 +247,7 @@ def real_bodies(
 
 
 def _by_name(receiver: Receiver, last: str) -> dict[str, dict[str, Any]] | None:
-    found = {told.body["event"]: told.body for told in receiver.at("/all")}
+    found = {result.body["event"]: result.body for result in receiver.at("/all")}
     return found if last in found else None
 
 
@@ -263,10 +263,10 @@ def examples() -> dict[str, dict[str, Any]]:
 def test_a_body_on_the_page_is_a_real_one(
     real_bodies: dict[str, dict[str, Any]], name: str
 ) -> None:
-    told, real = examples()[name], real_bodies[name]
-    assert _shape(told) == _shape(real)
-    assert list(told) == list(real)
-    assert list(told["data"]) == list(real["data"])
+    result, real = examples()[name], real_bodies[name]
+    assert _shape(result) == _shape(real)
+    assert list(result) == list(real)
+    assert list(result["data"]) == list(real["data"])
 
 
 def _shape(value: Any, name: str = "") -> Any:

@@ -64,9 +64,9 @@ class Client:
                 found = [(self.read.find(each), each) for each in ends if each in self.read]
                 if found:
                     place, end = min(found)
-                    said = bytes(self.read[: place + len(end)])
-                    del self.read[: len(said)]
-                    return said.decode("latin-1")
+                    output = bytes(self.read[: place + len(end)])
+                    del self.read[: len(output)]
+                    return output.decode("latin-1")
                 self._arrived.clear()
                 await self._arrived.wait()
 
@@ -80,12 +80,12 @@ class Client:
     async def ask(self, command: str) -> list[str]:
         """The lines of an answer, the final result last."""
         self.write(command.encode("latin-1") + b"\r")
-        said = ""
+        output = ""
         while True:
-            said += await self.until(b"\r\n")
-            line = said.splitlines()[-1] if said.splitlines() else ""
+            output += await self.until(b"\r\n")
+            line = output.splitlines()[-1] if output.splitlines() else ""
             if line in ("OK", "ERROR", "NO CARRIER") or line.startswith(("+CMS ERR", "+CME ERR")):
-                return [each for each in said.split("\r\n") if each.strip()]
+                return [each for each in output.split("\r\n") if each.strip()]
 
     async def quiet(self) -> str:
         """What has come by the time that the modem answers a further command; it is put aside."""
@@ -167,9 +167,9 @@ async def send(client: Client, message: Submit | None = None) -> list[str]:
     client.write(b"AT+CMGS=%d\r" % tpdu.length)
     await client.until(b"> ")
     client.write(tpdu.hex.encode() + b"\x1a")
-    said = ""
+    output = ""
     while True:
-        said += await client.until(b"\r\n")
-        last = said.split("\r\n")[-2]
+        output += await client.until(b"\r\n")
+        last = output.split("\r\n")[-2]
         if last in ("OK", "ERROR") or last.startswith(("+CMS ERROR", "+CME ERROR")):
-            return [line for line in said.split("\r\n") if line]
+            return [line for line in output.split("\r\n") if line]

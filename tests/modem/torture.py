@@ -174,7 +174,7 @@ def _compare_reports(box: Driven, tally: Tally) -> None:
     true: Counter[tuple[int, str]] = Counter(
         (line["reference"], line["recipient"]) for line in box.journal("report")
     )
-    heard: Counter[tuple[int, str]] = Counter()
+    received: Counter[tuple[int, str]] = Counter()
     for event in box.received:
         try:
             report = tpdu_codec.decode(event.hex)
@@ -182,10 +182,10 @@ def _compare_reports(box: Driven, tally: Tally) -> None:
             tally.wrong_reports.append(event.hex)
             continue
         assert isinstance(report, Report)
-        heard[report.reference, report.recipient] += 1
+        received[report.reference, report.recipient] += 1
         if (report.reference, report.recipient) not in true or report.status != 0:
             tally.wrong_reports.append(event.hex)
-    tally.lost_reports = sum((true - heard).values())
+    tally.lost_reports = sum((true - received).values())
 
 
 def main(arguments: list[str]) -> int:

@@ -62,8 +62,8 @@ def ready(box: RunningBox) -> None:
     """Wait for the simulated modem to be on its network."""
 
     def look() -> bool:
-        told: dict[str, Any] = requests.get(f"{box.url}/health", timeout=10).json()
-        return any(device["state"] == "ready" for device in told["devices"])
+        result: dict[str, Any] = requests.get(f"{box.url}/health", timeout=10).json()
+        return any(device["state"] == "ready" for device in result["devices"])
 
     eventually(look, "the modem is ready")
 

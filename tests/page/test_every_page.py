@@ -57,12 +57,12 @@ def test_the_page_can_be_used_with_the_keyboard_alone(owned: RunningBox, log_in:
     seen: list[str] = []
     for _ in range(14):
         person.tab()
-        told = person.driver.execute_script(
+        result = person.driver.execute_script(
             "const e = document.activeElement;"
             "return [e.innerText, getComputedStyle(e).outlineStyle, e.getBoundingClientRect().width]"
         )
-        seen.append(told[0])
-        assert told[1] != "none" and told[2] > 0, told
+        seen.append(result[0])
+        assert result[1] != "none" and result[2] > 0, result
     assert seen[0] == "Skip to content"
     assert any("Clients and keys" in text for text in seen)
 

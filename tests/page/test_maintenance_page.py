@@ -362,8 +362,8 @@ def _spoiled(content: bytes, how: str, tmp_path: Path) -> bytes:
         raw[4096:40960] = bytes(40960 - 4096)
         database.write_bytes(raw)
     elif how == "newer":
-        told = json.loads(manifest.read_text())
-        manifest.write_text(json.dumps({**told, "schema": 9999, "version": "9.9.9"}))
+        result = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**result, "schema": 9999, "version": "9.9.9"}))
     elif how == "another database":
         database.unlink()
         with sqlite3.connect(database) as other:

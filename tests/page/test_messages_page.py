@@ -72,8 +72,8 @@ def test_a_formula_is_quoted_in_the_csv_and_every_other_text_is_whole(
     for language, comma in (("en", ","), ("fr-FR,fr", ";")):
         answer = owner.get("/messages/export", headers={"Accept-Language": language})
         assert answer.content.startswith(codecs.BOM_UTF8), "a spreadsheet takes it for UTF-8"
-        told = io.StringIO(answer.content.decode("utf-8-sig"), newline="")
-        rows = {row["message_id"]: row for row in csv.DictReader(told, delimiter=comma)}
+        result = io.StringIO(answer.content.decode("utf-8-sig"), newline="")
+        rows = {row["message_id"]: row for row in csv.DictReader(result, delimiter=comma)}
         for text, message_id in hostile.items():
             quoted = "'" + text if text == FORMULA else text
             assert rows[message_id]["message"] == quoted
@@ -211,14 +211,14 @@ def test_the_composer_counts_the_parts_that_are_sent(new_box: NewBox, shifts: st
     visit.claim()
     program = box.client()
     for text in (*MEASURED, "ğ" * 100):
-        told = visit.post("/send/measure", {"text": text}, page="/send").text
+        result = visit.post("/send/measure", {"text": text}, page="/send").text
         answer = program.post("/sms/send", {"to": "+33612345678", "message": text}).json()
-        counted = re.search(r"<b>([\d,]+)</b> / 1,600 .*<b>(\d+)</b> SMS · ([\w-]+)", told)
-        assert counted, told
+        counted = re.search(r"<b>([\d,]+)</b> / 1,600 .*<b>(\d+)</b> SMS · ([\w-]+)", result)
+        assert counted, result
         characters, parts, alphabet = counted.groups()
         assert characters == f"{len(text):,}"
         assert (int(parts), alphabet) == (answer["parts"], answer["encoding"]), text[:20]
-        assert ("70 signs" in told) == (answer["encoding"] == "UCS-2"), text[:20]
+        assert ("70 signs" in result) == (answer["encoding"] == "UCS-2"), text[:20]
 
 
 def test_a_form_that_is_sent_twice_is_one_message(owned: RunningBox, owner: Visit) -> None:
@@ -237,8 +237,8 @@ def test_a_form_that_is_sent_twice_is_one_message(owned: RunningBox, owner: Visi
 
 def test_a_number_can_be_typed_in_national_form(owned: RunningBox, owner: Visit) -> None:
     for typed in ("06 77 78 88 07", "+33 (0)6 77 78 88 07"):
-        told = owner.post("/send", {"to": typed, "text": typed}, page="/send")
-        assert "/messages/msg_" in told.url and "+33677788807" in told.text
+        result = owner.post("/send", {"to": typed, "text": typed}, page="/send")
+        assert "/messages/msg_" in result.url and "+33677788807" in result.text
     eventually(
         lambda: sum(sms["recipient"] == "+33677788807" for sms in owned.received()) == 2,
         "both texts came",

@@ -289,10 +289,10 @@ def test_a_modem_is_restarted(owned: RunningBox, owner: Visit) -> None:
 def test_the_support_file_has_no_numbers_and_no_texts(owned: RunningBox, owner: Visit) -> None:
     program = owned.client()
     program.until(program.send("+33655443322", "le mot de passe est tulipe"), "delivered")
-    told = owner.get("/settings/box/support").text
-    assert "SIM7600" in told and "event=part_sent" in told and "[sending]" in told
+    result = owner.get("/settings/box/support").text
+    assert "SIM7600" in result and "event=part_sent" in result and "[sending]" in result
     for secret in ("655443322", "tulipe", program.api_key, "600000000", "8933010"):
-        assert secret not in told, secret
+        assert secret not in result, secret
 
 
 class Receiver(BaseHTTPRequestHandler):

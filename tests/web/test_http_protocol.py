@@ -344,10 +344,10 @@ def test_only_some_refused_connections_get_a_response() -> None:
         lines = [await box.connect() for _ in range(4)]
         for line in lines:
             await line.send(b"GET /wait HTTP/1.1\r\nHost: box\r\n\r\n")
-        told, silent = await box.connect(), await box.connect()
+        result, silent = await box.connect(), await box.connect()
         assert await silent.ended()
-        assert (await told.response()).startswith(b"HTTP/1.1 429 ")
-        assert await told.ended()
+        assert (await result.response()).startswith(b"HTTP/1.1 429 ")
+        assert await result.ended()
         await pass_time(http_protocol.LINGER_SECONDS + 1)
         assert (await (await box.connect()).response()).startswith(b"HTTP/1.1 429 ")
 

@@ -218,8 +218,8 @@ def test_a_return_address_stays_on_the_box(path: str, safe: str) -> None:
 
 
 def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
-    told = event("latest", "<p>a\r\n\nevent: bad\ndata: x</p>").decode()
-    assert told == "event: latest\ndata: <p>a\ndata: event: bad\ndata: data: x</p>\n\n"
+    result = event("latest", "<p>a\r\n\nevent: bad\ndata: x</p>").decode()
+    assert result == "event: latest\ndata: <p>a\ndata: event: bad\ndata: data: x</p>\n\n"
 
 
 # --- updates and restores ----------------------------------------------------------------------------
@@ -228,10 +228,10 @@ def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
 @pytest.mark.parametrize("language", languages())
 def test_every_outcome_of_an_update_has_words_of_its_own(language: Language) -> None:
     codes = [*get_args(Refused), "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", "NO_KEY"]
-    told = {tongue(language).outcome(code, "kept") for code in codes}
-    assert len(told) == len(codes)
+    result = {tongue(language).outcome(code, "kept") for code in codes}
+    assert len(result) == len(codes)
     unknown = tongue(language).outcome("SOMETHING_ELSE", "kept")
-    assert unknown and unknown not in told
+    assert unknown and unknown not in result
     restored = tongue(language).outcome("ROLLED_BACK", "restored")
     assert restored.startswith(tongue(language).outcome("ROLLED_BACK", "kept"))
 

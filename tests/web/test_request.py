@@ -183,8 +183,8 @@ async def test_an_invalid_idempotency_key_is_refused(api: httpx.AsyncClient) -> 
 
 async def test_metadata_comes_back_as_it_was(api: httpx.AsyncClient) -> None:
     metadata = {"order": "12345", "é": [1, 2.5, None, {"x": "😀"}], "n": 10**20}
-    told = await api.get(f"/v1/sms/status/{await sent(api, metadata=metadata)}")
-    assert told.json()["metadata"] == metadata
+    result = await api.get(f"/v1/sms/status/{await sent(api, metadata=metadata)}")
+    assert result.json()["metadata"] == metadata
 
 
 async def test_a_failure_is_told_in_words_with_the_modems_own_code(
@@ -193,13 +193,13 @@ async def test_a_failure_is_told_in_words_with_the_modems_own_code(
     path = f"/v1/sms/status/{await sent(api)}"
     box.clock.advance(60)
     await box.fail_next()
-    told = (await api.get(path)).json()
-    assert told["failed_at"] == "2025-01-15T10:31:00Z"
-    assert (told["error"]["code"], told["error"]["message"]) == (
+    result = (await api.get(path)).json()
+    assert result["failed_at"] == "2025-01-15T10:31:00Z"
+    assert (result["error"]["code"], result["error"]["message"]) == (
         "NETWORK_ERROR",
         "Le réseau mobile a refusé le message ou n'a pas pu l'acheminer.",
     )
-    assert re.fullmatch(r"Le réseau .* \(CMS 38\)", told["error"]["details"])
+    assert re.fullmatch(r"Le réseau .* \(CMS 38\)", result["error"]["details"])
     english = (await api.get(path, headers={"Accept-Language": "en"})).json()
     assert re.fullmatch(r"The network .* \(CMS 38\)", english["error"]["details"])
 

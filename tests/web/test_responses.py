@@ -26,10 +26,10 @@ async def send(api: httpx.AsyncClient, **more: object) -> dict[str, Any]:
 
 
 async def test_send(api: httpx.AsyncClient) -> None:
-    told = await send(api, priority="urgent", scheduled_at="2025-01-15T12:30:00+01:00")
-    message_id = told["message_id"]
+    result = await send(api, priority="urgent", scheduled_at="2025-01-15T12:30:00+01:00")
+    message_id = result["message_id"]
     assert re.fullmatch("msg_[0-9a-f]{16}", message_id)
-    assert told == {
+    assert result == {
         "success": True,
         "message_id": message_id,
         "status": "queued",
@@ -48,15 +48,15 @@ async def test_a_bulk_to_recipients(api: httpx.AsyncClient) -> None:
     body = {"recipients": [TO, "nobody", "+33 6 12 34 56 78", "+33698765432"], "message": "x"}
     answer = await api.post("/v1/sms/send-bulk", json=body)
     assert answer.status_code == 202
-    told = answer.json()
-    first, second = told["message_ids"]
+    result = answer.json()
+    first, second = result["message_ids"]
     assert first != second
-    assert re.fullmatch("batch_[0-9a-f]{12}", told["batch_id"])
-    error = told["messages"][1].pop("error")
+    assert re.fullmatch("batch_[0-9a-f]{12}", result["batch_id"])
+    error = result["messages"][1].pop("error")
     assert error["code"] == "INVALID_PHONE_NUMBER" and error["message"]
-    assert told == {
+    assert result == {
         "success": True,
-        "batch_id": told["batch_id"],
+        "batch_id": result["batch_id"],
         "total_recipients": 4,
         "total_messages": 3,
         "queued_messages": 2,
@@ -75,9 +75,9 @@ async def test_a_bulk_to_recipients(api: httpx.AsyncClient) -> None:
 async def test_a_personalized_bulk_is_the_second_form(api: httpx.AsyncClient) -> None:
     body = {"messages": [{"to": TO, "message": "a"}, {"to": TO, "message": "b"}]}
     for path in ("/v1/sms/send-bulk", "/v1/sms/send-bulk-personalized"):
-        told = (await api.post(path, json=body)).json()
-        assert (told["total_recipients"], told["queued_messages"]) == (2, 2)
-        assert len(set(told["message_ids"])) == 2
+        result = (await api.post(path, json=body)).json()
+        assert (result["total_recipients"], result["queued_messages"]) == (2, 2)
+        assert len(set(result["message_ids"])) == 2
 
 
 async def test_a_bulk_of_which_nothing_can_go_is_the_first_entrys_error(
@@ -89,21 +89,21 @@ async def test_a_bulk_of_which_nothing_can_go_is_the_first_entrys_error(
 
 async def test_status_has_the_documented_fields_and_those_added(api: httpx.AsyncClient) -> None:
     sent = await send(api, metadata={"order_id": "order_12345"})
-    told = (await api.get(f"/v1/sms/status/{sent['message_id']}")).json()
-    assert told.keys() == STATUS | {"success"}
-    assert told["success"] is True
-    assert (told["status"], told["to"], told["message"]) == ("queued", TO, "Bonjour")
-    assert (told["priority"], told["metadata"]) == ("normal", {"order_id": "order_12345"})
-    assert (told["created_at"], told["sent_at"]) == ("2025-01-15T10:30:00Z", None)
+    result = (await api.get(f"/v1/sms/status/{sent['message_id']}")).json()
+    assert result.keys() == STATUS | {"success"}
+    assert result["success"] is True
+    assert (result["status"], result["to"], result["message"]) == ("queued", TO, "Bonjour")
+    assert (result["priority"], result["metadata"]) == ("normal", {"order_id": "order_12345"})
+    assert (result["created_at"], result["sent_at"]) == ("2025-01-15T10:30:00Z", None)
 
 
 async def test_history_is_in_data_with_its_pagination(api: httpx.AsyncClient) -> None:
     first, *_ = [await send(api) for _ in range(3)]
-    told = (await api.get("/v1/sms/history?limit=2&page=2")).json()
-    assert told.keys() == {"success", "data", "pagination"}
-    assert [entry["message_id"] for entry in told["data"]] == [first["message_id"]]
-    assert told["data"][0].keys() >= HISTORY
-    assert told["pagination"] == {
+    result = (await api.get("/v1/sms/history?limit=2&page=2")).json()
+    assert result.keys() == {"success", "data", "pagination"}
+    assert [entry["message_id"] for entry in result["data"]] == [first["message_id"]]
+    assert result["data"][0].keys() >= HISTORY
+    assert result["pagination"] == {
         "current_page": 2,
         "per_page": 2,
         "total_pages": 2,
@@ -113,9 +113,9 @@ async def test_history_is_in_data_with_its_pagination(api: httpx.AsyncClient) ->
 
 
 async def test_an_empty_history_has_no_pages(api: httpx.AsyncClient) -> None:
-    told = (await api.get("/v1/sms/history")).json()
-    assert told["data"] == []
-    assert (told["pagination"]["total_pages"], told["pagination"]["per_page"]) == (0, 50)
+    result = (await api.get("/v1/sms/history")).json()
+    assert result["data"] == []
+    assert (result["pagination"]["total_pages"], result["pagination"]["per_page"]) == (0, 50)
 
 
 async def test_statistics(api: httpx.AsyncClient, box: WebBox) -> None:
@@ -125,8 +125,8 @@ async def test_statistics(api: httpx.AsyncClient, box: WebBox) -> None:
     await box.deliver_next()
     await box.fail_next()
     await send(api)
-    told = (await api.get("/v1/sms/stats?from_date=2025-01-14&to_date=2025-01-15")).json()
-    assert told == {
+    result = (await api.get("/v1/sms/stats?from_date=2025-01-14&to_date=2025-01-15")).json()
+    assert result == {
         "success": True,
         "period": {"from": "2025-01-14T00:00:00Z", "to": "2025-01-15T23:59:59Z"},
         "stats": {
@@ -145,22 +145,22 @@ async def test_statistics(api: httpx.AsyncClient, box: WebBox) -> None:
 
 
 async def test_statistics_of_the_last_thirty_days(api: httpx.AsyncClient) -> None:
-    told = (await api.get("/v1/sms/stats")).json()
-    assert told["period"] == {"from": "2024-12-17T00:00:00Z", "to": "2025-01-15T10:30:00Z"}
+    result = (await api.get("/v1/sms/stats")).json()
+    assert result["period"] == {"from": "2024-12-17T00:00:00Z", "to": "2025-01-15T10:30:00Z"}
 
 
 async def test_cancel_in_both_languages(api: httpx.AsyncClient) -> None:
     message_id = (await send(api))["message_id"]
-    told = (await api.delete(f"/v1/sms/{message_id}")).json()
-    assert told == {
+    result = (await api.delete(f"/v1/sms/{message_id}")).json()
+    assert result == {
         "success": True,
         "message": "SMS annulé avec succès",
         "message_id": message_id,
         "status": "cancelled",
     }
     path = f"/v1/sms/{(await send(api))['message_id']}"
-    told = (await api.delete(path, headers={"Accept-Language": "en"})).json()
-    assert told["message"] == "SMS cancelled successfully"
+    result = (await api.delete(path, headers={"Accept-Language": "en"})).json()
+    assert result["message"] == "SMS cancelled successfully"
 
 
 async def test_auth_test_and_devices(api: httpx.AsyncClient) -> None:
@@ -192,14 +192,14 @@ async def test_auth_test_and_devices(api: httpx.AsyncClient) -> None:
 async def test_a_one_time_code(api: httpx.AsyncClient) -> None:
     answer = await api.post("/v1/sms/send-otp", json={"to": TO, "code_length": 4, "expiry": 60})
     assert answer.status_code == 202
-    told = answer.json()
-    assert re.fullmatch("otp_[0-9a-f]{12}", told["otp_id"])
-    assert told == {
+    result = answer.json()
+    assert re.fullmatch("otp_[0-9a-f]{12}", result["otp_id"])
+    assert result == {
         "success": True,
-        "otp_id": told["otp_id"],
+        "otp_id": result["otp_id"],
         "to": TO,
         "expires_at": "2025-01-15T10:31:00Z",
-        "message_id": told["message_id"],
+        "message_id": result["message_id"],
         "status": "queued",
         "phone_masked": "+336****5678",
         "code_length": 4,
@@ -289,9 +289,9 @@ async def test_inbox_and_block_list(api: httpx.AsyncClient, box: WebBox) -> None
 
 
 async def test_health_says_nothing_personal(api: httpx.AsyncClient) -> None:
-    told = (await api.get("/health")).json()
-    assert (told["success"], told["status"]) == (True, "ok")
-    assert "+33600000000" not in str(told)
+    result = (await api.get("/health")).json()
+    assert (result["success"], result["status"]) == (True, "ok")
+    assert "+33600000000" not in str(result)
 
 
 async def test_every_success_says_so(api: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ from litestar import get
 
 from appliance.domain.errors import AUTHENTICATED
 from appliance.domain.views import Device, OnOff, SuccessResponse
-from web.openapi.metadata import told
+from web.openapi.metadata import documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 
 
@@ -25,7 +25,7 @@ class DevicesAnswer(SuccessResponse, frozen=True, kw_only=True):
     devices: list[Device]
 
 
-@get("/auth/test", summary="Test the key", tags=["Account"], opt=told(any_key=True))
+@get("/auth/test", summary="Test the key", tags=["Account"], opt=documented(any_key=True))
 async def auth_test(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> AuthAnswer:
     """Shows the client of the key and the modem that it would use. Restricted keys may call it too."""
     tested = await services.devices.auth_test(caller)
@@ -37,7 +37,7 @@ async def auth_test(request: ApiRequest, caller: CallerDep, services: ServicesDe
     )
 
 
-@get("/devices", summary="Modems", tags=["Account"], opt=told())
+@get("/devices", summary="Modems", tags=["Account"], opt=documented())
 async def devices(caller: CallerDep, services: ServicesDep) -> DevicesAnswer:
     """The modems of the box that this client may use."""
     return DevicesAnswer(devices=list(await services.devices.of(caller)))

@@ -9,7 +9,7 @@ from appliance.domain import parsing, validation
 from appliance.domain.errors import OTP_VALID, OTP_WRONG
 from appliance.domain.schemas import OtpBody, VerifyBody
 from appliance.domain.views import Moment, OtpAnswer, SuccessResponse
-from web.openapi.metadata import IDEMPOTENCY_KEY, told
+from web.openapi.metadata import IDEMPOTENCY_KEY, documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 
 
@@ -27,7 +27,7 @@ class VerifyAnswer(SuccessResponse, frozen=True, kw_only=True):
     status_code=202,
     summary="Send a one-time code",
     tags=["One-time codes"],
-    opt=told(
+    opt=documented(
         body=OtpBody,
         errors=(
             *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "INVALID_WEBHOOK_URL", "OTP_RATE_LIMIT"),
@@ -54,7 +54,7 @@ async def send_otp(request: ApiRequest, caller: CallerDep, services: ServicesDep
     status_code=200,
     summary="Verify a one-time code",
     tags=["One-time codes"],
-    opt=told(
+    opt=documented(
         body=VerifyBody,
         errors=("INVALID_PHONE_NUMBER", "OTP_NOT_FOUND", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS"),
         example={"otp_id": "otp_1234567890ab", "code": "123456"},

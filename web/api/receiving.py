@@ -10,7 +10,7 @@ from appliance.domain.phone_numbers import NumberReader
 from appliance.domain.requests import InboxFilter
 from appliance.domain.schemas import BlockBody
 from appliance.domain.views import BlockedNumber, Moment, Received, SuccessResponse
-from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, told
+from web.openapi.metadata import FROM_DATE, LIMIT, NUMBER, PAGE, SEARCH, SENDER, TO_DATE, documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Pagination, pagination
 
@@ -41,7 +41,9 @@ class BlockedAnswer(SuccessResponse, frozen=True, kw_only=True):
     "/sms/inbox",
     summary="Received messages",
     tags=["Receiving"],
-    opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)),
+    opt=documented(
+        errors=("INVALID_REQUEST",), query=(PAGE, LIMIT, SENDER, FROM_DATE, TO_DATE, SEARCH)
+    ),
 )
 async def inbox(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> InboxAnswer:
     """Lists received messages, newest first. The parts of long messages are joined."""
@@ -64,7 +66,7 @@ def _inbox_filter(query: dict[str, str], numbers: NumberReader) -> InboxFilter:
     )
 
 
-@get("/blocklist", summary="Block list", tags=["Receiving"], opt=told())
+@get("/blocklist", summary="Block list", tags=["Receiving"], opt=documented())
 async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer:
     """Lists the numbers that you blocked or that opted out with STOP."""
     return BlocklistAnswer(blocklist=list(await services.block_list.listed(caller)))
@@ -75,7 +77,7 @@ async def blocklist(caller: CallerDep, services: ServicesDep) -> BlocklistAnswer
     status_code=200,
     summary="Block a number",
     tags=["Receiving"],
-    opt=told(
+    opt=documented(
         body=BlockBody,
         errors=("INVALID_PHONE_NUMBER",),
         example={"number": "+33612345678", "reason": "opt-out"},
@@ -99,7 +101,7 @@ async def block(request: ApiRequest, caller: CallerDep, services: ServicesDep) -
     status_code=204,
     summary="Unblock a number",
     tags=["Receiving"],
-    opt=told(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
+    opt=documented(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
 )
 async def unblock(number: FromPath[str], caller: CallerDep, services: ServicesDep) -> None:
     """Removes a number from the block list."""

@@ -17,7 +17,7 @@ from appliance.domain.views import AcceptedAnswer, Moment, Queued, SuccessRespon
 from appliance.services import Services
 from web.body import BULK_BYTES
 from web.error_responses import ErrorBody, error_body
-from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, told
+from web.openapi.metadata import IDEMPOTENCY_KEY, MESSAGE_ID, documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 
 
@@ -100,7 +100,7 @@ _ILL_WRITTEN: tuple[Code, ...] = (
     status_code=202,
     summary="Send one SMS",
     tags=["Sending"],
-    opt=told(
+    opt=documented(
         body=SendBody,
         errors=(*_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
@@ -129,7 +129,7 @@ async def send(request: ApiRequest, caller: CallerDep, services: ServicesDep) ->
     request_max_body_size=BULK_BYTES,
     summary="Send many SMS",
     tags=["Sending"],
-    opt=told(
+    opt=documented(
         body=BulkBody,
         errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
@@ -148,7 +148,7 @@ async def send_bulk(request: ApiRequest, caller: CallerDep, services: ServicesDe
     request_max_body_size=BULK_BYTES,
     summary="Send many SMS with individual texts",
     tags=["Sending"],
-    opt=told(
+    opt=documented(
         body=PersonalizedBody,
         errors=("TOO_MANY_RECIPIENTS", *_ILL_WRITTEN, *_REFUSED),
         headers=(IDEMPOTENCY_KEY,),
@@ -188,7 +188,7 @@ async def _send_bulk(
     status_code=202,
     summary="Resend a failed SMS",
     tags=["Sending"],
-    opt=told(
+    opt=documented(
         errors=("MESSAGE_NOT_FOUND", "CANNOT_RESEND_MESSAGE", *_REFUSED[1:]), path=(MESSAGE_ID,)
     ),
 )

@@ -9,7 +9,7 @@ from litestar import Response, get
 from msgspec import Meta
 
 from appliance.domain.views import OnOff, SuccessResponse
-from web.openapi.metadata import told
+from web.openapi.metadata import documented
 from web.request import ApiRequest, ServicesDep
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
@@ -41,7 +41,7 @@ class HealthAnswer(SuccessResponse, frozen=True, kw_only=True):
     devices: list[ModemHealth]
 
 
-@get("/health", summary="Health", tags=["Service"], opt=told())
+@get("/health", summary="Health", tags=["Service"], opt=documented())
 async def health(services: ServicesDep) -> HealthAnswer:
     """Answers 200 while the box accepts requests."""
     found = await services.health.take()
@@ -67,7 +67,7 @@ async def health(services: ServicesDep) -> HealthAnswer:
     "/metrics",
     summary="Metrics",
     tags=["Service"],
-    opt=told(errors=("INVALID_API_KEY",), media=("text/plain",)),
+    opt=documented(errors=("INVALID_API_KEY",), media=("text/plain",)),
 )
 async def metrics(request: ApiRequest, services: ServicesDep) -> Response[bytes]:
     """Metrics in Prometheus text format. If a token is configured, send it as `Authorization: Bearer`."""

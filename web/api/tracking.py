@@ -27,7 +27,7 @@ from web.openapi.metadata import (
     STATUS,
     TO,
     TO_DATE,
-    told,
+    documented,
 )
 from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Message, Pagination, message, pagination
@@ -113,7 +113,7 @@ _FILTERS = (STATUS, TO, *_PERIOD, SEARCH)
     "/sms/status/{message_id:str}",
     summary="Status of one SMS",
     tags=["Tracking"],
-    opt=told(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
+    opt=documented(errors=("MESSAGE_NOT_FOUND",), path=(MESSAGE_ID,)),
 )
 async def status(
     message_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
@@ -127,7 +127,9 @@ async def status(
     "/sms/history",
     summary="History",
     tags=["Tracking"],
-    opt=told(errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)),
+    opt=documented(
+        errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"), query=(PAGE, LIMIT, *_FILTERS)
+    ),
 )
 async def history(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> HistoryAnswer:
     """Lists messages, newest first. An empty value means no filter."""
@@ -156,7 +158,7 @@ def history_filter(query: dict[str, str], numbers: NumberReader) -> HistoryFilte
     "/sms/stats",
     summary="Statistics",
     tags=["Tracking"],
-    opt=told(errors=("INVALID_REQUEST",), query=_PERIOD),
+    opt=documented(errors=("INVALID_REQUEST",), query=_PERIOD),
 )
 async def stats(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> StatsAnswer:
     """Counts messages by UTC day of creation, by default of the last 30 days."""
@@ -172,7 +174,7 @@ async def stats(request: ApiRequest, caller: CallerDep, services: ServicesDep) -
     "/sms/export",
     summary="Export",
     tags=["Tracking"],
-    opt=told(
+    opt=documented(
         errors=("INVALID_REQUEST", "INVALID_PHONE_NUMBER"),
         query=(FORMAT, *_FILTERS),
         media=("text/csv", "application/jsonl"),
@@ -193,7 +195,7 @@ async def export_messages(request: ApiRequest, caller: CallerDep, services: Serv
     status_code=200,
     summary="Cancel a queued SMS",
     tags=["Tracking"],
-    opt=told(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
+    opt=documented(errors=("MESSAGE_NOT_FOUND", "CANNOT_CANCEL_MESSAGE"), path=(MESSAGE_ID,)),
 )
 async def cancel(
     message_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep

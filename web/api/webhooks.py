@@ -15,7 +15,7 @@ from appliance.domain.errors import WEBHOOK_ANSWERED, ApiError
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import Moment, SuccessResponse
-from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, told
+from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Pagination, pagination
 
@@ -91,7 +91,7 @@ class ReplayedAnswer(SuccessResponse, frozen=True, kw_only=True):
     status_code=200,
     summary="Configure a webhook",
     tags=["Webhooks"],
-    opt=told(
+    opt=documented(
         body=WebhookBody,
         errors=("INVALID_WEBHOOK_URL",),
         example={"url": "https://example.com/sms", "events": ["sms.delivered", "sms.failed"]},
@@ -117,7 +117,7 @@ async def configure(
     )
 
 
-@get("/webhooks", summary="List webhooks", tags=["Webhooks"], opt=told())
+@get("/webhooks", summary="List webhooks", tags=["Webhooks"], opt=documented())
 async def webhooks(caller: CallerDep, services: ServicesDep) -> WebhooksAnswer:
     """Lists the webhooks of this client, without their secrets."""
     return WebhooksAnswer(
@@ -140,7 +140,7 @@ def _webhook(view: views.WebhookView) -> Webhook:
     status_code=204,
     summary="Delete a webhook",
     tags=["Webhooks"],
-    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
+    opt=documented(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def remove(webhook_id: FromPath[str], caller: CallerDep, services: ServicesDep) -> None:
     """Deletes a webhook. It is not called any more."""
@@ -152,7 +152,7 @@ async def remove(webhook_id: FromPath[str], caller: CallerDep, services: Service
     status_code=200,
     summary="Test a webhook",
     tags=["Webhooks"],
-    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
+    opt=documented(errors=("WEBHOOK_NOT_FOUND",), path=(WEBHOOK_ID,)),
 )
 async def test(
     webhook_id: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
@@ -177,7 +177,7 @@ def _heard(tested: views.WebhookTest) -> Text:
     "/webhooks/logs",
     summary="List attempts",
     tags=["Webhooks"],
-    opt=told(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
+    opt=documented(errors=("INVALID_REQUEST",), query=(PAGE, LIMIT)),
 )
 async def logs(request: ApiRequest, caller: CallerDep, services: ServicesDep) -> LogsAnswer:
     """Lists the attempts to call webhooks, newest first."""
@@ -211,7 +211,7 @@ def _log(entry: views.WebhookLogEntry) -> WebhookLog:
     status_code=202,
     summary="Replay an event",
     tags=["Webhooks"],
-    opt=told(errors=("WEBHOOK_NOT_FOUND",), path=(LOG_ID,)),
+    opt=documented(errors=("WEBHOOK_NOT_FOUND",), path=(LOG_ID,)),
 )
 async def replay(log_id: FromPath[str], caller: CallerDep, services: ServicesDep) -> ReplayedAnswer:
     """Sends the event of an attempt again, with the same `event_id` to the same receiver."""

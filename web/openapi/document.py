@@ -136,7 +136,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
         *more.errors,
     )
     codes = tuple(c for c in codes if not (more.any_key and c == "KEY_NOT_ALLOWED"))
-    told: Json = {
+    operation: Json = {
         "operationId": handler.handler_name,
         "summary": handler.summary,
         "description": getdoc(handler.fn) or "",
@@ -149,8 +149,8 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
         content: Json = {"schema": _reference(body)}
         if more.example is not None:
             content["example"] = more.example
-        told["requestBody"] = {"required": True, "content": {"application/json": content}}
-    return told
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return operation
 
 
 def _security(keyed: bool, more: Operation) -> list[Json]:
@@ -160,7 +160,7 @@ def _security(keyed: bool, more: Operation) -> list[Json]:
 
 
 def _parameter(parameter: Parameter) -> Json:
-    told: Json = {
+    operation: Json = {
         "name": parameter.name,
         "in": parameter.place,
         "description": parameter.description,
@@ -168,10 +168,10 @@ def _parameter(parameter: Parameter) -> Json:
         "schema": parameter.schema,
     }
     if parameter.place == "query":
-        told["allowEmptyValue"] = True  # it means absent
+        operation["allowEmptyValue"] = True  # it means absent
     if parameter.example is not None:
-        told["example"] = parameter.example
-    return told
+        operation["example"] = parameter.example
+    return operation
 
 
 def _success(handler: HTTPRouteHandler, more: Operation) -> Json:
@@ -240,10 +240,10 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     bodies = [body for handler in handlers if (body := handler.opt["operation"].body)]
     answers = [answer for handler in handlers if (answer := _answer(handler))]
     asked = {body.__name__: _body_schema(body) for body in (*bodies, BulkEntry)}
-    _, told = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
-    for schema in told.values():
+    _, operation = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
+    for schema in operation.values():
         _as_answered(schema)
-    for schema in told.values():
+    for schema in operation.values():
         schema["properties"] = {
             name: _for_generators(field) for name, field in schema.get("properties", {}).items()
         }
@@ -252,7 +252,7 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     for schema in asked.values():
         if "priority" in schema["properties"]:
             schema["properties"]["priority"] = {"$ref": _PLACE.format(name="Priority")}
-    return dict(sorted({**asked, **told, "Priority": priority}.items()))
+    return dict(sorted({**asked, **operation, "Priority": priority}.items()))
 
 
 def _body_schema(body: type[msgspec.Struct]) -> Json:

@@ -38,7 +38,7 @@ class Operation(msgspec.Struct, frozen=True):
     body: type[msgspec.Struct] | None = None
 
 
-def told(
+def documented(
     *,
     errors: tuple[Code, ...] = (),
     path: tuple[Parameter, ...] = (),

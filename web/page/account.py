@@ -24,7 +24,7 @@ _DENIED = {
 }
 
 
-def told(request: Seen, denied: Denied) -> str:
+def denial_text(request: Seen, denied: Denied) -> str:
     """Return why access was denied, in the visitor's language."""
     if denied.reason == "wait":
         wait = denied.seconds
@@ -58,11 +58,15 @@ async def claim(request: Seen, services: ServicesDep) -> Response[str] | Redirec
         return await _let_in(request, services, "/welcome", hashed)
     except Denied as denied:
         if services.admin.auth.claimed:  # by somebody else, or by the same form a moment ago
-            error = told(request, denied)
+            error = denial_text(request, denied)
             return page(request, "login.html", status=400, onward="/welcome", error=error)
         needed = services.admin.auth.code_needed(request.address, request.host)
         return page(
-            request, "claim.html", status=400, code_needed=needed, error=told(request, denied)
+            request,
+            "claim.html",
+            status=400,
+            code_needed=needed,
+            error=denial_text(request, denied),
         )
 
 
@@ -92,7 +96,7 @@ async def login(request: Seen, services: ServicesDep) -> Response[str] | Redirec
         return await _let_in(request, services, onward, hashed)
     except Denied as denied:
         status = 429 if denied.reason == "wait" else 401
-        error = told(request, denied)
+        error = denial_text(request, denied)
         return page(request, "login.html", status=status, onward=onward, error=error)
 
 
@@ -126,6 +130,8 @@ async def password(request: Seen, services: ServicesDep) -> Redirect:
             kept(request, DEVICE) or "",
         )
     except Denied as denied:
-        return Redirect("/settings/box?error=" + quote(told(request, denied)), status_code=303)
+        return Redirect(
+            "/settings/box?error=" + quote(denial_text(request, denied)), status_code=303
+        )
     known = cookie(request, DEVICE, services.admin.auth.device_cookie(hashed))
     return Redirect("/settings/box?saved=1", status_code=303, cookies=[known])

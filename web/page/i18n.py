@@ -245,9 +245,9 @@ class PageLanguage(msgspec.Struct, frozen=True):
 
     def outcome(self, code: str, data: str) -> str:
         """Return the result of an update in words."""
-        told = self.say(_UPDATE.get(code, _UPDATE_UNKNOWN))
+        result = self.say(_UPDATE.get(code, _UPDATE_UNKNOWN))
         restored = code in ("ROLLED_BACK", "CUT_OFF") and data == "restored"
-        return f"{told} {self.say(_DATA_BACK)}" if restored else told
+        return f"{result} {self.say(_DATA_BACK)}" if restored else result
 
     def priority(self, level: int) -> str:
         return self.say(_PRIORITY[level - 1])

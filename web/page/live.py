@@ -89,13 +89,13 @@ class Live:
         """Return the regions of the status page for visitors of this kind."""
         kind = (visitor.language, visitor.owner)
         if seen is not self._seen or kind not in self._regions:
-            told = {
+            result = {
                 name: fragment(f"live/{name}.html", visitor, seen=seen, chart=draw(seen.days))
                 for name in REGIONS
             }
             if seen is not self._seen:
-                return told
-            self._regions[kind] = told
+                return result
+            self._regions[kind] = result
         return self._regions[kind]
 
     # --- streaming -----------------------------------------------------------------------------------

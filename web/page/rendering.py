@@ -110,5 +110,5 @@ def not_ours(request: Request[Any, Any, Any], _error: NotOurs) -> Response[str]:
     words = _("This page was too old: nothing was done. Reload it and try again.")
     # Litestar calls exception handlers with the application's request class.
     seen = Seen(request.scope, request.receive, request.send)
-    told = seen.visitor.tongue.say(words)
-    return page(seen, "error.html", status=403, sentence=told)
+    result = seen.visitor.tongue.say(words)
+    return page(seen, "error.html", status=403, sentence=result)

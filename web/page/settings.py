@@ -46,8 +46,8 @@ def outdated(fields: dict[str, str], now: object, wanted: object) -> bool:
 
 def back(path: str, **query: str) -> Redirect:
     """Redirect to the page of the form, with a message."""
-    told = {name: value for name, value in query.items() if value}
-    return Redirect(path + ("?" + urlencode(told) if told else ""), status_code=SEE_OTHER)
+    result = {name: value for name, value in query.items() if value}
+    return Redirect(path + ("?" + urlencode(result) if result else ""), status_code=SEE_OTHER)
 
 
 def said(request: Seen) -> dict[str, Any]:

@@ -142,8 +142,8 @@ async def test_concurrent_logins_with_the_right_password_are_not_limited(
 
 async def test_a_burst_of_guesses_is_counted_one_by_one(stage: Stage) -> None:
     await stage.access.claim(PASSWORD, "", LAN, HOST)
-    tries = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_ATTEMPTS))
-    answers = await asyncio.gather(*tries, return_exceptions=True)
+    attempts = (stage.access.login(f"guess number {n}", LAN) for n in range(3 * FREE_ATTEMPTS))
+    answers = await asyncio.gather(*attempts, return_exceptions=True)
     assert [str(a) for a in answers].count("password") == FREE_ATTEMPTS
 
 

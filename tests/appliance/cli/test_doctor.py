@@ -93,27 +93,27 @@ async def proven(tmp_path: Path, to: str, **settings: Any) -> list[doctor.Findin
 
 
 async def test_a_real_sms_proves_sending_and_its_report(tmp_path: Path) -> None:
-    told = await proven(tmp_path, "+33612345678")
-    assert [f.grade for f in told] == ["ok", "ok", "note"]
-    assert told[1].text == "the report came: delivered"
-    assert "receiving was not tried" in told[2].text
+    result = await proven(tmp_path, "+33612345678")
+    assert [f.grade for f in result] == ["ok", "ok", "note"]
+    assert result[1].text == "the report came: delivered"
+    assert "receiving was not tried" in result[2].text
 
 
 async def test_a_real_sms_that_the_modem_refuses_is_explained_in_its_own_words(
     tmp_path: Path,
 ) -> None:
-    (told,) = await proven(tmp_path, "+33655550121")
-    assert told.grade == "bad"
-    assert told.text.endswith("The SIM has no credit left: the modem said “no credit”.")
+    (result,) = await proven(tmp_path, "+33655550121")
+    assert result.grade == "bad"
+    assert result.text.endswith("The SIM has no credit left: the modem said “no credit”.")
 
 
 @pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "chatty"])
 async def test_an_sms_to_the_own_number_proves_receiving_too(
     tmp_path: Path, personality: str
 ) -> None:
-    told = await proven(tmp_path, "+33612345678", number="+33612345678", personality=personality)
-    assert {f.text for f in told[1:]} == {"the report came: delivered", doctor.CAME_BACK}
-    assert all(f.grade == "ok" for f in told)
+    result = await proven(tmp_path, "+33612345678", number="+33612345678", personality=personality)
+    assert {f.text for f in result[1:]} == {"the report came: delivered", doctor.CAME_BACK}
+    assert all(f.grade == "ok" for f in result)
 
 
 async def test_the_doctor_leaves_the_radio_unchanged(tmp_path: Path) -> None:

@@ -94,11 +94,11 @@ def test_the_settings_in_force_are_json_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text('rate_limit = 7\n[server]\nmetrics_token = "t0ken"\n[[modem]]\npin = "1234"\n')
     words = ["config", "show", "--data", str(tmp_path), "--config", str(file), "--json"]
-    told = CliRunner().invoke(main, words).stdout
-    found = json.loads(told)
+    result = CliRunner().invoke(main, words).stdout
+    found = json.loads(result)
     assert found["rate_limit"] == 7 and found["modem"][0]["port"] == "sim"
     assert found["modem"][0]["pin"] == found["server"]["metrics_token"] == "(set, not shown)"
-    assert "t0ken" not in told and "1234" not in told
+    assert "t0ken" not in result and "1234" not in result
 
 
 def _commands(

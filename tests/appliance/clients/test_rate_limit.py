@@ -29,6 +29,10 @@ def test_a_client_that_waits_for_retry_after_is_admitted(passed: float) -> None:
 
 def test_reads_writes_and_clients_are_counted_separately() -> None:
     limiter = Limiter(ManualClock(), 1, 2)
-    told = [limiter.admit(SCOPE, "write"), limiter.admit(SCOPE, "read"), limiter.admit(4, "write")]
-    assert [allowance and allowance.remaining for allowance in told] == [0, 1, 0]
+    result = [
+        limiter.admit(SCOPE, "write"),
+        limiter.admit(SCOPE, "read"),
+        limiter.admit(4, "write"),
+    ]
+    assert [allowance and allowance.remaining for allowance in result] == [0, 1, 0]
     assert refused(limiter) == 60

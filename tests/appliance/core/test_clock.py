@@ -55,14 +55,14 @@ def test_a_clock_behind_what_the_box_has_seen_is_wrong(board: Path) -> None:
 
 async def test_a_manual_clock_wakes_waiters_at_their_time() -> None:
     manual = ManualClock()
-    bell = asyncio.Event()
-    waiting = asyncio.create_task(manual.wait(bell, 10))
+    event = asyncio.Event()
+    waiting = asyncio.create_task(manual.wait(event, 10))
     await asyncio.sleep(0)
     manual.advance(9)
     await asyncio.sleep(0)
     assert not waiting.done()
     manual.advance(1)
     assert await waiting is False
-    ringing = asyncio.create_task(manual.wait(bell, 10))
-    bell.set()
+    ringing = asyncio.create_task(manual.wait(event, 10))
+    event.set()
     assert await ringing is True

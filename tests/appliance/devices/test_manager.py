@@ -315,13 +315,13 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
 ) -> None:
     """A card that takes nothing for a while: by the wait the clock would be set back, and trusted."""
     room = asyncio.Event()
-    told: list[float] = []
+    result: list[float] = []
 
     async def receive(_: object, __: object) -> None:
         await room.wait()
 
     bench.devices = Devices(bench.box, Path(), receive)
-    bench.devices.told_time = told.append
+    bench.devices.told_time = result.append
     attached = await bench.meet(Identity(IMEI))
     assert isinstance(attached.modem, ModemDriver)
     board = attached.modem.board
@@ -329,5 +329,5 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
     board.publish(NetworkTime(1000.0))
     await asyncio.sleep(0.5)  # the delay whose correction the test measures
     room.set()
-    await eventually(lambda: told, "a time is told")
-    assert told[0] == pytest.approx(1000.5, abs=0.4)
+    await eventually(lambda: result, "a time is told")
+    assert result[0] == pytest.approx(1000.5, abs=0.4)

@@ -193,8 +193,8 @@ def test_when_a_number_of_parts_will_have_been_sent(
 def test_the_forecast_lets_priority_one_pass_quiet_hours() -> None:
     for passes, done in ((True, NOON + 4000), (False, ms("2026-03-10T13:00") + 4000)):
         limits = Limits(quiet_hours=("11:00-13:00",), urgent_passes=passes)
-        told = limit_rules.expected(limits, Usage(), 4000, 1, NOON, NOON, PARIS, urgent=True)
-        assert told == done
+        result = limit_rules.expected(limits, Usage(), 4000, 1, NOON, NOON, PARIS, urgent=True)
+        assert result == done
 
 
 def test_quiet_hours_never_end_in_the_past() -> None:

@@ -290,9 +290,9 @@ def test_a_sender_that_is_no_number_is_kept_as_it_is(name: str) -> None:
     assert FRANCE.read_or_keep(name) == name
 
 
-@pytest.mark.parametrize("told", ["0612345678", "+33612345678", "0033612345678", "33612345678"])
-def test_a_sender_is_the_number_that_a_client_writes_to(told: str) -> None:
-    assert FRANCE.read_or_keep(told) == "+33612345678"
+@pytest.mark.parametrize("written", ["0612345678", "+33612345678", "0033612345678", "33612345678"])
+def test_a_sender_is_the_number_that_a_client_writes_to(written: str) -> None:
+    assert FRANCE.read_or_keep(written) == "+33612345678"
 
 
 def test_the_country_is_that_of_the_own_number_else_that_of_the_time_zone() -> None:

@@ -106,9 +106,9 @@ class Office:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
-        said: list[dict[str, Any]] = []
-        steward.answer(line, said.append, {"set-time": self._set_time})
-        writer.write(b"".join(json.dumps(what).encode() + b"\n" for what in said))
+        output: list[dict[str, Any]] = []
+        steward.answer(line, output.append, {"set-time": self._set_time})
+        writer.write(b"".join(json.dumps(what).encode() + b"\n" for what in output))
         writer.close()
 
     def _set_time(self, request: Any, progress: steward.Progress) -> None:
@@ -216,8 +216,8 @@ async def test_from_the_network_through_modem_and_gateway_to_the_steward(
         try:
             await asyncio.wait_for(box.devices.attached[0].been_online.wait(), 30)
             assert office.asked == []
-            told = datetime.fromtimestamp(NOW, UTC).isoformat()
-            await simulator.command({"do": "time", "at": told})
+            result = datetime.fromtimestamp(NOW, UTC).isoformat()
+            await simulator.command({"do": "time", "at": result})
             await eventually(lambda: office.board.trusted, "not office.board.trusted")
         finally:
             await box.stop()

@@ -113,12 +113,12 @@ async def test_a_due_message_without_a_modem_wakes_the_outbox_once(
     box = Context(Config(), clock, stage.db, stage.ids, Encryption(tmp_path / "key"))
     jobs = MaintenanceJobs(box, Inbox(box), Balances(clock, []))
     await stage.take(scheduled_at=stage.now + 500)
-    bell, rings = box.wakeups.add_outbox(), 0
+    event, rings = box.wakeups.add_outbox(), 0
 
     async def count() -> None:
         nonlocal rings
-        while await bell.wait():
-            bell.clear()
+        while await event.wait():
+            event.clear()
             rings += 1
 
     jobs.start()

@@ -253,8 +253,8 @@ class Life:
         parts = messages.parts_of(db, number)
         states = {part["state"] for part in parts}
         awaited = any(part["open"] or part["state"] == "submitted" for part in parts)
-        tries = "SELECT 1 FROM attempt WHERE open = 1 AND message = ?"
-        awaited = awaited or db.execute(tries, (number,)).fetchone() is not None
+        attempts = "SELECT 1 FROM attempt WHERE open = 1 AND message = ?"
+        awaited = awaited or db.execute(attempts, (number,)).fetchone() is not None
         if status == Status.QUEUED:
             assert states & {"waiting", "submitted", "uncertain"}, "it would wait for ever"
         if status in (Status.FAILED, Status.CANCELLED):

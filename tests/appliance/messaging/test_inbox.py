@@ -226,7 +226,9 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
     for tenant in (2, 4):
         assert await receiver.box.db.read(blocklist.is_blocked, tenant, SENDER)
     assert not await receiver.box.db.read(blocklist.is_blocked, 3, SENDER), "test mode is apart"
-    assert [row["body"] for row in await receiver.texts()] == [word], "the client is told as well"
+    assert [row["body"] for row in await receiver.texts()] == [word], (
+        "the client gets the text as well"
+    )
 
 
 @pytest.mark.parametrize(
@@ -266,12 +268,12 @@ async def test_stop_ends_texts_but_no_one_time_passwords(receiver: Receiver) -> 
     assert await db.read(blocklist.is_blocked, 2, SENDER, "otp"), "the client's own block holds"
 
 
-@pytest.mark.parametrize("told", ["0612345678", "33612345678", "0033612345678", "+330612345678"])
+@pytest.mark.parametrize("sender", ["0612345678", "33612345678", "0033612345678", "+330612345678"])
 async def test_stop_from_any_spelling_blocks_the_number_that_a_client_writes_to(
-    receiver: Receiver, told: str
+    receiver: Receiver, sender: str
 ) -> None:
     """Nobody has written to it yet, so that only the numbering plan can say which number it is."""
-    await receiver.receive("STOP", sender=told)
+    await receiver.receive("STOP", sender=sender)
     assert await receiver.box.db.read(blocklist.is_blocked, 2, "+33612345678")
     (row,) = await receiver.texts()
     assert row["sender"] == "+33612345678"

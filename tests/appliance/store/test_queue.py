@@ -388,8 +388,8 @@ async def test_the_failed_webhook_says_whether_the_failure_is_uncertain(stage: S
     await stage.take()
     await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
     rows = await stage.db.read(lambda db: db.execute("SELECT body FROM event").fetchall())
-    told = [msgspec.json.decode(row["body"])["data"] for row in rows]
-    assert [(d["error"]["code"], d["uncertain"]) for d in told] == [
+    result = [msgspec.json.decode(row["body"])["data"] for row in rows]
+    assert [(d["error"]["code"], d["uncertain"]) for d in result] == [
         ("TIMEOUT", True),
         ("INVALID_NUMBER", False),
     ]
@@ -443,14 +443,14 @@ async def test_the_search_for_uncertain_parts_does_not_scan_the_queue(stage: Sta
     """Every minute, in the thread that every request waits for; and with each scrape of /metrics."""
 
     def plans(db: Connection) -> list[str]:
-        said: list[str] = []
-        db.set_trace_callback(said.append)
+        output: list[str] = []
+        db.set_trace_callback(output.append)
         attempts.settle_uncertain(db, stage.ids, 600_000, stage.now)
         attempts.mark_uncertain_after_start(db, stage.ids, stage.now)
         dashboard.uncertain(db)
         db.set_trace_callback(None)
-        assert len(said) == 3
-        return [row[3] for one in said for row in db.execute(f"EXPLAIN QUERY PLAN {one}")]
+        assert len(output) == 3
+        return [row[3] for one in output for row in db.execute(f"EXPLAIN QUERY PLAN {one}")]
 
     found = await stage.db.write(plans)
     assert not [step for step in found if step.startswith("SCAN part")], found
@@ -753,8 +753,8 @@ async def test_a_complete_delivery_of_an_earlier_attempt_drops_the_new_one(stage
     stage.now += 5000
     await _resend(stage, number)
     await stage.report(8, 0x00)
-    told = await stage.view(number)
-    assert (told.status, told.sent_at) == ("delivered", submitted_at)
+    result = await stage.view(number)
+    assert (result.status, result.sent_at) == ("delivered", submitted_at)
     assert isinstance(await stage.claim(), NothingReady)
 
 

@@ -104,7 +104,7 @@ class Network:
     def report(self, job: Job, reference: int, sent: int | None, status: int, wait: int) -> None:
         at = self.stage.now + wait
         self.serial += 1
-        told = {
+        result = {
             "another number": "+33700000000",
             "masked": job.recipient[:-4] + "****",
             "none": "",
@@ -112,17 +112,17 @@ class Network:
         }.get(self.habits.rewrites, job.recipient)
         if self.habits.rewrites == "no reference":
             reference = 0
-        heard = ReportFields(reference, told, sent, at)
-        heapq.heappush(self.due, Report(at, self.serial, heard, status))
+        received = ReportFields(reference, result, sent, at)
+        heapq.heappush(self.due, Report(at, self.serial, received, status))
 
     async def bring(self, until: int) -> None:
         """Time passes, and the reports that are due come."""
         while self.due and self.due[0].at <= until:
             due = heapq.heappop(self.due)
             self.stage.now = max(self.stage.now, due.at)
-            heard = msgspec.structs.replace(due.heard, arrived_at=self.stage.now)
+            received = msgspec.structs.replace(due.heard, arrived_at=self.stage.now)
             await self.stage.db.write(
-                reports.arrived, self.stage.ids, 1, SIM, heard, due.status, None, self.stage.now
+                reports.arrived, self.stage.ids, 1, SIM, received, due.status, None, self.stage.now
             )
         self.stage.now = max(self.stage.now, until)
 
@@ -228,8 +228,8 @@ async def test_no_undelivered_message_is_reported_as_delivered(
     wrongly = [n for n in taken if status[n] == "delivered" and n not in delivered]
     assert not wrongly
     assert await stage.db.read(told_delivered) <= network.delivered
-    told = sum(status[n] == "delivered" for n in delivered)
-    assert told > len(delivered) // 3, "it says nothing false, but not by saying nothing"
+    result = sum(status[n] == "delivered" for n in delivered)
+    assert result > len(delivered) // 3, "it says nothing false, but not by saying nothing"
 
 
 REWRITTEN = [
@@ -279,8 +279,8 @@ async def test_rewritten_reports_of_a_calm_network_are_placed_all_the_same(
     network = Network(stage, calm, 5)
     taken = await play(stage, network, 60)
     status = await claimed(stage, taken)
-    told = sum(one == "delivered" for one in status.values())
-    assert told >= len(taken) - 2
+    result = sum(one == "delivered" for one in status.values())
+    assert result >= len(taken) - 2
 
 
 async def test_delayed_and_repeated_reports_leave_no_message_open(stage: Stage) -> None:

@@ -13,7 +13,7 @@ OTHER = "+33698765432"
 
 
 @pytest.mark.parametrize(
-    "told",
+    "sender",
     [
         "+33700000000",
         "0612345678",
@@ -28,10 +28,10 @@ OTHER = "+33698765432"
     ],
 )
 async def test_a_report_with_any_number_is_about_the_only_part_with_its_reference(
-    stage: Stage, told: str
+    stage: Stage, sender: str
 ) -> None:
     number = await stage.sent(27)
-    await stage.report(27, recipient=told, scts=START + 2000)
+    await stage.report(27, recipient=sender, scts=START + 2000)
     assert await stage.status(number) == "delivered"
 
 

@@ -28,7 +28,7 @@ from appliance.webhooks.http_client import egress_rules
 from appliance.webhooks.registry import WebhookRegistry
 from tests import receiver as receivers
 from tests.manual_clock import ManualClock
-from tests.receiver import Receiver, Told
+from tests.receiver import ReceivedCall, Receiver
 from tests.waiting import HANG_SECONDS, POLL_SECONDS, eventually
 
 START = 1_800_000_000_000
@@ -39,7 +39,7 @@ HASTY_SECONDS = 1.0  # … and one that a test waits for
 ALL: tuple[WebhookEvent, ...] = ("sms.sent", "sms.delivered", "sms.failed", "sms.received")
 
 
-class Telling:
+class DispatcherBench:
     """A box that only tells; `restart` is a crash and a new start on the same data."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -53,7 +53,7 @@ class Telling:
         self.clock = ManualClock(START)
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> Telling:
+    async def start(self) -> DispatcherBench:
         db = await Database.open(self.folder / "zimbox.db")
         marks = await db.read(archive.marks)
         self.box = Context(
@@ -133,32 +133,32 @@ class Telling:
 
 
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Telling]]:
-    made: list[Telling] = []
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., DispatcherBench]]:
+    made: list[DispatcherBench] = []
 
-    def new(**settings: Any) -> Telling:
-        made.append(Telling(tmp_path, **settings))
+    def new(**settings: Any) -> DispatcherBench:
+        made.append(DispatcherBench(tmp_path, **settings))
         return made[-1]
 
     yield new
-    for telling in made:
-        await telling.crash()
+    for bench in made:
+        await bench.crash()
 
 
-async def _with_clients(telling: Telling) -> Telling:
-    await telling.start()
-    await telling.box.db.write(clients.add_client, "one", START)
-    await telling.box.db.write(clients.add_client, "two", START)
-    return telling
+async def _with_clients(bench: DispatcherBench) -> DispatcherBench:
+    await bench.start()
+    await bench.box.db.write(clients.add_client, "one", START)
+    await bench.box.db.write(clients.add_client, "two", START)
+    return bench
 
 
 @pytest.fixture
-async def telling(make: Callable[..., Telling]) -> Telling:
+async def bench(make: Callable[..., DispatcherBench]) -> DispatcherBench:
     return await _with_clients(make())
 
 
 @pytest.fixture
-async def hasty(make: Callable[..., Telling]) -> Telling:
+async def hasty(make: Callable[..., DispatcherBench]) -> DispatcherBench:
     """For receivers that never answer."""
     return await _with_clients(make(timeout_seconds=HASTY_SECONDS))
 
@@ -177,104 +177,106 @@ async def other() -> AsyncIterator[Receiver]:
     await running.stop()
 
 
-def names(told: list[Told]) -> list[str]:
-    return [one.body["event"] for one in told]
+def names(calls: list[ReceivedCall]) -> list[str]:
+    return [one.body["event"] for one in calls]
 
 
-def texts(told: list[Told]) -> list[Any]:
-    return [one.body["data"].get("n") for one in told]
+def texts(calls: list[ReceivedCall]) -> list[Any]:
+    return [one.body["data"].get("n") for one in calls]
 
 
-def signed(told: Told, secret: str) -> bool:
+def signed(call: ReceivedCall, secret: str) -> bool:
     return (
-        told.header("X-Webhook-Signature")
-        == hmac.digest(secret.encode(), told.raw, hashlib.sha256).hex()
+        call.header("X-Webhook-Signature")
+        == hmac.digest(secret.encode(), call.raw, hashlib.sha256).hex()
     )
 
 
-# --- what is told ----------------------------------------------------------------------------------
+# --- deliveries -------------------------------------------------------------------------------------
 
 
 async def test_an_event_is_delivered_at_once_with_exactly_the_documented_headers(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    view = await telling.configure(receiver.url())
+    view = await bench.configure(receiver.url())
     assert view.secret is not None
     assert view.secret.startswith("whsec_")
-    await telling.emit("sms.sent", text="é", n=1)
-    (told,) = await receiver.until(1)
-    assert [name for name, _ in told.headers] == [
+    await bench.emit("sms.sent", text="é", n=1)
+    (result,) = await receiver.until(1)
+    assert [name for name, _ in result.headers] == [
         *("Host", "Content-Type", "User-Agent", "X-Webhook-Signature", "Content-Length")
     ]
-    assert told.header("Content-Type") == "application/json"
-    assert told.header("User-Agent") == "ZimSend-Webhook/1.0"
-    assert signed(told, view.secret)
-    assert told.body.keys() == {"event", "event_id", "timestamp", "data"}
-    assert told.body["data"] == {"text": "é", "n": 1}
-    assert told.body["event_id"].startswith("evt_") and len(told.body["event_id"]) == 16
-    assert told.body["timestamp"] == "2027-01-15T08:00:00Z"
-    (entry,) = await telling.logged(1)
-    assert (entry.event, entry.event_id) == ("sms.sent", told.body["event_id"])
+    assert result.header("Content-Type") == "application/json"
+    assert result.header("User-Agent") == "ZimSend-Webhook/1.0"
+    assert signed(result, view.secret)
+    assert result.body.keys() == {"event", "event_id", "timestamp", "data"}
+    assert result.body["data"] == {"text": "é", "n": 1}
+    assert result.body["event_id"].startswith("evt_") and len(result.body["event_id"]) == 16
+    assert result.body["timestamp"] == "2027-01-15T08:00:00Z"
+    (entry,) = await bench.logged(1)
+    assert (entry.event, entry.event_id) == ("sms.sent", result.body["event_id"])
     assert (entry.webhook_id, entry.url) == (view.webhook_id, receiver.url())
     assert (entry.response_status, entry.success, entry.attempt) == (200, True, 1)
     assert entry.reason is None
-    assert await telling.states() == ["done"]
+    assert await bench.states() == ["done"]
 
 
-async def test_only_the_chosen_events_are_delivered(telling: Telling, receiver: Receiver) -> None:
-    await telling.configure(receiver.url(), "sms.failed")
-    await telling.emit("sms.sent")
-    await telling.emit("sms.failed")
+async def test_only_the_chosen_events_are_delivered(
+    bench: DispatcherBench, receiver: Receiver
+) -> None:
+    await bench.configure(receiver.url(), "sms.failed")
+    await bench.emit("sms.sent")
+    await bench.emit("sms.failed")
     assert names(await receiver.until(1)) == ["sms.failed"]
-    assert len(await telling.rows("SELECT 1 FROM event")) == 1
+    assert len(await bench.rows("SELECT 1 FROM event")) == 1
 
 
 async def test_a_webhook_signs_with_its_own_secret(
-    telling: Telling, receiver: Receiver, other: Receiver
+    bench: DispatcherBench, receiver: Receiver, other: Receiver
 ) -> None:
-    view = await telling.configure(receiver.url(), secret="mine of old")
+    view = await bench.configure(receiver.url(), secret="mine of old")
     assert view.secret == "mine of old"
-    second = await telling.configure(other.url())
+    second = await bench.configure(other.url())
     assert second.secret
-    await telling.emit()
+    await bench.emit()
     assert signed((await receiver.until(1))[0], "mine of old")
     assert signed((await other.until(1))[0], second.secret)
-    assert receiver.told[0].body["event_id"] == other.told[0].body["event_id"]
-    assert receiver.told[0].raw == other.told[0].raw
+    assert receiver.calls[0].body["event_id"] == other.calls[0].body["event_id"]
+    assert receiver.calls[0].raw == other.calls[0].raw
 
 
 async def test_a_messages_own_url_replaces_the_webhooks_and_signs_with_the_clients_secret(
-    telling: Telling, receiver: Receiver, other: Receiver
+    bench: DispatcherBench, receiver: Receiver, other: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
-    client = await telling.box.db.read(clients.client, 1)
+    await bench.configure(receiver.url())
+    client = await bench.box.db.read(clients.client, 1)
     assert client is not None
-    await telling.emit(own_url=other.url("/mine?a=1"))
-    (told,) = await other.until(1)
-    assert told.path == "/mine?a=1"
-    assert signed(told, client["signing_secret"])
-    (entry,) = await telling.logged(1)
+    await bench.emit(own_url=other.url("/mine?a=1"))
+    (result,) = await other.until(1)
+    assert result.path == "/mine?a=1"
+    assert signed(result, client["signing_secret"])
+    (entry,) = await bench.logged(1)
     assert entry.webhook_id is None
-    assert receiver.told == []
+    assert receiver.calls == []
 
 
 async def test_a_replaced_signing_secret_signs_pending_deliveries(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     receiver.otherwise = receivers.answer(500)
-    await telling.emit(own_url=receiver.url())
-    await telling.logged(1)
-    new = await telling.box.db.write(clients.replace_signing_secret, 1)
+    await bench.emit(own_url=receiver.url())
+    await bench.logged(1)
+    new = await bench.box.db.write(clients.replace_signing_secret, 1)
     assert new
-    await telling.pass_time(60)
+    await bench.pass_time(60)
     assert signed((await receiver.until(2))[1], new)
 
 
-async def test_test_mode_is_a_tenant_of_its_own(telling: Telling, receiver: Receiver) -> None:
-    await telling.configure(receiver.url("/live"))
-    await telling.configure(receiver.url("/test"), tenant=TEST_SCOPE)
-    await telling.emit(n="live")
-    await telling.emit(n="test", tenant=TEST_SCOPE)
+async def test_test_mode_is_a_tenant_of_its_own(bench: DispatcherBench, receiver: Receiver) -> None:
+    await bench.configure(receiver.url("/live"))
+    await bench.configure(receiver.url("/test"), tenant=TEST_SCOPE)
+    await bench.emit(n="live")
+    await bench.emit(n="test", tenant=TEST_SCOPE)
     await receiver.until(2)
     assert texts(receiver.at("/live")) == ["live"]
     assert texts(receiver.at("/test")) == ["test"]
@@ -287,35 +289,35 @@ async def test_test_mode_is_a_tenant_of_its_own(telling: Telling, receiver: Rece
     "behaviour", [receivers.hang, receivers.close, receivers.answer(500), receivers.answer(302)]
 )
 async def test_a_delivery_is_retried_after_1_and_5_minutes_then_given_up(
-    make: Callable[..., Telling], receiver: Receiver, behaviour: receivers.Behaviour
+    make: Callable[..., DispatcherBench], receiver: Receiver, behaviour: receivers.Behaviour
 ) -> None:
     seconds = HASTY_SECONDS if behaviour is receivers.hang else PATIENT_SECONDS
-    telling = await _with_clients(make(timeout_seconds=seconds))
-    await telling.configure(receiver.url())
+    bench = await _with_clients(make(timeout_seconds=seconds))
+    await bench.configure(receiver.url())
     receiver.otherwise = behaviour
-    await telling.emit(n=1)
+    await bench.emit(n=1)
     for attempt, wait in ((1, 60.0), (2, 300.0)):
-        log = await telling.logged(attempt)
+        log = await bench.logged(attempt)
         assert [entry.attempt for entry in log] == list(range(1, attempt + 1))
-        assert await telling.states() == ["due"]
-        await telling.pass_time(wait - 1)
-        assert len(receiver.told) == attempt
-        await telling.pass_time(1)
-    log = await telling.logged(3)
+        assert await bench.states() == ["due"]
+        await bench.pass_time(wait - 1)
+        assert len(receiver.calls) == attempt
+        await bench.pass_time(1)
+    log = await bench.logged(3)
     assert [(entry.attempt, entry.success) for entry in log] == [(1, False), (2, False), (3, False)]
-    assert await telling.states() == ["given_up"]
-    assert len({told.raw for told in receiver.told}) == 1
-    assert telling.dispatcher.counters.given_up == 1
-    (kept,) = await telling.box.db.read(deliveries.given_up, 10)
+    assert await bench.states() == ["given_up"]
+    assert len({result.raw for result in receiver.calls}) == 1
+    assert bench.dispatcher.counters.given_up == 1
+    (kept,) = await bench.box.db.read(deliveries.given_up, 10)
     assert (kept["name"], kept["attempt"]) == ("sms.sent", 3)
-    await telling.pass_time(86_400)
-    assert len(receiver.told) == 3
+    await bench.pass_time(86_400)
+    assert len(receiver.calls) == 3
 
 
 async def test_the_schedule_is_a_setting(
-    make: Callable[..., Telling], telling: Telling, receiver: Receiver
+    make: Callable[..., DispatcherBench], bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.crash()
+    await bench.crash()
     impatient = await make(retry_seconds=[]).start()
     receiver.otherwise = receivers.answer(503)
     await impatient.configure(receiver.url())
@@ -324,48 +326,50 @@ async def test_the_schedule_is_a_setting(
     assert await impatient.states() == ["given_up"]
 
 
-async def test_retries_go_on_across_a_crash(telling: Telling, receiver: Receiver) -> None:
+async def test_retries_go_on_across_a_crash(bench: DispatcherBench, receiver: Receiver) -> None:
     receiver.otherwise = receivers.answer(500)
-    await telling.configure(receiver.url())
-    await telling.emit(n=1)
-    await telling.logged(1)
-    await telling.crash()
-    telling.clock.advance(60)
+    await bench.configure(receiver.url())
+    await bench.emit(n=1)
+    await bench.logged(1)
+    await bench.crash()
+    bench.clock.advance(60)
     receiver.otherwise = receivers.answer(200)
-    await telling.start()
-    log = await telling.logged(2)
+    await bench.start()
+    log = await bench.logged(2)
     assert [entry.attempt for entry in log] == [1, 2]
-    assert receiver.told[0].raw == receiver.told[1].raw
-    assert await telling.states() == ["done"]
+    assert receiver.calls[0].raw == receiver.calls[1].raw
+    assert await bench.states() == ["done"]
 
 
-async def test_a_call_cut_by_a_crash_is_made_again(telling: Telling, receiver: Receiver) -> None:
-    await telling.configure(receiver.url())
+async def test_a_call_cut_by_a_crash_is_made_again(
+    bench: DispatcherBench, receiver: Receiver
+) -> None:
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.hang
-    await telling.emit(n=1)
+    await bench.emit(n=1)
     await receiver.until(1)
-    await telling.crash()
+    await bench.crash()
     receiver.otherwise = receivers.answer(200)
-    await telling.start()
-    told = await receiver.until(2)
-    assert told[0].raw == told[1].raw
-    (entry,) = await telling.logged(1)
+    await bench.start()
+    result = await receiver.until(2)
+    assert result[0].raw == result[1].raw
+    (entry,) = await bench.logged(1)
     assert (entry.attempt, entry.success) == (1, True)
 
 
 async def test_a_clock_set_back_delays_no_retry_of_a_delivery(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     receiver.otherwise = receivers.answer(500)
-    await telling.configure(receiver.url())
-    await telling.emit()
-    await telling.logged(1)
-    telling.clock.step(-10 * 365 * 86_400_000)
-    await telling.pass_time(30)  # the safety look
-    assert len(await telling.logged(2)) == 2
+    await bench.configure(receiver.url())
+    await bench.emit()
+    await bench.logged(1)
+    bench.clock.step(-10 * 365 * 86_400_000)
+    await bench.pass_time(30)  # the safety look
+    assert len(await bench.logged(2)) == 2
 
 
-async def test_open_calls_finish_at_a_stop(telling: Telling, receiver: Receiver) -> None:
+async def test_open_calls_finish_at_a_stop(bench: DispatcherBench, receiver: Receiver) -> None:
     answered = asyncio.Event()
 
     async def late(writer: asyncio.StreamWriter) -> None:
@@ -373,119 +377,121 @@ async def test_open_calls_finish_at_a_stop(telling: Telling, receiver: Receiver)
         await receivers.answer(200)(writer)
 
     receiver.otherwise = late
-    await telling.configure(receiver.url())
-    await telling.emit(n=1)
+    await bench.configure(receiver.url())
+    await bench.emit(n=1)
     await receiver.until(1)
-    ending = asyncio.create_task(telling.stop())
+    ending = asyncio.create_task(bench.stop())
     await asyncio.sleep(0)
     answered.set()
     await ending
-    await telling.start()
-    assert await telling.states() == ["done"]
+    await bench.start()
+    assert await bench.states() == ["done"]
 
 
-async def test_events_due_at_a_stop_are_delivered(telling: Telling, receiver: Receiver) -> None:
-    await telling.configure(receiver.url())
-    await telling.emit(n=1)
-    await telling.stop()
-    assert texts(receiver.told) == [1]
+async def test_events_due_at_a_stop_are_delivered(
+    bench: DispatcherBench, receiver: Receiver
+) -> None:
+    await bench.configure(receiver.url())
+    await bench.emit(n=1)
+    await bench.stop()
+    assert texts(receiver.calls) == [1]
 
 
 # --- order and independence ------------------------------------------------------------------------
 
 
 async def test_events_of_one_message_arrive_in_order_also_when_one_is_retried(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit("sms.sent", stream="m1")
-    await telling.emit("sms.delivered", stream="m1")
-    await telling.logged(1)
-    assert await telling.states() == ["due", "behind"]
+    await bench.emit("sms.sent", stream="m1")
+    await bench.emit("sms.delivered", stream="m1")
+    await bench.logged(1)
+    assert await bench.states() == ["due", "behind"]
     receiver.otherwise = receivers.answer(200)
-    await telling.pass_time(60)
-    await telling.logged(3)
-    assert names(receiver.told) == ["sms.sent", "sms.sent", "sms.delivered"]
+    await bench.pass_time(60)
+    await bench.logged(3)
+    assert names(receiver.calls) == ["sms.sent", "sms.sent", "sms.delivered"]
 
 
 async def test_after_a_given_up_event_the_next_one_of_its_message_is_delivered(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit("sms.sent")
-    await telling.emit("sms.delivered")
-    await telling.logged(1)
-    await telling.pass_time(60)
-    await telling.logged(2)
-    await telling.pass_time(300)
-    await telling.logged(4)
-    assert names(receiver.told) == ["sms.sent"] * 3 + ["sms.delivered"]
-    assert await telling.states() == ["given_up", "due"]
+    await bench.emit("sms.sent")
+    await bench.emit("sms.delivered")
+    await bench.logged(1)
+    await bench.pass_time(60)
+    await bench.logged(2)
+    await bench.pass_time(300)
+    await bench.logged(4)
+    assert names(receiver.calls) == ["sms.sent"] * 3 + ["sms.delivered"]
+    assert await bench.states() == ["given_up", "due"]
 
 
 async def test_a_retried_event_does_not_delay_other_messages(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit(stream="m1", n=1)
-    await telling.logged(1)
+    await bench.emit(stream="m1", n=1)
+    await bench.logged(1)
     receiver.otherwise = receivers.answer(200)
-    await telling.emit(stream="m2", n=2)
-    await telling.logged(2)
-    assert texts(receiver.told) == [1, 2]
+    await bench.emit(stream="m2", n=2)
+    await bench.logged(2)
+    assert texts(receiver.calls) == [1, 2]
 
 
 async def test_a_stopped_receiver_with_a_long_queue_never_delays_another(
-    telling: Telling, receiver: Receiver, other: Receiver
+    bench: DispatcherBench, receiver: Receiver, other: Receiver
 ) -> None:
     receiver.otherwise = receivers.hang
-    await telling.configure(receiver.url())
-    await telling.configure(other.url())
+    await bench.configure(receiver.url())
+    await bench.configure(other.url())
     for n in range(40):
-        await telling.emit(stream=f"m{n}", n=n)
+        await bench.emit(stream=f"m{n}", n=n)
     await other.until(40)
-    assert sorted(texts(other.told)) == list(range(40))
+    assert sorted(texts(other.calls)) == list(range(40))
     # Not even one round of the other's time-outs was waited for.
-    assert len(receiver.told) <= 4
+    assert len(receiver.calls) <= 4
 
 
 async def test_a_stopped_path_does_not_delay_another_at_the_same_host(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     receiver.behave["/stuck"] = receivers.hang
-    await telling.configure(receiver.url("/stuck"))
-    await telling.configure(receiver.url("/well"))
+    await bench.configure(receiver.url("/stuck"))
+    await bench.configure(receiver.url("/well"))
     for n in range(30):
-        await telling.emit(stream=f"m{n}", n=n)
+        await bench.emit(stream=f"m{n}", n=n)
     await receiver.until(30, "/well")
     # Not even one round of the other's time-outs was waited for.
     assert len(receiver.at("/stuck")) <= 4
 
 
 async def test_many_stopped_receivers_do_not_delay_a_working_one(
-    make: Callable[..., Telling], other: Receiver
+    make: Callable[..., DispatcherBench], other: Receiver
 ) -> None:
     # Long beside twenty calls on a busy machine, short beside the rest of the test.
-    telling = await _with_clients(make(timeout_seconds=2.0))
+    bench = await _with_clients(make(timeout_seconds=2.0))
     stuck = [await Receiver().start() for _ in range(6)]
     try:
         for host in stuck:
             host.otherwise = receivers.hang
             for n in range(5):
-                await telling.configure(host.url(f"/{n}"), "sms.failed")
+                await bench.configure(host.url(f"/{n}"), "sms.failed")
         for n in range(20):
-            await telling.emit("sms.failed", stream=f"m{n}")
+            await bench.emit("sms.failed", stream=f"m{n}")
         # All places were theirs until they were known to be slow.
         await called(stuck, PLACES.total + PLACES.slow)
-        await telling.configure(other.url(), "sms.sent")
+        await bench.configure(other.url(), "sms.sent")
         for n in range(20):
-            await telling.emit("sms.sent", stream=f"m{n}", n=n)
+            await bench.emit("sms.sent", stream=f"m{n}", n=n)
             await other.until(n + 1)
         # The twenty together took less than three rounds of the others' time-outs.
-        assert sum(len(host.told) for host in stuck) < PLACES.total + 4 * PLACES.slow
+        assert sum(len(host.calls) for host in stuck) < PLACES.total + 4 * PLACES.slow
     finally:
         for host in stuck:
             await host.stop()
@@ -494,13 +500,13 @@ async def test_many_stopped_receivers_do_not_delay_a_working_one(
 async def called(hosts: list[Receiver], count: int) -> None:
     """Until these hosts were called so often, all together."""
     await eventually(
-        lambda: sum(len(host.told) for host in hosts) >= count,
-        "sum(len(host.told) for host in hosts) < count",
+        lambda: sum(len(host.calls) for host in hosts) >= count,
+        "sum(len(host.calls) for host in hosts) < count",
     )
 
 
 async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     open_now, most = 0, 0
     go = asyncio.Event()
@@ -514,12 +520,12 @@ async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
         await receivers.answer(200)(writer)
 
     receiver.otherwise = count
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     for n in range(12):
-        await telling.emit(stream=f"m{n}", n=n)
+        await bench.emit(stream=f"m{n}", n=n)
     await receiver.until(4)
     go.set()
-    await telling.logged(12)
+    await bench.logged(12)
     assert most == 4
 
 
@@ -529,22 +535,24 @@ async def test_a_receiver_is_called_no_more_often_at_once_than_its_share(
 @pytest.mark.parametrize(
     "url", ["http://example.com/", "https://169.254.169.254/", "http://0x7f.1/", "ftp://nas/"]
 )
-async def test_a_forbidden_url_is_refused_when_it_is_configured(telling: Telling, url: str) -> None:
+async def test_a_forbidden_url_is_refused_when_it_is_configured(
+    bench: DispatcherBench, url: str
+) -> None:
     with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL") as caught:
-        await telling.configure(url)
+        await bench.configure(url)
     assert caught.value.details is not None
     assert caught.value.details["field"] == "url"
     with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL") as caught:
-        egress_rules(telling.config.webhook).check_url(url)
+        egress_rules(bench.config.webhook).check_url(url)
     assert caught.value.details is not None
     assert caught.value.details["field"] == "webhook_url"
 
 
 async def test_without_the_setting_the_box_itself_is_never_called(
-    make: Callable[..., Telling], telling: Telling, receiver: Receiver
+    make: Callable[..., DispatcherBench], bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
-    await telling.crash()
+    await bench.configure(receiver.url())
+    await bench.crash()
     strict = await make(allow_loopback=False).start()
     with pytest.raises(ApiError, match="INVALID_WEBHOOK_URL"):
         await strict.configure(receiver.url())
@@ -552,44 +560,44 @@ async def test_without_the_setting_the_box_itself_is_never_called(
     (entry,) = await strict.logged(1)
     assert (entry.success, entry.response_status) == (False, None)
     assert "the URL leads to the box itself" in (entry.reason or "")
-    assert receiver.told == []
+    assert receiver.calls == []
 
 
 async def test_the_list_shows_only_own_webhooks_without_secrets(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    one = await telling.configure(receiver.url("/1"), "sms.sent", "sms.received")
-    await telling.configure(receiver.url("/2"), tenant=OTHER_SCOPE)
-    (listed,) = await telling.webhooks.listed(SCOPE)
+    one = await bench.configure(receiver.url("/1"), "sms.sent", "sms.received")
+    await bench.configure(receiver.url("/2"), tenant=OTHER_SCOPE)
+    (listed,) = await bench.webhooks.listed(SCOPE)
     assert listed.secret is None
     assert (listed.webhook_id, listed.url) == (one.webhook_id, receiver.url("/1"))
     assert (listed.events, listed.status) == (("sms.sent", "sms.received"), "active")
 
 
-async def test_a_deleted_webhook_gets_no_events(telling: Telling, receiver: Receiver) -> None:
-    view = await telling.configure(receiver.url())
+async def test_a_deleted_webhook_gets_no_events(bench: DispatcherBench, receiver: Receiver) -> None:
+    view = await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit("sms.sent")
-    await telling.emit("sms.delivered")
-    (entry,) = await telling.logged(1)
-    await telling.webhooks.delete(SCOPE, view.webhook_id)
-    await telling.emit("sms.failed")
-    await telling.pass_time(600)
-    assert await telling.states() == ["dropped", "dropped"]
-    assert len(receiver.told) == 1
-    assert await telling.webhooks.listed(SCOPE) == ()
-    assert [e.log_id for e in await telling.logged(1)] == [entry.log_id]
+    await bench.emit("sms.sent")
+    await bench.emit("sms.delivered")
+    (entry,) = await bench.logged(1)
+    await bench.webhooks.delete(SCOPE, view.webhook_id)
+    await bench.emit("sms.failed")
+    await bench.pass_time(600)
+    assert await bench.states() == ["dropped", "dropped"]
+    assert len(receiver.calls) == 1
+    assert await bench.webhooks.listed(SCOPE) == ()
+    assert [e.log_id for e in await bench.logged(1)] == [entry.log_id]
     for attempt in (
-        telling.webhooks.delete(SCOPE, view.webhook_id),
-        telling.webhooks.test(SCOPE, view.webhook_id),
-        telling.webhooks.replay(SCOPE, entry.log_id),
+        bench.webhooks.delete(SCOPE, view.webhook_id),
+        bench.webhooks.test(SCOPE, view.webhook_id),
+        bench.webhooks.replay(SCOPE, entry.log_id),
     ):
         with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
             await attempt
 
 
 async def test_a_webhook_deleted_during_its_call_stays_deleted(
-    hasty: Telling, receiver: Receiver
+    hasty: DispatcherBench, receiver: Receiver
 ) -> None:
     view = await hasty.configure(receiver.url())
     receiver.otherwise = receivers.hang
@@ -601,20 +609,20 @@ async def test_a_webhook_deleted_during_its_call_stays_deleted(
 
 
 async def test_a_webhook_deleted_while_its_test_begins_is_not_called(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    view = await telling.configure(receiver.url())
+    view = await bench.configure(receiver.url())
     tested, _ = await asyncio.gather(
-        telling.webhooks.test(SCOPE, view.webhook_id),
-        telling.webhooks.delete(SCOPE, view.webhook_id),
+        bench.webhooks.test(SCOPE, view.webhook_id),
+        bench.webhooks.delete(SCOPE, view.webhook_id),
         return_exceptions=True,
     )
     assert isinstance(tested, ApiError) and tested.code == "WEBHOOK_NOT_FOUND"
-    assert receiver.told == []  # it would have been signed with nothing
+    assert receiver.calls == []  # it would have been signed with nothing
 
 
 async def test_a_client_erased_during_a_call_leaves_nothing(
-    hasty: Telling, receiver: Receiver
+    hasty: DispatcherBench, receiver: Receiver
 ) -> None:
     await hasty.configure(receiver.url())
     receiver.otherwise = receivers.hang
@@ -627,7 +635,7 @@ async def test_a_client_erased_during_a_call_leaves_nothing(
 
 
 async def test_a_test_call_is_signed_and_logged_and_returns_the_receiver_s_answer(
-    hasty: Telling, receiver: Receiver
+    hasty: DispatcherBench, receiver: Receiver
 ) -> None:
     view = await hasty.configure(receiver.url(), "sms.failed")
     assert view.secret
@@ -635,54 +643,54 @@ async def test_a_test_call_is_signed_and_logged_and_returns_the_receiver_s_answe
     assert (await hasty.webhooks.test(SCOPE, view.webhook_id)).response_status == 418
     receiver.otherwise = receivers.hang
     assert (await hasty.webhooks.test(SCOPE, view.webhook_id)).response_status is None
-    told = receiver.told[0]
-    assert signed(told, view.secret)
-    assert told.body["event"] == "webhook.test"
-    assert told.body["data"]["webhook_id"] == view.webhook_id
+    result = receiver.calls[0]
+    assert signed(result, view.secret)
+    assert result.body["event"] == "webhook.test"
+    assert result.body["data"]["webhook_id"] == view.webhook_id
     log = await hasty.logged(2)
     assert [(e.event, e.response_status) for e in log] == [
         *(("webhook.test", 418), ("webhook.test", None))
     ]
     await hasty.pass_time(60)  # a test call is not retried
-    assert len(receiver.told) == 2
+    assert len(receiver.calls) == 2
 
 
-async def test_logs_are_paged_newest_first(telling: Telling, receiver: Receiver) -> None:
-    await telling.configure(receiver.url())
+async def test_logs_are_paged_newest_first(bench: DispatcherBench, receiver: Receiver) -> None:
+    await bench.configure(receiver.url())
     for n in range(7):
-        await telling.emit(stream="one", n=n)
-    await telling.logged(7)
-    page = await telling.webhooks.logs(SCOPE, PageFilter(page=2, limit=3))
+        await bench.emit(stream="one", n=n)
+    await bench.logged(7)
+    page = await bench.webhooks.logs(SCOPE, PageFilter(page=2, limit=3))
     assert page.total == 7
-    told = {one.body["event_id"]: one.body["data"]["n"] for one in receiver.told}
-    assert [told[entry.event_id] for entry in page.logs] == [3, 2, 1]
-    assert (await telling.webhooks.logs(SCOPE, PageFilter(page=9, limit=3))).logs == ()
+    result = {one.body["event_id"]: one.body["data"]["n"] for one in receiver.calls}
+    assert [result[entry.event_id] for entry in page.logs] == [3, 2, 1]
+    assert (await bench.webhooks.logs(SCOPE, PageFilter(page=9, limit=3))).logs == ()
 
 
 async def test_a_replayed_event_has_the_whole_retry_schedule(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit(n=1)
+    await bench.emit(n=1)
     for attempt, wait in ((1, 60), (2, 300)):
-        await telling.logged(attempt)
-        await telling.pass_time(wait)
-    log = await telling.logged(3)
-    replayed = await telling.webhooks.replay(SCOPE, log[0].log_id)
+        await bench.logged(attempt)
+        await bench.pass_time(wait)
+    log = await bench.logged(3)
+    replayed = await bench.webhooks.replay(SCOPE, log[0].log_id)
     assert (replayed.log_id, replayed.event_id) == (log[0].log_id, log[0].event_id)
-    await telling.logged(4)
-    assert await telling.states() == ["due"]
+    await bench.logged(4)
+    assert await bench.states() == ["due"]
     receiver.otherwise = receivers.answer(200)
-    await telling.pass_time(60)
-    log = await telling.logged(5)
+    await bench.pass_time(60)
+    log = await bench.logged(5)
     assert [entry.attempt for entry in log] == [1, 2, 3, 4, 5]
-    assert len({told.raw for told in receiver.told}) == 1
-    assert await telling.states() == ["done"]
+    assert len({result.raw for result in receiver.calls}) == 1
+    assert await bench.states() == ["done"]
 
 
 async def test_an_event_replayed_during_its_last_attempt_is_delivered_again(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     asked = asyncio.Event()
 
@@ -690,106 +698,108 @@ async def test_an_event_replayed_during_its_last_attempt_is_delivered_again(
         await asked.wait()
         await receivers.answer(500)(writer)
 
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit()
-    await telling.logged(1)
-    await telling.pass_time(60)
-    (entry, _) = await telling.logged(2)
+    await bench.emit()
+    await bench.logged(1)
+    await bench.pass_time(60)
+    (entry, _) = await bench.logged(2)
     receiver.otherwise = refuse_then
-    await telling.pass_time(300)
+    await bench.pass_time(300)
     await receiver.until(3)
-    await telling.webhooks.replay(SCOPE, entry.log_id)
+    await bench.webhooks.replay(SCOPE, entry.log_id)
     asked.set()
-    await telling.logged(3)
+    await bench.logged(3)
     receiver.otherwise = receivers.answer(200)
-    await telling.pass_time(60)
-    await telling.logged(4)
-    assert await telling.states() == ["done"]
+    await bench.pass_time(60)
+    await bench.logged(4)
+    assert await bench.states() == ["done"]
 
 
 async def test_an_event_read_as_due_before_its_attempt_was_recorded_is_not_delivered_twice(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
     """The look that saw it and the record of the attempt run beside each other."""
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit()
-    await telling.logged(1)
-    (row,) = await telling.rows("SELECT id, state FROM delivery")
+    await bench.emit()
+    await bench.logged(1)
+    (row,) = await bench.rows("SELECT id, state FROM delivery")
     assert row["state"] == "due"  # in a minute
-    now = telling.clock.now()
-    assert await telling.box.db.read(deliveries.call, row["id"], now) is None
-    assert await telling.box.db.read(deliveries.call, row["id"], now + 60_000) is not None
+    now = bench.clock.now()
+    assert await bench.box.db.read(deliveries.call, row["id"], now) is None
+    assert await bench.box.db.read(deliveries.call, row["id"], now + 60_000) is not None
 
 
-async def test_a_delivered_event_can_be_replayed(telling: Telling, receiver: Receiver) -> None:
-    await telling.emit(own_url=receiver.url())
-    (entry,) = await telling.logged(1)
-    await telling.webhooks.replay(SCOPE, entry.log_id)
-    await telling.logged(2)
-    assert receiver.told[0].raw == receiver.told[1].raw
+async def test_a_delivered_event_can_be_replayed(
+    bench: DispatcherBench, receiver: Receiver
+) -> None:
+    await bench.emit(own_url=receiver.url())
+    (entry,) = await bench.logged(1)
+    await bench.webhooks.replay(SCOPE, entry.log_id)
+    await bench.logged(2)
+    assert receiver.calls[0].raw == receiver.calls[1].raw
 
 
 async def test_a_waiting_event_is_delivered_at_once_on_request_and_keeps_its_order(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
+    await bench.configure(receiver.url())
     receiver.otherwise = receivers.answer(500)
-    await telling.emit("sms.sent")
-    await telling.emit("sms.delivered")
-    (entry,) = await telling.logged(1)
+    await bench.emit("sms.sent")
+    await bench.emit("sms.delivered")
+    (entry,) = await bench.logged(1)
     receiver.otherwise = receivers.answer(200)
-    await telling.webhooks.replay(SCOPE, entry.log_id)
-    await telling.logged(3)
-    assert names(receiver.told) == ["sms.sent", "sms.sent", "sms.delivered"]
+    await bench.webhooks.replay(SCOPE, entry.log_id)
+    await bench.logged(3)
+    assert names(receiver.calls) == ["sms.sent", "sms.sent", "sms.delivered"]
 
 
 async def test_a_replay_beside_a_later_event_of_its_message_waits_for_it(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
-    await telling.emit("sms.sent")
-    (entry,) = await telling.logged(1)
+    await bench.configure(receiver.url())
+    await bench.emit("sms.sent")
+    (entry,) = await bench.logged(1)
     receiver.otherwise = receivers.answer(500)
-    await telling.emit("sms.delivered")
-    await telling.logged(2)
-    await telling.webhooks.replay(SCOPE, entry.log_id)
-    assert await telling.states() == ["behind", "due"]
+    await bench.emit("sms.delivered")
+    await bench.logged(2)
+    await bench.webhooks.replay(SCOPE, entry.log_id)
+    assert await bench.states() == ["behind", "due"]
     receiver.otherwise = receivers.answer(200)
-    await telling.pass_time(60)
-    await telling.logged(4)
-    assert await telling.states() == ["done", "done"]
-    assert names(receiver.told) == ["sms.sent", "sms.delivered", "sms.delivered", "sms.sent"]
+    await bench.pass_time(60)
+    await bench.logged(4)
+    assert await bench.states() == ["done", "done"]
+    assert names(receiver.calls) == ["sms.sent", "sms.delivered", "sms.delivered", "sms.sent"]
 
 
 async def test_webhooks_and_logs_of_others_are_not_found(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    view = await telling.configure(receiver.url())
-    await telling.emit()
-    (entry,) = await telling.logged(1)
+    view = await bench.configure(receiver.url())
+    await bench.emit()
+    (entry,) = await bench.logged(1)
     for tenant in (OTHER_SCOPE, TEST_SCOPE):
-        page = await telling.webhooks.logs(tenant, PageFilter())
+        page = await bench.webhooks.logs(tenant, PageFilter())
         assert (page.logs, page.total) == ((), 0)
-        assert await telling.webhooks.listed(tenant) == ()
+        assert await bench.webhooks.listed(tenant) == ()
         for attempt in (
-            telling.webhooks.delete(tenant, view.webhook_id),
-            telling.webhooks.test(tenant, view.webhook_id),
-            telling.webhooks.replay(tenant, entry.log_id),
+            bench.webhooks.delete(tenant, view.webhook_id),
+            bench.webhooks.test(tenant, view.webhook_id),
+            bench.webhooks.replay(tenant, entry.log_id),
         ):
             with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
                 await attempt
-    assert len(await telling.webhooks.listed(SCOPE)) == 1
-    assert len(receiver.told) == 1
+    assert len(await bench.webhooks.listed(SCOPE)) == 1
+    assert len(receiver.calls) == 1
 
 
 @pytest.mark.parametrize("written", ["wh_99", "wh_", "1", "", "wh_1x", "log_000000000001", "wh_-1"])
-async def test_an_invalid_webhook_id_is_not_found(telling: Telling, written: str) -> None:
+async def test_an_invalid_webhook_id_is_not_found(bench: DispatcherBench, written: str) -> None:
     for attempt in (
-        telling.webhooks.delete(SCOPE, written),
-        telling.webhooks.test(SCOPE, written),
-        telling.webhooks.replay(SCOPE, written),
+        bench.webhooks.delete(SCOPE, written),
+        bench.webhooks.test(SCOPE, written),
+        bench.webhooks.replay(SCOPE, written),
     ):
         with pytest.raises(ApiError, match="WEBHOOK_NOT_FOUND"):
             await attempt
@@ -799,24 +809,24 @@ async def test_an_invalid_webhook_id_is_not_found(telling: Telling, written: str
 
 
 async def test_only_old_and_finished_deliveries_are_removed(
-    telling: Telling, receiver: Receiver
+    bench: DispatcherBench, receiver: Receiver
 ) -> None:
-    await telling.configure(receiver.url())
-    await telling.emit(n="old")
-    await telling.logged(1)
+    await bench.configure(receiver.url())
+    await bench.emit(n="old")
+    await bench.logged(1)
     receiver.otherwise = receivers.answer(500)
-    await telling.emit(n="old and due")
-    await telling.logged(2)
-    telling.clock.advance(10)
+    await bench.emit(n="old and due")
+    await bench.logged(2)
+    bench.clock.advance(10)
     receiver.otherwise = receivers.answer(200)
-    await telling.emit(stream="m2", n="new")
-    await telling.logged(3)
-    before = telling.clock.now() - 5000
-    while await telling.box.db.write(deliveries.tidy, before, 1):
+    await bench.emit(stream="m2", n="new")
+    await bench.logged(3)
+    before = bench.clock.now() - 5000
+    while await bench.box.db.write(deliveries.tidy, before, 1):
         pass
-    assert await telling.states() == ["due", "done"]
-    assert len(await telling.rows("SELECT 1 FROM event")) == 2
-    assert len((await telling.webhooks.logs(SCOPE, PageFilter())).logs) == 1
+    assert await bench.states() == ["due", "done"]
+    assert len(await bench.rows("SELECT 1 FROM event")) == 2
+    assert len((await bench.webhooks.logs(SCOPE, PageFilter())).logs) == 1
 
 
 def steps_of_a_look(connection: Connection) -> int:

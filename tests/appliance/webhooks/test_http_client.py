@@ -97,10 +97,10 @@ async def neighbour() -> AsyncIterator[Receiver]:
 async def test_the_request_has_exactly_the_given_headers_and_body(receiver: Receiver) -> None:
     answer = await post(courier(), receiver.url("/a?b=%20c"))
     assert (answer.status, answer.success, answer.reason) == (200, True, "")
-    (told,) = receiver.told
-    assert told.raw == b'{"a":1}'
-    assert told.path == "/a?b=%20c"
-    assert told.headers == (
+    (result,) = receiver.calls
+    assert result.raw == b'{"a":1}'
+    assert result.path == "/a?b=%20c"
+    assert result.headers == (
         ("Host", f"127.0.0.1:{receiver.port}"),
         *HEADERS,
         ("Content-Length", "7"),
@@ -111,7 +111,7 @@ async def test_the_host_header_keeps_the_name(neighbour: Receiver) -> None:
     url = f"http://nas.local:{neighbour.port}/x"
     answer = await post(courier(STRICT, known(nas=["127.0.0.2"])), url)
     assert answer.success
-    assert neighbour.told[0].header("Host") == f"nas.local:{neighbour.port}"
+    assert neighbour.calls[0].header("Host") == f"nas.local:{neighbour.port}"
 
 
 async def test_proxies_of_the_environment_are_not_used(
@@ -127,7 +127,7 @@ async def test_each_call_is_a_connection_of_its_own(receiver: Receiver) -> None:
     for _ in range(3):
         assert (await carrier.post(receiver.url(), HEADERS, b"{}")).success
     await carrier.close()
-    assert len(receiver.told) == 3
+    assert len(receiver.calls) == 3
 
 
 async def test_ipv6_receivers_are_called() -> None:
@@ -135,7 +135,7 @@ async def test_ipv6_receivers_are_called() -> None:
     running = await Receiver("::1").start()
     try:
         assert (await post(courier(), running.url())).success
-        assert running.told[0].header("Host") == f"[::1]:{running.port}"
+        assert running.calls[0].header("Host") == f"[::1]:{running.port}"
     finally:
         await running.stop()
 
@@ -162,7 +162,7 @@ async def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> No
     receiver.behave["/hook"] = receivers.answer(status, f"Location: {receiver.url('/elsewhere')}")
     answer = await post(courier(), receiver.url())
     assert (answer.status, answer.success) == (status, False)
-    assert [told.path for told in receiver.told] == ["/hook"]
+    assert [result.path for result in receiver.calls] == ["/hook"]
 
 
 @pytest.mark.parametrize("behaviour", [receivers.hang, receivers.drip_head])
@@ -242,7 +242,7 @@ async def test_a_literal_address_of_the_box_is_not_connected_to(neighbour: Recei
     answer = await post(courier(STRICT), f"http://127.0.0.1:{neighbour.port}/")
     assert answer.status is None
     assert answer.reason == f"not connected to 127.0.0.1: {TO_THE_BOX}"
-    assert neighbour.told == []
+    assert neighbour.calls == []
 
 
 async def test_a_name_that_resolves_to_the_box_is_not_connected_to(neighbour: Receiver) -> None:
@@ -253,7 +253,7 @@ async def test_a_name_that_resolves_to_the_box_is_not_connected_to(neighbour: Re
     assert answer.status is None
     assert "127.0.0.1: the URL leads to the box itself" in answer.reason
     assert "169.254.169.254: the URL leads to a metadata service" in answer.reason
-    assert neighbour.told == []
+    assert neighbour.calls == []
 
 
 async def test_a_rebound_name_never_reaches_the_box(
@@ -273,7 +273,7 @@ async def test_a_rebound_name_never_reaches_the_box(
     await carrier.close()
     assert [answer.success for answer in answers] == [True, False] * 3
     assert asked == ["nas"] * 6
-    assert [told.path for told in neighbour.told] == ["/0", "/2", "/4"]
+    assert [result.path for result in neighbour.calls] == ["/0", "/2", "/4"]
 
 
 async def test_only_the_allowed_addresses_of_a_name_are_tried(neighbour: Receiver) -> None:
@@ -288,7 +288,7 @@ async def test_the_next_address_is_tried_after_a_failed_connection() -> None:
         names = known(nas=["127.0.0.2", "127.0.0.3"])
         answer = await post(courier(STRICT, names), f"http://nas:{running.port}/")
         assert answer.success
-        assert len(running.told) == 1
+        assert len(running.calls) == 1
     finally:
         await running.stop()
 
@@ -308,7 +308,7 @@ async def test_a_redirect_to_the_box_is_not_followed(neighbour: Receiver) -> Non
         courier(STRICT, known(nas=["127.0.0.2"])), f"http://nas:{neighbour.port}/hook"
     )
     assert (answer.status, answer.success) == (307, False)
-    assert [told.path for told in neighbour.told] == ["/hook"]
+    assert [result.path for result in neighbour.calls] == ["/hook"]
 
 
 # --- names -----------------------------------------------------------------------------------------
@@ -492,7 +492,7 @@ async def test_the_certificate_must_match_the_name(authority: Authority) -> None
         assert wrong.status is None
         assert wrong.reason.startswith("TLS: Hostname mismatch"), wrong.reason
         assert seen == ["shop.example", "other.example"]
-        assert len(running.told) == 1
+        assert len(running.calls) == 1
     finally:
         await running.stop()
 
@@ -503,7 +503,7 @@ async def test_an_unknown_certificate_authority_is_refused(authority: Authority)
         url = running.url()
         unknown = await post(courier(STRICT), url)
         assert unknown.reason.startswith("TLS: "), unknown.reason
-        assert running.told == []
+        assert running.calls == []
         known_one = await post(courier(STRICT, None, trust(str(authority.file))), url)
         assert known_one.success, known_one.reason
     finally:

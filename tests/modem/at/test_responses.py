@@ -295,15 +295,15 @@ def test_any_response_can_be_parsed(lines: list[str]) -> None:
         "+CCLK:",
         "*PSUTTZ:",
     ):
-        told = [prefix + line for line in lines]
+        result = [prefix + line for line in lines]
         for understand in (
             responses.stores, responses.stores_offered, responses.indications_offered, responses.indications,
             responses.listed, responses.signal_dbm, responses.operator, responses.tries_left, responses.clock,
             responses.pin_state, responses.reference, responses.smsc, responses.own_number, responses.imei,
         ):  # fmt: skip
-            understand(told)
-        responses.choose_indications(responses.indications_offered(told))
-        responses.registration(told, "+CREG")
-        for line in told:
+            understand(result)
+        responses.choose_indications(responses.indications_offered(result))
+        responses.registration(result, "+CREG")
+        for line in result:
             responses.ussd(line)
             assert isinstance(responses.network_time(line), float | None)

@@ -178,11 +178,11 @@ async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path)
 
 
 async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
-    unset, told = (
+    unset, result = (
         f'+CCLK: "{at}"\n\nOK' for at in ("04/01/01,00:00:00+00", "31/05/06,07:08:09+00")
     )
     script = [entry for entry in HEALTHY if entry[0] != "AT+CCLK?"]
-    clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", told)]
+    clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", result)]
     with Scripted([*script, *clock]) as modem:
         device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=600))
         await device.start()

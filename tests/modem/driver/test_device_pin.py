@@ -237,7 +237,7 @@ def told_by_nobody(**answers: list[str]) -> list[tuple[str, str]]:
 async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
     tmp_path: Path, first: dict[str, list[str]], second: dict[str, list[str]]
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
     for answers in (first, second):  # two starts of the box
         memory = FilePinMemory(tmp_path / "pin.json")
         with Scripted(told_by_nobody(**answers)) as modem:
@@ -249,8 +249,8 @@ async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
                 while device.status.state is not ModemState.PIN_REQUIRED:
                     await device.next_event()
             await device.stop()
-            heard += modem.heard
-    assert heard.count('AT+CPIN="1111"') <= 1
+            received += modem.heard
+    assert received.count('AT+CPIN="1111"') <= 1
 
 
 async def test_a_wrong_pin_entered_twice_at_once_is_tried_once(tmp_path: Path) -> None:

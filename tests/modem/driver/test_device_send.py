@@ -296,9 +296,9 @@ async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
                     await asyncio.sleep(0.02)  # repeats a send that is refused at once
 
         for prompt, answer, verdict, reference in SURE:
-            said = answer.replace(b"+CMGS: 7", b"+CMGS: %d" % count)
+            output = answer.replace(b"+CMGS: 7", b"+CMGS: %d" % count)
             wanted = (verdict, count if reference == 7 else reference)
-            assert await send(prompt, said) == wanted, (prompt, answer)
+            assert await send(prompt, output) == wanted, (prompt, answer)
             await go_on()
         # In the middle of a line nobody can tell; but what is not known is called so.
         for urc in UNASKED:

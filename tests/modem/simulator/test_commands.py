@@ -287,8 +287,8 @@ async def test_input_during_a_command_waits_or_is_lost(tmp_path: Path) -> None:
             await bench.order("answer", command="+CSQ", late=0.01)
             client.write(b"AT+CSQ\rAT+CGSN\r")
             await client.until(b"+CSQ: 20,0\r\n\r\nOK\r\n")
-            said = await client.ask("AT+CREG?")
-            assert ("860123456789015" in said) is kept
+            output = await client.ask("AT+CREG?")
+            assert ("860123456789015" in output) is kept
             if kept:
                 assert await client.ask("AT") == ["+CREG: 0,1", "OK"]
 
@@ -451,9 +451,11 @@ async def test_an_a7670_has_verbose_errors_by_default(tmp_path: Path) -> None:
 async def test_the_chatty_personality_sends_urcs_at_any_time(tmp_path: Path) -> None:
     async with simulated(tmp_path, personality="chatty", seed=1) as bench:
         client = await bench.ready()
-        said = [line for _ in range(30) for line in await client.ask("AT+CSQ")]
-        assert any(line.startswith(("RING", "+CIEV", "^RSSI", "*PSUTTZ", "^MODE")) for line in said)
-        assert said.count("+CSQ: 20,0") == 30
+        output = [line for _ in range(30) for line in await client.ask("AT+CSQ")]
+        assert any(
+            line.startswith(("RING", "+CIEV", "^RSSI", "*PSUTTZ", "^MODE")) for line in output
+        )
+        assert output.count("+CSQ: 20,0") == 30
         line, _ = [each for each in await send(client) if each.startswith("+CMGS") or each == "OK"]
         assert line.startswith('+CMGS: 0,"2')
 

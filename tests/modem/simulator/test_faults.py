@@ -154,17 +154,17 @@ async def test_urcs_can_come_at_any_stage_of_a_send(tmp_path: Path, at: str) -> 
         client = await bench.ready()
         await bench.order("send", at=at, urc=["RING", "+CREG: 2", '+CMTI: "SM",7'])
         client.write(b"AT+CMGS=20\r")
-        said = await client.until(b"> ")
+        output = await client.until(b"> ")
         client.write(b"\x1b")
         await client.until(b"OK\r\n")
         await begin(client)
-        said += await client.until(b"OK\r\n")
+        output += await client.until(b"OK\r\n")
         burst = '\r\nRING\r\n\r\n+CREG: 2\r\n\r\n+CMTI: "SM",7\r\n'
-        assert burst in said
+        assert burst in output
         if at == "command":
-            assert said.startswith(burst + "\r\n> ")
+            assert output.startswith(burst + "\r\n> ")
         if at == "answer":
-            assert said.endswith("+CMGS: 0\r\n" + burst + "\r\nOK\r\n")
+            assert output.endswith("+CMGS: 0\r\n" + burst + "\r\nOK\r\n")
 
 
 async def test_a_urc_right_after_the_prompt(tmp_path: Path) -> None:
@@ -199,8 +199,8 @@ async def test_a_brown_out_in_the_middle_of_a_send(tmp_path: Path, at: str) -> N
         client = await bench.ready()
         await bench.order("send", at=at, restart=True, say=["UNDER-VOLTAGE WARNNING"])
         await attempt(bench)
-        said = await client.until(b"PB DONE\r\n")
-        assert said.index("UNDER-VOLTAGE WARNNING") < said.index("RDY")
+        output = await client.until(b"PB DONE\r\n")
+        assert output.index("UNDER-VOLTAGE WARNNING") < output.index("RDY")
         assert len(bench.journal("submit")) == (at in ("taken", "answer"))
         assert (await client.ask("AT+CNMI?"))[1] == "+CNMI: 2,1,0,0,0"
         assert [line["on"] for line in bench.journal("power")] == [True, False, True]
@@ -328,7 +328,7 @@ async def test_a_restart_without_power_takes_its_time(tmp_path: Path) -> None:
 
 async def test_an_unknown_fault_is_refused_with_its_name(tmp_path: Path) -> None:
     async with simulated(tmp_path) as bench:
-        for words, said in (
+        for words, output in (
             ({"do": "nonsense"}, "nonsense"),
             ({"do": "send", "cms": "x"}, "$.cms"),
             ({"do": "send", "att": "body"}, "att"),
@@ -336,7 +336,7 @@ async def test_an_unknown_fault_is_refused_with_its_name(tmp_path: Path) -> None
             ({"do": "raw", "hex": "zz"}, "hexadecimal"),
         ):
             answer = await bench.simulator.command(words)
-            assert not answer["ok"] and said in answer["error"], answer
+            assert not answer["ok"] and output in answer["error"], answer
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from tests.modem.simulated import Bench, Client, no_more, send, simulated, submi
 
 async def report(client: Client) -> Report:
     """The next +CDS."""
-    said = await client.until(b"+CDS: ")
-    assert said.endswith("\r\n+CDS: ")
+    output = await client.until(b"+CDS: ")
+    assert output.endswith("\r\n+CDS: ")
     length = int(await client.until(b"\r\n"))
     hexadecimal = (await client.until(b"\r\n")).strip()
     assert len(hexadecimal) // 2 - 8 == length
@@ -254,11 +254,11 @@ async def test_a_report_has_recipient_times_and_status(tmp_path: Path) -> None:
         client = await bench.ready()
         await bench.order("report", delay=0.0)
         await send(client)
-        told = await report(client)
-        assert (told.reference, told.recipient, told.status) == (77, "+4915112340001", 0)
-        assert told.scts is not None and told.discharged_at is not None
-        now = datetime.now(told.scts.tzinfo)
-        assert abs((now - told.scts).total_seconds()) < 5
+        result = await report(client)
+        assert (result.reference, result.recipient, result.status) == (77, "+4915112340001", 0)
+        assert result.scts is not None and result.discharged_at is not None
+        now = datetime.now(result.scts.tzinfo)
+        assert abs((now - result.scts).total_seconds()) < 5
 
 
 async def test_no_report_where_none_was_asked_for(tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ async def test_a_report_without_times_and_with_the_number_in_another_form(tmp_pa
         await bench.order("report", zero_times=True, recipient="national")
         await bench.order("report", recipient="15112340001")
         await send(client)
-        told = await report(client)
-        assert (told.scts, told.discharged_at, told.recipient) == (
+        result = await report(client)
+        assert (result.scts, result.discharged_at, result.recipient) == (
             None,
             None,
             "015112340001",
@@ -374,8 +374,8 @@ async def test_stored_reports_are_read_from_sr(tmp_path: Path) -> None:
         await client.until(b'+CDSI: "SR",1\r\n')
         await client.ask('AT+CPMS="SR"')
         (line, hexadecimal, _) = await client.ask("AT+CMGR=1")
-        told = decode(hexadecimal)
-        assert line == "+CMGR: 0,,26" and isinstance(told, Report) and told.reference == 1
+        result = decode(hexadecimal)
+        assert line == "+CMGR: 0,,26" and isinstance(result, Report) and result.reference == 1
         await send(client)  # the store is full: the network keeps the report
         await no_more(bench)
         await client.ask("AT+CMGD=0")
@@ -642,9 +642,9 @@ async def test_time_stamps_follow_the_network_clock(tmp_path: Path) -> None:
         client = await bench.ready()
         await bench.order("time", at="2031-02-03T04:05:06+00:00", tell=False)
         await send(client)
-        told = await report(client)
-        assert told.scts is not None
-        assert told.scts.isoformat().startswith("2031-02-03T04:05:")
+        result = await report(client)
+        assert result.scts is not None
+        assert result.scts.isoformat().startswith("2031-02-03T04:05:")
 
 
 # -- test numbers

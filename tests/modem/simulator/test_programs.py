@@ -74,16 +74,16 @@ async def until(true: Callable[[], bool]) -> None:
 @needs("gammu")
 async def test_gammu_identifies_a_sim800(tmp_path: Path) -> None:
     async with alone(tmp_path, personality="sim800"):
-        said = await gammu(tmp_path, "identify")
-        assert "SIMCOM_Ltd" in said and "SIM800L" in said
-        assert "860123456789015" in said and "262019876543210" in said
+        output = await gammu(tmp_path, "identify")
+        assert "SIMCOM_Ltd" in output and "SIM800L" in output
+        assert "860123456789015" in output and "262019876543210" in output
 
 
 @needs("gammu")
 async def test_gammu_knows_the_network(tmp_path: Path) -> None:
     async with alone(tmp_path, personality="ec25"):
-        said = await gammu(tmp_path, "networkinfo")
-        assert "home network" in said and "262 01" in said
+        output = await gammu(tmp_path, "networkinfo")
+        assert "home network" in output and "262 01" in output
 
 
 @needs("gammu")
@@ -94,10 +94,10 @@ async def test_gammu_sends_and_shows_the_reports(tmp_path: Path) -> None:
     async with alone(tmp_path, personality="sim800", command_delay=0.01) as bench:
         await bench.order("report", lost=True)
         await bench.order("report", hold=True)
-        said = await gammu(
+        output = await gammu(
             tmp_path, "sendsms", "TEXT", "+4915112340001", "-report", "-len", "400", "-text", text
         )
-        assert "message reference=0" in said and "message reference=1" in said
+        assert "message reference=0" in output and "message reference=1" in output
         assert [line["text"] for line in bench.journal("message")] == [text]
         monitor = ("stdbuf", "-oL", "gammu", "-c", gammu_settings(tmp_path), "monitor")
         async with running(*monitor) as process:

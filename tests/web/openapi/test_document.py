@@ -104,13 +104,13 @@ def test_the_document_has_every_route_that_answers() -> None:
 def test_each_operation_documents_the_errors_of_the_contract(
     path: str, method: str, operation: dict[str, Any]
 ) -> None:
-    told = codes(operation)
-    assert told.keys() >= set(CONTRACT[f"{method.upper()} {path}"].split())
-    assert all(status == ERROR_SPECS[code].status for code, status in told.items())  # type: ignore[index]
+    result = codes(operation)
+    assert result.keys() >= set(CONTRACT[f"{method.upper()} {path}"].split())
+    assert all(status == ERROR_SPECS[code].status for code, status in result.items())  # type: ignore[index]
     if path.startswith("/v1"):
         # A key may be tried whatever it may.
         open_to_any = {"KEY_NOT_ALLOWED"} if path == "/v1/auth/test" else set[str]()
-        assert told.keys() & KEYED == set(KEYED) - open_to_any
+        assert result.keys() & KEYED == set(KEYED) - open_to_any
         assert operation["security"] == [{"ApiKey": []}]
 
 
@@ -118,18 +118,18 @@ def test_each_operation_documents_the_errors_of_the_contract(
 def test_no_operation_documents_an_impossible_error(
     path: str, method: str, operation: dict[str, Any]
 ) -> None:
-    told = codes(operation)
-    assert told.keys() & WRITES == (set() if method == "get" else WRITES)
-    assert ("UNSUPPORTED_MEDIA_TYPE" in told) == ("requestBody" in operation)
+    result = codes(operation)
+    assert result.keys() & WRITES == (set() if method == "get" else WRITES)
+    assert ("UNSUPPORTED_MEDIA_TYPE" in result) == ("requestBody" in operation)
     asked = "requestBody" in operation or any(p["in"] == "query" for p in operation["parameters"])
-    assert ("INVALID_REQUEST" in told) == asked
+    assert ("INVALID_REQUEST" in result) == asked
     takes_url = path.startswith("/v1/sms/send") or path.endswith("/configure")
-    assert ("INVALID_WEBHOOK_URL" in told) == takes_url
+    assert ("INVALID_WEBHOOK_URL" in result) == takes_url
 
 
 def test_every_code_of_the_api_is_documented() -> None:
-    told = {code for _, _, operation in OPERATIONS for code in codes(operation)}
-    assert told == ERROR_SPECS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
+    result = {code for _, _, operation in OPERATIONS for code in codes(operation)}
+    assert result == ERROR_SPECS.keys() - {"METHOD_NOT_ALLOWED"}  # it belongs to no operation
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
