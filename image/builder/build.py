@@ -1,4 +1,4 @@
-"""`scripts/image build`: from the locked packages and the project to zimbox-VERSION.img.zst."""
+"""`scripts/image build`: build zimbox-VERSION.img.zst from the locked packages and the project."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from image.builder import debs, initramfs, manifest, rootfs
 HERE = Path(__file__).resolve().parents[1]  # image/
 PROJECT = HERE.parent
 BUILD = Path(os.environ.get("IMAGE_BUILD", PROJECT / "build" / "image")).resolve()
-# Of everything in the image, unless the caller says otherwise: the moment of the last commit.
+# The date of everything in the image: by default that of the last commit.
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or int(
     subprocess.run(
         ["git", "log", "-1", "--format=%ct"],
@@ -32,7 +32,7 @@ EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or int(
         check=True,
     ).stdout
 )
-SIGNATURE = "5a494d42"  # "ZIMB": by it the initramfs knows the card
+SIGNATURE = "5a494d42"  # "ZIMB": the disk signature by which the initramfs finds the card
 BOARDS = (
     "bcm2837-rpi-zero-2-w",
     "bcm2837-rpi-3-a-plus",
@@ -41,9 +41,9 @@ BOARDS = (
     "bcm2711-rpi-4-b",
     "bcm2711-rpi-400",
 )
-# Ours, and the boards for which config.txt loads them.
+# Our overlays, and the boards for which config.txt loads them.
 OVERLAYS = {"zimbox-uart": BOARDS, "zimbox-usb-host": ("bcm2837-rpi-zero-2-w",)}
-# Ours, and what of it runs on the box.
+# Our packages that run on the box.
 PACKAGES = ("appliance", "modem", "web", "image/target")
 # Kernel modules for hardware that no Pi has or an SMS gateway never uses.
 USELESS_MODULES = (
@@ -69,7 +69,7 @@ TOOLS = {
 
 
 def missing() -> list[str]:
-    """What this machine lacks for a build, in words."""
+    """Return what this machine lacks for a build, in words."""
     packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
     lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
     if not find_tool("uv"):
@@ -84,7 +84,7 @@ def missing() -> list[str]:
 
 
 def build() -> Path:
-    """The finished card, compressed. Raises what the tools and `debs` raise."""
+    """Build the card and return the compressed image. Raises CalledProcessError, LockError."""
     os.umask(0o022)  # modes of what is unpacked and written are part of the image
     kernel = os.environ.get("KERNEL", "debian")
     locked = debs.read_lock(debs.lock_file(kernel).read_text())
@@ -111,7 +111,7 @@ def squash(root: Path, target: Path, level: int = 15, *, leave_out: Sequence[str
 
 
 def _debian(locked: list[debs.Deb]) -> Path:
-    """Debian's packages set up; made anew only when the lock or the way it is done has changed."""
+    """Return the tar of Debian's packages; made anew only if the lock or rootfs.py has changed."""
     install = [deb for deb in locked if deb.kind == "install"]
     way = Path(rootfs.__file__).read_text() + "".join(deb.line for deb in install)
     tar = BUILD / f"debian-{hashlib.sha256(way.encode()).hexdigest()[:16]}.tar"
@@ -122,7 +122,7 @@ def _debian(locked: list[debs.Deb]) -> Path:
     return tar
 
 
-# Of the step that is kept between builds, so that a commit does not make it anew.
+# The date of files in that tar, which is kept between builds and must not depend on the commit.
 PACKAGES_EPOCH = 1_767_225_600
 
 
@@ -138,15 +138,15 @@ def _root(tar: Path) -> Path:
     _say("root")
     root = fresh(BUILD / "root")
     _run("tar", "-xf", tar, "-C", root)
-    # etc/apt names the folder of this build; there is no apt on the box.
+    # etc/apt contains the path of this build; there is no apt on the box.
     for left in ("usr/share/doc-base", "usr/lib/udev/hwdb.d", "etc/apt"):
         shutil.rmtree(root / left, ignore_errors=True)
-    fresh(root / "var")  # in memory on the box: what packages put there would never be seen
+    fresh(root / "var")  # a tmpfs on the box: files of packages would never be seen
     return root
 
 
 def _modules(root: Path, loose: Path) -> None:
-    """Kernel modules and firmware for the boards, without what none of them has."""
+    """Install kernel modules and firmware, without those that no board needs."""
     source = next((loose / "usr/lib/modules").iterdir())
     target = root / "usr/lib/modules" / source.name
     shutil.copytree(source, target, symlinks=True)
@@ -163,7 +163,7 @@ def _modules(root: Path, loose: Path) -> None:
 
 
 def _application(root: Path) -> None:
-    """The project and its locked wheels, compiled: what an update bundle holds, too."""
+    """Install the application and the public key for updates."""
     _say("application")
     application(root / "usr/lib/zimbox/app", "/usr/lib/zimbox/app")
     public = load_private_key(update_key()).public_key()
@@ -175,7 +175,7 @@ def _application(root: Path) -> None:
 
 
 def application(app: Path, shown_as: str) -> None:
-    """The application's tree for arm64 and Debian's Python, ready to run."""
+    """Make the application's tree for arm64 and Debian's Python: the project and its locked wheels, compiled."""
     _run("uv", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "--no-deps",
          "--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.13", "--link-mode", "copy",
          "--target", app, "-r", PROJECT / "requirements/run.txt")  # fmt: skip
@@ -183,7 +183,7 @@ def application(app: Path, shown_as: str) -> None:
     (app / ".lock").unlink(missing_ok=True)
     copy_project(app)
     for record in app.glob("*.dist-info/RECORD"):
-        record.unlink()  # names the bin/ that was dropped, in an order of its own
+        record.unlink()  # lists the dropped bin/, in an order that varies
     for direct in [
         *app.glob("*.dist-info/direct_url.json"),
         *app.glob("*.dist-info/uv_cache.json"),
@@ -203,7 +203,7 @@ def copy_project(app: Path) -> None:
 
 
 def update_key() -> Path:
-    """The private key that updates for this image are signed with: UPDATE_KEY, or one for trying things out."""
+    """Return the private key that signs updates for this image: UPDATE_KEY, else a development key."""
     if given := os.environ.get("UPDATE_KEY"):
         return Path(given)
     key = BUILD / "development-key.pem"
@@ -228,7 +228,7 @@ def load_private_key(file: Path) -> Ed25519PrivateKey:
 
 
 def bundle() -> Path:
-    """The application as a signed update, for boxes whose image was built with the same key."""
+    """Make a signed update of the application, for boxes whose image was built with the same key."""
     tree = fresh(BUILD / "bundle")
     application(tree, "/run/zimbox/app")
     target = BUILD / f"zimbox-{version()}.zimbox"
@@ -237,19 +237,19 @@ def bundle() -> Path:
 
 
 def root_bundle() -> Path:
-    """The root of the last build as a signed update, for cards with the same kernel."""
+    """Make a signed update of the last build's root, for cards with the same kernel."""
     tree = fresh(BUILD / "root-bundle")
     os.link(BUILD / "root.squashfs", tree / "root.squashfs")
     kernel = next((BUILD / "root/usr/lib/modules").iterdir()).name
     target = BUILD / f"zimbox-{version()}-root.zimbox"
-    # squashfs is compressed already: level 0 costs seconds instead of minutes.
+    # The squashfs is compressed already: level 0 takes seconds instead of minutes.
     key = load_private_key(update_key())
     write_bundle(tree, version(), key, target, epoch=EPOCH, kernel=kernel, preset=0)
     return target
 
 
 def compile_python(tree: Path, shown_as: str, by: str = "") -> None:
-    """Byte code beside the sources: root is read-only. It is the same for every processor."""
+    """Compile to byte code, which is the same for every processor; the root is read-only."""
     subprocess.run(
         [by or python(), "-B", "-W", "ignore", "-m", "compileall", "-q", "-s", tree, "-p", shown_as,
          "--invalidation-mode", "unchecked-hash", tree],
@@ -258,7 +258,7 @@ def compile_python(tree: Path, shown_as: str, by: str = "") -> None:
 
 
 def python() -> str:
-    """A Python of this machine that has Debian 13's byte code (3.13), "" if there is none."""
+    """Return a Python of this machine with Debian 13's byte code (3.13), "" if there is none."""
     ask = "import sys; print(*sys.version_info[:2])"
     for name in ("python3.13", "python3", sys.executable):
         asked = (
@@ -272,7 +272,7 @@ def python() -> str:
 
 
 def _configure(root: Path) -> None:
-    """Our files over Debian's; users; which units start."""
+    """Copy our files over Debian's, create the users, enable and mask units."""
     _say("configuration")
     for name in _output("git", "ls-files", "--cached", "image/root", cwd=PROJECT).splitlines():
         target = root / Path(name).relative_to("image/root")
@@ -303,14 +303,14 @@ def _configure(root: Path) -> None:
 
 
 MASKED = (
-    # Update jobs that a root which is new in memory at every start would run at every start.
+    # Would run at every start, because /var is empty at every start.
     "systemd-journal-catalog-update.service", "ldconfig.service", "systemd-hwdb-update.service",
     "systemd-update-done.service", "systemd-random-seed.service", "systemd-machine-id-commit.service",
     "systemd-sysusers.service", "systemd-firstboot.service",
     # No screen, no keyboard.
     "getty@tty1.service", "getty.target", "console-getty.service", "serial-getty@.service",
     "systemd-ask-password-wall.path",
-    # Of no use here.
+    # Not needed.
     "dev-hugepages.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "apt-daily.timer",
     "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
     "fstrim.timer", "systemd-networkd-wait-online.service",
@@ -318,7 +318,7 @@ MASKED = (
 
 
 def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
-    """The FAT partition's files."""
+    """Make the files of the FAT partition and return their folder."""
     _say("boot partition")
     card = fresh(BUILD / "card")
     boot = card / "boot"
@@ -333,7 +333,7 @@ def _boot_partition(root: Path, loose: Path, kernel: str) -> Path:
             shutil.copyfile(kernel_files / f"broadcom/{board}.dtb", boot / f"{board}.dtb")
         for name in OVERLAYS:
             overlay(name, boot / f"overlays/{name}.dtbo")
-        # Some firmware looks for overlays only where it finds this file.
+        # Some firmware looks for overlays only in a folder with this file.
         (boot / "overlays/README").write_text("Their sources are image/boot/*.dtso.\n")
     else:  # Raspberry Pi's own: every board's tree, and their overlays
         shutil.copytree(kernel_files / "broadcom", boot, dirs_exist_ok=True)
@@ -364,7 +364,7 @@ def overlay(name: str, target: Path) -> None:
 
 
 def fat(files: Path, target: Path) -> None:
-    """The boot partition: file after file in the order of their names, with the image's date alone."""
+    """Make the boot partition: files in the order of their names, all with the image's date."""
     _empty(target, FAT_MIB)
     _run("mkfs.vfat", "--invariant", "-i", SIGNATURE, "-n", "ZIMBOX", target)
     for path in sorted(files.rglob("*")):
@@ -376,7 +376,7 @@ def fat(files: Path, target: Path) -> None:
 
 
 def ext4(target: Path) -> None:
-    """The data partition, empty. Its identifiers are fixed: the card is known by its signature alone."""
+    """Make the empty data partition. Its identifiers are fixed, because only the disk signature is used."""
     _empty(target, DATA_MIB)
     _run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "zimbox-data", "-b", 4096, "-i", 65536, "-m", 1,
          "-J", "size=16", "-U", f"{UUID}1", "-E", f"hash_seed={UUID}2,root_owner=0:0,nodiscard",
@@ -401,7 +401,7 @@ def _card(boot: Path, kernel: str) -> Path:
     ext4(BUILD / "data.ext4")
     config = (HERE / "genimage.cfg").read_text().replace("@SIGNATURE@", f"0x{SIGNATURE}")
     (BUILD / "genimage.cfg").write_text(config)
-    # It wants a root of files in any case, and is given none.
+    # genimage requires a root path; ours is empty.
     nothing = fresh(BUILD / "tmp")
     _run("genimage", "--config", BUILD / "genimage.cfg", "--rootpath", fresh(nothing / "root"),
          "--inputpath", BUILD, "--outputpath", BUILD, "--tmppath", nothing / "work", "--loglevel", "1")  # fmt: skip
@@ -445,7 +445,7 @@ def find_tool(tool: str) -> str | None:
 
 
 def _run(*command: object, without_epoch: bool = False) -> None:
-    """A tool with the image's date. mksquashfs wants its own options instead."""
+    """Run a tool with the image's date. mksquashfs takes the date by its own options instead."""
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C", "TZ": "UTC"}
     environment["E2FSPROGS_FAKE_TIME"] = str(EPOCH)  # mke2fs before 1.47.1 knows no other
     if without_epoch:

@@ -1,4 +1,4 @@
-"""Debian's packages for the card: resolved once into packages.lock, fetched by hash ever after.
+"""Resolve Debian's packages into packages.lock, and fetch them by hash.
 
 The mirror is the one this machine's apt is configured with; no address stands in the project.
 """
@@ -47,14 +47,14 @@ KEYRINGS = {
 
 
 def lock_file(kernel: str) -> Path:
-    """packages.lock, or its sister for another kernel. Raises LockError for one there is not."""
+    """Return the lock file for a kernel. Raises LockError for an unknown kernel."""
     if kernel not in SOURCES:
         raise LockError(f"KERNEL={kernel}: there are {', '.join(SOURCES)}")
     return HERE / ("packages.lock" if kernel == "debian" else f"packages-{kernel}.lock")
 
 
 class LockError(Exception):
-    """The lock, the list and what Debian offers do not fit; says which package."""
+    """The lock, the list and what Debian offers do not agree; names the package."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _listed(text: str) -> list[tuple[Kind, str]]:
 
 
 def read_lock(text: str) -> list[Deb]:
-    """Every line of packages.lock. Raises LockError on one that is not NAME=VERSION with a hash."""
+    """Parse packages.lock. Raises LockError on a line that is not KIND NAME=VERSION with a hash."""
     debs = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
@@ -109,7 +109,7 @@ def read_lock(text: str) -> list[Deb]:
 
 
 def missing_from_lock(entries: list[tuple[Kind, str]], debs: list[Deb]) -> list[str]:
-    """Names on the list that the lock does not hold. The kernel's name carries its version."""
+    """Return the names on the list that are not locked. The kernel's package name contains its version."""
     held = {(deb.kind, deb.name) for deb in debs}
     kernels = [deb for deb in debs if deb.kind == "unpack" and deb.name.startswith("linux-image-")]
     return [
@@ -120,7 +120,7 @@ def missing_from_lock(entries: list[tuple[Kind, str]], debs: list[Deb]) -> list[
 
 
 class Apt:
-    """apt for arm64 trixie in a folder of its own; the machine's own packages are never touched."""
+    """apt for arm64 trixie in its own folder, separate from the machine's packages."""
 
     def __init__(self, folder: Path, kernel: str) -> None:
         self.folder = folder = folder.resolve()
@@ -165,7 +165,7 @@ class Apt:
 
 
 def _mirrors(labels: set[str]) -> dict[str, str]:
-    """Where this machine's apt takes each source from. Raises LockError for one it does not know."""
+    """Return the mirrors of this machine's apt by label. Raises LockError for a source it does not have."""
     shown = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"],
         text=True, capture_output=True, check=True,
@@ -179,7 +179,7 @@ def _mirrors(labels: set[str]) -> dict[str, str]:
 
 
 def resolve(folder: Path, kernel: str) -> list[Deb]:
-    """What the list comes to today, dependencies and essential packages included."""
+    """Resolve the list today, with dependencies and essential packages. Raises LockError."""
     apt = Apt(folder, kernel)
     apt.run("apt-get", "update")
     # Raspberry Pi's archive has newer firmware than Debian.
@@ -193,7 +193,7 @@ def resolve(folder: Path, kernel: str) -> list[Deb]:
 
 
 def _kernel_of_the_day(apt: Apt, name: str) -> str:
-    """linux-image-arm64 and its like only point at the kernel."""
+    """Return the kernel package that a meta package depends on."""
     found = re.search(
         r"Depends: (linux-image-\S+)", apt.run("apt-cache", "depends", "--important", name)
     )
@@ -226,7 +226,7 @@ def write_lock(debs: list[Deb]) -> str:
 
 
 def fetch(debs: list[Deb], pool: Path, folder: Path, kernel: str) -> None:
-    """Every locked .deb into `pool`, by hash; asks the mirror only for what is not there yet.
+    """Fetch the locked .debs that `pool` lacks, and check their hashes.
 
     Keep the pool with a release: Debian drops old versions. Raises LockError for one it no longer has.
     """
@@ -249,7 +249,7 @@ def fetch(debs: list[Deb], pool: Path, folder: Path, kernel: str) -> None:
 
 
 def repository(debs: list[Deb], pool: Path, folder: Path) -> None:
-    """A flat apt repository of exactly these files, for mmdebstrap: no other version can get in."""
+    """Make a flat apt repository of exactly these files for mmdebstrap."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     entries = []
@@ -265,7 +265,7 @@ def repository(debs: list[Deb], pool: Path, folder: Path) -> None:
         )
     packages = folder / "Packages"
     packages.write_text("\n".join(entries))
-    # mmdebstrap takes as essential only what says that it comes from the suite.
+    # mmdebstrap takes essential packages only from a repository that names the suite.
     (folder / "Release").write_text(
         "Suite: trixie\nCodename: trixie\n"
         f"SHA256:\n {_sha256(packages)} {packages.stat().st_size} Packages\n"

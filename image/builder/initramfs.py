@@ -1,4 +1,4 @@
-"""The initramfs: busybox, e2fsck, a few modules in the order they are loaded, and our /init.
+"""Write the initramfs: busybox, e2fsck, a few kernel modules and our /init.
 
 Written as a "newc" cpio archive (Documentation/driver-api/early-userspace/buffer-format.rst in the
 kernel) with all times and owners zero, so that the same input gives the same bytes.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What the root cannot be mounted without: the cards of each Pi, QEMU's disk, the file systems; and
+# Modules needed to mount the root: the card readers of each Pi, QEMU's disk, the file systems; and
 # the hardware watchdog, which guards the start itself. "fixed" and "gpio-regulator" supply the card
 # reader of a Pi 4 and 400 (vmmc-supply and vqmmc-supply in bcm2711-rpi-4-b.dtb): without them its
 # driver waits for ever. Supplies are not symbols, so modules.dep does not name them.
@@ -46,7 +46,7 @@ def plain(name: str, content: bytes) -> Entry:
 
 
 def cpio(entries: Iterable[Entry]) -> bytes:
-    """The archive. Directories must come before what is in them."""
+    """Return the archive. Directories must come before their entries."""
     return b"".join(_records([*entries, Entry("TRAILER!!!", 0)]))
 
 
@@ -63,7 +63,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def load_order(wanted: Iterable[str], dep: str, softdep: str, builtin: str) -> list[str]:
-    """Module files (as modules.dep names them), each after all it needs.
+    """Return module files, named as in modules.dep, each after its dependencies.
 
     A soft "pre" dependency counts as one. Raises KeyError for a module that the kernel neither has
     as a file nor built in.
@@ -110,14 +110,14 @@ def _soft(text: str) -> dict[str, list[str]]:
 
 
 def module_name(file: str) -> str:
-    """A module's name out of its file or another spelling of it."""
+    """Return the name of a module from its file name or another spelling."""
     return Path(file).name.partition(".")[0].replace("-", "_")
 
 
 def contents(
     modules: Path, busybox: Path, e2fsck: Path, init: Path, wanted: Iterable[str] = MODULES
 ) -> list[Entry]:
-    """All of the initramfs. `modules` is /lib/modules/VERSION with depmod's tables."""
+    """Return the entries of the initramfs. `modules` is /lib/modules/VERSION with depmod's tables."""
     dep, softdep, builtin = (
         (modules / name).read_text()
         for name in ("modules.dep", "modules.softdep", "modules.builtin")

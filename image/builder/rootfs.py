@@ -1,4 +1,4 @@
-"""Debian's part of the card: packages set up once in a tar, the one step that needs emulation."""
+"""Set up Debian's packages in a tar: the only step that needs emulation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-# Programs that package scripts would run, most of them slow under emulation, for results we make
-# ourselves (units by preset, byte code by the build machine) or must not have (host keys on a card
-# that is copied). They stand aside while packages are set up.
-STAND_ASIDE = (
+# Programs that package scripts would run. They are diverted while packages are set up: most are slow under
+# emulation, and their results are made elsewhere (units by preset, byte code by the build machine) or must not be
+# in an image that is copied (host keys).
+DIVERTED = (
     "/usr/bin/python3.13",
     "/usr/bin/py3compile",
     "/usr/bin/ssh-keygen",
@@ -20,19 +20,19 @@ STAND_ASIDE = (
     "/usr/bin/deb-systemd-invoke",
     "/usr/bin/systemd-hwdb",
 )
-# Documentation and translations nobody can read on a box without a screen; licences stay.
+# Documentation and translations; the copyright files stay.
 LEAVE_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
-def aside(program: str) -> str:
-    """Shell for an mmdebstrap hook: let `program`, when it comes, be a command that does nothing."""
+def divert(program: str) -> str:
+    """Return shell for an mmdebstrap hook that replaces `program` by a command that does nothing."""
     return (
         f'chroot "$1" dpkg-divert --quiet --local --rename --divert {program}.real --add {program}'
         f' && ln -sf /bin/true "$1{program}"'
     )
 
 
-def back(program: str) -> str:
+def undivert(program: str) -> str:
     return (
         f'rm "$1{program}" && chroot "$1" dpkg-divert --quiet --local --rename --remove {program}'
     )
@@ -40,15 +40,15 @@ def back(program: str) -> str:
 
 def make(packages: list[str], repository: Path, target: Path, epoch: int) -> None:
     """Set up `packages` from the flat repository into the tar `target`. Needs root."""
-    hooks = [f"--essential-hook={aside(program)}" for program in STAND_ASIDE]
-    hooks += [f"--customize-hook={back(program)}" for program in STAND_ASIDE]
+    hooks = [f"--essential-hook={divert(program)}" for program in DIVERTED]
+    hooks += [f"--customize-hook={undivert(program)}" for program in DIVERTED]
     dpkg = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT]
     partial = target.with_suffix(".partial.tar")
     with arm64_programs():
         subprocess.run(
             [
                 "mmdebstrap", "--mode=root", "--architectures=arm64", "--variant=essential", "--format=tar",
-                # The locked list is complete: nothing is resolved a second time.
+                # The locked list is complete: no dependencies are resolved.
                 f"--include={','.join(packages)}",
                 *dpkg, "--dpkgopt=path-include=/usr/share/doc/*/copyright", *hooks,
                 "trixie", str(partial), f"deb [trusted=yes] copy://{repository.resolve()} ./",
@@ -61,14 +61,14 @@ def make(packages: list[str], repository: Path, target: Path, epoch: int) -> Non
 
 @contextmanager
 def arm64_programs() -> Iterator[None]:
-    """The kernel runs arm64 programs inside; what was registered for that is taken back after."""
+    """Let the kernel run arm64 programs inside the context."""
     if _runs_arm64():
         yield
         return
     if not (BINFMT / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=True)
     line = Path("/usr/lib/binfmt.d/qemu-aarch64.conf").read_text().strip()
-    # F, already there, opens the interpreter now: it need not exist inside the tree. C keeps setuid.
+    # The line has F, which opens the interpreter now, so that it need not be in the tree. C keeps setuid.
     (BINFMT / "register").write_text(line + "C")
     try:
         yield
