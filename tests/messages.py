@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import structlog
 from babel.messages import Catalog
 from babel.messages.extract import extract, extract_from_dir
 from babel.messages.pofile import read_po, write_po
@@ -180,6 +182,7 @@ msgstr ""
 
 def main() -> None:
     """Update the catalogues of the languages given, or of all."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     for language in sys.argv[1:] or sorted(folder.name for folder in LOCALE.iterdir()):
         for domain in DOMAINS:
             catalogue = updated(language, domain)
