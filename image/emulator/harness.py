@@ -1,4 +1,4 @@
-"""What every scenario needs: a started card, a client and an administrator of its gateway, figures kept."""
+"""Start a card for a scenario, and use its gateway as a client and as its administrator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from image.emulator.machine import Board, Machine
 
 FOLDER = build.BUILD / "trials"
 
-# Everything below is decided by what is seen, not by how long it takes: see machine.BOOT_SECONDS.
+# A bound for hangs only; scenarios wait for what they expect to see. See machine.BOOT_SECONDS.
 WAIT_SECONDS = 600
 
 RECIPIENT = "+33612345678"
@@ -32,7 +32,7 @@ AS_GATEWAY = (
 
 
 class Failed(Exception):
-    """The card did not do what it must; says what was seen."""
+    """The card did not do what the scenario expects; says what was seen."""
 
 
 def check(holds: bool, words: object) -> None:
@@ -60,7 +60,7 @@ def running(
     cable: bool = True,
     modem: tuple[str, ...] = MODEM,
 ) -> Iterator[tuple[Machine, Path]]:
-    """A box with a modem on its UART, up to its first 200; and the journal of the network."""
+    """Start a box with a simulated modem on its UART; yield it and the journal of the network."""
     folder = FOLDER / trial
     card = card or new_card(trial)
     with (
@@ -81,7 +81,7 @@ def new_card(trial: str, size_mb: int = 2048) -> Path:
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """What `look` returns as soon as it is true. Raises Failed."""
+    """Wait until `look` returns something true, and return it. Raises Failed."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -95,7 +95,7 @@ def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> 
 
 
 def new_key(box: Machine) -> dict[str, str]:
-    """Headers with a key made inside, as the owner would."""
+    """Create an API key inside the box; return the headers that use it."""
     made = json.loads(
         box.ask(f"{AS_GATEWAY} key create --data /data/zimbox --json").splitlines()[-1]
     )
@@ -107,7 +107,7 @@ def online(box: Machine) -> bool:
 
 
 def send(box: Machine, key: dict[str, str], text: str) -> str:
-    """One SMS by curl; its id."""
+    """Send one SMS by curl and return its id."""
     headers = [word for name, value in key.items() for word in ("-H", f"{name}: {value}")]
     answer = subprocess.run(
         ["curl", "-sS", "-m", "60", *headers, "--json", json.dumps({"to": RECIPIENT, "message": text}),
@@ -120,17 +120,17 @@ def send(box: Machine, key: dict[str, str], text: str) -> str:
 
 
 class AdminPage:
-    """The owner's page by curl, as a browser without JavaScript has it."""
+    """The status page by curl, as a browser without JavaScript sees it."""
 
     def __init__(self, box: Machine) -> None:
         self._box = box
 
     def get(self, path: str) -> str:
-        """The page's text. Raises OSError where none comes."""
+        """Return the text of a page. Raises OSError if there is none."""
         return self._curl(path)
 
     def post(self, page: str, path: str, *fields: str) -> str:
-        """Send the form that stands on `page`; what comes after it. Fields as `name=value`, `name=@file`."""
+        """Send the form of `page` and return the page after it. Fields are `name=value` or `name=@file`."""
         token = re.search(r'name="form_token" value="([0-9a-f]+)"', self.get(page))
         check(token is not None, f"{page} has no form")
         assert token

@@ -1,7 +1,7 @@
-"""The card in QEMU: a machine with a modem on its serial line, and a way to ask what goes on inside.
+"""Run the card in QEMU: with a modem on its serial line and a shell inside.
 
-Kernel, initramfs and device tree are given to QEMU as the Pi's firmware would load them; that
-firmware itself (start.elf, config.txt, overlays) is not part of any emulation.
+QEMU loads kernel, initramfs and device tree as the Pi's firmware would; the firmware itself (start.elf,
+config.txt, overlays) is not emulated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from typing import Any, Literal
 from image.builder.build import BUILD, SIGNATURE, find_tool
 
 Board = Literal["virt", "raspi3b"]
-# Decided by health, not by the clock: 71 s on an idle machine of two cores, 700 s were seen at load 14.
+# A bound for hangs only: 71 s on an idle machine of two cores, 760 s were seen at load 20.
 BOOT_SECONDS = 2400
 SECTOR = 512
 
-# A unit that only the tests add (systemd.system-credentials(7), by the kernel's command line): it
-# connects out to the test and runs what comes over the line. The image has no such door.
+# A unit that only the scenarios add, by the kernel's command line (systemd.system-credentials(7)): it connects to
+# the host and runs what comes over the line. The image itself has nothing like it.
 PROBE = """[Unit]
 After=basic.target network.target
 StartLimitIntervalSec=0
@@ -53,11 +53,11 @@ TOOLS = {
     "qemu-system-aarch64": "qemu-system-arm", "fdtoverlay": "device-tree-compiler", "mcopy": "mtools",
     "debugfs": "e2fsprogs", "resize2fs": "e2fsprogs", "curl": "curl",
 }  # fmt: skip
-ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # QEMU's network card does not start without
+ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # without it QEMU's network card does not start
 
 
 def missing() -> list[str]:
-    """What this machine lacks to run the scenarios, in words."""
+    """Return what this machine lacks to run the scenarios, in words."""
     packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
     if not ROM.exists():
         packages.add("ipxe-qemu")
@@ -70,7 +70,7 @@ def missing() -> list[str]:
 
 
 class EmulationError(Exception):
-    """The box did not do in time what was waited for; the folder has its console."""
+    """The box did not do in time what was expected; its console is in the folder."""
 
 
 @dataclass
@@ -82,8 +82,8 @@ class Machine:
     card: Path
     http_port: int
     modem: Path | None = None  # the simulated modem's serial port
-    drive: str = ""  # QEMU's own words for the card, where it is not a plain file
-    once: bool = False  # a restart that the box asks for ends QEMU instead
+    drive: str = ""  # QEMU's -drive options for the card, if it is not a plain file
+    once: bool = False  # end QEMU when the box restarts
     memory_mb: int = 1024
     words: tuple[str, ...] = ()  # more of the kernel's command line
     _process: subprocess.Popen[bytes] | None = None
@@ -158,7 +158,7 @@ class Machine:
         return " ".join([*words, *self.words])
 
     def ask(self, command: str, seconds: float = 300) -> str:
-        """Run a shell line inside as root; its output. Raises EmulationError when nothing answers."""
+        """Run a shell line as root in the box and return its output. Raises EmulationError if nothing answers."""
         deadline = time.monotonic() + seconds
         if self._probe is None:
             self._probe = socket.socket(socket.AF_UNIX)
@@ -182,7 +182,7 @@ class Machine:
         body: object = None,
         seconds: float = 30,
     ) -> Any:
-        """JSON over the forwarded port. Raises OSError, ValueError."""
+        """Request JSON over the forwarded port. Raises OSError, ValueError."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}",
             headers={"Content-Type": "application/json", **(headers or {})},
@@ -192,7 +192,7 @@ class Machine:
             return json.load(answer)
 
     def wait_http(self, path: str = "/health", seconds: float = BOOT_SECONDS) -> float:
-        """Seconds from switching on to the first answer of 200. Raises EmulationError."""
+        """Wait for the first 200; return the seconds since power-on. Raises EmulationError."""
         while time.monotonic() - self.started < seconds:
             if self._process is None or self._process.poll() is not None:
                 raise EmulationError(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-500:]}")
@@ -207,7 +207,7 @@ class Machine:
         )
 
     def raw(self, path: str, headers: Mapping[str, str], body: object = None) -> tuple[int, str]:
-        """Status and text of an answer, whatever it is. Raises OSError."""
+        """Return status and text of any answer. Raises OSError."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}",
             headers=dict(headers),
@@ -220,7 +220,7 @@ class Machine:
             return refused.code, refused.read().decode()
 
     def wait_answer(self, seconds: float = BOOT_SECONDS) -> None:
-        """Until HTTP answers at all. Raises EmulationError."""
+        """Wait until HTTP answers at all. Raises EmulationError."""
         while time.monotonic() - self.started < seconds:
             try:
                 self.raw("/", {})
@@ -248,13 +248,13 @@ class Machine:
                     raise EmulationError(f"{command}: {answer}")
 
     def hang_up(self) -> None:
-        """Forget the line to the probe: a restart inside has ended it."""
+        """Close the line to the probe, which a restart of the box has ended."""
         if self._probe is not None:
             self._probe.close()
             self._probe = None
 
     def wait_for_restart(self, seconds: float) -> None:
-        """Until the box has ended itself for a restart (`once`). Raises EmulationError."""
+        """Wait until the box restarts, which ends QEMU (`once`). Raises EmulationError."""
         assert self._process is not None, "it was started"
         try:
             self._process.wait(seconds)
@@ -262,7 +262,7 @@ class Machine:
             raise EmulationError(f"the box did not restart within {seconds:.0f} s") from None
 
     def pull_the_plug(self) -> None:
-        """kill -9: what the guest had not handed over is gone."""
+        """Kill QEMU: writes that the guest had not submitted are lost."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
@@ -305,7 +305,7 @@ def started(
 
 
 def fresh_card(folder: Path, size_mb: int = 2048) -> Path:
-    """A copy of the image on a "card" of this size; QEMU wants powers of two for SD."""
+    """Copy the image to a card of this size in MiB; for SD, QEMU requires a power of two."""
     folder.mkdir(parents=True, exist_ok=True)
     card = folder / "card.img"
     shutil.copyfile(BUILD / "zimbox.img", card)
@@ -314,14 +314,14 @@ def fresh_card(folder: Path, size_mb: int = 2048) -> Path:
 
 
 def data_offset(card: Path) -> int:
-    """Where partition 4 begins, in bytes (the MBR's fourth entry)."""
+    """Return the offset of partition 4 in bytes (fourth entry of the MBR)."""
     with card.open("rb") as stream:
         stream.seek(446 + 3 * 16 + 8)
         return int.from_bytes(stream.read(4), "little") * SECTOR
 
 
 def fill_card(card: Path) -> None:
-    """Let partition 4 end where the card does, as the first start would."""
+    """Extend partition 4 to the end of the card, as the first start does."""
     sectors = (card.stat().st_size - data_offset(card)) // SECTOR
     with card.open("r+b") as stream:
         stream.seek(446 + 3 * 16 + 12)
@@ -329,7 +329,7 @@ def fill_card(card: Path) -> None:
 
 
 def boot_file(card: Path, name: str, content: str | None = None) -> str | None:
-    """Write a file on the FAT partition, or read it; None where there is none."""
+    """Write a file on the FAT partition, or read it; None if it is absent."""
     where = f"{card}@@{8192 * SECTOR}"
     if content is not None:
         subprocess.run(
@@ -342,7 +342,7 @@ def boot_file(card: Path, name: str, content: str | None = None) -> str | None:
 
 @contextlib.contextmanager
 def simulated_modem(folder: Path, *options: str) -> Iterator[tuple[Path, Path]]:
-    """`zimbox simulate` beside QEMU: its serial port and the journal of its network; `order` it about."""
+    """Run `zimbox simulate` beside QEMU; yield its serial port and the journal of its network."""
     link, journal = folder / "modem", folder / "journal"
     with (folder / "simulator.log").open("ab") as log:
         process = subprocess.Popen(
@@ -363,7 +363,7 @@ def simulated_modem(folder: Path, *options: str) -> Iterator[tuple[Path, Path]]:
 
 
 def order(folder: Path, what: Mapping[str, object]) -> None:
-    """One order to the simulated modem of this folder (docs/simulator.md). Raises EmulationError, OSError."""
+    """Send an order to the simulated modem of this folder (docs/simulator.md). Raises EmulationError, OSError."""
     with socket.socket(socket.AF_UNIX) as line, line.makefile("rw") as stream:
         line.connect(str(folder / "control"))
         stream.write(json.dumps(what) + "\n")

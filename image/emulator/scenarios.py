@@ -1,4 +1,4 @@
-"""`scripts/image test`: what the card must show under emulation, and the figures that come of it."""
+"""`scripts/image test`: scenarios of the card under emulation, and the figures they give."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IDLE_SECONDS = float(os.environ.get("IDLE_SECONDS", "600"))
 
 
 def sms(board: Board = "virt") -> None:
-    """From curl to the network's journal and back delivered; then what the box is like inside."""
+    """Send an SMS by curl until it is delivered; then check the box from inside."""
     trial = "sms" if board == "virt" else board
     with running(trial, board) as (box, journal):
         first = box.wait_http()
@@ -72,7 +72,7 @@ def sms(board: Board = "virt") -> None:
 
 
 def network_time(box: Machine, trial: str) -> None:
-    """QEMU's Pi has no clock chip and no time server in reach: the mobile network sets its clock."""
+    """Check that the mobile network sets the clock: QEMU's Pi has no clock chip and no time server."""
     here = [float(box.ask("date +%s")) - time.time()]
     check(here[0] < -86_400, f"the clock is not behind: {here[0]:.0f} s")
     machine.order(FOLDER / trial, {"do": "time"})
@@ -86,7 +86,7 @@ def network_time(box: Machine, trial: str) -> None:
 
 
 def inside(box: Machine, trial: str) -> None:
-    """Root read-only, firewall loaded, data grown, no ssh, no login, the sandbox's grade."""
+    """Check read-only root, firewall, grown data partition, no ssh, no passwords; note the sandbox's grade."""
     check("squashfs" in box.ask("findmnt -no FSTYPE /"), "root is not squashfs")
     check(box.ask("touch /x 2>&1 | grep -c Read-only") == "1", "root can be written")
     rules = box.ask("nft list ruleset")
