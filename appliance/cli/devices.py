@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from sqlite3 import Connection, Row
 
 import click
 
@@ -30,10 +32,50 @@ def device_list(data: Path, as_json: bool) -> None:
             "status": "online" if r["online"] else "offline",
             "since": timestamp(r["since"]),
             "parts_waiting": r["waiting"],
+            "aliases": [f"client_{client}={alias}" for client, alias in aliases],
         }
-        for r in store(data, devices.live)
+        for r, aliases in store(data, _with_aliases)
     ]
     print_result(table, as_json)
+
+
+def _with_aliases(db: Connection) -> list[tuple[Row, list[tuple[int, str]]]]:
+    return [(row, devices.aliases(db, row["id"])) for row in devices.live(db)]
+
+
+@device.command("alias")
+@data_option
+@click.argument("device_id")
+@click.argument("alias")
+@click.option(
+    "--client",
+    metavar="CLIENT_ID",
+    required=True,
+    help="The client that uses this id, such as client_1.",
+)
+def device_alias(data: Path, device_id: str, alias: str, client: str) -> None:
+    """Let a client name a modem by a further id, such as the device id of its hosted account."""
+    key, owner = number("device", device_id), number("client", client)
+    if not re.fullmatch("[!-~]{1,64}", alias):
+        raise click.BadParameter("an alias has 1 to 64 printable ASCII characters, without blanks")
+    done = store(data, lambda db: devices.set_alias(db, owner, alias, key))
+    ended(done, "set", f"{device_id} does not exist")
+
+
+@device.command("unalias")
+@data_option
+@click.argument("alias")
+@click.option(
+    "--client",
+    metavar="CLIENT_ID",
+    required=True,
+    help="The client that used this id, such as client_1.",
+)
+def device_unalias(data: Path, alias: str, client: str) -> None:
+    """Remove a further id that a client has for a modem."""
+    owner = number("client", client)
+    done = store(data, lambda db: devices.remove_alias(db, owner, alias))
+    ended(done, "removed", f"client_{owner} has no device {alias}")
 
 
 @device.command("remove")

@@ -41,7 +41,7 @@ class Authenticator:
         if ids.parse_decimal("client", client_id) != key.client:
             raise ApiError("INVALID_CLIENT_ID")
         if device_id is not None:
-            self._check_device(key, device_id)
+            device_id = self._device(key, device_id)
         await self._note_use(key.id, now)
         return Caller(
             key_id=key.id,
@@ -53,16 +53,17 @@ class Authenticator:
             permissions=key.permissions,
         )
 
-    def _check_device(self, key: Key, device_id: str) -> None:
-        """Raise INVALID_DEVICE_ID for the device of another client.
+    def _device(self, key: Key, device_id: str) -> str:
+        """Return the box's id of a device, also for an alias. Raises INVALID_DEVICE_ID for another client's.
 
         A test key may name any device of its client: its messages go to the simulated one.
         """
-        number = ids.parse_decimal("device", device_id)
+        number = self._credentials.device(key.client, device_id)
         live = self._credentials.devices(key.client, False)
         test = self._credentials.devices(key.client, True) if key.test else []
         if number not in {row["id"] for row in (*live, *test)}:
             raise ApiError("INVALID_DEVICE_ID")
+        return f"device_{number}"
 
     async def _note_use(self, key_id: int, now: int) -> None:
         monotonic = self._clock.monotonic()

@@ -31,6 +31,7 @@ class Credentials:
         self._version = -1
         self._keys: dict[bytes, Key] = {}
         self._devices: dict[tuple[int, bool], list[Row]] = {}
+        self._named: dict[tuple[int, str], int | None] = {}
 
     def key(self, api_key: str) -> Key | None:
         """Return the key with its client's state; None if there is none."""
@@ -53,12 +54,23 @@ class Credentials:
             self._devices[client, test] = found
         return found
 
+    def device(self, client: int, device_id: str) -> int | None:
+        """Return the number of the device that a client means by an id or an alias; it may not exist."""
+        self._refresh()
+        if (client, device_id) not in self._named:
+            found = self._db.read_now(device_table.named, client, device_id)
+            if found not in {row["id"] for row in self.devices(client, False)}:
+                return found  # not kept: anybody may try any number of them
+            self._named[client, device_id] = found
+        return self._named[client, device_id]
+
     def _refresh(self) -> None:
         version = self._db.read_now(clients.access_version)
         if version != self._version:
             self._version = version
             self._keys.clear()
             self._devices.clear()
+            self._named.clear()
 
 
 def _key(row: Row) -> Key:

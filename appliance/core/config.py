@@ -31,6 +31,8 @@ Amount = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 ClientId = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}$")]
 
+Alias = Annotated[str, Meta(pattern="^client_[1-9][0-9]{0,14}=[!-~]{1,64}$")]
+
 
 class ConfigError(Exception):
     """An invalid setting; the message has its place, what was read and what is allowed."""
@@ -202,6 +204,7 @@ class ModemSettings(Section, frozen=True):
     # auto: stored, if the modem proves with the first own message that it returns stored reports
     reports: Literal["auto", "direct", "stored"] = "auto"
     clients: tuple[ClientId, ...] = ()  # empty: all clients
+    aliases: tuple[Alias, ...] = ()  # "client_1=ID": that client may name it ID in X-Device-ID
     limits: Limits = Limits()
     balance: Balance = Balance()
     power: Power = Power()

@@ -69,6 +69,12 @@ class Attached:
         return tuple(int(c.removeprefix("client_")) for c in self.settings.clients)
 
     @property
+    def aliases(self) -> tuple[tuple[int, str], ...]:
+        """Further ids of the device by the settings, each with its client."""
+        pairs = (alias.split("=", 1) for alias in self.settings.aliases)
+        return tuple((int(client.removeprefix("client_")), name) for client, name in pairs)
+
+    @property
     def low_credit(self) -> bool:
         return self.balance is not None and self.balance < self.settings.balance.low
 

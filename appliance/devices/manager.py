@@ -285,6 +285,7 @@ class Devices:
             # Only the settings know the client.
             for client in table.assign(db, number, attached.clients):
                 log.error("modem_of_no_client", device=number, client=f"client_{client}")
+            table.set_configured_aliases(db, number, attached.aliases)
             return number
 
         attached.number = await self._box.db.write_until_stored(work)

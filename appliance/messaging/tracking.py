@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from sqlite3 import Row
+from typing import TypeVar
+
+import msgspec
 
 from appliance.context import Context
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, StatsFilter
 from appliance.domain.views import Caller, HistoryPage, MessageView, Stats
-from appliance.store import history, messages, statistics
+from appliance.store import devices, history, messages, statistics
 
 EXPORT_BATCH = 500
+Filter = TypeVar("Filter", HistoryFilter, StatsFilter)
 
 
 def own_message(box: Context, caller: Caller, message_id: str) -> Row:
@@ -36,16 +40,19 @@ class Tracking:
 
     async def history(self, caller: Caller, wanted: HistoryFilter) -> HistoryPage:
         """Return a page of messages, newest first."""
-        return await self._box.db.read(history.page, caller.tenant, wanted)
+        return await self._box.db.read(history.page, caller.tenant, self._by_number(caller, wanted))
 
     async def stats(self, caller: Caller, wanted: StatsFilter) -> Stats:
         """Count the messages of a period by UTC day."""
-        return await self._box.db.read(statistics.stats, caller.tenant, wanted)
+        return await self._box.db.read(
+            statistics.stats, caller.tenant, self._by_number(caller, wanted)
+        )
 
     async def export(
         self, caller: Caller, wanted: HistoryFilter
     ) -> AsyncIterator[tuple[MessageView, ...]]:
         """Yield the whole history in batches; `page` and `limit` of the filter do not count."""
+        wanted = self._by_number(caller, wanted)
         before: tuple[int, int] | None = None
         while True:
             rows, before = await self._box.db.read(
@@ -55,6 +62,13 @@ class Tracking:
                 yield tuple(history.view(row) for row in rows)
             if before is None:
                 return
+
+    def _by_number(self, caller: Caller, wanted: Filter) -> Filter:
+        """Return a filter with the box's id of the device, where the caller has named an alias."""
+        if wanted.device_id is None:
+            return wanted
+        number = self._box.db.read_now(devices.named, caller.client_id, wanted.device_id)
+        return msgspec.structs.replace(wanted, device_id=f"device_{number or 0}")
 
     async def cancel(self, caller: Caller, message_id: str) -> None:
         """Cancel a queued message. Raises MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
+from appliance.domain import ids
 from modem.interface import Identity
 
 # A row may name a client that does not exist (yet): it reserves the modem nevertheless.
@@ -72,7 +73,7 @@ def remove(db: Connection, device: int) -> bool:
     Its number is not used again. The maintenance jobs fail what is bound to it.
     """
     gone = "IN (SELECT id FROM device WHERE id = ? AND test = 0 AND online = 0)"
-    for table in ("kept_for", "device_limits"):
+    for table in ("kept_for", "device_alias", "device_limits"):
         db.execute(f"DELETE FROM {table} WHERE device {gone}", (device,))
     return bool(db.execute(f"DELETE FROM device WHERE id {gone}", (device,)).rowcount)
 
@@ -101,3 +102,51 @@ def clients_of(db: Connection, device: int) -> list[int]:
             (device,),
         )
     ]
+
+
+def set_alias(
+    db: Connection, client: int, alias: str, device: int, *, by_settings: bool = False
+) -> bool:
+    """Let a client name a device by a further id, instead of what it meant before. Return False without a device."""
+    done = db.execute(
+        "INSERT INTO device_alias (client, alias, device, by_settings) "
+        "SELECT ?1, ?2, id, ?4 FROM device WHERE id = ?3 AND test = 0 "
+        "ON CONFLICT DO UPDATE SET device = excluded.device, by_settings = excluded.by_settings",
+        (client, alias, device, int(by_settings)),
+    )
+    return bool(done.rowcount)
+
+
+def remove_alias(db: Connection, client: int, alias: str) -> bool:
+    """Remove a client's further id of a device; return False if there is none."""
+    return bool(
+        db.execute(
+            "DELETE FROM device_alias WHERE client = ? AND alias = ?", (client, alias)
+        ).rowcount
+    )
+
+
+def set_configured_aliases(db: Connection, device: int, aliases: Sequence[tuple[int, str]]) -> None:
+    """Replace the aliases (client, id) that earlier settings gave a device."""
+    db.execute("DELETE FROM device_alias WHERE device = ? AND by_settings = 1", (device,))
+    for client, alias in aliases:
+        set_alias(db, client, alias, device, by_settings=True)
+
+
+def aliases(db: Connection, device: int) -> list[tuple[int, str]]:
+    """Return the further ids of a device, each with its client."""
+    return [
+        (row[0], row[1])
+        for row in db.execute(
+            "SELECT client, alias FROM device_alias WHERE device = ? ORDER BY client, alias",
+            (device,),
+        )
+    ]
+
+
+def named(db: Connection, client: int, device_id: str) -> int | None:
+    """Return the device that a client means by an id: an alias of its own, else the box's id."""
+    row = db.execute(
+        "SELECT device FROM device_alias WHERE client = ? AND alias = ?", (client, device_id)
+    ).fetchone()
+    return row[0] if row else ids.parse_decimal("device", device_id)

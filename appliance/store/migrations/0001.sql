@@ -48,6 +48,14 @@ CREATE TABLE kept_for (
   client INTEGER NOT NULL,            -- the client may not exist (yet)
   PRIMARY KEY (device, client)
 ) WITHOUT ROWID;
+-- Ids by which a client names a device in X-Device-ID besides the box's own, such as the one of the hosted API.
+CREATE TABLE device_alias (
+  client INTEGER NOT NULL,            -- the client may not exist (yet)
+  alias TEXT NOT NULL,
+  device INTEGER NOT NULL REFERENCES device,
+  by_settings INTEGER NOT NULL,       -- 1: read from the settings at every start
+  PRIMARY KEY (client, alias)
+) WITHOUT ROWID;
 -- Limits set on the page; a device without a row has those of the settings.
 CREATE TABLE device_limits (device INTEGER PRIMARY KEY REFERENCES device ON DELETE CASCADE, limits TEXT NOT NULL);
 
@@ -617,3 +625,6 @@ CREATE TRIGGER device_changed AFTER UPDATE ON device BEGIN UPDATE access_version
 CREATE TRIGGER kept_for_inserted AFTER INSERT ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER kept_for_deleted AFTER DELETE ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER kept_for_changed AFTER UPDATE ON kept_for BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_alias_inserted AFTER INSERT ON device_alias BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_alias_deleted AFTER DELETE ON device_alias BEGIN UPDATE access_version SET version = version + 1; END;
+CREATE TRIGGER device_alias_changed AFTER UPDATE ON device_alias BEGIN UPDATE access_version SET version = version + 1; END;
