@@ -1,7 +1,7 @@
 """Generated clients send, read the status and list the history of a running box.
 
 Each generator reads the document that the box serves. The tools are installed as the lock files in
-`generators/` say, once per worker.
+`generators/` say, once: all tests of this file run in one worker.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of the Python generators, in a virtual environment of their own."""
     folder = tmp_path_factory.mktemp("generators")
@@ -45,7 +45,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the npm packages of the lock file."""
     needed("node", "npm")
