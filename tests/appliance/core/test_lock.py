@@ -34,6 +34,7 @@ def test_the_lock_is_on_the_folder_whatever_its_path(tmp_path: Path) -> None:
         DataLock(tmp_path / "link").take()
 
 
+@pytest.mark.process
 def test_a_process_that_the_box_starts_does_not_inherit_it(tmp_path: Path) -> None:
     lock = DataLock(tmp_path)
     lock.take()

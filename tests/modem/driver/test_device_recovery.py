@@ -138,7 +138,7 @@ async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -
     async with driven(tmp_path, Settings(latency=0.1)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send("in doubt"))
-        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
+        await eventually(lambda: box.simulator.equipment.sending.in_the_air, "a part is in the air")
         await box.order("unplug", back_after=0.3)
         assert (await sending).verdict is Verdict.UNKNOWN
         assert box.device.status.state is not ModemState.READY
@@ -224,7 +224,7 @@ async def test_the_owner_restarts_the_modem_after_an_open_send(tmp_path: Path) -
     async with driven(tmp_path, Settings(latency=0.2)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send())
-        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
+        await eventually(lambda: box.simulator.equipment.sending.in_the_air, "a part is in the air")
         await box.device.restart()
         assert (await sending).verdict is Verdict.TAKEN
         await box.until(lambda: box.device.status.recoveries.get("soft_reset"))

@@ -14,7 +14,7 @@ from modem.interface import FaultKind, ModemState, Verdict
 from modem.simulator import Settings
 from tests.modem.driven import QUICK, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, eventually
 
 
 async def up(device: ModemDriver) -> None:
@@ -379,7 +379,7 @@ async def test_a_cancellation_does_not_lose_the_outcome(tmp_path: Path) -> None:
             outcomes.append(await box.device.send(part()))
 
         sending = asyncio.create_task(send_and_record())
-        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
+        await eventually(lambda: box.simulator.equipment.sending.in_the_air, "a part is in the air")
         sending.cancel()
         await asyncio.sleep(0)
         sending.cancel()
@@ -392,7 +392,7 @@ async def test_stop_lets_an_open_send_finish(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(latency=0.2)) as box:
         await box.ready()
         sending = asyncio.create_task(box.send())
-        await box.until(lambda: box.simulator.equipment.sending.in_the_air)
+        await eventually(lambda: box.simulator.equipment.sending.in_the_air, "a part is in the air")
         await box.device.stop()
         assert (await sending).verdict is Verdict.TAKEN
         assert box.device.status.state is ModemState.STOPPED
