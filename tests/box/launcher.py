@@ -149,6 +149,7 @@ class _Forks:
 def _serve(descriptor: int) -> None:
     import web.server  # noqa: F401 - `serve` imports it late
     from appliance.cli.main import main
+    from tests.box import crash_points
 
     gc.collect()
     gc.freeze()  # what a fork never touches stays shared
@@ -157,6 +158,7 @@ def _serve(descriptor: int) -> None:
         sys.argv = [str(ZIMBOX), *words]
         # A restart in the same process (`os.execv`) begins from here, in an interpreter of its own.
         sys.orig_argv = [sys.executable, *sys.argv]
+        crash_points.install()
         main(prog_name="zimbox")
 
 

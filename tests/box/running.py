@@ -156,6 +156,18 @@ class RunningBox:
         self._said.close()
         self._process = None
 
+    def died(self) -> int:
+        """Wait until it has ended by itself; return its exit code, negative for a signal."""
+        assert self._process is not None
+        code = self._process.wait(STOP_SECONDS)
+        self._said.close()
+        self._process = None
+        return code
+
+    def without(self, variable: str) -> None:
+        """Start it without this variable from now on."""
+        self._environment.pop(variable)
+
     @property
     def pid(self) -> int:
         """Its process, while it runs."""

@@ -33,6 +33,11 @@ class Posted(msgspec.Struct):
     cancelled: bool = False  # answered 200
 
 
+def _too_late(told: requests.Response) -> bool:
+    """Return whether a schedule had passed when the request came, perhaps repeated after a fault."""
+    return told.status_code == 400 and told.json()["error"]["code"] == "INVALID_SCHEDULED_DATE"
+
+
 class User:
     """One client at work in a thread of its own."""
 
@@ -132,7 +137,7 @@ class User:
             self._note(told, [posted])
 
     def _note(self, told: requests.Response, posted: list[Posted]) -> None:
-        if told.status_code not in EXPECTED:
+        if told.status_code not in EXPECTED and not _too_late(told):
             self.odd.append(f"{told.status_code} {told.text[:300]}")
         for one in posted:
             one.refused = told.status_code
