@@ -34,6 +34,7 @@ from web.auth import authenticated, caller_of
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
 from web.openapi import page
+from web.proxy import with_root, without_root
 from web.request import ApiRequest
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,8 @@ class Web(Litestar):
             await super().__call__(scope, receive, send)
             return
         begun = time.perf_counter()
-        asked = scope
+        root: str = self.state["root"]
+        asked = without_root(scope, root)
         method = asked["method"]
         if method == "HEAD":  # as GET, without the body (RFC 9110 9.3.2)
             asked = cast("HTTPScope", {**asked, "method": "GET"})
@@ -83,7 +85,10 @@ class Web(Litestar):
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_common_headers(asked)]
+                message["headers"] = [
+                    *with_root(message["headers"], root),
+                    *_common_headers(asked),
+                ]
                 if method == "OPTIONS":
                     message["headers"] = self._with_all_methods(asked, message["headers"])
             elif message["type"] == "http.response.body" and method == "HEAD":
@@ -222,7 +227,13 @@ def create(
         request_class=ApiRequest,
         cors_config=_cors(cors_origins) if cors_origins else None,
         request_max_body_size=BODY_BYTES,
-        state=State({"services": services, "bodies": BodyBudget()}),
+        state=State(
+            {
+                "services": services,
+                "bodies": BodyBudget(),
+                "root": services.context.config.server.root,
+            }
+        ),
         openapi_config=None,  # web.openapi says why
         logging_config=None,  # structlog is configured once, for the whole box
         debug=False,

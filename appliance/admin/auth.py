@@ -10,6 +10,7 @@ import re
 import secrets
 from pathlib import Path
 from sqlite3 import Connection
+from urllib.parse import urlsplit
 
 import structlog
 from argon2 import PasswordHasher
@@ -189,7 +190,12 @@ class AdminAuth:
         """
         window = self._box.config.page.claim_window_minutes * 60
         late = self._box.clock.monotonic() - self._started > window
-        return late or not near(address, host)
+        return late or not self.near(address, host)
+
+    def near(self, address: str, host: str) -> bool:
+        """Return whether a request comes from the LAN, as `near`; behind a proxy to the internet none does."""
+        outside = urlsplit(self._box.config.server.public_url).netloc
+        return near(address, host) and (not outside or is_a_name_of_the_lan(outside))
 
     async def claim(self, password: str, code: str, address: str, host: str) -> str:
         """Set the first password; return its hash for `open_session`. Raises Denied."""

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -47,10 +48,17 @@ class Server(Section, frozen=True):
     https_listen: str = ""  # "0.0.0.0:443" serves HTTPS too, with the box's own certificate
     certificate: str = ""  # your own certificate (PEM), with `private_key`
     private_key: str = ""
+    # "https://home.example.com/sms": where a reverse proxy serves the box, if one does.
+    public_url: str = ""
     metrics_token: str = ""  # empty: /metrics requires none
     cors_origins: tuple[
         str, ...
     ] = ()  # web pages that may call the API from a browser; "*" for all
+
+    @property
+    def root(self) -> str:
+        """The path of `public_url`, without a slash at its end: what comes before every link."""
+        return urlsplit(self.public_url).path.rstrip("/")
 
 
 class PageSettings(Section, frozen=True):
@@ -243,6 +251,7 @@ class Config(Section, frozen=True):
 QUIET_SPAN = re.compile(
     r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
 )
+PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
 PREFIX = "ZIMBOX_"
 # Variables that are not settings, but locate them.
 FALLBACK_LISTEN = "ZIMBOX_FALLBACK_LISTEN"  # where to show that the settings cannot be used
@@ -312,6 +321,11 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
         ) from None
     if config.server.private_key and not config.server.certificate:
         raise ConfigError("server.private_key: a path was read; it goes with server.certificate")
+    if config.server.public_url and not PUBLIC_URL.fullmatch(config.server.public_url):
+        raise ConfigError(
+            f"server.public_url: {config.server.public_url!r} was read; allowed is an address such as "
+            "'https://home.example.com/sms'"
+        )
     _check_authorities(config.webhook.ca_file)
     return config
 

@@ -295,6 +295,25 @@ def _e164(number: phonenumbers.PhoneNumber) -> str:
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
 
 
+def readable(number: str, country: str | None) -> str:
+    """Return an E.164 number as people of a country write it; anything else unchanged.
+
+    `06 12 34 56 78` in France, `+44 7400 123456` for one of another country.
+    """
+    if not number.startswith("+"):
+        return number
+    try:
+        parsed = phonenumbers.parse(number)
+    except NumberParseException:
+        return number
+    if not phonenumbers.is_valid_number(parsed):
+        return number
+    here = phonenumbers.region_code_for_number(parsed) == country
+    style = PhoneNumberFormat.NATIONAL if here else PhoneNumberFormat.INTERNATIONAL
+    shown: str = phonenumbers.format_number(parsed, style)
+    return shown
+
+
 def region(own_number: str, time_zone: str) -> str | None:
     """Return the country (ISO 3166-1 alpha-2) of the own number, else that of the time zone."""
     with contextlib.suppress(NumberParseException):

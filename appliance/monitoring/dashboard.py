@@ -20,13 +20,14 @@ from appliance.monitoring import wifi
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
 from appliance.store import dashboard as table
 from appliance.store import held, queue
-from appliance.store.counters import DAY_MS
+from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.dashboard import Figures, Owned, QueueFigures
 from modem.interface import ModemState
 
 MIB = 1 << 20
 DAYS = 30
 LATEST = 8
+RECENT_HOURS = 3  # of which many failures are a problem
 
 # Thresholds of one to four bars in dBm: CSQ 2, 6, 10 and 15 (27.007 8.5).
 _BARS = (-109, -101, -93, -83)
@@ -225,7 +226,15 @@ class DashboardReader:
         if stored.queue.ready_since is not None:
             moved = max(stored.queue.ready_since, stored.last_sent or 0)
             still = (now - moved) / 60_000
+        recent = [
+            figures
+            for begins, figures in stored.hours.items()
+            if begins > now - RECENT_HOURS * HOUR_MS
+        ]
         return DiagnosisInput(
+            recent_hours=RECENT_HOURS,
+            recent_gone=sum(figures.gone for figures in recent),
+            recent_failed=sum(figures.failed for figures in recent),
             modems=tuple(
                 self._modem_facts(a, name)
                 for a, name in zip(attached, names_of(attached), strict=True)

@@ -19,6 +19,9 @@ Severity = Literal["bad", "warning", "note"]
 WEAK_DBM = -103  # at or below this, sending fails often
 LOW_DISK_MIB = 200  # above the reserve: time to act before the box refuses messages
 WEBHOOK_FAILURES = 3  # given up within a day before the page warns
+# Failed messages of the last hours: so many, and this share of all, before the page warns, or calls it bad.
+FAILURES_LEAST = 3
+FAILURES_WARN, FAILURES_BAD = 0.15, 0.5
 
 
 class ModemFacts(msgspec.Struct, frozen=True):
@@ -52,6 +55,9 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     clock_trusted: bool = True
     webhooks_given_up: int = 0  # in the last 24 h
     wifi: Wifi | None = None
+    recent_hours: int = 3  # the time that the next two are of
+    recent_gone: int = 0  # messages created in it that have left the queue
+    recent_failed: int = 0  # those of them that failed
     held: int = 0  # messages of a restored backup that wait for the owner's decision
 
 
@@ -438,8 +444,28 @@ def _wifi(wifi: Wifi | None) -> list[Problem]:
     ]
 
 
+def _failures(facts: DiagnosisInput) -> list[Problem]:
+    """Return a problem when many messages of the last hours failed, whatever the modem says of itself."""
+    failed, gone = facts.recent_failed, facts.recent_gone
+    if failed < FAILURES_LEAST or failed < FAILURES_WARN * gone:
+        return []
+    return [
+        Problem(
+            "many_failures",
+            "bad" if failed >= FAILURES_BAD * gone else "warning",
+            _(
+                "{failed} of {gone} SMS of the last {hours} hours have failed",
+                failed=failed,
+                gone=gone,
+                hours=facts.recent_hours,
+            ),
+            _("look at the reasons in Messages, status Failed."),
+        )
+    ]
+
+
 def _box(facts: DiagnosisInput) -> list[Problem]:
-    found: list[Problem] = []
+    found = _failures(facts)
     if _stuck(facts):
         minutes = f"{facts.stuck_minutes:g}"
         found.append(

@@ -17,10 +17,10 @@ POLL_SECONDS = 3.0  # to read what has come, and to find and press what comes ne
 NETWORK = {"ZIMBOX_SIMULATOR_LATENCY_SECONDS": "3", "ZIMBOX_SIMULATOR_REPORT_SECONDS": "4"}
 OWN = "+33612345678"
 WORDS = {
-    "fr": ("Commencer", "C’est mon boîtier", "Enregistrer", "Envoyer un SMS", "Remis")
-    + ("Créer la clé", "Terminer", "Tout va bien."),
-    "en": ("Set it up", "This is my box", "Save", "Send an SMS", "Delivered")
-    + ("Make the key", "Finish", "All is well."),
+    "fr": ("Commencer", "C’est mon boîtier", "Continuer", "Envoyer un SMS", "Remis")
+    + ("Créer la clé", "Terminer", "Tout va bien"),
+    "en": ("Set it up", "This is my box", "Go on", "Send an SMS", "Delivered")
+    + ("Make the key", "Finish", "All is well"),
 }
 
 
@@ -53,14 +53,17 @@ def visit(page: Browser, language: str) -> dict[str, object]:
     person.fill("password", PASSWORD)
     person.fill("again", PASSWORD)
     person.press(mine)
-    page.wait_for("ZimSim")
+    page.wait_until(lambda: any(page.all(css) for css in ("#own_number", ".found")), "a step")
+    if not page.all("#own_number"):
+        person.press(save)
     person.fill("own_number", OWN)
     person.press(save)
     person.press(send)
     page.wait_for_badge(delivered)
     sent = time.monotonic() - started
+    person.press(save)
     person.press(key)
-    page.wait_for("curl -X POST")
+    page.wait_until(lambda: bool(page.all(".take")), "the key")
     person.press(finish)
     page.wait_for(well)
     return {

@@ -17,7 +17,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 Size = Literal["phone", "desktop"]
 SIZES: dict[Size, tuple[int, int]] = {"phone": (390, 844), "desktop": (1280, 900)}
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 120.0  # until a test says what it never saw; not waited in f
 _FIND = """
 const label = arguments[0];
 return [...document.querySelectorAll('button, a, summary')].find(
-  (e) => e.checkVisibility() && e.innerText.includes(label)) ?? null;
+  (e) => e.checkVisibility() && e.innerText.replace(/[\u00a0\u202f]/g, ' ').includes(label)) ?? null;
 """
 
 
@@ -90,6 +90,23 @@ class Browser:
         WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, [StaleElementReferenceException]).until(
             filled, f"no field {name!r}"
         )
+
+    def choose(self, name: str, value: str) -> None:
+        """Choose an entry of a list."""
+        Select(self.find(f'select[name="{name}"]')).select_by_value(value)
+
+    def pasted(self) -> str:
+        """What a person gets who pastes."""
+        script = (
+            "const field = document.createElement('textarea'); document.body.append(field); "
+            "field.id = 'pasted'; field.focus();"
+        )
+        self.driver.execute_script(script)
+        field = self.find("#pasted")
+        field.send_keys(Keys.CONTROL, "v")
+        text = str(field.get_property("value"))
+        self.driver.execute_script("document.getElementById('pasted').remove()")
+        return text
 
     def click(self, what: WebElement | str) -> None:
         """Click it (or what this selector finds), where neither head nor tabs of the page cover it."""

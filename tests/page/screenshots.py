@@ -88,16 +88,21 @@ def first_visit(box: RunningBox, folder: Path, language: str, size: Size) -> Non
         person.fill("password", PASSWORD)
         person.fill("again", PASSWORD)
         person.click("main form button")
-        person.wait_for("ZimSim")
-        keep("first-3-welcome")
-        person.fill("own_number", "+33612345678")
         french = language == "fr"
-        person.press("Enregistrer" if french else "Save")
+        go_on = "Continuer" if french else "Go on"
+        person.go("/welcome?step=sim")
+        person.wait_for("ZimSim")
+        keep("first-3-sim")
+        person.press(go_on)
+        person.fill("own_number", "06 12 34 56 78")
+        keep("first-3-you")
+        person.press(go_on)
         person.press("Envoyer un SMS" if french else "Send an SMS to")
         person.wait_for_badge("Remis" if french else "Delivered")
         keep("first-4-delivered")
+        person.press(go_on)
         person.press("Créer la clé" if french else "Make the key")
-        person.wait_for("curl -X POST")
+        person.wait_until(lambda: bool(person.all(".take")), "the key")
         keep("first-5-key")
         person.press("Terminer" if french else "Finish")
 
@@ -151,7 +156,7 @@ def bad_states(box: RunningBox, folder: Path) -> None:
         french.go("/")
         english.go("/")
         for state in STATES:
-            french.wait_for("Tout va bien.")
+            french.wait_for("Tout va bien")
             for order in state.begin:
                 box.simulate(**order)
             for n in range(state.sends):

@@ -55,7 +55,7 @@ def test_a_bad_state_and_its_end_show_on_open_pages(
     troubled: RunningBox, program: Client, lookers: tuple[Browser, Browser], state: BadState
 ) -> None:
     french, english = lookers
-    french.wait_for("Tout va bien.")
+    french.wait_for("Tout va bien")
     for order in state.begin:
         troubled.simulate(**order)
     for number in range(state.sends):
@@ -65,8 +65,8 @@ def test_a_bad_state_and_its_end_show_on_open_pages(
     for order in state.end:
         troubled.simulate(**order)
     if state.end:
-        french.wait_for("Tout va bien.")
-        english.wait_for("All is well.")
+        french.wait_for("Tout va bien")
+        english.wait_for("All is well")
     for looker in lookers:
         assert looker.strangers() == []
         assert looker.console == []

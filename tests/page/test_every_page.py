@@ -11,7 +11,7 @@ from tests.page.owner import PASSWORD
 
 pytestmark = pytest.mark.seconds(35)
 
-OPEN_PAGES = ("/", "/login")
+OPEN_PAGES = ("/", "/login", "/manual", "/schema")
 OWNED_PAGES = (
     *("/", "/welcome", "/messages", "/messages?mode=test", "/send", "/inbox", "/settings"),
     *("/settings/keys", "/settings/webhooks", "/settings/webhooks/2/log", "/settings/sim"),

@@ -10,6 +10,7 @@ from shutil import which
 import pytest
 
 from tests.box.running import RunningBox, eventually
+from tests.page.browser import Browser
 from tests.page.conftest import Open, ready
 from tests.page.owner import PASSWORD, Visit
 
@@ -32,20 +33,49 @@ def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
     person.fill("password", PASSWORD)
     person.fill("again", PASSWORD)
     person.press("C’est mon boîtier" if french else "This is my box")
-    person.wait_for("ZimSim")  # the network, found while the person looks on
+    go_on = "Continuer" if french else "Go on"
+    step = "Étape {} sur 4" if french else "Step {} of 4"
+    # The network is found while the person looks on; a box that has it already begins with the next step.
+    person.wait_until(lambda: any(step.format(n) in person.text for n in (1, 2)), "a step")
+    if step.format(1) in person.text:
+        person.wait_for("ZimSim")
+        one_button(person, go_on)
+        person.press(go_on)
+    person.wait_for(step.format(2))
+    one_button(person, go_on)
     person.fill("own_number", "06 12" if french else "12345")
-    person.press("Enregistrer" if french else "Save")
-    person.wait_for("format international" if french else "international format")
-    person.fill("own_number", "06 12 34 56 78" if french else OWN)
     if not french:
-        person.fill("time_zone", "Europe/Zurich")
-    person.press("Enregistrer" if french else "Save")
-    person.press(f"Envoyer un SMS à {OWN}" if french else f"Send an SMS to {OWN}")
+        person.choose("time_zone", "Europe/Zurich")
+    person.press(go_on)
+    person.wait_for("format international" if french else "international format")
+    assert person.find("#own_number").get_attribute("value") == ("06 12" if french else "12345")
+    assert person.find("#own_number").get_attribute("aria-invalid") == "true"
+    zone = person.find("#time_zone").get_attribute("value")
+    assert zone == ("Europe/Paris" if french else "Europe/Zurich"), "what was chosen stays"
+    person.fill("own_number", "06 12 34 56 78" if french else OWN)
+    person.press(go_on)
+    person.wait_for(step.format(3))
+    shown = "06 12 34 56 78" if french else "+33 6 12 34 56 78"
+    person.press(f"Envoyer un SMS à {shown}" if french else f"Send an SMS to {shown}")
     person.wait_for_badge("Remis" if french else "Delivered")
+    one_button(person, go_on)
     assert [sms["recipient"] for sms in box.received()] == [OWN]
-    person.press("Créer la clé" if french else "Make the key")
-    person.wait_for("curl -X POST")
+    person.press(go_on)
+    person.wait_for(step.format(4))
+    make = "Créer la clé" if french else "Make the key"
+    one_button(person, make)
+    person.press(make)
+    person.wait_for("elle n’est montrée que cette fois" if french else "it is shown this once")
     key = person.find(".secret").text
+    assert {element.text for element in person.all(".take .code")} == {
+        key, "client_1", f"{box.url}/v1",
+    }  # fmt: skip
+    assert len(person.all(".take [data-copy]")) == len(person.all(".take svg.qr")) == 3
+    person.press("Copier" if french else "Copy")
+    person.wait_for("Copié" if french else "Copied")
+    assert person.pasted() == key
+    person.press("Exemples" if french else "Examples")
+    person.wait_for("curl -X POST")
     curl, python, php = (block.text for block in person.all("pre"))
     for line in (curl, python, php):
         assert key in line and f"{box.url}/v1/sms/send" in line and "client_1" in line
@@ -58,11 +88,21 @@ def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
         assert done.returncode == 0, done.stderr
         eventually(lambda n=n: len(box.received()) == n, f"{command[0]} has sent")  # type: ignore[misc]
     person.press("Terminer" if french else "Finish")
-    person.wait_for("Tout va bien." if french else "All is well.")
+    person.wait_for("Tout va bien" if french else "All is well")
     person.go("/settings/keys")
     assert key not in person.driver.page_source, "shown once"
     assert person.strangers() == []
     assert person.console == []
+
+
+def one_button(person: Browser, label: str) -> None:
+    """A step has one primary button, in view."""
+    (button,) = [one for one in person.all(".primary") if one.is_displayed()]
+    assert button.text == label
+    bottom = person.driver.execute_script(
+        "return arguments[0].getBoundingClientRect().bottom - innerHeight", button
+    )
+    assert bottom <= 0, "the button is in view without scrolling"
 
 
 def test_a_sim_that_wants_its_pin_is_unlocked_on_the_page(
@@ -126,4 +166,4 @@ def test_a_locked_card_is_opened_with_its_puk(new_box: NewBox, log_in: Open) -> 
     person.press("Débloquer la carte")
     person.wait_for("C’est fait.")
     person.go("/")
-    person.wait_for("Tout va bien.")
+    person.wait_for("Tout va bien")

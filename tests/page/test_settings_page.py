@@ -82,10 +82,11 @@ def test_an_invalid_cap_creates_no_key(owner: Visit) -> None:
 def test_an_invalid_limit_does_not_remove_the_limit(owner: Visit) -> None:
     path, page = "/settings/sim/1/limits", "/settings/sim"
     shown = owner.post(path, {"per_month": "20\u202f000"}, page=page).text
-    assert 'name="per_month" inputmode="numeric" maxlength="7" value="20000"' in shown
+    assert 'name="per_month" inputmode="numeric" maxlength="12" value="20000"' in shown
     for wrong in ("beaucoup", "-1", "1.5", "9" * 12):
         answer = owner.post(path, {"per_month": wrong}, page=page).text
-        assert "A limit is written in digits" in answer and 'value="20000"' in answer
+        assert "A limit is written in digits" in answer and f'value="{wrong}"' in answer
+        assert 'value="20000"' in owner.get(page).text
     assert 'value="20000"' not in owner.post(path, {"per_month": ""}, page=page).text
 
 
@@ -158,7 +159,7 @@ def test_limits_hold_at_once_and_after_a_restart(new_box: NewBox) -> None:
     visit = Visit(box.url)
     visit.login()
     shown = visit.get("/settings/sim").text
-    assert 'name="per_day" inputmode="numeric" maxlength="7" value="1"' in shown
+    assert 'name="per_day" inputmode="numeric" maxlength="12" value="1"' in shown
     assert 'name="billing_day" type="number" min="1" max="28" value="5"' in shown
     assert "1 / 1 per day" in visit.get("/").text
 
@@ -344,8 +345,9 @@ def test_a_webhook_is_created_tested_logged_and_replayed(
     person.wait_for("The notification goes out again.")
     person.go("/settings/webhooks")
     person.press("Remove")
+    person.press("Remove this webhook")
     person.wait_for("No webhook.")
-    assert person.console == []
+    assert [line for line in person.console if "400" not in line] == []  # of the refused address
 
 
 def test_a_pin_typed_once_is_enough_after_a_power_cut(new_box: NewBox) -> None:
@@ -357,7 +359,7 @@ def test_a_pin_typed_once_is_enough_after_a_power_cut(new_box: NewBox) -> None:
     box.simulate(do="restart")
     eventually(lambda: 'name="pin"' in visit.get("/settings/sim").text, "the PIN is asked for")
     answer = visit.post("/settings/sim/1/pin", {"pin": "4321"}, page="/settings/sim")
-    assert "saved=1" in answer.url
+    assert "Done." in answer.text
     for file in box.data.iterdir():
         assert b"4321" not in file.read_bytes() or file.name == "secret.key", file
     box.kill()

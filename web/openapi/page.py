@@ -56,7 +56,9 @@ async def schema(request: ApiRequest) -> Response[bytes]:
         return Response(state.openapi, media_type=MediaType.JSON, headers=headers)
     language = _language(request)
     if language not in state.reference:
-        state.reference[language] = await asyncio.to_thread(_rendered, state.openapi, language)
+        state.reference[language] = await asyncio.to_thread(
+            _rendered, state.openapi, language, state.root
+        )
     plain, packed = state.reference[language]
     headers = {
         "Content-Security-Policy": _CSP,
@@ -79,13 +81,13 @@ def _language(request: ApiRequest) -> Language:
     return preferred(request.headers.get("Accept-Language", ""))
 
 
-def _rendered(openapi: bytes, language: Language) -> tuple[bytes, bytes]:
+def _rendered(openapi: bytes, language: Language, root: str) -> tuple[bytes, bytes]:
     """The page, plain and packed."""
-    plain = page(msgspec.json.decode(openapi), language).encode()
+    plain = page(msgspec.json.decode(openapi), language, root).encode()
     return plain, gzip.compress(plain, 9, mtime=0)
 
 
-def page(told: Json, language: Language = SOURCE) -> str:
+def page(told: Json, language: Language = SOURCE, root: str = "") -> str:
     """The reference as HTML."""
     groups = [
         (tag, [operation for operation in _operations(told) if tag["name"] in operation["tags"]])
@@ -103,7 +105,7 @@ def page(told: Json, language: Language = SOURCE) -> str:
         language=language,
         languages=i18n.languages,
         asset=assets.address,
-        base="",
+        root=root,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from litestar import Response, get, post
 from litestar.response import Redirect
 
 from appliance.admin.auth import PASSWORD_CHARACTERS, Denied
 from appliance.core.i18n import _
 from web.page.rendering import page
+from web.page.settings import back
 from web.page.status import local
 from web.page.visitor import DEVICE, SESSION, Seen, cookie, kept
 from web.request import ServicesDep
@@ -130,8 +129,16 @@ async def password(request: Seen, services: ServicesDep) -> Redirect:
             kept(request, DEVICE) or "",
         )
     except Denied as denied:
-        return Redirect(
-            "/settings/box?error=" + quote(denial_text(request, denied)), status_code=303
+        field = {"password": "old", "different": "again", "short": "new", "long": "new"}.get(
+            denied.reason, ""
         )
-    known = cookie(request, DEVICE, services.admin.auth.device_cookie(hashed))
-    return Redirect("/settings/box?saved=1", status_code=303, cookies=[known])
+        return back(
+            request,
+            "/settings/box",
+            error=denial_text(request, denied),
+            field=field,
+            form="password",
+        )
+    answer = back(request, "/settings/box", saved=True)
+    answer.cookies = [cookie(request, DEVICE, services.admin.auth.device_cookie(hashed))]
+    return answer

@@ -37,6 +37,11 @@ class Chart(msgspec.Struct, frozen=True):
     height: int = HEIGHT
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """The labels of the scale from the top: the full height, half of it if that is whole, none."""
+        return (self.most, self.most // 2, 0) if self.most % 2 == 0 else (self.most, 0)
+
+    @property
     def delivery_rate(self) -> float:
         return 100 * self.delivered / self.total if self.total else 0.0
 

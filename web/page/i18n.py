@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.core import i18n
 from appliance.core.i18n import Language, Text, Value, _, pgettext
+from appliance.domain import phone_numbers
 from appliance.domain.errors import Reason
 from appliance.domain.validation import mask_phone
 from appliance.domain.views import Permissions
@@ -167,10 +168,11 @@ def standing(result: Result, running: str, step: str) -> str:
 
 
 class PageLanguage(msgspec.Struct, frozen=True):
-    """The visitor's language and the box's time zone."""
+    """The visitor's language, and the box's time zone and country."""
 
     language: Language
     zone: ZoneInfo
+    country: str | None = None
 
     def say(self, text: Text) -> str:
         """Return the text in this language."""
@@ -235,6 +237,10 @@ class PageLanguage(msgspec.Struct, frozen=True):
         """Return an error in words; for a field with its name on the page."""
         details = reason.details or {}
         sentence, why = _FIELD.get(str(details.get("field"))), details.get("reason")
+        if reason.code == "INVALID_WEBHOOK_URL" and isinstance(why, Text):
+            what = reason.text.typeset(self.language).rstrip(".")
+            advice = f"{self.say(why)}."
+            return self.say(_("{what}: {advice}", what=what, advice=advice))
         if reason.code != "INVALID_REQUEST" or sentence is None or not isinstance(why, Text):
             return self.say(reason.text)
         return self.say(msgspec.structs.replace(sentence, values=(("reason", why),)))
@@ -251,6 +257,14 @@ class PageLanguage(msgspec.Struct, frozen=True):
 
     def priority(self, level: int) -> str:
         return self.say(_PRIORITY[level - 1])
+
+    def readable(self, number: str) -> str:
+        """Return a phone number as people here write it, in one piece: `06 12 34 56 78`."""
+        return phone_numbers.readable(number, self.country).replace(" ", "\u00a0")
+
+    def phone(self, number: str, *, open_to: bool) -> str:
+        """Return a phone number, masked for everybody except the owner."""
+        return self.readable(number) if open_to else mask_phone(number)
 
     def _at(self, milliseconds: int) -> datetime:
         return datetime.fromtimestamp(milliseconds / 1000, self.zone)
@@ -314,11 +328,6 @@ class PageLanguage(msgspec.Struct, frozen=True):
 def languages() -> list[tuple[Language, str]]:
     """Return the languages to choose from, each with its name in itself."""
     return [(code, _("English").typeset(code)) for code in i18n.languages()]
-
-
-def phone(number: str, *, open_to: bool) -> str:
-    """Return a phone number, masked for everybody except the owner."""
-    return number if open_to else mask_phone(number)
 
 
 def characters(text: str) -> str:

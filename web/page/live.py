@@ -81,6 +81,8 @@ class Live:
                     async with asyncio.timeout(SAFETY_SECONDS):
                         await self._bell.wait()
                 self._bell.clear()
+                # A visitor may have taken a snapshot since, but before the change that rang.
+                self._seen = None
             self._looking = None  # the last stream has gone: the next one starts again
         finally:
             watchers.discard(self._bell)
@@ -93,6 +95,11 @@ class Live:
                 name: fragment(f"live/{name}.html", visitor, seen=seen, chart=draw(seen.days))
                 for name in REGIONS
             }
+            if visitor.owner:
+                result |= {
+                    f"modem-{n}": fragment("live/modem.html", visitor, modem=modem)
+                    for n, modem in enumerate(seen.modems, start=1)
+                }
             if seen is not self._seen:
                 return result
             self._regions[kind] = result

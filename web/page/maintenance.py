@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from litestar import Response, get, post
 from litestar.background_tasks import BackgroundTask
+from litestar.datastructures import Cookie
 from litestar.response import File, Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER as SEE_OTHER
 
@@ -18,7 +19,7 @@ from appliance.maintenance.steward_client import NoSteward
 from appliance.maintenance.uploads import BACKUP, UPDATE, NoRoom
 from web.page.i18n import BACKUP_FAULTS
 from web.page.rendering import HEADERS, fragment, page
-from web.page.settings import back, said
+from web.page.settings import back
 from web.page.upload import Gone, NoFile, TooLarge, receive
 from web.page.visitor import Seen
 from web.request import ServicesDep
@@ -54,7 +55,7 @@ async def show(request: Seen, services: ServicesDep) -> Response[str]:
         aside=aside,
         aside_mib=-(-sum(size for _, size in aside) // MIB),
         now=services.context.clock.now(),
-        **said(request),
+        notice=request.notice,
     )
 
 
@@ -74,8 +75,26 @@ async def _received(
     copies: int,
     taken: Callable[[], Awaitable[None]],
     onward: str = HERE,
+) -> Redirect | Response[bytes]:
+    """Receive the uploaded file and process it; show why it failed.
+
+    A script that shows the progress of the upload is told where to go: it would follow a redirect unseen,
+    and fetch the notice that the person is to read.
+    """
+    answer = await _outcome_of(request, services, name, copies, taken, onward)
+    if "X-Upload" in request.headers:
+        return Response(b"", status_code=200, headers={"X-Onward": answer.url})
+    return answer
+
+
+async def _outcome_of(
+    request: Seen,
+    services: ServicesDep,
+    name: str,
+    copies: int,
+    taken: Callable[[], Awaitable[None]],
+    onward: str,
 ) -> Redirect:
-    """Receive the uploaded file and process it; show why it failed."""
     try:
         with services.admin.maintenance.receiving(name) as file:
             await receive(request, services, file, copies)
@@ -93,12 +112,12 @@ async def _received(
     except Gone:  # the browser has gone
         words = _NO_FILE
     else:
-        return back(onward)
-    return back(HERE, error=words.typeset(request.visitor.language))
+        return back(request, onward)
+    return back(request, HERE, error=words.typeset(request.visitor.language))
 
 
 @post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
-async def update(request: Seen, services: ServicesDep) -> Redirect:
+async def update(request: Seen, services: ServicesDep) -> Redirect | Response[bytes]:
     """Receive a signed bundle, start the update and follow it on the page."""
 
     async def taken() -> None:
@@ -118,25 +137,30 @@ async def progress(request: Seen, services: ServicesDep) -> Response[str]:
 @post("/settings/backup", status_code=200)
 async def backup(request: Seen, services: ServicesDep) -> File | Redirect:
     """Download a backup."""
+    ready = (await request.fields()).get("ready", "")
     try:
         file = await services.admin.maintenance.backup()
     except NoRoom as error:
-        return back(HERE, error=_no_room(error.mib).typeset(request.visitor.language))
+        return back(request, HERE, error=_no_room(error.mib).typeset(request.visitor.language))
     except (OSError, sqlite3.Error):  # sqlite3.Error is raised if the card fills up meanwhile
-        return back(HERE, error=_BACKUP_FAILED.typeset(request.visitor.language))
+        return back(request, HERE, error=_BACKUP_FAILED.typeset(request.visitor.language))
     day = request.visitor.tongue.iso(services.context.clock.now())[:10]
     return File(
         file,
         filename=f"zimbox-{day}.tar.gz",
         media_type="application/gzip",
         headers={"Cache-Control": "no-store"},
+        # Tells the page that the file is on its way: a download changes nothing else that a script sees.
+        cookies=[Cookie("zimbox_backup", ready, max_age=60, samesite="strict")]
+        if ready.isdigit()
+        else [],
         # It contains texts, and takes space.
         background=BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True),
     )
 
 
 @post("/settings/restore", status_code=SEE_OTHER, request_max_body_size=BACKUP_BYTES)
-async def restore(request: Seen, services: ServicesDep) -> Redirect:
+async def restore(request: Seen, services: ServicesDep) -> Redirect | Response[bytes]:
     """Receive and check a backup, without replacing anything."""
     return await _received(
         request, services, BACKUP, 1, services.admin.maintenance.examine, f"{HERE}#restore"
@@ -144,10 +168,10 @@ async def restore(request: Seen, services: ServicesDep) -> Redirect:
 
 
 @post("/settings/restore/drop", status_code=SEE_OTHER)
-async def drop(services: ServicesDep) -> Redirect:
+async def drop(request: Seen, services: ServicesDep) -> Redirect:
     """Discard the checked backup."""
     await services.admin.maintenance.drop()
-    return back(HERE)
+    return back(request, HERE)
 
 
 @post("/settings/restore/now", status_code=200)
@@ -155,20 +179,20 @@ async def restore_now(request: Seen, services: ServicesDep) -> Response[str] | R
     """Restore the checked backup with a restart."""
     try:
         if not await services.admin.maintenance.restore():
-            return back(HERE, error=_NO_BACKUP.typeset(request.visitor.language))
+            return back(request, HERE, error=_NO_BACKUP.typeset(request.visitor.language))
         await services.admin.maintenance.restart()
     except Busy:
-        return back(HERE, error=_BUSY.typeset(request.visitor.language))
+        return back(request, HERE, error=_BUSY.typeset(request.visitor.language))
     except (NoSteward, TimeoutError):
         return page(request, "wait.html", why="by hand")
     return page(request, "wait.html", why="restore")
 
 
 @post("/settings/restore/forget", status_code=SEE_OTHER)
-async def forget(services: ServicesDep) -> Redirect:
+async def forget(request: Seen, services: ServicesDep) -> Redirect:
     """Delete the data kept by earlier restores."""
     await services.admin.maintenance.forget_aside()
-    return back(HERE, saved="1")
+    return back(request, HERE, saved=True)
 
 
 @get(f"{HERE}/wait")
@@ -188,5 +212,5 @@ async def power(request: Seen, services: ServicesDep) -> Response[str] | Redirec
     try:
         await services.admin.maintenance.power("power-off" if off else "restart-box")
     except (NoSteward, TimeoutError):
-        return back("/settings/box", error=_DISOBEYED.typeset(request.visitor.language))
+        return back(request, "/settings/box", error=_DISOBEYED.typeset(request.visitor.language))
     return page(request, "wait.html", why="off" if off else "restart")

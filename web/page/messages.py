@@ -19,7 +19,7 @@ from appliance.monitoring.dashboard import local_midnight
 from appliance.services import Services
 from web import export as sheet
 from web.page.rendering import HEADERS, fragment, page, sentence
-from web.page.settings import whole
+from web.page.settings import back, whole
 from web.page.visitor import Seen
 from web.request import ServicesDep
 
@@ -148,13 +148,12 @@ async def one(request: Seen, services: ServicesDep, message_id: str) -> Response
         "message.html",
         timeline=timeline,
         now=services.context.clock.now(),
-        error=request.query_params.get("error", ""),
+        notice=request.notice,
     )
 
 
-def _back(message_id: str, error: str = "") -> Redirect:
-    query = "?" + urlencode({"error": error}) if error else ""
-    return Redirect(f"/messages/{message_id}{query}", status_code=HTTP_303_SEE_OTHER)
+def _back(request: Seen, message_id: str, error: str = "") -> Redirect:
+    return back(request, f"/messages/{message_id}", error=error)
 
 
 @post("/messages/{message_id:str}/resend", status_code=HTTP_303_SEE_OTHER)
@@ -163,8 +162,8 @@ async def resend(request: Seen, services: ServicesDep, message_id: str) -> Redir
     try:
         await services.admin.messages.resend(message_id)
     except ApiError as refusal:
-        return _back(message_id, sentence(request, refusal))
-    return _back(message_id)
+        return _back(request, message_id, sentence(request, refusal))
+    return _back(request, message_id)
 
 
 @post("/messages/{message_id:str}/cancel", status_code=HTTP_303_SEE_OTHER)
@@ -173,8 +172,8 @@ async def cancel(request: Seen, services: ServicesDep, message_id: str) -> Redir
     try:
         await services.admin.messages.cancel(message_id)
     except ApiError as refusal:
-        return _back(message_id, sentence(request, refusal))
-    return _back(message_id)
+        return _back(request, message_id, sentence(request, refusal))
+    return _back(request, message_id)
 
 
 # --- sending by hand -----------------------------------------------------------------------------
@@ -252,7 +251,7 @@ async def send(request: Seen, services: ServicesDep) -> Response[str] | Redirect
             error=sentence(request, refusal),
             status=refusal.status,
         )
-    return _back(message_id)
+    return _back(request, message_id)
 
 
 def _typed(text: str) -> str:

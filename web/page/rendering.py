@@ -14,7 +14,8 @@ from appliance import __version__
 from appliance.core.i18n import _
 from appliance.domain.errors import ApiError
 from web.page import assets
-from web.page.i18n import characters, languages, phone, standing
+from web.page.i18n import characters, languages, standing
+from web.page.qr import qr
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
 
 # Only resources of the box and nothing inline, so that injected markup would do nothing.
@@ -64,7 +65,7 @@ TEMPLATES = Environment(
 TEMPLATES.globals |= {
     "asset": assets.address,
     "mark": mark,
-    "phone": phone,
+    "qr": qr,
     "characters": characters,
     "languages": languages,
     "standing": standing,
@@ -81,6 +82,7 @@ def fragment(name: str, visitor: Visitor, **context: Any) -> str:
         pgettext=tongue.pgettext,
         tongue=tongue,
         visitor=visitor,
+        root=visitor.root,
         **context,
     )
 

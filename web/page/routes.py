@@ -16,6 +16,7 @@ from web.page import (
     assets,
     held,
     maintenance,
+    manual,
     messages,
     receiving,
     settings,
@@ -30,6 +31,7 @@ from web.page.visitor import AuthMiddleware, NotOurs, Seen
 NEAR: list[ControllerRouterHandler] = [status.status, status.stream]
 OPEN: list[ControllerRouterHandler] = [
     status.language,
+    manual.manual,
     *(account.claim_page, account.claim, account.login_page, account.login),
 ]
 OWNED: list[ControllerRouterHandler] = [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from sqlite3 import Row
-from typing import Any, get_args
-from urllib.parse import urlencode
+from typing import get_args
 from zoneinfo import available_timezones
 
 import msgspec
@@ -17,11 +17,18 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import PageFilter, WebhookEvent
 from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import Permissions
+from web.page.notices import NOTHING, Notice
 from web.page.rendering import mark, page, sentence
-from web.page.visitor import Seen
+from web.page.visitor import TOKEN_FIELD, Seen
 from web.request import ServicesDep
 
 LOG_ROWS = 50
+# Beginnings of names that are kept for old systems only.
+OLD_ZONES = {"Brazil", "Canada", "Chile", "Etc", "Mexico", "SystemV", "US", "posix", "right"}
+# The API's names of fields, and the page's.
+KEY_FIELDS = {"name": "name", "prefixes": "prefixes", "daily_cap": "daily_cap"}
+BLOCKED_FIELDS = {"number": "number", "to": "number", "reason": "reason"}
+PREFERENCE_FIELDS = {"own_number": "own_number", "time_zone": "time_zone"}
 CHANGED = _(
     "These settings have changed meanwhile in another window: nothing was saved. Here "
     "they are as they stand."
@@ -44,18 +51,32 @@ def outdated(fields: dict[str, str], now: object, wanted: object) -> bool:
     return now != wanted and fields.get("shown", mark(now)) != mark(now)
 
 
-def back(path: str, **query: str) -> Redirect:
-    """Redirect to the page of the form, with a message."""
-    result = {name: value for name, value in query.items() if value}
-    return Redirect(path + ("?" + urlencode(result) if result else ""), status_code=SEE_OTHER)
+# What is typed into these is kept nowhere.
+SECRET = {"password", "again", "old", "new", "pin", "puk", TOKEN_FIELD}
 
 
-def said(request: Seen) -> dict[str, Any]:
-    """Return the result of the last form: an error text, or that it was saved."""
-    return {
-        "error": request.query_params.get("error", "")[:300],
-        "saved": "saved" in request.query_params,
-    }
+def back(
+    request: Seen,
+    path: str,
+    *,
+    error: str = "",
+    field: str = "",
+    form: str = "",
+    typed: Mapping[str, str] | None = None,
+    saved: bool = False,
+    answer: str = "",
+) -> Redirect:
+    """Redirect to the page of the form, with what is to be said there and, after an error, what was typed."""
+    kept = {name: value for name, value in (typed or {}).items() if name not in SECRET}
+    if error or saved or answer:
+        request.tell(path, Notice(error, field, form, kept, saved, answer))
+    return Redirect(path, status_code=SEE_OTHER)
+
+
+def refused_field(refusal: ApiError, names: Mapping[str, str]) -> str:
+    """Return the field of the page that an error is about; `names` are those of the API and the page."""
+    details = refusal.reason.details or {}
+    return names.get(str(details.get("field", "")), "")
 
 
 @get("/settings")
@@ -70,25 +91,25 @@ async def overview(request: Seen, services: ServicesDep) -> Response[str]:
 @get("/settings/keys")
 async def keys(request: Seen, services: ServicesDep) -> Response[str]:
     """Show clients with their keys."""
-    return await _keys(request, services, saved="saved" in request.query_params)
+    return await _keys(request, services)
 
 
 async def _keys(
-    request: Seen, services: ServicesDep, *, made: str = "", error: str = "", saved: bool = False
+    request: Seen, services: ServicesDep, *, made: str = "", notice: Notice | None = None
 ) -> Response[str]:
+    notice = notice or request.notice
     return page(
         request,
         "keys.html",
-        status=400 if error else 200,
+        status=400 if notice.error else 200,
+        notice=notice,
         clients=await services.admin.clients.listed(),
         keys=[(key, _permissions(key)) for key in await services.admin.clients.keys()],
         now=services.context.clock.now(),
         made=made,
         made_client=request.state.get("made_client", 0),
-        base=base(request),
+        base=base(request, services),
         everything=Permissions(),
-        error=error,
-        saved=saved,
     )
 
 
@@ -96,9 +117,9 @@ def _permissions(key: Row) -> Permissions:
     return msgspec.json.decode(key["permissions"], type=Permissions)
 
 
-def base(request: Seen) -> str:
-    """Return the base URL of this box as the browser used it."""
-    return str(request.base_url).rstrip("/")
+def base(request: Seen, services: ServicesDep) -> str:
+    """Return the address of this box: that of its reverse proxy, else the one that the browser used."""
+    return (services.context.config.server.public_url or str(request.base_url)).rstrip("/")
 
 
 @post("/settings/keys", status_code=200)
@@ -112,7 +133,9 @@ async def add_key(request: Seen, services: ServicesDep) -> Response[str]:
             client, fields.get("name", ""), test=fields.get("mode") == "test", permissions=may
         )
     except ApiError as refusal:
-        return await _keys(request, services, error=sentence(request, refusal))
+        field = refused_field(refusal, KEY_FIELDS)
+        wrong = Notice(sentence(request, refusal), field, "new", fields)
+        return await _keys(request, services, notice=wrong)
     request.state.made_client = made.client
     return await _keys(request, services, made=made.key)
 
@@ -143,11 +166,14 @@ async def restrict(request: Seen, services: ServicesDep, key: int) -> Response[s
             wanted,
         )
         if outdated(fields, now, wanted):
-            return await _keys(request, services, error=CHANGED.typeset(request.visitor.language))
+            changed = Notice(CHANGED.typeset(request.visitor.language))
+            return await _keys(request, services, notice=changed)
         await services.admin.clients.restrict(key, wanted)
     except ApiError as refusal:
-        return await _keys(request, services, error=sentence(request, refusal))
-    return back("/settings/keys", saved="1")
+        field = refused_field(refusal, KEY_FIELDS)
+        wrong = Notice(sentence(request, refusal), field, str(key), fields)
+        return await _keys(request, services, notice=wrong)
+    return back(request, "/settings/keys", saved=True)
 
 
 @post("/settings/keys/{key:int}/revoke", status_code=SEE_OTHER)
@@ -156,17 +182,19 @@ async def revoke(request: Seen, services: ServicesDep, key: int) -> Redirect:
     await services.admin.clients.revoke(
         key, cancel_queued="cancel_queued" in await request.fields()
     )
-    return back("/settings/keys")
+    return back(request, "/settings/keys", saved=True)
 
 
 @post("/settings/clients", status_code=200)
 async def add_client(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Create a client."""
+    fields = await request.fields()
     try:
-        await services.admin.clients.add((await request.fields()).get("name", ""))
+        await services.admin.clients.add(fields.get("name", ""))
     except ApiError as refusal:
-        return await _keys(request, services, error=sentence(request, refusal))
-    return back("/settings/keys")
+        wrong = Notice(sentence(request, refusal), "name", "client", fields)
+        return await _keys(request, services, notice=wrong)
+    return back(request, "/settings/keys", saved=True)
 
 
 # --- webhooks ------------------------------------------------------------------------------------
@@ -175,27 +203,27 @@ async def add_client(request: Seen, services: ServicesDep) -> Response[str] | Re
 @get("/settings/webhooks")
 async def webhooks(request: Seen, services: ServicesDep) -> Response[str]:
     """Show the webhooks."""
-    return await _webhooks(request, services, **said(request))
+    return await _webhooks(request, services, request.notice)
 
 
 async def _webhooks(
     request: Seen,
     services: ServicesDep,
+    notice: Notice,
     *,
     secret: str = "",
-    error: object = "",
-    saved: object = False,
+    chosen: Sequence[str] = ("sms.delivered", "sms.failed", "sms.received"),
 ) -> Response[str]:
     return page(
         request,
         "webhooks.html",
+        status=400 if notice.typed else 200,
+        notice=notice,
+        chosen=chosen,
         hooks=await services.admin.webhooks.listed(),
         clients=await services.admin.clients.listed(),
         events=get_args(WebhookEvent),
         secret=secret,
-        tested=request.query_params.get("tested", ""),
-        error=error,
-        saved=saved,
     )
 
 
@@ -213,8 +241,10 @@ async def add_webhook(request: Seen, services: ServicesDep) -> Response[str]:
             client, WebhookBody(fields.get("url", "").strip(), events)
         )
     except ApiError as refusal:
-        return await _webhooks(request, services, error=sentence(request, refusal))
-    return await _webhooks(request, services, secret=made.secret or "")
+        field = refused_field(refusal, {"url": "url", "events": "events"})
+        wrong = Notice(sentence(request, refusal), field, "", fields)
+        return await _webhooks(request, services, wrong, chosen=events)
+    return await _webhooks(request, services, NOTHING, secret=made.secret or "")
 
 
 @post("/settings/webhooks/{tenant:int}/{webhook_id:str}", status_code=SEE_OTHER)
@@ -226,11 +256,16 @@ async def change_webhook(
     try:
         if wanted == "remove":
             await services.webhooks.delete(tenant, webhook_id)
-            return back("/settings/webhooks")
-        answer = (await services.webhooks.test(tenant, webhook_id)).response_status
+            return back(request, "/settings/webhooks", saved=True)
+        tested = await services.webhooks.test(tenant, webhook_id)
     except ApiError as refusal:
-        return back("/settings/webhooks", error=sentence(request, refusal))
-    return back("/settings/webhooks", tested=str(answer) if answer else "none")
+        return back(request, "/settings/webhooks", error=sentence(request, refusal))
+    tongue = request.visitor.tongue
+    if tested.why is not None:
+        error = tongue.say(_("Your server did not answer as it should: {why}.", why=tested.why))
+        return back(request, "/settings/webhooks", error=error)
+    answer = tongue.say(_("Your server answered {status}.", status=tested.response_status or 0))
+    return back(request, "/settings/webhooks", answer=answer)
 
 
 @get("/settings/webhooks/{tenant:int}/log")
@@ -244,7 +279,7 @@ async def webhook_log(request: Seen, services: ServicesDep, tenant: int) -> Resp
         asked=asked,
         tenant=tenant,
         now=services.context.clock.now(),
-        **said(request),
+        notice=request.notice,
     )
 
 
@@ -254,8 +289,9 @@ async def replay(request: Seen, services: ServicesDep, tenant: int, log_id: str)
     try:
         await services.webhooks.replay(tenant, log_id)
     except ApiError as refusal:
-        return back(f"/settings/webhooks/{tenant}/log", error=sentence(request, refusal))
-    return back(f"/settings/webhooks/{tenant}/log", saved="1")
+        error = sentence(request, refusal)
+        return back(request, f"/settings/webhooks/{tenant}/log", error=error)
+    return back(request, f"/settings/webhooks/{tenant}/log", saved=True)
 
 
 # --- block list ----------------------------------------------------------------------------------
@@ -269,7 +305,7 @@ async def block_list(request: Seen, services: ServicesDep) -> Response[str]:
         "blocked.html",
         rows=await services.block_list.all(),
         now=services.context.clock.now(),
-        **said(request),
+        notice=request.notice,
     )
 
 
@@ -282,8 +318,9 @@ async def block(request: Seen, services: ServicesDep) -> Redirect:
             fields.get("number", "").strip(), fields.get("reason", "")
         )
     except ApiError as refusal:
-        return back("/settings/blocked", error=sentence(request, refusal))
-    return back("/settings/blocked")
+        error, field = sentence(request, refusal), refused_field(refusal, BLOCKED_FIELDS)
+        return back(request, "/settings/blocked", error=error, field=field, typed=fields)
+    return back(request, "/settings/blocked", saved=True)
 
 
 @post("/settings/blocked/remove", status_code=SEE_OTHER)
@@ -293,7 +330,7 @@ async def unblock(request: Seen, services: ServicesDep) -> Redirect:
     await services.block_list.take_off(
         whole(fields.get("tenant", "")) or 0, fields.get("number", "")
     )
-    return back("/settings/blocked")
+    return back(request, "/settings/blocked", saved=True)
 
 
 # --- the box -------------------------------------------------------------------------------------
@@ -307,21 +344,33 @@ async def box(request: Seen, services: ServicesDep) -> Response[str]:
         "box.html",
         preferences=services.admin.preferences.current,
         zone=str(services.context.zone),
-        zones=sorted(available_timezones()),
+        zones=zones(),
         now=services.context.clock.now(),
         has_steward=services.admin.maintenance.has_steward,
-        **said(request),
+        notice=request.notice,
     )
 
 
 @post("/settings/box", status_code=SEE_OTHER)
 async def prefer(request: Seen, services: ServicesDep) -> Redirect:
     """Save the preferences, in force at once."""
+    fields = await request.fields()
     try:
-        await services.admin.preferences.change(**chosen(await request.fields()))
+        await services.admin.preferences.change(**chosen(fields))
     except ApiError as refusal:
-        return back("/settings/box", error=sentence(request, refusal))
-    return back("/settings/box", saved="1")
+        error, field = sentence(request, refusal), refused_field(refusal, PREFERENCE_FIELDS)
+        return back(request, "/settings/box", error=error, field=field, typed=fields)
+    return back(request, "/settings/box", saved=True)
+
+
+def zones() -> list[tuple[str, list[str]]]:
+    """Return the time zones that people live in, by continent, for a list to choose from."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(available_timezones()):
+        continent, slash, place = name.partition("/")
+        if slash and continent not in OLD_ZONES:
+            found.setdefault(continent, []).append(place)
+    return list(found.items())
 
 
 def chosen(fields: dict[str, str]) -> dict[str, object]:

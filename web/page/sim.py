@@ -15,7 +15,7 @@ from appliance.domain.errors import ApiError
 from modem.interface import CodeRefused, UssdError
 from web.page.live import Live
 from web.page.rendering import page, sentence
-from web.page.settings import CHANGED, back, most_of, outdated, said, whole
+from web.page.settings import CHANGED, back, most_of, outdated, whole
 from web.page.status import Watch
 from web.page.visitor import Seen
 from web.request import ServicesDep
@@ -38,9 +38,8 @@ async def sim(request: Seen, services: ServicesDep, live: Watch) -> Response[str
         "sim.html",
         seen=await live.read(),
         counts=COUNTS,
-        answer=request.query_params.get("answer", "")[:500],
         former=await services.admin.modems.former(),
-        **said(request),
+        notice=request.notice,
     )
 
 
@@ -55,7 +54,8 @@ async def pin(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
     here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
-        return back(here, error=_BAD_PIN.typeset(request.visitor.language))
+        error = _BAD_PIN.typeset(request.visitor.language)
+        return back(request, here, error=error, field="pin", form=f"codes-{index}")
     return _answered(request, live, here, await services.admin.modems.enter_pin(index, code))
 
 
@@ -65,17 +65,20 @@ async def puk(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
     fields = await request.fields()
     code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
     if not _digits(code, 8, 8):
-        return back(HERE, error=_BAD_PUK.typeset(request.visitor.language))
+        error = _BAD_PUK.typeset(request.visitor.language)
+        return back(request, HERE, error=error, field="puk", form=f"codes-{index}")
     if not _digits(new, 4, 8):
-        return back(HERE, error=_BAD_PIN.typeset(request.visitor.language))
+        error = _BAD_PIN.typeset(request.visitor.language)
+        return back(request, HERE, error=error, field="pin", form=f"codes-{index}")
     return _answered(request, live, HERE, await services.admin.modems.unlock(index, code, new))
 
 
 def _answered(request: Seen, live: Live, here: str, refused: CodeRefused | None) -> Redirect:
     live.stale()
     if refused is None:
-        return back(here, saved="1")
-    return back(here, error=request.visitor.tongue.code_refused(refused.problem))
+        return back(request, here, saved=True)
+    error = request.visitor.tongue.code_refused(refused.problem)
+    return back(request, here, error=error)
 
 
 def quiet_hours(text: str) -> list[str] | None:
@@ -98,13 +101,16 @@ def quiet_hours(text: str) -> list[str] | None:
 @post(HERE + "/{index:int}/limits", status_code=SEE_OTHER)
 async def limits(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Save limits and quiet hours of a SIM; an empty field means no limit."""
-    fields = await request.fields()
+    fields, form = await request.fields(), f"limits-{index}"
     hours = quiet_hours(fields.get("quiet_hours", ""))
     if hours is None:
-        return back(HERE, error=_BAD_HOURS.typeset(request.visitor.language))
+        error = _BAD_HOURS.typeset(request.visitor.language)
+        return back(request, HERE, error=error, field="quiet_hours", form=form, typed=fields)
     counts = {name: most_of(fields.get(name, "")) for name in COUNTS}
-    if None in counts.values():
-        return back(HERE, error=_BAD_LIMIT.typeset(request.visitor.language))
+    wrong = next((name for name, most in counts.items() if most is None), "")
+    if wrong:
+        error = _BAD_LIMIT.typeset(request.visitor.language)
+        return back(request, HERE, error=error, field=wrong, form=form, typed=fields)
     wanted = Limits(
         **{name: most or 0 for name, most in counts.items()},
         billing_day=min(max(whole(fields.get("billing_day", "")) or 1, 1), 28),
@@ -112,46 +118,50 @@ async def limits(request: Seen, services: ServicesDep, live: Watch, index: int) 
         urgent_passes="urgent_passes" in fields,
     )
     if outdated(fields, services.admin.modems.at(index).limits, wanted):
-        return back(HERE, error=CHANGED.typeset(request.visitor.language))
+        return back(request, HERE, error=CHANGED.typeset(request.visitor.language))
     try:
         await services.admin.modems.set_limits(index, wanted)
     except ApiError as refusal:
-        return back(HERE, error=sentence(request, refusal))
+        error = sentence(request, refusal)
+        return back(request, HERE, error=error, form=form, typed=fields)
     live.stale()
-    return back(HERE, saved="1")
+    return back(request, HERE, saved=True)
 
 
 @post(HERE + "/{index:int}/ask", status_code=SEE_OTHER)
 async def ask(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Send a USSD code such as *100# and show the operator's answer."""
+    fields, form = await request.fields(), f"ask-{index}"
     try:
-        answer = await services.admin.modems.ask_operator(
-            index, (await request.fields()).get("code", "").strip()
-        )
+        answer = await services.admin.modems.ask_operator(index, fields.get("code", "").strip())
     except ApiError as refusal:
-        return back(HERE, error=sentence(request, refusal))
+        error = sentence(request, refusal)
+        return back(request, HERE, error=error, field="code", form=form, typed=fields)
     except UssdError as error:
-        return back(HERE, error=request.visitor.tongue.no_ussd_answer(error.problem))
+        silent = request.visitor.tongue.no_ussd_answer(error.problem)
+        return back(request, HERE, error=silent, field="code", form=form, typed=fields)
     live.stale()
-    return back(HERE, answer=answer)
+    return back(request, HERE, answer=answer)
 
 
 @post(HERE + "/{index:int}/balance", status_code=SEE_OTHER)
 async def balance(request: Seen, services: ServicesDep, live: Watch, index: int) -> Redirect:
     """Save the USSD code for the balance, and the amount below which the page warns."""
-    fields = await request.fields()
+    fields, form = await request.fields(), f"balance-{index}"
     low = amount_of(fields.get("low", ""))
     if low is None:
-        return back(HERE, error=_BAD_AMOUNT.typeset(request.visitor.language))
+        error = _BAD_AMOUNT.typeset(request.visitor.language)
+        return back(request, HERE, error=error, field="low", form=form, typed=fields)
     code, now = fields.get("code", "").strip(), services.admin.modems.at(index).settings.balance
     if outdated(fields, (now.code, now.low), (code, low)):
-        return back(HERE, error=CHANGED.typeset(request.visitor.language))
+        return back(request, HERE, error=CHANGED.typeset(request.visitor.language))
     try:
         await services.admin.modems.set_balance(index, code, low)
     except ApiError as refusal:
-        return back(HERE, error=sentence(request, refusal))
+        error = sentence(request, refusal)
+        return back(request, HERE, error=error, field="code", form=form, typed=fields)
     live.stale()
-    return back(HERE, saved="1")
+    return back(request, HERE, saved=True)
 
 
 def amount_of(text: str) -> float | None:
@@ -165,7 +175,7 @@ async def restart(request: Seen, services: ServicesDep, live: Watch, index: int)
     """Reset the modem, after an open send."""
     await services.admin.modems.restart(index)
     live.stale()
-    return back(HERE, saved="1")
+    return back(request, HERE, saved=True)
 
 
 @post(HERE + "/former/{number:int}/remove", status_code=SEE_OTHER)
@@ -173,4 +183,4 @@ async def remove(request: Seen, services: ServicesDep, live: Watch, number: int)
     """Remove a modem that is gone."""
     await services.admin.modems.remove(number)
     live.stale()
-    return back(HERE, saved="1")
+    return back(request, HERE, saved=True)

@@ -12,12 +12,12 @@ from litestar.datastructures import Cookie, FormMultiDict
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
-from appliance.admin.auth import near
 from appliance.core.i18n import DEFAULT, Language, _, languages
 from appliance.domain.errors import ApiError, invalid
 from appliance.services import Services
 from web.error_responses import preferred
 from web.page.i18n import PageLanguage
+from web.page.notices import Notice, Notices
 
 SESSION, FORM, LANGUAGE = "zimbox_session", "zimbox_form", "zimbox_language"
 DEVICE = "zimbox_device"  # of a browser that the owner has logged in from
@@ -40,6 +40,7 @@ class Visitor(msgspec.Struct, frozen=True):
     form_cookie: str
     form_token: str
     fresh: bool  # the form cookie is new and must be set
+    root: str = ""  # the path under which a reverse proxy serves the box, before every link
 
     @property
     def language(self) -> Language:
@@ -54,6 +55,17 @@ class Seen(HTMXRequest):
         found: Visitor = self.state.visitor
         return found
 
+    def tell(self, path: str, notice: Notice) -> None:
+        """Keep a notice for this browser's next look at a page."""
+        notices: Notices = self.state.notices
+        notices.put(self.visitor.form_cookie, path.partition("?")[0].partition("#")[0], notice)
+
+    @property
+    def notice(self) -> Notice:
+        """The notice for this page, taken once."""
+        notices: Notices = self.state.notices
+        return notices.take(self.visitor.form_cookie, str(self.scope["path"]))
+
     @property
     def address(self) -> str:
         return self.client.host if self.client else ""
@@ -66,9 +78,10 @@ class Seen(HTMXRequest):
     def came_from(self) -> str:
         """Return the path of the referring page; "" if the browser does not tell."""
         try:
-            return urlsplit(self.headers.get("Referer", "")).path
+            path = urlsplit(self.headers.get("Referer", "")).path
         except ValueError:
             return ""
+        return path.removeprefix(self.visitor.root)
 
     @property
     def here(self) -> str:
@@ -112,6 +125,7 @@ class AuthMiddleware:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._notices = Notices()
 
     async def meet(self, request: Seen) -> Response[Any] | None:
         """Identify the visitor and check the form token. Raises NotOurs, NOT_FOUND."""
@@ -130,19 +144,33 @@ class AuthMiddleware:
         known = await services.admin.auth.is_owner(session)
         proof = session if known else kept(request, FORM)
         form_cookie = proof or secrets.token_urlsafe(24)
+        request.state.notices = self._notices
         request.state.visitor = Visitor(
-            tongue=PageLanguage(_language(request, services), services.context.zone),
+            tongue=self._tongue(request),
             owner=known,
             session=session if known else "",
             form_cookie=form_cookie,
             form_token=services.admin.auth.form_token(form_cookie),
             fresh=not proof,
+            root=services.context.config.server.root,
         )
+
+    def _tongue(self, request: Seen) -> PageLanguage:
+        box = self._services.context
+        return PageLanguage(_language(request, self._services), box.zone, box.numbers.region)
 
     def stranger(self, request: Seen) -> Visitor:
         """Return a visitor without identification."""
-        tongue = PageLanguage(_language(request, self._services), self._services.context.zone)
-        return Visitor(tongue, owner=False, session="", form_cookie="", form_token="", fresh=False)
+        tongue = self._tongue(request)
+        return Visitor(
+            tongue,
+            owner=False,
+            session="",
+            form_cookie="",
+            form_token="",
+            fresh=False,
+            root=self._services.context.config.server.root,
+        )
 
     def _check_site(self, request: Seen) -> None:
         # Browsers send the origin of a form; without one the token decides.
@@ -159,7 +187,8 @@ class AuthMiddleware:
     async def admit_near(self, request: Seen) -> Response[Any] | None:
         """Guard what everybody on the LAN may see: other visitors have to log in."""
         await self.meet(request)
-        return None if near(request.address, request.host) else self._lead(request)
+        near = self._services.admin.auth.near(request.address, request.host)
+        return None if near else self._lead(request)
 
     async def admit(self, request: Seen) -> Response[Any] | None:
         """Guard the owner's pages: redirect to login, or to claiming the box."""
