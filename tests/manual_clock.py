@@ -37,20 +37,20 @@ class ManualClock:
             if moment <= self._monotonic:
                 woken.set()
 
-    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         woken = asyncio.Event()
         entry = (self._monotonic + max(seconds, 0), woken)
         if entry[0] <= self._monotonic:
             await asyncio.sleep(0)
             woken.set()
         self._sleepers.append(entry)
-        waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(woken.wait())]
+        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(woken.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
             self._sleepers.remove(entry)
-        rang = bell.is_set()
-        bell.clear()
+        rang = event.is_set()
+        event.clear()
         return rang

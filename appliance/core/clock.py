@@ -69,7 +69,7 @@ class Clock(Protocol):
     def compare_network_time(self, epoch: float) -> None:
         """Compare the clock with the time that the mobile network reported (seconds since the epoch)."""
 
-    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for the event for `seconds` at most, and clear it. Return whether it was set."""
 
 
@@ -83,7 +83,7 @@ class SystemClock:
     def __init__(self, trust: str = "always", not_before: int = 0) -> None:
         """`not_before` (ms): the latest time that the box has seen; an earlier clock is wrong."""
         self._always = trust == "always"
-        self._heard = False
+        self._network_agrees = False
         self._keeps_time = keeps_time()
         self._not_before = not_before
 
@@ -95,7 +95,7 @@ class SystemClock:
 
     @property
     def trusted(self) -> bool:
-        return self._heard or self.kept
+        return self._network_agrees or self.kept
 
     @property
     def kept(self) -> bool:
@@ -106,13 +106,13 @@ class SystemClock:
     def compare_network_time(self, epoch: float) -> None:
         """Trust the clock if the network's time agrees with it."""
         if abs(epoch - time.time()) <= NETWORK_AGREES_SECONDS:
-            self._heard = True
+            self._network_agrees = True
 
-    async def wait(self, bell: asyncio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         try:
             async with asyncio.timeout(max(seconds, 0)):
-                await bell.wait()
+                await event.wait()
         except TimeoutError:
             return False
-        bell.clear()
+        event.clear()
         return True

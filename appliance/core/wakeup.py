@@ -17,20 +17,20 @@ class WakeupEvents:
         self.watchers: set[asyncio.Event] = set()  # live pages
 
     def add_outbox(self) -> asyncio.Event:
-        bell = asyncio.Event()
-        self._outboxes.append(bell)
-        return bell
+        event = asyncio.Event()
+        self._outboxes.append(event)
+        return event
 
-    def remove_outbox(self, bell: asyncio.Event) -> None:
-        self._outboxes.remove(bell)
+    def remove_outbox(self, event: asyncio.Event) -> None:
+        self._outboxes.remove(event)
 
     def work(self) -> None:
         """Notify the outboxes that there is something to send."""
-        for bell in self._outboxes:
-            bell.set()
+        for event in self._outboxes:
+            event.set()
 
     def changed(self) -> None:
         """Notify the webhooks and the live pages that a message or a modem has changed."""
         self.webhooks.set()
-        for bell in self.watchers:
-            bell.set()
+        for event in self.watchers:
+            event.set()

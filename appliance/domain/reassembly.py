@@ -38,7 +38,7 @@ def opt_keyword(
     text a sentence, which opts nobody out.
     """
     bare = _bare(text)
-    said = [word for word in re.findall(r"[^\W_]+", fold(text)) if word not in POLITE]
+    tokens = [word for word in re.findall(r"[^\W_]+", fold(text)) if word not in POLITE]
     kinds: tuple[tuple[Literal["stop", "start"], set[str]], ...] = (
         ("stop", {_bare(w) for w in stop}),
         ("start", {_bare(w) for w in start}),
@@ -46,8 +46,8 @@ def opt_keyword(
     for wanted, words in kinds:
         if bare in words:
             return wanted
-        if said and said[0] in words:
-            rest = [word for word in said[1:] if word not in words]
+        if tokens and tokens[0] in words:
+            rest = [word for word in tokens[1:] if word not in words]
             if not rest or (len(rest) == 1 and SHORT_CODE.fullmatch(rest[0])):
                 return wanted
     return None

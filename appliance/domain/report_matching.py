@@ -103,7 +103,7 @@ def near(scts: int | None, submitted_at: int) -> bool:
 
 
 def match(
-    heard: ReportFields,
+    report: ReportFields,
     candidates: Iterable[Candidate],
     centre: Callable[[], Offset | None],
     uncounted: Callable[[], Iterable[Candidate]] = tuple,
@@ -114,27 +114,27 @@ def match(
     only where no submission has number and reference of the report.
     """
     candidates = list(candidates)
-    conceivable = _conceivable(heard, candidates)
-    named = any(c.reference == heard.reference for c in conceivable)
-    if not conceivable or (heard.reference == UNCOUNTED and not named):
-        return _rewritten(heard, candidates, centre, uncounted)
-    if heard.scts is not None:
+    conceivable = _conceivable(report, candidates)
+    named = any(c.reference == report.reference for c in conceivable)
+    if not conceivable or (report.reference == UNCOUNTED and not named):
+        return _rewritten(report, candidates, centre, uncounted)
+    if report.scts is not None:
         for one in conceivable:
-            if one.scts == heard.scts:
+            if one.scts == report.scts:
                 return one  # another report on it, or a copy
-    fitting = _fitting(heard, conceivable)
+    fitting = _fitting(report, conceivable)
     only = _only(fitting)
-    if heard.scts is None or (only is not None and only.reference is not None):
+    if report.scts is None or (only is not None and only.reference is not None):
         return only
     # In a zone with half an hour, or with a clock that is wrong by days, it may be about one that does not fit.
-    unheard = [c for c in conceivable if c.scts is None]
+    unreported = [c for c in conceivable if c.scts is None]
     clock = centre()
     if clock is not None:
-        found = _closest(heard.scts, unheard, clock)
-        return found if found or fitting else _in_another_zone(heard.scts, unheard, clock)
+        found = _closest(report.scts, unreported, clock)
+        return found if found or fitting else _in_another_zone(report.scts, unreported, clock)
     if only is not None:
-        return only if _only(_in_any_zone(heard.scts, unheard)) else None
-    return None if fitting else _in_another_zone(heard.scts, unheard, None)
+        return only if _only(_in_any_zone(report.scts, unreported)) else None
+    return None if fitting else _in_another_zone(report.scts, unreported, None)
 
 
 def _in_any_zone(scts: int, these: Iterable[Candidate]) -> list[Candidate]:
@@ -142,7 +142,7 @@ def _in_any_zone(scts: int, these: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _in_another_zone(
-    scts: int, unheard: Iterable[Candidate], clock: Offset | None
+    scts: int, unreported: Iterable[Candidate], clock: Offset | None
 ) -> Candidate | None:
     """Return the only submission with this number and reference, in a zone with a half or quarter of an hour."""
 
@@ -153,12 +153,12 @@ def _in_another_zone(
         quarters = (off + QUARTER_MS // 2) // QUARTER_MS * QUARTER_MS
         return clock.away(scts - quarters, one) <= JITTER_MS
 
-    found = _only([c for c in _in_any_zone(scts, unheard) if fits(c)])
+    found = _only([c for c in _in_any_zone(scts, unreported) if fits(c)])
     return found if found is not None and found.reference is not None else None
 
 
 def _rewritten(
-    heard: ReportFields,
+    report: ReportFields,
     candidates: Sequence[Candidate],
     centre: Callable[[], Offset | None],
     uncounted: Callable[[], Iterable[Candidate]],
@@ -168,44 +168,44 @@ def _rewritten(
     The other one must agree: the reference, or the number beside a reference that does not count. Everything
     without a known reference competes.
     """
-    if heard.scts is None or not heard.believed:
+    if report.scts is None or not report.believed:
         return None
-    earlier = [c for c in candidates if c.submitted_at <= heard.arrived_at]
+    earlier = [c for c in candidates if c.submitted_at <= report.arrived_at]
     doubts = [c for c in earlier if c.reference is None]
-    named = [c for c in earlier if c.reference == heard.reference]
+    named = [c for c in earlier if c.reference == report.reference]
     same = [
         c
         for c in uncounted()
-        if c.submitted_at <= heard.arrived_at and same_number(c.recipient, heard.recipient)
+        if c.submitted_at <= report.arrived_at and same_number(c.recipient, report.recipient)
     ]
     agreeing = same or named
     clock = centre()
-    rivals = [c for c in (*agreeing, *doubts) if c.scts in (None, heard.scts)]
+    rivals = [c for c in (*agreeing, *doubts) if c.scts in (None, report.scts)]
     if clock is not None:
-        found = _only([c for c in rivals if clock.away(heard.scts, c) <= JITTER_MS])
+        found = _only([c for c in rivals if clock.away(report.scts, c) <= JITTER_MS])
     else:
-        found = _only(_in_any_zone(heard.scts, rivals))
-        if found is not None and TOLERANCE.away(heard.scts, found):
+        found = _only(_in_any_zone(report.scts, rivals))
+        if found is not None and TOLERANCE.away(report.scts, found):
             return None
     return found if found is not None and found.reference is not None else None
 
 
-def _conceivable(heard: ReportFields, candidates: Iterable[Candidate]) -> list[Candidate]:
+def _conceivable(report: ReportFields, candidates: Iterable[Candidate]) -> list[Candidate]:
     return [
         c
         for c in candidates
-        if c.reference in (None, heard.reference)
-        and same_number(c.recipient, heard.recipient)
-        and c.submitted_at <= heard.arrived_at
+        if c.reference in (None, report.reference)
+        and same_number(c.recipient, report.recipient)
+        and c.submitted_at <= report.arrived_at
     ]
 
 
-def _fitting(heard: ReportFields, conceivable: Iterable[Candidate]) -> list[Candidate]:
+def _fitting(report: ReportFields, conceivable: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates without a report whose time fits TP-SCTS."""
     return [
         c
         for c in conceivable
-        if c.scts is None and (not heard.believed or near(heard.scts, c.submitted_at))
+        if c.scts is None and (not report.believed or near(report.scts, c.submitted_at))
     ]
 
 
@@ -218,15 +218,15 @@ def agreement(kept: Iterable[tuple[ReportFields, Sequence[Candidate]]]) -> Offse
     """
     doubts: set[tuple[tuple[int, int], int]] = set()
     readings: dict[tuple[int, int], Offset] = {}
-    for heard, candidates in kept:
-        unheard = [c for c in _conceivable(heard, candidates) if c.scts is None]
-        if heard.believed and heard.scts is not None:
-            unheard = _in_any_zone(heard.scts, unheard)
-        doubts |= {(c.key, c.submitted_at) for c in unheard if c.reference is None}
-        named = [c for c in unheard if c.reference is not None]
-        if len(named) == 1 and heard.scts is not None:
+    for report, candidates in kept:
+        unreported = [c for c in _conceivable(report, candidates) if c.scts is None]
+        if report.believed and report.scts is not None:
+            unreported = _in_any_zone(report.scts, unreported)
+        doubts |= {(c.key, c.submitted_at) for c in unreported if c.reference is None}
+        named = [c for c in unreported if c.reference is not None]
+        if len(named) == 1 and report.scts is not None:
             only = named[0]
-            read = offset([(only.submitted_at, only.taken_by, heard.scts)])
+            read = offset([(only.submitted_at, only.taken_by, report.scts)])
             if read is not None:
                 readings[only.key] = read
     agreeing = max(

@@ -60,13 +60,13 @@ class ClockSync:
     def __init__(
         self,
         clock: Clock,
-        bells: WakeupEvents,
+        wakeups: WakeupEvents,
         seen: Callable[[], float],
         socket: Path | None = None,
     ) -> None:
         """`seen` returns the latest time (seconds since the epoch) that the box has stored."""
         self._clock = clock
-        self._bells = bells
+        self._wakeups = wakeups
         self._seen = seen
         self._socket = socket or steward_client.SOCKET
         self._heard = asyncio.Event()
@@ -108,9 +108,9 @@ class ClockSync:
         )
         if self._last is not None:
             clock.compare_network_time(self._last.by(clock.monotonic()))
-        self._bells.work()
-        self._bells.housekeeping.set()
-        self._bells.changed()
+        self._wakeups.work()
+        self._wakeups.housekeeping.set()
+        self._wakeups.changed()
         return True
 
     async def _ask(self, network: float, at: float) -> str:

@@ -64,7 +64,7 @@ class Inbox:
 
     async def _report(self, attached: Attached, received: ReceivedPdu, report: tpdu.Report) -> None:
         now = self._box.clock.now()
-        heard = ReportFields(
+        fields = ReportFields(
             report.reference,
             report.recipient,
             _ms(report.scts),
@@ -77,7 +77,7 @@ class Inbox:
             self._box.ids,
             attached.number,
             received.iccid or attached.iccid,
-            heard,
+            fields,
             report.status,
             _ms(report.discharged_at),
             now,
@@ -91,10 +91,10 @@ class Inbox:
         )
         if found is not None and found.kind == "air":
             attached.modem.reported()
-        elif found is not None and heard.scts and found.submitted_at >= self._since:
+        elif found is not None and fields.scts and found.submitted_at >= self._since:
             # TP-SCTS of a part submitted since the start shows the current time. (Submissions from before may be
             # as old as a clock that stood still with the box.)
-            epoch = now + heard.scts - found.submitted_at
+            epoch = now + fields.scts - found.submitted_at
             self._box.clock.compare_network_time(epoch / 1000)
 
     async def _message(

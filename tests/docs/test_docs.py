@@ -17,7 +17,7 @@ pytestmark = pytest.mark.seconds(15)
 
 # Pages with tests of their own, pages without runnable blocks, and the list of all pages.
 OTHERS = {
-    *("simulator", "performance", "image", "webhooks", "page", "index"),
+    *("simulator", "performance", "image", "webhooks", "page", "testing", "index"),
     *("api-contract", "architecture", "glossary", "command-line"),
 }
 

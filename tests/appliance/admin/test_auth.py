@@ -171,6 +171,7 @@ async def test_a_password_change_ends_a_login_that_is_being_checked(stage: Stage
     assert await stage.access.is_owner(own)
 
 
+@pytest.mark.seconds(5)
 async def test_wrong_passwords_of_others_do_not_lock_out_a_browser_of_the_owner(
     stage: Stage,
 ) -> None:

@@ -260,6 +260,7 @@ any_texts = st.text(alphabet=st.characters(), max_size=300)  # lone surrogates t
 emoji_texts = st.text(alphabet="😀👍🏽\u200d❤️a\ud83d\ude00", max_size=300)
 
 
+@pytest.mark.seconds(3)
 @settings(max_examples=500)
 @given(st.one_of(gsm_texts, turkish_texts, any_texts, emoji_texts), st.booleans())
 def test_every_part_fits_and_no_pair_is_cut(text: str, wide: bool) -> None:

@@ -588,6 +588,7 @@ moments = st.datetimes(min_value=datetime(1990, 1, 2), max_value=datetime(2089, 
 )
 
 
+@pytest.mark.seconds(3)
 @settings(max_examples=400)
 @given(
     texts,
