@@ -1,1 +1,1 @@
-"""Runs whole boxes."""
+"""Tests."""

@@ -1,4 +1,4 @@
-"""What holds for every test: where it runs, what it inherits (nothing), and what a skipped one means in CI."""
+"""Fixtures and options for all tests: environment, order, --quick, skipped tests on CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test needs of the machine. Where it is missing the test is skipped, loudly; with CI set that fails."""
+"""Tools that a test needs. A missing one skips the test with a message; on CI it fails."""
 
 from __future__ import annotations
 

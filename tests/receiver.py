@@ -1,4 +1,4 @@
-"""Receivers of webhooks, over real sockets: they note what they were told and behave as a test wants."""
+"""Receivers of webhooks over real sockets, which record calls and behave as a test wants."""
 
 from __future__ import annotations
 

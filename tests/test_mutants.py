@@ -1,4 +1,4 @@
-"""Planted defects (tests/mutants): each has its place and its test, and a few are planted in the suite itself."""
+"""Planted defects (tests/mutants): each has one place and one test, and a few are planted here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the counts that the store keeps of its queue with the rows themselves."""
+"""Compare the counts that the store keeps of its queue with the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real store in a temporary folder, and a small stage to play a message's life on."""
+"""A real store in a temporary folder, and a `Stage` that does what intake, outbox and inbox do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The box ends whole, whatever breaks in one of its legs."""
+"""The box stops completely although one of its legs fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises that can be broken in one line, each with the test that sees it (see tests/mutants)."""
+"""Promises that one changed line can break, each with its test (see tests/mutants)."""
 
 from __future__ import annotations
 

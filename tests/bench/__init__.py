@@ -1,1 +1,1 @@
-"""Measurements on the simulated modem; `scripts/bench` runs them, the tests run a short form of them."""
+"""Measurements on the simulated modem for `scripts/bench`; the tests run a short form."""

@@ -1,4 +1,4 @@
-"""Samples, and the few figures that are said of them. Milliseconds everywhere."""
+"""Samples and their statistics, in milliseconds."""
 
 from __future__ import annotations
 

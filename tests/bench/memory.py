@@ -1,4 +1,4 @@
-"""Memory of the box as it is installed: idle, and after a load."""
+"""Memory of the installed box: idle, and after a load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One box for all tests that do not need one of their own, and fresh clients of it."""
+"""A box shared by all tests that need none of their own, and new clients of it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

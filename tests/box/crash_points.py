@@ -1,4 +1,4 @@
-"""Ends a box by SIGKILL right before or right after a function of it: no luck needed, and no code in the product."""
+"""End a box by SIGKILL right before or after one of its functions, without code in the product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks for tests in another process than the box: answers as it is told."""
+"""A receiver of webhooks for tests in another process than the box."""
 
 from __future__ import annotations
 

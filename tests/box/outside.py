@@ -1,4 +1,4 @@
-"""What is outside the box: a simulated modem that outlives it, its orders, and its journal as the truth."""
+"""The outside of a box: a simulated modem that outlives it, its control socket and its journal."""
 
 from __future__ import annotations
 

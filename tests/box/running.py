@@ -1,4 +1,4 @@
-"""The box as a user starts it: a process of its own, reached over HTTP and the command line only."""
+"""Start a box as a user does: a process of its own, reached over HTTP and the command line only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A crash between two lines that must not come apart: nothing acknowledged is lost, nothing is sent or told twice."""
+"""A crash between two steps that belong together loses and repeats nothing."""
 
 from __future__ import annotations
 

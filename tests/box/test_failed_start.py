@@ -1,4 +1,4 @@
-"""A box that cannot start says why on its own port, and starts by itself once the reason is gone."""
+"""A box that cannot start shows why on its own port, and starts once the cause is gone."""
 
 from __future__ import annotations
 

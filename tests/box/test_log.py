@@ -1,4 +1,4 @@
-"""The log of a running box: each event once, without empty fields, at the level that was set."""
+"""The log of a running box: each event once, without empty fields, at the configured level."""
 
 from __future__ import annotations
 

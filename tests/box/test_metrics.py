@@ -1,4 +1,4 @@
-"""GET /metrics of a running box, read as Prometheus reads it."""
+"""GET /metrics of a running box, parsed as Prometheus does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three threads do anything to anything, in any order; then the box must agree with itself and the network."""
+"""Three threads send random requests; then the box must agree with itself and the network."""
 
 from __future__ import annotations
 

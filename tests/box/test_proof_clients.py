@@ -1,4 +1,4 @@
-"""Two clients who try each other's messages: nothing leaks, not even that there is something."""
+"""Two clients try to reach each other's data: nothing is revealed, not even its existence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients without a key that send what no client should: the box answers, and stays small."""
+"""Hostile requests without a key: the box answers them and uses little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kill -9` while it sends, at fifty random moments: what was promised stands, nothing goes out twice."""
+"""`kill -9` at fifty random moments: every promise holds, and nothing is sent twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the owner of a box lives through: equal requests, a stop, a full disk, a plan, limits, two modems."""
+"""Ordinary events in the life of a box: equal requests, a stop, a full disk, schedules, limits, two modems."""
 
 from __future__ import annotations
 

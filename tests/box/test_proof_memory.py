@@ -1,4 +1,4 @@
-"""What requests may cost at their worst: half of the memory that the unit gives the box."""
+"""The most expensive requests use at most half of the memory that the unit allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of a one-time password is nowhere but in the SMS: the whole data folder is searched."""
+"""The code of a one-time password is only in the SMS, not in the data folder."""
 
 from __future__ import annotations
 

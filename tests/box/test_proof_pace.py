@@ -1,4 +1,4 @@
-"""The short form of `scripts/bench`: only ratios and bounds that a busy machine keeps as well."""
+"""The short form of `scripts/bench`: ratios and bounds that hold on a busy machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the box claims of each message is what the network did with it, letter by letter."""
+"""The status of each message agrees with what the network received."""
 
 from __future__ import annotations
 

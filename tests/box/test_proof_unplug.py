@@ -1,4 +1,4 @@
-"""The modem is unplugged in the middle of a part, and comes back: the box goes on by itself."""
+"""The modem is unplugged during a part and comes back: the box continues by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a restore nothing is sent again unless the owner says so; the journal of the network is the judge."""
+"""After a restore nothing is sent again without the admin's decision, as the network's journal shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fuzzer finds with the box's own OpenAPI document: valid, invalid and stateful requests."""
+"""Valid, invalid and stateful requests that a fuzzer makes from the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers at their worst, and a box that is killed in between: at least once, in order, one event_id."""
+"""Bad receivers and a box that is killed: at least once, in order, one event_id."""
 
 from __future__ import annotations
 

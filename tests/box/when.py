@@ -1,4 +1,4 @@
-"""Moments as clients write them."""
+"""Times as clients write them."""
 
 from datetime import UTC, datetime, timedelta
 

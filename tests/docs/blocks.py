@@ -1,4 +1,4 @@
-"""A page of the documentation as what it lets its reader run, and what it says comes of it."""
+"""The code blocks of a documentation page: what a reader runs, and the output that it promises."""
 
 from __future__ import annotations
 

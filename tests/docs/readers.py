@@ -1,4 +1,4 @@
-"""Readers of the documentation: they type its blocks one after another and look what comes."""
+"""Run the blocks of a page one after another, and compare the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each code block of docs/ is run against a box, in the order of its page, and does what it says."""
+"""Each code block of docs/ runs against a box, in the order of its page, with the shown output."""
 
 from __future__ import annotations
 

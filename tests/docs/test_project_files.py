@@ -1,4 +1,4 @@
-"""The files that a project has for those who join: well-formed, and true of this tree."""
+"""The files for contributors are well-formed and agree with this tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README.md tells a newcomer is so: the two commands and the first SMS."""
+"""The commands and the first SMS of README.md work."""
 
 from __future__ import annotations
 

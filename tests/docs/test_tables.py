@@ -1,4 +1,4 @@
-"""What the tables of docs/ say is what the code has: codes, test numbers, links."""
+"""The tables of docs/ agree with the code: codes, test numbers, links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/webhooks.md: its lines are typed, its receivers run and are called by a box, its bodies compared."""
+"""docs/webhooks.md: its commands and receivers run against a box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real driver on a simulated modem, with every wait made short."""
+"""The real driver on a simulated modem, with short time-outs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A box, its owner, and browsers to look at it with."""
+"""A box, its admin and browsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the image has around the gateway: a steward on its socket, releases in slots. systemd's part is played here."""
+"""The image around the gateway: a steward on its socket, releases in slots, and the part of systemd."""
 
 from __future__ import annotations
 

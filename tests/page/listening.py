@@ -1,4 +1,4 @@
-"""Open event streams, read as a browser reads them."""
+"""Open event streams, read as a browser does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner without a browser: the same forms over plain HTTP, as a page without JavaScript sends them."""
+"""The admin without a browser: the same forms over plain HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of every page: `scripts/screenshots [FOLDER]`. A box on a simulated modem sits for them."""
+"""Take pictures of every page: `scripts/screenshots [FOLDER]`, on a box with a simulated modem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bad states of a box that a simulated modem can be brought into, and what the page says of each."""
+"""Problems that a simulated modem can produce, and the text of the page for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look tells what is wrong and what to do: every bad state appears on open pages by itself."""
+"""Every problem appears on open pages by itself, with its remedy."""
 
 from __future__ import annotations
 

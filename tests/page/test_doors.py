@@ -1,4 +1,4 @@
-"""Who gets to see and do what; all of it without a browser, so without JavaScript."""
+"""Access to the pages, tested without a browser and so without JavaScript."""
 
 from __future__ import annotations
 

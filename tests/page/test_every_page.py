@@ -1,4 +1,4 @@
-"""Every page, in both languages, on a phone and a desk, by day and by night: nothing serious anywhere."""
+"""Every page in both languages, on a phone and a desktop, light and dark: valid and accessible."""
 
 from __future__ import annotations
 

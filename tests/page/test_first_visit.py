@@ -1,4 +1,4 @@
-"""From plugged in to the first SMS, as a person walks it: two languages, a phone and a desk."""
+"""The first visit from plugging in to the first SMS, in two languages, on a phone and a desktop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page over HTTPS in a browser: the box's own certificate, and one that its owner brought."""
+"""The page over HTTPS in a browser, with the box's own certificate and a configured one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live streams: what changes is told soon and seldom, and costs nothing where nobody looks."""
+"""Live streams: changes arrive soon and bundled, and cost nothing without visitors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Update, backup and restore on the page: across restarts of the box itself, and nothing is lost by a bad file."""
+"""Update, backup and restore on the page, across restarts; a bad file loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages on the page: hostile texts stay texts, searching, one story, sending, answering."""
+"""Messages on the page: hostile texts, search, timeline, sending, replying."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: each does what it says, at once and after a restart."""
+"""Each setting takes effect at once and after a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look tells what is wrong with the box itself and what to do."""
+"""Problems of the box itself are shown with their remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad states that want a box of their own: each a running box that a real fault has brought into it."""
+"""Problems that need a box of their own, each caused by a real fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may act as the owner: guessing, claiming, sessions; the clock is set, not waited for."""
+"""Authentication of the admin: guesses, the first password, sessions. The test sets the clock."""
 
 from __future__ import annotations
 

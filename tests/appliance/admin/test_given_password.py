@@ -1,4 +1,4 @@
-"""The password out of the settings file: of a box prepared in advance, or whose owner forgot his."""
+"""The password in the settings file, for a box prepared in advance or a forgotten password."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Files that the owner sends: one at a time, and one that failed is in nobody's way."""
+"""Uploads by the admin: one at a time, and a failed one does not block the next."""
 
 from __future__ import annotations
 

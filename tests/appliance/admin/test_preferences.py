@@ -1,4 +1,4 @@
-"""The owner's side without HTTP: what is asked at the same moment, and what an older box has kept."""
+"""The admin's services without HTTP: concurrent changes, and data of an older box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor finds on a simulated modem in each state an owner meets, and what it advises."""
+"""What `zimbox doctor` finds and advises for a simulated modem in different states."""
 
 from __future__ import annotations
 

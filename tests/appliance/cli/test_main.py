@@ -1,4 +1,4 @@
-"""The command line, for owners who mistype."""
+"""The command line, also with wrong arguments."""
 
 import asyncio
 import json

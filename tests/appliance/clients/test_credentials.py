@@ -1,4 +1,4 @@
-"""Keys in memory: never older than the store, whoever changed it."""
+"""Keys cached in memory are never older than the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of the hosted API goes on naming its modem by the id it has there."""
+"""Device aliases: a client of the hosted API keeps the device id that it has there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The request limit: what it lets through, and when it says to come back."""
+"""The rate limit and its Retry-After."""
 
 import pytest
 

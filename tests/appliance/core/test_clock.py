@@ -1,4 +1,4 @@
-"""When the wall clock may be believed."""
+"""When the wall clock is trusted."""
 
 from __future__ import annotations
 

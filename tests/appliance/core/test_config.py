@@ -1,4 +1,4 @@
-"""A wrong setting is named with its place, what was read and what is allowed."""
+"""An invalid setting is reported with its place, its value and the allowed values."""
 
 from __future__ import annotations
 

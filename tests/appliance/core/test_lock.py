@@ -1,4 +1,4 @@
-"""One box on a data folder."""
+"""The lock on the data folder."""
 
 from __future__ import annotations
 

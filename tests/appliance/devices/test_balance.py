@@ -1,4 +1,4 @@
-"""What an operator's answer says of the credit."""
+"""Reading the credit from an operator's answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A modem becomes a device: by its IMEI, for those whom the settings name."""
+"""Modems become devices by their IMEI, and are reserved as configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PIN typed on the page is kept for the next start, readable to this box alone."""
+"""A PIN typed on the page is stored for the next start, readable by this box alone."""
 
 from __future__ import annotations
 

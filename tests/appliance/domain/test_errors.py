@@ -1,4 +1,4 @@
-"""Every no of the box: complete, in both languages, and a value that can be stored."""
+"""API errors: complete, in both languages, and storable."""
 
 from typing import get_args
 

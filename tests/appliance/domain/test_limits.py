@@ -1,4 +1,4 @@
-"""Order, limits and back-off, as tables; the time is passed in."""
+"""Order, limits and back-off, as tables with the time passed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies as clients write them, and what is read of them."""
+"""Request bodies and the requests read from them."""
 
 from functools import partial
 from typing import Any

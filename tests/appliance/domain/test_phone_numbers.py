@@ -1,4 +1,4 @@
-"""Every spelling of a number is read as one number; what cannot be read is refused in true words."""
+"""Every spelling of a number is read as one number; an unreadable one gets a helpful error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hand-over a report speaks of."""
+"""Which submission a report is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backup of a running box becomes another box."""
+"""Backup of a running box, and restore."""
 
 from __future__ import annotations
 

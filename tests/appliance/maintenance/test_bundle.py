@@ -1,4 +1,4 @@
-"""Bundles that are right, and every way in which they are not."""
+"""Valid update bundles, and all kinds of invalid ones."""
 
 import tarfile
 from pathlib import Path

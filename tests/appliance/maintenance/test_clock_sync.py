@@ -1,4 +1,4 @@
-"""The mobile network sets a clock that nothing better keeps; the steward is the real protocol over a real socket."""
+"""The mobile network sets an unconfirmed clock through the steward's protocol, over a real socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the box forgets, and that it forgets no more at once than it should."""
+"""The maintenance jobs: retention, wake-ups, clock jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which slot runs, and what becomes of the data."""
+"""Release slots, and what happens to the data in an update."""
 
 import sqlite3
 from importlib import resources

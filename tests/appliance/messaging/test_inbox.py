@@ -1,4 +1,4 @@
-"""Received texts: joined in any order, kept once, obeyed when they say STOP."""
+"""Received texts: reassembled in any order, stored once, STOP and START handled."""
 
 from __future__ import annotations
 

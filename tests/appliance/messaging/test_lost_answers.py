@@ -1,4 +1,4 @@
-"""Parts that went out although the modem's answer (+CMGS) was lost."""
+"""Parts that were sent although the modem's answer (+CMGS) was lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sending loop: what becomes of a part when something breaks that nobody foresaw."""
+"""The sending loop after unexpected errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refusal by the network means: this number, or this SIM. The queue stops only for the second."""
+"""A refusal by the network concerns a number or the SIM; only the second stops the queue."""
 
 from __future__ import annotations
 

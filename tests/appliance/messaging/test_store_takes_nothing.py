@@ -1,4 +1,4 @@
-"""A card that takes nothing (it went read-only, it is full): what can be answered is, and nothing is lost."""
+"""A disk that accepts no write: requests get an answer, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bad state of the box in one sentence, in both languages, the worst first."""
+"""Every problem of the box in one sentence, in both languages, the worst first."""
 
 from __future__ import annotations
 

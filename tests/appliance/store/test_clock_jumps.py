@@ -1,4 +1,4 @@
-"""A clock that is set while messages wait: none of them is older for it."""
+"""A clock change does not make waiting messages older."""
 
 from __future__ import annotations
 

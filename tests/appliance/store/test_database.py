@@ -1,4 +1,4 @@
-"""The store's file: shared commits, migrations beside each other, and what it says when it cannot."""
+"""The database: shared commits, concurrent migrations, errors."""
 
 from __future__ import annotations
 

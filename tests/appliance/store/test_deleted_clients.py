@@ -1,4 +1,4 @@
-"""A client is deleted or shut out in the middle of things: nothing goes, nothing stays, nobody else suffers."""
+"""Clients deleted or disabled while their messages are in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was queued in a restored backup is not sent until the owner says so."""
+"""Messages queued in a restored backup wait for the admin's decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a number gets a one-time code, and when it may have the next."""
+"""The limit of one-time codes per number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of a message in the store, told as stories; no modem, no clock but the stage's."""
+"""The life of a message in the store, without a modem; the test sets the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places for calls: a stopped receiver, or a crowd of them, leaves room for the others."""
+"""Concurrency limits: slow receivers leave room for others."""
 
 from __future__ import annotations
 

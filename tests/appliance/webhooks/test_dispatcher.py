@@ -1,4 +1,4 @@
-"""The leg that tells: a real store, real receivers over sockets, and a clock that the test moves."""
+"""Webhook delivery with a real store, real receivers over sockets and a settable clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a webhook may lead: tables of URLs and addresses, both ways of judging them."""
+"""Egress rules: tables of URLs and addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls over real sockets to receivers that behave as badly as they can."""
+"""Webhook calls over real sockets to badly behaved receivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines out of bytes, and what each of them is."""
+"""Bytes to lines, and the kind of each line."""
 
 from __future__ import annotations
 

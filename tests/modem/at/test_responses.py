@@ -1,4 +1,4 @@
-"""What modems answer, as seen from several makers, and what it means."""
+"""Responses of modems of several makers, and their meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which start-up lines mean that the modem has lost everything it was told."""
+"""Which start-up lines mean that the modem has restarted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line that spoils bytes: `scripts/torture line` in short. The long form takes ten thousand messages."""
+"""A line that damages bytes: `scripts/torture line` in short. The long form sends ten thousand messages."""
 
 from __future__ import annotations
 

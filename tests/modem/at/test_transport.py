@@ -1,4 +1,4 @@
-"""The seam to gsmmodem and pyserial, tried on a modem that answers from a script."""
+"""The adapter to gsmmodem and pyserial, on a modem that answers from a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long life: restarts, hangs and absences at random moments, and what became of every message."""
+"""Restarts, hangs and absences at random moments, and the outcome of every message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the owner asks of a modem."""
+"""Requests of the admin to a modem: USSD, time, restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SIM's PIN: by itself the box spends one try in a SIM's life, whatever happens."""
+"""The SIM's PIN: the box spends one attempt by itself, whatever happens."""
 
 from __future__ import annotations
 

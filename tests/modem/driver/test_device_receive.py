@@ -1,4 +1,4 @@
-"""Reports and messages reach the box however the modem gives them, once, and are then deleted."""
+"""Reports and messages arrive once in every mode of the modem, and are then deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A modem that falls silent is brought back, step by step, and never inside an open send."""
+"""Recovery of a silent modem, step by step, never during an open send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One part goes out, and the box tells the truth about it."""
+"""Sending one part, and its true outcome."""
 
 from __future__ import annotations
 

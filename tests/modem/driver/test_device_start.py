@@ -1,4 +1,4 @@
-"""A modem is brought up, whatever it is and whatever it was left in."""
+"""The start of a modem, from any kind and state."""
 
 from __future__ import annotations
 

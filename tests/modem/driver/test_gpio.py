@@ -1,4 +1,4 @@
-"""Pressing the keys of a HAT: which pin, which way, how long. The chip itself is a stand-in."""
+"""The keys of HATs: pin, polarity and duration. The GPIO chip is a stand-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PIN guard decides, and remembers through power cuts."""
+"""The PIN guard decides about attempts, and remembers them through power cuts."""
 
 from __future__ import annotations
 

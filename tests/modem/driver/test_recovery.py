@@ -1,4 +1,4 @@
-"""The ladder: its order, what it needs, how long it rests."""
+"""The steps of recovery: order, requirements, pauses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error number, an error in words, or a TP-Status makes the box do and say."""
+"""The verdict and the text for an error number, an error in words, or a TP-Status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own: options, control socket, journal, clean end and sudden end."""
+"""The simulator as a process: options, control socket, journal, clean and sudden end."""
 
 from __future__ import annotations
 

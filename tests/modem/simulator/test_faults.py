@@ -1,4 +1,4 @@
-"""Each fault that can be ordered is seen to happen."""
+"""Each fault that can be requested happens."""
 
 from __future__ import annotations
 

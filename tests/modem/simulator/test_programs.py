@@ -1,4 +1,4 @@
-"""Programs that know only real modems: they identify the simulator, send, and get their reports."""
+"""Programs for real modems work with the simulator: they identify it, send, and get reports."""
 
 from __future__ import annotations
 

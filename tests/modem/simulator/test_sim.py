@@ -1,4 +1,4 @@
-"""The simulated SIM: PIN, PUK, taken out, put in, swapped."""
+"""The simulated SIM: PIN, PUK, removal, insertion, exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated modem's port: opened, closed, vanishing, paced, garbled."""
+"""The simulated modem's port: opened, closed, removed, paced, damaged."""
 
 from __future__ import annotations
 

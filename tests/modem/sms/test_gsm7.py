@@ -1,4 +1,4 @@
-"""What a text costs on the air, where it is cut, and how its characters become septets."""
+"""The parts of a text, where it is cut, and how its characters become septets."""
 
 from __future__ import annotations
 

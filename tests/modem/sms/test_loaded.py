@@ -1,4 +1,4 @@
-"""Everything that a send needs is loaded when the box starts: later there may be no descriptor to open it with."""
+"""Everything for a send is loaded at the start, because file descriptors may run out later."""
 
 import subprocess
 import sys

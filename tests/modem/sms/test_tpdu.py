@@ -1,4 +1,4 @@
-"""TPDUs: octets everyone knows, octets networks really sent, and there and back for any content."""
+"""TPDUs: well-known octets, octets of real networks, and round trips of any content."""
 
 from __future__ import annotations
 
