@@ -29,7 +29,7 @@ from tests.waiting import HANG_SECONDS, eventually
         {"text": "Solde: 5 EUR", "after": 0.2},
     ],
 )
-async def test_a_ussd_question_is_answered_in_every_dress(
+async def test_a_ussd_request_is_answered_in_every_encoding(
     tmp_path: Path, order: dict[str, object]
 ) -> None:
     async with driven(tmp_path) as box:
@@ -67,7 +67,7 @@ async def test_a_ussd_question_without_an_answer_says_why(
         assert (await box.send()).verdict is Verdict.TAKEN
 
 
-async def test_a_message_goes_out_while_the_operator_thinks(tmp_path: Path) -> None:
+async def test_a_message_is_sent_during_a_ussd_request(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("ussd", code="*100#", text="Solde", after=0.3)
@@ -78,7 +78,7 @@ async def test_a_message_goes_out_while_the_operator_thinks(tmp_path: Path) -> N
         assert await asking == "Solde"
 
 
-async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_behind_it() -> None:
+async def test_a_ussd_notice_after_a_message_is_not_the_answer_to_the_next_request() -> None:
     """Many a prepaid SIM is told its credit after each SMS."""
     question = 'AT+CUSD=1,"*100#",15'
     script = [entry for entry in SENDING if entry[0] != "<text>"]
@@ -100,7 +100,7 @@ async def test_what_the_operator_says_of_a_message_is_no_answer_to_the_question_
 
 
 @pytest.mark.parametrize("refusal", ["ERROR", "OK\n\n+CUSD: 4"])
-async def test_a_module_that_takes_packed_codes_only_is_asked_so(refusal: str) -> None:
+async def test_a_module_that_accepts_only_packed_codes_gets_packed_ones(refusal: str) -> None:
     plain, packed = 'AT+CUSD=1,"*100#",15', 'AT+CUSD=1,"AA180C3602",15'
     script = [(plain, refusal), (packed, 'OK\n\n+CUSD: 0,"Credit",15'), ("AT+CUSD=2", "OK")]
     with Scripted([*HEALTHY, *script]) as modem:
@@ -118,7 +118,7 @@ async def test_a_module_that_takes_packed_codes_only_is_asked_so(refusal: str) -
 
 
 @pytest.mark.parametrize("answer", ["OK", 'OK\n\n+CUSD: 1,"1 Credit 2 Offers",15'])
-async def test_a_dialogue_that_the_operator_did_not_end_is_ended_before_the_next_question(
+async def test_an_open_ussd_session_is_ended_before_the_next_request(
     answer: str,
 ) -> None:
     """To an open menu the next code would be an answer; a late answer would be the next question's."""
@@ -138,21 +138,21 @@ async def test_a_dialogue_that_the_operator_did_not_end_is_ended_before_the_next
 
 
 @pytest.mark.parametrize("code", ["", '*100#"\rATD112;', "abc", "*100#\r"])
-async def test_nothing_but_a_code_gets_onto_the_line(tmp_path: Path, code: str) -> None:
+async def test_only_valid_ussd_codes_are_sent(tmp_path: Path, code: str) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         with pytest.raises(UssdError):
             await box.device.ussd(code)
 
 
-async def test_a_ussd_question_to_a_modem_that_is_away(tmp_path: Path) -> None:
+async def test_a_ussd_request_to_an_offline_modem_is_an_error(tmp_path: Path) -> None:
     async with driven(tmp_path, start=False) as box:
         with pytest.raises(UssdError):
             await box.device.ussd("*100#")
 
 
 @pytest.mark.parametrize("personality", ["sim800", "sim7600", "ec25", "quiet"])
-async def test_the_networks_time_is_told_where_there_is_one(
+async def test_the_network_s_time_is_reported_if_there_is_one(
     tmp_path: Path, personality: str
 ) -> None:
     async with driven(tmp_path, Settings(personality=personality)) as box:
@@ -177,7 +177,7 @@ async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path)
         await box.until(lambda: sum(isinstance(event, NetworkTime) for event in box.events) == 2)
 
 
-async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
+async def test_a_time_urc_during_a_clock_read_causes_another_read() -> None:
     unset, result = (
         f'+CCLK: "{at}"\n\nOK' for at in ("04/01/01,00:00:00+00", "31/05/06,07:08:09+00")
     )
@@ -195,14 +195,14 @@ async def test_a_time_told_while_the_clock_is_read_is_read_at_once() -> None:
         await device.stop()
 
 
-async def test_a_clock_that_nobody_set_is_not_told(tmp_path: Path) -> None:
+async def test_an_unset_clock_is_not_reported(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(clock_poll_seconds=0.05)) as box:
         await box.ready()
         await asyncio.sleep(0.3)  # six polls of the clock
         assert not [event for event in box.events if isinstance(event, NetworkTime)]
 
 
-async def test_a_restart_asked_for_within_a_start_is_not_made_at_another_time(
+async def test_a_restart_requested_during_a_start_is_not_repeated_later(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, start=False) as box:
@@ -214,7 +214,7 @@ async def test_a_restart_asked_for_within_a_start_is_not_made_at_another_time(
         await box.ready()
 
 
-async def test_a_restart_asked_for_while_the_sim_is_looked_at_is_not_forgotten() -> None:
+async def test_a_restart_requested_during_the_sim_check_is_done() -> None:
     script = [entry for entry in HEALTHY if entry[0] != "AT+CPIN?"]
     wants = "+CPIN: SIM PIN\n\nOK"
     with Scripted([*script, ("AT+CPIN?", wants)]) as modem:
@@ -261,6 +261,6 @@ async def test_a_stop_while_the_port_is_being_opened_leaves_it_closed(tmp_path: 
         assert (await box.ready()).state is ModemState.READY
 
 
-def test_a_device_is_a_modem_to_the_rest_of_the_box() -> None:
+def test_a_device_implements_the_modem_interface() -> None:
     implemented: type[Modem] = ModemDriver
     assert implemented is ModemDriver

@@ -41,9 +41,7 @@ async def test_the_right_pin_opens_the_sim_at_every_start(tmp_path: Path, person
 
 @pytest.mark.seconds(7)
 @pytest.mark.parametrize("personality", EVERY)
-async def test_a_wrong_pin_is_tried_once_whatever_restarts(
-    tmp_path: Path, personality: str
-) -> None:
+async def test_a_wrong_pin_is_tried_once_across_restarts(tmp_path: Path, personality: str) -> None:
     """The library's loop uses all three tries in three rounds, and goes on at the PUK."""
     journal = tmp_path / "journal"
     simulator = Simulator(
@@ -70,7 +68,7 @@ async def test_a_wrong_pin_is_tried_once_whatever_restarts(
 
 
 @pytest.mark.parametrize("personality", TELLING)
-async def test_a_box_that_was_reflashed_spends_no_second_try(
+async def test_a_reinstalled_box_makes_no_second_pin_attempt(
     tmp_path: Path, personality: str
 ) -> None:
     settings = Settings(personality=personality, pin="4071", pin_tries=3)
@@ -86,7 +84,7 @@ def problem(refused: CodeRefused | None) -> CodeProblem | None:
     return refused.problem if refused else None
 
 
-async def test_a_modem_that_cannot_say_gets_no_pin_from_a_box_that_cannot_remember(
+async def test_without_known_attempts_and_memory_no_pin_is_entered(
     tmp_path: Path,
 ) -> None:
     settings = Settings(personality="quiet", pin="4071")
@@ -106,7 +104,7 @@ async def test_a_modem_that_is_pulled_while_it_waits_for_its_pin(tmp_path: Path)
         await box.ready()
 
 
-async def test_without_a_pin_the_owner_is_asked(tmp_path: Path) -> None:
+async def test_without_a_pin_the_admin_must_enter_it(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
         status = await box.state(ModemState.PIN_REQUIRED)
         assert status.pin_tries_left == 3
@@ -120,7 +118,7 @@ async def test_without_a_pin_the_owner_is_asked(tmp_path: Path) -> None:
         await box.ready()
 
 
-async def test_the_owner_may_be_wrong_once_and_still_has_one_try_for_a_phone(
+async def test_after_one_wrong_pin_one_attempt_remains_for_a_phone(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
@@ -132,7 +130,7 @@ async def test_the_owner_may_be_wrong_once_and_still_has_one_try_for_a_phone(
         assert tries(box) == 1
 
 
-async def test_two_who_type_at_once_leave_one_try_for_a_phone(tmp_path: Path) -> None:
+async def test_two_concurrent_pins_leave_one_attempt_for_a_phone(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
         await box.state(ModemState.PIN_REQUIRED)
         codes = ("1111", "2222", "3333", "5555")
@@ -144,7 +142,7 @@ async def test_two_who_type_at_once_leave_one_try_for_a_phone(tmp_path: Path) ->
         assert tries(box) == 1
 
 
-async def test_a_code_that_is_sent_twice_by_a_double_tap_costs_one_try(tmp_path: Path) -> None:
+async def test_a_double_tap_costs_one_attempt(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(pin="4071")) as box:
         await box.state(ModemState.PIN_REQUIRED)
         twice = await asyncio.gather(*(box.device.enter_pin("1111") for _ in range(2)))
@@ -152,7 +150,7 @@ async def test_a_code_that_is_sent_twice_by_a_double_tap_costs_one_try(tmp_path:
         assert tries(box) == 2
 
 
-async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> None:
+async def test_the_box_never_tries_a_puk_by_itself(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     async with driven(
         tmp_path, Settings(pin="4071"), start=False, pin="4071", pin_memory=memory
@@ -176,7 +174,7 @@ async def test_a_puk_is_asked_of_the_owner_and_never_guessed(tmp_path: Path) -> 
         assert tries(box) == 3
 
 
-async def test_a_try_that_cannot_be_remembered_is_not_made(tmp_path: Path) -> None:
+async def test_an_attempt_that_cannot_be_stored_is_not_made(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "file" / "pin.json")
     (tmp_path / "file").write_text("not a folder")
     settings = Settings(personality="quiet", pin="4071")
@@ -262,7 +260,7 @@ async def test_a_wrong_pin_entered_twice_at_once_is_tried_once(tmp_path: Path) -
         assert tries(box) == 1
 
 
-async def test_a_sim_that_is_open_clears_no_try_of_the_one_before(tmp_path: Path) -> None:
+async def test_an_unlocked_sim_clears_no_attempt_of_another_sim(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     settings = Settings(personality="quiet", pin="4071")
     async with driven(tmp_path, settings, start=False, pin="1111", pin_memory=memory) as box:
@@ -274,7 +272,7 @@ async def test_a_sim_that_is_open_clears_no_try_of_the_one_before(tmp_path: Path
         assert memory.failed(ICCID, "1111")
 
 
-async def test_a_right_pin_after_which_the_sim_starts_slowly_is_not_held_against_it(
+async def test_a_right_pin_on_a_slow_sim_is_not_counted_as_failed(
     tmp_path: Path,
 ) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
@@ -290,7 +288,7 @@ async def test_a_right_pin_after_which_the_sim_starts_slowly_is_not_held_against
         await box.ready()
 
 
-async def test_what_a_sim_says_after_its_pin_is_no_restart(tmp_path: Path) -> None:
+async def test_lines_after_the_pin_are_not_a_restart(tmp_path: Path) -> None:
     """Call Ready, SMS Ready: late, since the owner was."""
     settings = Settings(personality="sim800", pin="4071")
     async with driven(tmp_path, settings, timing=quick(boot_seconds=0.3)) as box:

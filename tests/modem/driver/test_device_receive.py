@@ -30,7 +30,7 @@ async def forget_all(box: Driven) -> None:
             await box.device.forget(received)
 
 
-async def test_a_message_is_read_at_once_and_deleted_when_it_is_safe(tmp_path: Path) -> None:
+async def test_a_message_is_read_at_once_and_deleted_after_the_commit(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
         await box.ready()
         await box.order("incoming", sender="+4915112345999", text="bonjour à tous")
@@ -55,7 +55,9 @@ async def test_a_long_message_in_reverse_order_with_wide_references(tmp_path: Pa
 
 
 @pytest.mark.parametrize("personality", ["ec25", "sim7600", "sim800", "chatty"])
-async def test_reports_come_directly_where_the_module_can(tmp_path: Path, personality: str) -> None:
+async def test_direct_reports_are_used_where_the_module_offers_them(
+    tmp_path: Path, personality: str
+) -> None:
     async with driven(tmp_path, Settings(personality=personality, report_delay=0.01)) as box:
         assert (await box.ready()).report_mode == "direct"
         for n in range(5):
@@ -65,7 +67,9 @@ async def test_reports_come_directly_where_the_module_can(tmp_path: Path, person
         assert all(received.slot is None for received in box.received)
 
 
-async def test_stored_reports_are_found_wherever_the_module_says_they_are(tmp_path: Path) -> None:
+async def test_stored_reports_are_found_although_the_module_names_a_wrong_place(
+    tmp_path: Path,
+) -> None:
     """An EC25 announces +CDSI: "SM",0 and stores in SR."""
     async with driven(
         tmp_path, Settings(personality="ec25"), timing=quick(stored_poll_seconds=60), start=False
@@ -102,14 +106,14 @@ async def test_stored_reports_wait_for_a_box_that_is_off(tmp_path: Path) -> None
         await simulator.stop()
 
 
-async def test_a_module_that_stores_no_reports_gives_them_directly_all_the_same(
+async def test_a_module_without_report_storage_gives_direct_reports(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, Settings(personality="sim800"), reports="stored") as box:
         assert (await box.ready()).report_mode == "direct"
 
 
-async def test_stored_reports_are_looked_for_even_within_a_burst(tmp_path: Path) -> None:
+async def test_stored_reports_are_read_also_within_a_burst(tmp_path: Path) -> None:
     timing = quick(idle_after_seconds=600, stored_poll_seconds=0.1)
     settings = Settings(personality="ec25", latency=0.002)
     async with driven(tmp_path, settings, timing=timing, start=False) as box:
@@ -142,7 +146,7 @@ async def test_old_messages_are_handed_out_at_start(tmp_path: Path) -> None:
         assert not box.simulator.equipment.storages["ME"].places
 
 
-async def test_what_waits_in_a_full_store_comes_in_as_places_become_free(tmp_path: Path) -> None:
+async def test_messages_arrive_as_a_full_storage_is_emptied(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(sim_slots=5, retry_delay=0.05), start=False) as box:
         await box.order("fill", store="SM")
         for n in range(10):
@@ -187,7 +191,7 @@ async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
         ]
 
 
-async def test_a_message_nobody_took_off_our_hands_is_shown_again(tmp_path: Path) -> None:
+async def test_an_uncommitted_message_is_offered_again(tmp_path: Path) -> None:
     timing = quick(stored_poll_seconds=0.02, handed_out_seconds=0.1)
     async with driven(tmp_path, timing=timing) as box:
         await box.ready()
@@ -195,7 +199,7 @@ async def test_a_message_nobody_took_off_our_hands_is_shown_again(tmp_path: Path
         await box.until(lambda: len(box.messages) >= 3)
 
 
-async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_again(
+async def test_a_message_committed_during_a_modem_restart_is_deleted_and_not_offered_again(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path) as box:
@@ -211,7 +215,7 @@ async def test_what_was_committed_while_the_modem_died_is_deleted_and_not_shown_
         assert not box.simulator.cards["89490200001234567890"].storage.places
 
 
-async def test_what_the_receiver_took_of_one_sim_deletes_nothing_of_the_next(
+async def test_a_message_of_one_sim_deletes_nothing_on_another(
     tmp_path: Path,
 ) -> None:
     """Both lie in the same place of their SIM, and the first is committed late."""
@@ -237,7 +241,7 @@ async def until_received(device: ModemDriver) -> ReceivedPdu:
     return event
 
 
-async def test_what_came_into_a_place_that_was_overwritten_stays_until_it_is_committed() -> None:
+async def test_a_message_in_an_overwritten_place_stays_until_its_commit() -> None:
     """A report store that is full begins at its first place again."""
     script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
     listed = [("AT+CMGD=*", "OK")] + [
@@ -256,7 +260,7 @@ async def test_what_came_into_a_place_that_was_overwritten_stays_until_it_is_com
         await device.stop()
 
 
-async def test_a_deletion_whose_answer_is_lost_is_not_repeated_unseen() -> None:
+async def test_a_deletion_without_an_answer_is_checked_before_it_is_repeated() -> None:
     """It was carried out, and meanwhile another message may lie in that place."""
     script = [*(e for e in HEALTHY if e[0] not in ONE_STORE), *ONE_STORE.items()]
     listed = [("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)]
@@ -270,7 +274,7 @@ async def test_a_deletion_whose_answer_is_lost_is_not_repeated_unseen() -> None:
         await device.stop()
 
 
-async def test_nothing_is_deleted_in_a_store_that_may_not_be_the_selected_one() -> None:
+async def test_nothing_is_deleted_while_the_selected_storage_is_unknown() -> None:
     """The modem went back to the messages without a word: a report's place is one of theirs there."""
     script = [e for e in HEALTHY if e[0] not in ("AT+CMGL=4", 'AT+CPMS="SM"', "AT+CNMI=2,1,0,1,0")]
     stored = [
@@ -317,7 +321,7 @@ async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("quirk", [{"empty_slot_error": False}, {"empty_slot_error": True}])
-async def test_an_announcement_that_points_to_an_empty_place_harms_nothing(
+async def test_an_indication_of_an_empty_place_is_ignored(
     tmp_path: Path, quirk: dict[str, bool]
 ) -> None:
     async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
@@ -330,7 +334,7 @@ async def test_an_announcement_that_points_to_an_empty_place_harms_nothing(
         await box.ready()
 
 
-async def test_reports_in_one_burst_in_the_middle_of_an_answer_are_all_there(
+async def test_a_burst_of_reports_within_a_response_is_complete(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path) as box:
@@ -358,7 +362,7 @@ async def test_reports_survive_a_slow_uart(tmp_path: Path, baud: int) -> None:
         await box.until(lambda: len(box.reports) == 20)
 
 
-async def test_a_direct_report_wants_an_acknowledgement_where_the_module_insists(
+async def test_direct_reports_are_acknowledged_if_the_module_requires_it(
     tmp_path: Path,
 ) -> None:
     """A module that keeps CSMS=1 goes silent unless each +CDS is answered by +CNMA (27.005 4.7)."""
@@ -397,7 +401,7 @@ async def test_an_acknowledgement_that_a_send_kept_waiting_silences_the_module_f
         await box.until(lambda: any(one.reference == last.reference for one in box.reports))
 
 
-async def test_a_report_without_times_is_kept_on_a_doubtful_line(tmp_path: Path) -> None:
+async def test_a_report_without_times_is_kept_on_a_degraded_line(tmp_path: Path) -> None:
     """Zeros are the network's; only what is no time and no zeros was spoilt."""
     async with driven(tmp_path) as box:
         await box.ready()
@@ -408,7 +412,7 @@ async def test_a_report_without_times_is_kept_on_a_doubtful_line(tmp_path: Path)
         assert box.device.careful
 
 
-async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path) -> None:
+async def test_an_unstored_flash_message_arrives_directly(tmp_path: Path) -> None:
     """Class 0 is shown and not stored (23.038 4): some modules say +CMT although +CMTI was chosen."""
     async with driven(tmp_path, Settings(personality="chatty")) as box:
         await box.ready()
@@ -418,7 +422,7 @@ async def test_a_flash_message_that_is_not_stored_comes_directly(tmp_path: Path)
         assert (box.messages[0].text, box.messages[0].flash) == ("flash", True)
 
 
-async def test_cell_broadcasts_are_nobodys_messages() -> None:
+async def test_cell_broadcasts_are_ignored() -> None:
     with Scripted(HEALTHY) as modem:
         device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await device.start()
@@ -455,13 +459,13 @@ class TestHandedOut:
         assert handed.fresh("sim", self.SLOT, "AA", 0)
         assert handed.fresh("other sim", self.SLOT, "AA", 1)
 
-    def test_a_restart_shows_again_what_was_not_confirmed(self) -> None:
+    def test_after_a_restart_uncommitted_messages_are_offered_again(self) -> None:
         handed = HandedOut(600)
         handed.fresh("sim", self.SLOT, "AA", 0)
         handed.restarted()
         assert handed.fresh("sim", self.SLOT, "AA", 1)
 
-    def test_what_was_confirmed_is_settled_until_it_is_deleted(self) -> None:
+    def test_a_committed_message_is_not_offered_before_its_deletion(self) -> None:
         handed = HandedOut(600)
         handed.fresh("sim", self.SLOT, "AA", 0)
         handed.forget("sim", self.SLOT, "AA")
@@ -511,7 +515,7 @@ async def test_a_module_that_takes_exactly_three_storages_still_receives() -> No
             await device.stop()
 
 
-async def test_a_sim_without_places_leaves_receiving_to_the_module() -> None:
+async def test_with_a_sim_without_places_messages_are_stored_in_the_module() -> None:
     script = (
         ("AT+CPMS=?", '+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")\n\nOK'),
         ('AT+CPMS="SM","SM","SM"', "+CPMS: 0,0,0,0,0,0\n\nOK"),
@@ -531,7 +535,7 @@ async def test_a_sim_without_places_leaves_receiving_to_the_module() -> None:
             await device.stop()
 
 
-async def test_a_record_that_is_no_hex_is_handed_out_and_its_place_freed() -> None:
+async def test_a_record_that_is_not_hex_is_handed_out_and_deleted() -> None:
     listed = "+CMGL: 2,1,,23\n0791?!garbage\n\nOK"
     read = "+CMGR: 1,,23\n0791?!garbage\n\nOK"
     with Scripted(healthy_but(("AT+CMGL=4", listed), ("AT+CMGR=2", read))) as modem:

@@ -99,7 +99,7 @@ async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> Non
         (PowerCapabilities(reset=True, power_key=True, supply=True), ["reset"]),
     ],
 )
-async def test_what_the_board_can_do_is_done_in_order(
+async def test_recovery_uses_the_board_s_capabilities_in_order(
     tmp_path: Path, means: PowerCapabilities, pressed: list[str]
 ) -> None:
     journal = tmp_path / "journal"
@@ -147,7 +147,7 @@ async def test_a_usb_modem_that_is_pulled_and_plugged_in_again(tmp_path: Path) -
         assert (await box.send("after")).verdict is Verdict.TAKEN
 
 
-async def test_a_modem_that_stays_away_is_looked_for_for_ever(tmp_path: Path) -> None:
+async def test_a_missing_modem_is_searched_for_ever(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(vanished_seconds=0.05)) as box:
         await box.ready()
         await box.order("unplug")
@@ -158,7 +158,7 @@ async def test_a_modem_that_stays_away_is_looked_for_for_ever(tmp_path: Path) ->
         await box.ready()
 
 
-async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_path: Path) -> None:
+async def test_plugging_in_ends_the_longest_pause(tmp_path: Path) -> None:
     timing = quick(vanished_seconds=0.05, backoff_first_seconds=60, backoff_longest_seconds=600)
     async with driven(tmp_path, timing=timing) as box:
         await box.ready()
@@ -169,7 +169,7 @@ async def test_the_longest_pause_ends_as_soon_as_the_modem_is_plugged_in(tmp_pat
         await box.ready()
 
 
-async def test_a_modem_that_hangs_and_is_pulled_and_plugged_in_again_is_not_waited_for(
+async def test_replugging_a_hung_modem_ends_the_pause(
     tmp_path: Path,
 ) -> None:
     """What an owner does who sees that it is not ready: the pause of minutes is over then, too."""
@@ -199,7 +199,7 @@ async def test_a_brown_out_is_a_restart_and_a_warning(tmp_path: Path) -> None:
         await box.until(lambda: box.reports)
 
 
-async def test_a_restart_that_says_nothing_is_noticed_on_an_idle_line(tmp_path: Path) -> None:
+async def test_a_silent_restart_is_noticed_on_an_idle_line(tmp_path: Path) -> None:
     """The library goes on without echo off, without reports, without an error."""
     async with driven(tmp_path, Settings(personality="quiet")) as box:
         await box.ready()
@@ -232,7 +232,7 @@ async def test_the_owner_restarts_the_modem_after_an_open_send(tmp_path: Path) -
         assert box.simulator.equipment.starts == 2
 
 
-async def test_the_page_can_follow_every_step(tmp_path: Path) -> None:
+async def test_every_recovery_step_is_in_the_status(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=IMPATIENT) as box:
         await box.ready()
         await box.order("hang")
@@ -252,7 +252,7 @@ async def test_a_restart_in_the_middle_of_any_start_up_command(
             await report_of_the_next_part(box)
 
 
-async def test_no_part_goes_to_a_modem_that_restarted_silently_on_a_doubtful_line(
+async def test_no_part_is_sent_to_a_silently_restarted_modem_on_a_degraded_line(
     tmp_path: Path,
 ) -> None:
     """Where the echo is wanted it tells of no restart, and a part may be given while a silent command
@@ -281,7 +281,7 @@ async def test_references_of_before_a_restart_correct_none_after_it(tmp_path: Pa
         assert (await box.send()).reference == 0
 
 
-async def test_on_a_doubtful_line_a_part_is_given_only_right_after_a_look(tmp_path: Path) -> None:
+async def test_on_a_degraded_line_a_part_is_sent_only_right_after_a_probe(tmp_path: Path) -> None:
     """A box that stood still since then (a card that stalls) cannot know who listens now."""
     async with driven(tmp_path, timing=quick(stored_poll_seconds=60, idle_poll_seconds=60)) as box:
         await box.ready()
@@ -339,7 +339,7 @@ async def restart_within_a_start(box: Driven, commands: int) -> None:
     await box.until(lambda: box.simulator.equipment.starts >= before + 2)
 
 
-async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
+async def test_settings_lost_within_a_burst_are_noticed_on_a_degraded_line_too(
     tmp_path: Path,
 ) -> None:
     """There the echo is wanted, so that it tells nothing; and a burst leaves no idle moment."""
@@ -356,7 +356,7 @@ async def test_settings_lost_within_a_burst_are_noticed_on_a_doubtful_line_too(
                 await asyncio.sleep(0.005)  # repeats a send that is refused at once
 
 
-async def test_a_port_that_appears_just_after_a_try_is_opened_by_the_next(
+async def test_a_port_that_appears_after_an_attempt_is_opened_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was taken for one that is there and cannot be opened: a rest of up to ten minutes."""

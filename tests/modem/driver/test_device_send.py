@@ -82,7 +82,7 @@ async def test_the_first_byte_leaves_well_under_a_millisecond_after_the_call() -
     [(38, Verdict.AGAIN), (1, Verdict.NEVER), (197, Verdict.TAKEN), (331, Verdict.AGAIN),
      (332, Verdict.UNKNOWN), (322, Verdict.HOUSEKEEP), (330, Verdict.OWNER), (500, Verdict.AGAIN)],
 )  # fmt: skip
-async def test_the_networks_refusal_is_the_outcome(
+async def test_the_network_s_error_is_the_outcome(
     tmp_path: Path, cms: int, verdict: Verdict
 ) -> None:
     async with driven(tmp_path) as box:
@@ -105,7 +105,7 @@ async def test_an_error_in_words_ends_the_command_at_once(tmp_path: Path) -> Non
         assert outcome.verdict is Verdict.AGAIN
 
 
-async def test_sim_busy_is_an_outcome_and_no_loop_inside_the_driver(tmp_path: Path) -> None:
+async def test_sim_busy_is_an_outcome_without_a_retry_in_the_driver(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("send", cme=14, times=3)
@@ -124,7 +124,7 @@ async def test_no_prompt_means_that_nothing_went_out(tmp_path: Path) -> None:
         assert [line["text"] for line in box.journal()] == ["next"]
 
 
-async def test_a_prompt_that_comes_too_late_is_left_again(tmp_path: Path) -> None:
+async def test_a_late_prompt_is_left_again(tmp_path: Path) -> None:
     """The library stays at the prompt, and its next commands become part of a message."""
     async with driven(tmp_path) as box:
         await box.ready()
@@ -136,7 +136,7 @@ async def test_a_prompt_that_comes_too_late_is_left_again(tmp_path: Path) -> Non
         assert [line["text"] for line in box.journal()] == ["next"]
 
 
-async def test_a_silence_after_the_text_is_unknown_and_never_sent_again(tmp_path: Path) -> None:
+async def test_no_answer_after_the_text_is_unknown_and_never_retried(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("send", at="taken", silent=True)
@@ -150,7 +150,7 @@ async def test_a_silence_after_the_text_is_unknown_and_never_sent_again(tmp_path
         await box.until(lambda: box.device.status.recoveries.get("resync"))
 
 
-async def test_an_answer_after_our_time_out_is_not_taken_for_the_next_ones(tmp_path: Path) -> None:
+async def test_a_late_answer_is_not_taken_for_the_next_one(tmp_path: Path) -> None:
     """The library is off by one from then on: every answer belongs to the question before."""
     async with driven(tmp_path) as box:
         await box.ready()
@@ -181,7 +181,7 @@ async def test_an_answer_after_our_time_out_is_not_taken_for_the_next_ones(tmp_p
     ],
 )
 @pytest.mark.parametrize("how", ["restart", "unplug"])
-async def test_a_modem_that_dies_in_a_send(
+async def test_a_modem_that_restarts_or_disappears_in_a_send(
     tmp_path: Path, how: str, at: str, possible: set[Verdict]
 ) -> None:
     async with driven(tmp_path, timing=quick(network_seconds=600)) as box:
@@ -213,7 +213,7 @@ async def test_a_modem_that_dies_in_a_send(
     ],
 )
 @pytest.mark.parametrize("at", ["command", "prompt", "body", "taken", "answer"])
-async def test_what_comes_unasked_breaks_no_send(tmp_path: Path, at: str, urc: list[str]) -> None:
+async def test_urcs_break_no_send(tmp_path: Path, at: str, urc: list[str]) -> None:
     async with driven(tmp_path, Settings(personality="chatty")) as box:
         await box.ready()
         await box.order("send", at=at, urc=urc, times=None)
@@ -269,7 +269,7 @@ SURE: tuple[tuple[bytes, bytes, Verdict, int | None], ...] = (
 
 
 @pytest.mark.seconds(7)
-async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
+async def test_the_worst_sequences_of_a_send_are_understood() -> None:
     """One text a send at the most, the outcome that the modem means, and the next one goes."""
     with Scripted([*HEALTHY, *SENDING]) as modem:
         device = ModemDriver(SerialLine(modem.path), timing=quick(network_seconds=0.4))
@@ -311,7 +311,7 @@ async def test_the_nastiest_dialogues_of_a_send_are_understood() -> None:
 
 
 @pytest.mark.parametrize("how", ["restart", "swap"])
-async def test_a_counter_that_begins_anew_is_not_taken_for_a_spoilt_digit(
+async def test_a_restarted_reference_counter_is_not_a_damaged_digit(
     tmp_path: Path, how: str
 ) -> None:
     """On a doubtful line 0 after 9 was read as 10 that lost a digit: another part's reference."""
@@ -338,7 +338,7 @@ async def test_a_lost_ok_does_not_make_a_reference_uncertain() -> None:
         await device.stop()
 
 
-async def test_a_bare_ok_proves_nothing() -> None:
+async def test_an_ok_without_a_reference_proves_nothing() -> None:
     with Scripted([*HEALTHY, ("AT+CMGS=*", "<prompt>"), ("<text>", "OK")]) as modem:
         device = ModemDriver(SerialLine(modem.path), timing=QUICK)
         await up(device)
@@ -346,7 +346,7 @@ async def test_a_bare_ok_proves_nothing() -> None:
         await device.stop()
 
 
-async def test_a_modem_that_echoes_again_has_restarted_and_gets_no_text(tmp_path: Path) -> None:
+async def test_a_modem_that_echoes_again_gets_no_text(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(idle_poll_seconds=60, stored_poll_seconds=60)) as box:
         await box.ready()
         await asyncio.sleep(0.15)  # the probes after the start are over
@@ -399,7 +399,7 @@ async def test_stop_lets_an_open_send_finish(tmp_path: Path) -> None:
         assert (await box.send()).verdict is Verdict.WAIT
 
 
-async def test_a_full_store_is_emptied_into_our_hands(tmp_path: Path) -> None:
+async def test_a_full_storage_is_emptied(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
         await box.ready()
         await box.order("fill", store="SM", count=5)
@@ -408,7 +408,7 @@ async def test_a_full_store_is_emptied_into_our_hands(tmp_path: Path) -> None:
         await box.until(lambda: len(box.messages) == 5)
 
 
-async def test_a_modem_that_wants_to_be_set_up_again_is(tmp_path: Path) -> None:
+async def test_a_modem_that_needs_configuration_is_configured_again(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("send", cms=302)
@@ -417,7 +417,7 @@ async def test_a_modem_that_wants_to_be_set_up_again_is(tmp_path: Path) -> None:
         await box.ready()
 
 
-async def test_two_at_once_go_one_after_the_other(tmp_path: Path) -> None:
+async def test_two_concurrent_sends_run_one_after_the_other(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(latency=0.02)) as box:
         await box.ready()
         outcomes = await asyncio.gather(*(box.send(f"{n}") for n in range(5)))

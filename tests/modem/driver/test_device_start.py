@@ -35,7 +35,7 @@ async def test_every_module_comes_up_sends_and_reports(tmp_path: Path, personali
         assert status.recoveries == {}
 
 
-async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
+async def test_noise_at_the_start_does_not_degrade_the_line() -> None:
     """A UART that comes alive while it is asked for the first time."""
     with Scripted(HEALTHY) as scripted:
         scripted.answer("AT", "<hex 0d0aff80fe0d0a>\nOK", "OK")
@@ -64,9 +64,7 @@ async def test_the_noise_of_a_start_is_not_held_against_the_line() -> None:
         b"\x80\xff\x00AT\x1a\x1b",
     ],
 )
-async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
-    tmp_path: Path, before: bytes
-) -> None:
+async def test_a_modem_starts_from_any_state_of_its_line(tmp_path: Path, before: bytes) -> None:
     journal = tmp_path / "journal"
     simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
     path = await simulator.start()
@@ -83,7 +81,7 @@ async def test_a_modem_is_taken_over_in_whatever_state_it_was_left(
 
 
 @pytest.mark.seconds(10)
-async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path: Path) -> None:
+async def test_a_modem_at_another_speed_is_found_and_set_to_the_right_one(tmp_path: Path) -> None:
     settings = Settings(baud=9600, fixed_baud=True)
     async with driven(tmp_path, settings, timing=quick(boot_seconds=6, probe_seconds=0.1)) as box:
         await box.ready()
@@ -97,7 +95,7 @@ async def test_a_modem_at_another_speed_is_found_and_told_the_right_one(tmp_path
         await box.reported(before + 1)
 
 
-async def test_a_modem_that_finds_its_speed_by_the_first_at_and_says_no_rdy(tmp_path: Path) -> None:
+async def test_an_auto_bauding_modem_without_rdy_starts(tmp_path: Path) -> None:
     """Auto-baud, as a SIM800 comes: the first AT is lost, and a restart says nothing at all."""
     async with driven(tmp_path, Settings(personality="sim800", autobaud=True)) as box:
         await box.ready()
@@ -127,7 +125,7 @@ async def test_a_message_store_that_starts_late_is_waited_for(tmp_path: Path) ->
         await box.until(lambda: box.reports)
 
 
-async def test_a_modem_that_forgets_its_settings_at_once_is_not_called_ready(
+async def test_a_modem_that_loses_its_settings_at_once_is_not_ready(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, start=False) as box:
@@ -160,7 +158,7 @@ async def test_a_module_that_refuses_the_first_choice_of_reports_gets_the_second
     ],
 )
 @pytest.mark.parametrize("command", ["+CNMI=2,1,0,1,*", "+CNMI=[?]"])
-async def test_a_passing_refusal_of_direct_reports_does_not_cost_them(
+async def test_a_temporary_refusal_of_direct_reports_does_not_disable_them(
     tmp_path: Path, command: str, refusal: dict[str, object]
 ) -> None:
     """The second choice was stored ones, or none at all, until the next start."""
@@ -172,7 +170,7 @@ async def test_a_passing_refusal_of_direct_reports_does_not_cost_them(
         await box.reported(1)
 
 
-async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path) -> None:
+async def test_a_sim_without_a_service_centre_waits_for_the_admin(tmp_path: Path) -> None:
     async with driven(tmp_path, Settings(smsc="")) as box:
         status = await box.state(ModemState.NO_SMSC)
         assert "SMSC" in status.detail
@@ -181,7 +179,7 @@ async def test_a_sim_without_a_service_centre_waits_for_the_owner(tmp_path: Path
         assert (await box.ready()).identity is not None
 
 
-async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
+async def test_a_modem_without_a_sim_starts_when_one_is_inserted(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, start=False) as box:
@@ -192,7 +190,7 @@ async def test_a_modem_without_a_sim_says_so_and_goes_on_when_one_is_put_in(
         await box.ready()
 
 
-async def test_a_module_that_says_every_error_in_words_whatever_it_was_told(
+async def test_a_module_with_verbose_errors_only_works(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path, Settings(personality="a7670"), start=False) as box:
@@ -244,7 +242,7 @@ async def test_registration_lost_for_an_hour_comes_back_by_itself(tmp_path: Path
         assert (await box.send()).verdict is Verdict.TAKEN
 
 
-async def test_a_network_that_refuses_the_sim_is_told_apart_from_no_network(
+async def test_registration_denied_differs_from_no_network(
     tmp_path: Path,
 ) -> None:
     async with driven(tmp_path) as box:
@@ -263,7 +261,7 @@ OPTIONAL = (
 
 
 @pytest.mark.parametrize("answer", ["<silence>", "COMMAND NO RESPONSE!"])
-async def test_no_command_that_sms_can_do_without_stops_the_start(answer: str) -> None:
+async def test_no_optional_command_stops_the_start(answer: str) -> None:
     needed = [entry for entry in (*HEALTHY, *SENDING) if entry[0] not in OPTIONAL]
     with Scripted([*((command, answer) for command in OPTIONAL), *needed]) as modem:
         device = ModemDriver(
@@ -369,7 +367,7 @@ async def test_an_imei_that_could_not_be_read_at_the_start_is_read_later() -> No
         await device.stop()
 
 
-async def test_another_sim_after_the_network_was_gone_is_asked_who_it_is_before_a_part_goes(
+async def test_a_sim_changed_during_a_network_loss_is_identified_before_a_part_is_sent(
     tmp_path: Path,
 ) -> None:
     """Some modules say nothing of a SIM that is taken out; that the network is gone, they do."""
@@ -387,7 +385,7 @@ async def test_another_sim_after_the_network_was_gone_is_asked_who_it_is_before_
         assert identity.iccid == "89490200001234567899"
 
 
-async def test_another_kind_of_module_on_the_port_is_asked_for_its_sim_in_its_own_words(
+async def test_another_module_on_the_port_gets_its_own_iccid_command(
     tmp_path: Path,
 ) -> None:
     port = tmp_path / "port"

@@ -101,7 +101,7 @@ def test_flight_mode_of_a_sim7600_hat_is_kept_off(chip: Chip) -> None:
     assert ("taken", 4, Direction.OUTPUT, False, "zimbox") in chip.told
 
 
-def test_polarity_is_the_wirings(chip: Chip) -> None:
+def test_polarity_follows_the_wiring(chip: Chip) -> None:
     GpioPower(Wiring(reset=17, active_low=True, reset_seconds=0.01)).reset()
     assert chip.told[0] == ("taken", 17, Direction.OUTPUT, True, "zimbox")
 
@@ -115,7 +115,7 @@ def test_a_status_pin_tells_whether_the_module_runs(chip: Chip) -> None:
     assert GpioPower(Wiring(power_key=4)).running() is None
 
 
-def test_what_is_not_wired_cannot_be_done(chip: Chip) -> None:
+def test_an_unwired_function_is_an_error(chip: Chip) -> None:
     power = GpioPower(Wiring(power_key=4))
     assert power.means == PowerCapabilities(power_key=True)
     with pytest.raises(PowerError):

@@ -27,7 +27,7 @@ SIM = "89490200001234567890"
         (10, True, False),
     ],
 )
-def test_by_itself_the_box_spends_one_try_at_most(
+def test_by_itself_the_box_makes_one_pin_attempt_at_most(
     tries_left: int | None, failed_before: bool, allowed: bool
 ) -> None:
     why = pin_guard.automatic(tries_left=tries_left, failed_before=failed_before)
@@ -37,7 +37,7 @@ def test_by_itself_the_box_spends_one_try_at_most(
 @pytest.mark.parametrize(
     ("tries_left", "allowed"), [(3, True), (2, True), (1, False), (None, True)]
 )
-def test_the_owner_may_try_from_two_left(tries_left: int | None, allowed: bool) -> None:
+def test_the_admin_may_try_from_two_attempts_left(tries_left: int | None, allowed: bool) -> None:
     assert pin_guard.may_be_typed(tries_left=tries_left) is allowed
 
 
@@ -47,7 +47,7 @@ def test_a_pin_is_four_to_eight_digits(code: str, good: bool) -> None:
     assert pin_guard.wellformed(code) is good
 
 
-def test_a_try_that_was_begun_is_remembered_by_the_next_start(tmp_path: Path) -> None:
+def test_a_started_attempt_is_remembered_by_the_next_start(tmp_path: Path) -> None:
     FilePinMemory(tmp_path / "pin.json").trying(SIM, "1234")
     again = FilePinMemory(tmp_path / "pin.json")
     assert again.failed(SIM, "1234")
@@ -55,7 +55,7 @@ def test_a_try_that_was_begun_is_remembered_by_the_next_start(tmp_path: Path) ->
     assert not again.failed("89490200001234567891", "1234")
 
 
-def test_success_clears_the_try(tmp_path: Path) -> None:
+def test_success_clears_the_attempt(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     memory.trying(SIM, "1234")
     memory.trying(SIM, "9999")
@@ -72,7 +72,7 @@ def test_the_file_holds_no_pin_and_is_for_its_owner_alone(tmp_path: Path) -> Non
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_understood_counts_as_a_failed_try(tmp_path: Path) -> None:
+def test_an_unreadable_file_counts_as_a_failed_attempt(tmp_path: Path) -> None:
     path = tmp_path / "pin.json"
     path.write_text("{")
     memory = FilePinMemory(path)

@@ -183,7 +183,9 @@ def test_a_cms_line_in_the_standards_words_is_of_that_class(number: int) -> None
         ("+CMS ERROR: PUK code needed", OWNER, lookup.cms(316)),
     ],
 )
-def test_makers_words_are_understood(line: str, verdict: Verdict, like: Fault) -> None:
+def test_error_texts_of_manufacturers_are_understood(
+    line: str, verdict: Verdict, like: Fault
+) -> None:
     fault = lookup.words(line)
     assert fault is not None
     assert (fault.verdict, fault.template) == (verdict, like.template)
@@ -192,14 +194,14 @@ def test_makers_words_are_understood(line: str, verdict: Verdict, like: Fault) -
 @pytest.mark.parametrize(
     "said", ["insufficient credit", "no balance left", "Not enough funds", "credit exhausted"]
 )
-def test_words_that_name_the_credit_are_no_credit(said: str) -> None:
+def test_error_texts_about_credit_mean_no_credit(said: str) -> None:
     fault = lookup.words(f"+CMS ERROR: {said}")
     assert fault is not None
     assert (fault.verdict, fault.kind) == (OWNER, FaultKind.CREDIT)
     assert said in str(fault)
 
 
-def test_words_nobody_knows_are_tried_again_and_quoted() -> None:
+def test_unknown_error_texts_are_retried_and_quoted() -> None:
     fault = lookup.words("+CMS ERROR: frobnication denied")
     assert fault is not None
     assert (fault.verdict, fault.suspicious, fault.number) == (AGAIN, True, None)
@@ -209,24 +211,24 @@ def test_words_nobody_knows_are_tried_again_and_quoted() -> None:
 @pytest.mark.parametrize(
     "line", ["ERROR", "error\r\n", "COMMAND NOT SUPPORT", "+CMS ERROR:", "+CME ERROR: "]
 )
-def test_a_bare_error_is_a_refusal_without_a_reason(line: str) -> None:
+def test_a_plain_error_is_a_refusal_without_a_reason(line: str) -> None:
     assert lookup.words(line) == lookup.REFUSED
 
 
 @pytest.mark.parametrize(
     "line", ["", "OK", "> ", "+CMGS: 12", "+CMS", "ERRORS", "+CDS: 25", "RING", "+CME: 1"]
 )
-def test_a_line_that_is_no_error_is_no_fault(line: str) -> None:
+def test_a_line_that_is_not_an_error_is_no_fault(line: str) -> None:
     assert lookup.words(line) is None
 
 
 @given(st.text())
-def test_no_line_however_garbled_breaks_it(text: str) -> None:
+def test_any_damaged_line_can_be_classified(text: str) -> None:
     lookup.words(text)
     assert lookup.words("+CMS ERROR: " + text.replace("\n", " ").replace("\r", " ")) is not None
 
 
-def test_what_may_have_left_is_never_called_failed() -> None:
+def test_a_part_that_may_have_left_is_never_failed() -> None:
     for line in ("+CMS ERROR: 332", "+CMS ERROR: 521", "+CMS ERROR: Network timeout"):
         fault = lookup.words(line)
         assert fault is not None
