@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import shlex
 
 from image.emulator import machine
 from image.emulator.harness import AdminPage, check, new_card, note, running, until
@@ -48,7 +48,8 @@ def _access_point(box: Machine, password: str) -> None:
     """Let the second radio be the network, with this password, and hand out addresses."""
     config = f'network={{\nssid="{SSID}"\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\npsk="{password}"\n}}\n'
     for file, text in (("ap.conf", config), ("systemd/network/15-ap.network", AP_NETWORK)):
-        box.ask(f"printf %s {shlex.quote(text)} > /run/{file}")
+        # One line: the probe reads its commands line by line.
+        box.ask(f"mkdir -p /run/systemd/network; base64 -d <<<{_base64(text)} >/run/{file}")
     for command in (
         "systemctl stop wpa_supplicant@wlan1",
         "test ! -e /run/ap.pid || kill $(cat /run/ap.pid)",
@@ -57,6 +58,10 @@ def _access_point(box: Machine, password: str) -> None:
         "wpa_supplicant -B -Dnl80211 -iwlan1 -c/run/ap.conf -P/run/ap.pid",
     ):
         box.ask(command)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _page(box: Machine) -> str:
