@@ -16,7 +16,7 @@ from modem.driver import probe, sim
 from modem.driver.device import ModemDriver
 from modem.driver.gpio import PowerKey
 from modem.driver.probe import Findings
-from modem.interface import Changed, ModemState, PinMemory, ReceivedPdu, Verdict
+from modem.interface import Changed, Identity, ModemState, PinMemory, ReceivedPdu, Verdict
 from modem.sms import gsm7, tpdu
 from modem.timeouts import SerialLine, Timing
 
@@ -72,7 +72,14 @@ def facts_of(found: Findings) -> ModemFacts:
         tries_left=found.pin_tries_left,
         signal_dbm=found.signal_dbm,
         store_full=any(total and used >= total for _, used, total in found.stores[-1:]),
+        identified_by=_identified_by(found.identity),
     )
+
+
+def _identified_by(identity: Identity | None) -> Literal["imei", "sim", "port"]:
+    if identity is None or identity.imei:
+        return "imei"
+    return "sim" if identity.sim else "port"
 
 
 def _state(found: Findings) -> ModemState:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Literal
 
 from appliance.context import Context
 from appliance.core.clock import Clock
 from appliance.core.config import Limits, ModemSettings
 from modem.interface import Fault, Modem, ModemState, ModemStatus, Outcome, Verdict
+
+IdentifiedBy = Literal["imei", "imei and sim", "sim", "port"]
 
 HOUSEKEEP_REST_SECONDS = 2.0  # time for the driver to read what fills the storage
 MOST_BARRED = 1000  # numbers remembered as refused while others are served
@@ -23,7 +26,9 @@ class Attached:
         self.settings = settings
         self.modem = modem
         self.test = test
-        self.number = 0  # until the IMEI is known
+        self.number = 0  # until the modem is identified
+        self.warned_key = ""  # the last one that was not an IMEI
+        self.key = ""  # … by this: see `Devices.key_of`
         self.limits_at_first = settings.limits if settings.limits != Limits() else box.config.limits
         self.limits: Limits = self.limits_at_first
         self.offline_since: float | None = box.clock.monotonic()
@@ -64,6 +69,13 @@ class Attached:
         return f"device_{self.number}" if self.number else None
 
     @property
+    def identified_by(self) -> IdentifiedBy:
+        """What the box tells this modem from others by."""
+        if self.key.startswith(("iccid:", "port:")):
+            return "sim" if self.key.startswith("iccid:") else "port"
+        return "imei and sim" if " " in self.key else "imei"
+
+    @property
     def clients(self) -> tuple[int, ...]:
         """The clients that may use it, by the settings; empty: all."""
         return tuple(int(c.removeprefix("client_")) for c in self.settings.clients)
@@ -81,6 +93,7 @@ class Attached:
     def removed(self) -> None:
         """Forget its number and limits: it was removed as a device."""
         self.number = 0
+        self.key = ""
         self.limits = self.limits_at_first
 
     # --- resting, holding, probing: consequences of refusals -------------------------------------

@@ -1,4 +1,4 @@
-"""The modems of the box: attached, observed, numbered by IMEI."""
+"""The modems of the box: attached, observed, identified by IMEI, or else by SIM or port."""
 
 from __future__ import annotations
 
@@ -69,6 +69,13 @@ def line(path: str, settings: ModemSettings) -> SerialLine:
     if settings.baud:
         return SerialLine(path=path, baud=settings.baud, rtscts=settings.rtscts)
     return SerialLine(path=path, rtscts=settings.rtscts, probe_bauds=PROBE_BAUDS)
+
+
+def key_of(identity: Identity, port: str) -> str:
+    """Return what a modem is known by: its IMEI, else its SIM, else its port."""
+    if identity.imei:
+        return identity.imei
+    return f"iccid:{identity.sim}" if identity.sim else f"port:{port}"
 
 
 def power_key(power: Power) -> GpioPower | None:
@@ -226,7 +233,8 @@ class Devices:
 
     async def _changed(self, attached: Attached, status: ModemStatus) -> None:
         before, now = attached.number, attached.status.identity or status.identity
-        if now and now.imei:
+        # A modem that was busy may still tell its IMEI; once it is ready it does without.
+        if now and (now.imei or attached.online):
             await self._identify(attached, now)
         attached.changed(status.state, self._box.clock)
         there = {other.number for other in self.attached if other.online}
@@ -257,28 +265,51 @@ class Devices:
         self._box.wakeups.work()
         self._box.wakeups.changed()
 
-    async def _identify(self, attached: Attached, identity: Identity) -> None:
-        """Identify the device by its IMEI, whatever its port."""
-        others = [
+    def _with_key(self, key: str, besides: Attached) -> list[Attached]:
+        """Return the other modems that are known by a key, or will be once their identity is recorded."""
+        return [
             other
             for other in self.attached
-            if other is not attached
-            and other.status.identity
-            and other.status.identity.imei == identity.imei
+            if other is not besides
+            and key
+            == (
+                other.key
+                or (other.status.identity and key_of(other.status.identity, other.settings.port))
+            )
         ]
+
+    async def _identify(self, attached: Attached, identity: Identity) -> None:
+        """Identify the device by its IMEI, whatever its port; without one of its own by its SIM or port."""
+        own_key = f"{identity.imei} {identity.sim or attached.settings.port}"
+        known = await self._box.db.read(table.with_key, own_key)
+        key = key_of(identity, attached.settings.port)
+        same = self._with_key(key, attached)
+        twins = [o for o in same if o.online and o.key == key and o.iccid != identity.sim]
+        if identity.imei and (known or (attached.online and twins and attached.key != key)):
+            key = own_key
+            same = self._with_key(key, attached)
         # Ports change names: until it is asked again, a modem shows the previous modem of its port.
-        if not attached.online and any(other.online for other in others):
+        if not attached.online and any(other.online for other in same):
             attached.removed()
             return
-        for other in others:
+        for other in same:
             if not other.online:
                 other.removed()
+        attached.key = key
+        if key != identity.imei and key != attached.warned_key:
+            attached.warned_key = key
+            log.warning(
+                "modem_identified_without_imei",
+                port=attached.settings.port,
+                by=attached.identified_by,
+                imei=identity.imei,
+            )
         name = (
             attached.settings.name or f"{identity.manufacturer} {identity.model}".strip() or "Modem"
         )
 
         def work(db: Connection) -> int:
-            row = table.known(db, identity.imei, name, attached.test, self._box.clock.now())
+            row = table.known(db, key, name, attached.test, self._box.clock.now())
             number: int = row["id"]
             table.describe(db, number, attached.settings.name, identity)
             attached.limits = admin.limits(db, number) or attached.limits_at_first

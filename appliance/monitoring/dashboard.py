@@ -268,6 +268,7 @@ class DashboardReader:
             balance_low=a.settings.balance.low,
             store_full=bool(status.storage) and status.stored >= status.storage,
             limitations=status.limitations,
+            identified_by=a.identified_by,
         )
 
 

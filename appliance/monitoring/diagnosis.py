@@ -39,6 +39,7 @@ class ModemFacts(msgspec.Struct, frozen=True):
     balance: float | None = None
     balance_low: float = 0.0
     store_full: bool = False
+    identified_by: Literal["imei", "imei and sim", "sim", "port"] = "imei"
     limitations: frozenset[Limitation] = frozenset()
 
 
@@ -377,7 +378,21 @@ def _sending(modem: ModemFacts) -> list[Problem]:
         )
     if modem.held_by:
         found.append(_held(modem.held_by))
+    if modem.identified_by in _IDENTITIES:
+        what, advice = _IDENTITIES[modem.identified_by]
+        found.append(Problem("identity", "note", what, advice))
     return found
+
+
+_NO_IMEI = _("The modem does not tell its serial number (IMEI)")
+_IDENTITIES: dict[str, tuple[Text, Text]] = {
+    "sim": (_NO_IMEI, _("the box knows it by its SIM card; with another SIM it is a new modem.")),
+    "port": (_NO_IMEI, _("the box knows it by its port; leave it plugged in there.")),
+    "imei and sim": (
+        _("Another modem has the same serial number (IMEI)"),
+        _("the box tells them apart by their SIM cards; do not swap these."),
+    ),
+}
 
 
 def _with_cause(fault: Fault) -> Text:

@@ -1,4 +1,4 @@
-"""Devices: a persistent number for each modem, bound to its IMEI."""
+"""Devices: a persistent number for each modem, bound to its IMEI, or to what replaces it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ _MAY_USE = """(NOT EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id)
   OR EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id AND c.client = client.id))"""
 
 
-def known(db: Connection, imei: str, name: str, test: bool, now: int) -> Row:
-    """Return the device with this IMEI; create it if it is new."""
+def known(db: Connection, key: str, name: str, test: bool, now: int) -> Row:
+    """Return the device with this key (its IMEI, or what replaces it); create it if it is new."""
     # Select first: a conflicting INSERT would use up a number each time.
     db.execute(
         "INSERT INTO device (imei, test, name, created_at) SELECT ?1, ?2, ?3, ?4 "
         "WHERE NOT EXISTS (SELECT 1 FROM device WHERE imei = ?1)",
-        (imei, int(test), name, now),
+        (key, int(test), name, now),
     )
-    row: Row = db.execute("SELECT * FROM device WHERE imei = ?", (imei,)).fetchone()
+    row: Row = db.execute("SELECT * FROM device WHERE imei = ?", (key,)).fetchone()
     return row
+
+
+def with_key(db: Connection, key: str) -> bool:
+    """Return whether a device is known by this key: its IMEI, or what replaces it."""
+    return db.execute("SELECT 1 FROM device WHERE imei = ?", (key,)).fetchone() is not None
 
 
 def describe(db: Connection, device: int, name: str, identity: Identity) -> None:

@@ -33,7 +33,7 @@ CREATE TABLE key_day (api_key INTEGER NOT NULL, day INTEGER NOT NULL, taken INTE
 
 CREATE TABLE device (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  imei TEXT NOT NULL UNIQUE,
+  imei TEXT NOT NULL UNIQUE,          -- or what the modem is known by without one of its own
   test INTEGER NOT NULL,
   name TEXT NOT NULL,
   phone_number TEXT NOT NULL DEFAULT '',

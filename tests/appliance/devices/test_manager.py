@@ -108,6 +108,8 @@ async def test_limits_set_on_the_page_follow_the_sim_into_another_modem(bench: B
     replaced = await bench.meet(Identity("860123456789014", iccid="8933010000000000001"))
     assert replaced.limits == capped
     await bench.box.db.write(admin.set_limits, other_sim.number, Limits(per_day=5))
+    assert isinstance(other_sim.modem, ModemDriver)
+    other_sim.modem.board.show(ModemState.OFFLINE)
     moved = await bench.meet(Identity("860123456789013", iccid="8933010000000000001"))
     assert moved.limits == Limits(per_day=5), "a modem's own stay"
 
