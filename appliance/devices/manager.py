@@ -333,6 +333,21 @@ class Devices:
         """Store whether a modem is online, with its events."""
         reason = REASONS.get(status.state, "UNKNOWN")
         self._stands(db, attached.number, status.state == ModemState.READY, reason)
+        self._warn(db, attached.number, status)
+
+    def _warn(self, db: Connection, number: int, status: ModemStatus) -> None:
+        """Store what a modem cannot do, with an event for each change."""
+        changed = table.set_limitations(
+            db, number, status.limitations, complete=status.state == ModemState.READY
+        )
+        now = self._box.clock.now()
+        for limitation, active in changed.items():
+            warning = {
+                "warning": limitation.value.upper(),
+                "active": active,
+                "since": timestamp(now),
+            }
+            self._emit(db, number, "device.warning", warning, now)
 
     def _stands(
         self, db: Connection, number: int, online: bool, reason: str, seen: int | None = None
@@ -340,28 +355,35 @@ class Devices:
         now = self._box.clock.now()
         if not table.set_online(db, number, online, now):
             return
-        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (number,)).fetchone()
-        if row["test"]:
-            return
-        data: dict[str, object] = {
-            "device_id": f"device_{number}",
-            "device_name": row["name"],
-            "phone_number": row["phone_number"] or None,
-        }
         if online:
             name = "device.connected"
-            data |= {
+            data: dict[str, object] = {
                 "connected_at": timestamp(now),
                 "ip_address": own_address(),
                 "app_version": __version__,
             }
         else:
             name = "device.disconnected"
-            data |= {
+            data = {
                 "disconnected_at": timestamp(now),
                 "last_seen": timestamp(seen or now),
                 "reason": reason,
             }
+        self._emit(db, number, name, data, now)
+
+    def _emit(
+        self, db: Connection, number: int, name: str, data: dict[str, object], now: int
+    ) -> None:
+        """Announce an event of a device to the clients that may use it; none of the test keys' modem."""
+        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (number,)).fetchone()
+        if row["test"]:
+            return
+        data = {
+            "device_id": f"device_{number}",
+            "device_name": row["name"],
+            "phone_number": row["phone_number"] or None,
+            **data,
+        }
         for client in table.clients_of(db, number):
             events.emit(
                 db,

@@ -69,4 +69,5 @@ WebhookEvent = Literal[
     "sms.cancelled",
     "device.connected",
     "device.disconnected",
+    "device.warning",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
 from appliance.domain import ids
-from modem.interface import Identity
+from modem.interface import Identity, Limitation
 
 # A row may name a client that does not exist (yet): it reserves the modem nevertheless.
 _MAY_USE = """(NOT EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id)
@@ -46,6 +46,24 @@ def set_online(db: Connection, device: int, online: bool, now: int) -> bool:
         (int(online), now, device),
     )
     return bool(done.rowcount)
+
+
+def set_limitations(
+    db: Connection, device: int, limitations: frozenset[Limitation], *, complete: bool
+) -> dict[Limitation, bool]:
+    """Store what a modem cannot do; return what has begun (True) or ended (False).
+
+    Unless `complete`, as while a modem starts, what is missing has not ended.
+    """
+    row = db.execute("SELECT limitations FROM device WHERE id = ?", (device,)).fetchone()
+    if row is None:
+        return {}
+    before = {Limitation(name) for name in row[0].split() if name in set(Limitation)}
+    now = limitations if complete else limitations | before
+    if now != before:
+        names = " ".join(sorted(now))
+        db.execute("UPDATE device SET limitations = ? WHERE id = ?", (names, device))
+    return {each: each in now for each in sorted(now ^ before)}
 
 
 def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:

@@ -12,6 +12,8 @@ from enum import Enum, auto
 
 import msgspec
 
+from modem.sms.tpdu import is_whole
+
 # These have two lines: the second is a PDU, whenever it arrives (27.005 3.4.1, PDU mode).
 TWO_LINED = ("+CDS:", "+CMT:", "+CBM:")
 
@@ -209,7 +211,9 @@ class Sorter:
         announced = _DIGITS.match(head)
         if announced:
             pdu = with_smsc(pdu, int(announced[1]))
-        if not announced or not pdu_fits(pdu, int(announced[1])):
+        fits = announced is not None and pdu_fits(pdu, int(announced[1]))
+        # Some modules announce another length than they send. Damage would not leave its own lengths right.
+        if not fits and not is_whole(pdu):
             return Sorted(LineKind.DAMAGED, f"{head} {pdu}")
         return Sorted(LineKind.EVENT, head, Urc(head, pdu))
 
@@ -250,6 +254,13 @@ class Sorter:
         if _UNASKED.match(line) or (_NAMED.match(line) and not own):
             return Sorted(LineKind.EVENT, line, Urc(line))
         return Sorted(LineKind.ANSWER, line)
+
+
+def unasked(line: str) -> bool:
+    """Return whether a modem says `line` only where it sends unsolicited result codes."""
+    if line.upper().startswith("+CUSD:"):
+        return False  # the answer to a request
+    return line.startswith((*TWO_LINED, "^")) or bool(_UNASKED.match(line))
 
 
 def _is_piece(line: str, text: str) -> bool:

@@ -282,16 +282,18 @@ def indications_offered(lines: Lines) -> tuple[frozenset[int], ...]:
 
 
 def choose_indications(
-    offered: Sequence[frozenset[int]], *, stored: bool = False
+    offered: Sequence[frozenset[int]], *, stored: bool = False, direct: bool = False
 ) -> tuple[Cnmi, ...]:
     """Return the settings of +CNMI to try, best first.
 
     Messages are stored and announced (<mt> 1). Reports come directly (<ds> 1) if possible, because stored ones
     cannot be found on some modules (EC25, SIM7600); stored ones are the second choice, and polled. With
-    `stored` it is the other way round.
+    `stored` it is the other way round. With `direct` the messages come directly too (<mt> 2) if possible, because
+    there is no place for them.
     """
     reported = (2, 1, 0) if stored else (1, 2, 0)
     wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), reported, (0, 1))
+    messages = (2, 1) if direct else (1,)
     known = len(offered) == len(wishes)
 
     def pick(place: int, first: int | None = None) -> int:
@@ -303,7 +305,8 @@ def choose_indications(
         )
 
     reports = dict.fromkeys(pick(3, first) for first in wishes[3])
-    return tuple((pick(0), pick(1), pick(2), ds, pick(4)) for ds in reports)
+    ways = dict.fromkeys(pick(1, first) for first in messages)
+    return tuple((pick(0), mt, pick(2), ds, pick(4)) for mt in ways for ds in reports)
 
 
 def indications(lines: Lines) -> tuple[int, ...]:

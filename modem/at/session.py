@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +16,7 @@ from modem.at.client import AtClient
 from modem.at.errors import CommandError, Log, NoResponse, OutOfStep, PortLost
 from modem.at.line_parser import Urc
 from modem.at.line_quality import LineQuality
-from modem.at.transport import SerialModem, find
+from modem.at.transport import SerialModem, find, matching
 from modem.timeouts import SerialLine, Timing
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class AtSession:
         self._dialogue: AtClient | None = None
         self._turn = 0  # which of the ports that match a pattern
         self.iccid_command = ""  # the variant that this module knows, once found
+        self.iccid_refusals = 0  # how often in a row it has refused every variant
         self._unanswered: set[str] = set()  # optional commands that this module leaves unanswered
         self._trust = LineQuality(
             timing.distrust_seconds
@@ -98,12 +100,17 @@ class AtSession:
             self.begin(port.close)  # the owner thread opens it nevertheless
             raise
         self.iccid_command = ""  # it may be another module
+        self.iccid_refusals = 0
         self._unanswered.clear()
         self._dialogue = AtClient(port, self.timing, self.log)
 
     def try_another(self) -> None:
         """Use the next port that matches the pattern: this one does not answer AT."""
         self._turn += 1
+
+    def ports(self) -> int:
+        """Return how many ports match the pattern; 0 for a port with a name."""
+        return len(matching(self.line.path)) if glob.has_magic(self.line.path) else 0
 
     async def close(self) -> None:
         """Close the port after the current command; an open send is not interrupted."""

@@ -80,6 +80,11 @@ def ours(what: str) -> Iterator[None]:
         raise NoResponse(what) from error
 
 
+def matching(pattern: str) -> list[str]:
+    """Return the ports that match a pattern now."""
+    return sorted(glob.glob(pattern))  # noqa: PTH207 - patterns are absolute, pathlib refuses those
+
+
 def find(path: str, turn: int = 0) -> str:
     """Return the port that `path` (a name or a pattern) means now. Raises PortLost.
 
@@ -87,7 +92,7 @@ def find(path: str, turn: int = 0) -> str:
     """
     if not glob.has_magic(path):
         return path
-    found = sorted(glob.glob(path))  # noqa: PTH207 - patterns are absolute, pathlib refuses those
+    found = matching(path)
     if not found:
         raise PortLost(f"no port like {path}")
     return found[turn % len(found)]

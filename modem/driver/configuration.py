@@ -28,6 +28,8 @@ _STARTING = (
     314,
     515,
 )  # CME and CMS errors of a SIM or message storage that is not ready yet
+_STORED, _DIRECT = 1, 2  # <mt> of +CNMI (27.005 3.4.1): +CMTI or +CMT
+_STORAGES = 3  # mem1, mem2 and mem3 of +CPMS (27.005 3.2.2); a Huawei E3372-325 takes no fewer
 _REPORT_MODES = {0: "none", 1: "direct", 2: "stored"}
 
 # Optional settings, skipped if the modem does not know them.
@@ -50,17 +52,27 @@ class ModemConfiguration(msgspec.Struct, frozen=True):
     readable: tuple[str, ...]  # all storages that can be read
     report_mode: str  # "direct", "stored", "none"
     acknowledges: bool  # each direct report needs a +CNMA (27.005 4.7)
+    has_places: bool = True  # there is a storage with places for messages
+    direct_messages: bool = False  # messages come as +CMT, because there is none
 
 
-async def message_store(talk: AtSession) -> tuple[str, tuple[str, ...]]:
-    """Select the storages as soon as the message service is ready; return the receiving one and all."""
+class MessageStorage(msgspec.Struct, frozen=True):
+    """The storages of a modem: the receiving one, all that can be read, and whether there are places."""
+
+    receives: str
+    readable: tuple[str, ...]
+    has_places: bool
+
+
+async def message_store(talk: AtSession) -> MessageStorage:
+    """Select the storages as soon as the message service is ready."""
     until = time.monotonic() + talk.timing.store_seconds
     while True:
         try:
             await talk.ask("AT+CMGF=0")  # PDU mode
-            offered = responses.stores_offered(await talk.slow("AT+CPMS=?"))
+            offered = await _offered(talk, insist=time.monotonic() < until)
             chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
-            chosen = await _with_places(talk, offered, chosen)
+            chosen, has_places = await _with_places(talk, offered, chosen)
         except CommandError as refused:
             # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
             if time.monotonic() >= until:
@@ -69,21 +81,50 @@ async def message_store(talk: AtSession) -> tuple[str, tuple[str, ...]]:
                 ) from refused
             await asyncio.sleep(talk.timing.sim_poll_seconds)
         else:
-            return chosen[-1], offered[0] if offered else (chosen[0],)
+            return MessageStorage(chosen[-1], offered[0] if offered else (chosen[0],), has_places)
+
+
+async def _offered(talk: AtSession, *, insist: bool) -> tuple[tuple[str, ...], ...]:
+    """Return the storages that the modem offers, or those selected where it does not know the question.
+
+    Raises CommandError, and `insist`s on the question while the modem may still be starting.
+    """
+    try:
+        return responses.stores_offered(await talk.slow("AT+CPMS=?"))
+    except OutOfStep:
+        raise
+    except CommandError:
+        if insist:
+            raise
+    except NoResponse:
+        talk.log.info("storages_not_told")
+    found = responses.stores(await talk.slow("AT+CPMS?"))
+    return tuple((usage.name,) for usage in found if usage.name)
 
 
 async def _with_places(
     talk: AtSession, offered: Sequence[Sequence[str]], chosen: list[str]
-) -> list[str]:
-    """Select the storages, others if those have no places (some SIMs have none); return the selected ones."""
+) -> tuple[list[str], bool]:
+    """Select the storages, others if those have no places (some SIMs have none).
+
+    Return the selected ones, and whether they have places.
+    """
+
+    async def select(names: Sequence[str]) -> tuple[str, ...]:
+        return await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in names))
 
     async def places(names: Sequence[str]) -> int | None:
-        lines = await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in names))
+        try:
+            lines = await select(names)
+        except CommandError:
+            if len(names) >= _STORAGES:
+                raise
+            lines = await select([names[0]] * _STORAGES)
         found = responses.stores(lines)
         return found[-1].total if found else None
 
     if await places(chosen) != 0:
-        return chosen
+        return chosen, True
     for name in offered[-1] if offered else ():
         if name == chosen[-1]:
             continue
@@ -93,12 +134,12 @@ async def _with_places(
         try:
             if await places(other):
                 talk.log.warning("storage_without_places", storage=chosen[-1], instead=name)
-                return other
+                return other, True
         except CommandError as refused:
             talk.log.info("storage_refused", storage=name, reason=refused.line)
     talk.log.error("storage_without_places", storage=chosen[-1], instead="")
     await places(chosen)
-    return chosen
+    return chosen, False
 
 
 def _choose(group: Sequence[str]) -> str:
@@ -112,13 +153,13 @@ async def make(
 
     Reports are stored only if they can be read again: if there is a report storage, or `anyhow`.
     """
-    receives, readable = await message_store(talk)
-    stored_reports = stored_reports and (anyhow or REPORTS in readable)
+    storage = await message_store(talk)
+    stored_reports = stored_reports and (anyhow or REPORTS in storage.readable)
     await talk.optional("AT+CSMS=0")
     service = responses.fields(
         responses.value(await talk.optional("AT+CSMS?") or (), "+CSMS") or "0"
     )
-    reports = await _indications(talk, stored=stored_reports)
+    found = await _indications(talk, stored=stored_reports, direct=not storage.has_places)
     await _hear_everything(talk)
     for wish in _WISHES:
         await talk.optional(wish)
@@ -128,7 +169,14 @@ async def make(
             f"the modem does not stay in PDU mode (+CMGF: {mode})",
             passing=True,
         )
-    return ModemConfiguration(receives, readable, reports, acknowledges=service[0] == "1")
+    return ModemConfiguration(
+        storage.receives,
+        storage.readable,
+        _REPORT_MODES[found[3]],
+        acknowledges=service[0] == "1",
+        has_places=storage.has_places,
+        direct_messages=found[1] == _DIRECT,
+    )
 
 
 async def _hear_everything(talk: AtSession) -> None:
@@ -139,8 +187,24 @@ async def _hear_everything(talk: AtSession) -> None:
         await talk.optional(f'AT+QURCCFG="urcport","{wanted}"')
 
 
-async def _indications(talk: AtSession, *, stored: bool) -> str:
-    """Set +CNMI and return the resulting report mode."""
+async def line_routes(talk: AtSession) -> tuple[str, ...]:
+    """Return the commands that may send unsolicited result codes to our port, on Huawei and Quectel modules."""
+    routes: list[str] = []
+    huawei = responses.value(await talk.optional("AT^PORTSEL?") or (), "^PORTSEL")
+    if huawei is not None or "huawei" in (await talk.word("manufacturer")).lower():
+        routes += [f"AT^PORTSEL={n}" for n in (0, 1) if str(n) != (huawei or "").strip()]
+    quectel = responses.fields(
+        responses.value(await talk.optional('AT+QURCCFG="urcport"') or (), "+QURCCFG") or ""
+    )
+    if len(quectel) > 1:
+        current = quectel[1].strip('"')
+        ports = (port for port in ("usbat", "usbmodem", "uart1") if port != current)
+        routes += [f'AT+QURCCFG="urcport","{port}"' for port in ports]
+    return tuple(routes)
+
+
+async def _indications(talk: AtSession, *, stored: bool, direct: bool) -> tuple[int, ...]:
+    """Set +CNMI, with `direct` messages where there is no place to store them; return the values set."""
     try:
         offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
     except OutOfStep:
@@ -148,14 +212,14 @@ async def _indications(talk: AtSession, *, stored: bool) -> str:
     except NoResponse:
         offered = ()  # the settings themselves are read back
     found: tuple[int, ...] = ()
-    for wanted in responses.choose_indications(offered, stored=stored):
+    for wanted in responses.choose_indications(offered, stored=stored, direct=direct):
         command = "AT+CNMI=" + ",".join(map(str, wanted))
         # Try twice: an altered command is refused too, and the second choice may be to have no reports.
         if await _once_started(talk, command) is None and await talk.try_ask(command) is None:
             continue
         found = responses.indications(await talk.ask("AT+CNMI?"))
         if found[:4] == wanted[:4]:
-            return _REPORT_MODES[wanted[3]]
+            return found
     raise Halted(
         ModemState.REFUSING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
     )
@@ -182,7 +246,8 @@ async def holds(talk: AtSession, settings: ModemConfiguration) -> bool:
     mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
     found = responses.indications(await talk.try_ask("AT+CNMI?") or ())
     reports = _REPORT_MODES.get(found[3]) if len(found) > 3 else None
-    return mode == "0" and found[1:2] == (1,) and reports == settings.report_mode
+    messages = _DIRECT if settings.direct_messages else _STORED
+    return mode == "0" and found[1:2] == (messages,) and reports == settings.report_mode
 
 
 async def imei(talk: AtSession) -> str:
@@ -198,6 +263,11 @@ async def _imsi(talk: AtSession) -> str:
     return responses.imsi([await talk.word("imsi")])
 
 
+async def imsi(talk: AtSession) -> str:
+    """Return the subscriber's identity on the SIM."""
+    return await talk.twice(partial(_imsi, talk))
+
+
 async def identity(talk: AtSession) -> Identity:
     """Return the identity of modem and SIM."""
     return Identity(
@@ -205,7 +275,7 @@ async def identity(talk: AtSession) -> Identity:
         manufacturer=_plain(await talk.word("manufacturer"), "+CGMI"),
         model=_plain(await talk.word("model"), "+CGMM"),
         revision=_plain(await talk.word("revision"), "+CGMR").removeprefix("Revision:").strip(),
-        imsi=await talk.twice(partial(_imsi, talk)),
+        imsi=await imsi(talk),
         iccid=await sim.iccid(talk),
         smsc=await smsc(talk),
         phone_number=responses.own_number(await talk.optional("AT+CNUM") or ()),

@@ -22,7 +22,7 @@ from modem.driver.service import Service
 from modem.driver.sim import SimSlot
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
-from modem.driver.stored_reports import ReportSetting, StoredReports
+from modem.driver.stored_reports import REPORTS, ReportSetting, StoredReports
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
     N_,
@@ -48,6 +48,7 @@ __all__ = ["ModemDriver", "SerialLine", "Timing"]
 _NOT_READY = submit.waiting(N_("The modem is not ready to send."))
 _USSD = re.compile(r"[0-9*#+]{1,182}")
 _WANTS_MORE = 1
+_STATUS_REPORT_REQUEST = 0x20
 _REFUSED = 4  # operation not supported (27.007 7.15)
 # 27.007 7.15
 _USSD_STATUS = {
@@ -60,6 +61,12 @@ _LOOK_AFTER_SECONDS = (
 )
 _MOST_LOOKS = 8  # probes per part, on a line that needs one again and again
 _REINITIALISE = 302  # CMS: operation not allowed; the modem must be configured again
+
+
+def asks_for_report(tpdu: Tpdu) -> bool:
+    """Return whether TP-SRR is set (23.040 9.2.3.5)."""
+    octets = bytes.fromhex(tpdu.hex)
+    return bool(octets[1 + octets[0]] & _STATUS_REPORT_REQUEST)
 
 
 class ModemDriver:
@@ -166,6 +173,8 @@ class ModemDriver:
         self._draw_conclusions(outcome)
         if outcome.verdict is Verdict.TAKEN:
             self._reports.accepted()
+            if asks_for_report(tpdu):
+                self._service.hearing.accepted(monotonic())
         return outcome
 
     def reported(self) -> None:
@@ -204,6 +213,8 @@ class ModemDriver:
 
     def _hand_out(self, received: ReceivedPdu) -> None:
         self._reports.read(received)
+        if received.slot is not None and received.slot.storage == REPORTS:
+            self._service.reported()
         self._board.publish(received)
 
     async def forget(self, received: ReceivedPdu) -> None:

@@ -9,10 +9,11 @@ import time
 
 from modem.at import responses
 from modem.at.errors import PortError, Restarted, said
-from modem.at.line_parser import Urc
+from modem.at.line_parser import Urc, unasked
 from modem.at.session import AtSession
 from modem.driver import configuration, sim
 from modem.driver.configuration import ModemConfiguration
+from modem.driver.hearing import Hearing
 from modem.driver.recovery import RecoveryStep
 from modem.driver.references import References
 from modem.driver.status import StatusPublisher
@@ -51,6 +52,10 @@ class Again(Exception):
     """The modem must be started up again; it is not faulty."""
 
 
+class Deaf(Again):
+    """What the modem says unasked does not arrive on this port."""
+
+
 class Service:
     """The operation of a modem between two start-ups."""
 
@@ -67,6 +72,7 @@ class Service:
         self._done: dict[str, float] = {}  # when something was last done (monotonic)
         self._read_at: dict[Slot, float] = {}  # when an announced place was last read (monotonic)
         self._echo_returns = 0  # how often the echo came back although the settings were kept
+        self.hearing = Hearing(talk.timing.hearing_seconds)
         self._full = 0  # consecutive looks that found the storage full
         self._again = ""  # why the modem must be started up again
         self._acknowledge = 0  # direct reports that still need their +CNMA
@@ -88,6 +94,8 @@ class Service:
         """Classify an unsolicited result code; `serve` acts on it."""
         line = heard.line
         name = line.partition(":")[0].strip().upper()
+        if unasked(line) or name + ":" in _REGISTRATION_LINES:
+            self.hearing.line()
         if heard.pdu:
             self._direct(name, heard)
         elif name in ("+CMTI", "+CDSI"):
@@ -118,7 +126,10 @@ class Service:
             self._board.log.warning("announcement_without_place", line=said(line))
             self._board.limit(Limitation.NO_STORAGE, True, line=said(line))
             self._soon("stores")
-        elif time.monotonic() - self._read_at.get(slot, 0.0) < self._talk.timing.repeat_seconds:
+            return
+        if not report:
+            self._board.limit(Limitation.NO_STORAGE, False)
+        if time.monotonic() - self._read_at.get(slot, 0.0) < self._talk.timing.repeat_seconds:
             self._soon("stores")
         else:
             self._announced[slot] = report
@@ -133,6 +144,9 @@ class Service:
             return  # cell broadcasts are ignored
         if name == "+CDS":
             self._reports.direct()
+            self.reported()
+        else:
+            self._board.limit(Limitation.NO_STORAGE, False)
         if self._talk.careful and not _plausible(heard.pdu):
             self._board.log.warning("line_corrupted", line=said(heard.line))
             return
@@ -328,9 +342,24 @@ class Service:
                 await self._check_readable()
         if self._is_due("stores"):
             self._next("stores", self._talk.timing.stored_poll_seconds)
-            await self._stores.look()
+            found = await self._stores.look()
+            self._listen(found)
             if self._reports.overdue():
                 raise Again("no stored report has come: asking for direct ones")
+
+    def _listen(self, found: int) -> None:
+        """Note new messages of which nothing was said. Raises Deaf if the lines go to another port."""
+        now = time.monotonic()
+        if found:
+            self.hearing.found_unannounced(now)
+        told = Limitation.NO_REPORTS in self._board.status.limitations
+        if not told and self.hearing.deaf(now, self._talk.timing.repeat_seconds):
+            raise Deaf("nothing that the modem says unasked arrives on this port")
+
+    def reported(self) -> None:
+        """Note that a delivery report has arrived."""
+        self.hearing.report()
+        self._board.limit(Limitation.NO_REPORTS, False)
 
     async def _check_readable(self) -> None:
         """Ask for direct reports if an announced one cannot be read, even at a second attempt."""
@@ -401,6 +430,11 @@ class Service:
         found = await sim.iccid(self._talk)
         if identity is not None and found and found != identity.iccid:
             raise Again("another SIM is in the modem")
+        if identity is not None and not found and not identity.iccid:
+            # Without an ICCID the IMSI stands for the SIM.
+            imsi = await configuration.imsi(self._talk)
+            if imsi and identity.imsi and imsi != identity.imsi:
+                raise Again("another SIM is in the modem")
         # Without an IMEI it is not a device of the box. A modem that was busy answers now.
         if (
             identity is not None
@@ -429,6 +463,14 @@ class Service:
             stores = responses.stores(await self._talk.optional("AT+CPMS?") or ())
             if stores:
                 self._board.show(stored=stores[-1].used, storage=stores[-1].total)
+                self._notice_full(stores[-1])
+
+    def _notice_full(self, usage: responses.StorageUsage) -> None:
+        """Note whether the storage stays full although everything in it was read and may be deleted."""
+        self._full = self._full + 1 if usage.total and usage.used >= usage.total else 0
+        self._board.limit(
+            Limitation.STORAGE_STUCK, self._full >= _STUCK, used=usage.used, size=usage.total
+        )
 
     async def _look_at_clock(self) -> None:
         """Ask for the network's time twice, because the line may alter a digit."""

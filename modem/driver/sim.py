@@ -18,7 +18,10 @@ _ICCID = (
     ("AT+ICCID", "+ICCID:"),
     ("AT+QCCID", "+QCCID:"),
     ("AT+CICCID", "+ICCID:"),
+    ("AT^ICCID?", "^ICCID:"),
 )
+# A module that has refused every variant so often has none. A SIM that starts is slow for a shorter time.
+_ICCID_REFUSALS = 10
 _TRIES_LEFT = ('AT+CPINR="SIM PIN"', "AT+CPINR", "AT+SPIC", 'AT+QPINC="SC"')
 
 # PIN2 locks only what needs PIN2 (fixed dialling); messages can be sent.
@@ -92,6 +95,9 @@ async def iccid(talk: AtSession) -> str:
 
 
 async def _iccid(talk: AtSession) -> str:
+    if talk.iccid_refusals >= _ICCID_REFUSALS:
+        return ""
+    talk.iccid_refusals += 1
     for command, prefix in _ICCID:
         if talk.iccid_command not in ("", command):
             continue
@@ -100,6 +106,7 @@ async def _iccid(talk: AtSession) -> str:
         lines = await ask(command, answers=(prefix,))
         if lines and (found := responses.iccid(lines)):
             talk.iccid_command = command
+            talk.iccid_refusals = 0
             return found
     return ""
 

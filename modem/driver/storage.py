@@ -74,6 +74,8 @@ class Stores:
         self._settings: ModemConfiguration | None = None
         self._iccid = ""
         self._selected = ""
+        self._takes_three_only = False  # of +CPMS
+        self._new = 0  # PDUs handed out so far
         self._free = asyncio.Lock()  # selecting a storage and using it must not be separated
 
     def begin(self, settings: ModemConfiguration, iccid: str) -> None:
@@ -81,12 +83,14 @@ class Stores:
         self._settings = settings
         self._iccid = iccid
         self._selected = settings.receives
+        self._takes_three_only = False
         self._handed.restarted()
 
-    async def look(self, *, everywhere: bool = False) -> None:
-        """List what may have arrived: messages, and reports if they are stored."""
+    async def look(self, *, everywhere: bool = False) -> int:
+        """List what may have arrived: messages, and reports if they are stored. Return how many are new."""
         if self._settings is None:
-            return
+            return 0
+        before = self._new
         names = [self._settings.receives]
         if self._settings.report_mode == "stored":
             names.append(REPORTS)
@@ -95,6 +99,7 @@ class Stores:
         for name in dict.fromkeys(names):
             if name in self._settings.readable or name == self._settings.receives:
                 await self._list(name)
+        return self._new - before
 
     async def announced(self, slot: Slot, *, report: bool) -> None:
         """Read what +CMTI or +CDSI announced.
@@ -144,11 +149,28 @@ class Stores:
     async def _list(self, name: str) -> None:
         try:
             async with self._selecting(name):
-                lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
-                for found in responses.listed(lines):
+                for found in await self._listed(name):
                     await self._show(name, found)
         except CommandError as refused:
             self._talk.log.info("storage_not_listable", storage=name, reason=refused.line)
+
+    async def _listed(self, name: str) -> list[StoredPdu]:
+        """Return what the selected storage holds; place by place if the modem refuses to list it."""
+        try:
+            lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
+            return list(responses.listed(lines))
+        except CommandError as refused:
+            usage = responses.stores(await self._talk.slow("AT+CPMS?"))
+            if not usage or not usage[0].used:
+                raise
+            self._talk.log.info("storage_read_by_place", storage=name, reason=refused.line)
+        found: list[StoredPdu] = []
+        for index in range(usage[0].total + 1):  # some count from 0, others from 1
+            if len(found) == usage[0].used:
+                break
+            if (stored := await self._read(index)) is not None:
+                found.append(stored)
+        return found
 
     async def _show(self, name: str, found: StoredPdu) -> None:
         """Hands out what was just read of the selected store. Reading and this belong together: a
@@ -162,6 +184,7 @@ class Stores:
             with contextlib.suppress(CommandError):
                 await self._delete(slot)
         elif self._handed.fresh(self._iccid, slot, found.hex, time.monotonic()):
+            self._new += 1
             self._hand_out(ReceivedPdu(found.hex, slot, self._iccid))
 
     async def _again(self, found: StoredPdu) -> StoredPdu:
@@ -200,11 +223,16 @@ class Stores:
         self._selected = (
             ""  # a lost answer leaves the selection unknown: the next use selects again
         )
-        try:
-            await self._talk.slow(f'AT+CPMS="{name}"')
-        except CommandError:
-            # Huawei E3372-325 takes exactly three.
-            assert self._settings is not None
-            receives = self._settings.receives
-            await self._talk.slow(f'AT+CPMS="{name}","{receives}","{receives}"')
+        assert self._settings is not None
+        receives = self._settings.receives
+        all_three = f'AT+CPMS="{name}","{receives}","{receives}"'
+        if self._takes_three_only:
+            await self._talk.slow(all_three)
+        else:
+            try:
+                await self._talk.slow(f'AT+CPMS="{name}"')
+            except CommandError:
+                # Huawei E3372-325 takes exactly three.
+                await self._talk.slow(all_three)
+                self._takes_three_only = True
         self._selected = name

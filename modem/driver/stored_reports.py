@@ -38,6 +38,7 @@ class StoredReports:
         self._imei = ""
         self._works: bool | None = None  # the result of the last test of this modem
         self._asked = False
+        self._insisted = False
         self._mode = ""
         self._tests_since = 0.0  # when the first part of a test was accepted (monotonic)
         self._given_up: set[str] = (
@@ -63,6 +64,8 @@ class StoredReports:
         return self._asked
 
     def _wanted(self, model: str) -> bool:
+        if self._insisted:
+            return True
         if self._setting != "auto":
             return self._setting == "stored"
         if self._works is not None:
@@ -73,8 +76,12 @@ class StoredReports:
 
     @property
     def required(self) -> bool:
-        """Whether the owner asks for stored reports, whatever storages the modem offers."""
-        return self._setting == "stored"
+        """Whether stored reports are the only way, whatever storages the modem offers."""
+        return self._setting == "stored" or self._insisted
+
+    def insist(self) -> None:
+        """Ask for stored reports from now on: direct ones do not arrive on this port."""
+        self._insisted = True
 
     def made(self, mode: str) -> None:
         """Note how the modem hands over its reports now: "direct", "stored" or "none"."""

@@ -12,7 +12,7 @@ from modem.at.transport import LEAVE_PROMPT, find
 from modem.driver import configuration, recovery, sim, startup
 from modem.driver.gpio import PowerError, PowerKey
 from modem.driver.recovery import PowerCapabilities, RecoveryStep
-from modem.driver.service import Again, Service
+from modem.driver.service import Again, Deaf, Service
 from modem.driver.sim import Halted, SimSlot
 from modem.driver.status import StatusPublisher
 from modem.driver.storage import Stores
@@ -24,6 +24,9 @@ _FREE_STARTS = 3
 # Consecutive start-ups that end with the same kind of refusal, before the modem is set back.
 _HALTS_BEFORE_DEFAULTS = 2
 _HALTS_BEFORE_RESET = 3
+# Ways to what the modem says unasked, beside commands.
+_OTHER_PORT = "another port"
+_STORED_REPORTS = "stored reports"
 
 
 class Supervisor:
@@ -58,6 +61,8 @@ class Supervisor:
         self._answered = False  # the modem has answered in this start
         self._fails_answering = False  # the last start failed although it had answered
         self._heard = False  # the modem has answered at least once
+        self._remedies: list[str] | None = None  # ways to its unsolicited lines, not tried yet
+        self._seeking = False  # another port of the modem is being tried
         self._restart = False  # the owner has requested a restart
         self._changed = asyncio.Event()  # the owner has acted on the SIM
         self.imei = ""
@@ -90,6 +95,10 @@ class Supervisor:
             self._answered = False
             try:
                 await self._life()
+            except Deaf as deaf:
+                self._log.warning("unsolicited_lines_missing", reason=str(deaf))
+                self._starting(str(deaf))
+                await self._listen_elsewhere()
             except Again as again:
                 self._log.info("modem_starting_again", reason=str(again))
                 self._starting(str(again))
@@ -128,6 +137,27 @@ class Supervisor:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
         self._changed.clear()
+
+    async def _listen_elsewhere(self) -> None:
+        """Try the next way to what the modem says unasked; after the last one, tell the owner."""
+        if self._remedies is None:
+            self._remedies = [*await configuration.line_routes(self._talk)]
+            self._remedies += [_OTHER_PORT] * self._talk.ports() + [_STORED_REPORTS]
+        if not self._remedies:
+            self._board.limit(Limitation.NO_REPORTS, True, reason="no unsolicited lines")
+            self._service.hearing.given_up = True
+            return
+        remedy = self._remedies.pop(0)
+        self._log.info("unsolicited_lines_sought", by=remedy)
+        if remedy == _OTHER_PORT:
+            self._talk.try_another()
+            self._seeking = True
+            await self._talk.close()
+        elif remedy == _STORED_REPORTS:
+            self._reports.insist()
+        else:
+            await self._talk.optional(remedy)
+        self._service.hearing.begin()
 
     def _steady(self) -> None:
         """Note that the modem has served long enough."""
@@ -174,10 +204,11 @@ class Supervisor:
         try:
             await startup.wake(self._talk)
         except NoResponse:
-            if not self._heard:
+            if not self._heard or self._seeking:
                 self._talk.try_another()
             raise
         self._heard = True
+        self._seeking = False
         if self._board.status.state is ModemState.OFFLINE and not self._fails_answering:
             self._faulty = False
         self._answered = True
@@ -198,6 +229,14 @@ class Supervisor:
         self._service.begin()
         self._stores.begin(made, identity.iccid)
         await self._stores.look(everywhere=True)
+        self._board.limit(
+            Limitation.NO_STORAGE, not (made.has_places or made.direct_messages), at="start"
+        )
+        self._board.limit(
+            Limitation.NO_REPORTS,
+            made.report_mode == "none" or self._service.hearing.given_up,
+            at="start",
+        )
         self._faulty = self._fails_answering = False
         self._board.show(ModemState.SEARCHING, "looking for a network")
         return made
@@ -217,6 +256,7 @@ class Supervisor:
                 self._board.show(ModemState.OFFLINE, str(lost))
                 await asyncio.sleep(self._timing.reopen_seconds)
             else:
+                self._service.hearing.begin()
                 return
 
     def _exists(self) -> bool:

@@ -7,6 +7,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from modem.simulator.commands.formats import stamp
 from modem.simulator.network.network import Arriving, Taken
 from modem.simulator.sim_card import StoredMessage
@@ -46,7 +48,8 @@ class Arrivals:
     def _take_report(self, arriving: Arriving, report: Report) -> Taken:
         modes = self._equipment.modes
         if modes.cnmi[3] == 1:
-            return self._direct(arriving, _report_line(arriving, report, modes.text_mode))
+            announced = self._announced_length(arriving)
+            return self._direct(arriving, _report_line(announced, report, modes.text_mode))
         if modes.cnmi[3] == 2:
             return self._store("SR", arriving, "+CDSI", self._equipment.personality.cdsi)
         return Taken.DROPPED
@@ -55,9 +58,16 @@ class Arrivals:
         modes = self._equipment.modes
         flash = arriving.flash and self._equipment.personality.flash_direct
         if modes.cnmi[1] == 2 or (modes.cnmi[1] and flash):
-            return self._direct(arriving, _message_line(arriving, modes.text_mode))
+            announced = self._announced_length(arriving)
+            return self._direct(arriving, _message_line(announced, modes.text_mode))
         name = modes.memories[2]
         return self._store(name, arriving, "+CMTI" if modes.cnmi[1] else "", None)
+
+    def _announced_length(self, arriving: Arriving) -> Arriving:
+        """Return what arrives with the length that this modem announces, which may be wrong."""
+        off = self._equipment.personality.direct_length_off
+        length = arriving.tpdu.length + off
+        return replace(arriving, tpdu=replace(arriving.tpdu, length=length)) if off else arriving
 
     def _direct(self, arriving: Arriving, line: str) -> Taken:
         taken = self._indicate(line)
@@ -75,6 +85,8 @@ class Arrivals:
         first = self._equipment.personality.first_index
         index = self._equipment.storage(name).put(stored, first)
         if index is None:
+            if self._equipment.personality.announces_no_place and label:
+                self._indicate(f"{label}: ,-1")
             return Taken.NOT  # the network gets "memory exceeded", the client gets no line
         if label:
             place = fixed or (name, index)

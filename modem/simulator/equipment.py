@@ -85,6 +85,7 @@ class Equipment:
         self.modes = self._default_modes()
         self.cfun = 1
         self.clock_set = False
+        self.storage_lost = False  # see `storage_after_reset`
         self.urc_port = AT_PORT  # the port for URCs; Quectel keeps it through a restart
         self.speed = self.saved_speed = 0  # +IPR, and the speed saved by &W; 0 is auto-baud
         self.powered = self.sim_read = self.sms_ready = self.attached = False
@@ -106,6 +107,7 @@ class Equipment:
         """Restore the settings of a reset: echo on, indications off."""
         self.modes = self._default_modes()
         self.arrivals.forget()
+        self.storage_lost = False
 
     # -- power
 
@@ -196,6 +198,7 @@ class Equipment:
     def set_function(self, level: int) -> None:
         """Apply +CFUN: 0 minimum, 4 no radio, 1 full (27.007 8.2)."""
         was, self.cfun = self.cfun, level
+        self.storage_lost |= level == 1 and self.personality.storage_after_reset
         if level == was:
             return
         if level == 1:
@@ -375,7 +378,8 @@ class Equipment:
 
 
 def _tested(modem: Equipment, command: Command, handler: CommandHandler) -> CommandOutcome:
-    if handler.test is None:
+    storages_refused = modem.storage_lost or modem.personality.storages_untold
+    if handler.test is None or (command.name == "+CPMS" and storages_refused):
         return refuse(ERROR)
     text = handler.test if isinstance(handler.test, str) else handler.test(modem)
     return respond(f"{command.name}: {text}") if text else OK

@@ -27,6 +27,18 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     cmee: int = 0
     always_words: bool = False  # errors in words at every +CMEE
     text_mode: bool = False  # +CMGF after a start; 27.005 3.2.3 leaves it to the manufacturer
+    portsel: bool = False  # Huawei: ^PORTSEL chooses the port of unsolicited lines
+    three_storages: bool = False  # +CPMS takes exactly three
+    storage_after_reset: bool = (
+        False  # once +CFUN=1 was given, +CPMS=? is an error until ATZ or a reset
+    )
+    storages_untold: bool = False  # +CPMS=? is refused, the other forms are not
+    lists_storage: bool = True  # else +CMGL is refused
+    deletes: bool = True  # else +CMGD is refused
+    announces_no_place: bool = (
+        False  # `+CMTI: ,-1` for a message that a storage without places did not take
+    )
+    direct_length_off: int = 0  # +CMT and +CDS announce a length that is wrong by so much
     counts_anew: bool = False  # the module counts TP-MR, from 0 at each start
 
     # messages
@@ -196,4 +208,23 @@ CHATTY = Personality(
     chatter=("+CIEV: 5,4", "^RSSI: 20", '*PSUTTZ: 2025,6,1,12,0,0,"+4",0', "^MODE: 5,4", "RING"),
 )
 
-EVERY = {each.name: each for each in (SIM800, SIM868, SIM7600, SIM7070, A7670, EC25, QUIET, CHATTY)}
+HUAWEI = Personality(
+    name="huawei",
+    manufacturer="huawei",
+    model="E3372",
+    revision="21.180.01.00.00",
+    greeting=("^BOOT:27710117,0,0,0,75",),
+    ready_lines=(),
+    portsel=True,
+    three_storages=True,
+    memories=("SM", "ME", "SR"),
+    cmms=False,
+    iccid="^ICCID: {iccid}",
+    technology=7,
+    chatter=("^RSSI:20", '^HCSQ:"WCDMA",45,40,60'),
+)
+
+EVERY = {
+    each.name: each
+    for each in (SIM800, SIM868, SIM7600, SIM7070, A7670, EC25, HUAWEI, QUIET, CHATTY)
+}

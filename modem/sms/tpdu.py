@@ -52,6 +52,7 @@ __all__ = [
     "encode_deliver",
     "encode_report",
     "encode_submit",
+    "is_whole",
     "join",
 ]
 
@@ -242,6 +243,28 @@ def decode(hex: str) -> Deliver | Report:  # noqa: A002
         raise PduError("a stored SMS-SUBMIT, not something received")
     # 23.040 9.2.3.1: the reserved type is read as DELIVER
     return _decode_deliver(cursor, first)[0]
+
+
+def is_whole(hex: str) -> bool:  # noqa: A002
+    """Return whether the lengths within a received PDU say that it is exactly as long as it is."""
+    try:
+        cursor = _opened(hex)
+        first = cursor.octet()
+        if first & _TYPE == _STATUS_REPORT:
+            _decode_report(cursor)
+            return cursor.left == 0
+        if first & _TYPE == _SUBMIT:
+            return False
+        decode_address(cursor)
+        cursor.octet()
+        coding = decode_coding(cursor.octet())
+        decode_time(cursor)
+        length = cursor.octet()
+    except PduError:
+        return False
+    if coding.alphabet is Alphabet.GSM7 and not coding.compressed:
+        length = (length * 7 + 7) // 8
+    return cursor.left == length
 
 
 def join(pdus: Sequence[str]) -> str | None:

@@ -38,6 +38,11 @@ class Cursor:
     def octet(self) -> int:
         return self.take(1)[0]
 
+    @property
+    def left(self) -> int:
+        """How many octets have not been read; negative after `at_most` beyond the end."""
+        return len(self._octets) - self._at
+
 
 # -- addresses (23.040 9.1.2.5) ------------------------------------------------------------------
 

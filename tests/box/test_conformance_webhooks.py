@@ -221,6 +221,26 @@ def test_device_events_describe_the_modem(own_box: Callable[..., RunningBox]) ->
         assert back.body["data"].keys() >= {"connected_at", "ip_address", "app_version"}
 
 
+def test_webhook_names_what_a_modem_cannot_receive_until_it_can(
+    own_box: Callable[..., RunningBox],
+) -> None:
+    """`+CMTI: ,-1`: the storage had no place for a message, which stays with the network."""
+    with listening() as hook:
+        box = own_box()
+        client = box.client()
+        eventually(lambda: client.get("/auth/test").json()["device_status"] == "online", "online")
+        configure(client, hook.url, "device.warning")
+        box.simulate(do="urc", lines=["+CMTI: ,-1"])
+        (told,) = hook.first("device.warning")
+        assert told.body["data"].keys() >= {"device_id", "device_name", "phone_number", "since"}
+        assert told.body["data"]["warning"] == "NO_STORAGE"
+        assert told.body["data"]["active"] is True
+        box.simulate(do="incoming", sender="+33612345678", text="there is room again")
+        _, over = hook.first("device.warning", 2)
+        assert over.body["data"]["warning"] == "NO_STORAGE"
+        assert over.body["data"]["active"] is False
+
+
 # --- trying again ------------------------------------------------------------------------------
 
 

@@ -238,6 +238,8 @@ def real_bodies(
         assert client.delete(f"/sms/{planned}").status_code == 200
         box.simulate(do="incoming", sender="+33612345678", text="Merci !")
         found = eventually(lambda: _by_name(receiver, "sms.received"), "what was received")
+        box.simulate(do="urc", lines=["+CMTI: ,-1"])
+        found = eventually(lambda: _by_name(receiver, "device.warning"), "what the modem cannot do")
         box.stop()
         box.start()
         found = eventually(lambda: _by_name(receiver, "device.connected"), "the modem is back")

@@ -17,8 +17,9 @@ import threading
 import time
 import tty
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 CTRL_Z, ESCAPE = 0x1A, 0x1B
@@ -208,15 +209,50 @@ class Scripted:
                 self.say(f"\r\n{text}\r\n")
 
 
+@dataclass
+class Recording:
+    """A recorded modem and what is expected of the driver on it."""
+
+    modem: Scripted
+    expected: dict[str, list[str]]
+
+    def one(self, what: str) -> str:
+        return (self.expected.get(what) or [""])[0]
+
+
+def recording(name: str) -> Recording:
+    """The fault recorded in tests/transcripts/faults/`name`.txt, with its expectations.
+
+    As `transcript`, and a line `! echo texts` says what the modem echoes, `! expect what: value` what
+    is expected of the driver.
+    """
+    lines = (TRANSCRIPTS / "faults" / f"{name}.txt").read_text("latin-1").splitlines()
+    expected: dict[str, list[str]] = {}
+    echo = ""
+    for line in lines:
+        if line.startswith("! expect "):
+            what, _, value = line.removeprefix("! expect ").partition(":")
+            expected.setdefault(what, []).append(value.strip())
+        elif line.startswith("! echo "):
+            echo = line.removeprefix("! echo ")
+    modem = _played([line for line in lines if not line.startswith("!")])
+    modem.echo = cast(Echo, echo)
+    return Recording(modem, expected)
+
+
 def transcript(name: str) -> Scripted:
     """The modem recorded in tests/transcripts/`name`.txt; what it lacks is answered in good health.
 
     `> command` begins an exchange and what follows is its answer; what stands before the first
     is what the modem says when it is switched on; `#` begins a comment.
     """
+    return _played((TRANSCRIPTS / f"{name}.txt").read_text("latin-1").splitlines())
+
+
+def _played(lines: list[str]) -> Scripted:
     boot: list[str] = []
     script: list[tuple[str, list[str]]] = []
-    for line in (TRANSCRIPTS / f"{name}.txt").read_text("latin-1").splitlines():
+    for line in lines:
         if line.startswith("#"):
             continue
         if line.startswith("> "):

@@ -40,7 +40,8 @@ CREATE TABLE device (
   created_at INTEGER NOT NULL,
   since INTEGER,                      -- when the current state began
   online INTEGER NOT NULL DEFAULT 0,
-  sim TEXT NOT NULL DEFAULT ''        -- ICCID of the last SIM, which takes its limits to another modem
+  sim TEXT NOT NULL DEFAULT '',       -- ICCID of the last SIM, which takes its limits to another modem
+  limitations TEXT NOT NULL DEFAULT '' -- what the modem cannot do, separated by blanks; announced by device.warning
 );
 -- The clients a modem is reserved for; without a row it is available to all. Read from the settings at every start.
 CREATE TABLE kept_for (

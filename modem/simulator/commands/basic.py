@@ -240,6 +240,17 @@ def noted(_modem: Equipment, _command: Command) -> CommandOutcome:
     return OK
 
 
+@COMMANDS("^PORTSEL", test="(0,1)", syntax=_WRONG)
+def port_of_lines_huawei(modem: Equipment, command: Command) -> CommandOutcome:
+    """^PORTSEL: choose the port for URCs (Huawei): 0 is the modem port, the only one of the simulator."""
+    if not modem.personality.portsel:
+        return refuse(ERROR)
+    if command.kind is CommandKind.READ:
+        return respond(f"^PORTSEL: {int(modem.urc_port != 'usbat')}")
+    modem.urc_port = ("usbat", "pcui")[number(command.text, range(2))]
+    return OK
+
+
 @COMMANDS("+QURCCFG", test='"urcport",("usbat","usbmodem","uart1")')
 def port_of_lines(modem: Equipment, command: Command) -> CommandOutcome:
     """+QURCCFG: choose the port for URCs (Quectel). The simulator has only the AT port (usbat)."""

@@ -142,12 +142,12 @@ def imsi(modem: Equipment, command: Command) -> CommandOutcome:
     )
 
 
-@COMMANDS("+CCID", "+ICCID", "+QCCID", "+CICCID", test="")
+@COMMANDS("+CCID", "+ICCID", "+QCCID", "+CICCID", "^ICCID", test="")
 def iccid(modem: Equipment, command: Command) -> CommandOutcome:
     """Return the ICCID, readable without the PIN. The command's name differs between modules."""
     form = modem.personality.iccid
-    name = form.partition(":")[0] if form.startswith("+") else "+CCID"
-    if command.name != name:
+    name = form.partition(":")[0] if form.startswith(("+", "^")) else "+CCID"
+    if command.name != name or not form:
         return refuse(ERROR)
     if not modem.sim_read or modem.card is None:
         return refuse(cme(10))

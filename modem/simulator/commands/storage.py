@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modem.simulator.commands.errors import cms
+from modem.simulator.commands.errors import ERROR, cms
 from modem.simulator.commands.formats import stamp
 from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
 from modem.simulator.commands.registry import Commands
@@ -30,11 +30,15 @@ def _memories(modem: Equipment) -> str:
 def preferred(modem: Equipment, command: Command) -> CommandOutcome:
     """+CPMS: choose the storages to read, write and receive into; return how full they are."""
     modes = modem.modes
+    if modem.storage_lost:
+        return refuse(ERROR)
     if command.kind is CommandKind.READ:
         parts = [f'"{name}",{_fill(modem, name)}' for name in modes.memories]
         return respond("+CPMS: " + ",".join(parts))
     chosen = list(modes.memories)
     values = command.arguments
+    if modem.personality.three_storages and len(values) != len(chosen):
+        return refuse(ERROR)
     if len(values) > len(chosen):
         raise SyntaxFault(command.text)
     for place, value in enumerate(values):
@@ -56,6 +60,8 @@ def _fill(modem: Equipment, name: str) -> str:
 def listing(modem: Equipment, command: Command) -> CommandOutcome:
     """+CMGL: list stored messages of one status or all; unread ones become read."""
     wanted = _wanted(modem, command)
+    if not modem.personality.lists_storage:
+        return refuse(cms(302))
     name = modem.modes.memories[0]
     if name == "SR" and modem.personality.reports_unreadable:
         return OK
@@ -115,6 +121,8 @@ def delete(modem: Equipment, command: Command) -> CommandOutcome:
     values = [*command.arguments, ""]
     index = number(values[0], range(256))
     flag = number(values[1] or "0", range(5))
+    if not modem.personality.deletes:
+        return refuse(cms(320))
     places = modem.storage(modem.modes.memories[0]).places
     if flag == 0:
         if index not in places:

@@ -148,7 +148,7 @@ def _fill(simulator: Simulator, request: requests.Fill) -> int:
         message = IncomingSms(sender=request.sender, text=request.text.replace("{n}", str(n + 1)))
         smsc = simulator.settings.smsc
         tpdu = deliveries(message, sent_at, simulator.network.chance, smsc)[0]
-        stored = StoredMessage(int(request.read), tpdu.hex, tpdu.length)
+        stored = StoredMessage(int(request.read), request.record or tpdu.hex, tpdu.length)
         if storage.put(stored, modem.personality.first_index) is None:
             return n
     return wanted

@@ -123,6 +123,7 @@ class Fill(ControlRequest, frozen=True, kw_only=True, tag="fill"):
     text: str = "old message {n}"
     read: bool = True
     hours_ago: float = 24.0
+    record: str = ""  # this instead of a PDU, hex or not
 
 
 class Credit(ControlRequest, frozen=True, kw_only=True, tag="credit"):
@@ -159,6 +160,15 @@ class Quirks(ControlRequest, frozen=True, kw_only=True, tag="quirks"):
     keeps_typeahead: bool | None = None
     flash_direct: bool | None = None
     counts_anew: bool | None = None
+    portsel: bool | None = None
+    three_storages: bool | None = None
+    storage_after_reset: bool | None = None
+    storages_untold: bool | None = None
+    lists_storage: bool | None = None
+    deletes: bool | None = None
+    announces_no_place: bool | None = None
+    direct_length_off: int | None = None
+    iccid: str | None = None  # the answer; "" refuses every question for it
     text_mode: bool | None = None  # after the next start
     cmms: bool | None = None
     cmgs: str | None = None

@@ -16,7 +16,7 @@ from modem.simulator import Settings
 from modem.timeouts import Timing
 from tests.modem.driven import driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Echo, Script, Scripted
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.seconds(20)
 
@@ -324,3 +324,180 @@ async def test_a_simulated_module_with_a_lasting_echo_serves(tmp_path: Path) -> 
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.reported(1)
         assert box.device.status.recoveries == {}
+
+
+# What cannot be received or reported
+
+
+async def test_a_storage_with_three_names_only_is_read_and_emptied(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(personality="huawei")) as box:
+        await box.ready()
+        await box.order("fill", store="ME", count=2)
+        await box.order("incoming", text="in the SIM")
+        await box.until(lambda: len(box.messages) >= 1)
+        for received in box.received:
+            await box.device.forget(received)
+        await eventually(
+            lambda: not box.simulator.cards["89490200001234567890"].storage.places, "emptied"
+        )
+
+
+async def test_a_storage_lost_by_switching_the_radio_on_comes_back(tmp_path: Path) -> None:
+    async with driven(tmp_path, timing=quick(store_seconds=0.1), start=False) as box:
+        await box.order("quirks", storage_after_reset=True)
+        box.simulator.equipment.set_function(4)
+        await box.device.start()
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+
+
+async def test_messages_come_directly_where_no_storage_has_places(tmp_path: Path) -> None:
+    async with driven(tmp_path, Settings(sim_slots=0, me_slots=0)) as box:
+        assert (await box.ready()).limitations == frozenset()
+        await box.order("incoming", text="without a place")
+        await box.until(lambda: box.messages)
+        assert box.received[0].slot is None
+        await asyncio.sleep(0.5)  # looks at the settings meanwhile: they hold
+        assert box.device.status.recoveries == {}
+
+
+async def test_a_modem_that_neither_stores_nor_shows_messages_says_so(tmp_path: Path) -> None:
+    settings = Settings(sim_slots=0, me_slots=0)
+    async with driven(tmp_path, settings, start=False) as box:
+        await box.order("answer", command="+CNMI=2,2*", final="ERROR", times=None)
+        await box.device.start()
+        assert (await box.ready()).limitations == {Limitation.NO_STORAGE}
+
+
+async def test_a_message_without_a_place_is_a_limitation_until_one_is_received(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(sim_slots=1)) as box:
+        await box.ready()
+        await box.order("quirks", announces_no_place=True)
+        await box.order("fill", store="SM")
+        await box.order("incoming", text="no place for it")
+        await box.until(lambda: Limitation.NO_STORAGE in box.device.status.limitations)
+        await box.until(lambda: box.messages)
+        for received in box.received:
+            await box.device.forget(received)
+        await box.until(lambda: not box.device.status.limitations)
+
+
+async def test_a_storage_that_cannot_be_emptied_is_a_limitation_until_it_can(
+    tmp_path: Path,
+) -> None:
+    async with driven(tmp_path, Settings(sim_slots=2), start=False) as box:
+        await box.order("quirks", deletes=False)
+        await box.order("fill", store="SM", record="0791?!garbage")
+        await box.device.start()
+        await box.until(lambda: len(box.received) >= 2)
+        for received in box.received:
+            await box.device.forget(received)
+        await box.until(lambda: Limitation.STORAGE_STUCK in box.device.status.limitations)
+        await box.order("quirks", deletes=True)
+        await box.until(lambda: not box.device.status.limitations)
+
+
+async def test_a_storage_that_cannot_be_listed_is_read_place_by_place(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("quirks", lists_storage=False)
+        await box.order("fill", store="SM", count=3)
+        await box.device.start()
+        await box.ready()
+        assert len(box.messages) == 3
+
+
+@pytest.mark.parametrize("personality", ["huawei", "ec25"])
+async def test_lines_that_go_to_another_port_are_brought_to_ours(
+    tmp_path: Path, personality: str
+) -> None:
+    """Reports never came and nobody was told."""
+    timing = quick(hearing_seconds=0.2, stored_poll_seconds=0.1)
+    async with driven(
+        tmp_path, Settings(personality=personality), timing=timing, start=False
+    ) as box:
+        await box.order("quirks", urc_port="usbmodem", honest_cdsi=True)
+        await box.device.start()
+        await box.ready()
+        async with asyncio.timeout(HANG_SECONDS):
+            while not box.reports:
+                await box.send("whose report goes elsewhere")
+                await asyncio.sleep(0.05)  # for the next look
+        assert box.simulator.equipment.urc_port == "usbat"
+        assert box.device.status.limitations == frozenset()
+
+
+async def test_reports_that_arrive_on_no_port_are_stored_and_fetched(tmp_path: Path) -> None:
+    timing = quick(hearing_seconds=0.2, stored_poll_seconds=0.1)
+    async with driven(tmp_path, Settings(personality="huawei"), timing=timing, start=False) as box:
+        await box.order("quirks", urc_port="pcui", portsel=False)
+        await box.device.start()
+        assert (await box.ready()).report_mode == "direct"
+        async with asyncio.timeout(HANG_SECONDS):
+            while not box.reports:
+                await box.send("whose report goes elsewhere")
+                await asyncio.sleep(0.05)  # for the next look
+        assert box.device.status.report_mode == "stored"
+        assert box.device.status.limitations == frozenset()
+
+
+async def test_reports_that_can_be_had_in_no_way_are_a_limitation_until_one_comes(
+    tmp_path: Path,
+) -> None:
+    timing = quick(hearing_seconds=0.1, stored_poll_seconds=0.05)
+    async with driven(tmp_path, Settings(personality="sim800"), timing=timing, start=False) as box:
+        await box.order("quirks", urc_port="elsewhere")
+        await box.device.start()
+        await box.ready()
+        async with asyncio.timeout(HANG_SECONDS):
+            while Limitation.NO_REPORTS not in box.device.status.limitations:
+                await box.send("whose report goes elsewhere")
+                await asyncio.sleep(0.05)  # for the next look
+        await box.order("quirks", urc_port="usbat")
+        await box.ready()
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.until(lambda: not box.device.status.limitations)
+
+
+async def test_of_several_ports_the_one_with_unsolicited_lines_is_found(tmp_path: Path) -> None:
+    with Scripted(but()) as mute, Scripted(but()) as telling:
+        (tmp_path / "usb-HUAWEI-if00").symlink_to(mute.path)
+        (tmp_path / "usb-HUAWEI-if02").symlink_to(telling.path)
+        device = ModemDriver(
+            SerialLine(str(tmp_path / "usb-HUAWEI-*")),
+            timing=quick(hearing_seconds=0.1, stored_poll_seconds=0.05),
+        )
+        await device.start()
+        try:
+            async with asyncio.timeout(HANG_SECONDS):
+                while "AT+CMGS=19" not in telling.heard:
+                    await device.send(part())
+                    await asyncio.sleep(0.02)  # for the next look
+        finally:
+            await device.stop()
+
+
+@pytest.mark.parametrize("off", [-3, 2, 100])
+async def test_what_comes_directly_with_a_wrong_length_is_kept(tmp_path: Path, off: int) -> None:
+    async with driven(tmp_path, Settings(sim_slots=0, me_slots=0)) as box:
+        await box.ready()
+        await box.order("quirks", direct_length_off=off)
+        await box.order("incoming", text="its own lengths fit")
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.until(lambda: box.messages and box.reports)
+        assert not box.device.careful
+
+
+async def test_another_sim_is_noticed_without_an_iccid(tmp_path: Path) -> None:
+    async with driven(tmp_path, start=False) as box:
+        await box.order("quirks", iccid="")
+        await box.device.start()
+        await box.ready()
+        card = box.simulator.equipment.card
+        assert card is not None
+        card.imsi = "262019999999999"
+        await box.left(ModemState.READY)
+        status = await box.ready()
+        assert status.identity is not None
+        assert status.identity.imsi == "262019999999999"

@@ -1,0 +1,54 @@
+"""Whether unsolicited lines arrive on a port at all. Pure: the time is passed in.
+
+A USB modem has several ports and says what nobody asked on one of them. On the others commands work, messages go
+out, and no report ever comes (a Huawei stick's first port, an EC25 whose lines go to another port).
+"""
+
+from __future__ import annotations
+
+
+class Hearing:
+    """Tracks what has arrived unasked on the open port, against what should have."""
+
+    def __init__(self, silence_seconds: float) -> None:
+        self._silence_seconds = silence_seconds
+        self._heard = False
+        self._reported = False
+        self._awaited_since: float | None = None
+        self._unannounced_since: float | None = None
+        self.given_up = False  # no way has helped, and no report has come since
+
+    def begin(self) -> None:
+        """Begin on another port, or after another setting."""
+        self._heard = False
+        self._reported = False
+        self._awaited_since = None
+        self._unannounced_since = None
+
+    def line(self) -> None:
+        """Note an unsolicited line."""
+        self._heard = True
+
+    def report(self) -> None:
+        """Note a delivery report, however it has arrived."""
+        self._reported = True
+        self.given_up = False
+
+    def accepted(self, now: float) -> None:
+        """Note that the network has accepted a part that asks for a report."""
+        if self._awaited_since is None:
+            self._awaited_since = now
+
+    def found_unannounced(self, now: float) -> None:
+        """Note that a new message was found in the storage, of which nothing was said."""
+        if self._unannounced_since is None:
+            self._unannounced_since = now
+
+    def deaf(self, now: float, moment: float) -> bool:
+        """Return whether the lines go elsewhere. An announcement may be a `moment` late."""
+        if self._heard or self._reported:
+            return False
+        awaited, unannounced = self._awaited_since, self._unannounced_since
+        return (awaited is not None and now - awaited >= self._silence_seconds) or (
+            unannounced is not None and now - unannounced >= moment
+        )
