@@ -191,10 +191,18 @@ def test_the_chart_has_a_scale_and_says_the_figures_of_the_day_that_is_tapped(
     client.until(client.send("+33612345678", "Bonjour"), "delivered")
     person = log_in(box.url, language="en", size="phone")
     person.wait_for("06 12 34 56 78")
-    scale = [one.text for one in person.all(".levels-of span")]
-    assert len(scale) >= 2 and scale[-1] == "0"
-    person.click(person.all(".chart g")[-1])
-    person.wait_for("1 SMS, 1 delivered, 0 sent, 0 failed")
+
+    def scaled() -> bool:
+        scale = [one.text for one in person.all(".levels-of span")]
+        return len(scale) >= 2 and scale[-1] == "0"
+
+    person.wait_until(scaled, "a scale down to 0")
+
+    def said() -> bool:
+        person.click(person.all(".chart g")[-1])
+        return "1 SMS, 1 delivered, 0 sent, 0 failed" in person.text
+
+    person.wait_until(said, "the figures of the day")
 
 
 def test_the_manual_and_the_reference_are_on_the_box_and_lead_back(

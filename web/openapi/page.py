@@ -99,7 +99,7 @@ def page(told: Json, language: Language = SOURCE, root: str = "") -> str:
         groups=groups,
         schemas=told["components"]["schemas"],
         shown=_shown,
-        say=say,
+        say=lambda text: say(text).replace("'", "’"),
         marked=lambda text: markdown.inline(say(text)),
         message=lambda code: error_body(Reason(code), language).message,
         language=language,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # imported at first use: most boxes never show a long text
 
-    return MarkdownIt("commonmark", {"html": False}).enable("table")
+    options = {"html": False, "typographer": True}  # curly quotes and apostrophes
+    return MarkdownIt("commonmark", options).enable(["table", "smartquotes"])
 
 
 def inline(text: str) -> Markup:
