@@ -22,7 +22,7 @@ from appliance.clients.rate_limit import Limiter
 from appliance.context import Context
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.config import Config, ModemSettings
-from appliance.core.encryption import VAULT, Encryption
+from appliance.core.encryption import KEY_FILE, Encryption
 from appliance.core.lock import DataLock
 from appliance.core.tasks import forever
 from appliance.devices.attached import Attached
@@ -62,10 +62,10 @@ RECORDING_SECONDS = 5.0
 def _check_present(data: Path) -> None:
     """Raise DatabaseMissing if the database is gone or empty beside its key: this is not a new box."""
     file = data / DATABASE
-    if (data / VAULT).exists() and not (file.exists() and file.stat().st_size):
+    if (data / KEY_FILE).exists() and not (file.exists() and file.stat().st_size):
         raise DatabaseMissing(
-            f"{file} is gone or empty, and {VAULT} shows that there was one: restore a backup, "
-            f"or delete {VAULT} to begin as a new box"
+            f"{file} is gone or empty, and {KEY_FILE} shows that there was one: restore a backup, "
+            f"or delete {KEY_FILE} to begin as a new box"
         )
 
 
@@ -137,10 +137,10 @@ class Assembly:
             _check_present(data)
             db = await Database.open(data / DATABASE)
             opened.push_async_callback(db.close)  # its threads keep the process alive otherwise
-            vault = Encryption(data / VAULT)  # after the database: see `_check_present`
+            encryption = Encryption(data / KEY_FILE)  # after the database: see `_check_present`
             new_ids = await db.read(archive.marks)
             clock = clock or SystemClock(config.clock.trust, new_ids.latest_ms)
-            assembly = cls(Context(config, clock, db, new_ids, vault), lock)
+            assembly = cls(Context(config, clock, db, new_ids, encryption), lock)
             opened.pop_all()
             return assembly
 

@@ -21,13 +21,13 @@ class Context:
     """What all legs share. The state of messages is in the store, not here."""
 
     def __init__(
-        self, config: Config, clock: Clock, db: Database, new_ids: Ids, vault: Encryption
+        self, config: Config, clock: Clock, db: Database, new_ids: Ids, encryption: Encryption
     ) -> None:
         self.config = config
         self.clock = clock
         self.db = db
         self.ids = new_ids
-        self.encryption = vault
+        self.encryption = encryption
         self.wakeups = WakeupEvents()
         self.clock_jumps = ClockJumps(clock, db)
         self.credentials = Credentials(db)

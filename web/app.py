@@ -73,12 +73,12 @@ class Web(Litestar):
             return
         begun = time.perf_counter()
         root: str = self.state["root"]
-        asked = without_root(scope, root)
-        method = asked["method"]
+        routed = without_root(scope, root)
+        method = routed["method"]
         if method == "HEAD":  # as GET, without the body (RFC 9110 9.3.2)
-            asked = cast("HTTPScope", {**asked, "method": "GET"})
+            routed = cast("HTTPScope", {**routed, "method": "GET"})
         status, ended = 0, False
-        state = asked.setdefault("state", {})
+        state = routed.setdefault("state", {})
         reservation = state["reservation"] = Reservation(self.state["bodies"])
 
         async def answer(message: Message) -> None:
@@ -87,10 +87,10 @@ class Web(Litestar):
                 status = message["status"]
                 message["headers"] = [
                     *with_root(message["headers"], root),
-                    *_common_headers(asked),
+                    *_common_headers(routed),
                 ]
                 if method == "OPTIONS":
-                    message["headers"] = self._with_all_methods(asked, message["headers"])
+                    message["headers"] = self._with_all_methods(routed, message["headers"])
             elif message["type"] == "http.response.body" and method == "HEAD":
                 if ended:
                     return
@@ -99,16 +99,16 @@ class Web(Litestar):
             await send(message)
 
         try:
-            await super().__call__(asked, receive, answer)
+            await super().__call__(routed, receive, answer)
         finally:
             # Requests are parts of cycles: the collector would free them later, and the next body comes now.
             state.pop("raw", None)
             state.pop("body", None)
             reservation.end()
             seconds = time.perf_counter() - begun
-            route = asked.get("path_template", "-")
+            route = routed.get("path_template", "-")
             self.state["services"].metrics.observe(method, route, status, seconds)
-            _log(asked, method, status, seconds)
+            _log(routed, method, status, seconds)
 
     def _with_all_methods(
         self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]

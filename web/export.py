@@ -94,13 +94,13 @@ def _lines(encoded: bytes) -> bytes:
     return encoded
 
 
-def _row(told: Message, view: MessageView) -> tuple[str, ...]:
-    error = told.error
+def _row(row: Message, view: MessageView) -> tuple[str, ...]:
+    error = row.error
     return (
-        *(told.message_id, told.status, told.to, _text(told.message), told.priority),
+        *(row.message_id, row.status, row.to, _text(row.message), row.priority),
         *(timestamp(moment) or "" for moment in _moments(view)),
-        *(str(told.uncertain).lower(), told.device_id or "", str(told.parts), str(told.attempts)),
-        *(error.code if error else "", _text(_words(error)), told.batch_id or ""),
+        *(str(row.uncertain).lower(), row.device_id or "", str(row.parts), str(row.attempts)),
+        *(error.code if error else "", _text(_words(error)), row.batch_id or ""),
         _text(view.metadata or ""),
     )
 

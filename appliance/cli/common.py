@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from appliance.core.encryption import VAULT
+from appliance.core.encryption import KEY_FILE
 from appliance.domain import ids
 from appliance.maintenance.backup import waits
 from appliance.store.database import beside
@@ -54,10 +54,10 @@ def create_store(data: Path) -> None:
     _whole(data)
     if (data / DATABASE).exists():
         raise click.UsageError(f"there is a box in {data} already")
-    if (data / VAULT).exists():
+    if (data / KEY_FILE).exists():
         raise click.UsageError(
-            f"{data / VAULT} shows that there was a box in {data}: restore a backup, or delete "
-            f"{VAULT} to begin as a new box"
+            f"{data / KEY_FILE} shows that there was a box in {data}: restore a backup, or delete "
+            f"{KEY_FILE} to begin as a new box"
         )
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside(data / DATABASE, lambda _: None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 KEY_BYTES = 32
-VAULT = "secret.key"  # in the data folder
+KEY_FILE = "secret.key"  # in the data folder
 
 
 class Encryption:

@@ -318,10 +318,10 @@ def _query_moment(text: str | None, field: str) -> tuple[int, bool] | None:
 
 def statistics_period(from_date: str | None, to_date: str | None, now: int) -> tuple[int, int]:
     """Return a period with both ends: by default today (UTC) and the 29 days before, until `now`."""
-    asked = period(from_date, to_date)
-    end = asked.end if asked.end is not None else now // 1000 * 1000 + 1000
-    if asked.start is not None:
-        return asked.start, max(end, asked.start)
+    wanted = period(from_date, to_date)
+    end = wanted.end if wanted.end is not None else now // 1000 * 1000 + 1000
+    if wanted.start is not None:
+        return wanted.start, max(end, wanted.start)
     start = (end - 1) // DAY_MS * DAY_MS - (STATISTICS_DAYS - 1) * DAY_MS
     return max(start, _FIRST), end
 

@@ -166,9 +166,9 @@ class Inbox:
         received_store.store(db, self._box.ids, device, tenant, whole, now)
         return keyword or "stored"
 
-    def _sender(self, db: Connection, test: bool, told: str) -> str:
+    def _sender(self, db: Connection, test: bool, sender: str) -> str:
         """The sender in the spelling that sending, block list and history use."""
-        known = received_store.known_as(db, test, told)
+        known = received_store.known_as(db, test, sender)
         return self._box.numbers.with_national().read_or_keep(known)
 
     def give_up_waiting(self, db: Connection, before: int) -> int:

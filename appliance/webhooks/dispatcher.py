@@ -39,12 +39,12 @@ class AttemptCounters:
 class WebhookDispatcher:
     """The notifying leg."""
 
-    def __init__(self, box: Context, courier: WebhookClient | None = None) -> None:
+    def __init__(self, box: Context, http_client: WebhookClient | None = None) -> None:
         """Prepare the leg. Raises OSError if the configured authorities cannot be read."""
         settings = box.config.webhook
         self._box = box
         self._settings = settings
-        self._courier = courier or WebhookClient(
+        self._http_client = http_client or WebhookClient(
             egress_rules(settings),
             timeout_seconds=settings.timeout_seconds,
             trusted=trust(settings.ca_file),
@@ -89,7 +89,7 @@ class WebhookDispatcher:
         for call in list(self._calls.values()):
             call.cancel()
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
-        await self._courier.close()
+        await self._http_client.close()
 
     async def _start_due_calls(self) -> float:
         """Start every due call within the concurrency limits; return the seconds until the next one is due."""
@@ -152,7 +152,7 @@ class WebhookDispatcher:
             ("X-Webhook-Signature", signature(call.secret, call.body)),
         ]
         try:
-            return await self._courier.post(call.url, headers, call.body)
+            return await self._http_client.post(call.url, headers, call.body)
         except Exception:
             # An unexpected error counts as a failed attempt, so that the schedule ends it.
             log.exception("webhook_call_failed")

@@ -130,11 +130,11 @@ class Lookups:
             if len(self._open) >= LOOKUPS_MOST:
                 raise NoCall("too many names are being looked up already")
             loop = asyncio.get_running_loop()
-            asker = threading.Thread(
+            thread = threading.Thread(
                 target=self._look_up, args=(loop, host), name=f"look-up {host}", daemon=True
             )
             try:
-                asker.start()
+                thread.start()
             except (
                 RuntimeError
             ) as error:  # no memory for another thread: the future would never be answered

@@ -239,20 +239,22 @@ def _struct(kind: Any) -> type[msgspec.Struct]:
 def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
     bodies = [body for handler in handlers if (body := handler.opt["operation"].body)]
     answers = [answer for handler in handlers if (answer := _answer(handler))]
-    asked = {body.__name__: _body_schema(body) for body in (*bodies, BulkEntry)}
-    _, operation = msgspec.json.schema_components([*answers, ErrorAnswer], ref_template=_PLACE)
-    for schema in operation.values():
+    request_schemas = {body.__name__: _body_schema(body) for body in (*bodies, BulkEntry)}
+    _, response_schemas = msgspec.json.schema_components(
+        [*answers, ErrorAnswer], ref_template=_PLACE
+    )
+    for schema in response_schemas.values():
         _as_answered(schema)
-    for schema in operation.values():
+    for schema in response_schemas.values():
         schema["properties"] = {
             name: _for_generators(field) for name, field in schema.get("properties", {}).items()
         }
     # A name of its own, or generators name it after the first body that has it.
-    priority = asked["SendBody"]["properties"]["priority"]
-    for schema in asked.values():
+    priority = request_schemas["SendBody"]["properties"]["priority"]
+    for schema in request_schemas.values():
         if "priority" in schema["properties"]:
             schema["properties"]["priority"] = {"$ref": _PLACE.format(name="Priority")}
-    return dict(sorted({**asked, **operation, "Priority": priority}.items()))
+    return dict(sorted({**request_schemas, **response_schemas, "Priority": priority}.items()))
 
 
 def _body_schema(body: type[msgspec.Struct]) -> Json:

@@ -87,17 +87,20 @@ def _rendered(openapi: bytes, language: Language, root: str) -> tuple[bytes, byt
     return plain, gzip.compress(plain, 9, mtime=0)
 
 
-def page(told: Json, language: Language = SOURCE, root: str = "") -> str:
+def page(document: Json, language: Language = SOURCE, root: str = "") -> str:
     """The reference as HTML."""
     groups = [
-        (tag, [operation for operation in _operations(told) if tag["name"] in operation["tags"]])
-        for tag in told["tags"]
+        (
+            tag,
+            [operation for operation in _operations(document) if tag["name"] in operation["tags"]],
+        )
+        for tag in document["tags"]
     ]
     say = translator(language)
     return _templates.get_template("reference.html").render(
-        info=told["info"],
+        info=document["info"],
         groups=groups,
-        schemas=told["components"]["schemas"],
+        schemas=document["components"]["schemas"],
         shown=_shown,
         say=lambda text: say(text).replace("'", "’"),
         marked=lambda text: markdown.inline(say(text)),
@@ -117,7 +120,7 @@ def translator(language: Language) -> Callable[[str], str]:
     return lambda text: found.gettext(text) if text else ""
 
 
-def _operations(told: Json) -> list[Json]:
+def _operations(document: Json) -> list[Json]:
     return [
         {
             **operation,
@@ -125,7 +128,7 @@ def _operations(told: Json) -> list[Json]:
             "method": method.upper(),
             "curl": _curl(path, method, operation),
         }
-        for path, item in told["paths"].items()
+        for path, item in document["paths"].items()
         for method, operation in item.items()
     ]
 

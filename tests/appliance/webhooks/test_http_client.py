@@ -50,7 +50,7 @@ STRICT = Town(is_own)
 LOOSE = Egress(is_own, allow_loopback=True)
 
 
-def courier(
+def webhook_client(
     rules: Egress = LOOSE,
     names: Resolve | None = None,
     trusted: ssl.SSLContext | None = None,
@@ -95,7 +95,7 @@ async def neighbour() -> AsyncIterator[Receiver]:
 
 
 async def test_the_request_has_exactly_the_given_headers_and_body(receiver: Receiver) -> None:
-    answer = await post(courier(), receiver.url("/a?b=%20c"))
+    answer = await post(webhook_client(), receiver.url("/a?b=%20c"))
     assert (answer.status, answer.success, answer.reason) == (200, True, "")
     (result,) = receiver.calls
     assert result.raw == b'{"a":1}'
@@ -109,7 +109,7 @@ async def test_the_request_has_exactly_the_given_headers_and_body(receiver: Rece
 
 async def test_the_host_header_keeps_the_name(neighbour: Receiver) -> None:
     url = f"http://nas.local:{neighbour.port}/x"
-    answer = await post(courier(STRICT, known(nas=["127.0.0.2"])), url)
+    answer = await post(webhook_client(STRICT, known(nas=["127.0.0.2"])), url)
     assert answer.success
     assert neighbour.calls[0].header("Host") == f"nas.local:{neighbour.port}"
 
@@ -119,11 +119,11 @@ async def test_proxies_of_the_environment_are_not_used(
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/")
-    assert (await post(courier(), receiver.url())).success
+    assert (await post(webhook_client(), receiver.url())).success
 
 
 async def test_each_call_is_a_connection_of_its_own(receiver: Receiver) -> None:
-    carrier = courier()
+    carrier = webhook_client()
     for _ in range(3):
         assert (await carrier.post(receiver.url(), HEADERS, b"{}")).success
     await carrier.close()
@@ -134,7 +134,7 @@ async def test_ipv6_receivers_are_called() -> None:
     ipv6_needed()
     running = await Receiver("::1").start()
     try:
-        assert (await post(courier(), running.url())).success
+        assert (await post(webhook_client(), running.url())).success
         assert running.calls[0].header("Host") == f"[::1]:{running.port}"
     finally:
         await running.stop()
@@ -146,13 +146,13 @@ async def test_ipv6_receivers_are_called() -> None:
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 async def test_any_2xx_is_success(receiver: Receiver, status: int) -> None:
     receiver.otherwise = receivers.answer(status, body=b"")
-    assert (await post(courier(), receiver.url())).success
+    assert (await post(webhook_client(), receiver.url())).success
 
 
 @pytest.mark.parametrize("status", [300, 304, 400, 404, 410, 500, 503])
 async def test_any_other_status_is_a_failure(receiver: Receiver, status: int) -> None:
     receiver.otherwise = receivers.answer(status)
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert (answer.status, answer.success) == (status, False)
     assert answer.reason == f"answered {status}"
 
@@ -160,7 +160,7 @@ async def test_any_other_status_is_a_failure(receiver: Receiver, status: int) ->
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
     receiver.behave["/hook"] = receivers.answer(status, f"Location: {receiver.url('/elsewhere')}")
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert (answer.status, answer.success) == (status, False)
     assert [result.path for result in receiver.calls] == ["/hook"]
 
@@ -170,14 +170,14 @@ async def test_a_late_answer_is_a_time_out(
     receiver: Receiver, behaviour: receivers.Behaviour
 ) -> None:
     receiver.otherwise = behaviour
-    answer = await post(courier(seconds=SECONDS), receiver.url())
+    answer = await post(webhook_client(seconds=SECONDS), receiver.url())
     assert (answer.status, answer.reason) == (None, "no answer within 0.4 s")
     assert answer.milliseconds >= SECONDS * 1000
 
 
 async def test_a_connection_closed_without_an_answer_is_a_failure(receiver: Receiver) -> None:
     receiver.otherwise = receivers.close
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert answer.status is None
     assert answer.reason.startswith("no HTTP answer: ")
 
@@ -186,7 +186,7 @@ async def test_a_refused_connection_is_a_failure_with_the_system_s_reason(
     receiver: Receiver,
 ) -> None:
     await receiver.stop()
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert (answer.status, answer.reason) == (None, "not connected: Connection refused")
 
 
@@ -196,7 +196,7 @@ async def test_an_answer_that_is_not_http_is_a_failure(receiver: Receiver) -> No
         await writer.drain()
 
     receiver.otherwise = babble
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert answer.status is None
     assert answer.reason.startswith("no HTTP answer: ")
 
@@ -211,7 +211,7 @@ async def test_an_endless_response_head_is_dropped(
             await writer.drain()
 
     receiver.otherwise = boast
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert answer.status is None
     assert answer.reason.startswith("no HTTP answer: ")
 
@@ -219,7 +219,7 @@ async def test_an_endless_response_head_is_dropped(
 async def test_only_the_beginning_of_a_huge_body_is_read(receiver: Receiver) -> None:
     flood = receivers.Flood()
     receiver.otherwise = flood
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert answer.success
     # What the sockets' buffers swallowed counts as sent, too.
     assert flood.sent < 16 * 1024 * 1024
@@ -228,7 +228,7 @@ async def test_only_the_beginning_of_a_huge_body_is_read(receiver: Receiver) -> 
 async def test_a_slow_endless_body_delays_nothing(receiver: Receiver) -> None:
     receiver.otherwise = receivers.drip_body
     started = time.monotonic()
-    answer = await post(courier(), receiver.url())
+    answer = await post(webhook_client(), receiver.url())
     assert answer.success
     took = time.monotonic() - started
     # Its time is that to the status; what was waited for the body comes after it.
@@ -239,7 +239,7 @@ async def test_a_slow_endless_body_delays_nothing(receiver: Receiver) -> None:
 
 
 async def test_a_literal_address_of_the_box_is_not_connected_to(neighbour: Receiver) -> None:
-    answer = await post(courier(STRICT), f"http://127.0.0.1:{neighbour.port}/")
+    answer = await post(webhook_client(STRICT), f"http://127.0.0.1:{neighbour.port}/")
     assert answer.status is None
     assert answer.reason == f"not connected to 127.0.0.1: {TO_THE_BOX}"
     assert neighbour.calls == []
@@ -247,7 +247,7 @@ async def test_a_literal_address_of_the_box_is_not_connected_to(neighbour: Recei
 
 async def test_a_name_that_resolves_to_the_box_is_not_connected_to(neighbour: Receiver) -> None:
     answer = await post(
-        courier(STRICT, known(nas=["127.0.0.1", "::1", "169.254.169.254"])),
+        webhook_client(STRICT, known(nas=["127.0.0.1", "::1", "169.254.169.254"])),
         f"http://nas:{neighbour.port}/",
     )
     assert answer.status is None
@@ -266,7 +266,7 @@ async def test_a_rebound_name_never_reaches_the_box(
         asked.append(host)
         return [ip_address("127.0.0.2" if len(asked) % 2 else "127.0.0.1")]
 
-    carrier = courier(STRICT, rebinding)
+    carrier = webhook_client(STRICT, rebinding)
     answers = [
         await carrier.post(f"http://nas:{neighbour.port}/{n}", HEADERS, b"{}") for n in range(6)
     ]
@@ -278,7 +278,7 @@ async def test_a_rebound_name_never_reaches_the_box(
 
 async def test_only_the_allowed_addresses_of_a_name_are_tried(neighbour: Receiver) -> None:
     names = known(nas=["127.0.0.1", "127.0.0.2"])
-    answer = await post(courier(STRICT, names), f"http://nas:{neighbour.port}/")
+    answer = await post(webhook_client(STRICT, names), f"http://nas:{neighbour.port}/")
     assert answer.success
 
 
@@ -286,7 +286,7 @@ async def test_the_next_address_is_tried_after_a_failed_connection() -> None:
     running = await Receiver("127.0.0.3").start()
     try:
         names = known(nas=["127.0.0.2", "127.0.0.3"])
-        answer = await post(courier(STRICT, names), f"http://nas:{running.port}/")
+        answer = await post(webhook_client(STRICT, names), f"http://nas:{running.port}/")
         assert answer.success
         assert len(running.calls) == 1
     finally:
@@ -294,7 +294,7 @@ async def test_the_next_address_is_tried_after_a_failed_connection() -> None:
 
 
 async def test_a_lan_name_with_a_public_address_is_not_called_over_http() -> None:
-    answer = await post(courier(STRICT, known(nas=["8.8.8.8"])), "http://nas.local/")
+    answer = await post(webhook_client(STRICT, known(nas=["8.8.8.8"])), "http://nas.local/")
     assert answer.reason == (
         "not connected to 8.8.8.8: http is only allowed to the local network; use https"
     )
@@ -305,7 +305,7 @@ async def test_a_redirect_to_the_box_is_not_followed(neighbour: Receiver) -> Non
         307, f"Location: http://127.0.0.1:{neighbour.port}/inside"
     )
     answer = await post(
-        courier(STRICT, known(nas=["127.0.0.2"])), f"http://nas:{neighbour.port}/hook"
+        webhook_client(STRICT, known(nas=["127.0.0.2"])), f"http://nas:{neighbour.port}/hook"
     )
     assert (answer.status, answer.success) == (307, False)
     assert [result.path for result in neighbour.calls] == ["/hook"]
@@ -318,7 +318,7 @@ async def test_an_unknown_name_is_a_failure() -> None:
     def nobody(host: str) -> Sequence[Address]:
         raise OSError(-2, "Name or service not known")
 
-    answer = await post(courier(STRICT, nobody), "https://nowhere.example/")
+    answer = await post(webhook_client(STRICT, nobody), "https://nowhere.example/")
     assert answer.reason.startswith("the name nowhere.example was not resolved: ")
 
 
@@ -334,7 +334,7 @@ async def test_a_dead_name_server_delays_only_its_names_and_is_queried_once(
             release.wait(PATIENCE_SECONDS)
         return [ip_address("127.0.0.2")]
 
-    carrier = courier(STRICT, half_dead)
+    carrier = webhook_client(STRICT, half_dead)
     try:
         dead = [
             asyncio.create_task(carrier.post(f"http://dead:{neighbour.port}/{n}", HEADERS, b"{}"))
@@ -358,7 +358,7 @@ async def test_a_lookup_at_a_dead_name_server_times_out() -> None:
         release.wait(PATIENCE_SECONDS)
         return [ip_address("127.0.0.2")]
 
-    carrier = courier(STRICT, dead, seconds=SECONDS)
+    carrier = webhook_client(STRICT, dead, seconds=SECONDS)
     try:
         answers = await asyncio.gather(
             *(carrier.post("http://dead/", HEADERS, b"{}") for _ in range(3))
@@ -375,7 +375,7 @@ async def test_a_failed_lookup_is_repeated_by_the_next_call(
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    carrier = courier(STRICT, known(nas=["127.0.0.2"]))
+    carrier = webhook_client(STRICT, known(nas=["127.0.0.2"]))
     url = f"http://nas:{neighbour.port}/"
     try:
         with monkeypatch.context() as short_of_memory:
@@ -387,7 +387,7 @@ async def test_a_failed_lookup_is_repeated_by_the_next_call(
 
 
 async def test_a_name_that_cannot_be_looked_up_is_a_failure() -> None:
-    answer = await post(courier(STRICT), f"https://{'a' * 64}.example/")
+    answer = await post(webhook_client(STRICT), f"https://{'a' * 64}.example/")
     assert answer.status is None
     assert "was not resolved" in answer.reason
 
@@ -484,10 +484,12 @@ async def test_the_certificate_must_match_the_name(authority: Authority) -> None
     trusted = trust(str(authority.file))
     names = lambda host: [ip_address("127.0.0.2")]  # noqa: E731
     try:
-        right = await post(courier(STRICT, names, trusted), f"https://shop.example:{running.port}/")
+        right = await post(
+            webhook_client(STRICT, names, trusted), f"https://shop.example:{running.port}/"
+        )
         assert right.success, right.reason
         wrong = await post(
-            courier(STRICT, names, trusted), f"https://other.example:{running.port}/"
+            webhook_client(STRICT, names, trusted), f"https://other.example:{running.port}/"
         )
         assert wrong.status is None
         assert wrong.reason.startswith("TLS: Hostname mismatch"), wrong.reason
@@ -501,10 +503,10 @@ async def test_an_unknown_certificate_authority_is_refused(authority: Authority)
     running = await Receiver("127.0.0.2", tls=authority.server("127.0.0.2")).start()
     try:
         url = running.url()
-        unknown = await post(courier(STRICT), url)
+        unknown = await post(webhook_client(STRICT), url)
         assert unknown.reason.startswith("TLS: "), unknown.reason
         assert running.calls == []
-        known_one = await post(courier(STRICT, None, trust(str(authority.file))), url)
+        known_one = await post(webhook_client(STRICT, None, trust(str(authority.file))), url)
         assert known_one.success, known_one.reason
     finally:
         await running.stop()
