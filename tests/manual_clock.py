@@ -16,6 +16,11 @@ class ManualClock:
         self.heard: list[float] = []
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
+    @property
+    def sleepers(self) -> int:
+        """The number of waits that the clock has not ended yet."""
+        return len(self._sleepers)
+
     def now(self) -> int:
         return self._now
 

@@ -148,7 +148,7 @@ async def test_nothing_is_claimed_for_a_modem_that_is_not_ready(
     running = asyncio.create_task(outbox.run())
     clock = box.clock
     assert isinstance(clock, ManualClock)
-    await eventually(lambda: bool(clock._sleepers or modem.sends), "it has looked")
+    await eventually(lambda: bool(clock.sleepers or modem.sends), "it has looked")
     assert modem.sends == 0
     (part,) = await stage.db.read(messages.parts_of, number)
     assert (part["state"], part["submitted_at"]) == ("waiting", None)
