@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.admin.clients import no_client
 from appliance.context import Context
 from appliance.domain.schemas import WebhookBody
-from appliance.domain.views import WebhookView
+from appliance.domain.views import ConfiguredAnswer, Webhook
 from appliance.store import clients, dashboard
 from appliance.webhooks.registry import WebhookRegistry
 
@@ -17,12 +17,12 @@ class AdminWebhooks:
         self._box = box
         self._registry = registry
 
-    async def listed(self) -> list[tuple[int, WebhookView]]:
+    async def listed(self) -> list[tuple[int, Webhook]]:
         """Return the webhooks of every client, each with its tenant."""
         found = await self._box.db.read(dashboard.tenants, test=False)
         return [(tenant, hook) for tenant in found for hook in await self._registry.listed(tenant)]
 
-    async def add(self, client: int, order: WebhookBody) -> WebhookView:
+    async def add(self, client: int, order: WebhookBody) -> ConfiguredAnswer:
         """Create a webhook; only this answer has its secret. Raises INVALID_REQUEST, INVALID_WEBHOOK_URL."""
         if await self._box.db.read(clients.client, client) is None:
             raise no_client()

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from appliance.core.i18n import Text
 from appliance.domain.errors import FailureCode, Reason
-from appliance.domain.requests import MessageStatus, WebhookEvent
+from appliance.domain.requests import MessageStatus
 
 Moment = Annotated[datetime, Meta(tz=True)]
 MomentOrNull = Annotated[Moment | None, Meta(description="null if not reached.")]
@@ -204,15 +204,25 @@ class OtpVerdict(msgspec.Struct, frozen=True):
     attempts_remaining: int | None = None
 
 
-class WebhookView(msgspec.Struct, frozen=True):
-    """A webhook; `secret` only when it is created."""
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook, without its secret."""
 
     webhook_id: str
     url: str
-    events: tuple[WebhookEvent, ...]
+    events: list[str]
     status: str
-    created_at: int
-    secret: str | None = None
+    created_at: Moment
+
+
+class ConfiguredAnswer(SuccessResponse, frozen=True, kw_only=True):
+    """The webhook is active."""
+
+    webhook_id: str
+    url: str
+    events: list[str]
+    secret: Annotated[str | None, Meta(description="The signing secret, shown only once.")]
+    status: str
+    created_at: Moment
 
 
 class WebhookTest(msgspec.Struct, frozen=True):
@@ -223,11 +233,11 @@ class WebhookTest(msgspec.Struct, frozen=True):
     why: Text | None = None  # the same for the owner, with what to do
 
 
-class WebhookLogEntry(msgspec.Struct, frozen=True):
-    """An attempt to deliver an event to a receiver."""
+class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt to call a webhook."""
 
     log_id: str
-    webhook_id: str | None  # None: the message's own webhook_url
+    webhook_id: str | None
     event: str
     event_id: str
     url: str
@@ -235,19 +245,19 @@ class WebhookLogEntry(msgspec.Struct, frozen=True):
     response_time_ms: int | None
     success: bool
     attempt: int
-    timestamp: int
-    reason: str | None = None  # why it failed, one English sentence
+    timestamp: Moment
+    reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")]
 
 
 class WebhookLogPage(msgspec.Struct, frozen=True):
     """A page of attempts, newest first."""
 
-    logs: tuple[WebhookLogEntry, ...]
+    logs: tuple[WebhookLog, ...]
     total: int
 
 
-class Replayed(msgspec.Struct, frozen=True):
-    """An event that will be delivered again."""
+class ReplayedAnswer(SuccessResponse, frozen=True, kw_only=True):
+    """The event will be sent again."""
 
     log_id: str
     webhook_id: str | None

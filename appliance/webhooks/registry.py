@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import secrets
 from sqlite3 import Connection, Row
-from typing import cast
+from typing import Any
 
 from appliance.context import Context
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import PageFilter, WebhookEvent
+from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
+from appliance.domain.validation import utc
 from appliance.domain.views import (
-    Replayed,
-    WebhookLogEntry,
+    ConfiguredAnswer,
+    ReplayedAnswer,
+    Webhook,
+    WebhookLog,
     WebhookLogPage,
     WebhookTest,
-    WebhookView,
 )
 from appliance.store import clients, deliveries, events
 from appliance.store.deliveries import DeliveryState
@@ -35,7 +37,7 @@ class WebhookRegistry:
         self._dispatcher = dispatcher
         self._egress = egress_rules(box.config.webhook)
 
-    async def configure(self, tenant: int, order: WebhookBody, key_id: int = 0) -> WebhookView:
+    async def configure(self, tenant: int, order: WebhookBody, key_id: int = 0) -> ConfiguredAnswer:
         """Create a webhook; only this answer has its secret. Raises INVALID_WEBHOOK_URL.
 
         Raises INVALID_API_KEY for a key that was revoked since it was read.
@@ -49,11 +51,12 @@ class WebhookRegistry:
                 raise ApiError("INVALID_API_KEY")
             return deliveries.add_webhook(db, tenant, order.url, order.events, secret, now)
 
-        return _view(await self._box.db.write(work), secret)
+        row = await self._box.db.write(work)
+        return ConfiguredAnswer(**_fields(row), secret=secret)
 
-    async def listed(self, tenant: int) -> tuple[WebhookView, ...]:
+    async def listed(self, tenant: int) -> tuple[Webhook, ...]:
         rows = await self._box.db.read(deliveries.webhooks, tenant)
-        return tuple(_view(row) for row in rows)
+        return tuple(Webhook(**_fields(row)) for row in rows)
 
     async def delete(self, tenant: int, webhook_id: str) -> None:
         """WEBHOOK_NOT_FOUND."""
@@ -102,7 +105,7 @@ class WebhookRegistry:
         rows, total = await self._box.db.read(deliveries.log_page, tenant, wanted)
         return WebhookLogPage(tuple(_log(row) for row in rows), total)
 
-    async def replay(self, tenant: int, log_id: str) -> Replayed:
+    async def replay(self, tenant: int, log_id: str) -> ReplayedAnswer:
         """Deliver the event of an attempt again, with the whole schedule. Raises WEBHOOK_NOT_FOUND."""
         number = ids.parse("log", log_id)
         row = None
@@ -111,26 +114,28 @@ class WebhookRegistry:
         if row is None:
             raise ApiError("WEBHOOK_NOT_FOUND")
         self._box.wakeups.webhooks.set()
-        return Replayed(log_id, _webhook_id(row), ids.short_id("evt", row["event"]))
+        return ReplayedAnswer(
+            log_id=log_id, webhook_id=_webhook_id(row), event_id=ids.short_id("evt", row["event"])
+        )
 
 
 def _webhook_id(row: Row) -> str | None:
     return None if row["webhook"] is None else f"wh_{row['webhook']}"
 
 
-def _view(row: Row, secret: str | None = None) -> WebhookView:
-    return WebhookView(
-        webhook_id=f"wh_{row['id']}",
-        url=row["url"],
-        events=cast("tuple[WebhookEvent, ...]", tuple(row["events"].split(","))),
-        status="active",
-        created_at=row["created_at"],
-        secret=secret,
-    )
+def _fields(row: Row) -> dict[str, Any]:
+    """Return what a webhook and the answer that has its secret have in common."""
+    return {
+        "webhook_id": f"wh_{row['id']}",
+        "url": row["url"],
+        "events": row["events"].split(","),
+        "status": "active",
+        "created_at": utc(row["created_at"]),
+    }
 
 
-def _log(row: Row) -> WebhookLogEntry:
-    return WebhookLogEntry(
+def _log(row: Row) -> WebhookLog:
+    return WebhookLog(
         log_id=ids.short_id("log", row["id"]),
         webhook_id=_webhook_id(row),
         event=row["name"],
@@ -140,6 +145,6 @@ def _log(row: Row) -> WebhookLogEntry:
         response_time_ms=row["response_time_ms"],
         success=bool(row["success"]),
         attempt=row["attempt"],
-        timestamp=row["at"],
+        timestamp=utc(row["at"]),
         reason=row["reason"] or None,
     )

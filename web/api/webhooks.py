@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from litestar import delete, get, post
 from litestar.params import FromPath
 from msgspec import Meta
@@ -14,31 +13,16 @@ from appliance.domain import parsing, validation, views
 from appliance.domain.errors import WEBHOOK_ANSWERED, ApiError
 from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import WebhookBody
-from appliance.domain.views import Moment, SuccessResponse
+from appliance.domain.views import (
+    ConfiguredAnswer,
+    ReplayedAnswer,
+    SuccessResponse,
+    Webhook,
+    WebhookLog,
+)
 from web.openapi.metadata import LIMIT, LOG_ID, PAGE, WEBHOOK_ID, documented
 from web.request import ApiRequest, CallerDep, ServicesDep
 from web.responses import Pagination, pagination
-
-
-class ConfiguredAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The webhook is active."""
-
-    webhook_id: str
-    url: str
-    events: list[str]
-    secret: Annotated[str | None, Meta(description="The signing secret, shown only once.")]
-    status: str
-    created_at: Moment
-
-
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook, without its secret."""
-
-    webhook_id: str
-    url: str
-    events: list[str]
-    status: str
-    created_at: Moment
 
 
 class WebhooksAnswer(SuccessResponse, frozen=True, kw_only=True):
@@ -55,35 +39,11 @@ class TestedAnswer(SuccessResponse, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")] = None
 
 
-class WebhookLog(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt to call a webhook."""
-
-    log_id: str
-    webhook_id: str | None
-    event: str
-    event_id: str
-    url: str
-    response_status: int | None
-    response_time_ms: int | None
-    success: bool
-    attempt: int
-    timestamp: Moment
-    reason: Annotated[str | None, Meta(description="Why the attempt failed, in English.")]
-
-
 class LogsAnswer(SuccessResponse, frozen=True, kw_only=True):
     """A page of attempts, newest first."""
 
     logs: list[WebhookLog]
     pagination: Pagination
-
-
-class ReplayedAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The event will be sent again."""
-
-    log_id: str
-    webhook_id: str | None
-    event_id: str
 
 
 @post(
@@ -106,33 +66,13 @@ async def configure(
         raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
     if not caller.permissions.read:  # a webhook receives all texts
         raise ApiError("KEY_NOT_ALLOWED", {"reason": "read"})
-    view = await services.webhooks.configure(caller.tenant, body, caller.key_id)
-    return ConfiguredAnswer(
-        webhook_id=view.webhook_id,
-        url=view.url,
-        events=list(view.events),
-        secret=view.secret,
-        status=view.status,
-        created_at=validation.utc(view.created_at),
-    )
+    return await services.webhooks.configure(caller.tenant, body, caller.key_id)
 
 
 @get("/webhooks", summary="List webhooks", tags=["Webhooks"], opt=documented())
 async def webhooks(caller: CallerDep, services: ServicesDep) -> WebhooksAnswer:
     """Lists the webhooks of this client, without their secrets."""
-    return WebhooksAnswer(
-        webhooks=[_webhook(view) for view in await services.webhooks.listed(caller.tenant)]
-    )
-
-
-def _webhook(view: views.WebhookView) -> Webhook:
-    return Webhook(
-        webhook_id=view.webhook_id,
-        url=view.url,
-        events=list(view.events),
-        status=view.status,
-        created_at=validation.utc(view.created_at),
-    )
+    return WebhooksAnswer(webhooks=list(await services.webhooks.listed(caller.tenant)))
 
 
 @delete(
@@ -185,24 +125,8 @@ async def logs(request: ApiRequest, caller: CallerDep, services: ServicesDep) ->
     wanted = PageFilter(validation.page(query.get("page")), validation.limit(query.get("limit")))
     page = await services.webhooks.logs(caller.tenant, wanted)
     return LogsAnswer(
-        logs=[_log(entry) for entry in page.logs],
+        logs=list(page.logs),
         pagination=pagination(wanted.page, wanted.limit, page.total),
-    )
-
-
-def _log(entry: views.WebhookLogEntry) -> WebhookLog:
-    return WebhookLog(
-        log_id=entry.log_id,
-        webhook_id=entry.webhook_id,
-        event=entry.event,
-        event_id=entry.event_id,
-        url=entry.url,
-        response_status=entry.response_status,
-        response_time_ms=entry.response_time_ms,
-        success=entry.success,
-        attempt=entry.attempt,
-        timestamp=validation.utc(entry.timestamp),
-        reason=entry.reason,
     )
 
 
@@ -215,7 +139,4 @@ def _log(entry: views.WebhookLogEntry) -> WebhookLog:
 )
 async def replay(log_id: FromPath[str], caller: CallerDep, services: ServicesDep) -> ReplayedAnswer:
     """Sends the event of an attempt again, with the same `event_id` to the same receiver."""
-    replayed = await services.webhooks.replay(caller.tenant, log_id)
-    return ReplayedAnswer(
-        log_id=replayed.log_id, webhook_id=replayed.webhook_id, event_id=replayed.event_id
-    )
+    return await services.webhooks.replay(caller.tenant, log_id)

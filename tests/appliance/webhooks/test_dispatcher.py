@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.context import Context
@@ -19,7 +20,7 @@ from appliance.domain import ids
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import PageFilter, WebhookEvent
 from appliance.domain.schemas import WebhookBody
-from appliance.domain.views import WebhookLogEntry, WebhookView
+from appliance.domain.views import ConfiguredAnswer, WebhookLog
 from appliance.store import archive, clients, deliveries, events
 from appliance.store.database import Database
 from appliance.webhooks.concurrency import PLACES
@@ -87,7 +88,7 @@ class DispatcherBench:
         *names: WebhookEvent,
         tenant: int = SCOPE,
         secret: str | None = None,
-    ) -> WebhookView:
+    ) -> ConfiguredAnswer:
         return await self.webhooks.configure(tenant, WebhookBody(url, names or ALL, secret))
 
     async def emit(
@@ -116,7 +117,7 @@ class DispatcherBench:
     async def states(self) -> list[str]:
         return [row["state"] for row in await self.rows("SELECT state FROM delivery ORDER BY id")]
 
-    async def logged(self, count: int, tenant: int = SCOPE) -> list[WebhookLogEntry]:
+    async def logged(self, count: int, tenant: int = SCOPE) -> list[WebhookLog]:
         """The attempts, oldest first, once there are so many and no call is open."""
         async with asyncio.timeout(HANG_SECONDS):
             while True:
@@ -569,9 +570,9 @@ async def test_the_list_shows_only_own_webhooks_without_secrets(
     one = await bench.configure(receiver.url("/1"), "sms.sent", "sms.received")
     await bench.configure(receiver.url("/2"), tenant=OTHER_SCOPE)
     (listed,) = await bench.webhooks.listed(SCOPE)
-    assert listed.secret is None
+    assert "secret" not in msgspec.to_builtins(listed)
     assert (listed.webhook_id, listed.url) == (one.webhook_id, receiver.url("/1"))
-    assert (listed.events, listed.status) == (("sms.sent", "sms.received"), "active")
+    assert (listed.events, listed.status) == (["sms.sent", "sms.received"], "active")
 
 
 async def test_a_deleted_webhook_gets_no_events(bench: DispatcherBench, receiver: Receiver) -> None:
