@@ -18,7 +18,7 @@ from appliance.domain.schemas import SendBody
 from appliance.domain.views import Caller, MessageView, Permissions
 from appliance.messaging.intake import Intake
 from appliance.messaging.tracking import Tracking
-from appliance.store import clients, history, timeline
+from appliance.store import clients, history, received, timeline
 from appliance.store import dashboard as table
 from appliance.store.dashboard import InboxRows, MessagePage
 from modem.sms import gsm7
@@ -181,7 +181,11 @@ class AdminMessages:
         """Return a page of the messages that all clients received."""
 
         def work(db: Connection) -> InboxRows:
-            return table.inbox(db, table.tenants(db, test=False), wanted)
+            tenants = table.tenants(db, test=False)
+            since = self._box.clock.now() - received.PICTURES_KEPT_MS
+            found = table.inbox(db, tenants, wanted)
+            pictures = tuple(received.pictures(db, tenants, since))
+            return msgspec.structs.replace(found, pictures=pictures)
 
         return await self._box.db.read(work)
 

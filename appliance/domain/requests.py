@@ -67,6 +67,7 @@ WebhookEvent = Literal[
     "sms.failed",
     "sms.received",
     "sms.cancelled",
+    "mms.received",
     "device.connected",
     "device.disconnected",
     "device.warning",

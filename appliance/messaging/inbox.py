@@ -16,7 +16,8 @@ from appliance.store import blocklist, reports
 from appliance.store import received as received_store
 from appliance.store.received import ReceivedPart, Whole
 from modem.interface import ReceivedPdu
-from modem.sms import tpdu
+from modem.sms import mms, tpdu
+from modem.sms.mms import MmsNotification
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +115,9 @@ class Inbox:
         if text is None or deliver.purpose is not tpdu.Purpose.TEXT:
             # No message for a client. Kept raw, so that what a picture message said is not lost.
             received_store.undecodable(db, attached.number, received.hex, deliver.purpose, now)
+            if deliver.purpose is tpdu.Purpose.MMS_NOTIFICATION:
+                # Its first part has the sender; the address of a long one may be in the second.
+                self._picture(db, attached, mms.notification(deliver.data), deliver.sender, now)
             return deliver.purpose
         together = deliver.concatenation
         if together is None or together.total <= 1:
@@ -142,6 +146,18 @@ class Inbox:
             joined = reassembly.join(((r["number"], r["text"]) for r in rows), part.total)
         whole = Whole(part.sender, joined, rows[0]["sent_at"], " ".join(digits))
         return self._whole(db, attached.number, attached.test, whole, now)
+
+    def _picture(
+        self, db: Connection, attached: Attached, found: MmsNotification, sms_sender: str, now: int
+    ) -> None:
+        """Tell the client of a sender that a picture message waits at the operator."""
+        sender = self._sender(db, attached.test, found.sender or sms_sender)
+        reply_ms = round(self._box.config.inbox.reply_days * 86_400_000)
+        tenant = received_store.owner(db, attached.number, attached.test, sender, reply_ms, now)
+        if tenant is not None:
+            received_store.store_picture(
+                db, self._box.ids, attached.number, tenant, sender, found, now
+            )
 
     def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
         """Store a complete text in its client's inbox, and act on STOP and START."""

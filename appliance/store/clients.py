@@ -245,7 +245,16 @@ def erase(db: Connection, client: int, now: int) -> bool:
     )
     blank = "body = '', recipient = '', metadata = NULL, webhook_url = NULL"
     db.execute(f"UPDATE message SET {blank}, secret = NULL WHERE {both}", tenants)
-    for table in ("idempotency", "otp", "inbound", "delivery", "delivery_log", "blocked", "opt_in"):
+    for table in (
+        "idempotency",
+        "otp",
+        "inbound",
+        "picture_message",
+        "delivery",
+        "delivery_log",
+        "blocked",
+        "opt_in",
+    ):
         db.execute(f"DELETE FROM {table} WHERE {both}", tenants)
     for table in ("event", "webhook", "last_writer"):
         db.execute(f"DELETE FROM {table} WHERE {both}", tenants)

@@ -168,6 +168,7 @@ class InboxRows(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     total: int
     exact: bool = True
+    pictures: tuple[Row, ...] = ()  # picture messages that wait at the operator
 
 
 def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:

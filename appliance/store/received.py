@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
 import msgspec
@@ -13,7 +14,9 @@ from appliance.domain.ids import Ids
 from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import fold, timestamp
 from appliance.store import devices, events
+from modem.sms.mms import MmsNotification
 
+PICTURES_KEPT_MS = 7 * 86_400_000  # operators keep a picture message for some days
 NATIONAL_DIGITS = 7  # without the trunk 0; fewer digits are a short code
 
 
@@ -149,6 +152,43 @@ def wrote(db: Connection, test: bool, device: int, recipient: str, tenant: int, 
 def forget_writers(db: Connection, before: int) -> None:
     """Forget numbers that nobody has written to since a time."""
     db.execute("DELETE FROM last_writer WHERE at < ?", (before,))
+
+
+def store_picture(
+    db: Connection,
+    new_ids: Ids,
+    device: int,
+    tenant: int,
+    sender: str,
+    found: MmsNotification,
+    now: int,
+) -> None:
+    """Store that a picture message waits at the operator, with its event."""
+    db.execute("DELETE FROM picture_message WHERE received_at < ?", (now - PICTURES_KEPT_MS,))
+    db.execute(
+        "INSERT INTO picture_message (id, tenant, device, sender, size, url, received_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (new_ids.other(now), tenant, device, sender, found.size, found.url, now),
+    )
+    data = {
+        "from": sender,
+        "size": found.size,
+        "url": found.url,
+        "received_at": timestamp(now),
+        "device_id": f"device_{device}",
+    }
+    stream = f"device_{device} {sender}"
+    events.emit(db, new_ids, tenant, "mms.received", lambda: data, now, stream=stream)
+
+
+def pictures(db: Connection, tenants: Sequence[int], since: int) -> list[Row]:
+    """Return the picture messages that have come since a time, newest first."""
+    marks = ", ".join("?" * len(tenants))
+    return db.execute(
+        f"SELECT * FROM picture_message WHERE tenant IN ({marks}) AND received_at >= ? "
+        "ORDER BY received_at DESC, id DESC",
+        (*tenants, since),
+    ).fetchall()
 
 
 def store(db: Connection, new_ids: Ids, device: int, tenant: int, whole: Whole, now: int) -> int:

@@ -34,6 +34,12 @@ HERE = "http://192.168.1.20:9000"  # where the page's reader listens
 TEXT = (Path(__file__).parents[2] / "docs" / f"{PAGE}.md").read_text("utf-8")
 SECRET = re.findall(r"`(whsec_[0-9a-f]+)`", TEXT)[0]
 RUN_SECONDS = 60.0
+PICTURE_MESSAGE = (  # the notification, with its address in the first of two SMS
+    "079133660030510044088188580000000462119221030040850C0804ABCD020105040B8423F00106"
+    "226170706C69636174696F6E2F766E642E7761702E6D6D732D6D65737361676500AF848C82985431"
+    "008D908918802B33333630303030303030302F545950453D504C4D4E008A808E0210008805810303"
+    "F48083687474703A2F2F6D6D732E6578616D706C652E696E76616C69642F6D3F69643D310078"
+)
 KINDS = {  # what of an answer is another in each run, and how the page writes it
     r"wh_\d+": "wh_1",
     r"log_[0-9a-f]{12}": "log_067a1b2c3d42",
@@ -240,6 +246,8 @@ def real_bodies(
         found = eventually(lambda: _by_name(receiver, "sms.received"), "what was received")
         box.simulate(do="urc", lines=["+CMTI: ,-1"])
         found = eventually(lambda: _by_name(receiver, "device.warning"), "what the modem cannot do")
+        box.simulate(do="incoming", pdu=PICTURE_MESSAGE)
+        found = eventually(lambda: _by_name(receiver, "mms.received"), "a picture message")
         box.stop()
         box.start()
         found = eventually(lambda: _by_name(receiver, "device.connected"), "the modem is back")

@@ -375,6 +375,17 @@ CREATE TABLE inbound_part (
   arrived_at INTEGER NOT NULL
 );
 CREATE INDEX inbound_part_group ON inbound_part (sim, sender, reference, total);
+-- Picture messages that wait at the operator: the box cannot fetch them, but says so.
+CREATE TABLE picture_message (
+  id INTEGER PRIMARY KEY,
+  tenant INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  sender TEXT NOT NULL,
+  size INTEGER,                       -- octets
+  url TEXT,
+  received_at INTEGER NOT NULL
+);
+CREATE INDEX picture_message_tenant ON picture_message (tenant, received_at);
 -- PDUs that were received (SHA-256 of SIM and PDU): a modem may hand one out twice.
 CREATE TABLE seen (hash BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE undecodable (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, hex TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);

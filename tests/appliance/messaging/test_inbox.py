@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -455,3 +456,34 @@ async def test_a_reused_reference_neither_loses_nor_mixes_texts(receiver: Receiv
     await receiver.receive("arrive.", Concatenation(7, 2, 2))
     bodies = [r["body"] for r in await receiver.texts()]
     assert "Votre colis est arrive." in bodies, bodies
+
+
+@pytest.mark.parametrize(
+    ("pdu", "url"),
+    [(NO_TEXTS[0][0], None), (NO_TEXTS[1][0], "http://mms.example.invalid/m?id=1")],
+)
+async def test_a_picture_message_is_told_to_the_client_that_wrote_to_its_sender(
+    receiver: Receiver, stage_webhook: None, pdu: str, url: str | None
+) -> None:
+    await receiver.hear(pdu)
+    await receiver.hear(pdu)  # a modem may hand it out twice
+    rows = await receiver.box.db.read(
+        lambda db: db.execute("SELECT name, body FROM event").fetchall()
+    )
+    assert [row["name"] for row in rows] == ["mms.received"]
+    data = json.loads(rows[0]["body"])["data"]
+    assert (data["from"], data["size"], data["url"]) == ("+33600000000", 4096, url)
+    assert data["device_id"] == "device_1"
+    assert await receiver.texts() == [], "it is no text"
+    waiting = await receiver.box.db.read(received.pictures, [2], 0)
+    assert [(row["sender"], row["size"]) for row in waiting] == [("+33600000000", 4096)]
+
+
+@pytest.fixture
+async def stage_webhook(receiver: Receiver) -> None:
+    await receiver.box.db.write(
+        lambda db: db.execute(
+            "INSERT INTO webhook (tenant, url, events, secret, created_at) "
+            "VALUES (2, 'http://192.168.1.2/', 'sms.received,mms.received', '00', 0)"
+        ).fetchall()
+    )
