@@ -201,7 +201,10 @@ def backup(data: Path, file: Path) -> None:
         raise click.UsageError(f"{file}: not a regular file")
     if file.resolve() in [(data / name).resolve() for name in backups.OWN]:
         raise click.UsageError(f"{file} belongs to the box; give the backup another name")
-    size = backups.save(data, file)
+    with click.progressbar(
+        length=100, label="Backing up", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        size = backups.save(data, file, lambda share: bar.update(round(share * 100) - bar.pos))
     click.echo(f"{file}: {size} bytes")
 
 

@@ -130,8 +130,24 @@ def hard_texts(box: RunningBox) -> dict[str, str]:
     return {name: f"/messages/{message_id}" for name, message_id in found.items()}
 
 
+def for_the_documents(box: RunningBox, folder: Path, story: str) -> None:
+    """The pictures of README.md and the manual, before the box has texts that only test the layout."""
+    looks: tuple[tuple[str, Size], ...] = (("en", "desktop"), ("fr", "phone"))
+    for language, size in looks:
+        with _browser(box, language, size, dark=False) as person:
+            log_in(person)
+            for name, path in (("status", "/"), ("message", f"/messages/{story}")):
+                person.go(path)
+                person.picture(folder / f"{name}-{language}-{size}.png")
+
+
 def every_page(box: RunningBox, folder: Path, story: str) -> None:
     hard = hard_texts(box)
+    documented = {
+        folder / f"{name}-{tag}.png"
+        for name in ("status", "message")
+        for tag in ("en-desktop", "fr-phone")
+    }
     for language, size, dark in LOOKS:
         with _browser(box, language, size, dark=dark) as person:
             tag = f"{language}-{size}{'-dark' if dark else ''}"
@@ -144,7 +160,8 @@ def every_page(box: RunningBox, folder: Path, story: str) -> None:
                     person.fill("to", "+33612000001")
                     person.fill("text", "Bonjour, ça fait 12 € — à bientôt !")
                     person.wait_for("UCS-2")
-                person.picture(folder / f"{name}-{tag}.png")
+                if folder / f"{name}-{tag}.png" not in documented:
+                    person.picture(folder / f"{name}-{tag}.png")
 
 
 def bad_states(box: RunningBox, folder: Path) -> None:
@@ -229,6 +246,7 @@ def main(folder: Path) -> None:
             first_visit(box, folder, language, size)
         timeline = sit(made[0])
         eventually(lambda: "ZimMobile" in _inbox(made[0]), "the answers are in the inbox")
+        for_the_documents(made[0], folder, timeline)
         every_page(made[0], folder, timeline)
         bad_states(made[1], folder)
         update_and_restore(folder)

@@ -370,3 +370,11 @@ async def test_a_database_with_a_different_schema_is_refused(
         backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version())
     assert refused.value.code == "damaged"
     assert not (tmp_path / "other" / "zimbox.db").exists()
+
+
+async def test_a_backup_tells_how_far_it_is(stage: Stage, tmp_path: Path) -> None:
+    shares: list[float] = []
+    backup.save(stage.db.path.parent, tmp_path / "box.backup", shares.append)
+    assert shares == sorted(shares) and len(shares) > 1
+    assert shares[-1] == 1.0
+    backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version())
