@@ -121,10 +121,12 @@ class Supervisor:
 
     async def _pace(self) -> None:
         """Wait before another start if the last ones did not last, and tell the owner."""
+        if self._restart:
+            return
         loop = asyncio.get_running_loop()
         lasted = self._served_at and loop.time() - self._served_at >= self._timing.steady_seconds
         self._short_lives = 0 if lasted else self._short_lives + 1
-        if self._short_lives <= _FREE_STARTS or self._restart:
+        if self._short_lives <= _FREE_STARTS:
             return
         self._board.limit(Limitation.RESTARTING, True, starts=self._short_lives)
         seconds = recovery.pause(

@@ -59,6 +59,7 @@ def test_metrics_count_events_without_personal_data(
     assert of(samples, "zimbox_modem_up", device="device_1") == 1
     assert of(samples, "zimbox_modem_state", device="device_1", state="ready") == 1
     assert of(samples, "zimbox_modem_state", device="device_1", state="searching") == 0
+    assert of(samples, "zimbox_modem_limitation", device="device_1", limitation="no_storage") == 0
     assert -113 <= of(samples, "zimbox_modem_signal_dbm", device="device_1") <= -51
     assert of(samples, "zimbox_parts_sent_total", device="device_1", verdict="taken") == 2
     assert of(samples, "zimbox_parts_sent_total", device="device_1", verdict="never") == 1

@@ -77,6 +77,23 @@ STATES = (
         "The SIM card has no SMS centre number",
     ),
     BadState(
+        "refuses",
+        (
+            {"do": "answer", "command": "+CNMI[?]", "lines": ["+CNMI: 0,0,0,0,0"], "times": None},
+            RESTART,
+        ),
+        ({"do": "reset"}, RESTART),
+        "Le modem répond mais ne garde pas ses réglages",
+        "The modem answers but does not keep its settings",
+    ),
+    BadState(
+        "no-storage",
+        ({"do": "urc", "lines": ["+CMTI: ,-1"]},),
+        ({"do": "incoming", "sender": "+33612345678", "text": "there is room again"},),
+        "Le modem n’a pas de place pour les messages reçus",
+        "The modem has no room for received messages",
+    ),
+    BadState(
         "no-signal",
         ({"do": "signal", "rssi": 99}, {"do": "registration", "stat": 0}),
         ({"do": "signal", "rssi": 20}, REGISTERED),
