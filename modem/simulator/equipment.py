@@ -20,7 +20,7 @@ from modem.simulator.network.network import CAN_SEND, Arriving, Network, Taken
 from modem.simulator.personalities import Personality
 from modem.simulator.sending import SubmitSession
 from modem.simulator.settings import Settings
-from modem.simulator.sim_card import MessageStorage, PinState, SimCard
+from modem.simulator.sim_card import PinState, SimCard, SimulatedStorage
 from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
@@ -71,8 +71,8 @@ class Equipment:
         self.journal, self.faults, self.network = journal, faults, network
         self.card = card
         self.storages = {
-            "ME": MessageStorage(settings.me_slots),
-            "SR": MessageStorage(settings.report_slots),
+            "ME": SimulatedStorage(settings.me_slots),
+            "SR": SimulatedStorage(settings.report_slots),
         }
         self.timers = Timers()
         self._sim_timers = (
@@ -254,7 +254,7 @@ class Equipment:
             return cms({14: 314, 10: 310, 11: 311, 12: 316, 13: 313}[refusal.number])
         return None if self.sms_ready else cms(314)
 
-    def storage(self, name: str) -> MessageStorage:
+    def storage(self, name: str) -> SimulatedStorage:
         """Return a message storage by its +CPMS name. Raises ValueError for "SM" without a SIM."""
         if name != "SM":
             return self.storages[name]

@@ -27,7 +27,7 @@ class StoredMessage(msgspec.Struct):
     length: int
 
 
-class MessageStorage:
+class SimulatedStorage:
     """A message storage with a fixed number of places."""
 
     def __init__(self, slots: int) -> None:
@@ -58,7 +58,7 @@ class SimCard:
         self.locked = bool(settings.pin)  # asks for the PIN at each power-up (+CLCK "SC")
         self.pin_left = self.pin_most = settings.pin_tries
         self.puk_left = self.puk_most = settings.puk_tries
-        self.storage = MessageStorage(settings.sim_slots)
+        self.storage = SimulatedStorage(settings.sim_slots)
         self.next_reference = settings.reference  # TP-MR is stored on the SIM (EF SMSS)
         self.open = False  # since this power-up
 
