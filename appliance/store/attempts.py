@@ -223,7 +223,7 @@ def _settle_uncertain_part(db: Connection, message: Row, part: Row, now: int) ->
         messages.keep_attempt(
             db,
             part,
-            error=part["error"] or NO_ANSWER,
+            error=NO_ANSWER,
             answered_at=part["answered_at"],
             awaited=bool(part["open"]),
         )

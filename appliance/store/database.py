@@ -44,7 +44,8 @@ class StorageFull(Exception):
     """The disk accepts no write (full, read-only or failing); the work was rolled back."""
 
 
-NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")  # and their extended codes
+# And their extended codes. CANTOPEN: a file that SQLite needs beside the database, with no descriptor left.
+NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 TAKES_NOTHING = (StorageFull, sqlite3.OperationalError)
 
 
@@ -371,10 +372,12 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `work` on a reading connection, all its statements on one snapshot."""
+        """Run `work` on a reading connection, all its statements on one snapshot. Raises StorageFull."""
         line = await self._free.get()
         try:
             return await asyncio.shield(line.run(lambda c: _snapshot(c, work, *args, **kwargs)))
+        except sqlite3.Error as error:
+            raise _ours(error) from error
         finally:
             self._free.put_nowait(line)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState
 from appliance.store import messages
-from appliance.store.failure_causes import DROPPED_BY_OWNER
+from appliance.store.failure_causes import DROPPED_BY_OWNER, NO_ANSWER
 
 Decision = Literal["send", "drop"]
 DECISION_HOURS = 72  # how long the owner has to decide: longer than a weekend
@@ -38,10 +38,10 @@ def hold_queued(db: Connection, now: int) -> int:
     db.execute(
         "INSERT INTO attempt (message, number, device, sim, submitted_at, answered_at, reference, tp_status, "
         "reported_at, open, error, round) SELECT p.message, p.number, p.device, p.sim, p.submitted_at, "
-        "COALESCE(p.answered_at, ?), p.reference, p.tp_status, p.reported_at, 1, p.error, m.round "
+        "COALESCE(p.answered_at, ?1), p.reference, p.tp_status, p.reported_at, 1, ?2, m.round "
         "FROM part p JOIN message m ON m.id = p.message WHERE p.state IN ('submitted', 'uncertain') "
         "AND m.status = 'queued' AND m.tenant & 1 = 0",
-        (now,),
+        (now, NO_ANSWER),
     )
     db.execute(
         "UPDATE part SET state = 'held', ready = 0, device = NULL, sim = NULL, submitted_at = NULL, "

@@ -173,7 +173,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     parts = parts_of(db, number)
     before = Status(message["status"])
     then = states.follow(before, (PartState(p["state"]) for p in parts), resent=resent)
-    uncertain = int(_uncertain(then, parts))
+    uncertain = int(_uncertain(db, message, then, parts))
     if then == before:
         if then == Status.FAILED and any(p["state"] == PartState.WAITING for p in parts):
             # It failed while this part was being sent, and the modem refused the part.
@@ -220,15 +220,21 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     return then
 
 
-def _uncertain(then: Status, parts: list[Row]) -> bool:
+def _uncertain(db: Connection, message: Row, then: Status, parts: list[Row]) -> bool:
     """Return whether nobody knows what became of a message: while it waits for a report, and after it has failed."""
     if then == Status.QUEUED:
         return any(p["state"] in (PartState.UNCERTAIN, PartState.HELD) for p in parts)
-    return then == Status.FAILED and any(
-        p["state"] == PartState.FAILED
-        and p["error"] in UNKNOWN_OUTCOMES
-        and not _reported_failed(p)
-        for p in parts
+    if then != Status.FAILED:
+        return False
+    attempts = [part for part in parts if part["state"] == PartState.FAILED]
+    # An attempt without an answer may have left although a later one of the same part was refused.
+    attempts += db.execute(
+        "SELECT error, tp_status FROM attempt WHERE message = ? AND round = ?",
+        (message["id"], message["round"]),
+    ).fetchall()
+    return any(
+        attempt["error"] in UNKNOWN_OUTCOMES and not _reported_failed(attempt)
+        for attempt in attempts
     )
 
 

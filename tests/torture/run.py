@@ -230,7 +230,11 @@ class Run:
         verified, unverified = self._verify(posted)
         wrong += unverified
         log = self.box.log()
-        wrong += [line for line in log.splitlines() if "event=loop_failed" in line][:5]
+        wrong += [
+            line
+            for line in log.splitlines()
+            if ("event=loop_failed" in line and "StorageFull" not in line) or "status=500" in line
+        ][:5]
         return Outcome(
             seed=self.seed,
             seconds=round(time.monotonic() - self._begun, 1),

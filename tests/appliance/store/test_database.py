@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from appliance.store import archive, clients
 from appliance.store.database import (
     Database,
     NewerSchema,
+    StorageFull,
     beside,
     migrations,
     schema_version,
@@ -217,3 +219,18 @@ def test_migrations_only_add() -> None:
                 new.add(made[1])
             filled = re.match(r"INSERT INTO (\w+) SELECT ", words)
             assert allowed.match(words) or (filled and filled[1] in new), f"{step.name}: {words}"
+
+
+async def test_a_file_that_cannot_be_opened_for_the_moment_is_a_store_that_takes_nothing(
+    db: Database, tmp_path: Path
+) -> None:
+    """SQLite opens files beside the database; without a free descriptor that is no error of the program."""
+
+    def work(_: sqlite3.Connection) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "none" / "x")):
+            pass
+
+    with pytest.raises(StorageFull):
+        await db.write(work)
+    with pytest.raises(StorageFull):
+        await db.read(work)

@@ -368,6 +368,19 @@ async def test_a_message_that_failed_for_a_known_reason_is_not_uncertain(stage: 
         assert (view.status, view.uncertain) == ("failed", False)
 
 
+async def test_a_failure_after_an_attempt_without_an_answer_is_uncertain(stage: Stage) -> None:
+    """`on_uncertain: resend`: the first attempt may have left although the second one was refused."""
+    number = await stage.take(on_uncertain="resend")
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    stage.now += 601_000
+    await stage.settle_uncertain()
+    await stage.record(await stage.must_claim(), Outcome(Verdict.NEVER, fault=NEVER))
+    view = await stage.view(number)
+    assert (view.status, view.uncertain) == ("failed", True)
+    await stage.report(9, tp_status=0x45)  # the first attempt failed as well
+    assert not (await stage.view(number)).uncertain
+
+
 async def test_an_uncertain_failure_that_is_resent_is_queued_and_certain_again(
     stage: Stage,
 ) -> None:
