@@ -6,6 +6,10 @@ out, and no report ever comes (a Huawei stick's first port, an EC25 whose lines 
 
 from __future__ import annotations
 
+# A single report may be late by hours, as that of a phone that is off.
+_PARTS = 3
+_MANY_SILENCES = 12
+
 
 class Hearing:
     """Tracks what has arrived unasked on the open port, against what should have."""
@@ -15,6 +19,7 @@ class Hearing:
         self._heard = False
         self._reported = False
         self._awaited_since: float | None = None
+        self._awaited = 0
         self._unannounced_since: float | None = None
         self.given_up = False  # no way has helped, and no report has come since
 
@@ -23,6 +28,7 @@ class Hearing:
         self._heard = False
         self._reported = False
         self._awaited_since = None
+        self._awaited = 0
         self._unannounced_since = None
 
     def line(self) -> None:
@@ -36,6 +42,7 @@ class Hearing:
 
     def accepted(self, now: float) -> None:
         """Note that the network has accepted a part that asks for a report."""
+        self._awaited += 1
         if self._awaited_since is None:
             self._awaited_since = now
 
@@ -48,7 +55,8 @@ class Hearing:
         """Return whether the lines go elsewhere. An announcement may be a `moment` late."""
         if self._heard or self._reported:
             return False
+        silences = 1 if self._awaited >= _PARTS else _MANY_SILENCES
         awaited, unannounced = self._awaited_since, self._unannounced_since
-        return (awaited is not None and now - awaited >= self._silence_seconds) or (
+        return (awaited is not None and now - awaited >= silences * self._silence_seconds) or (
             unannounced is not None and now - unannounced >= moment
         )

@@ -96,6 +96,8 @@ class Service:
         name = line.partition(":")[0].strip().upper()
         if unasked(line) or name + ":" in _REGISTRATION_LINES:
             self.hearing.line()
+            if self._reports.relent():
+                self.again("unsolicited lines arrive after all")
         if heard.pdu:
             self._direct(name, heard)
         elif name in ("+CMTI", "+CDSI"):

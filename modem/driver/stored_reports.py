@@ -79,9 +79,18 @@ class StoredReports:
         """Whether stored reports are the only way, whatever storages the modem offers."""
         return self._setting == "stored" or self._insisted
 
-    def insist(self) -> None:
-        """Ask for stored reports from now on: direct ones do not arrive on this port."""
-        self._insisted = True
+    def insist(self, model: str) -> bool:
+        """Ask for stored reports from now on, since direct ones do not arrive on this port.
+
+        Return False for a model that cannot show them.
+        """
+        self._insisted = not any(name in model.upper() for name in _UNREADABLE_MODELS)
+        return self._insisted
+
+    def relent(self) -> bool:
+        """Note that unsolicited lines arrive after all; return whether to start again without `insist`."""
+        insisted, self._insisted = self._insisted, False
+        return insisted and self._works is not True
 
     def made(self, mode: str) -> None:
         """Note how the modem hands over its reports now: "direct", "stored" or "none"."""

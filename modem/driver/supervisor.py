@@ -156,7 +156,8 @@ class Supervisor:
             self._seeking = True
             await self._talk.close()
         elif remedy == _STORED_REPORTS:
-            self._reports.insist()
+            identity = self._board.status.identity
+            self._reports.insist(identity.model if identity else "")
         else:
             await self._talk.optional(remedy)
         self._service.hearing.begin()

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from modem.driver.device import ModemDriver, SerialLine
+from modem.driver.hearing import Hearing
 from modem.interface import Changed, Limitation, ModemState, Verdict
 from modem.simulator import Settings
 from modem.timeouts import Timing
@@ -440,6 +441,13 @@ async def test_reports_that_arrive_on_no_port_are_stored_and_fetched(tmp_path: P
                 await asyncio.sleep(0.05)  # for the next look
         assert box.device.status.report_mode == "stored"
         assert box.device.status.limitations == frozenset()
+        await box.order("quirks", urc_port="usbat")
+        await box.order("incoming", text="announced on our port")
+        await box.until(lambda: box.device.status.report_mode == "direct")
+        await box.ready()
+        before = len(box.reports)
+        assert (await box.send()).verdict is Verdict.TAKEN
+        await box.reported(before + 1)
 
 
 async def test_reports_that_can_be_had_in_no_way_are_a_limitation_until_one_comes(
@@ -501,3 +509,16 @@ async def test_another_sim_is_noticed_without_an_iccid(tmp_path: Path) -> None:
         status = await box.ready()
         assert status.identity is not None
         assert status.identity.imsi == "262019999999999"
+
+
+def test_one_late_report_does_not_make_a_port_deaf() -> None:
+    """A phone that is off: direct reports were given up for stored ones that some modules cannot show."""
+    hearing = Hearing(300)
+    hearing.accepted(0)
+    assert not hearing.deaf(301, 1)
+    assert hearing.deaf(3600, 1)
+    hearing.accepted(10)
+    hearing.accepted(20)
+    assert hearing.deaf(301, 1)
+    hearing.line()
+    assert not hearing.deaf(9999, 1)
