@@ -152,6 +152,23 @@ async def test_gammu_smsd_sends_gets_its_report_and_receives(tmp_path: Path) -> 
         assert received.read_text().startswith("And hello back")
 
 
+@needs("gammu-smsd")
+async def test_gammu_smsd_loses_stored_reports_as_it_does_on_real_modems(tmp_path: Path) -> None:
+    """It asks for stored reports where they are offered, and reads nothing from +CDSI (gammu issue 695)."""
+    for name in ("inbox", "outbox", "sent", "error"):
+        (tmp_path / name).mkdir()
+    log = tmp_path / "log"
+    settings = gammu_settings(tmp_path, GAMMU_SMSD.format(folder=tmp_path))
+    async with alone(tmp_path, personality="ec25") as bench:
+        order = ("TEXT", "+4915112340003", "-report", "-text", "Hello from gammu-smsd")
+        async with running("gammu-smsd-inject", "-c", settings, *order) as inject:
+            await inject.communicate()
+        async with running("gammu-smsd", "-c", settings):
+            await until(lambda: log.exists() and "Delivery report:  to " in log.read_text())
+        assert [line["taken"] for line in bench.journal("report")] == ["stored"]
+        assert bench.simulator.equipment.storage("SR").places, "it waits to be read"
+
+
 SMSTOOLS = """
 devices = M1
 logfile = {folder}/log
