@@ -1,7 +1,7 @@
 """The AT client: commands, the prompt and its text, with repetitions. Blocking.
 
-Over a line that has spoilt bytes everything is written without its end first, and ended only when
-the modem has repeated it exactly: AT has no checksum, but it has an echo.
+On a degraded line everything is written without its end first, and ended only when the modem has echoed it
+exactly: AT has no checksum, but it has an echo.
 """
 
 from __future__ import annotations

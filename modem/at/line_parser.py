@@ -1,7 +1,7 @@
 """Splits bytes into lines, and lines into responses and unsolicited result codes. Pure: no port, no clock.
 
-A modem may speak at any moment: inside an answer, before it, between a command and its prompt
-(27.005 3.4.1). What is an answer is decided here, by what was asked.
+A modem may send an unsolicited result code at any moment: inside an answer, before it, between a command and its
+prompt (27.005 3.4.1). The command in progress decides which lines are its answer.
 """
 
 from __future__ import annotations

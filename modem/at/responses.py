@@ -328,8 +328,10 @@ def reference(lines: Lines) -> int | None:
 
 
 def urc_port(lines: Lines, device: str) -> str:
-    """Where a Quectel module should say what nobody asked (`AT+QURCCFG="urcport"`): it does so on
-    one port only. "" where that is the one we have open, or cannot be told."""
+    """Return the port to which a Quectel module should send URCs (`AT+QURCCFG="urcport"`).
+
+    "" if that is the open port already, or if it is not known.
+    """
     found = fields(value(lines, "+QURCCFG") or "")
     current = _unquoted(found[1]) if len(found) > 1 else ""
     name = device.rpartition("/")[2]

@@ -1,5 +1,8 @@
-"""A modem in service: what has come is read at once, what may have come once a minute, and how it
-stands is asked while nobody sends."""
+"""The operation of a started modem.
+
+Announced messages are read at once, unannounced ones are looked for once a minute, and the modem's status is asked
+while no send is open.
+"""
 
 from __future__ import annotations
 
@@ -371,7 +374,7 @@ class Service:
                 raise Again("announced reports cannot be read: asking for direct ones")
 
     async def _stand(self) -> None:
-        """Update the state from whether the network lets us send."""
+        """Update the state: whether the network lets this SIM send."""
         timing = self._talk.timing
         self._next("standing", timing.registration_poll_seconds)
         found = await configuration.standing(self._talk)

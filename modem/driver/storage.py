@@ -41,8 +41,10 @@ class HandedOut:
         return self._done.get((iccid, slot)) == pdu
 
     def forget(self, iccid: str, slot: Slot, pdu: str) -> bool:
-        """The receiver has this. Until it is deleted it must not come again. Whether it lies there still,
-        as far as is known: another one may have taken its place before it was committed."""
+        """Note that the receiver has committed this, so that it is not handed out again.
+
+        Return whether it is still in its place, as far as is known: another one may have taken it meanwhile.
+        """
         known = self._slots.get((iccid, slot))
         if known is None or known[0] != pdu:
             return False
@@ -173,8 +175,10 @@ class Stores:
         return found
 
     async def _show(self, name: str, found: StoredPdu) -> None:
-        """Hands out what was just read of the selected store. Reading and this belong together: a
-        deletion in between would make it look new, and its place may hold another message by then."""
+        """Hand out what was just read from the selected storage, or delete it if it is committed.
+
+        Call it right after reading: after a deletion in between, the PDU would look new.
+        """
         slot = Slot(name, found.index)
         spoilt = found.length is not None and not pdu_fits(found.hex, found.length)
         if spoilt or self._talk.careful:
