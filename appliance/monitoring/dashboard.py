@@ -19,7 +19,7 @@ from appliance.domain.limits import Usage
 from appliance.monitoring import wifi
 from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
 from appliance.store import dashboard as table
-from appliance.store import held, queue
+from appliance.store import held, queue, reports
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.dashboard import Figures, Owned, QueueFigures
 from modem.interface import ModemState
@@ -156,6 +156,7 @@ class _Stored(msgspec.Struct, frozen=True):
     hours: dict[int, Figures]
     received: int
     given_up: int
+    unplaced_reports: int
     held: int
     latest: tuple[Owned, ...]
     usage: tuple[Usage, ...]
@@ -214,6 +215,7 @@ class DashboardReader:
             hours=table.hours(db, live, now - DAYS * DAY_MS),
             received=table.received(db, live, midnight),
             given_up=table.given_up(db, now - DAY_MS),
+            unplaced_reports=reports.unplaced(db, now - DAY_MS),
             held=held.undecided(db),
             latest=tuple(table.latest(db, live, LATEST)),
             usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
@@ -247,6 +249,7 @@ class DashboardReader:
             disk_reserve_mib=self._box.config.storage.reserve_mib,
             clock_trusted=self._box.clock.trusted,
             webhooks_given_up=stored.given_up,
+            unplaced_reports=stored.unplaced_reports,
             wifi=wifi.read(),
             held=stored.held,
         )

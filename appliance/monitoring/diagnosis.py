@@ -55,6 +55,7 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     disk_reserve_mib: int = 32
     clock_trusted: bool = True
     webhooks_given_up: int = 0  # in the last 24 h
+    unplaced_reports: int = 0  # delivery reports of the last 24 h that belong to no message
     wifi: Wifi | None = None
     recent_hours: int = 3  # the time that the next two are of
     recent_gone: int = 0  # messages created in it that have left the queue
@@ -549,6 +550,20 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                     n=facts.webhooks_given_up,
                 ),
                 _("check its address in Settings › Webhooks."),
+            )
+        )
+    if facts.unplaced_reports:
+        found.append(
+            Problem(
+                "unplaced_reports",
+                "note",
+                _(
+                    "{n} delivery reports within 24 hours belong to no message",
+                    n=facts.unplaced_reports,
+                ),
+                _(
+                    "the operator alters them, or the SIM was used elsewhere; some messages stay Sent."
+                ),
             )
         )
     return found

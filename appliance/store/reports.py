@@ -15,6 +15,7 @@ from appliance.store import messages, submissions
 from appliance.store.failure_causes import fault_cause
 from modem.error_codes import lookup
 
+UNPLACED_KEPT_MS = 30 * 86_400_000
 LOOKED_AT = (
     200  # unmatched reports examined per answer, newest first: a part must not wait for them
 )
@@ -188,7 +189,22 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
 
 
 def forget_strays(db: Connection, before: int) -> list[Row]:
-    """Remove and return unmatched reports older than a time."""
-    return db.execute(
+    """Give up and return unmatched reports older than a time; they are kept in `unplaced_report` for a month."""
+    rows = db.execute(
         "DELETE FROM stray_report WHERE arrived_at < ? RETURNING *", (before,)
     ).fetchall()
+    db.executemany(
+        "INSERT INTO unplaced_report (device, sim, reference, recipient, tp_status, scts, "
+        "discharged_at, arrived_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [tuple(row)[1:] for row in rows],
+    )
+    db.execute("DELETE FROM unplaced_report WHERE arrived_at < ?", (before - UNPLACED_KEPT_MS,))
+    return rows
+
+
+def unplaced(db: Connection, since: int) -> int:
+    """Return how many reports have come since a time that belong to no message."""
+    n: int = db.execute(
+        "SELECT COUNT(*) FROM unplaced_report WHERE arrived_at >= ?", (since,)
+    ).fetchone()[0]
+    return n

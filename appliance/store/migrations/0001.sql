@@ -188,6 +188,20 @@ CREATE TABLE stray_report (
   arrived_at INTEGER NOT NULL
 );
 
+-- Reports that no submission could be found for in time.
+CREATE TABLE unplaced_report (
+  id INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL,
+  sim TEXT NOT NULL,
+  reference INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  tp_status INTEGER NOT NULL,
+  scts INTEGER,
+  discharged_at INTEGER,
+  arrived_at INTEGER NOT NULL
+);
+CREATE INDEX unplaced_report_arrived ON unplaced_report (arrived_at);
+
 -- The last concatenation reference per number, so that two long texts to it never share one.
 CREATE TABLE concatenation (recipient TEXT PRIMARY KEY, reference INTEGER NOT NULL) WITHOUT ROWID;
 

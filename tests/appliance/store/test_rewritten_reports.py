@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from modem.interface import Outcome, Verdict
+from appliance.monitoring import diagnosis
+from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts
+from appliance.store import reports
+from modem.interface import ModemState, Outcome, Verdict
 from tests.appliance.conftest import START, Stage
 
 MINUTE = 60_000
@@ -123,3 +126,21 @@ async def test_a_reference_of_0_of_a_modem_that_counts_is_a_reference(stage: Sta
     other, number = await stage.sent(255), await stage.sent(0)
     await stage.report(0, scts=START + 2_000)
     assert [await stage.status(n) for n in (other, number)] == ["sent", "delivered"]
+
+
+async def test_a_report_that_belongs_to_no_message_is_kept_and_shown(stage: Stage) -> None:
+    await stage.report(9, recipient="+33700000000", scts=START)
+    stage.now += HOUR
+    (given_up,) = await stage.db.write(reports.forget_strays, stage.now - 10 * MINUTE)
+    assert given_up["reference"] == 9
+    await stage.report(9, recipient="+33700000000", scts=START)  # its id may be that of the first
+    assert len(await stage.db.write(reports.forget_strays, stage.now + MINUTE)) == 1
+    assert await stage.db.read(reports.unplaced, START) == 2
+    await stage.db.write(reports.forget_strays, stage.now + 31 * 24 * HOUR)
+    assert await stage.db.read(reports.unplaced, START) == 0
+
+
+def test_the_page_says_that_reports_belong_to_no_message() -> None:
+    modem = ModemFacts("Modem", ModemState.READY)
+    (found,) = diagnosis.diagnose(DiagnosisInput((modem,), unplaced_reports=3))
+    assert (found.code, found.severity) == ("unplaced_reports", "note")
