@@ -16,6 +16,7 @@ from tests.modem import torture as line_torture
 from tests.torture.report import page
 from tests.torture.run import torture
 
+EARLIER = "\n## Earlier runs\n"  # written by hand, and kept
 DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
@@ -43,7 +44,9 @@ def main(minutes: float, seed: int | None, kills: float, write: bool) -> None:
         commit = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
         ).stdout.strip()
-        DOC.write_text(page(outcome, commit, datetime.now(UTC)), "utf-8")
+        before = DOC.read_text("utf-8") if DOC.exists() else ""
+        _, heading, earlier = before.partition(EARLIER)
+        DOC.write_text(page(outcome, commit, datetime.now(UTC)) + heading + earlier, "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ single messages, bulks and one-time passwords, schedule, cancel and read; SMS ar
 call. Afterwards four books are compared line by line: what the clients were answered, what the box says, what the
 receiver was told, and what the simulated network received. A short form of it is in the tests.
 
-This page is written by the program from one run. It states that run and no other.
+This page is written by the program from one run, and states that run and no other up to the last section.
 
 | | |
 | --- | --- |
