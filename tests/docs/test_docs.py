@@ -17,7 +17,17 @@ pytestmark = pytest.mark.seconds(15)
 
 # Pages with tests of their own, pages without runnable blocks, and the list of all pages.
 OTHERS = {
-    *("simulator", "performance", "image", "webhooks", "page", "testing", "index"),
+    *(
+        "simulator",
+        "performance",
+        "reliability",
+        "image",
+        "webhooks",
+        "page",
+        "page.fr",
+        "testing",
+        "index",
+    ),
     *("api-contract", "architecture", "glossary", "command-line"),
 }
 
