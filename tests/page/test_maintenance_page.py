@@ -269,6 +269,7 @@ def test_restart_and_switch_off_go_through_the_steward(image: Image, log_in: Ope
     person.wait_for("Wait until the green light has stopped flashing")
     person.go("/settings/box")
     person.press("Restart the box")
+    person.press("Restart now")
     person.wait_for("The box restarts.")
     assert image.asked == ["power-off", "restart-box"]
 
@@ -324,6 +325,7 @@ def test_another_box_s_backup_is_checked_shown_and_restored(
     assert program.status(sent)["status"] == "delivered", "its keys came along"
     (aside,) = box.data.glob("before-restore-*")
     person.go(PAGE)
+    person.press("Effacer ces données" if french else "Erase these data")
     person.press("Les effacer pour toujours" if french else "Erase them for good")
     person.wait_for("C’est fait." if french else "Done.")
     assert not aside.exists()
