@@ -116,7 +116,9 @@ def match(
     candidates = list(candidates)
     conceivable = _conceivable(report, candidates)
     named = any(c.reference == report.reference for c in conceivable)
-    if not conceivable or (report.reference == UNCOUNTED and not named):
+    if not conceivable or (
+        report.reference == UNCOUNTED and not named and _may_be_uncounted(report, uncounted())
+    ):
         return _rewritten(report, candidates, centre, uncounted)
     if report.scts is not None:
         for one in conceivable:
@@ -135,6 +137,21 @@ def match(
     if only is not None:
         return only if _only(_in_any_zone(report.scts, unreported)) else None
     return None if fitting else _in_another_zone(report.scts, unreported, None)
+
+
+def _may_be_uncounted(report: ReportFields, same_recipient: Iterable[Candidate]) -> bool:
+    """Return whether the 0 of a report may stand for the reference of a counted submission to its number.
+
+    Otherwise 0 is a reference like any other: the first of a modem that has just started.
+    """
+    rivals = [
+        c
+        for c in same_recipient
+        if c.submitted_at <= report.arrived_at
+        and same_number(c.recipient, report.recipient)
+        and c.scts in (None, report.scts)
+    ]
+    return bool(rivals if report.scts is None else _in_any_zone(report.scts, rivals))
 
 
 def _in_any_zone(scts: int, these: Iterable[Candidate]) -> list[Candidate]:

@@ -197,3 +197,17 @@ def test_reports_from_before_a_clock_change_are_ignored() -> None:
 )
 def test_numbers_are_the_same_by_their_last_digits(one: str, other: str, same: bool) -> None:
     assert same_number(one, other) is same
+
+
+def test_a_first_reference_of_0_settles_a_send_without_an_answer() -> None:
+    """A modem that has just started counts from 0; nothing else went to this number."""
+    unanswered = part(1, None)
+    assert match(heard(0), [unanswered], lambda: None, tuple) == unanswered
+    elsewhere = part(2, 1, to="+33698765432")
+    assert match(heard(0), [unanswered], lambda: None, lambda: [elsewhere]) == unanswered
+
+
+def test_a_reference_of_0_settles_no_doubt_beside_a_counted_send_to_the_number() -> None:
+    """A network that writes 0 for every reference may mean the counted one."""
+    unanswered, counted = part(1, None), part(2, 1)
+    assert match(heard(0), [unanswered], lambda: None, lambda: [counted]) is None
