@@ -55,6 +55,7 @@ def _access_point(box: Machine, password: str) -> None:
         "test ! -e /run/ap.pid || kill $(cat /run/ap.pid)",
         "nft insert rule inet zimbox input iifname wlan1 accept",
         "networkctl reload",
+        "networkctl reconfigure wlan1",
         "wpa_supplicant -B -Dnl80211 -iwlan1 -c/run/ap.conf -P/run/ap.pid",
     ):
         box.ask(command)
