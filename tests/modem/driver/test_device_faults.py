@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from modem.driver.hearing import Hearing
 from modem.interface import Changed, Limitation, ModemState, Verdict
 from modem.simulator import Settings
 from modem.timeouts import Timing
-from tests.modem.driven import driven, part, quick
+from tests.modem.driven import Driven, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Echo, Script, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -409,6 +409,14 @@ async def test_a_storage_that_cannot_be_listed_is_read_place_by_place(tmp_path: 
         assert len(box.messages) == 3
 
 
+async def send_until(box: Driven, true: Callable[[], object]) -> None:
+    """Send parts whose reports go elsewhere, until something holds."""
+    async with asyncio.timeout(HANG_SECONDS):
+        while not true():
+            await box.send("whose report goes elsewhere")
+            await asyncio.sleep(0.05)  # between two parts, for the driver's next look
+
+
 @pytest.mark.parametrize("personality", ["huawei", "ec25"])
 async def test_lines_that_go_to_another_port_are_brought_to_ours(
     tmp_path: Path, personality: str
@@ -421,10 +429,7 @@ async def test_lines_that_go_to_another_port_are_brought_to_ours(
         await box.order("quirks", urc_port="usbmodem", honest_cdsi=True)
         await box.device.start()
         await box.ready()
-        async with asyncio.timeout(HANG_SECONDS):
-            while not box.reports:
-                await box.send("whose report goes elsewhere")
-                await asyncio.sleep(0.05)  # for the next look
+        await send_until(box, lambda: box.reports)
         assert box.simulator.equipment.urc_port == "usbat"
         assert box.device.status.limitations == frozenset()
 
@@ -435,10 +440,7 @@ async def test_reports_that_arrive_on_no_port_are_stored_and_fetched(tmp_path: P
         await box.order("quirks", urc_port="pcui", portsel=False)
         await box.device.start()
         assert (await box.ready()).report_mode == "direct"
-        async with asyncio.timeout(HANG_SECONDS):
-            while not box.reports:
-                await box.send("whose report goes elsewhere")
-                await asyncio.sleep(0.05)  # for the next look
+        await send_until(box, lambda: box.reports)
         assert box.device.status.report_mode == "stored"
         assert box.device.status.limitations == frozenset()
         await box.order("quirks", urc_port="usbat")
@@ -458,10 +460,7 @@ async def test_reports_that_can_be_had_in_no_way_are_a_limitation_until_one_come
         await box.order("quirks", urc_port="elsewhere")
         await box.device.start()
         await box.ready()
-        async with asyncio.timeout(HANG_SECONDS):
-            while Limitation.NO_REPORTS not in box.device.status.limitations:
-                await box.send("whose report goes elsewhere")
-                await asyncio.sleep(0.05)  # for the next look
+        await send_until(box, lambda: Limitation.NO_REPORTS in box.device.status.limitations)
         await box.order("quirks", urc_port="usbat")
         await box.ready()
         assert (await box.send()).verdict is Verdict.TAKEN
@@ -484,6 +483,7 @@ async def test_of_several_ports_the_one_with_unsolicited_lines_is_found(tmp_path
                     await asyncio.sleep(0.02)  # for the next look
         finally:
             await device.stop()
+        assert "AT+CMGS=19" in telling.heard
 
 
 @pytest.mark.parametrize("off", [-3, 2, 100])

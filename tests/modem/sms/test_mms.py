@@ -47,4 +47,4 @@ def test_a_notification_is_read_in_any_order_and_as_far_as_it_goes(
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_without_an_error(noise: bytes) -> None:
-    notification(PUSH + noise)
+    assert isinstance(notification(PUSH + noise), MmsNotification)
