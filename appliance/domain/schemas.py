@@ -129,7 +129,7 @@ def _any_list(value: object, field: str, _reading: Reading) -> list[Any]:
 
 
 def _events(value: object, field: str, _reading: Reading) -> tuple[WebhookEvent, ...]:
-    return validation.webhook_events(_list(value, field))
+    return validation.webhook_events([_text(name, field) for name in _list(value, field)])
 
 
 # --- fields of more than one body ----------------------------------------------------------------

@@ -150,6 +150,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[KillRun]:
         finally:
             lives.stop()
 
+    tmp_path_factory.getbasetemp()  # made at the first call, which the threads would race for
     with ThreadPoolExecutor(WORKERS) as workers:
         return list(workers.map(run, range(1, WORKERS + 1)))
 

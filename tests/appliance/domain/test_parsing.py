@@ -12,6 +12,7 @@ from appliance.domain.schemas import (
     BlockBody,
     BulkBody,
     OtpBody,
+    PersonalizedBody,
     Reading,
     SendBody,
     VerifyBody,
@@ -252,3 +253,51 @@ def test_a_webhook_and_a_blocked_number() -> None:
         assert refusal_of(call) == ("INVALID_REQUEST", "events")
     blocked = parsing.read(BlockBody, {"number": "8080", "reason": "spam"}, READING)
     assert blocked == BlockBody("8080", "spam")
+
+
+BODIES = (SendBody, BulkBody, PersonalizedBody, OtpBody, VerifyBody, WebhookBody, BlockBody)
+OF_EVERY_TYPE: tuple[object, ...] = (
+    None,
+    True,
+    7,
+    -1,
+    1.5,
+    1e300,
+    "",
+    "x",
+    [],
+    {},
+    [None],
+    [7],
+    [[]],
+    [{}],
+    {"a": {}},
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"), [(body, name) for body in BODIES for name, _, _ in parsing.fields_of(body)]
+)
+@pytest.mark.parametrize("value", OF_EVERY_TYPE, ids=repr)
+def test_a_value_of_any_type_is_read_or_refused(body: Any, name: str, value: object) -> None:
+    """`{"events": [{}]}` ended as an error of the server."""
+    good = {
+        "to": TO,
+        "message": "x",
+        "number": TO,
+        "code": "123456",
+        "url": "https://example.com/sms",
+        "events": ["sms.sent"],
+        "messages": [{"to": TO, "message": "x"}],
+    }
+    given = {field: good[field] for field, _, _ in parsing.fields_of(body) if field in good}
+    if body is BulkBody:
+        given = {"message": "x", "recipients": [TO]}
+    try:
+        read = parsing.read(body, given | {name: value}, READING)
+        if isinstance(read, BulkBody | PersonalizedBody):
+            parsing.bulk(read, READING)
+    except ApiError as refused:
+        assert (refused.details or {}).get("field")
+    else:
+        assert isinstance(read, body)
