@@ -120,6 +120,7 @@ def test_a_form_from_before_another_s_change_does_not_undo_it(
 def test_a_disabled_client_is_shown_as_such_and_sends_nothing_by_hand(
     owned: RunningBox, owner: Visit
 ) -> None:
+    owned.zimbox("client", "create", "--name", "Atelier")  # of a single client there is no choice
     client = owned.zimbox("client", "create", "--name", "En pause")["client_id"]
     number = client.removeprefix("client_")
     assert ">En pause</option>" in owner.get("/send").text
