@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Row
+from sqlite3 import Connection, Row
 
 from appliance.context import Context
 from appliance.core.i18n import _
@@ -35,12 +35,7 @@ class BlockList:
 
         Raises KEY_NOT_ALLOWED for one that is blocked for every client, NOT_FOUND for any other.
         """
-        now = self._box.clock.now()
-        if await self._box.db.write(blocklist.remove, caller.tenant, number, now):
-            return
-        if await self._box.db.read(blocklist.is_blocked, caller.tenant, number):
-            raise ApiError("KEY_NOT_ALLOWED", {"reason": "owner"})
-        raise invalid("number", _("is not on the block list"), "NOT_FOUND")
+        await self._box.db.write(_unblock, caller.tenant, number, self._box.clock.now())
 
     # --- for the owner of the box --------------------------------------------------------------------
 
@@ -63,6 +58,15 @@ class BlockList:
         return await self._box.db.write(
             blocklist.add, tenant, number, reason, source, self._box.clock.now()
         )
+
+
+def _unblock(db: Connection, tenant: int, number: str, now: int) -> None:
+    """Look and remove in one transaction: another request may block the number in between."""
+    if blocklist.remove(db, tenant, number, now):
+        return
+    if blocklist.is_blocked(db, tenant, number):
+        raise ApiError("KEY_NOT_ALLOWED", {"reason": "owner"})
+    raise invalid("number", _("is not on the block list"), "NOT_FOUND")
 
 
 def _entry(row: Row) -> BlockedNumber:

@@ -1,6 +1,8 @@
 """Every answer has the fields that the contract names, with the values the gateway gave."""
 
+import asyncio
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,23 @@ async def test_a_webhook_test_tells_what_the_receiver_said(
         assert (replayed.status_code, replayed.json()["event_id"]) == (202, log["event_id"])
     await receiver.stop()
     await box.stop()
+
+
+async def test_a_number_that_is_blocked_meanwhile_is_not_called_the_owners(
+    api: httpx.AsyncClient,
+) -> None:
+    """Requests share a commit: a removal finds nothing, and then the number is blocked."""
+    numbers = [f"+336987654{k:02}" for k in range(20)]
+    statuses = await asyncio.gather(
+        *(_status(api.delete(f"/v1/blocklist/{number}")) for number in numbers),
+        *(_status(api.post("/v1/blocklist", json={"number": number})) for number in numbers),
+    )
+    assert set(statuses[:20]) <= {204, 404}
+    assert set(statuses[20:]) == {200}
+
+
+async def _status(request: Awaitable[httpx.Response]) -> int:
+    return (await request).status_code
 
 
 async def test_inbox_and_block_list(api: httpx.AsyncClient, box: WebBox) -> None:
