@@ -222,7 +222,8 @@ def test_events_do_not_contain_the_code_of_an_otp(
     client: Client, receiver: Receiver, path: str
 ) -> None:
     configure(client, receiver.url(path))
-    answer = client.post("/sms/send-otp", {"to": TO, "template": "Code {{code}}!"})
+    # A number of its own: the limit of codes is per number, and other tests share the box.
+    answer = client.post("/sms/send-otp", {"to": "+33612340410", "template": "Code {{code}}!"})
     assert answer.status_code == 202
     for result in told_at(receiver, path, 2):
         assert result.body["data"]["message"].startswith("Code ")
