@@ -74,7 +74,7 @@ class Outbox:
     def __init__(self, box: Context, attached: Attached) -> None:
         self._box = box
         self._attached = attached
-        self._bell = box.wakeups.add_outbox()
+        self._wakeup = box.wakeups.add_outbox()
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._encoded: tuple[Job, Tpdu | Outcome] | None = None
@@ -82,7 +82,7 @@ class Outbox:
     def stop(self) -> None:
         """Finish and record the open send; claim nothing more."""
         self._stopping = True
-        self._bell.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Send until `stop`. Between two parts there is exactly one commit."""
@@ -95,8 +95,8 @@ class Outbox:
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
             if not self._stopping:
-                await self._box.clock.wait(self._bell, wait)
-        self._box.wakeups.remove_outbox(self._bell)
+                await self._box.clock.wait(self._wakeup, wait)
+        self._box.wakeups.remove_outbox(self._wakeup)
 
     def _can_send(self) -> bool:
         a = self._attached
@@ -199,7 +199,7 @@ class Outbox:
         """
         alone = self._box.clock_jumps.pending
         if alone:
-            self._bell.set()  # the next claim comes after that
+            self._wakeup.set()  # the next claim comes after that
         while True:
             go_on = not alone and not self._stopping and self._can_send()
             try:
@@ -209,7 +209,7 @@ class Outbox:
             except Exception:
                 log.exception("outcome_not_recorded", message=ids.message_id(job.message))
                 alone = True
-                self._bell.set()  # and then to the next
+                self._wakeup.set()  # and then to the next
                 await asyncio.sleep(RECORD_AGAIN_SECONDS)
 
     def _record_and_claim(

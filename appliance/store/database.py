@@ -265,7 +265,7 @@ class Database:
         ]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -291,7 +291,7 @@ class Database:
         """Finish waiting work, then close every connection."""
         if self._task:
             task, self._task = self._task, None
-            self._bell.set()
+            self._wakeup.set()
             await task
         self._near.close()
         for reader in self._readers:
@@ -309,7 +309,7 @@ class Database:
         Raises the error of `work`, or StorageFull. Cancelling the caller does not undo the work.
         """
         future = self._queue(work, *args, **kwargs)
-        self._bell.set()
+        self._wakeup.set()
         return await future
 
     def _queue(
@@ -348,7 +348,7 @@ class Database:
 
         def share() -> Awaitable[T]:
             future = self._queue(work, *args, **kwargs)
-            timer = asyncio.get_running_loop().call_later(within_seconds, self._bell.set)
+            timer = asyncio.get_running_loop().call_later(within_seconds, self._wakeup.set)
             future.add_done_callback(lambda _: timer.cancel())
             return future
 
@@ -399,13 +399,13 @@ class Database:
         while self._task is not None or self._waiting:
             # Work that shares a commit (write_lazily) is queued without this event.
             if self._task is not None:
-                await self._bell.wait()
-            self._bell.clear()
+                await self._wakeup.wait()
+            self._wakeup.clear()
             if not self._waiting:
                 continue
             batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
             if self._waiting:
-                self._bell.set()
+                self._wakeup.set()
             works = [work for work, _ in batch]
             try:
                 results = await self.writer.run(partial(group, works=works))

@@ -1,7 +1,7 @@
-"""Whether unsolicited lines arrive on a port at all. Pure: the time is passed in.
+"""Detect a port on which no unsolicited lines arrive. Pure: the time is passed in.
 
-A USB modem has several ports and says what nobody asked on one of them. On the others commands work, messages go
-out, and no report ever comes (a Huawei stick's first port, an EC25 whose lines go to another port).
+A USB modem has several ports and sends its unsolicited lines (27.007: URC) on one of them. On the others commands
+work and messages are sent, but no report arrives (the first port of a Huawei stick, an EC25 set to another port).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _MANY_SILENCES = 12
 
 
 class Hearing:
-    """Tracks what has arrived unasked on the open port, against what should have."""
+    """Compares the unsolicited lines of the open port with those that are due."""
 
     def __init__(self, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
@@ -47,12 +47,12 @@ class Hearing:
             self._awaited_since = now
 
     def found_unannounced(self, now: float) -> None:
-        """Note that a new message was found in the storage, of which nothing was said."""
+        """Note that a new message was found in the storage without an announcement (+CMTI)."""
         if self._unannounced_since is None:
             self._unannounced_since = now
 
     def deaf(self, now: float, moment: float) -> bool:
-        """Return whether the lines go elsewhere. An announcement may be a `moment` late."""
+        """Return whether the lines go to another port. An announcement may be `moment` seconds late."""
         if self._heard or self._reported:
             return False
         silences = 1 if self._awaited >= _PARTS else _MANY_SILENCES

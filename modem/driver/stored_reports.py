@@ -1,6 +1,6 @@
 """Whether a modem keeps delivery reports until they are read. Found out with the first own message.
 
-A direct report (+CDS) is said once: nobody has it if the box is down, or restarts, at that moment. A stored
+A direct report (+CDS) is sent once and lost if the box is down, or restarts, at that moment. A stored
 one (+CDSI) waits in the modem. But some modules announce reports that cannot be read (SIM7600), and others
 do not store any, so a modem has to prove it: the first report that is read from its storage is the proof.
 """

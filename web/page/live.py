@@ -33,7 +33,7 @@ class Live:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._turn = asyncio.Event()  # replaced with each snapshot, which wakes its waiters
         self._streams = 0
         self._strangers = 0
@@ -68,7 +68,7 @@ class Live:
 
     async def _watch(self) -> None:
         watchers = self._services.context.wakeups.watchers
-        watchers.add(self._bell)
+        watchers.add(self._wakeup)
         try:
             while self._streams and not self._closed:
                 begun = monotonic()
@@ -79,13 +79,13 @@ class Live:
                 await asyncio.sleep(max(POLL_SECONDS, REST_PER_READ * took))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SAFETY_SECONDS):
-                        await self._bell.wait()
-                self._bell.clear()
+                        await self._wakeup.wait()
+                self._wakeup.clear()
                 # A visitor may have taken a snapshot since, but before the change that rang.
                 self._seen = None
             self._looking = None  # the last stream has gone: the next one starts again
         finally:
-            watchers.discard(self._bell)
+            watchers.discard(self._wakeup)
 
     def regions(self, seen: Overview, visitor: Visitor) -> dict[str, str]:
         """Return the regions of the status page for visitors of this kind."""

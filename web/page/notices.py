@@ -1,4 +1,4 @@
-"""What the box says after a form: kept here for one showing, so that no address can put words into its mouth."""
+"""Results of forms, kept on the server and shown once, so that a URL cannot contain a text that the page shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Notice(msgspec.Struct, frozen=True):
     form: str = ""  # the form on the page, where several have the same fields
     typed: Mapping[str, str] = {}
     saved: bool = False
-    answer: str = ""  # what somebody else said: the operator, a webhook's receiver
+    answer: str = ""  # the response of the operator or of a webhook's receiver
 
     def value(self, name: str, stored: object, form: str = "") -> object:
         """Return what was typed into a field, else what is stored."""
