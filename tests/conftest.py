@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import hypothesis
 import pytest
 import structlog
 
 from image.builder.checks import BEYOND
-
-if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 # Their tests start the box itself, a browser or another program.
@@ -45,8 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the longest first, so that none is left over at the end."""
+    """Sort the longest first, so that none is left over at the end; keep together what shares a fixture."""
     if not config.getoption("measure"):
         measured = [item for item in items if item.get_closest_marker("measure")]
         config.hook.pytest_deselected(items=measured)
@@ -56,6 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in quick])
         items[:] = [item for item in items if item in quick]
     items.sort(key=_seconds, reverse=True)
+    for item in items:
+        if _shares(item):
+            item.add_marker(
+                pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix())
+            )
 
 
 def _seconds(item: pytest.Item) -> float:
@@ -63,29 +64,15 @@ def _seconds(item: pytest.Item) -> float:
     return float(mark.args[0]) if mark else 0.0
 
 
+def _shares(item: pytest.Item) -> bool:
+    """Whether the test uses something that other tests of its file change: they run in one worker, in a fixed order."""
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(one.scope == "module" for name in fixtures for one in fixtures[name])
+
+
 def _starts_processes(item: pytest.Item) -> bool:
     folder = item.path.relative_to(ROOT / "tests").parts[0]
     return folder in OF_PROCESSES or item.get_closest_marker("process") is not None
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Give the tests of a file that share something to one worker, and all others to whoever is free."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # the library is not typed
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return file if _shares(file) else nodeid
-
-    config.option.loadscopereorder = False  # by number of tests; ours is by seconds
-    return Scheduling(config, log)
-
-
-@functools.cache
-def _shares(file: str) -> bool:
-    """Whether a fixture of this file lives longer than a test."""
-    return 'scope="module"' in (ROOT / file).read_text("utf-8")
 
 
 @pytest.fixture(autouse=True)

@@ -8,15 +8,15 @@ import pytest
 from tests.box.running import Client, RunningBox
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
-    """A box that runs for the whole session."""
+    """A box for all tests of a file that need none of their own."""
     running = RunningBox(tmp_path_factory.mktemp("box")).start()
     yield running
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(box: RunningBox) -> Client:
     """A client whose messages nobody counts."""
     return box.client()

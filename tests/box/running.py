@@ -67,7 +67,7 @@ def free_port() -> int:
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for number in _PORTS:
-        port = 20_000 + 1_000 * (worker % 10) + number
+        port = 10_000 + 1_000 * (worker % 22) + number
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -185,14 +185,26 @@ def test_every_accepted_message_is_there_and_belongs_to_its_client(game: Game) -
 
 def test_figures_and_totals_equal_counted_rows(game: Game) -> None:
     for player in game[1]:
-        count = Counter(row["status"] for row in player.rows())
-        stats = player.client.get("/sms/stats").json()["stats"]
+
+        def figures(
+            player: Player = player,
+        ) -> tuple[list[dict[str, Any]], Any, dict[str, int]] | None:
+            """The rows, the statistics and the totals of one moment: late reports still change some."""
+            rows = player.rows()
+            stats = player.client.get("/sms/stats").json()["stats"]
+            pages = {
+                status: player.client.get(f"/sms/history?status={status}&limit=1").json()
+                for status in AFTER
+            }
+            totals = {status: page["pagination"]["total_items"] for status, page in pages.items()}
+            return (rows, stats, totals) if player.rows() == rows else None
+
+        rows, stats, totals = eventually(figures, "no report came between two requests")
+        count = Counter(row["status"] for row in rows)
         left = {name: count[name] for name in ("sent", "delivered", "failed")}
         assert stats["total_sent"] == sum(left.values()) == sum(d["sent"] for d in stats["by_day"])
         assert (stats["pending"], stats["failed"]) == (count["queued"], count["failed"])
-        for status in AFTER:
-            page = player.client.get(f"/sms/history?status={status}&limit=1").json()
-            assert page["pagination"]["total_items"] == count[status]
+        assert totals == {status: count[status] for status in AFTER}
 
 
 def test_the_events_of_each_message_are_valid_transitions_in_order(game: Game) -> None:

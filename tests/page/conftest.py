@@ -68,9 +68,9 @@ def ready(box: RunningBox) -> None:
     eventually(look, "the modem is ready")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
-    """A claimed box with a ready modem, for all tests that leave it as they found it."""
+    """A claimed box with a ready modem, for all tests of a file that leave it as they found it."""
     running = RunningBox(tmp_path_factory.mktemp("page"), QUICK_DRIVER).start()
     Visit(running.url).claim()
     ready(running)
@@ -78,7 +78,7 @@ def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def owner(owned: RunningBox) -> Visit:
     """The owner, logged in, without a browser."""
     visit = Visit(owned.url)
@@ -86,7 +86,7 @@ def owner(owned: RunningBox) -> Visit:
     return visit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(owned: RunningBox) -> Client:
     """A program with a live key."""
     return owned.client()

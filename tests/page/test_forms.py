@@ -128,6 +128,9 @@ def test_a_secret_can_be_copied_and_has_a_qr_code(owned: RunningBox, log_in: Ope
     person.press("Copy")
     person.wait_for("Copied")
     assert person.pasted() == secret
+    person.press("Remove")
+    person.press("Remove this webhook")
+    person.wait_for("No webhook.")
 
 
 def test_a_password_can_be_shown(owned: RunningBox, open_browser: Open) -> None:
