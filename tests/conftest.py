@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import os
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hypothesis
 import pytest
 import structlog
 
 from image.builder.checks import BEYOND
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 # Their tests start the box itself, a browser or another program.
@@ -40,9 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the longest first, so that none is left over at the end; keep together what shares a fixture."""
+    """Sort the longest first, so that none is left over at the end."""
     if not config.getoption("measure"):
         measured = [item for item in items if item.get_closest_marker("measure")]
         config.hook.pytest_deselected(items=measured)
@@ -52,11 +57,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in quick])
         items[:] = [item for item in items if item in quick]
     items.sort(key=_seconds, reverse=True)
-    for item in items:
-        if _shares(item):
-            item.add_marker(
-                pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix())
-            )
 
 
 def _seconds(item: pytest.Item) -> float:
@@ -64,15 +64,45 @@ def _seconds(item: pytest.Item) -> float:
     return float(mark.args[0]) if mark else 0.0
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Whether the test uses something that other tests of its file change: they run in one worker, in a fixed order."""
-    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-    return any(one.scope == "module" for name in fixtures for one in fixtures[name])
-
-
 def _starts_processes(item: pytest.Item) -> bool:
     folder = item.path.relative_to(ROOT / "tests").parts[0]
     return folder in OF_PROCESSES or item.get_closest_marker("process") is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give the tests of a file that share something to one worker, and all others to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # the library is not typed
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return file if test.partition("[")[0] in sharing_tests(ROOT / file) else nodeid
+
+    config.option.loadscopereorder = False  # by number of tests; ours is by seconds
+    return Scheduling(config, log)
+
+
+@functools.cache
+def sharing_tests(file: Path) -> frozenset[str]:
+    """The tests of a file that use a fixture of `scope="module"`, at first or at second hand.
+
+    What they do to it shows in the tests after them: in one worker these are always the same.
+    """
+    scopes: dict[str, str] = {}
+    arguments: dict[str, set[str]] = {}
+    for source in (file.parent / "conftest.py", file):
+        for node in ast.parse(source.read_text("utf-8")).body if source.exists() else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                scopes[node.name] = " ".join(map(ast.unparse, node.decorator_list))
+                arguments[node.name] = {each.arg for each in node.args.args}
+
+    def shares(name: str) -> bool:
+        return "scope='module'" in scopes[name] or any(
+            shares(each) for each in arguments[name] & scopes.keys()
+        )
+
+    return frozenset(name for name in scopes if name.startswith("test_") and shares(name))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import sharing_tests
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "tests").rglob("*.py"))
 TESTS = [file for file in FILES if file.name.startswith("test_")]
@@ -140,3 +142,15 @@ def test_a_test_without_a_claim_is_found() -> None:
 def test_a_reach_into_somebody_elses_names_is_found() -> None:
     module = ast.parse("import m\nfrom m import _a, b\nself._x\nbox._y\nbox.__class__\n")
     assert privates(module) == ["m._a", "box._y"]
+
+
+def test_tests_that_share_a_box_at_second_hand_are_kept_together(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        '@pytest.fixture(scope="module")\ndef box(): ...\n@pytest.fixture\ndef client(box): ...\n'
+    )
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        "@pytest.fixture\ndef sent(client): ...\n"
+        "async def test_a(sent): ...\ndef test_b(tmp_path): ...\ndef test_c(box): ...\n"
+    )
+    assert sharing_tests(file) == {"test_a", "test_c"}
