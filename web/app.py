@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from litestar.types import (
     BeforeRequestHookHandler,
     ControllerRouterHandler,
@@ -30,7 +31,7 @@ from litestar.types import (
 from appliance.domain.views import RateLimitState, SuccessResponse
 from appliance.services import Services
 from web.api import account, otp, receiving, sending, service, tracking, webhooks
-from web.auth import authenticated, caller_of
+from web.auth import caller_of, prepare
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
 from web.openapi import page
@@ -52,16 +53,38 @@ API: list[HTTPRouteHandler] = [
 ]
 
 
-class WarningsResponse(Response[Any]):
+class JsonAnswer:
+    """An ASGI application that sends one JSON body."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._status = status
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: list[tuple[bytes, bytes]] = []
+        if self._status != HTTP_204_NO_CONTENT:
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(self._body)),
+            ]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+class ApiResponse(Response[Any]):
     """An answer under /v1, with warnings about fields of the body."""
 
     def to_asgi_response(
         self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
     ) -> ASGIResponse:
-        warnings = request.state.get("warnings")
-        if warnings and isinstance(self.content, SuccessResponse):
-            self.content = msgspec.structs.replace(self.content, warnings=warnings)
-        return super().to_asgi_response(app, request, **options)
+        """Return what sends the answer: status and body, as no handler under /v1 sets headers or cookies."""
+        content = self.content
+        warnings = request.scope["state"].get("warnings")
+        if warnings and isinstance(content, SuccessResponse):
+            content = msgspec.structs.replace(content, warnings=warnings)
+        status = self.status_code or HTTP_200_OK
+        body = b"" if status == HTTP_204_NO_CONTENT else msgspec.json.encode(content)
+        return cast("ASGIResponse", JsonAnswer(status, body))
 
 
 class Web(Litestar):
@@ -212,10 +235,9 @@ def create(
     api = Router(
         "/v1",
         route_handlers=API,
-        guards=[authenticated],
-        before_request=cast("BeforeRequestHookHandler", ApiRequest.decode),
+        before_request=cast("BeforeRequestHookHandler", prepare),
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        response_class=WarningsResponse,
+        response_class=ApiResponse,
     )
     app = Web(
         route_handlers=[api, service.health, service.metrics, *page.HANDLERS, *pages],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import traceback
-from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -14,8 +12,8 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
+from litestar.types import Scope
 
 from appliance.core.i18n import _
 from appliance.domain import validation
@@ -24,8 +22,8 @@ from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import BulkEntry, Reading
 from appliance.domain.views import Caller
 from appliance.services import Services
-from web.body import LARGE_SECONDS, decode
-from web.error_responses import language
+from web.body import FREE_BYTES, LARGE_SECONDS, decode
+from web.error_responses import preferred
 from web.openapi.metadata import Operation
 
 WARNINGS = 20  # unknown fields that are named; a body can contain a million
@@ -33,6 +31,17 @@ NAME_CHARACTERS = 64
 
 ServicesDep = NamedDependency[SkipValidation[Services]]
 CallerDep = NamedDependency[SkipValidation[Caller]]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of this lower-case name.
+
+    A `Headers` object of Litestar costs several times as much as reading the few headers of a request.
+    """
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
 
 
 class NoBody(msgspec.Struct):
@@ -60,13 +69,16 @@ class ApiRequest(Request[Caller, str, State]):
         if not raw:
             raise invalid("body", _("is required"))
         self._only_json()
-        self.state.raw = b""  # `body` has what is needed of it
-        self.state.body = decode(raw, kind)
+        kept = self.kept
+        kept["raw"] = b""  # `body` has what is needed of it
+        body = kept["body"] = decode(raw, kind)
         del raw
-        self.state.warnings = [
-            *unknown_fields(self.state.body, kind),
-            *self._schedule_without_offset(),
-        ]
+        kept["warnings"] = [*unknown_fields(body, kind), *self._schedule_without_offset(body)]
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What is kept until the response is out. `state` makes an object of it each time."""
+        return self.scope["state"]
 
     @property
     def reading(self) -> Reading:
@@ -77,45 +89,66 @@ class ApiRequest(Request[Caller, str, State]):
     @property
     def fields(self) -> Any:
         """The decoded body."""
-        return self.state.body
+        return self.kept["body"]
 
     async def body(self) -> bytes:
         """Return the body; a large one waits until there is room for it.
 
-        Raises INVALID_REQUEST when it is incomplete, or too slow while others wait.
+        Raises INVALID_REQUEST when it is incomplete, or too slow while others wait; PAYLOAD_TOO_LARGE.
         """
-        raw: bytes | None = self.state.get("raw")
+        kept = self.kept
+        raw: bytes | None = kept.get("raw")
         if raw is not None:
             return raw
-        body, room, announced = bytearray(), self.state.reservation, self.content_length
+        most: int | None = self.route_handler.resolve_request_max_body_size()
+        length = header(self.scope, b"content-length")  # h11 has checked that it is a number
+        announced = None if length is None else int(length)
+        if most is not None and (announced or 0) > most:
+            raise ApiError("PAYLOAD_TOO_LARGE")
+        event = cast("dict[str, Any]", await self.receive())
+        # Most bodies are small and come whole.
+        if event["type"] == "http.request" and not event.get("more_body"):
+            raw = event["body"]
+            if len(raw) <= min(FREE_BYTES, FREE_BYTES if most is None else most):
+                kept["raw"] = raw
+                return raw
+            del raw
+        # Not copied: both would take 32 MiB for a moment.
+        raw = kept["raw"] = cast("bytes", await self._long_body(event, announced, most))
+        return raw
+
+    async def _long_body(
+        self, event: dict[str, Any], announced: int | None, most: int | None
+    ) -> bytearray:
+        """Return a body of which `event` is the beginning."""
+        body, room = bytearray(), self.kept["reservation"]
         try:
-            async with asyncio.timeout(None) as limit, aclosing(self.stream()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    del chunk
+            async with asyncio.timeout(None) as limit:
+                while True:
+                    if event["type"] != "http.request":
+                        raise invalid("body", _("is incomplete"))
+                    body += event.pop("body", b"")
+                    if most is not None and len(body) > most:
+                        raise ApiError("PAYLOAD_TOO_LARGE")
                     await room.cover(len(body), announced)
                     if room.large and limit.when() is None:
                         limit.reschedule(asyncio.get_running_loop().time() + LARGE_SECONDS)
-        except InternalServerException as error:  # Litestar's only one here: the client hung up
-            traceback.clear_frames(error.__traceback__)  # they hold what came
-            raise invalid("body", _("is incomplete")) from None
+                    if not event.get("more_body"):
+                        return body
+                    event = cast("dict[str, Any]", await self.receive())
         except TimeoutError:
             raise invalid("body", _("does not arrive fast enough")) from None
         except ApiError:
             body = bytearray()  # the traceback keeps this frame for a while
             raise
-        # Not copied: both would take 32 MiB for a moment.
-        raw = self.state.raw = cast("bytes", body)
-        return raw
 
     async def _note_unread(self) -> None:
         """Note the fields of an unexpected body: all of them are unknown."""
         with contextlib.suppress(ApiError):
-            self.state.warnings = unknown_fields(decode(await self.body(), NoBody), NoBody)
+            self.kept["warnings"] = unknown_fields(decode(await self.body(), NoBody), NoBody)
 
-    def _schedule_without_offset(self) -> list[str]:
+    def _schedule_without_offset(self, body: Any) -> list[str]:
         """Return a warning for a schedule that is read as UTC and was perhaps meant otherwise."""
-        body = self.state.body
         when = body.get("scheduled_at") if isinstance(body, dict) else None
         if not isinstance(when, str) or not validation.lacks_offset(when):
             return []
@@ -127,13 +160,13 @@ class ApiRequest(Request[Caller, str, State]):
         return [warning.plain(self.language)]
 
     def _only_json(self) -> None:
-        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        encoding = (header(self.scope, b"content-encoding") or "identity").strip().lower()
         if encoding != "identity":
             raise ApiError(
                 "UNSUPPORTED_MEDIA_TYPE", {"content_encoding": encoding[:NAME_CHARACTERS]}
             )
         # Without a Content-Type the body is taken for JSON (RFC 9110 8.3).
-        kind = self.content_type[0].strip().lower()
+        kind = (header(self.scope, b"content-type") or "").partition(";")[0].strip().lower()
         is_json = kind in ("", "application/json", "text/json") or (
             kind.startswith("application/") and kind.endswith("+json")
         )
@@ -149,10 +182,10 @@ class ApiRequest(Request[Caller, str, State]):
     @property
     def idempotency(self) -> Idempotency | None:
         """The Idempotency-Key with the fingerprint of its request, independent of the order of JSON fields."""
-        key = self.headers.get("Idempotency-Key")
+        key = header(self.scope, b"idempotency-key")
         if key is None:
             return None
-        canonical = msgspec.json.encode(self.state.body, order="sorted")
+        canonical = msgspec.json.encode(self.kept["body"], order="sorted")
         route = self.scope["path_template"].encode()
         return Idempotency(
             validation.idempotency_key(key), hashlib.sha256(route + b"\n" + canonical).digest()
@@ -161,7 +194,7 @@ class ApiRequest(Request[Caller, str, State]):
     @property
     def language(self) -> Any:
         """The language of the answer: `fr` or `en`."""
-        return language(self)
+        return preferred(header(self.scope, b"accept-language") or "")
 
 
 def unknown_fields(body: Any, kind: type[msgspec.Struct]) -> list[str]:
