@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -54,6 +55,7 @@ def language(request: Request[Any, Any, Any]) -> Language:
     return preferred(request.headers.get("Accept-Language", ""))
 
 
+@functools.lru_cache(maxsize=32)  # a client sends the same header with every request
 def preferred(header: str) -> Language:
     """Return the language ranked highest, the default one unless another is above it (RFC 9110 12.5.4)."""
     weights = dict.fromkeys(languages(), 0.0)

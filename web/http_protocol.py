@@ -126,15 +126,27 @@ def _address(transport: asyncio.BaseTransport) -> str:
 
 
 class _Transport(asyncio.Transport):
-    """The transport as uvicorn sees it: `close` may first let the client read its response."""
+    """The transport as uvicorn sees it.
 
-    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
+    The head of a response waits for its body, so that both are one system call and one packet; not longer
+    than until the next turn of the loop. `close` may first let the client read its response.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        lingers: Callable[[], bool],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         super().__init__()
         self._transport = transport
         self._lingers = lingers
+        self._loop = loop
         self._closing = False
+        self._head: bytes | None = None
 
     def close(self) -> None:
+        self._flush()
         if not self._closing and self._lingers():
             self._closing = True
         else:
@@ -147,12 +159,25 @@ class _Transport(asyncio.Transport):
         self._transport.abort()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._transport.write(data)
+        if self._head is not None:
+            data, self._head = b"".join((self._head, data)), None
+        elif isinstance(data, bytes) and data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        if data:
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
     def can_write_eof(self) -> bool:
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
+        self._flush()
         self._transport.write_eof()
 
     def pause_reading(self) -> None:
@@ -225,7 +250,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the first time-out, or refuse where too many are connected."""
-        super().connection_made(_Transport(transport, self._lingers))
+        super().connection_made(_Transport(transport, self._lingers, self.loop))
         self._connected = True
         self.flow: FlowControl = _Flow(self.transport, self.loop)
         if not self._limiter.admit(self, _address(transport)):

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 from litestar.enums import ScopeType
-from litestar.types import HTTPReceiveMessage, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from web import certificate, http_protocol
@@ -115,6 +115,23 @@ class App:
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [length]})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Recording(asyncio.Transport):
+    """A transport that keeps what is written, one entry a system call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
 
 
 def run(
@@ -303,6 +320,39 @@ def test_a_client_that_ends_its_side_still_gets_its_response() -> None:
         assert (await line.rest()).startswith(b"HTTP/1.1 200 ")
 
     run(test)
+
+
+async def _written(app: ASGIApp) -> list[bytes]:
+    """What the protocol writes for one request to this application."""
+    config = uvicorn.Config(cast("Any", app), log_config=None, lifespan="off", ws="none")
+    loop = asyncio.get_running_loop()
+    http = HttpProtocol(config, ServerState(), {}, loop, limiter=ConnectionLimiter(1, 1))
+    transport = Recording()
+    http.connection_made(transport)
+    http.data_received(b"POST /echo HTTP/1.1\r\nHost: box\r\nContent-Length: 2\r\n\r\nhi")
+    await asyncio.gather(*http.server_state.tasks)
+    http.connection_lost(None)
+    return transport.written
+
+
+def test_head_and_body_of_a_response_are_written_at_once() -> None:
+    (response,) = asyncio.run(_written(App()))
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(b"\r\n\r\nhi")
+
+
+def test_the_head_of_a_stream_does_not_wait_for_its_first_piece() -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0)
+        for piece in (b"one", b"two"):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    head, *pieces = asyncio.run(_written(stream))
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert head.endswith(b"\r\n\r\n")
+    assert pieces == [b"3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n"]
 
 
 def test_beyond_the_connection_limit_the_longest_idle_one_is_closed() -> None:
