@@ -1,7 +1,7 @@
 """scripts/image build | compare | bundle [root] | manifest [URL] | lock | check | test [NAME …] | table
 
-Names: sms raspi3b plainboot firstboot imager wifi small latemodem nonetwork destroyed full update updatecut root
-powercut; see docs/image.md."""
+Names: sms raspi3b raspi4b plainboot firstboot imager wifi small latemodem nonetwork destroyed full update updatecut
+root powercut; see docs/image.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> int:
         case ["manifest", *urls] if len(urls) < 2:
             print(build.write_manifest(*urls))
         case ["test", *names] if set(names) <= set(scenarios.SCENARIOS):
-            if lacks := machine.missing():
+            if lacks := machine.missing(scenarios.boards_of(names)):
                 print("The scenarios need:", *lacks, sep="\n  ", file=sys.stderr)
                 return 1
             return scenarios.run(names)

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.maintenance.bundle import write_bundle
 from image.builder import build
-from image.emulator import machine
+from image.emulator import card_file
 from image.emulator.harness import check
 
 
 def stage(card: Path, files: dict[str, Path]) -> None:
     """Files onto data, which fills the card first: from outside, as a first start and an upload would leave it."""
-    offset, data = machine.data_offset(card), card.parent / "data.ext4"
+    offset, data = card_file.data_offset(card), card.parent / "data.ext4"
     copy: list[str | Path] = ["dd", "bs=1M", "conv=notrunc", "status=none"]
     subprocess.run([*copy, f"if={card}", f"skip={offset >> 20}", f"of={data}"], check=True)
     os.truncate(data, card.stat().st_size - offset)
@@ -29,7 +29,7 @@ def stage(card: Path, files: dict[str, Path]) -> None:
         write: list[str | Path] = ["debugfs", "-w", "-R", f"write {file} {name}", data]
         subprocess.run(write, check=True, capture_output=True)
     subprocess.run([*copy, f"if={data}", f"of={card}", f"seek={offset >> 20}"], check=True)
-    machine.fill_card(card)
+    card_file.fill_card(card)
     data.unlink()
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from image.builder import build
-from image.emulator import machine, results
-from image.emulator.machine import Board, Machine
+from image.emulator import card_file, machine, results, simulator
+from image.emulator.boards import Board
+from image.emulator.machine import Machine
 
 FOLDER = build.BUILD / "trials"
 
@@ -64,7 +65,7 @@ def running(
     folder = FOLDER / trial
     card = card or new_card(trial)
     with (
-        machine.simulated_modem(folder, *modem) as (link, journal),
+        simulator.simulated_modem(folder, *modem) as (link, journal),
         machine.started(
             board, folder, card, link, drive, once=once, memory_mb=memory_mb, words=words
         ) as box,
@@ -77,7 +78,7 @@ def running(
 def new_card(trial: str, size_mb: int = 2048) -> Path:
     folder = FOLDER / trial
     shutil.rmtree(folder, ignore_errors=True)
-    return machine.fresh_card(folder, size_mb)
+    return card_file.fresh_card(folder, size_mb)
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:

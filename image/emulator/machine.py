@@ -9,25 +9,23 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from image.builder.build import BUILD, SIGNATURE, find_tool
+from image.emulator import boards
+from image.emulator.boards import Board
 
-Board = Literal["virt", "raspi3b"]
 # A bound for hangs only: 71 s on an idle machine of two cores, 760 s were seen at load 20.
 BOOT_SECONDS = 2400
-SECTOR = 512
 
 # A unit that only the scenarios add, by the kernel's command line (systemd.system-credentials(7)): it connects to
 # the host and runs what comes over the line. The image itself has nothing like it.
@@ -56,14 +54,20 @@ TOOLS = {
 ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # without it QEMU's network card does not start
 
 
-def missing() -> list[str]:
-    """Return what this machine lacks to run the scenarios, in words."""
+def missing(wanted: Collection[Board] = ()) -> list[str]:
+    """Return what this machine lacks to run scenarios on the boards that are wanted, in words."""
     packages = {package for tool, package in TOOLS.items() if not find_tool(tool)}
     if not ROM.exists():
         packages.add("ipxe-qemu")
     lacks = [f"apt-get install {' '.join(sorted(packages))}"] if packages else []
     if not find_tool("uv"):
         lacks.append("uv (pip install uv)")
+    if find_tool("qemu-system-aarch64"):
+        lacks += [
+            f"a QEMU that models {board}: {boards.WHERE_QEMU_IS}"
+            for board in wanted
+            if not boards.is_modelled(board)
+        ]
     if not (BUILD / "zimbox.img").exists():
         lacks.append("a card: scripts/image build")
     return lacks
@@ -100,10 +104,7 @@ class Machine:
             "-append",
             self._command_line(),
         ]
-        drive = (
-            self.drive
-            or f"file={self.card},format=raw,if={'sd' if self.board == 'raspi3b' else 'none'},id=card"
-        )
+        drive = self.drive or f"file={self.card},format=raw,{boards.drive_options(self.board)}"
         net = (
             f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.http_port}-:80,"
             "guestfwd=tcp:10.0.2.100:9000-chardev:probe"
@@ -115,26 +116,7 @@ class Machine:
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
             *(["-no-reboot"] if self.once else []),
         ]  # fmt: skip
-        if self.board == "virt":
-            arguments += [
-                "-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", str(self.memory_mb),
-                "-device", "virtio-blk-pci,drive=card", "-device", "virtio-net-pci,netdev=net",
-                "-chardev", f"file,id=console,path={self.folder}/console.log", "-device", "pci-serial,chardev=console",
-            ]  # fmt: skip
-        else:
-            tree = self.folder / "board.dtb"
-            subprocess.run(
-                [
-                    "fdtoverlay",
-                    "-i",
-                    boot / "bcm2837-rpi-3-b.dtb",
-                    "-o",
-                    tree,
-                    boot / "overlays/zimbox-uart.dtbo",
-                ],
-                check=True,
-            )
-            arguments += ["-M", "raspi3b", "-dtb", tree, "-device", "usb-net,netdev=net"]
+        arguments += boards.arguments(self.board, self.folder, boot, self.memory_mb)
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["qemu-system-aarch64", "-display", "none", "-monitor", "none", *map(str, arguments)],
@@ -149,13 +131,7 @@ class Machine:
             f"systemd.set_credential_binary=systemd.extra-unit.probe.service:{unit}", "systemd.wants=probe.service",
             f"systemd.set_credential_binary=systemd.unit-dropin.zimbox.service~patience:{drop_in}",
         ]  # fmt: skip
-        # QEMU's model of the Pi's power block restarts a guest whose watchdog is armed.
-        words += (
-            ["console=ttyS0"]
-            if self.board == "virt"
-            else ["console=tty1", "module_blacklist=bcm2835_wdt"]
-        )
-        return " ".join([*words, *self.words])
+        return " ".join([*words, *boards.command_line(self.board), *self.words])
 
     def ask(self, command: str, seconds: float = 300) -> str:
         """Run a shell line as root in the box and return its output. Raises EmulationError if nothing answers."""
@@ -302,75 +278,6 @@ def started(
         yield found
     finally:
         found.pull_the_plug()
-
-
-def fresh_card(folder: Path, size_mb: int = 2048) -> Path:
-    """Copy the image to a card of this size in MiB; for SD, QEMU requires a power of two."""
-    folder.mkdir(parents=True, exist_ok=True)
-    card = folder / "card.img"
-    shutil.copyfile(BUILD / "zimbox.img", card)
-    os.truncate(card, size_mb << 20)
-    return card
-
-
-def data_offset(card: Path) -> int:
-    """Return the offset of partition 4 in bytes (fourth entry of the MBR)."""
-    with card.open("rb") as stream:
-        stream.seek(446 + 3 * 16 + 8)
-        return int.from_bytes(stream.read(4), "little") * SECTOR
-
-
-def fill_card(card: Path) -> None:
-    """Extend partition 4 to the end of the card, as the first start does."""
-    sectors = (card.stat().st_size - data_offset(card)) // SECTOR
-    with card.open("r+b") as stream:
-        stream.seek(446 + 3 * 16 + 12)
-        stream.write(sectors.to_bytes(4, "little"))
-
-
-def boot_file(card: Path, name: str, content: str | None = None) -> str | None:
-    """Write a file on the FAT partition, or read it; None if it is absent."""
-    where = f"{card}@@{8192 * SECTOR}"
-    if content is not None:
-        subprocess.run(
-            ["mcopy", "-o", "-i", where, "-", f"::{name}"], input=content.encode(), check=True
-        )
-        return content
-    shown = subprocess.run(["mtype", "-i", where, f"::{name}"], capture_output=True, check=False)
-    return shown.stdout.decode() if shown.returncode == 0 else None
-
-
-@contextlib.contextmanager
-def simulated_modem(folder: Path, *options: str) -> Iterator[tuple[Path, Path]]:
-    """Run `zimbox simulate` beside QEMU; yield its serial port and the journal of its network."""
-    link, journal = folder / "modem", folder / "journal"
-    with (folder / "simulator.log").open("ab") as log:
-        process = subprocess.Popen(
-            [".venv/bin/zimbox", "simulate", "--link", link, "--journal", journal,
-             "--control", folder / "control", *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while not link.exists():
-            if time.monotonic() > deadline:
-                raise EmulationError("the simulated modem did not start")
-            time.sleep(0.2)
-        yield link, journal
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def order(folder: Path, what: Mapping[str, object]) -> None:
-    """Send an order to the simulated modem of this folder (docs/simulator.md). Raises EmulationError, OSError."""
-    with socket.socket(socket.AF_UNIX) as line, line.makefile("rw") as stream:
-        line.connect(str(folder / "control"))
-        stream.write(json.dumps(what) + "\n")
-        stream.flush()
-        answer = json.loads(stream.readline())
-    if not answer.get("ok"):
-        raise EmulationError(f"{what}: {answer}")
 
 
 def free_port() -> int:

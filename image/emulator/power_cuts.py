@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from image.emulator import harness, machine
+from image.emulator import card_file, harness, machine, simulator
 
 FLUSH, FUA, DISCARD = 1, 2, 4
 MAGIC = 0x6A736677736872  # "jsfwshr"; linux/drivers/md/dm-log-writes.c
@@ -144,7 +144,7 @@ def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
     )
     promises = []
     with (
-        machine.simulated_modem(folder, *harness.MODEM) as (link, _),
+        simulator.simulated_modem(folder, *harness.MODEM) as (link, _),
         machine.started("virt", folder, card, link, drive) as box,
     ):
         box.wait_http()
@@ -165,7 +165,7 @@ def scenario() -> None:
     folder = harness.FOLDER / "powercut"
     # No larger than the image: data keeps its 256 MiB, and each look at it is quick.
     card = harness.new_card("powercut", 1220)
-    offset = machine.data_offset(card)
+    offset = card_file.data_offset(card)
     data, copy = folder / "data.ext4", folder / "copy.ext4"
     with card.open("rb") as source, data.open("wb") as target:
         source.seek(offset)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from image.builder import build
 from image.builder.build import SIGNATURE
-from image.emulator import machine, power_cuts, results
+from image.emulator import card_file, machine, power_cuts, results, simulator
+from image.emulator.boards import PIS, Board
 from image.emulator.harness import (
     FOLDER,
     MODEM,
@@ -29,7 +30,7 @@ from image.emulator.harness import (
     send,
     until,
 )
-from image.emulator.machine import Board, EmulationError, Machine
+from image.emulator.machine import EmulationError, Machine
 from image.emulator.update_scenarios import root, update, updatecut
 from image.emulator.wifi_scenario import wifi
 from modem.simulator.trace import read as read_trace
@@ -75,7 +76,7 @@ def network_time(box: Machine, trial: str) -> None:
     """Check that the mobile network sets the clock: QEMU's Pi has no clock chip and no time server."""
     here = [float(box.ask("date +%s")) - time.time()]
     check(here[0] < -86_400, f"the clock is not behind: {here[0]:.0f} s")
-    machine.order(FOLDER / trial, {"do": "time"})
+    simulator.order(FOLDER / trial, {"do": "time"})
     until(
         "the clock is set by the network",
         lambda: "clock_set_by_network" in box.ask("journalctl -u zimbox -o cat"),
@@ -119,7 +120,7 @@ def idle(box: Machine, trial: str) -> None:
 def firstboot() -> None:
     """With zimbox.toml: taken over, its secrets off the card; a box of that name answers."""
     card = new_card("firstboot", 4096)
-    machine.boot_file(
+    card_file.boot_file(
         card, "zimbox.toml",
         'hostname = "shop"\ntime_zone = "Africa/Abidjan"\n'
         'password_hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MTIzNA"\n'
@@ -137,8 +138,8 @@ def firstboot() -> None:
         check(box.ask("ls /boot/firmware") == "", "the boot partition stayed mounted")
         box.ask("sync")
         box.pull_the_plug()
-    left = machine.boot_file(card, "zimbox.toml.taken-over") or ""
-    check(machine.boot_file(card, "zimbox.toml") is None and 'hostname = "shop"' in left, left)
+    left = card_file.boot_file(card, "zimbox.toml.taken-over") or ""
+    check(card_file.boot_file(card, "zimbox.toml") is None and 'hostname = "shop"' in left, left)
     for secret in ("brouette", "argon2id", '"1234"'):
         check(secret not in left, f"{secret} is still on the card")
     note("firstboot", taken_over=True, secrets_removed=True)
@@ -161,12 +162,12 @@ def small() -> None:
 def late_modem() -> None:
     """A modem that answers only after the box has been up for a while: found, and it sends."""
     with running("latemodem") as (box, _):
-        machine.order(FOLDER / "latemodem", {"do": "off"})
+        simulator.order(FOLDER / "latemodem", {"do": "off"})
         box.wait_http()
         key = new_key(box)
         message = send(box, key, "en attendant")
         check(not online(box), "the modem is online without power")
-        machine.order(FOLDER / "latemodem", {"do": "restart"})
+        simulator.order(FOLDER / "latemodem", {"do": "restart"})
         until("the modem is online", lambda: online(box))
         until("the message is delivered", lambda: delivered(box, key, message))
         note("latemodem", delivered_after_it_came=True)
@@ -178,7 +179,7 @@ def no_network() -> None:
     trace.unlink(missing_ok=True)
     with running("nonetwork", cable=False, modem=(*MODEM, "--trace", str(trace))) as (box, _):
         coming = {"do": "incoming", "sender": RECIPIENT, "text": "sans réseau"}
-        machine.order(FOLDER / "nonetwork", coming)
+        simulator.order(FOLDER / "nonetwork", coming)
         # Only what is on the box's disk is deleted from the modem.
         until("the SMS is deleted from the modem", lambda: _deleted(trace), machine.BOOT_SECONDS)
         box.plug_cable(True)
@@ -202,7 +203,7 @@ def imager() -> None:
     for made_by in ("2.0.11", "firstrun"):
         card = new_card("imager")
         for file in (IMAGER / made_by).iterdir():
-            machine.boot_file(card, file.name, file.read_text())
+            card_file.boot_file(card, file.name, file.read_text())
         # QEMU does not read cmdline.txt: what Imager appends there is given to the kernel as it stands.
         added = (IMAGER / made_by / "cmdline.txt").read_text().partition(SIGNATURE)[2].split()
         with running("imager", card=card, words=tuple(added)) as (box, _):
@@ -216,9 +217,9 @@ def imager() -> None:
             box.ask("sync")
             box.pull_the_plug()
         for file in (IMAGER / made_by).iterdir():
-            left = machine.boot_file(card, file.name)
+            left = card_file.boot_file(card, file.name)
             check(file.name == "cmdline.txt" or left is None, f"{file.name} is still on the card")
-        check("systemd." not in (machine.boot_file(card, "cmdline.txt") or ""), "cmdline.txt")
+        check("systemd." not in (card_file.boot_file(card, "cmdline.txt") or ""), "cmdline.txt")
         note("imager", **{f"first_200_seconds_{made_by}": round(first)})
     note("imager", taken_over=True, secrets_removed=True)
 
@@ -234,7 +235,7 @@ def plainboot() -> None:
             box.ask("sync")
             box.pull_the_plug()
         check(
-            codes[-1][0] in (machine.boot_file(card, "zimbox-setup-code.txt") or ""),
+            codes[-1][0] in (card_file.boot_file(card, "zimbox-setup-code.txt") or ""),
             "no setup code on the card",
         )
     check(codes[0] == codes[1] and len(codes[0][0]) == 14, codes)
@@ -244,7 +245,7 @@ def plainboot() -> None:
 def destroyed() -> None:
     """A data partition overwritten: the page says so, nothing is formatted."""
     card = new_card("destroyed")
-    offset = machine.data_offset(card)
+    offset = card_file.data_offset(card)
     with card.open("r+b") as stream:
         stream.seek(offset)
         stream.write(os.urandom(8 << 20))
@@ -289,6 +290,7 @@ def full() -> None:
 SCENARIOS: dict[str, Callable[[], None]] = {
     "sms": sms,
     "raspi3b": lambda: sms("raspi3b"),
+    "raspi4b": lambda: sms("raspi4b"),
     "plainboot": plainboot,
     "firstboot": firstboot,
     "imager": imager,
@@ -305,11 +307,16 @@ SCENARIOS: dict[str, Callable[[], None]] = {
 }
 
 
+def boards_of(names: list[str]) -> list[Board]:
+    """Return the boards that the named scenarios start, or all."""
+    return [board for board in PIS if board in (names or SCENARIOS)]
+
+
 def run(names: list[str]) -> int:
     """Run the named scenarios, or all. Return 0 if every one passes."""
     bad = 0
     for name in names or list(SCENARIOS):
-        what = (SCENARIOS[name].__doc__ or "as sms, on QEMU's Pi 3").splitlines()[0]
+        what = (SCENARIOS[name].__doc__ or f"As sms, on QEMU's {name}.").splitlines()[0]
         print(f"{name}: {what}", flush=True)
         results.begin(name)
         begun = time.monotonic()

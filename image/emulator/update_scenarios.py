@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from image.builder import build
-from image.emulator import machine
+from image.emulator import card_file, machine
 from image.emulator.bundles import make_bundles, make_roots, stage
 from image.emulator.harness import (
     AdminPage,
@@ -34,7 +34,7 @@ def update() -> None:
         until("the modem is online", lambda: online(box))
         admin = AdminPage(box)
         box.ask("sync")
-        code = (machine.boot_file(card, "zimbox-setup-code.txt") or "").split()[-1]
+        code = (card_file.boot_file(card, "zimbox-setup-code.txt") or "").split()[-1]
         password = "une phrase bien longue"
         admin.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
         for name in ("wrong", "cut", "broken", "good"):
@@ -168,7 +168,7 @@ def install_root(box: Machine, name: str) -> None:
 def root_slot(card: Path) -> str:
     """What the card says about its roots, read from outside."""
     data = card.parent / "data.ext4"
-    offset = machine.data_offset(card) >> 20
+    offset = card_file.data_offset(card) >> 20
     subprocess.run(
         ["dd", "bs=1M", "conv=sparse", "status=none", f"if={card}", f"skip={offset}", f"of={data}"],
         check=True,

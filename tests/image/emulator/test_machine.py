@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from image.emulator import machine
+from image.emulator import boards, machine, scenarios
 
 
 def test_all_that_a_machine_lacks_is_named_at_once(
@@ -24,6 +24,18 @@ def test_all_that_a_machine_lacks_is_named_at_once(
 
 
 @pytest.mark.process
+def test_a_qemu_without_the_board_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    qemu = tmp_path / "qemu-system-aarch64"
+    qemu.write_text(
+        "#!/bin/sh\necho 'raspi3b    Raspberry Pi 3B'\necho 'virt    virtual machine'\n"
+    )
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    lacks = [line for line in machine.missing(["raspi3b", "raspi4b"]) if "models" in line]
+    assert lacks == [f"a QEMU that models raspi4b: {boards.WHERE_QEMU_IS}"]
+
+
+@pytest.mark.process
 def test_the_command_says_it_before_the_first_scenario(tmp_path: Path) -> None:
     asked = subprocess.run(
         [sys.executable, "-m", "image", "test", "sms"],
@@ -35,3 +47,9 @@ def test_the_command_says_it_before_the_first_scenario(tmp_path: Path) -> None:
     assert asked.returncode == 1
     assert "a card: scripts/image build" in asked.stderr
     assert "sms" not in asked.stdout
+
+
+def test_only_the_boards_of_the_named_scenarios_are_asked_for() -> None:
+    assert scenarios.boards_of(["sms", "wifi"]) == []
+    assert scenarios.boards_of(["raspi4b"]) == ["raspi4b"]
+    assert scenarios.boards_of([]) == ["raspi3b", "raspi4b"]
