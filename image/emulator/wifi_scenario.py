@@ -1,42 +1,91 @@
-"""Wi-Fi with the kernel's simulated radios (mac80211_hwsim): one is the box's, one the access point."""
+"""Wi-Fi with the kernel's simulated radios (mac80211_hwsim): one is the box's, one the access point's.
+
+The access point and a client behind it (wifi_neighbour.py) are in a network namespace of their own.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import shlex
+from pathlib import Path
+from typing import Any
 
-from image.emulator import machine
-from image.emulator.harness import AdminPage, check, new_card, note, running, until
+from image.emulator import card_file, wifi_neighbour
+from image.emulator.harness import (
+    RECIPIENT,
+    AdminPage,
+    check,
+    delivered,
+    new_card,
+    new_key,
+    note,
+    online,
+    received,
+    running,
+    until,
+)
 from image.emulator.machine import Machine
 
 SSID, PASSWORD = "Chez Léa", "brouette rouge"
-AP_NETWORK = "[Match]\nName=wlan1\n[Network]\nAddress=192.168.77.1/24\nDHCPServer=yes\n"
+IN_NAMESPACE = "ip netns exec ap"
 
 
 def wifi() -> None:
-    """A radio that appears late; a wrong password on the page; then associated, with an address by DHCP."""
+    """A late radio, a wrong password on the page; then an address by DHCP, zimbox.local and an SMS over Wi-Fi."""
     card = new_card("wifi")
-    machine.boot_file(card, "zimbox.toml", f'[wifi]\nssid = "{SSID}"\npassword = "{PASSWORD}"\n')
-    with running("wifi", card=card) as (box, _):
+    card_file.boot_file(card, "zimbox.toml", f'[wifi]\nssid = "{SSID}"\npassword = "{PASSWORD}"\n')
+    with running("wifi", card=card) as (box, journal):
         box.wait_http()
         check(
             box.ask("cat /run/zimbox/wifi.json 2>&1").endswith("No such file or directory"), "state"
         )
+        # The second radio is not the box's: its supplicant stays off.
+        box.ask(
+            "ln -s /dev/null /run/systemd/system/wpa_supplicant@wlan1.service; systemctl daemon-reload"
+        )
         box.ask("modprobe mac80211_hwsim radios=2")
         until("the late radio is served", lambda: _state(box))
+        _other_side(box)
         _access_point(box, "another password")
         until("the wrong password is seen", lambda: _state(box) == "wrong_password")
         page = _page(box)
-        check("Chez Léa refuses the password" in page, page[:2000])
+        check(f"{SSID} refuses the password" in page, page[:2000])
         _access_point(box, PASSWORD)
         until("it is connected", lambda: _state(box) == "connected")
-        until("it has an address", lambda: "192.168.77." in box.ask("ip -4 -br addr show wlan0"))
+        until(
+            "it has an address",
+            lambda: f"{wifi_neighbour.OFFERED}/24" in box.ask("ip -4 -br addr show wlan0"),
+        )
         check("off" in box.ask("iw dev wlan0 get power_save"), "power save is on")
-        check("Chez Léa refuses" not in _page(box), "the page still shows a wrong password")
+        check(f"{SSID} refuses" not in _page(box), "the page still shows a wrong password")
+        note("wifi", wrong_password_on_page=True, address_by_dhcp=True, power_save="off")
+        _sms_over_the_air(box)
+        submitted = [line["text"] for line in received(journal) if line["event"] == "submit"]
+        check(submitted == ["par les ondes"], submitted)
         check(box.ask("systemctl --failed --no-legend --plain") == "", "failed units")
-    note(
-        "wifi", wrong_password_on_page=True, connected=True, address_by_dhcp=True, power_save="off"
-    )
+    note("wifi", zimbox_local_answers=True, sms_delivered_over_wifi=True)
+
+
+def _sms_over_the_air(box: Machine) -> None:
+    key = new_key(box)
+    until("the modem is online", lambda: online(box))
+    until("zimbox.local answers", lambda: _over_the_air(box, "GET", "/health")[0] == 200)
+    body = {"to": RECIPIENT, "message": "par les ondes"}
+    status, told = _over_the_air(box, "POST", "/v1/sms/send", key, json.dumps(body))
+    check(status == 202 and told["success"] is True, (status, told))
+    until("the message is delivered", lambda: delivered(box, key, told["message_id"]))
+
+
+def _over_the_air(
+    box: Machine, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
+) -> tuple[int, dict[str, Any]]:
+    """Request JSON from http://zimbox.local as the client behind the access point. Raises ValueError."""
+    fields = {"Content-Type": "application/json", **(headers or {})}
+    words = [method, "zimbox.local", path, body, *(f"{k}: {v}" for k, v in fields.items())]
+    said = box.ask(f"{IN_NAMESPACE} python3 /run/neighbour.py {shlex.join(words)}")
+    status, _, answer = said.partition("\n")
+    return int(status), json.loads(answer)
 
 
 def _state(box: Machine) -> str:
@@ -44,25 +93,40 @@ def _state(box: Machine) -> str:
     return str(json.loads(said)["state"]) if said else ""
 
 
-def _access_point(box: Machine, password: str) -> None:
-    """Let the second radio be the network, with this password, and hand out addresses."""
-    config = f'network={{\nssid="{SSID}"\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\npsk="{password}"\n}}\n'
-    for file, text in (("ap.conf", config), ("systemd/network/15-ap.network", AP_NETWORK)):
-        # One line: the probe reads its commands line by line.
-        box.ask(f"mkdir -p /run/systemd/network; base64 -d <<<{_base64(text)} >/run/{file}")
+def _other_side(box: Machine) -> None:
+    """Give the second radio a network namespace of its own, with an address and a DHCP server."""
+    _write(box, "/run/neighbour.py", Path(wifi_neighbour.__file__).read_text())
     for command in (
-        "systemctl stop wpa_supplicant@wlan1",
-        "test ! -e /run/ap.pid || kill $(cat /run/ap.pid)",
-        "nft insert rule inet zimbox input iifname wlan1 accept",
-        "networkctl reload",
-        "networkctl reconfigure wlan1",
-        "wpa_supplicant -B -Dnl80211 -iwlan1 -c/run/ap.conf -P/run/ap.pid",
+        "ip netns add ap",
+        "iw phy $(cat /sys/class/net/wlan1/phy80211/name) set netns name ap",
+        f"{IN_NAMESPACE} ip link set lo up",
+        f"{IN_NAMESPACE} ip addr add {wifi_neighbour.OWN}/24 dev wlan1",
+        f"{IN_NAMESPACE} ip link set wlan1 up",
+        f"systemd-run --unit=dhcp {IN_NAMESPACE} python3 /run/neighbour.py dhcp wlan1",
     ):
-        box.ask(command)
+        _do(box, command)
 
 
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+def _access_point(box: Machine, password: str) -> None:
+    """Let the second radio be the network, with this password."""
+    _write(
+        box,
+        "/run/ap.conf",
+        f'network={{\nssid="{SSID}"\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\npsk="{password}"\n}}\n',
+    )
+    box.ask("systemctl stop ap.service")
+    command = "/usr/sbin/wpa_supplicant -Dnl80211 -iwlan1 -c/run/ap.conf"
+    _do(box, f"systemd-run --unit=ap {IN_NAMESPACE} {command}")
+
+
+def _write(box: Machine, file: str, text: str) -> None:
+    # One line: the probe reads its commands line by line.
+    _do(box, f"base64 -d <<<{base64.b64encode(text.encode()).decode()} >{file}")
+
+
+def _do(box: Machine, command: str) -> None:
+    said = box.ask(f"{command}; echo status $?")
+    check(said.endswith("status 0"), f"{command}: {said}")
 
 
 def _page(box: Machine) -> str:
