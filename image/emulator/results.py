@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,30 +27,37 @@ scenario that is missing here was not run since the table was begun.
 
 def note(scenario: str, figures: Mapping[str, object], file: Path = FILE) -> None:
     """Keep figures of a scenario, beside those it has."""
-    known = read(file)
-    known.setdefault(scenario, {}).setdefault("figures", {}).update(figures)
-    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    with _changed(file) as known:
+        known.setdefault(scenario, {}).setdefault("figures", {}).update(figures)
 
 
 def begin(scenario: str, file: Path = FILE) -> None:
     """Forget the last run of a scenario."""
-    known = read(file)
-    known.pop(scenario, None)
-    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    with _changed(file) as known:
+        known.pop(scenario, None)
 
 
 def end(scenario: str, result: str, seconds: float, what: str, file: Path = FILE) -> None:
     """Keep how a scenario ended: "passed", or why it failed."""
-    known = read(file)
     commit = build.BUILD / "commit"
-    known.setdefault(scenario, {}).update(
-        what=what,
-        result=result,
-        seconds=round(seconds),
-        card=commit.read_text().strip() if commit.exists() else "unknown",
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
-    )
-    file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    with _changed(file) as known:
+        known.setdefault(scenario, {}).update(
+            what=what,
+            result=result,
+            seconds=round(seconds),
+            card=commit.read_text().strip() if commit.exists() else "unknown",
+            date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        )
+
+
+@contextmanager
+def _changed(file: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """Yield what is kept, and keep it as it was left. Two runs of `scripts/image test` may do so at once."""
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = read(file)
+        yield known
+        file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
