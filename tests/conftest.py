@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[1]
 # Their tests start the box itself, a browser or another program.
 OF_PROCESSES = ("bench", "box", "docs", "page")
 
-# No property here is about speed, and a busy machine is slow now and then.
-hypothesis.settings.register_profile("box", deadline=None)
+# No property here is about speed, and a busy machine is slow now and then. CI judges a change by
+# the same examples every time; elsewhere each run tries new ones.
+hypothesis.settings.register_profile("box", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("box")
 
 
