@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.core import clock
-from image.builder import build, checks, debs, initramfs
+from image.builder import application_check, build, checks, debs, hardware_checks, initramfs
+from image.builder.checking import ROOT, CheckFailed, Missing
 from image.target import prepare, user_config
 from modem import timeouts
 from web import connections
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.process
 def test_the_card_holds(name: str) -> None:
     try:
         told = checks.CHECKS[name]()
-    except checks.Missing as lack:
+    except Missing as lack:
         pytest.skip(f"NOT CHECKED: {lack}")
     assert told, "what was looked at, in one line"
 
@@ -34,8 +35,8 @@ def test_a_part_that_is_not_copied_to_the_card_is_named(
     monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.setattr(build, "PACKAGES", packages)
-    with pytest.raises(checks.CheckFailed, match=said):
-        checks.application()
+    with pytest.raises(CheckFailed, match=said):
+        application_check.application()
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -80,7 +81,7 @@ def test_the_watchdog_is_asked_more_often_than_it_bites() -> None:
 
 
 def test_only_what_the_preset_names_starts_and_all_of_it_exists() -> None:
-    preset = (checks.ROOT / "etc/systemd/system-preset/00-zimbox.preset").read_text()
+    preset = (ROOT / "etc/systemd/system-preset/00-zimbox.preset").read_text()
     ours = {line.split()[1] for line in preset.splitlines() if line.startswith("enable zimbox")}
     there = {file.name for file in checks.UNITS.iterdir()}
     assert ours <= there
@@ -108,7 +109,7 @@ def test_wpa_supplicant_reads_the_file_that_the_first_start_writes(tmp_path: Pat
 
 
 def test_a_radio_that_appears_late_gets_its_wpa_supplicant_too() -> None:
-    rules = (checks.ROOT / "etc/udev/rules.d/90-zimbox-wifi.rules").read_text()
+    rules = (ROOT / "etc/udev/rules.d/90-zimbox-wifi.rules").read_text()
     (rule,) = (line for line in rules.splitlines() if line and not line.startswith("#"))
     assert 'ENV{DEVTYPE}=="wlan"' in rule
     assert 'ENV{SYSTEMD_WANTS}+="wpa_supplicant@$name.service"' in rule
@@ -155,11 +156,11 @@ def test_a_supply_that_the_initramfs_lacks_is_named(monkeypatch: pytest.MonkeyPa
     lacking = [name for name in initramfs.MODULES if name not in ("fixed", "gpio-regulator")]
     monkeypatch.setattr(initramfs, "MODULES", lacking)
     try:
-        checks.kernel_files()
-    except checks.Missing as lack:
+        hardware_checks.kernel_files()
+    except Missing as lack:
         pytest.skip(f"NOT CHECKED: {lack}")
-    with pytest.raises(checks.CheckFailed) as wrong:
-        checks.hardware()
+    with pytest.raises(CheckFailed) as wrong:
+        hardware_checks.hardware()
     said = str(wrong.value).splitlines()
     assert len(said) == 4  # two supplies of the Pi 4 and of the Pi 400
     for supply in ("fixed not in the initramfs", "gpio_regulator not in the initramfs"):
