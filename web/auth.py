@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from appliance.domain.errors import ApiError
+from litestar.types import Scope
+
+from appliance.core.i18n import _
+from appliance.domain.errors import ApiError, invalid
 from appliance.domain.views import Caller
 from web.openapi.metadata import Operation
 from web.request import ApiRequest, ServicesDep, header
@@ -20,16 +23,16 @@ async def prepare(request: ApiRequest) -> None:
 
 
 async def authenticate(request: ApiRequest) -> None:
-    """Set `user` of a request. Raises MISSING_AUTH_HEADERS, authentication errors, RATE_LIMIT_EXCEEDED."""
+    """Set `user` of a request.
+
+    Raises INVALID_REQUEST for two keys, MISSING_AUTH_HEADERS, authentication errors, RATE_LIMIT_EXCEEDED.
+    """
     scope = request.scope
     method = scope["method"]
     if method == "OPTIONS":  # shows the methods of a route, and nothing else
         return
-    key = (header(scope, b"x-api-key") or "").strip()
+    key = key_of(scope)
     client = (header(scope, b"x-client-id") or "").strip()
-    if not key:  # for clients that can set no other header (RFC 6750 2.1)
-        scheme, _, token = (header(scope, b"authorization") or "").strip().partition(" ")
-        key = token.strip() if scheme.lower() == "bearer" else ""
     if not key or not client:
         given = {"X-API-Key": key, "X-Client-ID": client}
         raise ApiError("MISSING_AUTH_HEADERS", {"missing": [n for n, v in given.items() if not v]})
@@ -41,6 +44,22 @@ async def authenticate(request: ApiRequest) -> None:
     operation = request.route_handler.opt.get("operation")
     any_key = isinstance(operation, Operation) and operation.any_key
     request.kept["allowance"] = authenticator.admit(caller, kind, any_key=any_key)
+
+
+def key_of(scope: Scope) -> str:
+    """Return the API key of `X-API-Key`, else of `Authorization: Bearer`; empty without one.
+
+    Raises INVALID_REQUEST if both have a key and they differ. A Bearer token that is no key of a box is
+    ignored beside `X-API-Key`: it is for a proxy on the way.
+    """
+    key = (header(scope, b"x-api-key") or "").strip()
+    scheme, _space, token = (header(scope, b"authorization") or "").strip().partition(" ")
+    token = token.strip() if scheme.lower() == "bearer" else ""  # RFC 6750 2.1
+    if not key:
+        return token
+    if token != key and token.startswith("zs_"):
+        raise invalid("Authorization", _("holds another key than X-API-Key; send one of the two"))
+    return key
 
 
 def caller_of(request: ApiRequest, services: ServicesDep) -> Caller:

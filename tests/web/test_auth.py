@@ -102,6 +102,43 @@ async def test_a_key_may_come_as_a_bearer_token(box: WebBox) -> None:
         assert answer.json()["error"]["details"] == {"missing": ["X-API-Key"]}
 
 
+async def test_two_different_keys_are_refused_and_neither_is_shown(box: WebBox) -> None:
+    async with httpx.AsyncClient(transport=box.transport(), base_url="http://box") as client:
+        other = "zs_live_" + "1" * 48
+        for headers in (
+            {"X-API-Key": box.key, "Authorization": f"Bearer {other}"},
+            {"X-API-Key": other, "Authorization": f"Bearer {box.key}"},
+        ):
+            asked = {**headers, "X-Client-ID": box.client, "Accept-Language": "en"}
+            answer = await client.get("/v1/auth/test", headers=asked)
+            assert code(answer) == (400, "INVALID_REQUEST")
+            assert answer.json()["error"]["details"] == {
+                "field": "Authorization",
+                "reason": "holds another key than X-API-Key; send one of the two",
+            }
+            assert box.key not in answer.text and other not in answer.text
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER  "])
+async def test_a_bearer_token_may_stand_beside_the_key_header(box: WebBox, scheme: str) -> None:
+    """The same key twice, and a token that is for a proxy on the way."""
+    async with httpx.AsyncClient(transport=box.transport(), base_url="http://box") as client:
+        for token in (box.key, "eyJhbGciOiJIUzI1NiJ9.e30.x", ""):
+            headers = {**box.headers, "Authorization": f"{scheme} {token}"}
+            assert (await client.get("/v1/auth/test", headers=headers)).status_code == 200
+
+
+async def test_a_bearer_key_needs_the_client_id_as_the_key_header_does(box: WebBox) -> None:
+    async with httpx.AsyncClient(transport=box.transport(), base_url="http://box") as client:
+        headers = {"Authorization": f"Bearer {box.key}"}
+        answer = await client.get("/v1/auth/test", headers=headers)
+        assert code(answer) == (400, "MISSING_AUTH_HEADERS")
+        assert answer.json()["error"]["details"] == {"missing": ["X-Client-ID"]}
+        headers["X-Client-ID"] = "client_9"
+        answer = await client.get("/v1/auth/test", headers=headers)
+        assert code(answer) == (401, "INVALID_CLIENT_ID")
+
+
 async def test_cors_is_allowed_only_for_configured_origins(box: WebBox) -> None:
     asked = {
         "Origin": "http://intranet.lan",

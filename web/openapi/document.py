@@ -49,7 +49,7 @@ _DESCRIPTION = (
 _ALWAYS: tuple[Code, ...] = ("INTERNAL_ERROR",)
 _KEYED: tuple[Code, ...] = (
     *("MISSING_AUTH_HEADERS", "INVALID_API_KEY", "INVALID_CLIENT_ID", "INVALID_DEVICE_ID"),
-    *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED"),
+    *("KEY_NOT_ALLOWED", "RATE_LIMIT_EXCEEDED", "INVALID_REQUEST"),
 )
 _WRITES: tuple[Code, ...] = ("PAYLOAD_TOO_LARGE", "STORAGE_FULL")
 _BODIED: tuple[Code, ...] = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE")
@@ -106,6 +106,11 @@ def document(app: Litestar) -> Json:
             "schemas": _schemas([handler for _, _, handler in found]),
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "BearerKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The API key, where `X-API-Key` cannot be set.",
+                },
                 "MetricsToken": {"type": "http", "scheme": "bearer"},
             },
         },
@@ -155,7 +160,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
 
 def _security(keyed: bool, more: Operation) -> list[Json]:
     if keyed:
-        return [{"ApiKey": []}]
+        return [{"ApiKey": []}, {"BearerKey": []}]
     return [{}, {"MetricsToken": []}] if "INVALID_API_KEY" in more.errors else []
 
 
