@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.admin.preferences import AdminPreferences
 from appliance.context import Context
@@ -12,6 +12,7 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.views import Permissions
 from appliance.store import clients
 from appliance.store.clients import NewClient, NewKey
+from appliance.store.rows import ClientRow, KeyRow
 
 FIRST_CLIENT = _("My business")
 
@@ -23,16 +24,16 @@ class AdminClients:
         self._box = box
         self._preferences = preferences
 
-    async def listed(self) -> list[Row]:
+    async def listed(self) -> list[ClientRow]:
         return await self._box.db.read(clients.clients)
 
-    async def keys(self) -> list[Row]:
+    async def keys(self) -> list[KeyRow]:
         return await self._box.db.read(clients.keys)
 
     async def check_enabled(self, client: int) -> None:
         """Raise INVALID_REQUEST for a client that is disabled: what it queues would wait."""
         row = await self._box.db.read(clients.client, client)
-        if row is None or row["disabled_at"] is not None:
+        if row is None or row.disabled_at is not None:
             raise no_client()
 
     async def first(self) -> int:
@@ -41,8 +42,7 @@ class AdminClients:
         def work(db: Connection) -> int:
             found = clients.clients(db)
             if found:
-                number: int = found[0]["id"]
-                return number
+                return found[0].id
             name = FIRST_CLIENT.typeset(self._preferences.language)
             return clients.add_client(db, name, self._box.clock.now()).id
 

@@ -21,6 +21,7 @@ from appliance.messaging.tracking import Tracking
 from appliance.store import clients, history, received, timeline
 from appliance.store import dashboard as table
 from appliance.store.dashboard import InboxRows, MessagePage
+from appliance.store.timeline import PartTimeline, WebhookNotification
 from modem.sms import gsm7
 
 
@@ -31,32 +32,6 @@ class Measured(msgspec.Struct, frozen=True):
     parts: int
     alphabet: str
     forcing: tuple[str, ...]  # the characters that force the longer alphabet
-
-
-class PartTimeline(msgspec.Struct, frozen=True):
-    """One part of a message, or an earlier try of it, as far as it has come. Moments in ms."""
-
-    number: int
-    state: str = "attempted"
-    device: int | None = None
-    submitted_at: int | None = None
-    answered_at: int | None = None
-    reference: int | None = None
-    tp_status: int | None = None
-    reported_at: int | None = None
-    attempts: int = 0
-    error: dict[str, object] | None = None
-
-
-class WebhookNotification(msgspec.Struct, frozen=True):
-    """One notification of a message to its client's server."""
-
-    name: str
-    url: str
-    state: str
-    attempt: int
-    due_at: int
-    created_at: int
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -117,12 +92,10 @@ class AdminMessages:
             return Timeline(
                 message=history.view(row),
                 tenant=tenant,
-                client=client["name"] if client else "",
-                parts=tuple(msgspec.convert(p, PartTimeline) for p in found["parts"]),
-                attempts=tuple(msgspec.convert(p, PartTimeline) for p in found["attempts"]),
-                notifications=tuple(
-                    msgspec.convert(d, WebhookNotification) for d in found["deliveries"]
-                ),
+                client=client.name if client else "",
+                parts=found.parts,
+                attempts=found.attempts,
+                notifications=timeline.notifications(db, number),
             )
 
         found = await self._box.db.read(work)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlite3 import Row
-
 import msgspec
 
 from appliance.context import Context
@@ -16,6 +14,7 @@ from appliance.devices.pin_store import Pins
 from appliance.domain.errors import ApiError, invalid
 from appliance.store import admin
 from appliance.store import devices as device_table
+from appliance.store.rows import DeviceRow
 from modem.interface import CodeRefused
 
 
@@ -82,14 +81,14 @@ class AdminModems:
             modem = msgspec.structs.replace(modem, balance=kept)
         return await self._pins.completed(modem)
 
-    async def former(self) -> list[Row]:
+    async def former(self) -> list[DeviceRow]:
         """Return the modems that were here once and are not configured any more."""
         known = await self._box.db.read(device_table.live)
-        return [row for row in known if self._devices.by_number(row["id"]) is None]
+        return [row for row in known if self._devices.by_number(row.id) is None]
 
     async def remove(self, number: int) -> None:
         """Forget a former modem; its queued messages fail. Raises NOT_FOUND."""
-        if number not in {row["id"] for row in await self.former()}:
+        if number not in {row.id for row in await self.former()}:
             raise ApiError("NOT_FOUND")
         if not await self._box.db.write(device_table.remove, number):
             raise ApiError("NOT_FOUND")

@@ -61,10 +61,10 @@ def client_list(data: Path, as_json: bool) -> None:
     rows = store(data, clients.clients)
     table = [
         {
-            "client_id": f"client_{r['id']}",
-            "name": r["name"],
-            "created_at": timestamp(r["created_at"]),
-            "disabled_at": timestamp(r["disabled_at"]),
+            "client_id": f"client_{r.id}",
+            "name": r.name,
+            "created_at": timestamp(r.created_at),
+            "disabled_at": timestamp(r.disabled_at),
         }
         for r in rows
     ]
@@ -186,7 +186,7 @@ def key_create(
         if wanted is not None:
             owner = wanted if clients.client(db, wanted) else None
         elif existing:
-            owner = existing[0]["id"]
+            owner = existing[0].id
         else:
             made = clients.add_client(db, "default", now)
             owner, result["signing_secret"] = made.id, made.signing_secret
@@ -216,16 +216,16 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
     rows = store(data, lambda db: clients.keys(db, wanted))
     table = [
         {
-            "key_id": r["id"],
-            "client_id": f"client_{r['client']}",
-            "mode": "test" if r["test"] else "live",
-            "key": f"…{r['hint']}",
-            "name": r["name"],
-            "created_at": timestamp(r["created_at"]),
-            "last_used_at": timestamp(r["last_used_at"]),
-            "expires_at": timestamp(r["expires_at"]),
-            "revoked_at": timestamp(r["revoked_at"]),
-            "narrowing": json.loads(r["permissions"]),
+            "key_id": r.id,
+            "client_id": f"client_{r.client}",
+            "mode": "test" if r.test else "live",
+            "key": f"…{r.hint}",
+            "name": r.name,
+            "created_at": timestamp(r.created_at),
+            "last_used_at": timestamp(r.last_used_at),
+            "expires_at": timestamp(r.expires_at),
+            "revoked_at": timestamp(r.revoked_at),
+            "narrowing": json.loads(r.permissions),
         }
         for r in rows
     ]

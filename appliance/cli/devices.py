@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import click
 
 from appliance.cli.common import data_option, ended, number, print_result, store
 from appliance.domain.validation import timestamp
 from appliance.store import devices
+from appliance.store.rows import DeviceRow
 
 
 @click.group()
@@ -25,22 +26,26 @@ def device_list(data: Path, as_json: bool) -> None:
     """List every modem that was attached and not removed."""
     table = [
         {
-            "device_id": f"device_{r['id']}",
-            "name": r["name"],
-            "imei": r["imei"],
-            "phone_number": r["phone_number"],
-            "status": "online" if r["online"] else "offline",
-            "since": timestamp(r["since"]),
-            "parts_waiting": r["waiting"],
+            "device_id": f"device_{r.id}",
+            "name": r.name,
+            "imei": r.imei,
+            "phone_number": r.phone_number,
+            "status": "online" if r.online else "offline",
+            "since": timestamp(r.since),
+            "parts_waiting": waiting,
             "aliases": [f"client_{client}={alias}" for client, alias in aliases],
         }
-        for r, aliases in store(data, _with_aliases)
+        for r, waiting, aliases in store(data, _listed)
     ]
     print_result(table, as_json)
 
 
-def _with_aliases(db: Connection) -> list[tuple[Row, list[tuple[int, str]]]]:
-    return [(row, devices.aliases(db, row["id"])) for row in devices.live(db)]
+def _listed(db: Connection) -> list[tuple[DeviceRow, int, list[tuple[int, str]]]]:
+    """Return each modem with the number of parts that wait for it only, and its aliases."""
+    return [
+        (row, devices.parts_waiting(db, row.id), devices.aliases(db, row.id))
+        for row in devices.live(db)
+    ]
 
 
 @device.command("alias")

@@ -30,13 +30,13 @@ def held_list(data: Path, as_json: bool) -> None:
     rows = store(data, lambda db: held_store.listed(db, LISTED_MOST))
     table = [
         {
-            "message_id": ids.message_id(row["id"]),
-            "client_id": f"client_{row['tenant'] // 2}",
-            "to": row["recipient"],
-            "message": row["body"],
-            "created_at": timestamp(row["created_at"]),
-            "scheduled_at": timestamp(row["scheduled_at"]),
-            "decide_by": timestamp(row["expires_at"]),
+            "message_id": ids.message_id(row.id),
+            "client_id": f"client_{row.tenant // 2}",
+            "to": row.recipient,
+            "message": row.body,
+            "created_at": timestamp(row.created_at),
+            "scheduled_at": timestamp(row.scheduled_at),
+            "decide_by": timestamp(row.expires_at),
         }
         for row in rows
     ]

@@ -61,7 +61,7 @@ class Authenticator:
         number = self._credentials.device(key.client, device_id)
         live = self._credentials.devices(key.client, False)
         test = self._credentials.devices(key.client, True) if key.test else []
-        if number not in {row["id"] for row in (*live, *test)}:
+        if number not in {row.id for row in (*live, *test)}:
             raise ApiError("INVALID_DEVICE_ID")
         return f"device_{number}"
 

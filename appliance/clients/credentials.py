@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from sqlite3 import Row
-
 import msgspec
 
 from appliance.domain.views import Permissions
 from appliance.store import clients
 from appliance.store import devices as device_table
 from appliance.store.database import Database
+from appliance.store.rows import DeviceRow, KeyRow
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -30,7 +29,7 @@ class Credentials:
         self._db = db
         self._version = -1
         self._keys: dict[bytes, Key] = {}
-        self._devices: dict[tuple[int, bool], list[Row]] = {}
+        self._devices: dict[tuple[int, bool], list[DeviceRow]] = {}
         self._named: dict[tuple[int, str], int | None] = {}
 
     def key(self, api_key: str) -> Key | None:
@@ -45,7 +44,7 @@ class Credentials:
             found = self._keys[digest] = _key(row)
         return found
 
-    def devices(self, client: int, test: bool) -> list[Row]:
+    def devices(self, client: int, test: bool) -> list[DeviceRow]:
         """Return the devices that a client may use in that mode."""
         self._refresh()
         found = self._devices.get((client, test))
@@ -59,7 +58,7 @@ class Credentials:
         self._refresh()
         if (client, device_id) not in self._named:
             found = self._db.read_now(device_table.named, client, device_id)
-            if found not in {row["id"] for row in self.devices(client, False)}:
+            if found not in {row.id for row in self.devices(client, False)}:
                 return found  # not kept: anybody may try any number of them
             self._named[client, device_id] = found
         return self._named[client, device_id]
@@ -73,14 +72,12 @@ class Credentials:
             self._named.clear()
 
 
-def _key(row: Row) -> Key:
+def _key(row: KeyRow) -> Key:
     return Key(
-        id=row["id"],
-        client=row["client"],
-        test=bool(row["test"]),
-        usable=row["revoked_at"] is None
-        and row["disabled_at"] is None
-        and row["deleted_at"] is None,
-        expires_at=row["expires_at"],
-        permissions=msgspec.json.decode(row["permissions"], type=Permissions),
+        id=row.id,
+        client=row.client,
+        test=bool(row.test),
+        usable=row.revoked_at is None and row.disabled_at is None and row.deleted_at is None,
+        expires_at=row.expires_at,
+        permissions=msgspec.json.decode(row.permissions, type=Permissions),
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sqlite3 import Row
-
 from appliance.context import Context
 from appliance.devices.manager import Devices
 from appliance.domain.validation import utc
 from appliance.domain.views import AuthTest, Caller, Device
+from appliance.store.rows import DeviceRow
 
 
 class DeviceDirectory:
@@ -24,23 +23,23 @@ class DeviceDirectory:
         rows = self._box.credentials.devices(caller.client_id, caller.mode == "test")
         return self.views(rows)
 
-    def views(self, rows: list[Row]) -> tuple[Device, ...]:
+    def views(self, rows: list[DeviceRow]) -> tuple[Device, ...]:
         """Return stored modems with their present state; one that is not attached is offline."""
         return tuple(self._view(row) for row in rows)
 
-    def _view(self, row: Row) -> Device:
-        attached = self._devices.by_number(row["id"])
+    def _view(self, row: DeviceRow) -> Device:
+        attached = self._devices.by_number(row.id)
         status = attached.status if attached else None
         return Device(
-            device_id=f"device_{row['id']}",
-            name=row["name"],
+            device_id=f"device_{row.id}",
+            name=row.name,
             status="online" if attached and attached.online else "offline",
             state=status.state.value if status else "offline",
             operator=(status.operator or None) if status else None,
             technology=(status.technology or None) if status else None,
             signal=status.signal_dbm if status else None,
-            phone_number=row["phone_number"] or None,
-            since=utc(row["since"]),
+            phone_number=row.phone_number or None,
+            since=utc(row.since),
         )
 
     async def auth_test(self, caller: Caller) -> AuthTest:

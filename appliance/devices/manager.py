@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -241,7 +241,7 @@ class Devices:
         if before and before not in there | {attached.number}:
             reason = REASONS[ModemState.OFFLINE]  # another modem is on its port
             await self._box.db.write_until_stored(
-                lambda db: self._stands(db, before, False, reason)
+                lambda db: self._store_online(db, before, False, reason)
             )
         if attached.number:
             # Use the current status: an event that waited here must not undo a later one.
@@ -310,7 +310,7 @@ class Devices:
 
         def work(db: Connection) -> int:
             row = table.known(db, key, name, attached.test, self._box.clock.now())
-            number: int = row["id"]
+            number: int = row.id
             table.describe(db, number, attached.settings.name, identity)
             attached.limits = admin.limits(db, number) or attached.limits_at_first
             # Only the settings know the client.
@@ -324,15 +324,16 @@ class Devices:
 
     def note_after_start(self, db: Connection) -> None:
         """Mark modems offline that were online when the box crashed, and emit their events."""
-        for row in db.execute("SELECT id, since FROM device WHERE online = 1").fetchall():
-            # The latest id shows until when the box was running.
-            seen = max(row["since"], self._box.ids.latest_ms)
-            self._stands(db, row["id"], False, "UNKNOWN", seen)
+        for row in table.live(db):
+            if row.online:
+                # The latest id shows until when the box was running.
+                seen = max(row.since or 0, self._box.ids.latest_ms)
+                self._store_online(db, row.id, False, "UNKNOWN", seen)
 
     def _note(self, db: Connection, attached: Attached, status: ModemStatus) -> None:
         """Store whether a modem is online, with its events."""
         reason = REASONS.get(status.state, "UNKNOWN")
-        self._stands(db, attached.number, status.state == ModemState.READY, reason)
+        self._store_online(db, attached.number, status.state == ModemState.READY, reason)
         self._warn(db, attached.number, status)
 
     def _warn(self, db: Connection, number: int, status: ModemStatus) -> None:
@@ -349,7 +350,7 @@ class Devices:
             }
             self._emit(db, number, "device.warning", warning, now)
 
-    def _stands(
+    def _store_online(
         self, db: Connection, number: int, online: bool, reason: str, seen: int | None = None
     ) -> None:
         now = self._box.clock.now()
@@ -375,13 +376,13 @@ class Devices:
         self, db: Connection, number: int, name: str, data: dict[str, object], now: int
     ) -> None:
         """Announce an event of a device to the clients that may use it; none of the test keys' modem."""
-        row: Row = db.execute("SELECT * FROM device WHERE id = ?", (number,)).fetchone()
-        if row["test"]:
+        row = table.get(db, number)
+        if row is None or row.test:
             return
         data = {
             "device_id": f"device_{number}",
-            "device_name": row["name"],
-            "phone_number": row["phone_number"] or None,
+            "device_name": row.name,
+            "phone_number": row.phone_number or None,
             **data,
         }
         for client in table.clients_of(db, number):

@@ -250,9 +250,9 @@ class MaintenanceJobs:
         for stray in strays:
             log.warning(
                 "report_without_message",
-                device=stray["device"],
-                reference=stray["reference"],
-                tp_status=stray["tp_status"],
+                device=stray.device,
+                reference=stray.reference,
+                tp_status=stray.tp_status,
             )
 
     async def give_up_waiting(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.context import Context
 from appliance.core.i18n import _
@@ -11,6 +11,7 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.schemas import BlockBody
 from appliance.domain.views import BlockedNumber, Caller
 from appliance.store import blocklist, dashboard
+from appliance.store.rows import BlockedRow
 
 EVERY_CLIENT = 0  # the tenant of entries that hold for all clients
 
@@ -39,8 +40,8 @@ class BlockList:
 
     # --- for the owner of the box --------------------------------------------------------------------
 
-    async def all(self) -> list[Row]:
-        """Return the lists of all clients."""
+    async def all(self) -> list[tuple[BlockedRow, str]]:
+        """Return the lists of all clients, each entry with the name of its client."""
         return await self._box.db.read(dashboard.blocked)
 
     async def block_for_all(self, number: str, reason: str) -> None:
@@ -54,7 +55,7 @@ class BlockList:
         """Take a number off one list, if it is there."""
         await self._box.db.write(blocklist.take_off, tenant, number)
 
-    async def _add(self, tenant: int, number: str, reason: str, source: str) -> Row:
+    async def _add(self, tenant: int, number: str, reason: str, source: str) -> BlockedRow:
         return await self._box.db.write(
             blocklist.add, tenant, number, reason, source, self._box.clock.now()
         )
@@ -69,10 +70,10 @@ def _unblock(db: Connection, tenant: int, number: str, now: int) -> None:
     raise invalid("number", _("is not on the block list"), "NOT_FOUND")
 
 
-def _entry(row: Row) -> BlockedNumber:
+def _entry(row: BlockedRow) -> BlockedNumber:
     return BlockedNumber(
-        number=row["number"],
-        reason=row["reason"] or None,
-        source=row["source"],
-        created_at=validation.utc(row["created_at"]),
+        number=row.number,
+        reason=row.reason or None,
+        source=row.source,
+        created_at=validation.utc(row.created_at),
     )

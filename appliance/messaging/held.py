@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlite3 import Row
-
 from appliance.context import Context
 from appliance.store import held
 from appliance.store.held import Decision
+from appliance.store.rows import HeldRow
 
 STEP = 200  # messages in one transaction
 
@@ -17,7 +16,7 @@ class HeldMessages:
     def __init__(self, box: Context) -> None:
         self._box = box
 
-    async def listed(self, most: int) -> tuple[int, list[Row]]:
+    async def listed(self, most: int) -> tuple[int, list[HeldRow]]:
         """Return how many messages wait for a decision, and the oldest of them."""
         return await self._box.db.read(lambda db: (held.undecided(db), held.listed(db, most)))
 

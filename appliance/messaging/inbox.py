@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import msgspec
 import structlog
@@ -15,6 +15,7 @@ from appliance.domain.report_matching import ReportFields
 from appliance.store import blocklist, reports
 from appliance.store import received as received_store
 from appliance.store.received import ReceivedPart, Whole
+from appliance.store.rows import InboundPartRow
 from modem.interface import ReceivedPdu
 from modem.sms import mms, tpdu
 from modem.sms.mms import MmsNotification
@@ -140,11 +141,11 @@ class Inbox:
         if rows is None:
             return "part"
         # Join the PDUs, which repairs characters that the sender split.
-        digits = [r["hex"] for r in rows]
+        digits = [r.hex for r in rows]
         joined = tpdu.join(digits)
         if joined is None:
-            joined = reassembly.join(((r["number"], r["text"]) for r in rows), part.total)
-        whole = Whole(part.sender, joined, rows[0]["sent_at"], " ".join(digits))
+            joined = reassembly.join(((r.number, r.text) for r in rows), part.total)
+        whole = Whole(part.sender, joined, rows[0].sent_at, " ".join(digits))
         return self._whole(db, attached.number, attached.test, whole, now)
 
     def _picture(
@@ -191,17 +192,17 @@ class Inbox:
         """Deliver texts whose missing parts are overdue, marked incomplete; return how many."""
         late = received_store.overdue(db, before)
         for rows in late:
-            device = rows[0]["device"]
+            device = rows[0].device
             test = db.execute("SELECT test FROM device WHERE id = ?", (device,)).fetchone()
             self._incomplete(db, device, bool(test and test[0]), rows, self._box.clock.now())
         return len(late)
 
     def _incomplete(
-        self, db: Connection, device: int, test: bool, rows: list[Row], now: int
+        self, db: Connection, device: int, test: bool, rows: list[InboundPartRow], now: int
     ) -> None:
-        text = reassembly.join(((r["number"], r["text"]) for r in rows), rows[0]["total"])
-        digits = " ".join(r["hex"] for r in rows)
-        whole = Whole(rows[0]["sender"], text, rows[0]["sent_at"], digits, incomplete=True)
+        text = reassembly.join(((r.number, r.text) for r in rows), rows[0].total)
+        digits = " ".join(r.hex for r in rows)
+        whole = Whole(rows[0].sender, text, rows[0].sent_at, digits, incomplete=True)
         self._whole(db, device, test, whole, now)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import TypeVar
 
 from appliance.context import Context
@@ -11,7 +11,6 @@ from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain import ids, limits
 from appliance.domain.errors import ApiError, later
-from appliance.domain.message import Status
 from appliance.domain.parsing import Bulk, RefusedEntry
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import SendBody
@@ -22,6 +21,7 @@ from appliance.messaging.admission import QueueSnapshot, Route
 from appliance.messaging.tracking import own_message
 from appliance.store import archive, backlog, blocklist, clients, history, messages
 from appliance.store import idempotency as idempotency_store
+from appliance.store.rows import TrackedRow
 from appliance.webhooks.http_client import egress_rules
 from modem.sms import gsm7
 
@@ -84,7 +84,7 @@ class Intake:
         if test:
             await self._devices.test_modem()
         rows = self._box.credentials.devices(caller.client_id, test)
-        mine = {row["id"] for row in rows}
+        mine = {row.id for row in rows}
         named = before if before in mine else None
         if caller.device_id:
             named = ids.parse_decimal("device", caller.device_id)
@@ -356,7 +356,7 @@ class Intake:
         row = own_message(self._box, caller, message_id)
         if not _resendable(row):
             raise ApiError("CANNOT_RESEND_MESSAGE")
-        number = row["id"]
+        number = row.id
         self.check_storage()
         before = await self._box.db.read(messages.named_device, number)
         route = await self.route(caller, scheduled=False, before=before)
@@ -372,16 +372,16 @@ class Intake:
             return False
         now = self._box.clock.now()
         config = self._box.config
-        recipient = row["recipient"]
+        recipient = row.recipient
         if not recipient.startswith("+") and not caller.permissions.short_codes:
             raise ApiError("KEY_NOT_ALLOWED", {"reason": "short_codes"})
         self.check_permission(caller, recipient)
         self._check_room(backlog.messages(db, caller.mode == "test"))
-        plan = gsm7.plan(row["body"], shifts=config.sending.national_shifts)
+        plan = gsm7.plan(row.body, shifts=config.sending.national_shifts)
         _, end = self._span(None, now)
         ahead = self._ahead(db, caller, route, now, end, now)
-        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end, row["kind"])
-        rank = limits.rank(row["priority"], now, config.queue.aging_minutes)
+        self._admit(db, caller, recipient, len(plan.parts), route, ahead, now, end, row.kind)
+        rank = limits.rank(row.priority, now, config.queue.aging_minutes)
         if messages.get(db, number) is None:
             archive.take_back(db, number, now, end, rank)
         messages.resend(
@@ -400,6 +400,6 @@ class Intake:
         return True
 
 
-def _resendable(row: Row) -> bool:
+def _resendable(row: TrackedRow) -> bool:
     """Return whether a message can be resent: it failed and is not a one-time password."""
-    return bool(row["status"] == Status.FAILED and row["kind"] == "sms")
+    return bool(row.status == "failed" and row.kind == "sms")

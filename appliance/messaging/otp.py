@@ -118,18 +118,16 @@ class OneTimePasswords:
         now = self._box.clock.now()
         number = ids.parse("otp", order.otp_id)
         row = otp.get(db, caller.tenant, number) if number is not None else None
-        if row is None or row["verified_at"] is not None:
+        if row is None or row.verified_at is not None:
             return ApiError("OTP_NOT_FOUND")
-        if order.phone is not None and order.phone != row["recipient"]:
+        if order.phone is not None and order.phone != row.recipient:
             return ApiError("OTP_NOT_FOUND")
-        if now >= row["expires_at"]:
+        if now >= row.expires_at:
             return ApiError("OTP_EXPIRED")
-        if row["attempts_left"] <= 0:
+        if row.attempts_left <= 0:
             return ApiError("OTP_MAX_ATTEMPTS")
-        if hmac.compare_digest(
-            row["code_hash"], self._box.encryption.code_hash(row["id"], order.code)
-        ):
-            otp.verified(db, row["id"], now)
+        if hmac.compare_digest(row.code_hash, self._box.encryption.code_hash(row.id, order.code)):
+            otp.verified(db, row.id, now)
             return OtpVerdict(True, verified_at=now)
-        otp.spend_attempt(db, row["id"])
-        return OtpVerdict(False, attempts_remaining=row["attempts_left"] - 1)
+        otp.spend_attempt(db, row.id)
+        return OtpVerdict(False, attempts_remaining=row.attempts_left - 1)

@@ -22,12 +22,12 @@ class ReceivedMessages:
         return InboxPage(
             tuple(
                 Received(
-                    inbox_id=ids.short_id("inbox", row["id"]),
-                    sender=row["sender"],
-                    message=row["body"],
-                    received_at=utc(row["received_at"]),
-                    device_id=f"device_{row['device']}",
-                    incomplete=bool(row["incomplete"]),
+                    inbox_id=ids.short_id("inbox", row.id),
+                    sender=row.sender,
+                    message=row.body,
+                    received_at=utc(row.received_at),
+                    device_id=f"device_{row.device}",
+                    incomplete=bool(row.incomplete),
                 )
                 for row in rows
             ),

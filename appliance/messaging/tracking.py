@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from sqlite3 import Row
 from typing import TypeVar
 
 import msgspec
@@ -14,12 +13,13 @@ from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, StatsFilter
 from appliance.domain.views import Caller, HistoryPage, MessageView, Stats
 from appliance.store import devices, history, messages, statistics
+from appliance.store.rows import TrackedRow
 
 EXPORT_BATCH = 500
 Filter = TypeVar("Filter", HistoryFilter, StatsFilter)
 
 
-def own_message(box: Context, caller: Caller, message_id: str) -> Row:
+def own_message(box: Context, caller: Caller, message_id: str) -> TrackedRow:
     """Return the row of a message of this caller. Raises MESSAGE_NOT_FOUND, also for another client's."""
     number = ids.parse("msg", message_id)
     row = None if number is None else box.db.read_now(history.one, caller.tenant, number)
@@ -72,7 +72,7 @@ class Tracking:
 
     async def cancel(self, caller: Caller, message_id: str) -> None:
         """Cancel a queued message. Raises MESSAGE_NOT_FOUND, CANNOT_CANCEL_MESSAGE."""
-        number = own_message(self._box, caller, message_id)["id"]
+        number = own_message(self._box, caller, message_id).id
         if not await self._box.db.write(
             messages.cancel, self._box.ids, number, self._box.clock.now()
         ):

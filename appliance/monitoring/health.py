@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Literal
 
 from appliance import __version__
@@ -11,8 +11,9 @@ from appliance.context import Context
 from appliance.devices.directory import DeviceDirectory
 from appliance.devices.manager import Devices
 from appliance.domain.views import Health
-from appliance.store import backlog
+from appliance.store import backlog, devices
 from appliance.store.database import TAKES_NOTHING
+from appliance.store.rows import DeviceRow
 
 FRESH_SECONDS = 10.0  # limits the wear of the card to one small commit in this time, and only while somebody asks
 ANSWER_SECONDS = 5.0  # a card that takes longer than this for one row fails its clients as well
@@ -66,12 +67,11 @@ class HealthCheck:
     async def take(self) -> Health:
         """Return the modems, the number of queued messages, and why none could be stored or sent now."""
 
-        def work(db: Connection) -> tuple[list[Row], int]:
-            rows = db.execute("SELECT * FROM device WHERE test = 0 ORDER BY id").fetchall()
-            return rows, backlog.messages(db, test=False)
+        def work(db: Connection) -> tuple[list[DeviceRow], int]:
+            return devices.live(db), backlog.messages(db, test=False)
 
         rows, queued = await self._box.db.read(work)
-        views = self._directory.views([r for r in rows if self._devices.by_number(r["id"])])
+        views = self._directory.views([r for r in rows if self._devices.by_number(r.id)])
         online = any(view.status == "online" for view in views)
         reason = await self._write_probe.fault() or (None if online else "no_modem")
         return Health("degraded" if reason else "ok", __version__, views, queued, reason)

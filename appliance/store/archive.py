@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import msgspec
 
@@ -11,6 +11,7 @@ from appliance.domain.message import Status
 from appliance.domain.validation import fold
 from appliance.store import timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
+from appliance.store.rows import IndexedRow, columns, every
 
 MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, uncertain,
 ever_submitted, attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
@@ -23,9 +24,9 @@ def finished(db: Connection, most: int, closed_before: int) -> list[int]:
         "SELECT id, closed_at FROM message WHERE closed_at IS NOT NULL ORDER BY closed_at LIMIT ?",
         (most,),
     ).fetchall()
-    if len(rows) < most and not (rows and rows[0]["closed_at"] <= closed_before):
+    if len(rows) < most and not (rows and rows[0][1] <= closed_before):
         return []
-    return [row["id"] for row in rows]
+    return [number for number, _ in rows]
 
 
 def move(db: Connection, most: int, closed_before: int) -> int:
@@ -38,64 +39,60 @@ def move(db: Connection, most: int, closed_before: int) -> int:
             (events, number),
         )
     marks = ",".join("?" * len(numbers))
-    rows = db.execute(
-        "SELECT id, tenant, recipient, created_at, body FROM history "
-        f"WHERE id IN ({marks}) AND recipient != ''",  # a deleted client's
+    found = db.execute(
+        f"SELECT {columns(IndexedRow)} FROM history WHERE id IN ({marks}) "
+        "AND recipient != ''",  # a deleted client's
         numbers,
-    ).fetchall()
+    )
+    rows = every(IndexedRow, found)
     db.executemany(
         "INSERT INTO history_recipient (tenant, recipient, created_at, id) VALUES (?, ?, ?, ?)",
-        sorted((r["tenant"], r["recipient"], r["created_at"], r["id"]) for r in rows),
+        sorted((r.tenant, r.recipient, r.created_at, r.id) for r in rows),
     )
     db.executemany(
         "INSERT INTO history_text (rowid, folded) VALUES (?, ?)",
-        [(r["id"], fold(r["body"])) for r in rows],
+        [(r.id, fold(r.body)) for r in rows],
     )
     for table, column in (("part", "message"), ("attempt", "message"), ("message", "id")):
         db.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", numbers)
     return len(numbers)
 
 
-def _unindex(db: Connection, row: Row) -> None:
+def _unindex(db: Connection, row: IndexedRow) -> None:
     """Remove a history row from its indexes; a contentless index needs the indexed text."""
     db.execute(
         "DELETE FROM history_recipient WHERE tenant = ? AND recipient = ? AND created_at = ? AND id = ?",
-        (row["tenant"], row["recipient"], row["created_at"], row["id"]),
+        (row.tenant, row.recipient, row.created_at, row.id),
     )
     db.execute(
         "INSERT INTO history_text (history_text, rowid, folded) VALUES ('delete', ?, ?)",
-        (row["id"], fold(row["body"])),
+        (row.id, fold(row.body)),
     )
 
 
 def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int) -> bool:
     """Move a failed message from the history back to the queue tables. Return False without one."""
-    row = db.execute("SELECT * FROM history WHERE id = ?", (number,)).fetchone()
-    if row is None:
+    found = db.execute(
+        f"SELECT {columns(IndexedRow)}, priority, timeline FROM history WHERE id = ?", (number,)
+    ).fetchone()
+    if found is None:
         return False
+    row = IndexedRow._make(found[:-2])
+    priority, stored = found[-2:]
     db.execute(
         f"INSERT INTO message ({MOVED}, shift, due_at, expires_at, changed_at) "
         f"SELECT {MOVED}, 0, ?, ?, ? FROM history WHERE id = ?",
         (now, expires_at, now, number),
     )
-    for part in msgspec.json.decode(row["timeline"])["parts"]:
+    for part in msgspec.json.decode(stored, type=timeline.Attempts).parts:
         db.execute(
             "INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready, "
             "attempts, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error) "
             "VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    number,
-                    part["number"],
-                    part["state"],
-                    row["tenant"] & 1,
-                    int(row["priority"] == 1),
-                )
-                + (rank, now, part.get("attempts", 0), part.get("device"), part.get("sim"))
-                + (part.get("submitted_at"), part.get("answered_at"), part.get("reference"))
-                + (part.get("tp_status"), part.get("reported_at"))
-                + (msgspec.json.encode(part["error"]).decode() if "error" in part else None,)
-            ),
+            (number, part.number, part.state, row.tenant & 1, int(priority == 1), rank, now)
+            + (part.attempts, part.device, part.sim, part.submitted_at, part.answered_at)
+            + (part.reference, part.tp_status, part.reported_at)
+            + (None if part.error is None else msgspec.json.encode(part.error).decode(),),
         )
     _unindex(db, row)
     db.execute("DELETE FROM history WHERE id = ?", (number,))
@@ -107,23 +104,23 @@ def retire(db: Connection, before: int, most: int) -> int:
 
     Only finished messages: a message in the queue tables is never removed.
     """
-    rows = db.execute(
+    found = db.execute(
         # Not by id: ids from a clock that was ahead stay ahead of every later time.
-        "SELECT id, tenant, recipient, created_at, body, device, status FROM history WHERE tenant IN "
+        f"SELECT {columns(IndexedRow)}, device, status FROM history WHERE tenant IN "
         "(SELECT id * 2 FROM client UNION ALL SELECT id * 2 + 1 FROM client) "
         "AND created_at < ? LIMIT ?",
         (before, most),
-    ).fetchall()
-    for row in rows:
-        if row[
-            "recipient"
-        ]:  # an erased one is in no index; removing it twice would corrupt the index
+    )
+    rows = [(IndexedRow._make(row[:-2]), *row[-2:]) for row in found.fetchall()]
+    for row, device, status in rows:
+        # An erased one is in no index; removing it twice would corrupt the index.
+        if row.recipient:
             _unindex(db, row)
-        db.execute("DELETE FROM history WHERE id = ?", (row["id"],))
+        db.execute("DELETE FROM history WHERE id = ?", (row.id,))
         db.execute(
-            f"UPDATE hour_count SET {Status(row['status'])} = {Status(row['status'])} - 1 "
+            f"UPDATE hour_count SET {Status(status)} = {Status(status)} - 1 "
             "WHERE tenant = ? AND device = ? AND hour = ?",
-            (row["tenant"], row["device"], row["created_at"] // HOUR_MS),
+            (row.tenant, device, row.created_at // HOUR_MS),
         )
     if rows:
         db.execute(
@@ -140,17 +137,17 @@ def retire(db: Connection, before: int, most: int) -> int:
 
 def erase_step(db: Connection, client: int, most: int) -> int:
     """Empty some finished messages of a deleted client; their figures stay. Return how many."""
-    rows = db.execute(
-        "SELECT id, tenant, recipient, created_at, body FROM history WHERE tenant IN (?, ?) "
-        "AND recipient != '' LIMIT ?",
+    found = db.execute(
+        f"SELECT {columns(IndexedRow)} FROM history WHERE tenant IN (?, ?) AND recipient != '' LIMIT ?",
         (client * 2, client * 2 + 1, most),
-    ).fetchall()
+    )
+    rows = every(IndexedRow, found)
     for row in rows:
         _unindex(db, row)
         db.execute(
             "UPDATE history SET body = '', recipient = '', metadata = NULL, webhook_url = NULL, "
             """timeline = '{"parts":[],"attempts":[]}' WHERE id = ?""",
-            (row["id"],),
+            (row.id,),
         )
     return len(rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.core.i18n import _
 from appliance.domain import limits
@@ -10,7 +10,8 @@ from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import clients, messages, received, reports, submissions
 from appliance.store.failure_causes import HELD_TOO_LONG, NO_ANSWER, cause, fault_cause
-from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use, part_of
+from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use
+from appliance.store.rows import MessageRow, PartRow, columns, every
 from appliance.store.submissions import UNSETTLED
 from modem.interface import Outcome, Verdict
 
@@ -25,14 +26,14 @@ def record(
     now: int,
 ) -> None:
     """Record the outcome of a submitted part."""
-    part = part_of(db, job.message, job.number)
-    if part is None or (part["submitted_at"], part["device"]) != (job.submitted_at, job.device):
+    part = messages.part_of(db, job.message, job.number)
+    if part is None or (part.submitted_at, part.device) != (job.submitted_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
         if messages.get(db, job.message) is not None:
             messages.settle(db, new_ids, job.message, now)  # the message may be complete now
         reports.apply_strays(db, new_ids, job.sim, now)
         return
-    if part["state"] != PartState.SUBMITTED:
+    if part.state != PartState.SUBMITTED:
         # A report on an earlier attempt has settled it meanwhile; the answer only adds its reference.
         if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
             _used(db, rules, sender, job, now)
@@ -125,41 +126,43 @@ def _used(db: Connection, rules: SendingRules, sender: Sender, job: Job, now: in
         count_use(db, job.sim, job.recipient, sender.limits, now, rules.zone)
 
 
-def _attempted(db: Connection, part: Row) -> None:
+def _attempted(db: Connection, part: PartRow) -> None:
     db.execute(
         "UPDATE message SET attempts = MAX(attempts, attempts_before + ?) WHERE id = ?",
-        (part["attempts"] + 1, part["message"]),
+        (part.attempts + 1, part.message),
     )
 
 
-def _again(db: Connection, rules: SendingRules, part: Row, error: str | None, now: int) -> None:
+def _again(db: Connection, rules: SendingRules, part: PartRow, error: str | None, now: int) -> None:
     """Plan another attempt, or fail the part if its attempts are used up."""
-    attempts = part["attempts"] + 1
-    message = messages.get(db, part["message"])
+    attempts = part.attempts + 1
+    message = messages.get(db, part.message)
     assert message is not None
-    if attempts >= message["max_attempts"]:
+    if attempts >= message.max_attempts:
         messages.step_part(
             db, part, PartEvent.REFUSE, attempts=attempts, answered_at=now, error=error
         )
         return
-    messages.keep_attempt(db, part, error=error, answered_at=now, awaited=bool(part["open"]))
+    messages.keep_attempt(db, part, error=error, answered_at=now, awaited=bool(part.open))
     ready_at = now + limits.backoff_ms(
         attempts, rules.first_backoff_seconds, rules.longest_backoff_seconds
     )
     messages.step_part(
         db, part, PartEvent.BACK, attempts=attempts, ready=0, ready_at=ready_at, scheduled=0
     )
-    messages.unbind(db, part["message"])
+    messages.unbind(db, part.message)
 
 
 def mark_uncertain_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
-    rows = db.execute(f"SELECT * FROM part WHERE {UNSETTLED} AND state = 'submitted'").fetchall()
+    submitted = f"SELECT {columns(PartRow)} FROM part WHERE {UNSETTLED} AND state = 'submitted'"
+    rows = every(PartRow, db.execute(submitted))
     for part in rows:
         _attempted(db, part)
         messages.step_part(db, part, PartEvent.LOSE, open=1, answered_at=now)
-        messages.settle(db, new_ids, part["message"], now)
-    for sim in {part["sim"] for part in rows}:
+        messages.settle(db, new_ids, part.message, now)
+    for sim in {part.sim for part in rows}:
+        assert sim is not None, "a submitted part has the SIM that it was submitted to"
         reports.apply_strays(db, new_ids, sim, now)
     return len(rows)
 
@@ -187,16 +190,16 @@ def settle_uncertain(db: Connection, new_ids: Ids, window_ms: int, now: int) -> 
         (now,),
     ).fetchall()
     next_end: int | None = None
-    for row in rows:
-        if row["since"] + window_ms > now:
-            next_end = min(next_end or row["since"] + window_ms, row["since"] + window_ms)
+    for number, since in rows:
+        if since + window_ms > now:
+            next_end = min(next_end or since + window_ms, since + window_ms)
             continue
-        message = messages.get(db, row["message"])
+        message = messages.get(db, number)
         assert message is not None
-        for part in messages.parts_of(db, row["message"]):
-            if part["state"] == PartState.UNCERTAIN:
+        for part in messages.parts_of(db, number):
+            if part.state == PartState.UNCERTAIN:
                 _settle_uncertain_part(db, message, part, now)
-        messages.settle(db, new_ids, row["message"], now)
+        messages.settle(db, new_ids, number, now)
     return next_end
 
 
@@ -212,26 +215,26 @@ def move_uncertain_windows(db: Connection, since: int, step: int) -> None:
     )
 
 
-def _settle_uncertain_part(db: Connection, message: Row, part: Row, now: int) -> None:
+def _settle_uncertain_part(db: Connection, message: MessageRow, part: PartRow, now: int) -> None:
     again = (
-        message["on_uncertain"] == "resend"
-        and part["attempts"] + 1 < message["max_attempts"]
-        and now < message["expires_at"]
-        and message["status"] == Status.QUEUED
+        message.on_uncertain == "resend"
+        and part.attempts + 1 < message.max_attempts
+        and now < message.expires_at
+        and message.status == Status.QUEUED
     )
     if again:
         messages.keep_attempt(
             db,
             part,
             error=NO_ANSWER,
-            answered_at=part["answered_at"],
-            awaited=bool(part["open"]),
+            answered_at=part.answered_at,
+            awaited=bool(part.open),
         )
         messages.step_part(
             db,
             part,
             PartEvent.REPEAT,
-            attempts=part["attempts"] + 1,
+            attempts=part.attempts + 1,
             ready=1,
             ready_at=now,
             open=0,
@@ -255,7 +258,7 @@ def fail_for_removed(db: Connection, new_ids: Ids, now: int, most: int) -> int:
         (most,),
     ).fetchall()
     for message, number in rows:
-        part = part_of(db, message, number)
+        part = messages.part_of(db, message, number)
         assert part is not None, "it was read just now"
         messages.step_part(db, part, PartEvent.REFUSE, error=REMOVED, answered_at=now)
         messages.settle(db, new_ids, message, now)
@@ -268,16 +271,17 @@ def expire(db: Connection, new_ids: Ids, now: int, most: int) -> int:
     Also beside an uncertain part, which keeps its window.
     """
     rows = db.execute(
-        "SELECT p.* FROM message m JOIN part p ON p.message = m.id AND p.number = "
+        f"SELECT {columns(PartRow, 'p')} FROM message m JOIN part p ON p.message = m.id AND p.number = "
         "(SELECT MIN(number) FROM part WHERE message = m.id AND state IN ('waiting', 'held')) "
         "WHERE m.status = 'queued' AND m.expires_at < ? LIMIT ?",
         (now, most),
-    ).fetchall()
-    for part in rows:
-        error = HELD_TOO_LONG if part["state"] == PartState.HELD else WAITED_TOO_LONG
+    )
+    parts = every(PartRow, rows)
+    for part in parts:
+        error = HELD_TOO_LONG if part.state == PartState.HELD else WAITED_TOO_LONG
         messages.step_part(db, part, PartEvent.EXPIRE, error=error, answered_at=now)
-        messages.settle(db, new_ids, part["message"], now)
-    return len(rows)
+        messages.settle(db, new_ids, part.message, now)
+    return len(parts)
 
 
 def close_reports(
@@ -297,13 +301,13 @@ def close_reports(
         "WHERE open = 1 AND (submitted_at < ?1 OR submitted_at > ?2) LIMIT ?3",
         (before, after, most),
     ).fetchall()
-    for row in rows:
-        submissions.close(db, row["message"])
+    for (message,) in rows:
+        submissions.close(db, message)
         for table in ("part", "attempt"):
             db.execute(
                 f"UPDATE {table} SET open = 0 "
                 "WHERE message = ? AND (submitted_at < ? OR submitted_at > ?)",
-                (row["message"], before, after),
+                (message, before, after),
             )
-        messages.settle(db, new_ids, row["message"], now)
+        messages.settle(db, new_ids, message, now)
     return len(rows)

@@ -6,9 +6,10 @@ opt-out from a SIM that all clients share). `opt_in` exempts one client from an 
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.store import devices
+from appliance.store.rows import BlockedRow, columns, every
 
 HOLDS = """(tenant = :tenant OR (tenant = :tenant & 1 AND NOT (source = 'stop'
   AND EXISTS (SELECT 1 FROM opt_in i WHERE i.tenant = :tenant AND i.number = blocked.number))))"""
@@ -37,7 +38,7 @@ def add(
     source: str,
     now: int,
     device: int | None = None,
-) -> Row:
+) -> BlockedRow:
     """Block a number. An existing entry stays, except that it replaces an opt-out."""
     db.execute(
         "INSERT INTO blocked (tenant, number, reason, source, device, created_at) VALUES (?, ?, ?, ?, ?, ?) "
@@ -45,10 +46,11 @@ def add(
         "WHERE blocked.source = 'stop' AND excluded.source != 'stop'",
         (tenant, number, reason, source, device, now),
     )
-    row: Row = db.execute(
-        "SELECT * FROM blocked WHERE tenant = ? AND number = ?", (tenant, number)
-    ).fetchone()
-    return row
+    found = db.execute(
+        f"SELECT {columns(BlockedRow)} FROM blocked WHERE tenant = ? AND number = ?",
+        (tenant, number),
+    )
+    return BlockedRow._make(found.fetchone())
 
 
 def opt_out(db: Connection, device: int, test: bool, number: str, now: int) -> None:
@@ -107,12 +109,11 @@ def take_off(db: Connection, tenant: int, number: str) -> bool:
     return bool(done.rowcount)
 
 
-def listed(db: Connection, tenant: int) -> list[Row]:
+def listed(db: Connection, tenant: int) -> list[BlockedRow]:
     """Return the entries that hold for a client, each number once, newest first, its own entry preferred."""
     rows = db.execute(
-        f"SELECT * FROM blocked WHERE {HOLDS} ORDER BY tenant DESC", {"tenant": tenant}
-    ).fetchall()
-    once: dict[str, Row] = {}
-    for row in rows:
-        once.setdefault(row["number"], row)
-    return sorted(once.values(), key=lambda row: (-row["created_at"], row["number"]))
+        f"SELECT {columns(BlockedRow)} FROM blocked WHERE {HOLDS} ORDER BY tenant",
+        {"tenant": tenant},
+    )
+    once = {row.number: row for row in every(BlockedRow, rows)}
+    return sorted(once.values(), key=lambda row: (-row.created_at, row.number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import msgspec
 
@@ -12,6 +12,7 @@ from appliance.domain.ids import Ids
 from appliance.domain.message import Status
 from appliance.domain.views import Permissions
 from appliance.store import counters, messages
+from appliance.store.rows import ClientRow, KeyRow, columns, every, first
 
 KEY_BYTES = 24
 
@@ -52,15 +53,17 @@ def replace_signing_secret(db: Connection, client: int) -> str | None:
     return secret if done.rowcount else None
 
 
-def clients(db: Connection) -> list[Row]:
-    return db.execute("SELECT * FROM client WHERE deleted_at IS NULL ORDER BY id").fetchall()
+_CLIENTS = f"SELECT {columns(ClientRow)} FROM client WHERE deleted_at IS NULL"
 
 
-def client(db: Connection, number: int) -> Row | None:
-    row: Row | None = db.execute(
-        "SELECT * FROM client WHERE id = ? AND deleted_at IS NULL", (number,)
-    ).fetchone()
-    return row
+def clients(db: Connection) -> list[ClientRow]:
+    """Return the clients."""
+    return every(ClientRow, db.execute(f"{_CLIENTS} ORDER BY id"))
+
+
+def client(db: Connection, number: int) -> ClientRow | None:
+    """Return a client; None without one."""
+    return first(ClientRow, db.execute(f"{_CLIENTS} AND id = ?", (number,)))
 
 
 def is_deleted(db: Connection, number: int) -> bool:
@@ -114,13 +117,19 @@ def add_key(
     return NewKey(cursor.lastrowid, client, key)
 
 
-def keys(db: Connection, client: int | None = None) -> list[Row]:
+_KEYS = (
+    "SELECT k.id, k.client, k.test, k.hint, k.name, k.permissions, k.created_at, k.last_used_at, k.expires_at, "
+    "k.revoked_at, c.disabled_at, c.deleted_at FROM api_key k JOIN client c ON c.id = k.client"
+)
+
+
+def keys(db: Connection, client: int | None = None) -> list[KeyRow]:
     """Return all keys, or those of a client, including revoked ones."""
-    return db.execute(
-        "SELECT k.*, c.name AS client_name FROM api_key k JOIN client c ON c.id = k.client "
-        "WHERE c.deleted_at IS NULL AND (?1 IS NULL OR k.client = ?1) ORDER BY k.id",
+    found = db.execute(
+        f"{_KEYS} WHERE c.deleted_at IS NULL AND (?1 IS NULL OR k.client = ?1) ORDER BY k.id",
         (client,),
-    ).fetchall()
+    )
+    return every(KeyRow, found)
 
 
 def access_version(db: Connection) -> int:
@@ -129,14 +138,9 @@ def access_version(db: Connection) -> int:
     return version
 
 
-def by_hash(db: Connection, digest: bytes) -> Row | None:
-    """Return a key's row with its client's state, even if revoked or deleted."""
-    row: Row | None = db.execute(
-        "SELECT k.*, c.disabled_at, c.deleted_at FROM api_key k JOIN client c ON c.id = k.client "
-        "WHERE k.hash = ?",
-        (digest,),
-    ).fetchone()
-    return row
+def by_hash(db: Connection, digest: bytes) -> KeyRow | None:
+    """Return a key with its client's state, even if revoked or deleted."""
+    return first(KeyRow, db.execute(f"{_KEYS} WHERE k.hash = ?", (digest,)))
 
 
 def set_permissions(db: Connection, key_id: int, permissions: Permissions) -> bool:
@@ -177,7 +181,7 @@ def cancel_of_revoked(db: Connection, new_ids: Ids, now: int, most: int) -> int:
         "AND m.status = 'queued' AND m.ever_submitted = 0 AND m.attempts = 0 LIMIT ?",
         (most,),
     ).fetchall()
-    return sum(messages.cancel(db, new_ids, row["id"], now) for row in rows)
+    return sum(messages.cancel(db, new_ids, number, now) for (number,) in rows)
 
 
 def disable(db: Connection, client: int, now: int) -> bool:
@@ -228,15 +232,15 @@ def erase(db: Connection, client: int, now: int) -> bool:
         (now, client),
     )
     both = "tenant IN (?, ?)"
-    for row in db.execute(
+    for number, tenant, device, created_at in db.execute(
         f"SELECT id, tenant, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",
         tenants,
     ).fetchall():
-        counters.add(db, row["tenant"], row["device"], row["created_at"], Status.QUEUED, -1)
-        counters.add(db, row["tenant"], row["device"], row["created_at"], Status.CANCELLED)
+        counters.add(db, tenant, device, created_at, Status.QUEUED, -1)
+        counters.add(db, tenant, device, created_at, Status.CANCELLED)
         # Earlier attempts too: it may have been resent.
         for table, column in (("part", "message"), ("attempt", "message"), ("message", "id")):
-            db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row["id"],))
+            db.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
     # Parts that wait behind a submitted one are not sent any more.
     db.execute(
         "UPDATE part SET state = 'dropped' WHERE state IN ('waiting', 'held') "
@@ -262,6 +266,6 @@ def erase(db: Connection, client: int, now: int) -> bool:
         f"SELECT id FROM message WHERE {both} AND status = 'queued' "
         "AND EXISTS (SELECT 1 FROM part WHERE message = id AND state = 'dropped')"
     )
-    for row in db.execute(dropped, tenants).fetchall():
-        messages.settle(db, Ids(0, 0), row["id"], now)  # there is no event, so no id is needed
+    for (number,) in db.execute(dropped, tenants).fetchall():
+        messages.settle(db, Ids(0, 0), number, now)  # there is no event, so no id is needed
     return True

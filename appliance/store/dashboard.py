@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import msgspec
 
@@ -13,6 +13,7 @@ from appliance.store import backlog, history
 from appliance.store import received as received_store
 from appliance.store.backlog import Level
 from appliance.store.counters import HOUR_MS
+from appliance.store.rows import BlockedRow, InboundRow, PictureRow, columns
 from appliance.store.submissions import UNSETTLED
 
 
@@ -165,10 +166,10 @@ def messages(db: Connection, of: Sequence[int], wanted: HistoryFilter) -> Messag
 class InboxRows(msgspec.Struct, frozen=True):
     """One page of received texts, newest first."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[InboundRow, ...]
     total: int
     exact: bool = True
-    pictures: tuple[Row, ...] = ()  # picture messages that wait at the operator
+    pictures: tuple[PictureRow, ...] = ()  # picture messages that wait at the operator
 
 
 def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
@@ -179,7 +180,7 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
     pages = [received_store.page(db, tenant, each) for tenant in of]
     rows = [row for some, _, _ in pages for row in some]
     if several:
-        rows.sort(key=lambda r: (r["received_at"], r["id"]), reverse=True)
+        rows.sort(key=lambda r: (r.received_at, r.id), reverse=True)
         rows = rows[upto - wanted.limit : upto]
     return InboxRows(tuple(rows), sum(n for _, n, _ in pages), all(e for _, _, e in pages))
 
@@ -193,9 +194,11 @@ def tenant_of(db: Connection, number: int) -> int | None:
     return row[0] if row else None
 
 
-def blocked(db: Connection) -> list[Row]:
-    """Return the block lists of all clients and the opt-outs, newest first, in live mode."""
-    return db.execute(
-        "SELECT b.*, c.name AS client_name FROM blocked b LEFT JOIN client c ON c.id = b.tenant / 2 "
+def blocked(db: Connection) -> list[tuple[BlockedRow, str]]:
+    """Return the block lists of all clients and the opt-outs, newest first, in live mode, with their client's name."""
+    rows = db.execute(
+        f"SELECT {columns(BlockedRow, 'b')}, COALESCE(c.name, '') FROM blocked b "
+        "LEFT JOIN client c ON c.id = b.tenant / 2 "
         "WHERE b.tenant & 1 = 0 ORDER BY b.created_at DESC, b.number, b.tenant"
-    ).fetchall()
+    )
+    return [(BlockedRow._make(row[:-1]), row[-1]) for row in rows.fetchall()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from urllib.parse import urlsplit
 
 import msgspec
 
 from appliance.domain.ids import SHORT_SHIFT, Ids
 from appliance.domain.requests import PageFilter
+from appliance.store.rows import CallRow, DeliveryRow, WebhookRow, columns, every, first
 
 
 class DeliveryState(StrEnum):
@@ -108,8 +109,8 @@ def due(db: Connection, now: int, horizon: int, each: int) -> DueDeliveries:
             "ORDER BY due_at, id LIMIT ?",
             (name, each),
         ).fetchall()
-        ready = tuple((r["id"], urlsplit(r["url"]).netloc) for r in rows if r["due_at"] <= now)
-        moments += [r["due_at"] for r in rows if r["due_at"] > now]
+        ready = tuple((delivery, urlsplit(url).netloc) for delivery, url, at in rows if at <= now)
+        moments += [at for _, _, at in rows if at > now]
         if ready:
             found.append(Due(name, ready))
         last = db.execute(
@@ -149,11 +150,12 @@ def call(
         "LEFT JOIN webhook w ON w.id = d.webhook WHERE d.id = ? AND w.deleted_at IS NULL",
         (number,),
     ).fetchone()
-    if row is None or row["state"] not in states:
+    if row is None:
         return None
-    if row["state"] == DeliveryState.DUE and row["due_at"] > now:
+    state, due_at, url, body, name, secret = row
+    if state not in states or (state == DeliveryState.DUE and due_at > now):
         return None
-    return Call(row["url"], row["body"].encode(), row["secret"], row["name"])
+    return Call(url, body.encode(), secret, name)
 
 
 class DeliveryResult(msgspec.Struct, frozen=True):
@@ -174,17 +176,18 @@ def record(
     now: int,
 ) -> DeliveryState | None:
     """Log an attempt and plan the next one. Return None if the delivery is gone (its client was erased)."""
-    row = db.execute("SELECT * FROM delivery WHERE id = ?", (number,)).fetchone()
+    selected = f"SELECT {columns(DeliveryRow)} FROM delivery WHERE id = ?"
+    row = first(DeliveryRow, db.execute(selected, (number,)))
     if row is None:
         return None
-    attempt, scheduled = row["attempt"] + 1, row["scheduled_attempts"] + 1
+    attempt, scheduled = row.attempt + 1, row.scheduled_attempts + 1
     db.execute(
         "INSERT INTO delivery_log (id, delivery, tenant, response_status, response_time_ms, success, "
         "attempt, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (new_ids.other(now), number, row["tenant"], outcome.status, outcome.milliseconds)
+        (new_ids.other(now), number, row.tenant, outcome.status, outcome.milliseconds)
         + (int(outcome.success), attempt, outcome.reason, now),
     )
-    state, due_at = DeliveryState(row["state"]), row["due_at"]
+    state, due_at = DeliveryState(row.state), row.due_at
     if state is DeliveryState.DUE:
         state, due_at = after(outcome.success, scheduled, retry_seconds, now)
     db.execute(
@@ -192,7 +195,7 @@ def record(
         (state, attempt, scheduled, due_at, number),
     )
     if state in (DeliveryState.DONE, DeliveryState.GIVEN_UP):
-        _next_of_stream(db, row["receiver"], row["stream"], now)
+        _next_of_stream(db, row.receiver, row.stream, now)
     return state
 
 
@@ -222,26 +225,32 @@ def _next_of_stream(db: Connection, who: str, stream: str, now: int) -> None:
 
 def add_webhook(
     db: Connection, tenant: int, url: str, events: Sequence[str], secret: str, now: int
-) -> Row:
-    cursor = db.execute(
-        "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (?, ?, ?, ?, ?)",
+) -> WebhookRow:
+    """Store a webhook."""
+    inserted = db.execute(
+        "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (?, ?, ?, ?, ?) "
+        f"RETURNING {columns(WebhookRow)}",
         (tenant, url, ",".join(events), secret, now),
     )
-    row: Row = db.execute("SELECT * FROM webhook WHERE id = ?", (cursor.lastrowid,)).fetchone()
-    return row
+    return WebhookRow._make(inserted.fetchone())
 
 
-def webhooks(db: Connection, tenant: int) -> list[Row]:
-    return db.execute(
-        "SELECT * FROM webhook WHERE tenant = ? AND deleted_at IS NULL ORDER BY id", (tenant,)
-    ).fetchall()
+def webhooks(db: Connection, tenant: int) -> list[WebhookRow]:
+    """Return the webhooks of a client."""
+    rows = db.execute(
+        f"SELECT {columns(WebhookRow)} FROM webhook WHERE tenant = ? AND deleted_at IS NULL ORDER BY id",
+        (tenant,),
+    )
+    return every(WebhookRow, rows)
 
 
-def webhook(db: Connection, tenant: int, number: int) -> Row | None:
-    row: Row | None = db.execute(
-        "SELECT * FROM webhook WHERE id = ? AND tenant = ? AND deleted_at IS NULL", (number, tenant)
-    ).fetchone()
-    return row
+def webhook(db: Connection, tenant: int, number: int) -> WebhookRow | None:
+    """Return a webhook of a client; None without one."""
+    row = db.execute(
+        f"SELECT {columns(WebhookRow)} FROM webhook WHERE id = ? AND tenant = ? AND deleted_at IS NULL",
+        (number, tenant),
+    )
+    return first(WebhookRow, row)
 
 
 def delete_webhook(db: Connection, tenant: int, number: int, now: int) -> bool:
@@ -259,50 +268,41 @@ def delete_webhook(db: Connection, tenant: int, number: int, now: int) -> bool:
     return bool(done.rowcount)
 
 
-def log_page(db: Connection, tenant: int, wanted: PageFilter) -> tuple[list[Row], int]:
+def log_page(db: Connection, tenant: int, wanted: PageFilter) -> tuple[list[CallRow], int]:
     """Return a page of a client's attempts, newest first, with the total."""
     total: int = db.execute(
         "SELECT COALESCE(SUM(n), 0) FROM delivery_log_count WHERE tenant = ?", (tenant,)
     ).fetchone()[0]
     rows = db.execute(
-        "SELECT l.*, d.webhook, d.url, d.event, e.name FROM (SELECT * FROM delivery_log "
+        "SELECT l.id, d.webhook, d.url, d.event, e.name, l.response_status, l.response_time_ms, l.success, "
+        "l.attempt, l.reason, l.at FROM (SELECT * FROM delivery_log "
         "WHERE tenant = ? ORDER BY id DESC LIMIT ? OFFSET ?) l JOIN delivery d ON d.id = l.delivery "
         "JOIN event e ON e.id = d.event ORDER BY l.id DESC",
         (tenant, wanted.limit, (wanted.page - 1) * wanted.limit),
-    ).fetchall()
-    return rows, total
+    )
+    return every(CallRow, rows), total
 
 
-def replay(db: Connection, tenant: int, log: int, now: int) -> Row | None:
+def replay(db: Connection, tenant: int, log: int, now: int) -> DeliveryRow | None:
     """Deliver the event of an attempt again. Return None if it is not this client's, or its webhook is gone."""
-    row: Row | None = db.execute(
-        "SELECT d.* FROM delivery_log l JOIN delivery d ON d.id = l.delivery "
+    found = db.execute(
+        f"SELECT {columns(DeliveryRow, 'd')} FROM delivery_log l JOIN delivery d ON d.id = l.delivery "
         "LEFT JOIN webhook w ON w.id = d.webhook WHERE l.id = ? AND l.tenant = ? "
         "AND (d.webhook IS NULL OR w.deleted_at IS NULL)",
         (log, tenant),
-    ).fetchone()
-    if row is None or row["state"] == DeliveryState.BEHIND:
+    )
+    row = first(DeliveryRow, found)
+    if row is None or row.state == DeliveryState.BEHIND:
         return row
-    if row["state"] == DeliveryState.DUE or not _has_open(db, row["receiver"], row["stream"]):
+    if row.state == DeliveryState.DUE or not _has_open(db, row.receiver, row.stream):
         state = DeliveryState.DUE
     else:
         state = DeliveryState.BEHIND
     db.execute(
         "UPDATE delivery SET state = ?, scheduled_attempts = 0, due_at = ? WHERE id = ?",
-        (state, now, row["id"]),
+        (state, now, row.id),
     )
     return row
-
-
-def given_up(db: Connection, most: int, tenant: int | None = None) -> list[Row]:
-    """Return the newest deliveries that were given up, of all clients or one, with their last attempt."""
-    return db.execute(
-        "SELECT d.*, e.name, l.id AS log, l.reason, l.response_status, l.at FROM delivery d "
-        "JOIN event e ON e.id = d.event "
-        "JOIN delivery_log l ON l.id = (SELECT MAX(id) FROM delivery_log WHERE delivery = d.id) "
-        "WHERE d.state = 'given_up' AND (?1 IS NULL OR d.tenant = ?1) ORDER BY d.created_at DESC, d.id DESC LIMIT ?2",
-        (tenant, most),
-    ).fetchall()
 
 
 def pending(db: Connection) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.domain import ids
+from appliance.store.rows import DeviceRow, columns, every, first
 from modem.interface import Identity, Limitation
 
 # A row may name a client that does not exist (yet): it reserves the modem nevertheless.
@@ -13,7 +14,7 @@ _MAY_USE = """(NOT EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id)
   OR EXISTS (SELECT 1 FROM kept_for c WHERE c.device = device.id AND c.client = client.id))"""
 
 
-def known(db: Connection, key: str, name: str, test: bool, now: int) -> Row:
+def known(db: Connection, key: str, name: str, test: bool, now: int) -> DeviceRow:
     """Return the device with this key (its IMEI, or what replaces it); create it if it is new."""
     # Select first: a conflicting INSERT would use up a number each time.
     db.execute(
@@ -21,8 +22,14 @@ def known(db: Connection, key: str, name: str, test: bool, now: int) -> Row:
         "WHERE NOT EXISTS (SELECT 1 FROM device WHERE imei = ?1)",
         (key, int(test), name, now),
     )
-    row: Row = db.execute("SELECT * FROM device WHERE imei = ?", (key,)).fetchone()
-    return row
+    found = db.execute(f"SELECT {columns(DeviceRow)} FROM device WHERE imei = ?", (key,))
+    return DeviceRow._make(found.fetchone())
+
+
+def get(db: Connection, number: int) -> DeviceRow | None:
+    """Return a device; None without one."""
+    found = db.execute(f"SELECT {columns(DeviceRow)} FROM device WHERE id = ?", (number,))
+    return first(DeviceRow, found)
 
 
 def with_key(db: Connection, key: str) -> bool:
@@ -77,12 +84,18 @@ def assign(db: Connection, device: int, clients: Sequence[int]) -> list[int]:
     return [client for client in clients if client not in there]
 
 
-def live(db: Connection) -> list[Row]:
-    """Return every known device that was not removed, with the number of parts bound to it."""
-    return db.execute(
-        "SELECT device.*, (SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count "
-        "WHERE bound_device = device.id) AS waiting FROM device WHERE test = 0 ORDER BY id"
-    ).fetchall()
+def live(db: Connection) -> list[DeviceRow]:
+    """Return every known device that was not removed."""
+    found = db.execute(f"SELECT {columns(DeviceRow)} FROM device WHERE test = 0 ORDER BY id")
+    return every(DeviceRow, found)
+
+
+def parts_waiting(db: Connection, device: int) -> int:
+    """Return how many parts wait for this device only."""
+    n: int = db.execute(
+        "SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count WHERE bound_device = ?", (device,)
+    ).fetchone()[0]
+    return n
 
 
 def numbers(db: Connection) -> set[int]:
@@ -101,13 +114,14 @@ def remove(db: Connection, device: int) -> bool:
     return bool(db.execute(f"DELETE FROM device WHERE id {gone}", (device,)).rowcount)
 
 
-def visible(db: Connection, client: int, test: bool) -> list[Row]:
+def visible(db: Connection, client: int, test: bool) -> list[DeviceRow]:
     """Return the devices that a client may use in a mode."""
-    return db.execute(
-        "SELECT device.* FROM device JOIN client ON client.id = ? "
+    found = db.execute(
+        f"SELECT {columns(DeviceRow, 'device')} FROM device JOIN client ON client.id = ? "
         f"WHERE device.test = ? AND {_MAY_USE} ORDER BY device.id",
         (client, int(test)),
-    ).fetchall()
+    )
+    return every(DeviceRow, found)
 
 
 def everybodys(db: Connection, device: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from appliance.domain.errors import FAILURES
 from appliance.domain.validation import timestamp
 from appliance.store import deliveries
 from appliance.store.failure_causes import stored_cause
+from appliance.store.rows import MessageRow, columns
 
 
 def emit(
@@ -40,7 +41,7 @@ def emit(
         rows = db.execute(
             "SELECT id, url, events FROM webhook WHERE tenant = ? AND deleted_at IS NULL", (tenant,)
         )
-        targets = [(row["id"], row["url"]) for row in rows if name in row["events"].split(",")]
+        targets = [(webhook, url) for webhook, url, names in rows if name in names.split(",")]
     if not targets:
         return False
     event = store(db, new_ids, tenant, name, data(), now)
@@ -69,53 +70,57 @@ def store(
     return event
 
 
-def of_message(db: Connection, new_ids: ids.Ids, message: Row, name: str, now: int) -> bool:
+_MESSAGE = f"SELECT {columns(MessageRow)} FROM message WHERE id = ?"
+
+
+def of_message(db: Connection, new_ids: ids.Ids, message: MessageRow, name: str, now: int) -> bool:
     """Store a `sms.*` event of a message, with its state after the change."""
-    number = message["id"]
+    number = message.id
 
     def data() -> dict[str, Any]:
-        return _told(db.execute("SELECT * FROM message WHERE id = ?", (number,)).fetchone(), name)
+        changed = db.execute(_MESSAGE, (number,)).fetchone()
+        return _data_of(MessageRow._make(changed), name)
 
     return emit(
         db,
         new_ids,
-        message["tenant"],
+        message.tenant,
         name,
         data,
         now,
         stream=ids.message_id(number),
         message=number,
-        own_url=message["webhook_url"],
+        own_url=message.webhook_url,
     )
 
 
-def _told(message: Row, name: str) -> dict[str, Any]:
+def _data_of(message: MessageRow, name: str) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "message_id": ids.message_id(message["id"]),
-        "status": message["status"],
-        "to": message["recipient"],
-        "message": message["body"],
-        "device_id": f"device_{message['device']}" if message["device"] else None,
-        "metadata": msgspec.json.decode(message["metadata"]) if message["metadata"] else None,
-        "sent_at": timestamp(message["sent_at"]),
+        "message_id": ids.message_id(message.id),
+        "status": message.status,
+        "to": message.recipient,
+        "message": message.body,
+        "device_id": f"device_{message.device}" if message.device else None,
+        "metadata": msgspec.json.decode(message.metadata) if message.metadata else None,
+        "sent_at": timestamp(message.sent_at),
     }
     if name == "sms.delivered":
-        data["delivered_at"] = timestamp(message["delivered_at"])
+        data["delivered_at"] = timestamp(message.delivered_at)
     elif name == "sms.failed":
-        data["failed_at"] = timestamp(message["failed_at"])
+        data["failed_at"] = timestamp(message.failed_at)
         data["error"] = error_of(message)
-        data["uncertain"] = bool(message["uncertain"])
+        data["uncertain"] = bool(message.uncertain)
     elif name == "sms.cancelled":
-        data["cancelled_at"] = timestamp(message["cancelled_at"])
+        data["cancelled_at"] = timestamp(message.cancelled_at)
     return data
 
 
-def error_of(message: Row) -> dict[str, Any] | None:
+def error_of(message: MessageRow) -> dict[str, Any] | None:
     """Return the `error` of an event, in the default language; `SMS_SEND_TIMEOUT` is written `TIMEOUT`."""
-    code = message["error_code"]
+    code = message.error_code
     if code is None:
         return None
-    found = stored_cause(message["error_detail"])
+    found = stored_cause(message.error_detail)
     cause = found.text.plain(DEFAULT) if found.text else None
     if found.source and found.number is not None:
         cause = f"{cause or ''} ({found.source} {found.number})".strip()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Literal
 
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState
 from appliance.store import messages
 from appliance.store.failure_causes import DROPPED_BY_OWNER, NO_ANSWER
+from appliance.store.rows import HeldRow, MessageRow, PartRow, columns, every
 
 Decision = Literal["send", "drop"]
 DECISION_HOURS = 72  # how long the owner has to decide: longer than a weekend
@@ -66,13 +67,13 @@ def undecided(db: Connection) -> int:
     return n
 
 
-def listed(db: Connection, most: int) -> list[Row]:
+def listed(db: Connection, most: int) -> list[HeldRow]:
     """Return messages that wait for a decision, the oldest first."""
-    return db.execute(
-        "SELECT id, tenant, kind, recipient, body, parts, created_at, scheduled_at, expires_at FROM message "
-        "WHERE held = ? AND held != 0 ORDER BY id LIMIT ?",
+    rows = db.execute(
+        f"SELECT {columns(HeldRow)} FROM message WHERE held = ? AND held != 0 ORDER BY id LIMIT ?",
         (Held.UNDECIDED, most),
-    ).fetchall()
+    )
+    return every(HeldRow, rows)
 
 
 def decide(db: Connection, decision: Decision, number: int | None = None) -> int:
@@ -90,33 +91,36 @@ def decide(db: Connection, decision: Decision, number: int | None = None) -> int
 def carry_out(db: Connection, new_ids: Ids, lifetime_ms: int, now: int, most: int) -> int:
     """Queue (for a full lifetime) or fail messages as the owner decided. Return how many."""
     rows = db.execute(
-        "SELECT id, held, kind, due_at FROM message WHERE held IN (2, 3) AND held != 0 LIMIT ?",
+        f"SELECT {columns(MessageRow)} FROM message WHERE held IN (2, 3) AND held != 0 LIMIT ?",
         (most,),
-    ).fetchall()
-    for row in rows:
-        parts = [p for p in messages.parts_of(db, row["id"]) if p["state"] == PartState.HELD]
-        db.execute("UPDATE message SET held = 0 WHERE id = ?", (row["id"],))
-        if row["held"] == Held.DROP:
+    )
+    decided = every(MessageRow, rows)
+    for row in decided:
+        parts = [p for p in messages.parts_of(db, row.id) if p.state == PartState.HELD]
+        db.execute("UPDATE message SET held = 0 WHERE id = ?", (row.id,))
+        if row.held == Held.DROP:
             messages.step_part(
                 db, parts[0], PartEvent.REFUSE, error=DROPPED_BY_OWNER, answered_at=now
             )
         else:
             _release(db, row, parts, lifetime_ms, now)
-        messages.settle(db, new_ids, row["id"], now)
-    return len(rows)
+        messages.settle(db, new_ids, row.id, now)
+    return len(decided)
 
 
-def _release(db: Connection, message: Row, parts: list[Row], lifetime_ms: int, now: int) -> None:
+def _release(
+    db: Connection, message: MessageRow, parts: list[PartRow], lifetime_ms: int, now: int
+) -> None:
     """Make the held parts wait for their modem; nothing else of the message changes its place."""
-    due_at = max(message["due_at"], now)
+    due_at = max(message.due_at, now)
     later = due_at > now
     for part in parts:
         columns = {"ready": int(not later), "ready_at": due_at, "scheduled": int(later)}
         messages.step_part(db, part, PartEvent.RELEASE, **columns)
-    if message["kind"] != "otp":
+    if message.kind != "otp":
         db.execute(
             "UPDATE message SET expires_at = MAX(expires_at, ?) WHERE id = ?",
-            (due_at + lifetime_ms, message["id"]),
+            (due_at + lifetime_ms, message.id),
         )
-    if messages.unbind(db, message["id"]):  # the phone must not join it with parts sent before
-        db.execute("UPDATE message SET concatenation = NULL WHERE id = ?", (message["id"],))
+    if messages.unbind(db, message.id):  # the phone must not join it with parts sent before
+        db.execute("UPDATE message SET concatenation = NULL WHERE id = ?", (message.id,))

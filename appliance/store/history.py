@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from appliance.domain.requests import HistoryFilter, Period
 from appliance.domain.views import Failure, HistoryPage, MessageView
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.failure_causes import stored_cause
+from appliance.store.rows import TrackedRow, columns, every, first
 
 COUNT_MOST = 10_000  # docs/api-contract.md, "Tracking": counting may stop here
 SKIP_FROM = 500  # a page this deep is found by hourly counters instead of stepping over rows
@@ -24,34 +25,32 @@ EVER = 1 << 40  # hours: later than any clock, and its milliseconds fit SQLite's
 # what others wrote would reveal it (docs/adr/0006-substring-search.md).
 LOOKED_THROUGH = 500
 
-COLUMNS = """id, tenant, kind, batch, recipient, body, parts, priority, device, status, uncertain, ever_submitted,
-attempts, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at, cancelled_at, error_code,
-error_detail, metadata"""
+COLUMNS = columns(TrackedRow)
 
 
-def view(row: Row) -> MessageView:
+def view(row: TrackedRow) -> MessageView:
     """Return a row of either table as a client sees it."""
     return MessageView(
-        message_id=ids.message_id(row["id"]),
-        status=row["status"],
-        to=row["recipient"],
-        message=row["body"],
-        priority=row["priority"],
-        created_at=row["created_at"],
-        queued_at=row["queued_at"],
-        scheduled_at=row["scheduled_at"],
-        sent_at=row["sent_at"],
-        delivered_at=row["delivered_at"],
-        failed_at=row["failed_at"],
-        cancelled_at=row["cancelled_at"],
-        metadata=row["metadata"],
-        uncertain=bool(row["uncertain"]),
-        cancellable=row["status"] == "queued" and not (row["ever_submitted"] or row["attempts"]),
-        device_id=f"device_{row['device']}" if row["device"] else None,
-        parts=row["parts"],
-        attempts=row["attempts"],
-        error=failure(row["error_code"], row["error_detail"]),
-        batch_id=ids.short_id("batch", row["batch"]) if row["batch"] else None,
+        message_id=ids.message_id(row.id),
+        status=row.status,
+        to=row.recipient,
+        message=row.body,
+        priority=row.priority,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        scheduled_at=row.scheduled_at,
+        sent_at=row.sent_at,
+        delivered_at=row.delivered_at,
+        failed_at=row.failed_at,
+        cancelled_at=row.cancelled_at,
+        metadata=row.metadata,
+        uncertain=bool(row.uncertain),
+        cancellable=row.status == "queued" and not (row.ever_submitted or row.attempts),
+        device_id=f"device_{row.device}" if row.device else None,
+        parts=row.parts,
+        attempts=row.attempts,
+        error=failure(row.error_code, row.error_detail),
+        batch_id=ids.short_id("batch", row.batch) if row.batch else None,
     )
 
 
@@ -63,14 +62,15 @@ def failure(code: Any, detail: str | None) -> Failure | None:
     return Failure(code, cause.text, cause.source, cause.number)
 
 
-def one(db: Connection, tenant: int, number: int) -> Row | None:
+_ONE = " UNION ALL ".join(
+    f"SELECT {COLUMNS} FROM {table} WHERE id = ?1 AND tenant = ?2"
+    for table in ("message", "history")
+)
+
+
+def one(db: Connection, tenant: int, number: int) -> TrackedRow | None:
     """Return a message's row from either table; None if there is none in this tenant."""
-    row: Row | None = db.execute(
-        f"SELECT {COLUMNS} FROM message WHERE id = ?1 AND tenant = ?2 UNION ALL "
-        f"SELECT {COLUMNS} FROM history WHERE id = ?1 AND tenant = ?2",
-        (number, tenant),
-    ).fetchone()
-    return row
+    return first(TrackedRow, db.execute(_ONE, (number, tenant)))
 
 
 class _Where(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ def page(db: Connection, tenant: int, wanted: HistoryFilter) -> HistoryPage:
         return _sought(db, tenant, wanted, offset)
     where = _where(tenant, wanted)
     total = count_rows(db, tenant, wanted)
-    rows: list[Row] = []
+    rows: list[TrackedRow] = []
     if offset < total:
         end = wanted.period.end
         if offset >= SKIP_FROM:
@@ -124,10 +124,11 @@ def page(db: Connection, tenant: int, wanted: HistoryFilter) -> HistoryPage:
         if end != wanted.period.end:
             arguments["end"] = end
             text += "" if wanted.period.end is not None else " AND created_at < :end"
-        rows = db.execute(
+        found = db.execute(
             f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset",
             arguments,
-        ).fetchall()
+        )
+        rows = every(TrackedRow, found)
     return HistoryPage(tuple(view(r) for r in rows), total)
 
 
@@ -290,7 +291,7 @@ def _sought(db: Connection, tenant: int, wanted: HistoryFilter, offset: int) -> 
         f"{_both(hot, cold, wanted.status)} ORDER BY {order} LIMIT :limit OFFSET :offset",
         arguments | {"limit": wanted.limit, "offset": offset},
     )
-    return _bounded_page(rows.fetchall(), total)
+    return _bounded_page(every(TrackedRow, rows), total)
 
 
 def _among(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
@@ -314,24 +315,24 @@ def _searched(
     total = _bounded(
         db, f"SELECT 1 FROM message WHERE {hot} UNION ALL SELECT 1 {indexed}", arguments
     )
-    columns = ", ".join(f"h.{name.strip()}" for name in COLUMNS.split(","))
     most = {"most": offset + wanted.limit}
     recent = db.execute(
         f"SELECT {COLUMNS} FROM message WHERE {hot} ORDER BY id DESC LIMIT :most",
         arguments | most,
     )
     finished = db.execute(
-        f"SELECT {columns} {indexed} ORDER BY t.rowid DESC LIMIT :most",
+        f"SELECT {columns(TrackedRow, 'h')} {indexed} ORDER BY t.rowid DESC LIMIT :most",
         arguments | most,
     )
     # Row by row, so that a deep page of a common word is not held in memory.
-    rows = heapq.merge(recent, finished, key=_newest, reverse=True)
+    both = (map(TrackedRow._make, recent), map(TrackedRow._make, finished))
+    rows = heapq.merge(*both, key=_newest, reverse=True)
     page = list(itertools.islice(rows, offset, offset + wanted.limit))
     return _bounded_page(sorted(page, key=_newest, reverse=True), total)
 
 
-def _newest(row: Row) -> tuple[int, int]:
-    return row["created_at"], row["id"]
+def _newest(row: TrackedRow) -> tuple[int, int]:
+    return row.created_at, row.id
 
 
 def _bounded(db: Connection, rows: str, arguments: dict[str, Any]) -> int:
@@ -341,14 +342,14 @@ def _bounded(db: Connection, rows: str, arguments: dict[str, Any]) -> int:
     return n
 
 
-def _bounded_page(rows: list[Row], total: int) -> HistoryPage:
+def _bounded_page(rows: list[TrackedRow], total: int) -> HistoryPage:
     exact = total <= COUNT_MOST
     return HistoryPage(tuple(view(r) for r in rows), min(total, COUNT_MOST), exact)
 
 
 def after(
     db: Connection, tenant: int, wanted: HistoryFilter, before: tuple[int, int] | None, most: int
-) -> tuple[list[Row], tuple[int, int] | None]:
+) -> tuple[list[TrackedRow], tuple[int, int] | None]:
     """Return the next `most` rows older than `before` (created_at, id), for an export."""
     where = _where(tenant, wanted)
     arguments = where.arguments | {"most": most}
@@ -362,8 +363,9 @@ def after(
     if wanted.search is not None:
         text += " AND instr(fold(body), :search)"
         arguments["search"] = wanted.search
-    rows = db.execute(
+    found = db.execute(
         f"{_both(text, text, wanted.status)} ORDER BY created_at DESC, id DESC LIMIT :most",
         arguments,
-    ).fetchall()
-    return rows, (rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == most else None
+    )
+    rows = every(TrackedRow, found)
+    return rows, _newest(rows[-1]) if len(rows) == most else None

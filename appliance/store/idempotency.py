@@ -35,9 +35,10 @@ def earlier(db: Connection, tenant: int, idempotency: Idempotency, now: int) -> 
     ).fetchone()
     if row is None:
         return None
-    if row["fingerprint"] != idempotency.fingerprint:
+    fingerprint, stored = row
+    if fingerprint != idempotency.fingerprint:
         raise ApiError("IDEMPOTENCY_CONFLICT")
-    kept = msgspec.json.decode(row["answer"], type=_Kept)
+    kept = msgspec.json.decode(stored, type=_Kept)
     return msgspec.json.decode(kept.answer, type=KINDS[kept.kind])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
 from appliance.store import counters, events, submissions
 from appliance.store.failure_causes import UNKNOWN_OUTCOMES
+from appliance.store.rows import MessageRow, PartRow, columns, every, first
 from modem.error_codes import lookup
 
 NEVER = 1 << 52  # ready_at of a parked part, far in the future
@@ -113,10 +114,13 @@ def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
     return number
 
 
-def get(db: Connection, number: int) -> Row | None:
+_MESSAGE = f"SELECT {columns(MessageRow)} FROM message WHERE id = ?"
+_PARTS = f"SELECT {columns(PartRow)} FROM part WHERE message = ?"
+
+
+def get(db: Connection, number: int) -> MessageRow | None:
     """Return the row of a message in the queue tables; None if it is not there."""
-    row: Row | None = db.execute("SELECT * FROM message WHERE id = ?", (number,)).fetchone()
-    return row
+    return first(MessageRow, db.execute(_MESSAGE, (number,)))
 
 
 def named_device(db: Connection, number: int) -> int:
@@ -129,17 +133,23 @@ def named_device(db: Connection, number: int) -> int:
     return row[0] if row else 0
 
 
-def parts_of(db: Connection, number: int) -> list[Row]:
-    return db.execute("SELECT * FROM part WHERE message = ? ORDER BY number", (number,)).fetchall()
+def parts_of(db: Connection, number: int) -> list[PartRow]:
+    """Return the parts of a message, in order."""
+    return every(PartRow, db.execute(f"{_PARTS} ORDER BY number", (number,)))
 
 
-def step_part(db: Connection, part: Row, step: PartEvent, **columns: Any) -> PartState:
+def part_of(db: Connection, message: int, number: int) -> PartRow | None:
+    """Return a part of a message in the queue tables; None if it is not there."""
+    return first(PartRow, db.execute(f"{_PARTS} AND number = ?", (message, number)))
+
+
+def step_part(db: Connection, part: PartRow, step: PartEvent, **columns: Any) -> PartState:
     """Apply an event to a part, and set further columns. Raises ImpossibleStep."""
-    then = states.after(PartState(part["state"]), step)
+    then = states.after(PartState(part.state), step)
     names = "".join(f", {name} = ?" for name in columns)
     db.execute(
         f"UPDATE part SET state = ?{names} WHERE message = ? AND number = ?",
-        (then, *columns.values(), part["message"], part["number"]),
+        (then, *columns.values(), part.message, part.number),
     )
     return then
 
@@ -171,15 +181,15 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     message = get(db, number)
     assert message is not None, "settle is called for messages in motion"
     parts = parts_of(db, number)
-    before = Status(message["status"])
-    then = states.follow(before, (PartState(p["state"]) for p in parts), resent=resent)
+    before = Status(message.status)
+    then = states.follow(before, (PartState(p.state) for p in parts), resent=resent)
     uncertain = int(_uncertain(db, message, then, parts))
     if then == before:
-        if then == Status.FAILED and any(p["state"] == PartState.WAITING for p in parts):
+        if then == Status.FAILED and any(p.state == PartState.WAITING for p in parts):
             # It failed while this part was being sent, and the modem refused the part.
             drop_waiting(db, number)
             parts = parts_of(db, number)
-        if uncertain != message["uncertain"]:
+        if uncertain != message.uncertain:
             db.execute(
                 "UPDATE message SET uncertain = ?, changed_at = ? WHERE id = ?",
                 (uncertain, now, number),
@@ -189,7 +199,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     states.check(before, then)
     changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now, "held": 0}
     if then in (Status.SENT, Status.DELIVERED):
-        changes["sent_at"] = message["sent_at"] or _last_submission(parts, then) or now
+        changes["sent_at"] = message.sent_at or _last_submission(parts, then) or now
         changes |= {"failed_at": None, "error_code": None, "error_detail": None, "secret": None}
     if then == Status.DELIVERED:
         changes["delivered_at"] = now
@@ -197,7 +207,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         drop_waiting(db, number)
         parts = parts_of(db, number)
         error = next(
-            (p["error"] for p in parts if p["state"] == PartState.FAILED and p["error"]),
+            (p.error for p in parts if p.state == PartState.FAILED and p.error),
             '{"code": "DEVICE_ERROR"}',
         )
         detail = msgspec.json.decode(error)
@@ -213,47 +223,47 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         changes |= {"failed_at": None, "sent_at": None, "error_code": None, "error_detail": None}
     assignments = ", ".join(f"{name} = ?" for name in changes)
     db.execute(f"UPDATE message SET {assignments} WHERE id = ?", (*changes.values(), number))
-    counters.move(db, message["tenant"], message["device"], message["created_at"], before, then)
+    counters.move(db, message.tenant, message.device, message.created_at, before, then)
     if then != Status.QUEUED:
         events.of_message(db, new_ids, message, f"sms.{then}", now)
     _close_if_finished(db, message, then, parts, now)
     return then
 
 
-def _uncertain(db: Connection, message: Row, then: Status, parts: list[Row]) -> bool:
+def _uncertain(db: Connection, message: MessageRow, then: Status, parts: list[PartRow]) -> bool:
     """Return whether nobody knows what became of a message: while it waits for a report, and after it has failed."""
     if then == Status.QUEUED:
-        return any(p["state"] in (PartState.UNCERTAIN, PartState.HELD) for p in parts)
+        return any(p.state in (PartState.UNCERTAIN, PartState.HELD) for p in parts)
     if then != Status.FAILED:
         return False
-    attempts = [part for part in parts if part["state"] == PartState.FAILED]
+    attempts = [(p.error, p.tp_status) for p in parts if p.state == PartState.FAILED]
     # An attempt without an answer may have left although a later one of the same part was refused.
     attempts += db.execute(
         "SELECT error, tp_status FROM attempt WHERE message = ? AND round = ?",
-        (message["id"], message["round"]),
+        (message.id, message.round),
     ).fetchall()
     return any(
-        attempt["error"] in UNKNOWN_OUTCOMES and not _reported_failed(attempt)
-        for attempt in attempts
+        error in UNKNOWN_OUTCOMES and not _reported_failed(tp_status)
+        for error, tp_status in attempts
     )
 
 
-def _reported_failed(part: Row) -> bool:
-    return part["tp_status"] is not None and lookup.status(part["tp_status"]).meaning == "failed"
+def _reported_failed(tp_status: int | None) -> bool:
+    return tp_status is not None and lookup.status(tp_status).meaning == "failed"
 
 
-def _last_submission(parts: list[Row], then: Status) -> int | None:
+def _last_submission(parts: list[PartRow], then: Status) -> int | None:
     """Return `sent_at` of a message settled by a late report: when its last part was submitted."""
     if then != Status.DELIVERED:
         return None
-    return max((p["submitted_at"] for p in parts if p["submitted_at"] is not None), default=None)
+    return max((p.submitted_at for p in parts if p.submitted_at is not None), default=None)
 
 
 def _close_if_finished(
-    db: Connection, message: Row, status: Status, parts: list[Row], now: int
+    db: Connection, message: MessageRow, status: Status, parts: list[PartRow], now: int
 ) -> None:
     """Mark a message that nothing can change any more, so that it may move to the history."""
-    number = message["id"]
+    number = message.id
     final = status in (Status.DELIVERED, Status.CANCELLED) or (
         status in (Status.SENT, Status.FAILED) and not _report_may_come(db, number, parts)
     )
@@ -261,14 +271,14 @@ def _close_if_finished(
         submissions.close(db, number)
         db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
         db.execute("UPDATE attempt SET open = 0 WHERE message = ? AND open = 1", (number,))
-    if final != (message["closed_at"] is not None):
+    if final != (message.closed_at is not None):
         closed_at = now if final else None
         db.execute("UPDATE message SET closed_at = ? WHERE id = ?", (closed_at, number))
 
 
-def _report_may_come(db: Connection, number: int, parts: list[Row]) -> bool:
+def _report_may_come(db: Connection, number: int, parts: list[PartRow]) -> bool:
     """Return whether a report or an answer may still come for a part or an earlier attempt."""
-    if any(p["open"] or p["state"] == PartState.SUBMITTED for p in parts):
+    if any(p.open or p.state == PartState.SUBMITTED for p in parts):
         return True
     open_attempt = db.execute(
         "SELECT 1 FROM attempt WHERE message = ? AND open = 1 LIMIT 1", (number,)
@@ -297,9 +307,9 @@ def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
     This includes attempts before a resend: they may still arrive, and cancelled is final.
     """
     message = get(db, number)
-    if message is None or message["status"] != Status.QUEUED:
+    if message is None or message.status != Status.QUEUED:
         return False
-    if message["ever_submitted"] or message["attempts"]:
+    if message.ever_submitted or message.attempts:
         return False
     drop_waiting(db, number)
     settle(db, new_ids, number, now)
@@ -307,7 +317,7 @@ def cancel(db: Connection, new_ids: Ids, number: int, now: int) -> bool:
 
 
 def keep_attempt(
-    db: Connection, part: Row, *, error: str | None, answered_at: int | None, awaited: bool
+    db: Connection, part: PartRow, *, error: str | None, answered_at: int | None, awaited: bool
 ) -> None:
     """Keep a superseded attempt, for the timeline and for a late report."""
     db.execute(
@@ -315,9 +325,9 @@ def keep_attempt(
         "reported_at, open, error, round) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, round FROM message "
         "WHERE id = ?",
         (
-            (part["message"], part["number"], part["device"], part["sim"], part["submitted_at"])
-            + (answered_at, part["reference"], part["tp_status"], part["reported_at"])
-            + (int(awaited), error, part["message"])
+            (part.message, part.number, part.device, part.sim, part.submitted_at)
+            + (answered_at, part.reference, part.tp_status, part.reported_at)
+            + (int(awaited), error, part.message)
         ),
     )
 
@@ -342,31 +352,27 @@ def resend(
     """
     message = get(db, number)
     assert message is not None
-    states.check(Status(message["status"]), Status.QUEUED)
-    if parts != message["parts"]:
+    states.check(Status(message.status), Status.QUEUED)
+    if parts != message.parts:
         # Segmented differently: parts of the earlier text complete nothing.
         submissions.close(db, number)
         db.execute("UPDATE attempt SET open = 0 WHERE message = ?", (number,))
-    submitted = [part for part in parts_of(db, number) if part["submitted_at"] is not None]
+    submitted = [part for part in parts_of(db, number) if part.submitted_at is not None]
     for part in submitted:
-        awaited = parts == message["parts"]
-        keep_attempt(
-            db, part, error=part["error"], answered_at=part["answered_at"], awaited=awaited
-        )
+        awaited = parts == message.parts
+        keep_attempt(db, part, error=part.error, answered_at=part.answered_at, awaited=awaited)
     attempts = max(
-        message["attempts"], int(bool(submitted))
+        message.attempts, int(bool(submitted))
     )  # its first attempt may still be under way
-    tenant = message["tenant"]
-    if bound_device and bound_device != message["device"]:
-        before = message["device"]
-        counters.change_device(
-            db, tenant, before, bound_device, message["created_at"], Status.FAILED
-        )
+    tenant = message.tenant
+    if bound_device and bound_device != message.device:
+        before = message.device
+        counters.change_device(db, tenant, before, bound_device, message.created_at, Status.FAILED)
     db.execute("DELETE FROM part WHERE message = ?", (number,))
     db.executemany(
         INSERT_PART,
         [
-            (number, k, tenant & 1, bound_device, int(message["priority"] == 1), 0, rank, now, 1)
+            (number, k, tenant & 1, bound_device, int(message.priority == 1), 0, rank, now, 1)
             for k in range(1, parts + 1)
         ],
     )
@@ -382,7 +388,7 @@ def resend(
             shift,
             parts,
             int(bool(bound_device)),
-            bound_device or message["device"],
+            bound_device or message.device,
             api_key,
             attempts,
             attempts,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from appliance.store.counters import HOUR_MS
+from appliance.store.rows import OtpRow, columns, first
 
 
 def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
@@ -39,11 +40,12 @@ def add(
     )
 
 
-def get(db: Connection, tenant: int, number: int) -> Row | None:
-    row: Row | None = db.execute(
-        "SELECT * FROM otp WHERE id = ? AND tenant = ?", (number, tenant)
-    ).fetchone()
-    return row
+def get(db: Connection, tenant: int, number: int) -> OtpRow | None:
+    """Return a one-time password of a client; None without one."""
+    found = db.execute(
+        f"SELECT {columns(OtpRow)} FROM otp WHERE id = ? AND tenant = ?", (number, tenant)
+    )
+    return first(OtpRow, found)
 
 
 def spend_attempt(db: Connection, number: int) -> None:

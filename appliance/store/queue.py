@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,6 +15,7 @@ from appliance.domain.limits import Allowance, Usage
 from appliance.domain.message import PartEvent, Status
 from appliance.store import blocklist, clients, counters, messages
 from appliance.store.failure_causes import cause
+from appliance.store.rows import MessageRow
 
 
 class SendingRules(msgspec.Struct, frozen=True):
@@ -169,7 +170,7 @@ WHERE (message, number) = (
         AND (bound_sim IS NULL OR bound_sim = :sim) AND {condition}
       ORDER BY rank, message, number LIMIT 1))
   ORDER BY rank, message, number LIMIT 1)
-RETURNING message, number, scheduled, ready_at
+RETURNING message, number
 """
 KNOWN_RECIPIENT = """EXISTS (SELECT 1 FROM message m JOIN sim_recipient r ON r.recipient = m.recipient
   WHERE m.id = part.message AND r.sim = :sim AND r.month = :month)"""
@@ -206,16 +207,17 @@ def claim(
         "month": limit_rules.month_number(now, rules.zone, sender.limits.billing_day),
     }
     for _passed_over in range(PASSED_OVER_MOST):
-        row = db.execute(statement, arguments).fetchone()
-        if row is None:
+        claimed = db.execute(statement, arguments).fetchone()
+        if claimed is None:
             ready_at = min(
                 (m for m in (next_ready(db, trusted), may.again_at) if m is not None), default=None
             )
             return NothingReady(ready_at, may.reason)
-        message = messages.get(db, row["message"])
+        message = messages.get(db, claimed[0])
+        number: int = claimed[1]
         assert message is not None, "a waiting part has a message in motion"
-        if clients.is_disabled(db, message["tenant"] // 2):
-            part = part_of(db, message["id"], row["number"])
+        if clients.is_disabled(db, message.tenant // 2):
+            part = messages.part_of(db, message.id, number)
             assert part is not None, "it was claimed just now"
             parked = {"ready": 0, "ready_at": messages.NEVER}
             messages.step_part(
@@ -224,33 +226,33 @@ def claim(
             continue
         error = _too_late(db, rules, message, now, trusted)
         if error is None:
-            return _bind(db, sender, message, row["number"], now)
-        _refuse(db, new_ids, message["id"], row["number"], error, now)
+            return _bind(db, sender, message, number, now)
+        _refuse(db, new_ids, message.id, number, error, now)
     return NothingReady(now, may.reason)
 
 
 def _too_late(
-    db: Connection, rules: SendingRules, message: Row, now: int, trusted: bool
+    db: Connection, rules: SendingRules, message: MessageRow, now: int, trusted: bool
 ) -> str | None:
     """Return why a message must not be sent any more, checked at the claim, as JSON; None if it may."""
-    if clients.is_deleted(db, message["tenant"] // 2):
+    if clients.is_deleted(db, message.tenant // 2):
         return CLIENT_DELETED
-    if blocklist.is_blocked(db, message["tenant"], message["recipient"], message["kind"]):
+    if blocklist.is_blocked(db, message.tenant, message.recipient, message.kind):
         return cause(
             "BLOCKED_NUMBER",
             _("The number is on the block list or has opted out."),
         )
     if not trusted:
         return None
-    if now > message["expires_at"]:
+    if now > message.expires_at:
         return WAITED_TOO_LONG
-    late = now - message["due_at"]
-    if message["scheduled_at"] is not None and rules.late_fails and late > rules.late_grace_ms:
+    late = now - message.due_at
+    if message.scheduled_at is not None and rules.late_fails and late > rules.late_grace_ms:
         return cause(
             "SMS_SEND_TIMEOUT",
             _("The scheduled moment had passed by more than the rule allows."),
         )
-    if message["validity_minutes"] is not None and late >= message["validity_minutes"] * 60_000:
+    if message.validity_minutes is not None and late >= message.validity_minutes * 60_000:
         return cause(
             "SMS_SEND_TIMEOUT",
             _("The validity ended before the message could be handed over."),
@@ -259,7 +261,7 @@ def _too_late(
 
 
 def _refuse(db: Connection, new_ids: Ids, message: int, number: int, error: str, now: int) -> None:
-    part = part_of(db, message, number)
+    part = messages.part_of(db, message, number)
     assert part is not None, "it was claimed just now"
     messages.step_part(
         db,
@@ -274,56 +276,49 @@ def _refuse(db: Connection, new_ids: Ids, message: int, number: int, error: str,
     messages.settle(db, new_ids, message, now)
 
 
-def part_of(db: Connection, message: int, number: int) -> Row | None:
-    row: Row | None = db.execute(
-        "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
-    ).fetchone()
-    return row
-
-
-def _bind(db: Connection, sender: Sender, message: Row, number: int, now: int) -> Job:
+def _bind(db: Connection, sender: Sender, message: MessageRow, number: int, now: int) -> Job:
     """Bind a message to this modem; allocate the concatenation reference of a long one."""
-    if message["parts"] > 1:
+    if message.parts > 1:
         db.execute(
             "UPDATE part SET bound_device = ?, bound_sim = ? WHERE message = ? AND bound_sim IS NULL",
-            (sender.device, sender.sim, message["id"]),
+            (sender.device, sender.sim, message.id),
         )
-    reference = message["concatenation"]
-    if message["parts"] > 1 and reference is None:
+    reference = message.concatenation
+    if message.parts > 1 and reference is None:
         reference = db.execute(
             "INSERT INTO concatenation (recipient, reference) VALUES (?, 0) "
             "ON CONFLICT DO UPDATE SET reference = (reference + 1) % 256 RETURNING reference",
-            (message["recipient"],),
+            (message.recipient,),
         ).fetchone()[0]
     db.execute(
         "UPDATE message SET ever_submitted = 1, device = ?, concatenation = ?, changed_at = ? WHERE id = ?",
-        (sender.device, reference, now, message["id"]),
+        (sender.device, reference, now, message.id),
     )
-    if message["device"] != sender.device:
+    if message.device != sender.device:
         counters.change_device(
             db,
-            message["tenant"],
-            message["device"],
+            message.tenant,
+            message.device,
             sender.device,
-            message["created_at"],
-            Status(message["status"]),
+            message.created_at,
+            Status(message.status),
         )
-    validity = message["validity_minutes"]
+    validity = message.validity_minutes
     if validity is not None:
-        validity = max(1, validity - max(0, now - message["due_at"]) // 60_000)
+        validity = max(1, validity - max(0, now - message.due_at) // 60_000)
     return Job(
-        message=message["id"],
-        tenant=message["tenant"],
+        message=message.id,
+        tenant=message.tenant,
         number=number,
-        parts=message["parts"],
-        recipient=message["recipient"],
-        body=message["body"],
-        secret=message["secret"],
-        alphabet=message["alphabet"],
-        shift=message["shift"],
+        parts=message.parts,
+        recipient=message.recipient,
+        body=message.body,
+        secret=message.secret,
+        alphabet=message.alphabet,
+        shift=message.shift,
         concatenation=reference,
         validity_minutes=validity,
-        flash=bool(message["flash"]),
+        flash=bool(message.flash),
         submitted_at=now,
         device=sender.device,
         sim=sender.sim,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import msgspec
 
@@ -14,6 +14,7 @@ from appliance.domain.ids import Ids
 from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import fold, timestamp
 from appliance.store import devices, events
+from appliance.store.rows import InboundPartRow, InboundRow, PictureRow, columns, every
 from modem.sms.mms import MmsNotification
 
 PICTURES_KEPT_MS = 7 * 86_400_000  # operators keep a picture message for some days
@@ -51,7 +52,7 @@ def first_time(db: Connection, sim: str, hex_digits: str, now: int) -> bool:
 
 def keep_part(
     db: Connection, device: int, sim: str, part: ReceivedPart, now: int
-) -> list[Row] | None:
+) -> list[InboundPartRow] | None:
     """Store a part; return all parts of its text if it was the last one missing, else None."""
     group = (sim, part.sender, part.reference, part.total)
     db.execute(
@@ -67,28 +68,31 @@ def keep_part(
     return rows
 
 
-def overtaken(db: Connection, sim: str, part: ReceivedPart) -> list[Row]:
+def overtaken(db: Connection, sim: str, part: ReceivedPart) -> list[InboundPartRow]:
     """Remove and return the parts of an earlier, incomplete text whose reference is used again."""
     rows = _group(db, sim, part.sender, part.reference, part.total)
-    if not any(r["number"] == part.number and r["text"] != part.text for r in rows):
+    if not any(r.number == part.number and r.text != part.text for r in rows):
         return []
     _drop(db, rows)
     return rows
 
 
-def _group(db: Connection, sim: str, sender: str, reference: int, total: int) -> list[Row]:
-    return db.execute(
-        "SELECT * FROM inbound_part WHERE sim = ? AND sender = ? AND reference = ? AND total = ? "
-        "ORDER BY number",
+def _group(
+    db: Connection, sim: str, sender: str, reference: int, total: int
+) -> list[InboundPartRow]:
+    rows = db.execute(
+        f"SELECT {columns(InboundPartRow)} FROM inbound_part WHERE sim = ? AND sender = ? "
+        "AND reference = ? AND total = ? ORDER BY number",
         (sim, sender, reference, total),
-    ).fetchall()
+    )
+    return every(InboundPartRow, rows)
 
 
-def _drop(db: Connection, rows: list[Row]) -> None:
-    db.executemany("DELETE FROM inbound_part WHERE id = ?", [(r["id"],) for r in rows])
+def _drop(db: Connection, rows: list[InboundPartRow]) -> None:
+    db.executemany("DELETE FROM inbound_part WHERE id = ?", [(r.id,) for r in rows])
 
 
-def overdue(db: Connection, before: int) -> list[list[Row]]:
+def overdue(db: Connection, before: int) -> list[list[InboundPartRow]]:
     """Remove and return incomplete texts whose last part arrived before a time."""
     groups = db.execute(
         "SELECT sim, sender, reference, total FROM inbound_part GROUP BY sim, sender, reference, total "
@@ -181,14 +185,15 @@ def store_picture(
     events.emit(db, new_ids, tenant, "mms.received", lambda: data, now, stream=stream)
 
 
-def pictures(db: Connection, tenants: Sequence[int], since: int) -> list[Row]:
+def pictures(db: Connection, tenants: Sequence[int], since: int) -> list[PictureRow]:
     """Return the picture messages that have come since a time, newest first."""
     marks = ", ".join("?" * len(tenants))
-    return db.execute(
-        f"SELECT * FROM picture_message WHERE tenant IN ({marks}) AND received_at >= ? "
+    rows = db.execute(
+        f"SELECT {columns(PictureRow)} FROM picture_message WHERE tenant IN ({marks}) AND received_at >= ? "
         "ORDER BY received_at DESC, id DESC",
         (*tenants, since),
-    ).fetchall()
+    )
+    return every(PictureRow, rows)
 
 
 def store(db: Connection, new_ids: Ids, device: int, tenant: int, whole: Whole, now: int) -> int:
@@ -242,7 +247,7 @@ def retire(db: Connection, before: int) -> None:
 COUNT_MOST = 10_000
 
 
-def page(db: Connection, tenant: int, wanted: InboxFilter) -> tuple[list[Row], int, bool]:
+def page(db: Connection, tenant: int, wanted: InboxFilter) -> tuple[list[InboundRow], int, bool]:
     """Return a page of a client's inbox, newest first, with the total."""
     clauses: list[str] = ["tenant = ?"]
     arguments: list[str | int] = [tenant]
@@ -262,7 +267,7 @@ def page(db: Connection, tenant: int, wanted: InboxFilter) -> tuple[list[Row], i
         arguments,
     ).fetchone()[0]
     rows = db.execute(
-        f"SELECT * FROM inbound WHERE {where} ORDER BY received_at DESC, id DESC LIMIT ? OFFSET ?",
+        f"SELECT {columns(InboundRow)} FROM inbound WHERE {where} ORDER BY received_at DESC, id DESC LIMIT ? OFFSET ?",
         (*arguments, wanted.limit, (wanted.page - 1) * wanted.limit),
-    ).fetchall()
-    return rows, min(total, COUNT_MOST), total <= COUNT_MOST
+    )
+    return every(InboundRow, rows), min(total, COUNT_MOST), total <= COUNT_MOST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 from appliance.domain import report_matching
@@ -13,6 +13,7 @@ from appliance.domain.message import PartEvent, PartState, possible
 from appliance.domain.report_matching import Candidate, Offset, ReportFields
 from appliance.store import messages, submissions
 from appliance.store.failure_causes import fault_cause
+from appliance.store.rows import AttemptRow, PartRow, ReportRow, columns, every, first
 from modem.error_codes import lookup
 
 UNPLACED_KEPT_MS = 30 * 86_400_000
@@ -76,13 +77,12 @@ def _apply(
         _apply_to_attempt(db, new_ids, found, report, tp_status, now)
         return
     message, number = found.key
-    part: Row = db.execute(
-        "SELECT * FROM part WHERE message = ? AND number = ?", (message, number)
-    ).fetchone()
+    part = messages.part_of(db, message, number)
+    assert part is not None, "a candidate is in the store"
     submissions.remember(db, part, found.recipient, report.reference, report.scts)
     settled = lookup.status(tp_status)
     changes = {"reference": report.reference, "tp_status": tp_status, "reported_at": now}
-    state = PartState(part["state"])
+    state = PartState(part.state)
     if settled.meaning == "delivered":
         _deliver(db, part, changes)
     elif settled.meaning == "failed" and possible(state, PartEvent.UNDELIVER):
@@ -104,8 +104,8 @@ def _apply(
     messages.settle(db, new_ids, message, now)
 
 
-def _deliver(db: Connection, part: Row, changes: dict[str, Any]) -> None:
-    if possible(PartState(part["state"]), PartEvent.DELIVER):
+def _deliver(db: Connection, part: PartRow, changes: dict[str, Any]) -> None:
+    if possible(PartState(part.state), PartEvent.DELIVER):
         messages.step_part(db, part, PartEvent.DELIVER, error=None, open=0, **changes)
 
 
@@ -113,42 +113,44 @@ def _apply_to_attempt(
     db: Connection, new_ids: Ids, found: Candidate, report: ReportFields, tp_status: int, now: int
 ) -> None:
     """Apply a report on an earlier attempt: only `delivered` counts, and saves sending the part again."""
-    row: Row = db.execute("SELECT * FROM attempt WHERE id = ?", (found.row,)).fetchone()
+    selected = f"SELECT {columns(AttemptRow)} FROM attempt WHERE id = ?"
+    row = first(AttemptRow, db.execute(selected, (found.row,)))
+    assert row is not None, "a candidate is in the store"
     submissions.remember(db, row, found.recipient, report.reference, report.scts)
     kind = lookup.status(tp_status).meaning
     db.execute(
         "UPDATE attempt SET reference = ?, tp_status = ?, reported_at = ?, open = ? WHERE id = ?",
         (report.reference, tp_status, now, int(kind == "trying"), found.row),
     )
-    message: int = row["message"]
+    message = row.message
     if kind == "delivered":
         submissions.close(db, message)
         for part in _arrived_with(db, row):
             # Without a later submission, that one counts.
             of_it = ("device", "sim", "submitted_at", "answered_at", "reference")
-            changes = {name: row[name] for name in of_it if part["submitted_at"] is None}
+            changes = {name: getattr(row, name) for name in of_it if part.submitted_at is None}
             _deliver(db, part, changes | {"tp_status": tp_status, "reported_at": now})
     messages.settle(
         db, new_ids, message, now
     )  # also if it was only the last report that was waited for
 
 
-def _arrived_with(db: Connection, row: Row) -> list[Row]:
+def _arrived_with(db: Connection, row: AttemptRow) -> list[PartRow]:
     """Return the parts that need not be sent (again) because an attempt has arrived.
 
     That is its own part; but for a round before a resend all parts or none, because the recipient joins parts
     by reference, and a part of the old text completes no new one.
     """
-    message = messages.get(db, row["message"])
+    message = messages.get(db, row.message)
     assert message is not None, "an attempt that is open belongs to a message in motion"
-    parts = messages.parts_of(db, row["message"])
-    if row["round"] == message["round"]:
-        return [part for part in parts if part["number"] == row["number"]]
+    parts = messages.parts_of(db, row.message)
+    if row.round == message.round:
+        return [part for part in parts if part.number == row.number]
     arrived = db.execute(
         "SELECT COUNT(DISTINCT number) FROM attempt WHERE message = ? AND round = ? AND tp_status = 0",
-        (row["message"], row["round"]),
+        (row.message, row.round),
     ).fetchone()[0]
-    return parts if arrived == message["parts"] else []
+    return parts if arrived == message.parts else []
 
 
 def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
@@ -157,16 +159,16 @@ def apply_strays(db: Connection, new_ids: Ids, sim: str, now: int) -> None:
         pass
 
 
+_STRAYS = f"SELECT {columns(ReportRow)} FROM stray_report WHERE sim = ? ORDER BY id DESC LIMIT ?"
+
+
 def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
     strays = [
         (
             row,
-            ReportFields(row["reference"], row["recipient"], row["scts"], row["arrived_at"]),
+            ReportFields(row.reference, row.recipient, row.scts, row.arrived_at),
         )
-        for row in db.execute(
-            "SELECT * FROM (SELECT * FROM stray_report WHERE sim = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
-            (sim, LOOKED_AT),
-        )
+        for row in reversed(every(ReportRow, db.execute(_STRAYS, (sim, LOOKED_AT))))
     ]
 
     @cache
@@ -181,22 +183,21 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
         found = _find(db, sim, report, centre)
         if found is None or found.kind == "air":
             continue
-        db.execute("DELETE FROM stray_report WHERE id = ?", (row["id"],))
+        db.execute("DELETE FROM stray_report WHERE id = ?", (row.id,))
         if found.kind != "past":
-            _apply(db, new_ids, found, report, row["tp_status"], now)
+            _apply(db, new_ids, found, report, row.tp_status, now)
             return True
     return False
 
 
-def forget_strays(db: Connection, before: int) -> list[Row]:
+def forget_strays(db: Connection, before: int) -> list[ReportRow]:
     """Give up and return unmatched reports older than a time; they are kept in `unplaced_report` for a month."""
-    rows = db.execute(
-        "DELETE FROM stray_report WHERE arrived_at < ? RETURNING *", (before,)
-    ).fetchall()
+    given_up = f"DELETE FROM stray_report WHERE arrived_at < ? RETURNING {columns(ReportRow)}"
+    rows = every(ReportRow, db.execute(given_up, (before,)))
     db.executemany(
         "INSERT INTO unplaced_report (device, sim, reference, recipient, tp_status, scts, "
         "discharged_at, arrived_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [tuple(row)[1:] for row in rows],
+        [row[1:] for row in rows],
     )
     db.execute("DELETE FROM unplaced_report WHERE arrived_at < ?", (before - UNPLACED_KEPT_MS,))
     return rows

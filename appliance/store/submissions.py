@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from sqlite3 import Connection, Row
+from sqlite3 import Connection, Cursor
 
 from appliance.domain import report_matching
 from appliance.domain.report_matching import Candidate, Offset, ReportFields
+from appliance.store.rows import AttemptRow, PartRow, PastRow, SubmissionRow, columns, every
 
 NO_REFERENCE = -1  # the reference of a submission without an answer
 # A modem without an answer may still have been sending (24.011: TR1M is below 45 s).
@@ -19,19 +19,22 @@ UNSETTLED = "state IN ('submitted', 'uncertain')"
 
 OPEN = f"""
 SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.submitted_at,
-    p.answered_at, p.state
+    p.answered_at
   FROM part p JOIN message m ON m.id = p.message
   WHERE p.sim = :sim AND p.open = 1 AND (p.reference = :reference OR p.reference IS NULL)
 UNION ALL
-SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.submitted_at, NULL, p.state
+SELECT 'air', 0, p.message, p.number, m.recipient, NULL, p.submitted_at, NULL
   FROM part p JOIN message m ON m.id = p.message
   WHERE p.{UNSETTLED} AND p.state = 'submitted' AND p.sim = :sim
 UNION ALL
-SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at, ''
+SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at
   FROM attempt t JOIN message m ON m.id = t.message
   WHERE t.sim = :sim AND t.open = 1 AND (t.reference = :reference OR t.reference IS NULL)
 """
-PAST = "SELECT * FROM submission WHERE sim = :sim AND reference IN (:reference, :no_reference)"
+PAST = (
+    f"SELECT {columns(PastRow)} FROM submission "
+    "WHERE sim = :sim AND reference IN (:reference, :no_reference)"
+)
 REMEMBER = """
 INSERT INTO submission (sim, reference, submitted_at, message, number, recipient, taken_by, scts)
 VALUES (:sim, :reference, :submitted_at, :message, :number, :recipient, :taken_by, :scts)
@@ -56,16 +59,17 @@ SELECT t.sim, COALESCE(t.reference, {NO_REFERENCE}), t.submitted_at, t.message, 
 # The submissions whose reference cannot be compared with that of a report: one of the two is always 0.
 UNCOUNTED = """
 SELECT 'part' AS kind, 0 AS id, p.message, p.number, m.recipient, p.reference, p.submitted_at,
-    p.answered_at, p.state
+    p.answered_at
   FROM part p JOIN message m ON m.id = p.message
   WHERE p.sim = :sim AND p.open = 1 AND {reference} AND m.recipient LIKE :tail
 UNION ALL
-SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at, ''
+SELECT 'try', t.id, t.message, t.number, m.recipient, t.reference, t.submitted_at, t.answered_at
   FROM attempt t JOIN message m ON m.id = t.message
   WHERE t.sim = :sim AND t.open = 1 AND {reference} AND m.recipient LIKE :tail
 """
 PAST_UNCOUNTED = (
-    "SELECT * FROM submission WHERE sim = :sim AND {reference} AND recipient LIKE :tail"
+    f"SELECT {columns(PastRow)} FROM submission "
+    "WHERE sim = :sim AND {reference} AND recipient LIKE :tail"
 )
 
 
@@ -89,49 +93,48 @@ def candidates(db: Connection, sim: str, report: ReportFields) -> list[Candidate
     return _joined(report, db.execute(OPEN, wanted), db.execute(PAST, wanted))
 
 
-def _joined(
-    report: ReportFields, open_rows: Iterable[Row], past_rows: Iterable[Row]
-) -> list[Candidate]:
-    past = {_key(row): row for row in past_rows}
+def _joined(report: ReportFields, open_rows: Cursor, past_rows: Cursor) -> list[Candidate]:
+    past = {_key(row): row for row in every(PastRow, past_rows)}
     found = []
-    for row in open_rows:
+    for row in every(SubmissionRow, open_rows):
         known = past.pop(_key(row), None)
         found.append(
             Candidate(
-                row["kind"],
-                (row["message"], row["number"]),
-                row["recipient"],
-                row["reference"],
-                row["submitted_at"],
-                report.arrived_at if row["kind"] == "air" else taken_by(row),
-                known["scts"] if known else None,
-                row["id"],
+                row.kind,
+                (row.message, row.number),
+                row.recipient,
+                row.reference,
+                row.submitted_at,
+                report.arrived_at if row.kind == "air" else taken_by(row),
+                known.scts if known else None,
+                row.id,
             )
         )
     over = [
         Candidate(
             "past",
-            (row["message"], row["number"]),
-            row["recipient"],
-            None if row["reference"] == NO_REFERENCE else row["reference"],
-            row["submitted_at"],
-            row["taken_by"],
-            row["scts"],
+            (row.message, row.number),
+            row.recipient,
+            None if row.reference == NO_REFERENCE else row.reference,
+            row.submitted_at,
+            row.taken_by,
+            row.scts,
         )
         for row in past.values()
     ]
     return found + over
 
 
-def _key(row: Row) -> tuple[int, int, int]:
+def _key(row: SubmissionRow | PastRow) -> tuple[int, int, int]:
     """Return the key of a submission: a modem has one part at a time, so the time identifies it."""
-    return row["message"], row["number"], row["submitted_at"]
+    return row.message, row.number, row.submitted_at
 
 
-def taken_by(row: Row) -> int:
+def taken_by(row: SubmissionRow | PartRow | AttemptRow) -> int:
     """Return the latest time at which the network can have accepted a submission."""
-    answered: int = row["answered_at"] or row["submitted_at"]
-    return answered + (DOUBT_MS if row["reference"] is None else 0)
+    answered = row.answered_at or row.submitted_at
+    assert answered is not None, "a submission has the time at which it was submitted"
+    return answered + (DOUBT_MS if row.reference is None else 0)
 
 
 def centre(db: Connection, sim: str) -> Offset | None:
@@ -146,7 +149,7 @@ def centre(db: Connection, sim: str) -> Offset | None:
 
 def remember(
     db: Connection,
-    row: Row,
+    row: PartRow | AttemptRow,
     recipient: str,
     reference: int | None,
     scts: int | None = None,
@@ -157,11 +160,11 @@ def remember(
     db.execute(
         REMEMBER,
         {
-            "sim": row["sim"],
+            "sim": row.sim,
             "reference": NO_REFERENCE if reference is None else reference,
-            "submitted_at": row["submitted_at"],
-            "message": row["message"],
-            "number": row["number"],
+            "submitted_at": row.submitted_at,
+            "message": row.message,
+            "number": row.number,
             "recipient": recipient,
             "taken_by": answered_at or taken_by(row),
             "scts": scts,

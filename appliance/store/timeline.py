@@ -1,53 +1,81 @@
-"""Read what happened to one message: its parts, attempts, reports and webhook calls."""
+"""What happened to one message: its parts, attempts, reports and webhook calls. Times in ms."""
 
 from __future__ import annotations
 
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
 
 
-def timeline(db: Connection, number: int) -> dict[str, Any]:
-    """Return the timeline of a message: its parts, earlier attempts and webhook calls."""
+class PartTimeline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One part of a message with its current attempt, or an earlier attempt of it."""
+
+    number: int
+    state: str = "attempted"
+    attempts: int = 0
+    device: int | None = None
+    sim: str | None = None
+    submitted_at: int | None = None
+    answered_at: int | None = None
+    reference: int | None = None
+    tp_status: int | None = None
+    reported_at: int | None = None
+    error: dict[str, object] | None = None
+
+
+class Attempts(msgspec.Struct, frozen=True):
+    """The parts of a message and their earlier attempts, as stored with it in the history."""
+
+    parts: tuple[PartTimeline, ...]
+    attempts: tuple[PartTimeline, ...]
+
+
+class WebhookNotification(msgspec.Struct, frozen=True):
+    """One notification of a message to its client's server."""
+
+    name: str
+    url: str
+    state: str
+    attempt: int
+    due_at: int
+    created_at: int
+
+
+def timeline(db: Connection, number: int) -> Attempts:
+    """Return the parts and attempts of a message in either table."""
     row = db.execute("SELECT timeline FROM history WHERE id = ?", (number,)).fetchone()
-    if row is not None:
-        found: dict[str, Any] = msgspec.json.decode(row["timeline"])
-    else:
-        found = live_timeline(db, number)
-    found["deliveries"] = [
-        dict(r)
-        for r in db.execute(
-            "SELECT e.id AS event, e.name, d.url, d.state, d.attempt, d.due_at, e.created_at FROM event e "
-            "JOIN delivery d ON d.event = e.id WHERE d.message = ? ORDER BY d.id",
-            (number,),
-        )
-    ]
-    return found
+    return live_timeline(db, number) if row is None else msgspec.json.decode(row[0], type=Attempts)
 
 
-ATTEMPT_COLUMNS = (
-    "number, device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error"
-)
-PART_COLUMNS = f"{ATTEMPT_COLUMNS}, state, attempts"
-
-
-def live_timeline(db: Connection, number: int) -> dict[str, Any]:
-    """Return parts and attempts of a message as stored with it in the history."""
+def live_timeline(db: Connection, number: int) -> Attempts:
+    """Return the parts and attempts of a message in the queue tables."""
     parts = db.execute(
-        f"SELECT {PART_COLUMNS} FROM part WHERE message = ? ORDER BY number", (number,)
+        f"SELECT number, state, attempts, {_COLUMNS} FROM part WHERE message = ? ORDER BY number",
+        (number,),
     )
     attempts = db.execute(
-        f"SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE message = ? ORDER BY id", (number,)
+        f"SELECT number, 'attempted', 0, {_COLUMNS} FROM attempt WHERE message = ? ORDER BY id",
+        (number,),
     )
-    return {
-        "parts": [_without_nulls(r) for r in parts],
-        "attempts": [_without_nulls(r) for r in attempts],
-    }
+    return Attempts(tuple(_part(*row) for row in parts), tuple(_part(*row) for row in attempts))
 
 
-def _without_nulls(row: Row) -> dict[str, Any]:
-    found = {key: row[key] for key in row.keys() if row[key] is not None}  # noqa: SIM118 - a Row
-    if "error" in found:
-        found["error"] = msgspec.json.decode(found["error"])
-    return found
+_COLUMNS = "device, sim, submitted_at, answered_at, reference, tp_status, reported_at, error"
+
+
+def _part(*columns: Any) -> PartTimeline:
+    part = PartTimeline(*columns)
+    if part.error is None:
+        return part
+    return msgspec.structs.replace(part, error=msgspec.json.decode(columns[-1]))
+
+
+def notifications(db: Connection, number: int) -> tuple[WebhookNotification, ...]:
+    """Return the webhook calls of a message."""
+    rows = db.execute(
+        "SELECT e.name, d.url, d.state, d.attempt, d.due_at, e.created_at FROM event e "
+        "JOIN delivery d ON d.event = e.id WHERE d.message = ? ORDER BY d.id",
+        (number,),
+    )
+    return tuple(WebhookNotification(*row) for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 from appliance.context import Context
@@ -22,6 +22,7 @@ from appliance.domain.views import (
 )
 from appliance.store import clients, deliveries, events
 from appliance.store.deliveries import DeliveryState
+from appliance.store.rows import CallRow, DeliveryRow, WebhookRow
 from appliance.webhooks.dispatcher import WebhookDispatcher
 from appliance.webhooks.http_client import egress_rules
 
@@ -46,7 +47,7 @@ class WebhookRegistry:
         secret = order.secret or "whsec_" + secrets.token_hex(SECRET_BYTES)
         now = self._box.clock.now()
 
-        def work(db: Connection) -> Row:
+        def work(db: Connection) -> WebhookRow:
             if not clients.still_may(db, key_id, tenant // 2):
                 raise ApiError("INVALID_API_KEY")
             return deliveries.add_webhook(db, tenant, order.url, order.events, secret, now)
@@ -95,7 +96,7 @@ class WebhookRegistry:
             event,
             tenant,
             number,
-            row["url"],
+            row.url,
             now,
             stream=TEST_EVENT,
             state=DeliveryState.TEST,
@@ -115,36 +116,36 @@ class WebhookRegistry:
             raise ApiError("WEBHOOK_NOT_FOUND")
         self._box.wakeups.webhooks.set()
         return ReplayedAnswer(
-            log_id=log_id, webhook_id=_webhook_id(row), event_id=ids.short_id("evt", row["event"])
+            log_id=log_id, webhook_id=_webhook_id(row), event_id=ids.short_id("evt", row.event)
         )
 
 
-def _webhook_id(row: Row) -> str | None:
-    return None if row["webhook"] is None else f"wh_{row['webhook']}"
+def _webhook_id(row: DeliveryRow | CallRow) -> str | None:
+    return None if row.webhook is None else f"wh_{row.webhook}"
 
 
-def _fields(row: Row) -> dict[str, Any]:
+def _fields(row: WebhookRow) -> dict[str, Any]:
     """Return what a webhook and the answer that has its secret have in common."""
     return {
-        "webhook_id": f"wh_{row['id']}",
-        "url": row["url"],
-        "events": row["events"].split(","),
+        "webhook_id": f"wh_{row.id}",
+        "url": row.url,
+        "events": row.events.split(","),
         "status": "active",
-        "created_at": utc(row["created_at"]),
+        "created_at": utc(row.created_at),
     }
 
 
-def _log(row: Row) -> WebhookLog:
+def _log(row: CallRow) -> WebhookLog:
     return WebhookLog(
-        log_id=ids.short_id("log", row["id"]),
+        log_id=ids.short_id("log", row.id),
         webhook_id=_webhook_id(row),
-        event=row["name"],
-        event_id=ids.short_id("evt", row["event"]),
-        url=row["url"],
-        response_status=row["response_status"],
-        response_time_ms=row["response_time_ms"],
-        success=bool(row["success"]),
-        attempt=row["attempt"],
-        timestamp=utc(row["at"]),
-        reason=row["reason"] or None,
+        event=row.name,
+        event_id=ids.short_id("evt", row.event),
+        url=row.url,
+        response_status=row.response_status,
+        response_time_ms=row.response_time_ms,
+        success=bool(row.success),
+        attempt=row.attempt,
+        timestamp=utc(row.at),
+        reason=row.reason or None,
     )

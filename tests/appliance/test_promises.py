@@ -175,7 +175,7 @@ class Receiver:
 
     async def texts(self) -> list[str]:
         rows, _, _ = await self.box.db.read(received.page, 2, InboxFilter())
-        return sorted(row["body"] for row in rows)
+        return sorted(row.body for row in rows)
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ class WebBox:
         number = ids.parse("msg", message_id)
         assert number is not None
         row = await self.db.read(messages.get, number)
-        assert row is not None
-        (code,) = re.findall(r"\d{4,8}", self.services.context.encryption.decrypt(row["secret"]))
+        assert row is not None and row.secret is not None
+        (code,) = re.findall(r"\d{4,8}", self.services.context.encryption.decrypt(row.secret))
         return str(code)
 
     # --- what becomes of the next message in the queue -----------------------------------------------

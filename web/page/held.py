@@ -19,7 +19,7 @@ ROWS_MOST = 100
 async def held(request: Seen, services: ServicesDep) -> Response[str]:
     """List what waits for a decision."""
     total, rows = await services.admin.held.listed(ROWS_MOST)
-    shown = [(ids.message_id(row["id"]), row) for row in rows]
+    shown = [(ids.message_id(row.id), row) for row in rows]
     return page(request, "held.html", total=total, rows=shown, now=services.context.clock.now())
 
 

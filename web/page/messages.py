@@ -205,9 +205,7 @@ async def _compose(
         text=text,
         priority=priority,
         measured=services.admin.messages.measure(text),
-        clients=[
-            row for row in await services.admin.clients.listed() if row["disabled_at"] is None
-        ],
+        clients=[row for row in await services.admin.clients.listed() if row.disabled_at is None],
         client=client,
         form=new_form(),
         error=error,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from sqlite3 import Row
 from typing import get_args
 from zoneinfo import available_timezones
 
@@ -17,6 +16,7 @@ from appliance.domain.errors import ApiError, invalid
 from appliance.domain.requests import PageFilter, WebhookEvent
 from appliance.domain.schemas import WebhookBody
 from appliance.domain.views import Permissions
+from appliance.store.rows import KeyRow
 from web.page.notices import NOTHING, Notice
 from web.page.rendering import mark, page, sentence
 from web.page.visitor import TOKEN_FIELD, Seen
@@ -113,8 +113,8 @@ async def _keys(
     )
 
 
-def _permissions(key: Row) -> Permissions:
-    return msgspec.json.decode(key["permissions"], type=Permissions)
+def _permissions(key: KeyRow) -> Permissions:
+    return msgspec.json.decode(key.permissions, type=Permissions)
 
 
 def base(request: Seen, services: ServicesDep) -> str:
@@ -162,7 +162,7 @@ async def restrict(request: Seen, services: ServicesDep, key: int) -> Response[s
     try:
         wanted = permissions_of(fields)
         now = next(
-            (_permissions(row) for row in await services.admin.clients.keys() if row["id"] == key),
+            (_permissions(row) for row in await services.admin.clients.keys() if row.id == key),
             wanted,
         )
         if outdated(fields, now, wanted):

@@ -53,8 +53,8 @@ async def test_a_key_made_later_and_a_modem_assigned_later_are_known(db: Databas
     made = await db.write(clients.add_key, 1, START)
     device = await db.write(devices.known, "350000000000001", "", False, START)
     assert credentials.key(made.key) is not None
-    assert [row["id"] for row in credentials.devices(1, test=False)] == [device["id"]]
-    await db.write(devices.assign, device["id"], [2])
+    assert [row.id for row in credentials.devices(1, test=False)] == [device.id]
+    await db.write(devices.assign, device.id, [2])
     assert credentials.devices(1, test=False) == []
 
 

@@ -80,7 +80,7 @@ async def test_repeating_an_interrupted_restore_loses_nothing(
         assert made.exit_code == 2 and "was interrupted" in made.stderr
     backup.restore(tmp_path / "box.backup", other, schema_version())
     kept = [aside / "zimbox.db" for aside in other.glob("before-restore-*")]
-    names = [row["name"] for file in kept if file.exists() for row in beside(file, clients.clients)]
+    names = [row.name for file in kept if file.exists() for row in beside(file, clients.clients)]
     assert "was here" in names
 
 
@@ -155,7 +155,7 @@ class PowerCut(BaseException):
 def _names(data: Path) -> list[str]:
     """The clients of the box in this folder."""
     rows = beside(data / "zimbox.db", clients.clients)
-    return [row["name"] for row in rows]
+    return [row.name for row in rows]
 
 
 async def _a_box_and_a_checked_backup_of_another(stage: Stage, tmp_path: Path) -> Path:

@@ -141,12 +141,12 @@ class Life:
 
         def work(db: Connection) -> None:
             row = history.one(db, client * 2, number)
-            if client not in self.alive or row is None or row["status"] != Status.FAILED:
+            if client not in self.alive or row is None or row.status != "failed":
                 return
             if messages.get(db, number) is None:
                 archive.take_back(db, number, stage.now, until, 0)
             messages.resend(
-                *(db, stage.ids, number, stage.now, until, stage.now, "GSM-7", 0, row["parts"]),
+                *(db, stage.ids, number, stage.now, until, stage.now, "GSM-7", 0, row.parts),
                 bound_device=pin,
             )
             self.accepted = {part for part in self.accepted if part[0] != number}
@@ -251,8 +251,8 @@ class Life:
 
     def _look_at(self, db: Connection, number: int, status: str, closed_at: int | None) -> None:
         parts = messages.parts_of(db, number)
-        states = {part["state"] for part in parts}
-        awaited = any(part["open"] or part["state"] == "submitted" for part in parts)
+        states = {part.state for part in parts}
+        awaited = any(part.open or part.state == "submitted" for part in parts)
         attempts = "SELECT 1 FROM attempt WHERE open = 1 AND message = ?"
         awaited = awaited or db.execute(attempts, (number,)).fetchone() is not None
         if status == Status.QUEUED:

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 import pytest
 
@@ -21,6 +21,7 @@ from appliance.messaging.inbox import Inbox
 from appliance.store import archive, blocklist, clients, received
 from appliance.store import devices as device_table
 from appliance.store.database import Database
+from appliance.store.rows import InboundRow
 from modem.driver.device import ModemDriver
 from modem.interface import ReceivedPdu
 from modem.sms import tpdu
@@ -63,7 +64,7 @@ class Receiver:
     async def hear(self, hex_digits: str) -> None:
         await self.inbox.receive(self.attached, ReceivedPdu(hex_digits, None, SIM))
 
-    async def texts(self, tenant: int = 2) -> list[Row]:
+    async def texts(self, tenant: int = 2) -> list[InboundRow]:
         rows, _, _ = await self.box.db.read(received.page, tenant, InboxFilter())
         return rows
 
@@ -79,7 +80,7 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
         Config(), clock, db, await db.read(archive.marks), Encryption(tmp_path / "secret.key")
     )
     attached = Attached(box, ModemSettings(), ModemDriver(SerialLine("/nowhere")), test=False)
-    attached.number = device["id"]
+    attached.number = device.id
     yield Receiver(box, attached)
     await attached.modem.stop()
     await db.close()
@@ -167,7 +168,7 @@ async def test_a_text_that_comes_with_an_indication_is_received(
     receiver: Receiver, pdu: str
 ) -> None:
     await receiver.hear(pdu)
-    assert [row["body"].lower() for row in await receiver.texts()] == ["hello"]
+    assert [row.body.lower() for row in await receiver.texts()] == ["hello"]
 
 
 async def test_parts_in_any_order_become_one_text(receiver: Receiver) -> None:
@@ -177,8 +178,8 @@ async def test_parts_in_any_order_become_one_text(receiver: Receiver) -> None:
     for k in order:
         await receiver.receive(words[k], Concatenation(7, 6, k + 1))
     (row,) = await receiver.texts()
-    assert row["body"] == "".join(words)
-    assert not row["incomplete"]
+    assert row.body == "".join(words)
+    assert not row.incomplete
 
 
 async def test_a_character_cut_between_two_parts_is_whole_again(receiver: Receiver) -> None:
@@ -201,7 +202,7 @@ async def test_a_character_cut_between_two_parts_is_whole_again(receiver: Receiv
     for number, piece in ((1, units[:8]), (2, units[8:])):
         await receiver.hear(part(number, piece))
     (row,) = await receiver.texts()
-    assert row["body"] == "ok 😀"
+    assert row.body == "ok 😀"
 
 
 async def test_the_same_pdu_twice_is_one_message(receiver: Receiver) -> None:
@@ -218,7 +219,7 @@ async def test_a_text_with_a_missing_part_is_delivered_as_incomplete(receiver: R
     before = receiver.box.clock.now() + 1
     await receiver.box.db.write(receiver.inbox.give_up_waiting, before)
     (row,) = await receiver.texts()
-    assert (row["body"], row["incomplete"]) == ("begin […] end", 1)
+    assert (row.body, row.incomplete) == ("begin […] end", 1)
 
 
 @pytest.mark.parametrize("word", ["STOP", "stop.", " Stop ! ", "ARRÊT", "arret", "unsubscribe"])
@@ -227,7 +228,7 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
     for tenant in (2, 4):
         assert await receiver.box.db.read(blocklist.is_blocked, tenant, SENDER)
     assert not await receiver.box.db.read(blocklist.is_blocked, 3, SENDER), "test mode is apart"
-    assert [row["body"] for row in await receiver.texts()] == [word], (
+    assert [row.body for row in await receiver.texts()] == [word], (
         "the client gets the text as well"
     )
 
@@ -277,7 +278,7 @@ async def test_stop_from_any_spelling_blocks_the_number_that_a_client_writes_to(
     await receiver.receive("STOP", sender=sender)
     assert await receiver.box.db.read(blocklist.is_blocked, 2, "+33612345678")
     (row,) = await receiver.texts()
-    assert row["sender"] == "+33612345678"
+    assert row.sender == "+33612345678"
 
 
 async def test_start_removes_the_opt_out_but_not_a_client_s_block(receiver: Receiver) -> None:
@@ -307,8 +308,8 @@ async def test_a_client_that_removes_an_opt_out_exempts_only_itself(
     assert await db.write(blocklist.remove, 2, SENDER, now)
     assert not await db.read(blocklist.is_blocked, 2, SENDER)
     assert await db.read(blocklist.is_blocked, 4, SENDER), "who asked the one did not ask the other"
-    assert [row["number"] for row in await db.read(blocklist.listed, 2)] == []
-    assert [row["number"] for row in await db.read(blocklist.listed, 4)] == [SENDER]
+    assert [row.number for row in await db.read(blocklist.listed, 2)] == []
+    assert [row.number for row in await db.read(blocklist.listed, 4)] == [SENDER]
     assert not await db.write(blocklist.remove, 2, SENDER, now), "there is nothing left to take off"
     await receiver.receive("STOP.")
     for tenant in (2, 4):
@@ -354,8 +355,8 @@ async def test_a_reply_belongs_to_the_client_that_wrote_last(receiver: Receiver)
     for client, tenant in ((1, 2), (2, 4)):
         await db.write(received.wrote, False, receiver.attached.number, SENDER, tenant, clock.now())
         await receiver.receive(f"to {client}")
-    assert [r["body"] for r in await receiver.texts(2)] == ["to 1"]
-    assert [r["body"] for r in await receiver.texts(4)] == ["to 2"]
+    assert [r.body for r in await receiver.texts(2)] == ["to 1"]
+    assert [r.body for r in await receiver.texts(4)] == ["to 2"]
 
 
 async def test_an_undecodable_message_is_stored_raw_and_blocks_nothing(receiver: Receiver) -> None:
@@ -366,7 +367,7 @@ async def test_an_undecodable_message_is_stored_raw_and_blocks_nothing(receiver:
         return [row["hex"] for row in db.execute("SELECT hex FROM undecodable")]
 
     assert await receiver.box.db.read(raw) == ["00FF"]
-    assert [r["body"] for r in await receiver.texts()] == ["after"]
+    assert [r.body for r in await receiver.texts()] == ["after"]
 
 
 async def test_a_text_without_any_client_is_stored_raw(receiver: Receiver) -> None:
@@ -387,7 +388,7 @@ async def test_a_text_without_any_client_is_stored_raw(receiver: Receiver) -> No
 
 async def test_an_alphanumeric_sender_is_kept_as_it_is(receiver: Receiver) -> None:
     await receiver.receive("solde 3 EUR", sender="Operator")
-    assert [r["sender"] for r in await receiver.texts()] == ["Operator"]
+    assert [r.sender for r in await receiver.texts()] == ["Operator"]
 
 
 async def test_the_stamp_of_a_report_on_what_was_just_sent_is_a_witness_of_the_time(
@@ -416,7 +417,7 @@ async def test_a_national_sender_becomes_the_number_that_was_written_to(
     db, now = receiver.box.db, receiver.box.clock.now()
     await db.write(received.wrote, False, receiver.attached.number, SENDER, 4, now)
     await receiver.receive("STOP", sender=written)
-    assert [r["sender"] for r in await receiver.texts(4)] == [SENDER]
+    assert [r.sender for r in await receiver.texts(4)] == [SENDER]
     assert await db.read(blocklist.is_blocked, 4, SENDER)
 
 
@@ -426,7 +427,7 @@ async def test_an_ambiguous_national_sender_is_unchanged(receiver: Receiver) -> 
         await db.write(received.wrote, False, receiver.attached.number, number, 2, now)
     for written in ("7911123456", "81234", "Operator"):
         await receiver.receive("bonjour", sender=written)
-    assert {r["sender"] for r in await receiver.texts()} == {"7911123456", "81234", "Operator"}
+    assert {r.sender for r in await receiver.texts()} == {"7911123456", "81234", "Operator"}
 
 
 async def test_a_short_code_is_no_number_that_ends_like_it(receiver: Receiver) -> None:
@@ -435,7 +436,7 @@ async def test_a_short_code_is_no_number_that_ends_like_it(receiver: Receiver) -
     await db.write(received.wrote, False, receiver.attached.number, "+33612336180", 4, now)
     await receiver.receive("STOP", sender="36180")
     texts = [r for tenant in (2, 4) for r in await receiver.texts(tenant)]
-    assert [r["sender"] for r in texts] == ["36180"]
+    assert [r.sender for r in texts] == ["36180"]
     assert not await db.read(blocklist.is_blocked, 4, "+33612336180")
 
 
@@ -445,7 +446,7 @@ async def test_a_text_to_one_clients_own_sim_goes_to_no_other_client(receiver: R
     await db.write(received.wrote, False, 77, "+33698765432", 2, now)  # client 1, by its own modem
     await db.write(device_table.assign, receiver.attached.number, [2])
     await receiver.receive("bonjour client 2")
-    assert [r["body"] for r in await receiver.texts(4)] == ["bonjour client 2"]
+    assert [r.body for r in await receiver.texts(4)] == ["bonjour client 2"]
     assert await receiver.texts(2) == []
 
 
@@ -454,7 +455,7 @@ async def test_a_reused_reference_neither_loses_nor_mixes_texts(receiver: Receiv
     receiver.box.clock.advance(1200)  # type: ignore[attr-defined]
     await receiver.receive("Votre colis est ", Concatenation(7, 2, 1))
     await receiver.receive("arrive.", Concatenation(7, 2, 2))
-    bodies = [r["body"] for r in await receiver.texts()]
+    bodies = [r.body for r in await receiver.texts()]
     assert "Votre colis est arrive." in bodies, bodies
 
 
@@ -476,7 +477,7 @@ async def test_a_picture_message_is_told_to_the_client_that_wrote_to_its_sender(
     assert data["device_id"] == "device_1"
     assert await receiver.texts() == [], "it is no text"
     waiting = await receiver.box.db.read(received.pictures, [2], 0)
-    assert [(row["sender"], row["size"]) for row in waiting] == [("+33600000000", 4096)]
+    assert [(row.sender, row.size) for row in waiting] == [("+33600000000", 4096)]
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ async def test_an_error_during_a_send_leaves_its_part_uncertain_and_the_next_par
             await news.wait()
             news.clear()
     (part,) = await stage.db.read(messages.parts_of, first)
-    assert part["state"] == "uncertain"
+    assert part.state == "uncertain"
     outbox.stop()
     await running
 
@@ -151,7 +151,7 @@ async def test_nothing_is_claimed_for_a_modem_that_is_not_ready(
     await eventually(lambda: bool(clock.sleepers or modem.sends), "it has looked")
     assert modem.sends == 0
     (part,) = await stage.db.read(messages.parts_of, number)
-    assert (part["state"], part["submitted_at"]) == ("waiting", None)
+    assert (part.state, part.submitted_at) == ("waiting", None)
     modem.board.show(ModemState.READY)
     box.wakeups.work()
     await eventually(lambda: modem.sends, "it sends once the modem is ready")

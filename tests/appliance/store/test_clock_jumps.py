@@ -115,7 +115,7 @@ async def test_a_clock_change_does_not_change_the_expiry_of_a_code(
     board.set_clock(3 * DAY_MS)
     await board.box.clock_jumps.adjust()
     row = await db.read(otp.get, 2, number)
-    assert row is not None and row["expires_at"] == ends + 3 * DAY_MS
+    assert row is not None and row.expires_at == ends + 3 * DAY_MS
 
 
 @pytest.mark.parametrize("step", [3 * DAY_MS, -3 * DAY_MS])

@@ -50,7 +50,7 @@ async def test_a_failed_write_does_not_roll_back_others(tmp_path: Path) -> None:
             return_exceptions=True,
         )
         assert isinstance(results[1], ValueError)
-        names = await db.read(lambda c: [row["name"] for row in clients.clients(c)])
+        names = await db.read(lambda c: [row.name for row in clients.clients(c)])
         assert names == ["one", "two"]
     finally:
         await db.close()

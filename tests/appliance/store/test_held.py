@@ -140,8 +140,8 @@ async def test_a_report_on_an_attempt_before_the_backup_still_settles_it(
 async def test_without_a_decision_a_held_message_fails(restored: Restored) -> None:
     numbers = await queued(restored)
     rows = await restored.db.read(lambda db: held.listed(db, 10))
-    assert [row["id"] for row in rows] == numbers
-    last = max(row["expires_at"] for row in rows)
+    assert [row.id for row in rows] == numbers
+    last = max(row.expires_at for row in rows)
     restored.now = last
     await restored.expire()
     assert await queued(restored), "the last may still be decided"

@@ -799,7 +799,7 @@ async def test_an_answer_to_a_part_in_flight_before_a_resend_belongs_to_that_att
     again = [await stage.must_claim() for _ in range(3)]  # as several modems would
     await stage.record(second, Outcome(Verdict.TAKEN, 9))
     parts = await stage.db.read(messages.parts_of, number)
-    assert [part["state"] for part in parts] == ["submitted"] * 3
+    assert [part.state for part in parts] == ["submitted"] * 3
     for reference, job in enumerate(again, start=10):
         await stage.record(job, Outcome(Verdict.TAKEN, reference))
     for reference in (10, 11, 12):

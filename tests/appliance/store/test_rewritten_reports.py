@@ -132,7 +132,7 @@ async def test_a_report_that_belongs_to_no_message_is_kept_and_shown(stage: Stag
     await stage.report(9, recipient="+33700000000", scts=START)
     stage.now += HOUR
     (given_up,) = await stage.db.write(reports.forget_strays, stage.now - 10 * MINUTE)
-    assert given_up["reference"] == 9
+    assert given_up.reference == 9
     await stage.report(9, recipient="+33700000000", scts=START)  # its id may be that of the first
     assert len(await stage.db.write(reports.forget_strays, stage.now + MINUTE)) == 1
     assert await stage.db.read(reports.unplaced, START) == 2
