@@ -16,9 +16,11 @@ class HeldMessages:
     def __init__(self, box: Context) -> None:
         self._box = box
 
-    async def listed(self, most: int) -> tuple[int, list[HeldRow]]:
-        """Return how many messages wait for a decision, and the oldest of them."""
-        return await self._box.db.read(lambda db: (held.undecided(db), held.listed(db, most)))
+    async def listed(self, most: int, skipped: int = 0) -> tuple[int, list[HeldRow]]:
+        """Return how many messages wait for a decision, and at most `most` of them, the oldest first."""
+        return await self._box.db.read(
+            lambda db: (held.undecided(db), held.listed(db, most, skipped))
+        )
 
     async def decide(self, decision: Decision, number: int | None = None) -> int:
         """Decide about one message, or about all (None), and carry it out. Return how many it concerns."""

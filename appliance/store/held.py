@@ -67,11 +67,11 @@ def undecided(db: Connection) -> int:
     return n
 
 
-def listed(db: Connection, most: int) -> list[HeldRow]:
-    """Return messages that wait for a decision, the oldest first."""
+def listed(db: Connection, most: int, skipped: int = 0) -> list[HeldRow]:
+    """Return at most `most` messages that wait for a decision, the oldest first, without the first `skipped`."""
     rows = db.execute(
-        f"SELECT {columns(HeldRow)} FROM message WHERE held = ? AND held != 0 ORDER BY id LIMIT ?",
-        (Held.UNDECIDED, most),
+        f"SELECT {columns(HeldRow)} FROM message WHERE held = ? AND held != 0 ORDER BY id LIMIT ? OFFSET ?",
+        (Held.UNDECIDED, most, skipped),
     )
     return every(HeldRow, rows)
 

@@ -9,18 +9,31 @@ from litestar.status_codes import HTTP_303_SEE_OTHER
 from appliance.domain import ids
 from appliance.domain.errors import ApiError
 from web.page.rendering import page
+from web.page.settings import whole
 from web.page.visitor import Seen
 from web.request import ServicesDep
 
-ROWS_MOST = 100
+PAGE_ROWS = 50
+PAGES_MOST = 100_000
 
 
 @get("/held")
 async def held(request: Seen, services: ServicesDep) -> Response[str]:
-    """List what waits for a decision."""
-    total, rows = await services.admin.held.listed(ROWS_MOST)
-    shown = [(ids.message_id(row.id), row) for row in rows]
-    return page(request, "held.html", total=total, rows=shown, now=services.context.clock.now())
+    """List what waits for a decision, a page at a time; past the last page, the last."""
+    listed = services.admin.held.listed
+    number = min(whole(request.query_params.get("page", "")) or 1, PAGES_MOST)
+    total, rows = await listed(PAGE_ROWS, (number - 1) * PAGE_ROWS)
+    if total and not rows:
+        number = -(-total // PAGE_ROWS)
+        total, rows = await listed(PAGE_ROWS, (number - 1) * PAGE_ROWS)
+    return page(
+        request,
+        "held.html",
+        found={"total": total, "exact": True},
+        wanted={"page": number, "limit": PAGE_ROWS},
+        rows=[(ids.message_id(row.id), row) for row in rows],
+        now=services.context.clock.now(),
+    )
 
 
 @post("/held/{decision:str}", status_code=HTTP_303_SEE_OTHER)
