@@ -134,12 +134,15 @@ phoneid=x
 
 
 @needs("gammu-smsd")
-async def test_gammu_smsd_sends_gets_its_report_and_receives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("personality", ["sim800", "sim868", "sim7070", "a7670"])
+async def test_gammu_smsd_sends_gets_its_report_and_receives(
+    tmp_path: Path, personality: str
+) -> None:
     for name in ("inbox", "outbox", "sent", "error"):
         (tmp_path / name).mkdir()
     log = tmp_path / "log"
     settings = gammu_settings(tmp_path, GAMMU_SMSD.format(folder=tmp_path))
-    async with alone(tmp_path, personality="sim800") as bench:
+    async with alone(tmp_path, personality=personality) as bench:
         order = ("TEXT", "+4915112340003", "-report", "-text", "Hello from gammu-smsd")
         async with running("gammu-smsd-inject", "-c", settings, *order) as inject:
             await inject.communicate()
@@ -153,13 +156,16 @@ async def test_gammu_smsd_sends_gets_its_report_and_receives(tmp_path: Path) -> 
 
 
 @needs("gammu-smsd")
-async def test_gammu_smsd_loses_stored_reports_as_it_does_on_real_modems(tmp_path: Path) -> None:
+@pytest.mark.parametrize("personality", ["sim7600", "ec25", "chatty"])
+async def test_gammu_smsd_loses_stored_reports_as_it_does_on_real_modems(
+    tmp_path: Path, personality: str
+) -> None:
     """It asks for stored reports where they are offered, and reads nothing from +CDSI (gammu issue 695)."""
     for name in ("inbox", "outbox", "sent", "error"):
         (tmp_path / name).mkdir()
     log = tmp_path / "log"
     settings = gammu_settings(tmp_path, GAMMU_SMSD.format(folder=tmp_path))
-    async with alone(tmp_path, personality="ec25") as bench:
+    async with alone(tmp_path, personality=personality) as bench:
         order = ("TEXT", "+4915112340003", "-report", "-text", "Hello from gammu-smsd")
         async with running("gammu-smsd-inject", "-c", settings, *order) as inject:
             await inject.communicate()
