@@ -16,7 +16,7 @@ from modem.at.line_parser import Urc, unasked
 from modem.at.session import AtSession
 from modem.driver import configuration, sim
 from modem.driver.configuration import ModemConfiguration
-from modem.driver.hearing import Hearing
+from modem.driver.urc_monitor import Hearing
 from modem.driver.recovery import RecoveryStep
 from modem.driver.references import References
 from modem.driver.status import StatusPublisher

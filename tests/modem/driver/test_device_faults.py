@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from modem.driver.device import ModemDriver, SerialLine
-from modem.driver.hearing import Hearing
+from modem.driver.urc_monitor import Hearing
 from modem.interface import Changed, Limitation, ModemState, Verdict
 from modem.simulator import Settings
 from modem.timeouts import Timing
