@@ -30,7 +30,7 @@ MOST_SLEEPS = 78
 # Reached in one place each, for want of a public door.
 ADAPTERS = {
     "device._service",  # test_device_start: a second start on the same port
-    "box.device._talk",  # test_device_recovery: the moment between a look at the line and a part
+    "box.device._session",  # test_device_recovery: the moment between a probe of the line and a part
     "web.server._bind",  # bench/empty: the box's own server around another application
     "web.server._server",
     "_server(app, protocol)._serve",

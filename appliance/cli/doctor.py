@@ -157,7 +157,7 @@ async def examine(paths: list[str]) -> list[Finding]:
     for path in wanted:
         port, _, baud = path.rpartition("@") if "@" in path else (path, "", "")
         line = SerialLine(port, baud=int(baud)) if baud else SerialLine(port)
-        findings += advice(await probe.look(line, probe.quick()), time.time())
+        findings += advice(await probe.examine(line, probe.quick()), time.time())
     return findings
 
 

@@ -1,7 +1,7 @@
 """The AT client: commands, the prompt and its text, with repetitions. Blocking.
 
-On a degraded line everything is written without its end first, and ended only when the modem has echoed it
-exactly: AT has no checksum, but it has an echo.
+On a degraded line a command is written without its final CR, which follows only after an exact echo: AT has no
+checksum, so the echo is the only check.
 """
 
 from __future__ import annotations
@@ -11,27 +11,29 @@ import time
 
 from modem.at.errors import (
     CommandError,
-    Doubtful,
+    Corrupted,
     Log,
     NoResponse,
-    OutOfStep,
     PortError,
+    ProbeRequired,
     Restarted,
-    Spoilt,
-    shown,
+    ResyncFailed,
+    loggable_command,
 )
-from modem.at.line_parser import Repeated
+from modem.at.line_parser import EchoMatch
 from modem.at.resync import resynchronise
 from modem.at.transport import SerialModem
 from modem.timeouts import Timing
 
 CTRL_Z = "\x1a"
 _ACCEPTED = "+CMGS:"  # the line that ends a submission, even if no OK follows
-_TRIES = 2  # attempts of a command that may be repeated
-_CAREFUL_TRIES = 8  # … on a degraded line
+_ATTEMPTS = 2  # attempts of a command that may be repeated
+_ATTEMPTS_IF_DEGRADED = 8  # … on a degraded line
 _BARE_ERROR = "ERROR"  # no code: the command was not understood
-_DUMB = 5  # commands without any echo, after which the modem counts as one without echo
-_SILENCES = 2  # … answered only at a second attempt, after which the line counts as degraded
+_NO_ECHO_LIMIT = 5  # commands without any echo, after which the modem counts as one without echo
+_LATE_ANSWERS_LIMIT = (
+    2  # … answered only at a second attempt, after which the line counts as degraded
+)
 _NONSENSE = "?#!?#!\r"  # appended to a command, it makes any command an error
 
 
@@ -42,19 +44,19 @@ class AtClient:
         self.port = port
         self._timing = timing
         self._log = log
-        self._mute = 0  # consecutive texts without echo
-        self._dumb = 0  # consecutive commands without echo
+        self._texts_without_echo = 0  # consecutive
+        self._commands_without_echo = 0  # consecutive
         self._known: set[str] = set()  # commands that the modem has carried out
-        self._silences = 0
+        self._late_answers = 0
         self.resyncs = 0  # after time-outs; the one of the start-up does not count
-        port.asking = self.ask
+        port.query = self.command
 
-    def ask(
+    def command(
         self,
         command: str,
         seconds: float | None = None,
         *,
-        answers: tuple[str, ...] = (),
+        prefixes: tuple[str, ...] = (),
         closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
@@ -66,77 +68,77 @@ class AtClient:
         failures: list[PortError] = []
         while True:
             try:
-                self._clean()
-                data = self._begun(command)
-                lines = self.port.plain(
+                self._resynchronise_if_stale()
+                data = self._write_checked(command)
+                lines = self.port.execute(
                     command,
                     seconds or self._timing.command_seconds,
-                    answers=answers,
+                    prefixes=prefixes,
                     data=data,
                     closing=closing,
                 )
-            except OutOfStep:
+            except ResyncFailed:
                 raise
-            except (CommandError, NoResponse, Spoilt) as error:
+            except (CommandError, NoResponse, Corrupted) as error:
                 failures.append(error)
-                if not self._worth_another(command, failures, once=once):
-                    raise self._final(command, failures) from None
+                if not self._may_repeat(command, failures, once=once):
+                    raise self._reported_error(command, failures) from None
             else:
-                self._learn(command, failures)
+                self._note_success(command, failures)
                 return lines
 
-    def _worth_another(self, command: str, failures: list[PortError], *, once: bool) -> bool:
+    def _may_repeat(self, command: str, failures: list[PortError], *, once: bool) -> bool:
         """Return whether the line may be the cause, so that a command that was not carried out may be repeated."""
         last = failures[-1]
         if isinstance(last, CommandError) and (
             # The modem understood this command before.
-            self.port.careful or command not in self._known or last.line.upper() != _BARE_ERROR
+            self.port.degraded or command not in self._known or last.line.upper() != _BARE_ERROR
         ):
             return False
-        if once and not isinstance(last, Spoilt):
+        if once and not isinstance(last, Corrupted):
             return False
-        return len(failures) < (_CAREFUL_TRIES if self.port.careful else _TRIES)
+        return len(failures) < (_ATTEMPTS_IF_DEGRADED if self.port.degraded else _ATTEMPTS)
 
     @staticmethod
-    def _final(command: str, failures: list[PortError]) -> PortError:
+    def _reported_error(command: str, failures: list[PortError]) -> PortError:
         last = failures[-1]
-        return NoResponse(command) if isinstance(last, Spoilt) else last
+        return NoResponse(command) if isinstance(last, Corrupted) else last
 
-    def _learn(self, command: str, failures: list[PortError]) -> None:
+    def _note_success(self, command: str, failures: list[PortError]) -> None:
         """Note that a repeated command succeeded: its failures were caused by the line, or by slowness."""
         for failure in failures:
             if isinstance(failure, CommandError):
-                self.port.doubt(str(failure))
+                self.port.mark_degraded(str(failure))
             elif (
                 isinstance(failure, NoResponse) and not self.port.echoed
             ):  # otherwise the modem has restarted
-                self._silences += 1
-        if self._silences >= _SILENCES:
-            self._silences = 0
-            self.port.doubt("commands are answered at the second try only")
+                self._late_answers += 1
+        if self._late_answers >= _LATE_ANSWERS_LIMIT:
+            self._late_answers = 0
+            self.port.mark_degraded("commands are answered at the second attempt only")
         self._known.add(command)
 
-    def _begun(self, command: str) -> str:
+    def _write_checked(self, command: str) -> str:
         """Write `command` to a degraded line, checked by echo; return what is left to write. Raises Spoilt."""
-        if not self.port.careful or self._dumb >= _DUMB:
+        if not self.port.degraded or self._commands_without_echo >= _NO_ECHO_LIMIT:
             return ""
         if not self.port.echo_wanted:
             self.port.echo_wanted = True
             with contextlib.suppress(CommandError):
-                self.port.plain("ATE1", self._timing.command_seconds)
-        match self.port.spell(command, self._timing.echo_seconds):
-            case Repeated.EXACTLY:
-                self._dumb = 0
+                self.port.execute("ATE1", self._timing.command_seconds)
+        match self.port.write_checked(command, self._timing.echo_seconds):
+            case EchoMatch.EXACT:
+                self._commands_without_echo = 0
                 return "\r"
-            case Repeated.NOT_AT_ALL:
+            case EchoMatch.NONE:
                 self.port.echo_wanted = False  # it has restarted meanwhile, or did not receive it
-                self._dumb += 1
-                if self._dumb == _DUMB:
+                self._commands_without_echo += 1
+                if self._commands_without_echo == _NO_ECHO_LIMIT:
                     self._log.warning("echo_missing")
         # Whatever is on the line now must not be carried out.
         self.port.put(_NONSENSE)
         self.port.stale = True
-        raise Spoilt(f"{shown(command)} was not repeated as it was written")
+        raise Corrupted(f"{loggable_command(command)} was not echoed exactly")
 
     def prompt(self, command: str) -> None:
         """Send `command` and wait for its prompt.
@@ -147,20 +149,20 @@ class AtClient:
         try:
             self._prompt(command)
         except CommandError as refused:
-            if self.port.careful or refused.line.upper() != _BARE_ERROR:
+            if self.port.degraded or refused.line.upper() != _BARE_ERROR:
                 raise
             self._prompt(command)
-            self.port.doubt(str(refused))
+            self.port.mark_degraded(str(refused))
 
     def _prompt(self, command: str) -> None:
-        self._clean()
+        self._resynchronise_if_stale()
         if self.port.suspect:
-            raise Doubtful("a silence may have been a restart")
+            raise ProbeRequired("an unanswered command may mean a restart")
         # The echo is on and shows no restart: in text mode the modem would take the TPDU for a text.
-        looked = time.monotonic() - self.port.looked_at
+        looked = time.monotonic() - self.port.verified_at
         if self.port.hides_restarts and looked > self._timing.look_seconds:
-            raise Doubtful("the modem was not looked at just now")
-        data = self._begun(command)
+            raise ProbeRequired("the settings were not verified just before")
+        data = self._write_checked(command)
         try:
             answer = self.port.exchange(
                 command, self._timing.prompt_seconds, prompt=True, data=data
@@ -177,9 +179,9 @@ class AtClient:
     def text(self, hex_digits: str) -> tuple[str, ...]:
         """Write the text at the prompt and return the lines of the answer. Raises as `prompt` does.
 
-        Spoilt means that it has to be taken back (`taken_back`). After any other error it may have been sent.
+        Spoilt means that it has to be taken back (`text_discarded`). After any other error it may have been sent.
         """
-        self.port.sent_unasked = False
+        self.port.unexpected_acceptance = False
         checked = self._text_checked(hex_digits)
         data = CTRL_Z if checked else hex_digits + CTRL_Z
         answer = self.port.exchange(
@@ -198,32 +200,36 @@ class AtClient:
 
     def _text_checked(self, hex_digits: str) -> bool:
         """Return whether the text is at the prompt already, verified by its echo. Raises Spoilt."""
-        if not self.port.careful or self._dumb >= _DUMB or self._mute >= _DUMB:
+        if (
+            not self.port.degraded
+            or self._commands_without_echo >= _NO_ECHO_LIMIT
+            or self._texts_without_echo >= _NO_ECHO_LIMIT
+        ):
             return False
         if self.port.echo_wanted:
-            match self.port.spell(hex_digits, self._timing.echo_seconds):
-                case Repeated.EXACTLY:
-                    self._mute = 0
+            match self.port.write_checked(hex_digits, self._timing.echo_seconds):
+                case EchoMatch.EXACT:
+                    self._texts_without_echo = 0
                     return True
-                case Repeated.NOT_AT_ALL:
-                    self._mute += 1
-                    if self._mute == _DUMB:
+                case EchoMatch.NONE:
+                    self._texts_without_echo += 1
+                    if self._texts_without_echo == _NO_ECHO_LIMIT:
                         self._log.warning("text_echo_missing")
         # Without an echo so far, the damage was noticed after the prompt.
         self.port.escape()
-        raise Spoilt("the text was not repeated as it was written")
+        raise Corrupted("the text was not echoed exactly")
 
-    def taken_back(self) -> bool:
+    def text_discarded(self) -> bool:
         """Return whether the text after Spoilt is certainly discarded. Raises PortLost, Restarted.
 
         ESC and Ctrl-Z differ in one bit, so on such a line one may arrive as the other. Then the modem answers with
         +CMGS, or is silent because it is sending.
         """
         try:
-            self._clean()
-        except OutOfStep:
+            self._resynchronise_if_stale()
+        except ResyncFailed:
             return False
-        return not self.port.sent_unasked
+        return not self.port.unexpected_acceptance
 
     def probe(self, command: str, seconds: float) -> bool:
         """Return whether the modem answers `command` at all, whatever happened before.
@@ -231,34 +237,34 @@ class AtClient:
         An error is an answer too: the command may have been appended to what stood on the line.
         """
         try:
-            self.port.plain(command, seconds)
+            self.port.execute(command, seconds)
         except CommandError:
             return True
         except (NoResponse, Restarted):
             return False
         return True
 
-    def hush(self) -> None:
-        """Switch the echo off unless the line is degraded. Raises as `ask` does."""
-        self.port.echo_wanted = self.port.careful
+    def disable_echo(self) -> None:
+        """Switch the echo off unless the line is degraded. Raises as `command` does."""
+        self.port.echo_wanted = self.port.degraded
         self.port.echo_stays = False
-        self.ask("ATE1" if self.port.careful else "ATE0")
-        if not self.port.careful:
-            self._notice_lasting_echo()
-        self._silences = 0  # earlier failures came from a restart, not from the line
+        self.command("ATE1" if self.port.degraded else "ATE0")
+        if not self.port.degraded:
+            self._detect_permanent_echo()
+        self._late_answers = 0  # earlier failures came from a restart, not from the line
 
-    def _notice_lasting_echo(self) -> None:
+    def _detect_permanent_echo(self) -> None:
         """Find out whether the echo stays on in spite of ATE0, as on an A7672 behind a multiplexer."""
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             self.port.echoed = False
-            self.ask("ATE0")
+            self.command("ATE0")
             if not self.port.echoed:
                 return
         self.port.echo_stays = True
         self.port.echoed = False
         self._log.warning("echo_stays_on")
 
-    def _clean(self) -> None:
+    def _resynchronise_if_stale(self) -> None:
         if self.port.stale:
             self.resyncs += 1
             self.resynchronise()

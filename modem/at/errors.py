@@ -1,4 +1,4 @@
-"""Errors of the serial line; each says what follows from it."""
+"""The errors of the serial line, one class for each reaction."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DIGITS = re.compile(r"\+?[0-9A-Fa-f]{6,}")  # of a PDU, of a telephone, of a SI
 
 
 class PortError(Exception):
-    """An error of the serial line. The subclasses say what follows from it."""
+    """An error of the serial line. Each subclass calls for another reaction."""
 
 
-def shown(command: str) -> str:
+def loggable_command(command: str) -> str:
     """Return `command` for logs: without PIN or PUK, and only the beginning of a text."""
     command = command.strip()
     if command.upper().startswith("AT+CPIN="):
@@ -25,9 +25,9 @@ def shown(command: str) -> str:
     return command if len(command) <= _SHOWN else f"{command[:_SHOWN]}…"
 
 
-def said(line: str) -> str:
+def loggable_line(line: str) -> str:
     """Return a line of the modem for logs, without PDU, number, name or text."""
-    return shown(_DIGITS.sub("…", _QUOTED.sub('"…"', line)))
+    return loggable_command(_DIGITS.sub("…", _QUOTED.sub('"…"', line)))
 
 
 class PortLost(PortError):
@@ -38,11 +38,11 @@ class NoResponse(PortError):
     """A command timed out; `lines` had arrived. The next command resynchronises."""
 
     def __init__(self, command: str, lines: tuple[str, ...] = ()) -> None:
-        super().__init__(f"no answer to {shown(command)}")
+        super().__init__(f"no answer to {loggable_command(command)}")
         self.lines = lines
 
 
-class OutOfStep(NoResponse):
+class ResyncFailed(NoResponse):
     """Resynchronisation failed: answers do not match their questions."""
 
 
@@ -50,7 +50,7 @@ class CommandError(PortError):
     """The modem answered with an error; `line` is its final result code."""
 
     def __init__(self, command: str, line: str, lines: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{shown(command)}: {line}")
+        super().__init__(f"{loggable_command(command)}: {line}")
         self.line = line
         self.lines = lines
 
@@ -59,9 +59,9 @@ class Restarted(PortError):
     """The modem restarted during a command: no answer will come, and all settings are lost."""
 
 
-class Doubtful(PortError):
-    """The modem must be probed first: it was silent, and may have lost its settings. Nothing was sent."""
+class ProbeRequired(PortError):
+    """The modem must be probed first: it may have lost its settings. Nothing was sent."""
 
 
-class Spoilt(PortError):
+class Corrupted(PortError):
     """The line altered what was written. It was discarded: nothing was carried out or sent."""

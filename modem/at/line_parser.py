@@ -18,14 +18,14 @@ from modem.sms.tpdu import is_whole
 TWO_LINED = ("+CDS:", "+CMT:", "+CBM:")
 
 # Never part of an answer, even to a command whose answers have no known prefix.
-_UNASKED = re.compile(
+_UNSOLICITED = re.compile(
     r"RDY$|RING\b|NO CARRIER$|Call Ready$|SMS Ready$|SMS DONE$|PB DONE$|NORMAL POWER (DOWN|OFF)"
     r"|(UNDER|OVER)-VOLTAGE|DST:|\*PSUTTZ|\*PSNWID|\*ATREADY|\+(CMTI|CDSI|CUSD|CTZV|CTZE|QIND|CIEV|CLIP"
     r"|CRING|PSUTTZ):",
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"[+*^$#&]\s?[A-Z][A-Z0-9_]*:", re.IGNORECASE)
-_ASKED = re.compile(r"([+*^$#&][A-Z][A-Z0-9_]*)", re.IGNORECASE)
+_COMMAND_NAME = re.compile(r"([+*^$#&][A-Z][A-Z0-9_]*)", re.IGNORECASE)
 _FINAL = re.compile(
     r"(OK|ERROR|COMMAND NOT SUPPORT|COMMAND NO RESPONSE!?|\+CM[ES] ERROR\s*:.*|\+CM[ES] ERROR)$",
     re.IGNORECASE,
@@ -45,8 +45,8 @@ LONGEST_LINE = 4096
 # A USSD answer holds at most 182 characters (23.038 5.1): never more lines than that, far fewer.
 _LONGEST_QUOTE_LINES = 40
 
-# What a modem says only while it starts. By the first two (and by the power lines) we know that
-# it has just lost its settings; the others also end a normal start, seconds later.
+# Lines that a modem sends only while it starts. RDY, *ATREADY and the power lines mean that it has just lost its
+# settings; the others also end a normal start, seconds later.
 RESET_LINES = re.compile(
     r"RDY$|\*ATREADY\b|NORMAL POWER (DOWN|OFF)|UNDER-VOLTAGE POWER DOWN", re.IGNORECASE
 )
@@ -64,22 +64,22 @@ class Urc(msgspec.Struct, frozen=True):
 
 
 class LineKind(Enum):
-    ANSWER = auto()  # belongs to the command in progress
+    RESPONSE = auto()  # belongs to the command in progress
     FINAL = auto()  # … and ends it
     PROMPT = auto()  # the modem waits for the text of AT+CMGS
-    ECHO = auto()  # our own command: the modem has lost ATE0
+    ECHO = auto()  # our own command: ATE0 was lost
     TEXT_ECHO = auto()  # our own text: some modems repeat it at the prompt in spite of ATE0
-    EVENT = auto()
+    URC = auto()
     STRAY = auto()  # the end of an answer that nobody waits for
     DAMAGED = auto()  # half of an event, or a PDU of another length than announced
 
 
 class Sorted(msgspec.Struct, frozen=True):
-    """A line and its kind. `heard` is set only for EVENT."""
+    """A line and its kind. `urc` is set only for EVENT."""
 
     kind: LineKind
     line: str
-    heard: Urc | None = None
+    urc: Urc | None = None
 
 
 class AtResponse(msgspec.Struct, frozen=True):
@@ -89,12 +89,12 @@ class AtResponse(msgspec.Struct, frozen=True):
     final: str
 
 
-class Repeated(Enum):
+class EchoMatch(Enum):
     """How the modem echoed what was written."""
 
-    EXACTLY = auto()
-    NOT_AT_ALL = auto()
-    OTHERWISE = auto()
+    EXACT = auto()
+    NONE = auto()
+    DIFFERENT = auto()
 
 
 class Splitter:
@@ -148,18 +148,18 @@ class Sorter:
         self._echo = ""
         self._text = ""
         self._echo_rest = ""  # of our own command, if an event has cut its echo
-        self._head = ""  # the first line of an event that has two
+        self._urc_head = ""  # the first line of an event that has two
         self._quote: list[str] = []  # a +CUSD whose text is not complete yet
 
     def begin(
-        self, command: str, *, answers: tuple[str, ...] = (), prompt: bool = False, text: str = ""
+        self, command: str, *, prefixes: tuple[str, ...] = (), prompt: bool = False, text: str = ""
     ) -> None:
-        """Expect the answer of `command`. `answers` are further prefixes of its lines.
+        """Expect the answer of `command`. `prefixes` are further prefixes of its lines.
 
         `text` is what is written, if that is not the command (after a prompt).
         """
-        names = _ASKED.findall(command) if command[:2].upper() == "AT" else []
-        self._own = tuple(f"{name.upper()}:" for name in names) + answers
+        names = _COMMAND_NAME.findall(command) if command[:2].upper() == "AT" else []
+        self._own = tuple(f"{name.upper()}:" for name in names) + prefixes
         self._text = text.strip(" \r\x1a\x1b")
         self._echo = "" if text else command.strip(" \r\x1a\x1b")
         self._echo_rest = ""
@@ -183,19 +183,19 @@ class Sorter:
         line = line.strip(_PROMPT_ENDS)
         if not line:
             return
-        if self._head:
-            head, self._head = self._head, ""
+        if self._urc_head:
+            head, self._urc_head = self._urc_head, ""
             if _HEX.match(line):
-                yield self._joined(head, line)
+                yield self._with_pdu(head, line)
                 return
             yield Sorted(LineKind.DAMAGED, head)
         if line.startswith(TWO_LINED):
-            self._head = line
+            self._urc_head = line
             return
         if line.upper().startswith("+CUSD:") and line.count('"') % 2:
             self._quote = [line]
             return
-        yield self._single(line)
+        yield self._classify(line)
 
     def _is_cut_echo(self, line: str) -> bool:
         """Return whether `line` is the first or second half of the echo of our command."""
@@ -207,7 +207,7 @@ class Sorter:
             return True
         return False
 
-    def _joined(self, head: str, pdu: str) -> Sorted:
+    def _with_pdu(self, head: str, pdu: str) -> Sorted:
         announced = _DIGITS.match(head)
         if announced:
             pdu = with_smsc(pdu, int(announced[1]))
@@ -215,12 +215,12 @@ class Sorter:
         # Some modules announce another length than they send. Damage would not leave its own lengths right.
         if not fits and not is_whole(pdu):
             return Sorted(LineKind.DAMAGED, f"{head} {pdu}")
-        return Sorted(LineKind.EVENT, head, Urc(head, pdu))
+        return Sorted(LineKind.URC, head, Urc(head, pdu))
 
     def _more_of_quote(self, line: str) -> Iterator[Sorted]:
         broken = (
             _FINAL.match(line)
-            or _UNASKED.match(line)
+            or _UNSOLICITED.match(line)
             or line.startswith(TWO_LINED)
             or (self._pending and line.upper().startswith(self._own))
         )
@@ -229,15 +229,15 @@ class Sorter:
         if broken or line.count('"') % 2 or len(self._quote) > _LONGEST_QUOTE_LINES:
             whole = "\n".join(self._quote)
             self._quote = []
-            yield Sorted(LineKind.EVENT, whole, Urc(whole))
+            yield Sorted(LineKind.URC, whole, Urc(whole))
         if broken:
             yield from self.sort(line)
 
-    def _single(self, line: str) -> Sorted:
+    def _classify(self, line: str) -> Sorted:
         if not self._pending:
             if _FINAL.match(line) or line == ">":
                 return Sorted(LineKind.STRAY, line)
-            return Sorted(LineKind.EVENT, line, Urc(line))
+            return Sorted(LineKind.URC, line, Urc(line))
         if self._echo and line.strip("> \x1a\x1b") == self._echo:
             return Sorted(LineKind.ECHO, line)
         if self._is_cut_echo(line):
@@ -246,21 +246,21 @@ class Sorter:
             return Sorted(LineKind.TEXT_ECHO, line)
         if self._prompting and line.startswith(">"):
             return Sorted(LineKind.PROMPT, line)
-        line = line.removeprefix("> ")  # a prompt repeated: the answer stands behind it
+        line = line.removeprefix("> ")  # a repeated prompt before the response
         if _FINAL.match(line):
             return Sorted(LineKind.FINAL, line)
         own = line.upper().startswith(self._own)
         # +CUSD is never part of the answer to AT+CUSD, whether before or after its OK.
-        if _UNASKED.match(line) or (_NAMED.match(line) and not own):
-            return Sorted(LineKind.EVENT, line, Urc(line))
-        return Sorted(LineKind.ANSWER, line)
+        if _UNSOLICITED.match(line) or (_NAMED.match(line) and not own):
+            return Sorted(LineKind.URC, line, Urc(line))
+        return Sorted(LineKind.RESPONSE, line)
 
 
-def unasked(line: str) -> bool:
-    """Return whether a modem says `line` only where it sends unsolicited result codes."""
+def is_unsolicited(line: str) -> bool:
+    """Return whether `line` is always an unsolicited result code, on the port that receives them."""
     if line.upper().startswith("+CUSD:"):
         return False  # the answer to a request
-    return line.startswith((*TWO_LINED, "^")) or bool(_UNASKED.match(line))
+    return line.startswith((*TWO_LINED, "^")) or bool(_UNSOLICITED.match(line))
 
 
 def _is_piece(line: str, text: str) -> bool:

@@ -92,7 +92,7 @@ _ROAMING = frozenset({5, 7, 10})
 _DENIED = 3
 
 
-class Standing(msgspec.Struct, frozen=True):
+class NetworkRegistration(msgspec.Struct, frozen=True):
     """Return the combined <stat> of +CREG, +CGREG and +CEREG: one that can send is enough."""
 
     stat: int | None = None
@@ -101,15 +101,15 @@ class Standing(msgspec.Struct, frozen=True):
     roaming: bool = False
 
 
-def standing(*stats: int | None) -> Standing:
+def combined_registration(*stats: int | None) -> NetworkRegistration:
     """Combine the <stat> of circuits, packets and LTE. A Cat-M module is denied one of them."""
     for stat in stats:
         if stat in _SENDING:
-            return Standing(stat, can_send=True, roaming=stat in _ROAMING)
+            return NetworkRegistration(stat, can_send=True, roaming=stat in _ROAMING)
     known = [stat for stat in stats if stat is not None]
     if _DENIED in known:
-        return Standing(_DENIED, denied=True)
-    return Standing(known[0] if known else None)
+        return NetworkRegistration(_DENIED, denied=True)
+    return NetworkRegistration(known[0] if known else None)
 
 
 def signal_dbm(lines: Lines) -> int | None:
@@ -292,19 +292,19 @@ def choose_indications(
     there is no place for them.
     """
     reported = (2, 1, 0) if stored else (1, 2, 0)
-    wishes: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), reported, (0, 1))
+    preferences: tuple[tuple[int, ...], ...] = ((2, 1, 3), (1,), (0,), reported, (0, 1))
     messages = (2, 1) if direct else (1,)
-    known = len(offered) == len(wishes)
+    known = len(offered) == len(preferences)
 
     def pick(place: int, first: int | None = None) -> int:
-        wanted = wishes[place] if first is None else (first, *wishes[place])
+        wanted = preferences[place] if first is None else (first, *preferences[place])
         if not known:
             return wanted[0]
         return next(
             (one for one in wanted if one in offered[place]), min(offered[place], default=0)
         )
 
-    reports = dict.fromkeys(pick(3, first) for first in wishes[3])
+    reports = dict.fromkeys(pick(3, first) for first in preferences[3])
     ways = dict.fromkeys(pick(1, first) for first in messages)
     return tuple((pick(0), mt, pick(2), ds, pick(4)) for mt in ways for ds in reports)
 
@@ -342,7 +342,7 @@ def urc_port(lines: Lines, device: str) -> str:
     return ""
 
 
-# Who is who (27.007 5, 8)
+# Identities (27.007 5, 8)
 
 
 def imei(lines: Lines) -> str:
@@ -409,7 +409,7 @@ def ussd(line: str) -> UssdReply | None:
 def ussd_text(text: str, scheme: int | None) -> str:
     """Return a text as received, or decoded: from UCS-2, octets or packed septets in hex, or raw GSM 7-bit.
 
-    The data coding scheme (23.038 5) is a hint only, because many modems tell another one.
+    The data coding scheme (23.038 5) is a hint only, because many modems report a wrong one.
     """
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,}", text):
         return _from_raw_septets(text)

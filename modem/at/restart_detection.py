@@ -14,7 +14,7 @@ class Meaning(Enum):
     RESTART = auto()  # all our settings are lost
 
 
-_PROVED_BY = 2  # start-up lines that occur again: one may be repeated, two are another start
+_REPEATED_LINES = 2  # start-up lines that occur again: one may be repeated, two are another start
 
 
 class RestartDetector:
@@ -37,12 +37,12 @@ class RestartDetector:
         self._again = set()
 
     @property
-    def chattered(self) -> bool:
+    def seen_any(self) -> bool:
         """Return whether any start-up line was received since then."""
         return bool(self._seen)
 
     def line(self, line: str, now: float) -> Meaning:
-        """Return what a line received at `now` (monotonic seconds) says about a start."""
+        """Return what a line received at `now` (monotonic seconds) means for the detection of restarts."""
         if not (BOOT_LINES.match(line) or RESET_LINES.match(line)):
             return Meaning.NOTHING
         word = line.upper()
@@ -52,11 +52,11 @@ class RestartDetector:
             return Meaning.RESTART
         repeated = word in self._seen
         starting = now - self._began < self._tail_seconds
-        expected = self.chattered and not repeated and starting
+        expected = self.seen_any and not repeated and starting
         self._seen.add(word)
         if repeated:
             self._again.add(word)
-        if len(self._again) >= _PROVED_BY and not starting:
+        if len(self._again) >= _REPEATED_LINES and not starting:
             again = self._again
             self.began(now)
             self._seen = again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modem.at.errors import CommandError, NoResponse, OutOfStep
+from modem.at.errors import CommandError, NoResponse, ResyncFailed
 
 # Questions with distinguishable answers, asked after a time-out until two in a row get their own
 # answer (one could be the late answer of the previous round).
@@ -22,11 +22,11 @@ class ResyncPort(Protocol):
     """The part of a port that is needed here."""
 
     stale: bool
-    heard_at: float  # when the last byte came
+    last_byte_at: float  # when the last byte came
 
     def escape(self) -> None: ...
     def wait_for_quiet(self) -> None: ...
-    def plain(self, command: str, seconds: float) -> tuple[str, ...]: ...
+    def execute(self, command: str, seconds: float) -> tuple[str, ...]: ...
 
 
 def resynchronise(port: ResyncPort, seconds: float) -> None:
@@ -35,16 +35,16 @@ def resynchronise(port: ResyncPort, seconds: float) -> None:
     Raises OutOfStep if that fails (after one round if there is only silence), PortLost, Restarted.
     """
     fitting = 0
-    before = port.heard_at
+    before = port.last_byte_at
     for number, (command, prefix) in enumerate(_QUESTIONS * _ROUNDS):
-        if number >= len(_QUESTIONS) and port.heard_at == before:
+        if number >= len(_QUESTIONS) and port.last_byte_at == before:
             break
         if not fitting:
             port.escape()
             port.wait_for_quiet()
         port.stale = False
         try:
-            lines = port.plain(command, seconds)
+            lines = port.execute(command, seconds)
             fits = len(lines) == 1 and lines[0].upper().startswith(prefix)
         except CommandError:
             continue  # a question that this modem does not know proves nothing
@@ -54,4 +54,4 @@ def resynchronise(port: ResyncPort, seconds: float) -> None:
         if fitting == _IN_A_ROW:
             return
     port.stale = True
-    raise OutOfStep("every question of the resynchronisation")
+    raise ResyncFailed("every question of the resynchronisation")

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from modem.at.client import AtClient
-from modem.at.errors import CommandError, Log, NoResponse, OutOfStep, PortLost
+from modem.at.errors import CommandError, Log, NoResponse, PortLost, ResyncFailed
 from modem.at.line_parser import Urc
 from modem.at.line_quality import LineQuality
 from modem.at.transport import SerialModem, find, matching
@@ -32,47 +32,47 @@ class AtSession:
         line: SerialLine,
         timing: Timing,
         *,
-        hear: Callable[[Urc], None],
-        lost: Callable[[str], None],
+        on_urc: Callable[[Urc], None],
+        on_lost: Callable[[str], None],
         log: Log,
     ) -> None:
-        """`hear` and `lost` are called in the thread of the running loop."""
+        """`on_urc` and `on_lost` are called in the thread of the running loop."""
         self.line = line
         self.timing = timing
         self.log = log
         self._loop = asyncio.get_running_loop()
-        self._hear = hear
-        self._lost = lost
+        self._on_urc = on_urc
+        self._on_lost = on_lost
         self._owner = ThreadPoolExecutor(1, thread_name_prefix=f"modem {line.path}")
-        self._dialogue: AtClient | None = None
-        self._turn = 0  # which of the ports that match a pattern
+        self._client: AtClient | None = None
+        self._port_index = 0  # which of the ports that match a pattern
         self.iccid_command = ""  # the variant that this module knows, once found
         self.iccid_refusals = 0  # how often in a row it has refused every variant
         self._unanswered: set[str] = set()  # optional commands that this module leaves unanswered
-        self._trust = LineQuality(
+        self._quality = LineQuality(
             timing.distrust_seconds
         )  # survives the port: the wires are the same
 
     @property
-    def dialogue(self) -> AtClient:
+    def client(self) -> AtClient:
         """The AT client of the open port. Raises PortLost without one."""
-        if self._dialogue is None or not self._dialogue.port.alive:
+        if self._client is None or not self._client.port.alive:
             raise PortLost("the port is closed")
-        return self._dialogue
+        return self._client
 
     @property
     def port(self) -> SerialModem:
         """The open port. Raises PortLost without one."""
-        return self.dialogue.port
+        return self.client.port
 
     @property
-    def careful(self) -> bool:
+    def degraded(self) -> bool:
         """Whether the line is degraded: it has altered bytes recently."""
-        return self._trust.lost
+        return self._quality.degraded
 
     @property
     def is_open(self) -> bool:
-        return self._dialogue is not None and bool(self._dialogue.port.alive)
+        return self._client is not None and bool(self._client.port.alive)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in the owner thread, after earlier work."""
@@ -85,14 +85,14 @@ class AtSession:
     async def open(self) -> None:
         """Open the port again. Raises PortLost."""
         await self.close()
-        path = find(self.line.path, self._turn)
+        path = find(self.line.path, self._port_index)
         port = SerialModem(
             msgspec.structs.replace(self.line, path=path),
             self.timing,
-            hear=self._across(self._hear),
-            lost=self._across(self._lost),
+            on_urc=self._across(self._on_urc),
+            on_lost=self._across(self._on_lost),
             log=self.log,
-            trust=self._trust,
+            quality=self._quality,
         )
         try:
             await self.run(port.connect)
@@ -102,11 +102,11 @@ class AtSession:
         self.iccid_command = ""  # it may be another module
         self.iccid_refusals = 0
         self._unanswered.clear()
-        self._dialogue = AtClient(port, self.timing, self.log)
+        self._client = AtClient(port, self.timing, self.log)
 
     def try_another(self) -> None:
         """Use the next port that matches the pattern: this one does not answer AT."""
-        self._turn += 1
+        self._port_index += 1
 
     def ports(self) -> int:
         """Return how many ports match the pattern; 0 for a port with a name."""
@@ -114,15 +114,15 @@ class AtSession:
 
     async def close(self) -> None:
         """Close the port after the current command; an open send is not interrupted."""
-        dialogue, self._dialogue = self._dialogue, None
-        if dialogue is not None:
-            await self.run(dialogue.port.close)
+        client, self._client = self._client, None
+        if client is not None:
+            await self.run(client.port.close)
 
     async def abort(self) -> None:
         """Close the port at once; an open command ends with PortLost."""
-        dialogue, self._dialogue = self._dialogue, None
-        if dialogue is not None:
-            await asyncio.to_thread(dialogue.port.close)
+        client, self._client = self._client, None
+        if client is not None:
+            await asyncio.to_thread(client.port.close)
 
     def end(self) -> None:
         """End the owner thread, after `close`."""
@@ -136,33 +136,33 @@ class AtSession:
 
         return tell
 
-    async def ask(
+    async def command(
         self,
         command: str,
         seconds: float | None = None,
         *,
-        answers: tuple[str, ...] = (),
+        prefixes: tuple[str, ...] = (),
         closing: str = "",
         once: bool = False,
     ) -> tuple[str, ...]:
         """Send a command and return its lines. Raises CommandError, NoResponse, PortLost, Restarted."""
-        ask = partial(
-            self.dialogue.ask, command, seconds, answers=answers, closing=closing, once=once
+        work = partial(
+            self.client.command, command, seconds, prefixes=prefixes, closing=closing, once=once
         )
-        return await self.run(ask)
+        return await self.run(work)
 
-    async def try_ask(
-        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+    async def try_command(
+        self, command: str, seconds: float | None = None, *, prefixes: tuple[str, ...] = ()
     ) -> tuple[str, ...] | None:
         """Send a command; return its lines, or None if refused. Raises NoResponse, PortLost, Restarted."""
         try:
-            return await self.ask(command, seconds, answers=answers)
+            return await self.command(command, seconds, prefixes=prefixes)
         except CommandError as refused:
             self.log.debug("command_refused", reason=str(refused))
             return None
 
     async def optional(
-        self, command: str, seconds: float | None = None, *, answers: tuple[str, ...] = ()
+        self, command: str, seconds: float | None = None, *, prefixes: tuple[str, ...] = ()
     ) -> tuple[str, ...] | None:
         """Send a command that the box can do without; return its lines, or None if refused or not answered.
 
@@ -172,8 +172,8 @@ class AtSession:
         if command in self._unanswered:
             return None
         try:
-            return await self.try_ask(command, seconds, answers=answers)
-        except OutOfStep:
+            return await self.try_command(command, seconds, prefixes=prefixes)
+        except ResyncFailed:
             raise
         except NoResponse as silent:
             self._unanswered.add(command)
@@ -195,8 +195,8 @@ class AtSession:
 
     async def slow(self, command: str, *, once: bool = False) -> tuple[str, ...]:
         """Send a command that involves SIM or radio, with its longer time-out."""
-        return await self.ask(command, self.timing.slow_command_seconds, once=once)
+        return await self.command(command, self.timing.slow_command_seconds, once=once)
 
     async def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
-        """Ask an identity question; return "" if the modem does not tell."""
+        """Ask an identity question; return "" without an answer."""
         return await self.run(partial(self.port.word, name))

@@ -25,11 +25,11 @@ from modem.at.errors import (
     PortError,
     PortLost,
     Restarted,
-    said,
-    shown,
+    loggable_command,
+    loggable_line,
 )
-from modem.at.line_parser import AtResponse, LineKind, Repeated, Sorted, Sorter, Splitter, Urc
-from modem.at.line_quality import LineQuality, foreign_to, spoilt
+from modem.at.line_parser import AtResponse, EchoMatch, LineKind, Sorted, Sorter, Splitter, Urc
+from modem.at.line_quality import LineQuality, has_foreign_characters, is_corrupted_ok
 from modem.at.restart_detection import Meaning, RestartDetector
 from modem.timeouts import SerialLine, Timing
 
@@ -104,9 +104,9 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     # Given by `SerialModem` before the library's own construction begins
     _line: SerialLine
     _timing: Timing
-    _hear: Callable[[Urc], None]
-    _lost: Callable[[str], None]
-    _trust: LineQuality
+    _on_urc: Callable[[Urc], None]
+    _on_lost: Callable[[str], None]
+    _quality: LineQuality
     _log: Log
 
     def __init__(self, *arguments: object, **named: object) -> None:
@@ -117,18 +117,18 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.echo_stays = False  # the modem echoes in spite of ATE0, so neither does this
         self.echoed = False  # the modem echoed although the echo was switched off
         self.suspect = False  # it may have restarted: check its settings
-        self.looked_at = 0.0  # when the settings were last verified (monotonic)
-        self.heard_at = 0.0  # when the last byte arrived (monotonic)
+        self.verified_at = 0.0  # when the settings were last verified (monotonic)
+        self.last_byte_at = 0.0  # when the last byte arrived (monotonic)
         self.stale = False  # answers that nobody waits for may still arrive
-        self.sent_unasked = False  # a +CMGS arrived that nobody waited for
-        self._turn = threading.Condition()  # guards what follows
+        self.unexpected_acceptance = False  # a +CMGS arrived that nobody waited for
+        self._condition = threading.Condition()  # guards what follows
         self._splitter = Splitter()
         self._sorter = Sorter()
         self._lines: list[str] = []
         self._ended = ""  # the final line of the command, `>` for the prompt
-        self._spelling = False
+        self._checking_echo = False
         self._restarted = False
-        self._settled = False  # what arrives now is not start-up noise
+        self._configured = False  # what arrives now is not start-up noise
         self._reason = ""  # why the port is closed
         self._closing_by = ""  # a line that starts so is sufficient as an answer
         self._at_latest = 0.0  # when the command that is open stops waiting (monotonic)
@@ -155,7 +155,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     def close(self) -> None:
         """Close the port; an open command ends with PortLost. May be called more than once."""
-        self._die("closed")
+        self._port_failed("closed")
         port, self.serial = self.serial, None
         if port is None:
             return
@@ -177,43 +177,43 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                     if data and (more := port.in_waiting):
                         data += port.read(min(more, _READ_AT_MOST))
                 if data:
-                    self._take(data)
+                    self._received(data)
         except PortError as error:
-            self._die(str(error))
+            self._port_failed(str(error))
         except Exception as error:  # noqa: BLE001 - or the asker would wait for nobody
             self._log.exception("reader_failed")
-            self._die(repr(error))
+            self._port_failed(repr(error))
 
-    def _take(self, data: bytes) -> None:
-        with self._turn:
-            self.heard_at = time.monotonic()
+    def _received(self, data: bytes) -> None:
+        with self._condition:
+            self.last_byte_at = time.monotonic()
             lines = list(self._splitter.feed(data))
         for line in lines:
             self._handleLineRead(line)
-        with self._turn:
+        with self._condition:
             if self._sorter.prompting and self._splitter.prompted():
                 self._end(">")
-            if self._spelling:
-                self._turn.notify_all()
+            if self._checking_echo:
+                self._condition.notify_all()
 
     def _handleLineRead(self, line: str, checkForResponseTerm: bool = True) -> None:  # noqa: N802, N803
-        with self._turn:
+        with self._condition:
             found = tuple(self._sorter.sort(line))
             for one in found:
-                self._settle(one)
+                self._classified(one)
         for one in found:
-            if one.heard is not None:
-                self._hear(one.heard)
+            if one.urc is not None:
+                self._on_urc(one.urc)
 
-    def _settle(self, one: Sorted) -> None:
-        if one.kind in (LineKind.ANSWER, LineKind.EVENT) and (
-            spoilt(one.line) or (self._settled and foreign_to(one.line))
+    def _classified(self, one: Sorted) -> None:
+        if one.kind in (LineKind.RESPONSE, LineKind.URC) and (
+            is_corrupted_ok(one.line) or (self._configured and has_foreign_characters(one.line))
         ):
-            self.doubt(one.line)
+            self.mark_degraded(one.line)
         match one.kind:
-            case LineKind.ANSWER:
+            case LineKind.RESPONSE:
                 self._lines.append(one.line)
-                self._turn.notify_all()
+                self._condition.notify_all()
             case LineKind.FINAL:
                 self._end(one.line)
             case LineKind.PROMPT:
@@ -226,67 +226,69 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
                 self.stale = True
                 self._log.debug("unexpected_response", line=one.line)
             case LineKind.DAMAGED:
-                self.doubt(one.line)
-            case LineKind.EVENT:
-                self.sent_unasked = self.sent_unasked or one.line.upper().startswith("+CMGS:")
+                self.mark_degraded(one.line)
+            case LineKind.URC:
+                self.unexpected_acceptance = (
+                    self.unexpected_acceptance or one.line.upper().startswith("+CMGS:")
+                )
                 self._notice_start(one.line)
 
     @property
-    def careful(self) -> bool:
+    def degraded(self) -> bool:
         """Whether the line is degraded, so that everything is checked by its echo."""
-        return self._trust.lost
+        return self._quality.degraded
 
     @property
     def hides_restarts(self) -> bool:
         """Whether an echo shows no restart, so that the settings are checked before each part."""
-        return self.careful or self.echo_stays
+        return self.degraded or self.echo_stays
 
-    def doubt(self, why: str) -> None:
+    def mark_degraded(self, why: str) -> None:
         """Mark the line as degraded: from now on everything is checked by its echo."""
-        if self._trust.doubt():
-            self._log.warning("line_degraded", seen=said(why))
+        if self._quality.note_damage():
+            self._log.warning("line_degraded", seen=loggable_line(why))
 
     def _notice_start(self, line: str) -> None:
         match self.boot.line(line, time.monotonic()):
             case Meaning.RESTART:
                 self._restarted = True
-                self._settled = False
-                self._turn.notify_all()
+                self._configured = False
+                self._condition.notify_all()
             case Meaning.SUSPECT:
                 self.suspect = True
 
     def _end(self, with_line: str) -> None:
         self._ended = with_line
         self._sorter.end()
-        self._turn.notify_all()
+        self._condition.notify_all()
 
-    def _die(self, reason: str) -> None:
-        with self._turn:
+    def _port_failed(self, reason: str) -> None:
+        with self._condition:
             was_alive, self.alive = self.alive, False
             self._reason = reason if was_alive else self._reason or reason
-            self._turn.notify_all()
+            self._condition.notify_all()
         if was_alive and reason != "closed":
-            self._lost(reason)
+            self._on_lost(reason)
 
     # Asking
 
     @property
     def restarted(self) -> bool:
-        """Whether the modem has reported a restart since `settled`."""
+        """Whether the modem has reported a restart since `mark_configured`."""
         return self._restarted
 
-    def looked_for(self) -> None:
+    def clear_restart(self) -> None:
         """Ignore restarts and echoes so far; start-up noise may still arrive."""
-        with self._turn:
-            self._settled = False
+        with self._condition:
+            self._configured = False
             self._restarted = False
             self.suspect = False
             self.echoed = False
 
-    def settled(self) -> None:
+    def mark_configured(self) -> None:
         """Clear restarts and echoes: the settings have been made again."""
-        self.looked_for()
-        self._settled = True
+        self.clear_restart()
+        self._configured = True
 
     def put(self, data: str) -> None:
         """Write without waiting for an answer. Raises PortLost."""
@@ -297,39 +299,39 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             with ours("write"):
                 port.write(data.encode("latin-1"))
         except PortLost as error:
-            self._die(str(error))
+            self._port_failed(str(error))
             raise
 
-    def spell(self, text: str, seconds: float) -> Repeated:
+    def write_checked(self, text: str, seconds: float) -> EchoMatch:
         """Write `text` without its end and compare the echo. Raises PortLost."""
-        self._spelling = True
-        silent_since = self.heard_at
+        self._checking_echo = True
+        silent_since = self.last_byte_at
         try:
             self.put(text)
-            with self._turn:
-                self._turn.wait_for(
+            with self._condition:
+                self._condition.wait_for(
                     lambda: (
-                        (said := self._repeated(text)) == text
-                        or not text.startswith(said)
+                        (loggable_line := self._echo_of(text)) == text
+                        or not text.startswith(loggable_line)
                         or not self.alive
                     ),
                     seconds,
                 )
-                said = self._repeated(text)
-                if said:
+                loggable_line = self._echo_of(text)
+                if loggable_line:
                     self._splitter.clear()
         finally:
-            self._spelling = False
-        if said == text:
-            return Repeated.EXACTLY
+            self._checking_echo = False
+        if loggable_line == text:
+            return EchoMatch.EXACT
         # A single byte proves that there is an echo; only silence counts as no echo.
-        silent = self.heard_at == silent_since
-        return Repeated.NOT_AT_ALL if silent else Repeated.OTHERWISE
+        silent = self.last_byte_at == silent_since
+        return EchoMatch.NONE if silent else EchoMatch.DIFFERENT
 
-    def _repeated(self, text: str) -> str:
+    def _echo_of(self, text: str) -> str:
         """Return the echo of `text` so far, without an event that arrives in between."""
-        said = self._splitter.rest.lstrip("> ")
-        return said if said[:2] == text[:2] else ""
+        loggable_line = self._splitter.rest.lstrip("> ")
+        return loggable_line if loggable_line[:2] == text[:2] else ""
 
     def exchange(
         self,
@@ -337,7 +339,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         seconds: float,
         *,
         data: str = "",
-        answers: tuple[str, ...] = (),
+        prefixes: tuple[str, ...] = (),
         prompt: bool = False,
         closing: str = "",
     ) -> AtResponse:
@@ -347,46 +349,46 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         line that starts with `closing` is sufficient if no OK follows soon, even where the modem restarts or
         the port is lost right after it.
         """
-        with self._turn:
+        with self._condition:
             if self._restarted:
-                raise Restarted(f"the modem restarted before {shown(command)}")
+                raise Restarted(f"the modem restarted before {loggable_command(command)}")
             self._lines = []
             self._ended = ""
-            self._sorter.begin(command, answers=answers, prompt=prompt, text=data)
+            self._sorter.begin(command, prefixes=prefixes, prompt=prompt, text=data)
             self._closing_by = closing
             self._at_latest = time.monotonic() + seconds
         try:
             self.put(data or command + "\r")
-            with self._turn:
+            with self._condition:
                 while not (self._over or self._closed(closing)):
                     left = self._at_latest - time.monotonic()
                     if left <= 0:
                         break
-                    self._turn.wait(left)
+                    self._condition.wait(left)
                 if closing:
                     self._close(closing)
                 return self._result(command)
         finally:
-            with self._turn:
+            with self._condition:
                 self._sorter.end()
                 self._closing_by = ""
 
     def wait_at_most(self, closing: str, seconds: float) -> None:
         """Shorten the wait of an open command that ends with a line starting with `closing`."""
-        with self._turn:
+        with self._condition:
             if closing and self._closing_by == closing:
                 self._at_latest = min(self._at_latest, time.monotonic() + seconds)
-                self._turn.notify_all()
+                self._condition.notify_all()
 
     def _close(self, by: str) -> None:
         """Wait for what may still follow: the OK after `by`, or `by` itself after a line like that of a restart."""
         if self._restarted and not self._closed(by):
-            self._turn.wait_for(
+            self._condition.wait_for(
                 lambda: self._ended or self._closed(by) or not self.alive,
                 self._timing.closing_seconds,
             )
         if self._closed(by):
-            self._turn.wait_for(lambda: self._over, self._timing.closing_seconds)
+            self._condition.wait_for(lambda: self._over, self._timing.closing_seconds)
             self._ended = self._ended or "OK"
 
     def _closed(self, by: str) -> bool:
@@ -404,20 +406,20 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         if not self.alive:
             raise PortLost(self._reason)
         if self._restarted:
-            raise Restarted(f"the modem restarted during {shown(command)}")
+            raise Restarted(f"the modem restarted during {loggable_command(command)}")
         raise NoResponse(command, lines)
 
-    def plain(
+    def execute(
         self,
         command: str,
         seconds: float,
         *,
-        answers: tuple[str, ...] = (),
+        prefixes: tuple[str, ...] = (),
         data: str = "",
         closing: str = "",
     ) -> tuple[str, ...]:
         """Send a command and return the lines of its answer. Raises CommandError, and as `exchange` does."""
-        answer = self.exchange(command, seconds, answers=answers, data=data, closing=closing)
+        answer = self.exchange(command, seconds, prefixes=prefixes, data=data, closing=closing)
         if answer.final.upper() != "OK":
             raise CommandError(command, answer.final, answer.lines)
         return answer.lines
@@ -428,13 +430,13 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         self.put(LEAVE_PROMPT)
 
     def wait_for_quiet(self) -> None:
-        """Wait until the line is silent for a moment, at most ten times that long."""
+        """Wait until no byte arrives for `resync_pause_seconds`, at most ten times that long."""
         pause = self._timing.resync_pause_seconds
         for _ in range(10):
-            before = self.heard_at
-            with self._turn:
-                self._turn.wait_for(lambda: not self.alive, pause)
-            if self.heard_at == before:
+            before = self.last_byte_at
+            with self._condition:
+                self._condition.wait_for(lambda: not self.alive, pause)
+            if self.last_byte_at == before:
                 return
 
 
@@ -446,20 +448,20 @@ class SerialModem(GsmModem, Transport):  # type: ignore[misc]  # the library is 
         line: SerialLine,
         timing: Timing,
         *,
-        hear: Callable[[Urc], None],
-        lost: Callable[[str], None],
+        on_urc: Callable[[Urc], None],
+        on_lost: Callable[[str], None],
         log: Log,
-        trust: LineQuality | None = None,
+        quality: LineQuality | None = None,
     ) -> None:
-        """`hear` and `lost` are called in the reader thread."""
+        """`on_urc` and `on_lost` are called in the reader thread."""
         self._line = line
         self._timing = timing
-        self._hear = hear
-        self._lost = lost
+        self._on_urc = on_urc
+        self._on_lost = on_lost
         self._log = log
-        self._trust = trust or LineQuality(timing.distrust_seconds)
+        self._quality = quality or LineQuality(timing.distrust_seconds)
         # Once there is a client, the library's questions go through it.
-        self.asking: Callable[[str, float], tuple[str, ...]] = self.plain
+        self.query: Callable[[str, float], tuple[str, ...]] = self.execute
         super().__init__(line.path, line.baud or _USUAL_BAUD)
 
     def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
@@ -480,14 +482,14 @@ class SerialModem(GsmModem, Transport):  # type: ignore[misc]  # the library is 
             self.put(data + writeTerm)
             return None
         try:
-            return [*self.asking(data, timeout), "OK"]
+            return [*self.query(data, timeout), "OK"]
         except CommandError as refused:
             if not parseError:
                 return [*refused.lines, refused.line]
             raise foreign.CommandError(str(refused)) from refused
 
     def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
-        """Ask one of the library's identity questions; return "" if the modem does not tell."""
+        """Return an identity that the library reads; "" without an answer."""
         try:
             with ours(name):
                 found = getattr(self, name)

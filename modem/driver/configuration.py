@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from modem.at import responses
-from modem.at.errors import CommandError, NoResponse, OutOfStep
+from modem.at.errors import CommandError, NoResponse, ResyncFailed
 from modem.at.session import AtSession
 from modem.driver import sim
 from modem.driver.sim import Halted
@@ -33,9 +33,9 @@ _STORAGES = 3  # mem1, mem2 and mem3 of +CPMS (27.005 3.2.2); a Huawei E3372-325
 _REPORT_MODES = {0: "none", 1: "direct", 2: "stored"}
 
 # Optional settings, skipped if the modem does not know them.
-_WISHES = (
+_OPTIONAL_COMMANDS = (
     "AT+COPS=3,0",  # operators by name
-    "AT+CREG=1",  # say so when the registration changes
+    "AT+CREG=1",  # report changes of the registration
     "AT+CEREG=1",
     "AT+CTZU=1",  # set the clock by the network
     "AT+CTZR=1",
@@ -56,7 +56,7 @@ class ModemConfiguration(msgspec.Struct, frozen=True):
     direct_messages: bool = False  # messages come as +CMT, because there is none
 
 
-class MessageStorage(msgspec.Struct, frozen=True):
+class StorageChoice(msgspec.Struct, frozen=True):
     """The storages of a modem: the receiving one, all that can be read, and whether there are places."""
 
     receives: str
@@ -64,46 +64,46 @@ class MessageStorage(msgspec.Struct, frozen=True):
     has_places: bool
 
 
-async def message_store(talk: AtSession) -> MessageStorage:
+async def choose_storage(session: AtSession) -> StorageChoice:
     """Select the storages as soon as the message service is ready."""
-    until = time.monotonic() + talk.timing.store_seconds
+    until = time.monotonic() + session.timing.store_seconds
     while True:
         try:
-            await talk.ask("AT+CMGF=0")  # PDU mode
-            offered = await _offered(talk, insist=time.monotonic() < until)
+            await session.command("AT+CMGF=0")  # PDU mode
+            offered = await _offered(session, must_list=time.monotonic() < until)
             chosen = [_choose(group) for group in offered] or [_PREFERRED[0]]
-            chosen, has_places = await _with_places(talk, offered, chosen)
+            chosen, has_places = await _with_places(session, offered, chosen)
         except CommandError as refused:
             # CMS 310, 314, a bare ERROR: the SIM is known and its messages are not, for up to 20 s.
             if time.monotonic() >= until:
                 raise Halted(
-                    ModemState.SIM_FAILURE, f"no message store: {refused.line}", passing=True
+                    ModemState.SIM_FAILURE, f"no message store: {refused.line}", temporary=True
                 ) from refused
-            await asyncio.sleep(talk.timing.sim_poll_seconds)
+            await asyncio.sleep(session.timing.sim_poll_seconds)
         else:
-            return MessageStorage(chosen[-1], offered[0] if offered else (chosen[0],), has_places)
+            return StorageChoice(chosen[-1], offered[0] if offered else (chosen[0],), has_places)
 
 
-async def _offered(talk: AtSession, *, insist: bool) -> tuple[tuple[str, ...], ...]:
+async def _offered(session: AtSession, *, must_list: bool) -> tuple[tuple[str, ...], ...]:
     """Return the storages that the modem offers, or those selected where it does not know the question.
 
-    Raises CommandError, and `insist`s on the question while the modem may still be starting.
+    Raises CommandError, and `must_list`s on the question while the modem may still be starting.
     """
     try:
-        return responses.stores_offered(await talk.slow("AT+CPMS=?"))
-    except OutOfStep:
+        return responses.stores_offered(await session.slow("AT+CPMS=?"))
+    except ResyncFailed:
         raise
     except CommandError:
-        if insist:
+        if must_list:
             raise
     except NoResponse:
-        talk.log.info("storages_not_told")
-    found = responses.stores(await talk.slow("AT+CPMS?"))
+        session.log.info("storages_not_told")
+    found = responses.stores(await session.slow("AT+CPMS?"))
     return tuple((usage.name,) for usage in found if usage.name)
 
 
 async def _with_places(
-    talk: AtSession, offered: Sequence[Sequence[str]], chosen: list[str]
+    session: AtSession, offered: Sequence[Sequence[str]], chosen: list[str]
 ) -> tuple[list[str], bool]:
     """Select the storages, others if those have no places (some SIMs have none).
 
@@ -111,7 +111,7 @@ async def _with_places(
     """
 
     async def select(names: Sequence[str]) -> tuple[str, ...]:
-        return await talk.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in names))
+        return await session.slow("AT+CPMS=" + ",".join(f'"{name}"' for name in names))
 
     async def places(names: Sequence[str]) -> int | None:
         try:
@@ -133,11 +133,11 @@ async def _with_places(
         ]
         try:
             if await places(other):
-                talk.log.warning("storage_without_places", storage=chosen[-1], instead=name)
+                session.log.warning("storage_without_places", storage=chosen[-1], instead=name)
                 return other, True
         except CommandError as refused:
-            talk.log.info("storage_refused", storage=name, reason=refused.line)
-    talk.log.error("storage_without_places", storage=chosen[-1], instead="")
+            session.log.info("storage_refused", storage=name, reason=refused.line)
+    session.log.error("storage_without_places", storage=chosen[-1], instead="")
     await places(chosen)
     return chosen, False
 
@@ -146,28 +146,28 @@ def _choose(group: Sequence[str]) -> str:
     return next((name for name in _PREFERRED if name in group), group[0] if group else "SM")
 
 
-async def make(
-    talk: AtSession, *, stored_reports: bool = False, anyhow: bool = False
+async def configure(
+    session: AtSession, *, stored_reports: bool = False, required: bool = False
 ) -> ModemConfiguration:
     """Configure sending and receiving, and read the settings back. Raises Halted if they do not hold.
 
-    Reports are stored only if they can be read again: if there is a report storage, or `anyhow`.
+    Reports are stored only if they can be read again: if there is a report storage, or `required`.
     """
-    storage = await message_store(talk)
-    stored_reports = stored_reports and (anyhow or REPORTS in storage.readable)
-    await talk.optional("AT+CSMS=0")
+    storage = await choose_storage(session)
+    stored_reports = stored_reports and (required or REPORTS in storage.readable)
+    await session.optional("AT+CSMS=0")
     service = responses.fields(
-        responses.value(await talk.optional("AT+CSMS?") or (), "+CSMS") or "0"
+        responses.value(await session.optional("AT+CSMS?") or (), "+CSMS") or "0"
     )
-    found = await _indications(talk, stored=stored_reports, direct=not storage.has_places)
-    await _hear_everything(talk)
-    for wish in _WISHES:
-        await talk.optional(wish)
-    if (mode := responses.value(await talk.ask("AT+CMGF?"), "+CMGF")) != "0":
+    found = await _indications(session, stored=stored_reports, direct=not storage.has_places)
+    await _route_urcs(session)
+    for command_line in _OPTIONAL_COMMANDS:
+        await session.optional(command_line)
+    if (mode := responses.value(await session.command("AT+CMGF?"), "+CMGF")) != "0":
         raise Halted(
             ModemState.REFUSING,
             f"the modem does not stay in PDU mode (+CMGF: {mode})",
-            passing=True,
+            temporary=True,
         )
     return ModemConfiguration(
         storage.receives,
@@ -179,22 +179,22 @@ async def make(
     )
 
 
-async def _hear_everything(talk: AtSession) -> None:
+async def _route_urcs(session: AtSession) -> None:
     """Route the unsolicited result codes of a Quectel module to our port."""
-    lines = await talk.optional('AT+QURCCFG="urcport"') or ()
-    if wanted := responses.urc_port(lines, str(Path(talk.port.port).resolve())):
-        talk.log.info("urc_port_changed", now=wanted)
-        await talk.optional(f'AT+QURCCFG="urcport","{wanted}"')
+    lines = await session.optional('AT+QURCCFG="urcport"') or ()
+    if wanted := responses.urc_port(lines, str(Path(session.port.port).resolve())):
+        session.log.info("urc_port_changed", now=wanted)
+        await session.optional(f'AT+QURCCFG="urcport","{wanted}"')
 
 
-async def line_routes(talk: AtSession) -> tuple[str, ...]:
+async def urc_route_commands(session: AtSession) -> tuple[str, ...]:
     """Return the commands that may send unsolicited result codes to our port, on Huawei and Quectel modules."""
     routes: list[str] = []
-    huawei = responses.value(await talk.optional("AT^PORTSEL?") or (), "^PORTSEL")
-    if huawei is not None or "huawei" in (await talk.word("manufacturer")).lower():
+    huawei = responses.value(await session.optional("AT^PORTSEL?") or (), "^PORTSEL")
+    if huawei is not None or "huawei" in (await session.word("manufacturer")).lower():
         routes += [f"AT^PORTSEL={n}" for n in (0, 1) if str(n) != (huawei or "").strip()]
     quectel = responses.fields(
-        responses.value(await talk.optional('AT+QURCCFG="urcport"') or (), "+QURCCFG") or ""
+        responses.value(await session.optional('AT+QURCCFG="urcport"') or (), "+QURCCFG") or ""
     )
     if len(quectel) > 1:
         current = quectel[1].strip('"')
@@ -203,11 +203,11 @@ async def line_routes(talk: AtSession) -> tuple[str, ...]:
     return tuple(routes)
 
 
-async def _indications(talk: AtSession, *, stored: bool, direct: bool) -> tuple[int, ...]:
+async def _indications(session: AtSession, *, stored: bool, direct: bool) -> tuple[int, ...]:
     """Set +CNMI, with `direct` messages where there is no place to store them; return the values set."""
     try:
-        offered = responses.indications_offered(await _once_started(talk, "AT+CNMI=?") or ())
-    except OutOfStep:
+        offered = responses.indications_offered(await _once_started(session, "AT+CNMI=?") or ())
+    except ResyncFailed:
         raise
     except NoResponse:
         offered = ()  # the settings themselves are read back
@@ -215,81 +215,86 @@ async def _indications(talk: AtSession, *, stored: bool, direct: bool) -> tuple[
     for wanted in responses.choose_indications(offered, stored=stored, direct=direct):
         command = "AT+CNMI=" + ",".join(map(str, wanted))
         # Try twice: an altered command is refused too, and the second choice may be to have no reports.
-        if await _once_started(talk, command) is None and await talk.try_ask(command) is None:
+        if (
+            await _once_started(session, command) is None
+            and await session.try_command(command) is None
+        ):
             continue
-        found = responses.indications(await talk.ask("AT+CNMI?"))
+        found = responses.indications(await session.command("AT+CNMI?"))
         if found[:4] == wanted[:4]:
             return found
     raise Halted(
-        ModemState.REFUSING, f"the modem does not keep its settings (+CNMI: {found})", passing=True
+        ModemState.REFUSING,
+        f"the modem does not keep its settings (+CNMI: {found})",
+        temporary=True,
     )
 
 
-async def _once_started(talk: AtSession, command: str) -> tuple[str, ...] | None:
+async def _once_started(session: AtSession, command: str) -> tuple[str, ...] | None:
     """Return the answer, or None if refused. Waits while the modem is busy. Raises Halted."""
-    until = time.monotonic() + talk.timing.store_seconds
+    until = time.monotonic() + session.timing.store_seconds
     while True:
         try:
-            return await talk.ask(command)
+            return await session.command(command)
         except CommandError as refused:
             fault = lookup.words(refused.line)
             if fault is None or fault.number not in _STARTING:
-                talk.log.debug("command_refused", reason=str(refused))
+                session.log.debug("command_refused", reason=str(refused))
                 return None
             if time.monotonic() >= until:
-                raise Halted(ModemState.SIM_FAILURE, str(refused), passing=True) from refused
-        await asyncio.sleep(talk.timing.sim_poll_seconds)
+                raise Halted(ModemState.SIM_FAILURE, str(refused), temporary=True) from refused
+        await asyncio.sleep(session.timing.sim_poll_seconds)
 
 
-async def holds(talk: AtSession, settings: ModemConfiguration) -> bool:
+async def is_kept(session: AtSession, settings: ModemConfiguration) -> bool:
     """Return whether the modem still has the settings; after a restart it has not."""
-    mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
-    found = responses.indications(await talk.try_ask("AT+CNMI?") or ())
+    mode = responses.value(await session.try_command("AT+CMGF?") or (), "+CMGF")
+    found = responses.indications(await session.try_command("AT+CNMI?") or ())
     reports = _REPORT_MODES.get(found[3]) if len(found) > 3 else None
     messages = _DIRECT if settings.direct_messages else _STORED
     return mode == "0" and found[1:2] == (messages,) and reports == settings.report_mode
 
 
-async def imei(talk: AtSession) -> str:
+async def imei(session: AtSession) -> str:
     """Return the modem's serial number; needs no SIM."""
-    return await talk.twice(partial(_imei, talk))
+    return await session.twice(partial(_imei, session))
 
 
-async def _imei(talk: AtSession) -> str:
-    return responses.imei([await talk.word("imei")])
+async def _imei(session: AtSession) -> str:
+    return responses.imei([await session.word("imei")])
 
 
-async def _imsi(talk: AtSession) -> str:
-    return responses.imsi([await talk.word("imsi")])
+async def _imsi(session: AtSession) -> str:
+    return responses.imsi([await session.word("imsi")])
 
 
-async def imsi(talk: AtSession) -> str:
+async def imsi(session: AtSession) -> str:
     """Return the subscriber's identity on the SIM."""
-    return await talk.twice(partial(_imsi, talk))
+    return await session.twice(partial(_imsi, session))
 
 
-async def identity(talk: AtSession) -> Identity:
+async def identity(session: AtSession) -> Identity:
     """Return the identity of modem and SIM."""
     return Identity(
-        imei=await imei(talk),
-        manufacturer=_plain(await talk.word("manufacturer"), "+CGMI"),
-        model=_plain(await talk.word("model"), "+CGMM"),
-        revision=_plain(await talk.word("revision"), "+CGMR").removeprefix("Revision:").strip(),
-        imsi=await imsi(talk),
-        iccid=await sim.iccid(talk),
-        smsc=await smsc(talk),
-        phone_number=responses.own_number(await talk.optional("AT+CNUM") or ()),
+        imei=await imei(session),
+        manufacturer=_plain(await session.word("manufacturer"), "+CGMI"),
+        model=_plain(await session.word("model"), "+CGMM"),
+        revision=_plain(await session.word("revision"), "+CGMR").removeprefix("Revision:").strip(),
+        imsi=await imsi(session),
+        iccid=await sim.iccid(session),
+        smsc=await smsc(session),
+        phone_number=responses.own_number(await session.optional("AT+CNUM") or ()),
     )
 
 
 def _plain(word: str, name: str) -> str:
-    """`word`, or what stands behind its name or in its quotes."""
+    """Return `word` without its name and quotes."""
     return (responses.value([word], name) or word).strip(' "')
 
 
-async def smsc(talk: AtSession) -> str:
+async def smsc(session: AtSession) -> str:
     """Return the service centre's number, "" if the SIM has none (CMS 330)."""
-    return responses.smsc(await talk.try_ask("AT+CSCA?") or ())
+    return responses.smsc(await session.try_command("AT+CSCA?") or ())
 
 
 def with_smsc(known: Identity, found: str) -> Identity:
@@ -302,13 +307,13 @@ def with_imei(known: Identity, found: str) -> Identity:
     return msgspec.structs.replace(known, imei=found)
 
 
-async def standing(talk: AtSession) -> responses.Standing:
+async def registration(session: AtSession) -> responses.NetworkRegistration:
     """Return whether the network lets this SIM send, by any of the three registrations."""
     stats = []
     for name in ("+CREG", "+CEREG", "+CGREG"):
-        ask = talk.try_ask if name == "+CREG" else talk.optional
-        lines = await ask(f"AT{name}?")
+        command = session.try_command if name == "+CREG" else session.optional
+        lines = await command(f"AT{name}?")
         stats.append(responses.registration(lines or (), name))
-        if (found := responses.standing(*stats)).can_send:
+        if (found := responses.combined_registration(*stats)).can_send:
             return found
-    return responses.standing(*stats)
+    return responses.combined_registration(*stats)

@@ -21,7 +21,7 @@ from modem.driver.gpio import PowerKey
 from modem.driver.service import Service
 from modem.driver.sim import SimSlot
 from modem.driver.status import StatusPublisher
-from modem.driver.storage import Stores
+from modem.driver.storage import StorageReader
 from modem.driver.stored_reports import REPORTS, ReportSetting, StoredReports
 from modem.driver.supervisor import Supervisor
 from modem.interface import (
@@ -56,10 +56,10 @@ _USSD_STATUS = {
     4: UssdProblem.UNKNOWN_CODE,
     5: UssdProblem.NO_NETWORK,
 }
-_LOOK_AFTER_SECONDS = (
+_POLL_DELAY_SECONDS = (
     0.005  # after a send that may have announced something; the next part has precedence
 )
-_MOST_LOOKS = 8  # probes per part, on a line that needs one again and again
+_MAX_PROBES = 8  # probes per part, on a line that needs one again and again
 _REINITIALISE = 302  # CMS: operation not allowed; the modem must be configured again
 
 
@@ -86,64 +86,66 @@ class ModemDriver:
     ) -> None:
         self._timing = timing or Timing()
         bound: Log = (log or structlog.stdlib.get_logger("modem")).bind(port=line.path)
-        self._board = StatusPublisher(bound)
-        self._talk = AtSession(line, self._timing, hear=self._hear, lost=self._lost, log=bound)
+        self._publisher = StatusPublisher(bound)
+        self._session = AtSession(
+            line, self._timing, on_urc=self._on_urc, on_lost=self._on_lost, log=bound
+        )
         self._reports = StoredReports(
             reports, report_memory, self._timing.report_test_seconds, bound
         )
-        stores = Stores(self._talk, self._hand_out)
-        self._stores = stores
-        self._sim = SimSlot(self._talk, pin, pin_memory)
-        self._service = Service(self._talk, self._board, stores, self._reports)
+        storage = StorageReader(self._session, self._publish_received)
+        self._storage = storage
+        self._sim = SimSlot(self._session, pin, pin_memory)
+        self._service = Service(self._session, self._publisher, storage, self._reports)
         self._supervisor = Supervisor(
-            self._talk,
-            self._board,
+            self._session,
+            self._publisher,
             self._service,
-            stores,
+            storage,
             self._sim,
             power,
             self._reports,
         )
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Future[Outcome]] = set()
         self._stopping = False
-        self._asking = False  # a USSD request is open
+        self._ussd_open = False  # a USSD request is open
         self._packs_ussd = False  # the module takes USSD codes packed in hex only
-        self._unended = False  # the operator has not ended the last USSD session
+        self._session_open = False  # the operator has not ended the last USSD session
 
     @property
     def status(self) -> ModemStatus:
-        return self._board.status
+        return self._publisher.status
 
     @property
-    def board(self) -> StatusPublisher:
+    def publisher(self) -> StatusPublisher:
         """The status and the events; written by the driver, or by tests in its place."""
-        return self._board
+        return self._publisher
 
     @property
-    def careful(self) -> bool:
+    def degraded(self) -> bool:
         """Whether the line is degraded: it has altered bytes recently, so everything is checked."""
-        return self._talk.careful
+        return self._session.degraded
 
     async def start(self) -> None:
         """Start the modem in the background, and keep it running. Return at once."""
-        self._life = asyncio.create_task(self._supervisor.live(), name="modem")
+        self._task = asyncio.create_task(self._supervisor.run(), name="modem")
 
     async def stop(self) -> None:
         """Let an open send finish, then close the line."""
         self._stopping = True
         if self._sends:
             await asyncio.wait(self._sends, timeout=self._timing.stop_seconds)
-        if self._life is not None:
-            self._life.cancel()
-            await self._talk.abort()
-            await asyncio.wait([self._life])
-        await self._talk.abort()
-        self._talk.end()
-        self._board.show(ModemState.STOPPED)
+        if self._task is not None:
+            self._task.cancel()
+            await self._session.abort()
+            await asyncio.wait([self._task])
+        await self._session.abort()
+        self._session.end()
+        self._publisher.update(ModemState.STOPPED)
 
     async def next_event(self) -> Event:
-        return await self._board.next_event()
+        return await self._publisher.next_event()
 
     # Sending
 
@@ -156,36 +158,39 @@ class ModemDriver:
         if self._stopping or self.status.state is not ModemState.READY:
             return _NOT_READY
         try:
-            dialogue = self._talk.dialogue
+            client = self._session.client
         except PortError:
             return _NOT_READY
-        for _ in range(_MOST_LOOKS):
-            if not await self._service.is_well() or self.status.state is not ModemState.READY:
+        for _ in range(_MAX_PROBES):
+            if (
+                not await self._service.probe_if_needed()
+                or self.status.state is not ModemState.READY
+            ):
                 return _NOT_READY  # also if another probe has found a fault meanwhile
-            outcome = await self._submit(dialogue, tpdu)
-            if outcome is not submit.DOUBTFUL:
+            outcome = await self._submit(client, tpdu)
+            if outcome is not submit.PROBE_REQUIRED:
                 break
-        port = dialogue.port
+        port = client.port
         if not port.alive:
-            self._board.show(ModemState.OFFLINE, "the port is gone")
+            self._publisher.update(ModemState.OFFLINE, "the port is gone")
         elif port.restarted or port.echoed:
-            self._board.show(ModemState.STARTING, "the modem has restarted")
-        self._draw_conclusions(outcome)
+            self._publisher.update(ModemState.STARTING, "the modem has restarted")
+        self._act_on_refusal(outcome)
         if outcome.verdict is Verdict.TAKEN:
-            self._reports.accepted()
+            self._reports.part_accepted()
             if asks_for_report(tpdu):
-                self._service.hearing.accepted(monotonic())
+                self._service.urc_monitor.part_accepted(monotonic())
         return outcome
 
     def reported(self) -> None:
         """Stop waiting soon for the answer to the open send: a delivery report on it has arrived."""
         with contextlib.suppress(PortError):
-            self._talk.dialogue.reported()
+            self._session.client.reported()
 
-    async def _submit(self, dialogue: AtClient, tpdu: Tpdu) -> Outcome:
+    async def _submit(self, client: AtClient, tpdu: Tpdu) -> Outcome:
         self._service.sending = True
-        open_send = self._talk.begin(
-            partial(submit.submit, dialogue, tpdu, self._service.references)
+        open_send = self._session.begin(
+            partial(submit.submit, client, tpdu, self._service.references)
         )
         self._sends.add(open_send)
         open_send.add_done_callback(self._sends.discard)
@@ -198,28 +203,28 @@ class ModemDriver:
             self._service.sent_at = monotonic()
         return open_send.result()
 
-    def _draw_conclusions(self, outcome: Outcome) -> None:
-        """Act on what a refusal says about the modem itself."""
+    def _act_on_refusal(self, outcome: Outcome) -> None:
+        """React to a refusal whose cause is the modem or its SIM."""
         if outcome.verdict is Verdict.HOUSEKEEP:
-            self._service.look_into_stores()
+            self._service.poll_storage_soon()
         elif outcome.verdict is Verdict.OWNER:
-            self._service.look_at_sim()
+            self._service.poll_sim_soon()
         elif outcome.fault is not None and outcome.fault.number == _REINITIALISE:
-            self._service.again("the modem wants to be set up again (CMS 302)")
+            self._service.request_startup("the modem needs another start-up (CMS 302)")
         else:
-            asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._service.poke)
+            asyncio.get_running_loop().call_later(_POLL_DELAY_SECONDS, self._service.wake_up)
 
     # Received PDUs
 
-    def _hand_out(self, received: ReceivedPdu) -> None:
-        self._reports.read(received)
+    def _publish_received(self, received: ReceivedPdu) -> None:
+        self._reports.stored_pdu_read(received)
         if received.slot is not None and received.slot.storage == REPORTS:
             self._service.reported()
-        self._board.publish(received)
+        self._publisher.publish(received)
 
     async def forget(self, received: ReceivedPdu) -> None:
         """Delete a stored PDU whose content is committed; later, if the modem is gone just now."""
-        await self._stores.forget(received)
+        await self._storage.forget(received)
 
     # The owner
 
@@ -245,23 +250,23 @@ class ModemDriver:
         """Send a USSD request and return the answer as text. Raises UssdError."""
         if not _USSD.fullmatch(code):
             raise UssdError(UssdProblem.MALFORMED)
-        if self._asking:
+        if self._ussd_open:
             raise UssdError(UssdProblem.BUSY)
-        self._asking = True
+        self._ussd_open = True
         try:
-            found = await self._ask_in_either_form(code)
-            self._unended = found.status == _WANTS_MORE
+            found = await self._request_in_either_form(code)
+            self._session_open = found.status == _WANTS_MORE
         except PortError as error:
             raise UssdError(UssdProblem.FAILED, str(error)) from error
         except TimeoutError as error:
             raise UssdError(UssdProblem.SILENT) from error
         finally:
-            self._asking, self._service.ussd = False, None
+            self._ussd_open, self._service.ussd = False, None
         if not found.text:
             raise UssdError(_USSD_STATUS.get(found.status, UssdProblem.EMPTY))
         return found.text
 
-    async def _ask_in_either_form(self, code: str) -> responses.UssdReply:
+    async def _request_in_either_form(self, code: str) -> responses.UssdReply:
         """Ask with the code as it is, then packed in hex if it was refused: Huawei sticks want it so.
 
         A code that was refused was not carried out, so asking again is safe.
@@ -269,13 +274,13 @@ class ModemDriver:
         packed = gsm7.pack(gsm7.encode_septets(code)).hex().upper()
         first, second = (packed, code) if self._packs_ussd else (code, packed)
         try:
-            found = await self._ask_and_wait(first)
+            found = await self._request_and_wait(first)
             if found.status != _REFUSED:
                 return found
         except CommandError:
             found = None
         try:
-            other = await self._ask_and_wait(second)
+            other = await self._request_and_wait(second)
         except (CommandError, TimeoutError):
             if found is None:
                 raise
@@ -285,23 +290,23 @@ class ModemDriver:
         self._packs_ussd = second == packed
         return other
 
-    async def _ask_and_wait(self, code: str) -> responses.UssdReply:
+    async def _request_and_wait(self, code: str) -> responses.UssdReply:
         answer: asyncio.Future[responses.UssdReply] = asyncio.get_running_loop().create_future()
-        await self._talk.run(partial(self._ask_operator, self._talk.dialogue, code, answer))
+        await self._session.run(partial(self._request, self._session.client, code, answer))
         async with asyncio.timeout(self._timing.ussd_seconds):
             return await answer
 
-    def _ask_operator(
-        self, dialogue: AtClient, code: str, answer: asyncio.Future[responses.UssdReply]
+    def _request(
+        self, client: AtClient, code: str, answer: asyncio.Future[responses.UssdReply]
     ) -> None:
-        if self._unended:
+        if self._session_open:
             # In an open session the code would be an answer, and what arrives belongs to the last request.
             with contextlib.suppress(CommandError):
-                dialogue.ask("AT+CUSD=2")
+                client.command("AT+CUSD=2")
         # Not earlier: what arrives during an open send belongs to the send.
         self._service.ussd = answer
-        self._unended = True
-        dialogue.ask(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
+        self._session_open = True
+        client.command(f'AT+CUSD=1,"{code}",15', self._timing.ussd_seconds, once=True)
 
     async def restart(self) -> None:
         """Reset the modem (AT+CFUN=1,1) and start it again, after an open send."""
@@ -309,9 +314,9 @@ class ModemDriver:
 
     # From the reader
 
-    def _hear(self, heard: Urc) -> None:
-        self._service.hear(heard)
+    def _on_urc(self, urc: Urc) -> None:
+        self._service.urc_received(urc)
 
-    def _lost(self, reason: str) -> None:
-        self._board.log.warning("port_lost", reason=reason)
-        self._service.poke()
+    def _on_lost(self, reason: str) -> None:
+        self._publisher.log.warning("port_lost", reason=reason)
+        self._service.wake_up()

@@ -1,4 +1,4 @@
-"""PWRKEY, RESET and supply of a module: how a HAT controls a silent modem.
+"""PWRKEY, RESET and supply of a module: how a HAT controls a modem that does not answer.
 
 PWRKEY toggles: pressed on a running modem it switches it off. So it is only pressed after the
 modem was asked and did not answer, and the caller looks again after every press.
@@ -25,7 +25,7 @@ class PowerKey(Protocol):
     """Power controls of a modem. The methods block for seconds and raise PowerError."""
 
     @property
-    def means(self) -> PowerCapabilities: ...
+    def capabilities(self) -> PowerCapabilities: ...
 
     @property
     def off_seconds(self) -> float:
@@ -55,7 +55,7 @@ class Wiring(msgspec.Struct, frozen=True):
     reset: int | None = None
     status: int | None = None  # high while the module runs
     at_rest: tuple[int, ...] = ()  # kept low while the service runs, e.g. flight mode
-    active_low: bool = False  # True where no transistor stands between pin and key
+    active_low: bool = False  # True without a transistor between pin and key
     on_seconds: float = 1.2
     off_seconds: float = 3.0
     off_takes_seconds: float = 8.0
@@ -112,7 +112,7 @@ class GpioPower:
         self._held = self._request(levels, output=True)
 
     @property
-    def means(self) -> PowerCapabilities:
+    def capabilities(self) -> PowerCapabilities:
         return PowerCapabilities(
             reset=self._wiring.reset is not None,
             power_key=self._wiring.power_key is not None,

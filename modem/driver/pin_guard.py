@@ -55,7 +55,7 @@ class _File(msgspec.Struct, frozen=True):
     opened: tuple[_Try, ...] = ()
 
 
-_TURN = threading.Lock()  # each modem has a memory of its own, of the one file
+_FILE_LOCK = threading.Lock()  # each modem has a memory of its own, of the one file
 
 
 class FilePinMemory:
@@ -69,20 +69,20 @@ class FilePinMemory:
 
     def failed(self, iccid: str, pin: str) -> bool:
         """Return True also for an unreadable file: an attempt too few is the safer error."""
-        with _TURN:
+        with _FILE_LOCK:
             known = self._read()
         if known.lost and not _among(known.opened, iccid, pin):
             return True
         return _among(known.tries, iccid, pin)
 
     def trying(self, iccid: str, pin: str) -> None:
-        with _TURN:
+        with _FILE_LOCK:
             known = self._read()
             tries = (*_without(known.tries, iccid, pin), _noted(iccid, pin))
             self._write(msgspec.structs.replace(known, tries=tries))
 
     def succeeded(self, iccid: str, pin: str) -> None:
-        with _TURN:
+        with _FILE_LOCK:
             known = self._read()
             opened = _without(known.opened, iccid, pin)
             if known.lost:

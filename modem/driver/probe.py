@@ -34,7 +34,7 @@ class Findings(msgspec.Struct, frozen=True):
     technology: str = ""
     signal_dbm: int | None = None
     pdu_mode: bool | None = None
-    indications: tuple[int, ...] = ()  # +CNMI as it stands; the box sets its own when it starts
+    indications: tuple[int, ...] = ()  # +CNMI as found; the box sets its own when it starts
     offers_direct_reports: bool = False
     stores: tuple[tuple[str, int, int], ...] = ()  # name, used, total
     clock: float | None = None  # the modem's clock, in seconds since the epoch
@@ -53,54 +53,54 @@ def ports(dev: Path = Path("/dev")) -> list[str]:
     return found
 
 
-async def look(line: SerialLine, timing: Timing) -> Findings:
+async def examine(line: SerialLine, timing: Timing) -> Findings:
     """Ask a modem about itself, without entering a PIN, deleting messages or changing settings.
 
     Only echo and error format are set, as any program does first.
     """
     log = structlog.get_logger("doctor")
-    talk = AtSession(line, timing, hear=lambda _: None, lost=lambda _: None, log=log)
+    session = AtSession(line, timing, on_urc=lambda _: None, on_lost=lambda _: None, log=log)
     try:
-        await talk.open()
-        await startup.wake(talk, agree=False)
-        await startup.plain_speech(talk)
-        return await _ask(talk)
+        await session.open()
+        await startup.wake(session, set_speed=False)
+        await startup.set_response_format(session)
+        return await _examine(session)
     except (PortError, OSError) as error:
         return Findings(port=line.path, error=str(error) or type(error).__name__)
     finally:
-        await talk.abort()
-        talk.end()
+        await session.abort()
+        session.end()
 
 
-async def _ask(talk: AtSession) -> Findings:
-    radio_on = await startup.functionality(talk) == "1"
-    state = await sim.settled_state(talk)
+async def _examine(session: AtSession) -> Findings:
+    radio_on = await startup.functionality(session) == "1"
+    state = await sim.settled_state(session)
     wants_code = state in ("SIM PIN", "SIM PUK")
     ready = sim.usable(state)
-    standing = await configuration.standing(talk)
+    registration = await configuration.registration(session)
     name, technology = responses.operator(
-        await talk.try_ask("AT+COPS?", talk.timing.slow_command_seconds) or ()
+        await session.try_command("AT+COPS?", session.timing.slow_command_seconds) or ()
     )
-    mode = responses.value(await talk.try_ask("AT+CMGF?") or (), "+CMGF")
-    offered = responses.indications_offered(await talk.try_ask("AT+CNMI=?") or ())
-    stores = responses.stores(await talk.try_ask("AT+CPMS?") or ()) if ready else ()
+    mode = responses.value(await session.try_command("AT+CMGF?") or (), "+CMGF")
+    offered = responses.indications_offered(await session.try_command("AT+CNMI=?") or ())
+    stores = responses.stores(await session.try_command("AT+CPMS?") or ()) if ready else ()
     return Findings(
-        port=talk.line.path,
-        baud=talk.port.baudrate,
-        identity=await configuration.identity(talk),
+        port=session.line.path,
+        baud=session.port.baudrate,
+        identity=await configuration.identity(session),
         radio_on=radio_on,
         pin_state=state,
-        pin_tries_left=await sim.tries_left(talk) if wants_code else None,
-        can_send=standing.can_send,
-        denied=standing.denied,
+        pin_tries_left=await sim.tries_left(session) if wants_code else None,
+        can_send=registration.can_send,
+        denied=registration.denied,
         operator=name,
         technology=technology,
-        signal_dbm=responses.signal_dbm(await talk.try_ask("AT+CSQ") or ()),
+        signal_dbm=responses.signal_dbm(await session.try_command("AT+CSQ") or ()),
         pdu_mode=None if mode is None else mode == "0",
-        indications=responses.indications(await talk.try_ask("AT+CNMI?") or ()),
+        indications=responses.indications(await session.try_command("AT+CNMI?") or ()),
         offers_direct_reports=len(offered) > 3 and 1 in offered[3],
         stores=tuple((s.name, s.used, s.total) for s in stores),
-        clock=responses.clock(await talk.try_ask("AT+CCLK?") or ()),
+        clock=responses.clock(await session.try_command("AT+CCLK?") or ()),
     )
 
 

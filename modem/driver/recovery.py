@@ -1,4 +1,4 @@
-"""The recovery steps for a silent modem: which is next, and when. Pure."""
+"""The recovery steps for a modem that does not answer: order and pauses. Pure."""
 
 from __future__ import annotations
 
@@ -39,20 +39,24 @@ class PowerCapabilities(msgspec.Struct, frozen=True):
         return True
 
 
-def steps(means: PowerCapabilities, *, port: bool, heard: bool) -> tuple[RecoveryStep, ...]:
+def steps(
+    capabilities: PowerCapabilities, *, port: bool, has_answered: bool
+) -> tuple[RecoveryStep, ...]:
     """Return the recovery steps in order.
 
-    Without a port only steps that may bring it back make sense. A modem that was never heard since the start of the
-    box is probably off, so its power key comes first.
+    Without a port only steps that may bring it back make sense. A modem that has not answered since the box
+    started is probably off, so its power key comes first.
     """
-    climb = [
-        step for step in RecoveryStep if means.allows(step) and (port or step not in _NEED_PORT)
+    steps_left = [
+        step
+        for step in RecoveryStep
+        if capabilities.allows(step) and (port or step not in _NEED_PORT)
     ]
-    if not heard:
-        climb.sort(key=lambda step: step is not RecoveryStep.POWER_KEY)
-    return tuple(climb)
+    if not has_answered:
+        steps_left.sort(key=lambda step: step is not RecoveryStep.POWER_KEY)
+    return tuple(steps_left)
 
 
-def pause(climbs: int, first_seconds: float, longest_seconds: float) -> float:
+def pause(failed_recoveries: int, first_seconds: float, longest_seconds: float) -> float:
     """Return the wait after this many failed recoveries in seconds: doubling, up to a maximum."""
-    return min(first_seconds * float(2 ** min(climbs, 30)), longest_seconds)
+    return min(first_seconds * float(2 ** min(failed_recoveries, 30)), longest_seconds)

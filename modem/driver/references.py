@@ -13,30 +13,30 @@ class References:
 
     def __init__(self) -> None:
         self._last: int | None = None
-        self._in_doubt = 0  # parts since then that may have been counted
+        self._uncertain = 0  # parts since then that may have been counted
 
-    def doubt(self) -> None:
+    def note_uncertain(self) -> None:
         """Note a part that may have been accepted under an unknown reference."""
-        self._in_doubt = min(self._in_doubt + 1, _KNOWN_AHEAD)
+        self._uncertain = min(self._uncertain + 1, _KNOWN_AHEAD)
 
-    def taken(self, said: int | None, *, careful: bool) -> int | None:
+    def accepted(self, received: int | None, *, degraded: bool) -> int | None:
         """Return the reference of an accepted part, corrected if a digit was altered."""
-        meant = said
-        if careful and self._last is not None:
-            expected = [(self._last + 1 + n) % 256 for n in range(self._in_doubt + 1)]
-            near = [one for one in expected if said is None or spoilt_from(said, one)]
-            if said not in expected and len(near) == 1:
-                meant = near[0]
-        if meant is None:
-            self.doubt()
+        corrected = received
+        if degraded and self._last is not None:
+            expected = [(self._last + 1 + n) % 256 for n in range(self._uncertain + 1)]
+            near = [one for one in expected if received is None or is_misread_of(received, one)]
+            if received not in expected and len(near) == 1:
+                corrected = near[0]
+        if corrected is None:
+            self.note_uncertain()
         else:
-            self._last, self._in_doubt = meant, 0
-        return meant
+            self._last, self._uncertain = corrected, 0
+        return corrected
 
 
-def spoilt_from(said: int, true: int) -> bool:
-    """Return whether `said` is `true` with one digit lost or doubled."""
-    a, b = str(said), str(true)
+def is_misread_of(received: int, true: int) -> bool:
+    """Return whether `received` is `true` with one digit lost or doubled."""
+    a, b = str(received), str(true)
     lost = {b[:i] + b[i + 1 :] for i in range(len(b))}
     doubled = {b[: i + 1] + b[i:] for i in range(len(b))}
     return a in {one.lstrip("0") or "0" for one in lost | doubled}

@@ -43,21 +43,23 @@ class Halted(Exception):
         detail: str,
         tries_left: int | None = None,
         *,
-        passing: bool = False,
+        temporary: bool = False,
     ) -> None:
-        """`passing`: it may end by itself, without a change of the SIM's state."""
+        """`temporary`: it may end by itself, without a change of the SIM's state."""
         super().__init__(detail)
-        self.passing = passing
+        self.temporary = temporary
         self.state = state
         self.detail = detail
         self.tries_left = tries_left
 
 
-async def state(talk: AtSession) -> str:
+async def state(session: AtSession) -> str:
     """Return `READY`, `SIM PIN`, … (27.007 8.3), or the modem's error text."""
     try:
         # Some old modules send no OK after it.
-        lines = await talk.ask("AT+CPIN?", talk.timing.slow_command_seconds, closing="+CPIN:")
+        lines = await session.command(
+            "AT+CPIN?", session.timing.slow_command_seconds, closing="+CPIN:"
+        )
         return responses.pin_state(lines) or "no answer"
     except CommandError as refused:
         return refused.line
@@ -79,42 +81,42 @@ def modem_state(found: str) -> ModemState:
     return ModemState.SIM_MISSING if _MISSING.search(found) else ModemState.SIM_FAILURE
 
 
-async def settled_state(talk: AtSession) -> str:
+async def settled_state(session: AtSession) -> str:
     """Return the state, after giving a busy or silent SIM time to start."""
-    until = time.monotonic() + talk.timing.sim_seconds
+    until = time.monotonic() + session.timing.sim_seconds
     while True:
-        found = await state(talk)
+        found = await state(session)
         if found in _FINAL or time.monotonic() >= until:
             return found
-        await asyncio.sleep(talk.timing.sim_poll_seconds)
+        await asyncio.sleep(session.timing.sim_poll_seconds)
 
 
-async def iccid(talk: AtSession) -> str:
+async def iccid(session: AtSession) -> str:
     """Return the ICCID, "" if it cannot be read (yet)."""
-    return await talk.twice(partial(_iccid, talk))
+    return await session.twice(partial(_iccid, session))
 
 
-async def _iccid(talk: AtSession) -> str:
-    if talk.iccid_refusals >= _ICCID_REFUSALS:
+async def _iccid(session: AtSession) -> str:
+    if session.iccid_refusals >= _ICCID_REFUSALS:
         return ""
-    talk.iccid_refusals += 1
+    session.iccid_refusals += 1
     for command, prefix in _ICCID:
-        if talk.iccid_command not in ("", command):
+        if session.iccid_command not in ("", command):
             continue
         # Once known, it is the identity of the SIM: a lost answer must not change that.
-        ask = talk.try_ask if talk.iccid_command else talk.optional
-        lines = await ask(command, answers=(prefix,))
+        send = session.try_command if session.iccid_command else session.optional
+        lines = await send(command, prefixes=(prefix,))
         if lines and (found := responses.iccid(lines)):
-            talk.iccid_command = command
-            talk.iccid_refusals = 0
+            session.iccid_command = command
+            session.iccid_refusals = 0
             return found
     return ""
 
 
-async def tries_left(talk: AtSession) -> int | None:
-    """Return the PIN attempts left, None if the modem does not tell."""
+async def tries_left(session: AtSession) -> int | None:
+    """Return the PIN attempts left, None if the modem does not report them."""
     for command in _TRIES_LEFT:
-        lines = await talk.optional(command)
+        lines = await session.optional(command)
         if lines and (found := responses.tries_left(lines)) is not None:
             return found
     return None
@@ -123,12 +125,14 @@ async def tries_left(talk: AtSession) -> int | None:
 class SimSlot:
     """The SIM slot of a modem, with the configured PIN and the memory of its attempts."""
 
-    def __init__(self, talk: AtSession, code: str, memory: PinMemory | None) -> None:
-        self._talk = talk
+    def __init__(self, session: AtSession, code: str, memory: PinMemory | None) -> None:
+        self._session = session
         self._code = code
         self._memory = memory
-        self._untold: tuple[str, ...] = ()  # the card of an attempt whose answer was lost
-        self._turn = asyncio.Lock()  # one attempt at a time: the next one sees its result
+        self._unanswered_attempt: tuple[
+            str, ...
+        ] = ()  # the card of an attempt whose answer was lost
+        self._lock = asyncio.Lock()  # one attempt at a time: the next one sees its result
         self._refused, self._refused_at = "", 0.0  # the last wrong code
 
     async def unlocked(self, imei: str) -> None:
@@ -136,31 +140,39 @@ class SimSlot:
 
         `imei` stands for the SIM if its ICCID cannot be read before its PIN.
         """
-        async with self._turn:
-            found = await settled_state(self._talk)
-            if usable(found) and self._untold and self._untold == await self._keys(imei):
-                await self._succeeded(self._untold, self._code)  # that attempt had succeeded
+        async with self._lock:
+            found = await settled_state(self._session)
+            if (
+                usable(found)
+                and self._unanswered_attempt
+                and self._unanswered_attempt == await self._keys(imei)
+            ):
+                await self._succeeded(
+                    self._unanswered_attempt, self._code
+                )  # that attempt had succeeded
             if found in _FINAL:
-                self._untold = ()
+                self._unanswered_attempt = ()
             if found == _WANTS_PIN:
-                await self._by_itself(imei)
-                found = await settled_state(self._talk)
+                await self._enter_configured_pin(imei)
+                found = await settled_state(self._session)
         if found not in _USABLE:
             raise await self._halted(found)
 
-    async def _by_itself(self, imei: str) -> None:
-        left = await tries_left(self._talk)
+    async def _enter_configured_pin(self, imei: str) -> None:
+        left = await tries_left(self._session)
         keys = await self._keys(imei)
         if not self._code:
-            raise Halted(ModemState.PIN_REQUIRED, "the SIM wants its PIN and none is set", left)
+            raise Halted(
+                ModemState.PIN_REQUIRED, "the SIM needs its PIN and none is configured", left
+            )
         if not pin_guard.wellformed(self._code):
             raise Halted(ModemState.PIN_REQUIRED, "the PIN that is set is not 4 to 8 digits", left)
         if left is None and (self._memory is None or not imei):
             raise Halted(
                 ModemState.PIN_REQUIRED,
-                "the modem cannot say how many tries are left and no tries are remembered",
+                "the modem does not report the PIN attempts left and no attempts are remembered",
                 left,
-                passing=not imei,
+                temporary=not imei,
             )
         failed = await self._failed_before(keys)
         if why := pin_guard.automatic(tries_left=left, failed_before=failed):
@@ -169,7 +181,7 @@ class SimSlot:
             raise Halted(
                 ModemState.PIN_REQUIRED,
                 f"the PIN was not accepted ({refused.problem}): {refused.detail}",
-                await tries_left(self._talk),
+                await tries_left(self._session),
             )
 
     async def _failed_before(self, keys: tuple[str, ...]) -> bool:
@@ -189,18 +201,18 @@ class SimSlot:
         """Try the owner's PIN; return None or why it failed. Raises NoResponse, PortLost, Restarted."""
         if not pin_guard.wellformed(code):
             return CodeRefused(CodeProblem.MALFORMED)
-        async with self._turn:
+        async with self._lock:
             return await self._entered(code, imei)
 
     async def _entered(self, code: str, imei: str) -> CodeRefused | None:
-        found = await state(self._talk)
+        found = await state(self._session)
         if found in _USABLE:
             return CodeRefused(CodeProblem.NOT_ASKED)
         if found != _WANTS_PIN:
             return _not_tried(await self._halted(found))
         if self._just_refused(code):
             return CodeRefused(CodeProblem.REPEATED)
-        if not pin_guard.may_be_typed(tries_left=await tries_left(self._talk)):
+        if not pin_guard.may_be_typed(tries_left=await tries_left(self._session)):
             return CodeRefused(CodeProblem.LAST_TRY)
         why = await self._try(await self._keys(imei), code)
         if why:
@@ -219,13 +231,13 @@ class SimSlot:
             return CodeRefused(CodeProblem.MALFORMED)
         if not pin_guard.wellformed(new_code):
             return CodeRefused(CodeProblem.MALFORMED)
-        async with self._turn:
-            if await state(self._talk) != _WANTS_PUK:
+        async with self._lock:
+            if await state(self._session) != _WANTS_PUK:
                 return CodeRefused(CodeProblem.NOT_ASKED)
             if self._just_refused(puk):
                 return CodeRefused(CodeProblem.REPEATED)
             try:
-                await self._say(f'AT+CPIN="{puk}","{new_code}"')
+                await self._enter_code(f'AT+CPIN="{puk}","{new_code}"')
             except CommandError as refused:
                 self._refused, self._refused_at = puk, time.monotonic()
                 return CodeRefused(CodeProblem.WRONG, refused.line)
@@ -233,15 +245,15 @@ class SimSlot:
             await self._succeeded(await self._keys(imei), new_code)
             return None
 
-    async def _say(self, command: str) -> None:
+    async def _enter_code(self, command: str) -> None:
         """Send PIN or PUK once. The right one starts the SIM, whose start-up lines are no restart."""
-        self._talk.port.boot.began(time.monotonic())
-        await self._talk.slow(command, once=True)
+        self._session.port.boot.began(time.monotonic())
+        await self._session.slow(command, once=True)
 
     async def _keys(self, imei: str) -> tuple[str, ...]:
         """Return the keys under which an attempt is remembered: SIM and modem; either may be unreadable."""
-        if not (found := await iccid(self._talk)):
-            self._talk.log.warning("iccid_unreadable_before_pin", kept_by=imei)
+        if not (found := await iccid(self._session)):
+            self._session.log.warning("iccid_unreadable_before_pin", kept_by=imei)
         return tuple(key for key in (found, imei and f"imei:{imei}") if key)
 
     async def _try(self, keys: tuple[str, ...], code: str) -> CodeRefused | None:
@@ -252,17 +264,17 @@ class SimSlot:
                     await asyncio.to_thread(self._memory.trying, key, code)
             except OSError as error:
                 return CodeRefused(CodeProblem.NOT_RECORDED, str(error))
-        self._talk.log.info("entering_pin")
-        self._untold = keys if code == self._code else ()
+        self._session.log.info("entering_pin")
+        self._unanswered_attempt = keys if code == self._code else ()
         try:
-            await self._say(f'AT+CPIN="{code}"')
+            await self._enter_code(f'AT+CPIN="{code}"')
         except CommandError as refused:
-            self._untold = ()
+            self._unanswered_attempt = ()
             return CodeRefused(CodeProblem.WRONG, refused.line)
         # Some modems answer OK before the SIM has checked: only its state is conclusive.
         found = await self._after_try()
         if found in _FINAL:  # otherwise it is still starting
-            self._untold = ()
+            self._unanswered_attempt = ()
         if found not in _USABLE:
             return CodeRefused(CodeProblem.WRONG, found)
         await self._succeeded(keys, code)
@@ -275,23 +287,23 @@ class SimSlot:
             for key in keys:
                 await asyncio.to_thread(self._memory.succeeded, key, code)
         except OSError as error:
-            self._talk.log.warning("pin_memory_not_cleared", reason=str(error))
+            self._session.log.warning("pin_memory_not_cleared", reason=str(error))
 
     async def _after_try(self) -> str:
-        until = time.monotonic() + self._talk.timing.sim_seconds
+        until = time.monotonic() + self._session.timing.sim_seconds
         while True:
-            found = await state(self._talk)
+            found = await state(self._session)
             if found in _USABLE or found == _WANTS_PUK or time.monotonic() >= until:
                 return found
-            await asyncio.sleep(self._talk.timing.sim_poll_seconds)
+            await asyncio.sleep(self._session.timing.sim_poll_seconds)
 
     async def _halted(self, found: str) -> Halted:
         state = modem_state(found)
         match state:
             case ModemState.PUK_REQUIRED:
-                return Halted(state, "the SIM wants its PUK", 0)
+                return Halted(state, "the SIM needs its PUK", 0)
             case ModemState.PIN_REQUIRED:
-                return Halted(state, "the SIM wants its PIN", await tries_left(self._talk))
+                return Halted(state, "the SIM needs its PIN", await tries_left(self._session))
             case ModemState.SIM_MISSING:
                 return Halted(state, "there is no SIM in the modem")
         return Halted(ModemState.SIM_FAILURE, f"the SIM does not work: {found}")

@@ -11,7 +11,7 @@ from modem.at.errors import Log
 from modem.interface import Changed, Event, Limitation, ModemState, ModemStatus
 
 # These change with every poll and cause no event; everything else does.
-_RESTLESS: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
+_VOLATILE: Mapping[str, object] = {"signal_dbm": None, "stored": 0, "storage": 0}
 
 
 class StatusPublisher:
@@ -22,32 +22,32 @@ class StatusPublisher:
         self.status = ModemStatus(ModemState.OFFLINE, "not started")
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
-    def show(
+    def update(
         self, state: ModemState | None = None, detail: str | None = None, **changes: object
     ) -> None:
         """Replace fields of the status. A new state without a detail clears the old detail."""
         if state is not None:
             changes |= {"state": state, "detail": detail or ""}
         before, self.status = self.status, msgspec.structs.replace(self.status, **changes)
-        if _calm(before) == _calm(self.status):
+        if _stable(before) == _stable(self.status):
             return
         if before.state is not self.status.state:
             self.log.debug("modem_state", state=self.status.state.value, detail=self.status.detail)
         self.publish(Changed(self.status))
 
-    def limit(self, limitation: Limitation, applies: bool, **fields: object) -> None:
+    def set_limitation(self, limitation: Limitation, applies: bool, **fields: object) -> None:
         """Add or remove a limitation, logged with `fields` when it changes."""
         if (limitation in self.status.limitations) is applies:
             return
         log = self.log.warning if applies else self.log.info
         log("modem_limitation", limitation=limitation.value, applies=applies, **fields)
-        self.show(limitations=self.status.limitations ^ {limitation})
+        self.update(limitations=self.status.limitations ^ {limitation})
 
     def count(self, what: str) -> None:
         """Count a recovery step, or a restart of the modem."""
         counted = dict(self.status.recoveries)
         counted[what] = counted.get(what, 0) + 1
-        self.show(recoveries=counted)
+        self.update(recoveries=counted)
 
     def publish(self, event: Event) -> None:
         self._events.put_nowait(event)
@@ -61,5 +61,5 @@ class StatusPublisher:
         return await self._events.get()
 
 
-def _calm(status: ModemStatus) -> ModemStatus:
-    return msgspec.structs.replace(status, **_RESTLESS)
+def _stable(status: ModemStatus) -> ModemStatus:
+    return msgspec.structs.replace(status, **_VOLATILE)

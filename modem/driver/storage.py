@@ -66,13 +66,13 @@ class HandedOut:
         self._slots = {key: known for key, known in self._slots.items() if key in self._done}
 
 
-class Stores:
+class StorageReader:
     """The message storage of a modem. A send may happen between any two of its commands."""
 
-    def __init__(self, talk: AtSession, hand_out: Callable[[ReceivedPdu], None]) -> None:
-        self._talk = talk
-        self._hand_out = hand_out
-        self._handed = HandedOut(talk.timing.handed_out_seconds)
+    def __init__(self, session: AtSession, publish: Callable[[ReceivedPdu], None]) -> None:
+        self._session = session
+        self._publish_received = publish
+        self._handed = HandedOut(session.timing.handed_out_seconds)
         self._settings: ModemConfiguration | None = None
         self._iccid = ""
         self._selected = ""
@@ -88,7 +88,7 @@ class Stores:
         self._takes_three_only = False
         self._handed.restarted()
 
-    async def look(self, *, everywhere: bool = False) -> int:
+    async def poll(self, *, everywhere: bool = False) -> int:
         """List what may have arrived: messages, and reports if they are stored. Return how many are new."""
         if self._settings is None:
             return 0
@@ -106,7 +106,7 @@ class Stores:
     async def announced(self, slot: Slot, *, report: bool) -> None:
         """Read what +CMTI or +CDSI announced.
 
-        The place of a report is unreliable (EC25 says "SM",0 and stores in SR; the index of a SIM7600 cannot be
+        The place of a report is unreliable (EC25 announces "SM",0 and stores in SR; the index of a SIM7600 cannot be
         read), so a report storage is listed instead.
         """
         if self._settings is None:
@@ -120,7 +120,7 @@ class Stores:
                 async with self._selecting(slot.storage):
                     found = await self._read(slot.index)
                     if found is not None:
-                        await self._show(slot.storage, found)
+                        await self._publish_or_delete(slot.storage, found)
                         return
         await self._list(slot.storage if readable else self._settings.receives)
 
@@ -130,7 +130,7 @@ class Stores:
         if slot is None:
             return
         if not self._handed.forget(iccid, slot, received.hex) or iccid != self._iccid:
-            self._talk.log.info("nothing_to_delete", storage=slot.storage, index=slot.index)
+            self._session.log.info("nothing_to_delete", storage=slot.storage, index=slot.index)
             return
         try:
             async with self._selecting(slot.storage):
@@ -138,34 +138,34 @@ class Stores:
                 if self._iccid == iccid and self._handed.undeleted(iccid, slot):
                     await self._delete(slot)
         except PortError as error:
-            self._talk.log.warning("deletion_postponed", storage=slot.storage, reason=str(error))
+            self._session.log.warning("deletion_postponed", storage=slot.storage, reason=str(error))
 
     async def _delete(self, slot: Slot) -> None:
         """Delete a slot of the selected storage, without repeating.
 
         If the answer is lost, another message may have the place by the time of a second attempt.
         """
-        await self._talk.slow(f"AT+CMGD={slot.index}", once=True)
+        await self._session.slow(f"AT+CMGD={slot.index}", once=True)
         self._handed.deleted(self._iccid, slot)
 
     async def _list(self, name: str) -> None:
         try:
             async with self._selecting(name):
                 for found in await self._listed(name):
-                    await self._show(name, found)
+                    await self._publish_or_delete(name, found)
         except CommandError as refused:
-            self._talk.log.info("storage_not_listable", storage=name, reason=refused.line)
+            self._session.log.info("storage_not_listable", storage=name, reason=refused.line)
 
     async def _listed(self, name: str) -> list[StoredPdu]:
         """Return what the selected storage holds; place by place if the modem refuses to list it."""
         try:
-            lines = await self._talk.ask("AT+CMGL=4", self._talk.timing.list_seconds)
+            lines = await self._session.command("AT+CMGL=4", self._session.timing.list_seconds)
             return list(responses.listed(lines))
         except CommandError as refused:
-            usage = responses.stores(await self._talk.slow("AT+CPMS?"))
+            usage = responses.stores(await self._session.slow("AT+CPMS?"))
             if not usage or not usage[0].used:
                 raise
-            self._talk.log.info("storage_read_by_place", storage=name, reason=refused.line)
+            self._session.log.info("storage_read_by_place", storage=name, reason=refused.line)
         found: list[StoredPdu] = []
         for index in range(usage[0].total + 1):  # some count from 0, others from 1
             if len(found) == usage[0].used:
@@ -174,24 +174,24 @@ class Stores:
                 found.append(stored)
         return found
 
-    async def _show(self, name: str, found: StoredPdu) -> None:
+    async def _publish_or_delete(self, name: str, found: StoredPdu) -> None:
         """Hand out what was just read from the selected storage, or delete it if it is committed.
 
         Call it right after reading: after a deletion in between, the PDU would look new.
         """
         slot = Slot(name, found.index)
-        spoilt = found.length is not None and not pdu_fits(found.hex, found.length)
-        if spoilt or self._talk.careful:
+        corrupted = found.length is not None and not pdu_fits(found.hex, found.length)
+        if corrupted or self._session.degraded:
             with contextlib.suppress(CommandError):
-                found = await self._again(found)
+                found = await self._reread(found)
         if self._handed.settled(self._iccid, slot, found.hex):
             with contextlib.suppress(CommandError):
                 await self._delete(slot)
         elif self._handed.fresh(self._iccid, slot, found.hex, time.monotonic()):
             self._new += 1
-            self._hand_out(ReceivedPdu(found.hex, slot, self._iccid))
+            self._publish_received(ReceivedPdu(found.hex, slot, self._iccid))
 
-    async def _again(self, found: StoredPdu) -> StoredPdu:
+    async def _reread(self, found: StoredPdu) -> StoredPdu:
         """Read until two consecutive results have the announced length; finally return the last result."""
         for _ in range(_READS):
             before, found = found, await self._read(found.index) or found
@@ -202,7 +202,7 @@ class Stores:
 
     async def _read(self, index: int) -> StoredPdu | None:
         try:
-            return responses.read(await self._talk.slow(f"AT+CMGR={index}"), index)
+            return responses.read(await self._session.slow(f"AT+CMGR={index}"), index)
         except CommandError:
             return None  # CMS 321: the place is empty
 
@@ -231,12 +231,12 @@ class Stores:
         receives = self._settings.receives
         all_three = f'AT+CPMS="{name}","{receives}","{receives}"'
         if self._takes_three_only:
-            await self._talk.slow(all_three)
+            await self._session.slow(all_three)
         else:
             try:
-                await self._talk.slow(f'AT+CPMS="{name}"')
+                await self._session.slow(f'AT+CPMS="{name}"')
             except CommandError:
                 # Huawei E3372-325 takes exactly three.
-                await self._talk.slow(all_three)
+                await self._session.slow(all_three)
                 self._takes_three_only = True
         self._selected = name

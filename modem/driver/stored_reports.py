@@ -1,8 +1,8 @@
-"""Whether a modem keeps delivery reports until they are read. Found out with the first own message.
+"""Whether a modem stores delivery reports until they are read, as the first message sent shows.
 
 A direct report (+CDS) is sent once and lost if the box is down, or restarts, at that moment. A stored
 one (+CDSI) waits in the modem. But some modules announce reports that cannot be read (SIM7600), and others
-do not store any, so a modem has to prove it: the first report that is read from its storage is the proof.
+do not store any. The first report that is read from the storage of a modem proves that it works.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from modem.interface import ReceivedPdu, ReportMemory
 ReportSetting = Literal["auto", "direct", "stored"]
 
 REPORTS = "SR"
-# SIM7600: +CDSI names places that +CMGR and +CMGL do not show.
+# SIM7600: +CDSI announces slots that +CMGR and +CMGL return empty.
 _UNREADABLE_MODELS = ("SIM7600",)
 
 
 class StoredReports:
-    """Decides how a modem hands over its reports, and watches whether that works."""
+    """Decides whether a modem stores its reports or sends them directly, and checks that they arrive."""
 
     def __init__(
         self, setting: ReportSetting, memory: ReportMemory | None, test_seconds: float, log: Log
@@ -37,8 +37,8 @@ class StoredReports:
         self._log = log
         self._imei = ""
         self._works: bool | None = None  # the result of the last test of this modem
-        self._asked = False
-        self._insisted = False
+        self._requested = False
+        self._forced = False
         self._mode = ""
         self._tests_since = 0.0  # when the first part of a test was accepted (monotonic)
         self._given_up: set[str] = (
@@ -47,11 +47,11 @@ class StoredReports:
 
     @property
     def undecided(self) -> bool:
-        """Whether the model of the modem decides."""
+        """Whether no test of this modem has succeeded or failed yet."""
         return self._setting == "auto" and self._works is None
 
-    def meet(self, imei: str) -> None:
-        """Note which modem is on the line now."""
+    def modem_identified(self, imei: str) -> None:
+        """Note the modem on the line, with the result of its last test."""
         if imei != self._imei:
             self._works = self._memory.stored_reports(imei) if self._memory else None
         self._imei = imei
@@ -59,12 +59,12 @@ class StoredReports:
         self._tests_since = 0.0
 
     def wanted(self, model: str) -> bool:
-        """Return whether to ask the modem for stored reports."""
-        self._asked = self._wanted(model)
-        return self._asked
+        """Return whether to configure stored reports."""
+        self._requested = self._wanted(model)
+        return self._requested
 
     def _wanted(self, model: str) -> bool:
-        if self._insisted:
+        if self._forced:
             return True
         if self._setting != "auto":
             return self._setting == "stored"
@@ -77,47 +77,47 @@ class StoredReports:
     @property
     def required(self) -> bool:
         """Whether stored reports are the only way, whatever storages the modem offers."""
-        return self._setting == "stored" or self._insisted
+        return self._setting == "stored" or self._forced
 
-    def insist(self, model: str) -> bool:
-        """Ask for stored reports from now on, since direct ones do not arrive on this port.
+    def force(self, model: str) -> bool:
+        """Require stored reports from now on, since direct ones do not arrive on this port.
 
-        Return False for a model that cannot show them.
+        Return False for a model whose stored reports cannot be read.
         """
-        self._insisted = not any(name in model.upper() for name in _UNREADABLE_MODELS)
-        return self._insisted
+        self._forced = not any(name in model.upper() for name in _UNREADABLE_MODELS)
+        return self._forced
 
-    def relent(self) -> bool:
-        """Note that unsolicited lines arrive after all; return whether to start again without `insist`."""
-        insisted, self._insisted = self._insisted, False
-        return insisted and self._works is not True
+    def stop_forcing(self) -> bool:
+        """Undo `force`, since URCs arrive after all. Return whether the modem needs another start-up."""
+        forced, self._forced = self._forced, False
+        return forced and self._works is not True
 
-    def made(self, mode: str) -> None:
-        """Note how the modem hands over its reports now: "direct", "stored" or "none"."""
+    def mode_set(self, mode: str) -> None:
+        """Note the report mode as configured: "direct", "stored" or "none"."""
         self._mode = mode
 
     @property
     def _testing(self) -> bool:
-        return self.undecided and self._asked and self._mode == "stored"
+        return self.undecided and self._requested and self._mode == "stored"
 
-    def accepted(self) -> None:
+    def part_accepted(self) -> None:
         """Note that the network has accepted a part: its report is awaited."""
         if self._testing and not self._tests_since:
             self._tests_since = time.monotonic()
 
-    def read(self, received: ReceivedPdu) -> None:
+    def stored_pdu_read(self, received: ReceivedPdu) -> None:
         """Note a PDU that was read from the modem's storage."""
         if self._testing and received.slot is not None and received.slot.storage == REPORTS:
             self._log.info("stored_reports_work")
             self._remember(works=True)
 
-    def direct(self) -> None:
-        """Note a direct report. From a modem that stored none in time it decides."""
+    def direct_report_received(self) -> None:
+        """Note a direct report (+CDS). It decides the test of a modem that stored none in time."""
         if self.undecided and self._imei in self._given_up:
             self._remember(works=False)
 
     def unreadable(self) -> bool:
-        """Return whether to do without stored reports, after an announced one that cannot be read."""
+        """Return whether to switch to direct reports, after an announced one that cannot be read."""
         if not self._testing:
             return False
         self._log.warning("stored_reports_unreadable")
@@ -125,7 +125,7 @@ class StoredReports:
         return True
 
     def overdue(self) -> bool:
-        """Return whether to do without stored reports for now, because none has come in time."""
+        """Return whether to switch to direct reports for now, because no stored one came in time."""
         if not (self._testing and self._tests_since):
             return False
         if time.monotonic() - self._tests_since < self._test_seconds:
@@ -144,7 +144,7 @@ class StoredReports:
             self._log.warning("report_test_not_remembered", reason=str(error))
 
 
-_TURN = threading.Lock()  # every modem writes the one file
+_FILE_LOCK = threading.Lock()  # all modems share one file
 
 
 class FileReportMemory:
@@ -154,12 +154,12 @@ class FileReportMemory:
         self._path = path
 
     def stored_reports(self, imei: str) -> bool | None:
-        with _TURN:
+        with _FILE_LOCK:
             return self._read().get(imei)
 
     def remember_stored_reports(self, imei: str, *, works: bool) -> None:
         """Note the result of a test. Raises OSError if it cannot be written."""
-        with _TURN:
+        with _FILE_LOCK:
             known = self._read() | {imei: works}
             new = self._path.with_name(self._path.name + ".new")
             with new.open("wb") as file:

@@ -8,7 +8,7 @@ import msgspec
 
 from modem.at import responses
 from modem.at.client import AtClient
-from modem.at.errors import CommandError, Doubtful, NoResponse, PortError, Spoilt
+from modem.at.errors import CommandError, Corrupted, NoResponse, PortError, ProbeRequired
 from modem.driver.references import References
 from modem.error_codes import lookup
 from modem.interface import N_, Fault, FaultKind, Outcome, Tpdu, Verdict
@@ -23,7 +23,7 @@ def waiting(english: str) -> Outcome:
 _NO_PROMPT = waiting(
     N_("The modem did not ask for the text of the message."),
 )
-_GONE = waiting(
+_PORT_LOST = waiting(
     N_("The modem was lost before the message was handed over."),
 )
 _UNKNOWN = Outcome(
@@ -38,44 +38,44 @@ _UNKNOWN = Outcome(
 )
 
 
-DOUBTFUL = waiting(
+PROBE_REQUIRED = waiting(
     N_("The modem was silent and may have restarted; nothing went out."),
 )
-_SPOILT = waiting(
+_CORRUPTED = waiting(
     N_("The line to the modem spoils what is sent over it; nothing went out."),
 )
 # Errors for a malformed TPDU. Ours are well-formed, so the line has altered it.
 _ILL_FORMED = (304, 305)
-_TRIES = 2  # attempts, if nothing was sent and something may have been altered
-_CAREFUL_TRIES = 8  # … on a degraded line
+_ATTEMPTS = 2  # attempts, if nothing was sent and something may have been altered
+_ATTEMPTS_IF_DEGRADED = 8  # … on a degraded line
 
 
-def submit(dialogue: AtClient, tpdu: Tpdu, references: References) -> Outcome:
+def submit(client: AtClient, tpdu: Tpdu, references: References) -> Outcome:
     """Submit a TPDU with AT+CMGS, repeated if the line has altered it. Blocks, never raises a `PortError`.
 
     Until the text is written nothing can have been sent, so every error means WAIT. After that only an answer
     decides, and everything else means UNKNOWN. DOUBTFUL means that the caller must probe the modem first.
     """
     for attempt in itertools.count(1):
-        checked = dialogue.port.careful
-        outcome = _once(dialogue, tpdu)
-        limit = _CAREFUL_TRIES if checked else _TRIES
-        if attempt >= limit or not _perhaps_spoilt(outcome, dialogue, checked=checked):
-            return _counted(outcome, references, careful=dialogue.port.careful)
+        checked = client.port.degraded
+        outcome = _once(client, tpdu)
+        limit = _ATTEMPTS_IF_DEGRADED if checked else _ATTEMPTS
+        if attempt >= limit or not _may_be_corrupted(outcome, client, checked=checked):
+            return _counted(outcome, references, degraded=client.port.degraded)
     raise AssertionError("the count has no end")
 
 
-def _counted(outcome: Outcome, references: References, *, careful: bool) -> Outcome:
+def _counted(outcome: Outcome, references: References, *, degraded: bool) -> Outcome:
     if outcome.verdict is Verdict.UNKNOWN:
-        references.doubt()
+        references.note_uncertain()
     if outcome.verdict is not Verdict.TAKEN:
         return outcome
-    return Outcome(Verdict.TAKEN, references.taken(outcome.reference, careful=careful))
+    return Outcome(Verdict.TAKEN, references.accepted(outcome.reference, degraded=degraded))
 
 
-def _perhaps_spoilt(outcome: Outcome, dialogue: AtClient, *, checked: bool) -> bool:
+def _may_be_corrupted(outcome: Outcome, client: AtClient, *, checked: bool) -> bool:
     """Return whether the line was the cause and another attempt makes sense. Only if nothing was sent."""
-    if outcome is _SPOILT:
+    if outcome is _CORRUPTED:
         return True
     if outcome is _NO_PROMPT:
         return checked
@@ -83,38 +83,38 @@ def _perhaps_spoilt(outcome: Outcome, dialogue: AtClient, *, checked: bool) -> b
         return False
     ill_formed = outcome.fault.source == "CMS" and outcome.fault.number in _ILL_FORMED
     if ill_formed:
-        dialogue.port.doubt(f"CMS {outcome.fault.number}")
+        client.port.mark_degraded(f"CMS {outcome.fault.number}")
     return ill_formed
 
 
-def _once(dialogue: AtClient, tpdu: Tpdu) -> Outcome:
+def _once(client: AtClient, tpdu: Tpdu) -> Outcome:
     try:
-        dialogue.prompt(f"AT+CMGS={tpdu.length}")
+        client.prompt(f"AT+CMGS={tpdu.length}")
     except CommandError as refused:
         return _refused_at_once(refused.line)
-    except Spoilt:
-        return _SPOILT
-    except Doubtful:
-        return DOUBTFUL
+    except Corrupted:
+        return _CORRUPTED
+    except ProbeRequired:
+        return PROBE_REQUIRED
     except NoResponse:
         return _NO_PROMPT
     except PortError:
-        return _GONE
+        return _PORT_LOST
     try:
-        return _taken(dialogue.text(tpdu.hex))
+        return _taken(client.text(tpdu.hex))
     except CommandError as refused:
         if responses.reference(refused.lines) is not None:
             return _taken(refused.lines)
         return _of(lookup.words(refused.line)) or _UNKNOWN
-    except Spoilt:
-        return _SPOILT if _taken_back(dialogue) else _UNKNOWN
+    except Corrupted:
+        return _CORRUPTED if _taken_back(client) else _UNKNOWN
     except PortError:
         return _UNKNOWN
 
 
-def _taken_back(dialogue: AtClient) -> bool:
+def _taken_back(client: AtClient) -> bool:
     try:
-        return dialogue.taken_back()
+        return client.text_discarded()
     except PortError:
         return True  # a modem that was lost or restarted has no text at its prompt
 

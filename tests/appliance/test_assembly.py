@@ -43,7 +43,7 @@ async def test_reports_received_before_a_stop_are_recorded(tmp_path: Path) -> No
     (attached,) = box.devices.attached
     assert isinstance(attached.modem, ModemDriver)
     for number in range(300):
-        attached.modem.board.publish(ReceivedPdu(f"00FF{number:04X}", None, ""))
+        attached.modem.publisher.publish(ReceivedPdu(f"00FF{number:04X}", None, ""))
     await box.stop()
     await box.webhooks.close()
     with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:

@@ -74,7 +74,7 @@ class WebBox:
         attached = Attached(self._assembly.box, ModemSettings(name="HAT"), modem, test=False)
         devices.attached.append(attached)
         self._listening = asyncio.create_task(devices.listen(attached))
-        modem.board.show(
+        modem.publisher.update(
             ModemState.READY,
             identity=IDENTITY,
             operator="Orange F",
@@ -105,7 +105,7 @@ class WebBox:
         arrived = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
         deliver = Deliver(sender=sender, text=text, sent_at=arrived, alphabet=Alphabet.GSM7)
         before = await self._received()
-        attached.modem.board.publish(ReceivedPdu(tpdu.encode_deliver(deliver).hex, None, ICCID))
+        attached.modem.publisher.publish(ReceivedPdu(tpdu.encode_deliver(deliver).hex, None, ICCID))
 
         async def stored() -> bool:
             return await self._received() > before

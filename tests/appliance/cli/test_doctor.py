@@ -27,7 +27,7 @@ async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Fin
     try:
         for order in orders:
             await simulator.command(order)
-        return await probe.look(SerialLine(path), probe.quick())
+        return await probe.examine(SerialLine(path), probe.quick())
     finally:
         await simulator.stop()
 
@@ -78,7 +78,7 @@ async def test_the_doctor_and_the_page_name_the_same_problem(
 
 
 async def test_the_doctor_says_what_to_check_at_a_silent_port(tmp_path: Path) -> None:
-    findings = await probe.look(SerialLine(str(tmp_path / "nothing")), probe.quick())
+    findings = await probe.examine(SerialLine(str(tmp_path / "nothing")), probe.quick())
     grades = [f.grade for f in doctor.advice(findings, time.time())]
     assert grades == ["bad", "note"]
 
@@ -123,7 +123,7 @@ async def test_the_doctor_leaves_the_radio_unchanged(tmp_path: Path) -> None:
     try:
         simulator.equipment.set_function(4)
         before = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
-        findings = await probe.look(SerialLine(path), probe.quick())
+        findings = await probe.examine(SerialLine(path), probe.quick())
         after = [*simulator.equipment.modes.cnmi], [*simulator.equipment.modes.memories]
         assert (simulator.equipment.cfun, after) == (4, before)
     finally:
@@ -136,7 +136,7 @@ async def test_the_doctor_leaves_the_speed_unchanged(tmp_path: Path) -> None:
     simulator = Simulator(Settings(baud=9600, fixed_baud=True), journal=tmp_path / "journal")
     path = await simulator.start()
     try:
-        findings = await probe.look(SerialLine(path), probe.quick())
+        findings = await probe.examine(SerialLine(path), probe.quick())
         assert simulator.equipment.speed == 0, "nobody has set +IPR"
     finally:
         await simulator.stop()

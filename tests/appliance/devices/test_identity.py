@@ -35,9 +35,9 @@ async def bench(db: Database, tmp_path: Path) -> AsyncIterator[Bench]:
 def show(attached: Attached, state: ModemState, identity: Identity | None = None) -> None:
     assert isinstance(attached.modem, ModemDriver)
     if identity is None:
-        attached.modem.board.show(state)
+        attached.modem.publisher.update(state)
     else:
-        attached.modem.board.show(state, identity=identity)
+        attached.modem.publisher.update(state, identity=identity)
 
 
 async def test_two_modems_with_one_imei_are_two_devices_and_the_loss_of_one_is_seen(

@@ -54,7 +54,7 @@ class Bench:
         attached = Attached(self.box, settings or ModemSettings(), modem, test=False)
         self.devices.attached.append(attached)
         self._listening.append(asyncio.create_task(self.devices.listen(attached)))
-        modem.board.show(ModemState.READY, identity=identity)
+        modem.publisher.update(ModemState.READY, identity=identity)
         async with asyncio.timeout(HANG_SECONDS):
             await attached.been_online.wait()
         return attached
@@ -109,7 +109,7 @@ async def test_limits_set_on_the_page_follow_the_sim_into_another_modem(bench: B
     assert replaced.limits == capped
     await bench.box.db.write(admin.set_limits, other_sim.number, Limits(per_day=5))
     assert isinstance(other_sim.modem, ModemDriver)
-    other_sim.modem.board.show(ModemState.OFFLINE)
+    other_sim.modem.publisher.update(ModemState.OFFLINE)
     moved = await bench.meet(Identity("860123456789013", iccid="8933010000000000001"))
     assert moved.limits == Limits(per_day=5), "a modem's own stay"
 
@@ -120,7 +120,7 @@ async def test_a_modem_removed_while_it_is_attached_is_a_new_device(bench: Bench
     attached.limits = Limits(per_day=5)
     board = attached.modem
     assert isinstance(board, ModemDriver)
-    board.board.show(ModemState.OFFLINE)
+    board.publisher.update(ModemState.OFFLINE)
     await eventually(lambda: bench.online_are(set()), "no device is online on the disk")
     assert await bench.box.db.write(devices.remove, 1)
     assert not await bench.box.db.write(admin.set_limits, 1, Limits(per_day=7)), "of no device"
@@ -144,7 +144,7 @@ async def test_a_modem_that_has_just_disconnected_counts_as_offline_at_once(
     intake = Intake(bench.box, bench.devices)
     assert (await intake.route(caller, scheduled=False)).device == 1
     bench.stop_listening()
-    board.board.show(ModemState.OFFLINE)
+    board.publisher.update(ModemState.OFFLINE)
     assert attached.offline_since is None, "nobody has heard of it yet"
     if refused:
         with pytest.raises(ApiError, match="DEVICE_OFFLINE"):
@@ -263,8 +263,8 @@ async def test_another_modem_at_the_same_port_does_not_inherit_limits(bench: Ben
     attached.limits = Limits(per_day=5)  # as the page does
     modem = attached.modem
     assert isinstance(modem, ModemDriver)
-    modem.board.show(ModemState.OFFLINE)
-    modem.board.show(
+    modem.publisher.update(ModemState.OFFLINE)
+    modem.publisher.update(
         ModemState.READY, identity=Identity("860123456789013", iccid="8933010000000000002")
     )
     await eventually(lambda: attached.number == 2, "another device")
@@ -278,8 +278,8 @@ async def test_the_credit_of_an_old_sim_does_not_limit_the_new_one(bench: Bench)
     assert attached.bulk_held(bench.box.clock)
     modem = attached.modem
     assert isinstance(modem, ModemDriver)
-    modem.board.show(ModemState.SIM_MISSING)
-    modem.board.show(
+    modem.publisher.update(ModemState.SIM_MISSING)
+    modem.publisher.update(
         ModemState.READY, identity=Identity("860123456789012", iccid="8933010000000000002")
     )
     await eventually(
@@ -294,19 +294,19 @@ async def test_two_modems_whose_ports_have_changed_names_stay_two(bench: Bench) 
     other = "860123456789013"
     left = await bench.meet(Identity(IMEI))
     right = await bench.meet(Identity(other))
-    boards = []
+    publishers = []
     for attached in (left, right):
         assert isinstance(attached.modem, ModemDriver)
-        boards.append(attached.modem.board)
-    for board in boards:
-        board.show(ModemState.OFFLINE, "the ports are gone")
-    boards[1].show(ModemState.READY, identity=Identity(IMEI))
+        publishers.append(attached.modem.publisher)
+    for publisher in publishers:
+        publisher.update(ModemState.OFFLINE, "the ports are gone")
+    publishers[1].update(ModemState.READY, identity=Identity(IMEI))
     await eventually(lambda: right.number == 1, "right is 1")
-    boards[0].show(ModemState.STARTING, "the modem answers")
+    publishers[0].update(ModemState.STARTING, "the modem answers")
     await asyncio.sleep(0.1)  # the wrong modem would be taken for number 1 by now
     assert bench.devices.by_number(1) is right
     await eventually(lambda: bench.online_are({1}), "only 1 is online on the disk")
-    boards[0].show(ModemState.READY, identity=Identity(other))
+    publishers[0].update(ModemState.READY, identity=Identity(other))
     await eventually(lambda: left.number == 2, "left is 2")
     await eventually(lambda: left.online and right.online, "both are online")
     await eventually(lambda: bench.online_are({1, 2}), "both are online on the disk")
@@ -326,7 +326,7 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
     bench.devices.told_time = result.append
     attached = await bench.meet(Identity(IMEI))
     assert isinstance(attached.modem, ModemDriver)
-    board = attached.modem.board
+    board = attached.modem.publisher
     board.publish(ReceivedPdu("00", None, ""))
     board.publish(NetworkTime(1000.0))
     await asyncio.sleep(0.5)  # the delay whose correction the test measures

@@ -44,7 +44,7 @@ def box(stage: Stage, db: Database, tmp_path: Path) -> Context:
 @pytest.fixture
 async def outbox(box: Context) -> Outbox:
     modem = Breaks(SerialLine("/nowhere"))
-    modem.board.show(ModemState.READY)
+    modem.publisher.update(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     return Outbox(box, attached)
@@ -89,7 +89,7 @@ async def test_an_outcome_is_recorded_although_the_next_claim_fails(
     box = Context(Config(), ManualClock(stage.now), db, stage.ids, Encryption(tmp_path / "key"))
     modem = Poisons(SerialLine("/nowhere"))
     modem.db = db
-    modem.board.show(ModemState.READY)
+    modem.publisher.update(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     news = asyncio.Event()
@@ -121,7 +121,7 @@ async def test_an_outcome_finds_its_part_although_the_modem_got_another_number(
         Config(), ManualClock(stage.now), stage.db, stage.ids, Encryption(tmp_path / "key")
     )
     modem = Slow(SerialLine("/nowhere"))
-    modem.board.show(ModemState.READY)
+    modem.publisher.update(ModemState.READY)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     number = await stage.take()
@@ -140,7 +140,7 @@ async def test_nothing_is_claimed_for_a_modem_that_is_not_ready(
     stage: Stage, box: Context, state: ModemState
 ) -> None:
     modem = Counts(SerialLine("/nowhere"))
-    modem.board.show(state)
+    modem.publisher.update(state)
     attached = Attached(box, ModemSettings(), modem, test=False)
     attached.number = 1
     outbox = Outbox(box, attached)
@@ -152,7 +152,7 @@ async def test_nothing_is_claimed_for_a_modem_that_is_not_ready(
     assert modem.sends == 0
     (part,) = await stage.db.read(messages.parts_of, number)
     assert (part.state, part.submitted_at) == ("waiting", None)
-    modem.board.show(ModemState.READY)
+    modem.publisher.update(ModemState.READY)
     box.wakeups.work()
     await eventually(lambda: modem.sends, "it sends once the modem is ready")
     outbox.stop()

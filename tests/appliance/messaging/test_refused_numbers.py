@@ -65,10 +65,10 @@ def test_only_a_modem_that_was_offline_is_tried_again_after_a_bar(attached: Atta
     """It hops between GSM and LTE all day: no reason to try a barred SIM again each time."""
     clock = ManualClock()
     assert isinstance(attached.modem, ModemDriver)
-    attached.modem.board.show(ModemState.READY)
+    attached.modem.publisher.update(ModemState.READY)
     attached.changed(ModemState.READY, clock)
     attached.learn(NO_SIM, NUMBER, clock)
-    attached.modem.board.show(technology="LTE")
+    attached.modem.publisher.update(technology="LTE")
     attached.changed(ModemState.READY, clock)
     assert attached.resting(clock)
     attached.changed(ModemState.SEARCHING, clock)  # told late: by now it is back

@@ -145,7 +145,7 @@ async def test_the_state_of_a_modem_is_recorded_when_the_disk_accepts_writes_aga
     attached = Attached(box, ModemSettings(), modem, test=False)
     listening = asyncio.create_task(devices.listen(attached))
     await takes(box, nothing=True)
-    modem.board.publish(Changed(ModemStatus(ModemState.SEARCHING, identity=IDENTITY)))
+    modem.publisher.publish(Changed(ModemStatus(ModemState.SEARCHING, identity=IDENTITY)))
     with contextlib.suppress(*TAKES_NOTHING):  # whoever had something to write has tried by then
         for _ in range(3):
             await asyncio.sleep(0)

@@ -77,7 +77,7 @@ def test_a_response_belongs_to_its_command() -> None:
     sorter.begin("AT+CSQ")
     assert kinds(sorter, "AT+CSQ", "", "+CSQ: 20,0", "OK") == [
         (LineKind.ECHO, "AT+CSQ"),
-        (LineKind.ANSWER, "+CSQ: 20,0"),
+        (LineKind.RESPONSE, "+CSQ: 20,0"),
         (LineKind.FINAL, "OK"),
     ]
 
@@ -92,8 +92,8 @@ def test_a_urc_is_never_a_response(line: str) -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     (only,) = sorter.sort(line)
-    assert only.kind in (LineKind.EVENT, LineKind.ANSWER)
-    assert (only.kind is LineKind.EVENT) == (line != "+SOMETHING NEW")  # no colon: nobody can tell
+    assert only.kind in (LineKind.URC, LineKind.RESPONSE)
+    assert (only.kind is LineKind.URC) == (line != "+SOMETHING NEW")  # no colon: nobody can tell
 
 
 @pytest.mark.parametrize(
@@ -126,19 +126,19 @@ def test_a_two_line_urc_inside_a_response_is_one_event(head: str) -> None:
         for one in sorter.sort(line)
     ]
     assert [one.kind for one in found] == [
-        LineKind.ANSWER,
-        LineKind.EVENT,
-        LineKind.ANSWER,
+        LineKind.RESPONSE,
+        LineKind.URC,
+        LineKind.RESPONSE,
         LineKind.FINAL,
     ]
-    assert found[1].heard is not None
-    assert (found[1].heard.line, found[1].heard.pdu) == (head, REPORT)
+    assert found[1].urc is not None
+    assert (found[1].urc.line, found[1].urc.pdu) == (head, REPORT)
 
 
 def test_three_reports_in_one_burst_are_three_events() -> None:
     sorter = Sorter()
     found = [one for line in ["+CDS: 25", REPORT] * 3 for one in sorter.sort(line)]
-    assert [one.kind for one in found] == [LineKind.EVENT] * 3
+    assert [one.kind for one in found] == [LineKind.URC] * 3
 
 
 def test_a_report_with_lost_octets_is_dropped() -> None:
@@ -165,8 +165,8 @@ def test_a_quote_in_an_operator_s_text_does_not_hide_the_response() -> None:
     sorter = Sorter()
     sorter.begin("AT+CMGS", text="00")
     assert kinds(sorter, '+CUSD: 0,"A 5" screen!",15', "+CMGS: 12", "OK") == [
-        (LineKind.EVENT, '+CUSD: 0,"A 5" screen!",15'),
-        (LineKind.ANSWER, "+CMGS: 12"),
+        (LineKind.URC, '+CUSD: 0,"A 5" screen!",15'),
+        (LineKind.RESPONSE, "+CMGS: 12"),
         (LineKind.FINAL, "OK"),
     ]
 
@@ -175,7 +175,7 @@ def test_an_unclosed_ussd_text_does_not_hide_a_response() -> None:
     sorter = Sorter()
     sorter.begin("AT+CSQ")
     assert kinds(sorter, '+CUSD: 0,"Balance', "OK") == [
-        (LineKind.EVENT, '+CUSD: 0,"Balance'),
+        (LineKind.URC, '+CUSD: 0,"Balance'),
         (LineKind.FINAL, "OK"),
     ]
 
@@ -185,7 +185,7 @@ def test_the_echo_of_a_text_is_an_echo() -> None:
     sorter.begin("AT+CMGS", text="0011AA\x1a")
     assert kinds(sorter, "> 0011AA\x1a", "+CMGS: 3", "OK") == [
         (LineKind.TEXT_ECHO, "> 0011AA"),
-        (LineKind.ANSWER, "+CMGS: 3"),
+        (LineKind.RESPONSE, "+CMGS: 3"),
         (LineKind.FINAL, "OK"),
     ]
 
@@ -245,7 +245,7 @@ def test_smsc_octets_that_a_module_leaves_out_are_put_back(
 def test_a_direct_report_without_smsc_octets_is_the_same_report() -> None:
     sorter = Sorter()
     found = [one for line in ("+CDS: 25", BARE_REPORT) for one in sorter.sort(line)]
-    assert [one.heard.pdu for one in found if one.heard] == [REPORT]
+    assert [one.urc.pdu for one in found if one.urc] == [REPORT]
 
 
 def test_stored_reports_without_smsc_octets_are_the_same_reports() -> None:

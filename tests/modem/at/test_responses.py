@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modem.at import responses
-from modem.at.responses import Standing, StorageUsage, StoredPdu, UssdReply
+from modem.at.responses import NetworkRegistration, StorageUsage, StoredPdu, UssdReply
 from modem.interface import Slot
 from modem.sms import gsm7
 
@@ -76,24 +76,27 @@ def test_registration_with_any_number_of_fields(line: str, stat: int | None) -> 
 @pytest.mark.parametrize(
     ("stats", "standing"),
     [
-        ((1, None, None), Standing(1, can_send=True)),
-        ((0, 5, 0), Standing(5, can_send=True, roaming=True)),
-        ((3, 1, None), Standing(1, can_send=True)),  # Cat-M: denied circuits, registered packets
-        ((6, None, None), Standing(6, can_send=True)),
-        ((7, None, None), Standing(7, can_send=True, roaming=True)),
-        ((3, 3, 3), Standing(3, denied=True)),
-        ((2, 0, 4), Standing(2)),
-        ((9, None, None), Standing(9, can_send=True)),
-        ((10, None, None), Standing(10, can_send=True, roaming=True)),
-        ((8, None, None), Standing(8)),  # emergency calls only
-        ((11, 11, 11), Standing(11)),  # the same on LTE: seen on an A7670E
-        ((None, None, None), Standing(None)),
+        ((1, None, None), NetworkRegistration(1, can_send=True)),
+        ((0, 5, 0), NetworkRegistration(5, can_send=True, roaming=True)),
+        (
+            (3, 1, None),
+            NetworkRegistration(1, can_send=True),
+        ),  # Cat-M: denied circuits, registered packets
+        ((6, None, None), NetworkRegistration(6, can_send=True)),
+        ((7, None, None), NetworkRegistration(7, can_send=True, roaming=True)),
+        ((3, 3, 3), NetworkRegistration(3, denied=True)),
+        ((2, 0, 4), NetworkRegistration(2)),
+        ((9, None, None), NetworkRegistration(9, can_send=True)),
+        ((10, None, None), NetworkRegistration(10, can_send=True, roaming=True)),
+        ((8, None, None), NetworkRegistration(8)),  # emergency calls only
+        ((11, 11, 11), NetworkRegistration(11)),  # the same on LTE: seen on an A7670E
+        ((None, None, None), NetworkRegistration(None)),
     ],
 )
 def test_any_registration_that_allows_sms_is_enough(
-    stats: tuple[int | None, ...], standing: Standing
+    stats: tuple[int | None, ...], standing: NetworkRegistration
 ) -> None:
-    assert responses.standing(*stats) == standing
+    assert responses.combined_registration(*stats) == standing
 
 
 @pytest.mark.parametrize(("line", "dbm"), [("+CSQ: 20,0", -73), ("+CSQ: 31,99", -51), ("+CSQ: 0,0", -113),

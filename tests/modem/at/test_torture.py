@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from modem.at.line_quality import LineQuality, foreign_to, spoilt
-from modem.driver.references import References, spoilt_from
+from modem.at.line_quality import LineQuality, has_foreign_characters, is_corrupted_ok
+from modem.driver.references import References, is_misread_of
 from tests.modem.torture import BAD_LINE, Damage, torture
 
 pytestmark = pytest.mark.seconds(15)
@@ -45,13 +45,13 @@ async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) 
 def test_line_quality_recovers_after_a_time_without_damage() -> None:
     now = 0.0
     trust = LineQuality(60, lambda: now)
-    assert not trust.lost
-    assert trust.doubt()
-    assert not trust.doubt()  # known already
+    assert not trust.degraded
+    assert trust.note_damage()
+    assert not trust.note_damage()  # known already
     now = 59.0
-    before, now = trust.lost, 61.0
-    assert (before, trust.lost) == (True, False)
-    assert trust.doubt()
+    before, now = trust.degraded, 61.0
+    assert (before, trust.degraded) == (True, False)
+    assert trust.note_damage()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_line_quality_recovers_after_a_time_without_damage() -> None:
      ("ERROR", False), ("RDY", False), ("+CSQ: 20,0", False), ("", True)],
 )  # fmt: skip
 def test_a_damaged_ok_degrades_the_line(line: str, bad: bool) -> None:
-    assert spoilt(line) is bad
+    assert is_corrupted_ok(line) is bad
 
 
 @pytest.mark.parametrize(
@@ -69,24 +69,24 @@ def test_a_damaged_ok_degrades_the_line(line: str, bad: bool) -> None:
      ('+CUSD: 0,"Crédit épuisé', False), ("+COPS: 0,0,Télécom", False)],
 )  # fmt: skip
 def test_impossible_characters_degrade_the_line(line: str, strange: bool) -> None:
-    assert foreign_to(line) is strange
+    assert has_foreign_characters(line) is strange
 
 
 @pytest.mark.parametrize(
-    ("said", "true", "likely"),
+    ("received", "true", "likely"),
     [(17, 117, True), (1117, 117, True), (11, 117, True), (117, 117, False), (118, 117, False),
      (5, 105, True), (0, 10, True), (10, 100, True)],
 )  # fmt: skip
-def test_a_reference_with_a_digit_lost_or_doubled(said: int, true: int, likely: bool) -> None:
-    assert spoilt_from(said, true) is likely
+def test_a_reference_with_a_digit_lost_or_doubled(received: int, true: int, likely: bool) -> None:
+    assert is_misread_of(received, true) is likely
 
 
 def test_consecutive_references_are_recognised_on_a_bad_line() -> None:
     references = References()
-    assert references.taken(116, careful=True) == 116
-    assert references.taken(17, careful=True) == 117
-    references.doubt()
-    assert references.taken(119, careful=True) == 119  # the one in doubt had counted
-    assert references.taken(None, careful=True) == 120
-    assert references.taken(200, careful=True) == 200  # somebody else sends as well
-    assert references.taken(20, careful=False) == 20  # a good line is believed
+    assert references.accepted(116, degraded=True) == 116
+    assert references.accepted(17, degraded=True) == 117
+    references.note_uncertain()
+    assert references.accepted(119, degraded=True) == 119  # the one in doubt had counted
+    assert references.accepted(None, degraded=True) == 120
+    assert references.accepted(200, degraded=True) == 200  # somebody else sends as well
+    assert references.accepted(20, degraded=False) == 20  # a good line is believed

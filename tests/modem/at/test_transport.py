@@ -19,11 +19,19 @@ from gsmmodem import exceptions as foreign
 from structlog.testing import capture_logs
 
 from modem.at.client import AtClient
-from modem.at.errors import CommandError, NoResponse, PortError, PortLost, Restarted, said, shown
+from modem.at.errors import (
+    CommandError,
+    NoResponse,
+    PortError,
+    PortLost,
+    Restarted,
+    loggable_command,
+    loggable_line,
+)
 from modem.at.line_parser import Urc
 from modem.at.transport import SerialModem, find, ours
 from modem.driver.references import References
-from modem.driver.submit import DOUBTFUL, submit
+from modem.driver.submit import PROBE_REQUIRED, submit
 from modem.interface import Verdict
 from modem.timeouts import SerialLine
 from tests.modem.driven import QUICK, part, quick
@@ -71,8 +79,8 @@ def opened(
         modem = SerialModem(
             SerialLine(scripted.path),
             timing or QUICK,  # type: ignore[arg-type]
-            hear=ear.hear,
-            lost=ear.lose,
+            on_urc=ear.hear,
+            on_lost=ear.lose,
             log=log,
         )
         modem.connect()
@@ -84,8 +92,8 @@ def opened(
 
 def test_a_command_has_its_answer() -> None:
     with opened() as (modem, _, _):
-        assert modem.ask("AT+CSQ") == ("+CSQ: 20,0",)
-        assert modem.ask("ATE0") == ()
+        assert modem.command("AT+CSQ") == ("+CSQ: 20,0",)
+        assert modem.command("ATE0") == ()
 
 
 def test_errors_keep_the_modem_s_text() -> None:
@@ -94,14 +102,14 @@ def test_errors_keep_the_modem_s_text() -> None:
     with opened(script) as (modem, _, _):
         for command, answer in script:
             with pytest.raises(CommandError) as refused:
-                modem.ask(command)
+                modem.command(command)
             assert refused.value.line == answer
 
 
 def test_every_line_of_an_answer_and_what_came_between() -> None:
     answer = f"+CMGL: 1,1,,25\n{REPORT}\n+CDS: 25\n{REPORT}\nRING\n+CMGL: 2,1,,25\n{REPORT}\n\nOK"
     with opened([("AT+CMGL=4", answer)]) as (modem, _, ear):
-        assert modem.ask("AT+CMGL=4") == ("+CMGL: 1,1,,25", REPORT, "+CMGL: 2,1,,25", REPORT)
+        assert modem.command("AT+CMGL=4") == ("+CMGL: 1,1,,25", REPORT, "+CMGL: 2,1,,25", REPORT)
         assert ear.until(2) == [Urc("+CDS: 25", REPORT), Urc("RING")]
 
 
@@ -116,7 +124,7 @@ def test_reports_are_complete_for_any_chunking(size: int, pause: float) -> None:
             if pause:
                 time.sleep(pause)  # the pause between two chunks, the subject of the test
         assert ear.until(5) == [Urc("+CDS: 25", REPORT)] * 5
-        assert not modem.port.careful
+        assert not modem.port.degraded
 
 
 def test_the_log_contains_no_text_of_a_damaged_line() -> None:
@@ -124,7 +132,7 @@ def test_the_log_contains_no_text_of_a_damaged_line() -> None:
     with opened() as (modem, scripted, ear), capture_logs() as logged:
         scripted.say(f"\r\n+CDS: 25\r\n{REPORT[:-2]}\r\nRING\r\n".encode())
         ear.until(1)
-        assert modem.port.careful
+        assert modem.port.degraded
     (line,) = [entry for entry in logged if "line_degraded" in entry["event"]]
     assert line["seen"] == "+CDS: 25 …"
 
@@ -139,37 +147,39 @@ def test_the_log_contains_no_text_of_a_damaged_line() -> None:
     ],
 )
 def test_a_logged_line_has_its_kind_but_no_text(line: str, shown_as: str) -> None:
-    assert said(line) == shown_as
+    assert loggable_line(line) == shown_as
 
 
 def test_the_reader_survives_any_bytes() -> None:
     with opened() as (modem, scripted, ear):
         scripted.say(bytes(range(256)) + b"\r\n")
         ear.until(1)
-        assert modem.ask("AT+CSQ") == ("+CSQ: 20,0",)
+        assert modem.command("AT+CSQ") == ("+CSQ: 20,0",)
 
 
 def test_after_a_time_out_the_next_response_is_the_right_one() -> None:
     script = [*HEALTHY, ("AT+SLOW", "<wait 0.4>+SLOW: 1\n\nOK")]
     with opened(script) as (modem, _, _):
         with pytest.raises(NoResponse):
-            modem.ask("AT+SLOW", 0.2, once=True)
+            modem.command("AT+SLOW", 0.2, once=True)
         assert modem.port.stale
-        assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
-        assert modem.ask("AT+CGSN") == ("867322030000017",)
+        assert modem.command("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
+        assert modem.command("AT+CGSN") == ("867322030000017",)
         assert modem.resyncs == 1
 
 
-@pytest.mark.parametrize(("echo", "careful"), [(False, True), (True, False)])
-def test_time_outs_of_a_restarting_modem_do_not_degrade_the_line(echo: bool, careful: bool) -> None:
+@pytest.mark.parametrize(("echo", "degraded"), [(False, True), (True, False)])
+def test_time_outs_of_a_restarting_modem_do_not_degrade_the_line(
+    echo: bool, degraded: bool
+) -> None:
     """Commands that only a second try answers are lost on the line, unless the echo is back."""
     with opened() as (modem, scripted, _):
-        modem.hush()
+        modem.disable_echo()
         scripted.echo = "always" if echo else ""
         for question, answer in (("AT+CSQ?", "+CSQ: 20,0"), ("AT+COPS?", '+COPS: 0,0,"Telekom",0')):
             scripted.answer(question, "<silence>", f"{answer}\n\nOK")
-            assert modem.ask(question, 0.05) == (answer,)
-        assert modem.port.careful is careful
+            assert modem.command(question, 0.05) == (answer,)
+        assert modem.port.degraded is degraded
 
 
 def test_a_modem_that_is_always_one_response_late_is_detected() -> None:
@@ -179,9 +189,9 @@ def test_a_modem_that_is_always_one_response_late_is_detected() -> None:
     script = [(q, f"{a}\n\nOK") for q, a in zip(questions, answers, strict=True)]
     with opened([("AT+HANG", "<silence>"), *script]) as (modem, _, _):
         with pytest.raises(NoResponse):
-            modem.ask("AT+HANG", 0.05, once=True)
+            modem.command("AT+HANG", 0.05, once=True)
         with pytest.raises(NoResponse):
-            modem.ask("AT+COPS?")
+            modem.command("AT+COPS?")
         assert modem.port.stale
 
 
@@ -197,7 +207,7 @@ def test_a_missing_prompt_leaves_the_line_clean() -> None:
     with opened(script, quick(prompt_seconds=0.2)) as (modem, scripted, _):
         with pytest.raises(NoResponse):
             modem.prompt("AT+CMGS=19")
-        assert modem.ask("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
+        assert modem.command("AT+COPS?") == ('+COPS: 0,0,"Telekom",0',)
         # What was typed at the late prompt was escaped, and never sent as a text.
         assert "<text>" not in scripted.heard
 
@@ -228,8 +238,8 @@ def test_a_restart_ends_an_open_command_at_once() -> None:
         with pytest.raises(Restarted):
             modem.text("0011AA")
         with pytest.raises(Restarted):
-            modem.ask("AT")
-        modem.port.settled()
+            modem.command("AT")
+        modem.port.mark_configured()
         assert not modem.port.restarted
 
 
@@ -247,14 +257,14 @@ def test_an_unplugged_port_ends_an_open_command_at_once() -> None:
             modem.text("0011AA")
         assert ear.until_lost()
         with pytest.raises(PortLost):
-            modem.ask("AT")
+            modem.command("AT")
 
 
 def test_close_ends_an_open_command_and_may_be_repeated() -> None:
     with opened([("AT+X", "<silence>")]) as (modem, _, ear):
         threading.Timer(0.05, modem.port.close).start()
         with pytest.raises(PortLost, match="closed"):
-            modem.ask("AT+X", 20)
+            modem.command("AT+X", 20)
         modem.port.close()
         assert ear.lost == []  # that was us
 
@@ -262,7 +272,7 @@ def test_close_ends_an_open_command_and_may_be_repeated() -> None:
 def test_a_missing_or_invalid_port_is_an_error() -> None:
     for path in ("/dev/there-is-no-such-port", "/dev/null", "/dev/no-such-*-port"):
         modem = SerialModem(
-            SerialLine(path), QUICK, hear=print, lost=print, log=structlog.stdlib.get_logger()
+            SerialLine(path), QUICK, on_urc=print, on_lost=print, log=structlog.stdlib.get_logger()
         )
         with pytest.raises(PortLost):
             modem.connect()
@@ -275,7 +285,7 @@ def test_a_line_that_accepts_no_bytes_times_out() -> None:
     with opened([("AT", "OK")], timing) as (modem, scripted, _):
         scripted.stop_reading()
         with pytest.raises(PortLost):
-            modem.ask("AT" + "x" * 200_000, 600)
+            modem.command("AT" + "x" * 200_000, 600)
 
 
 def test_hardware_flow_control_is_used_only_if_configured() -> None:
@@ -330,20 +340,20 @@ def test_a_cancelled_text_that_was_sent_is_not_sent_again(flips: bool, verdict: 
         modem = SerialModem(
             SerialLine(scripted.path),
             QUICK,
-            hear=lambda heard: None,
-            lost=lambda reason: None,
+            on_urc=lambda heard: None,
+            on_lost=lambda reason: None,
             log=structlog.stdlib.get_logger(),
         )
         modem.connect()
         try:
-            dialogue = AtClient(modem, QUICK, structlog.stdlib.get_logger())
-            modem.doubt("a test")
-            modem.looked_at = time.monotonic()
-            outcome = submit(dialogue, tpdu, References())
-            if outcome is DOUBTFUL:  # the caller looks at the modem, and tries again
+            client = AtClient(modem, QUICK, structlog.stdlib.get_logger())
+            modem.mark_degraded("a test")
+            modem.verified_at = time.monotonic()
+            outcome = submit(client, tpdu, References())
+            if outcome is PROBE_REQUIRED:  # the caller looks at the modem, and tries again
                 modem.suspect = False
-                modem.looked_at = time.monotonic()
-                outcome = submit(dialogue, tpdu, References())
+                modem.verified_at = time.monotonic()
+                outcome = submit(client, tpdu, References())
         finally:
             modem.close()
         assert outcome.verdict is verdict
@@ -407,7 +417,7 @@ def test_importing_the_library_gives_no_warning(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "1234" not in shown('AT+CPIN="1234"')
+    assert "1234" not in loggable_command('AT+CPIN="1234"')
     assert "1234" not in str(CommandError('AT+CPIN="1234"', "ERROR"))
     assert "1234" not in str(NoResponse('AT+CPIN="12345678","1234"\r'))
 

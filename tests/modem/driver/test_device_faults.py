@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from modem.driver.device import ModemDriver, SerialLine
-from modem.driver.urc_monitor import Hearing
+from modem.driver.urc_monitor import UrcMonitor
 from modem.interface import Changed, Limitation, ModemState, Verdict
 from modem.simulator import Settings
 from modem.timeouts import Timing
@@ -34,14 +34,14 @@ class Watched:
     def __init__(self, device: ModemDriver, modem: Scripted) -> None:
         self.device = device
         self.modem = modem
-        self.shown: list[ModemState] = []
+        self.loggable_command: list[ModemState] = []
 
     async def until(self, state: ModemState, limitation: Limitation | None = None) -> None:
         async with asyncio.timeout(HANG_SECONDS):
             while not self._is(state, limitation):
                 event = await self.device.next_event()
                 if isinstance(event, Changed):
-                    self.shown.append(event.status.state)
+                    self.loggable_command.append(event.status.state)
 
     async def sent(self) -> None:
         """Send a part, as soon as the modem takes it."""
@@ -78,7 +78,7 @@ async def test_an_echo_that_cannot_be_switched_off_is_no_restart(echo: Echo) -> 
         for _ in range(5):
             assert (await box.device.send(part())).verdict is Verdict.TAKEN
         assert box.device.status.recoveries == {}
-        assert not box.device.careful
+        assert not box.device.degraded
 
 
 async def test_an_echo_that_the_modem_switches_on_again_by_itself_ends_in_service() -> None:
@@ -108,7 +108,7 @@ async def test_our_own_escape_beside_a_start_line_is_no_damage(echoed: str) -> N
         with capture_logs() as logged:
             await box.until(ModemState.READY)
             assert (await box.device.send(part())).verdict is Verdict.TAKEN
-        assert not box.device.careful
+        assert not box.device.degraded
         assert [line["event"] for line in logged if line["log_level"] == "warning"] == []
 
 
@@ -179,8 +179,8 @@ async def test_a_dead_modem_is_said_to_be_dead_until_it_answers(tmp_path: Path) 
         before = len(box.events)
         resets = box.device.status.recoveries.get("soft_reset", 0)
         await box.until(lambda: box.device.status.recoveries.get("soft_reset", 0) >= resets + 3)
-        shown = {e.status.state for e in box.events[before:] if isinstance(e, Changed)}
-        assert shown == {ModemState.OFFLINE}
+        loggable_command = {e.status.state for e in box.events[before:] if isinstance(e, Changed)}
+        assert loggable_command == {ModemState.OFFLINE}
         await box.order("restart")
         await box.ready()
 
@@ -197,13 +197,13 @@ async def test_a_modem_that_answers_and_always_fails_at_the_same_point_is_not_st
         await box.until(ModemState.OFFLINE)  # the port is opened
         await box.until(ModemState.STARTING)
         await box.until(ModemState.OFFLINE)
-        box.shown.clear()
+        box.loggable_command.clear()
         async with asyncio.timeout(HANG_SECONDS):
             while box.device.status.recoveries.get("soft_reset", 0) < 2:
                 event = await box.device.next_event()
                 if isinstance(event, Changed):
-                    box.shown.append(event.status.state)
-        assert ModemState.STARTING not in box.shown[2:]
+                    box.loggable_command.append(event.status.state)
+        assert ModemState.STARTING not in box.loggable_command[2:]
         box.modem.answer('AT+CPMS="SM","SM","SM"', "+CPMS: 0,30,0,30,0,30\n\nOK")
         await box.until(ModemState.READY)
 
@@ -223,15 +223,15 @@ async def test_a_start_that_fails_keeps_its_reason_on_show_until_one_succeeds(
 ) -> None:
     async with on(but(refused, ("ATZ", "OK"), ("AT+CFUN=1,1", "OK"))) as box:
         await box.until(state)
-        box.shown.clear()
+        box.loggable_command.clear()
         starts = box.modem.heard.count("AT+CPIN?")
         await asyncio.to_thread(box.modem.wait_for, "AT+CPIN?", starts + 12, HANG_SECONDS)
         assert box.device.status.detail
-        while box.device.board.pending:
+        while box.device.publisher.pending:
             event = await box.device.next_event()
             if isinstance(event, Changed):
-                box.shown.append(event.status.state)
-        assert set(box.shown) <= {state}
+                box.loggable_command.append(event.status.state)
+        assert set(box.loggable_command) <= {state}
 
 
 @pytest.mark.parametrize("cure", ["ATZ", "AT+CFUN=1,1"])
@@ -494,7 +494,7 @@ async def test_what_comes_directly_with_a_wrong_length_is_kept(tmp_path: Path, o
         await box.order("incoming", text="its own lengths fit")
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.until(lambda: box.messages and box.reports)
-        assert not box.device.careful
+        assert not box.device.degraded
 
 
 async def test_another_sim_is_noticed_without_an_iccid(tmp_path: Path) -> None:
@@ -513,12 +513,12 @@ async def test_another_sim_is_noticed_without_an_iccid(tmp_path: Path) -> None:
 
 def test_one_late_report_does_not_make_a_port_deaf() -> None:
     """A phone that is off: direct reports were given up for stored ones that some modules cannot show."""
-    hearing = Hearing(300)
-    hearing.accepted(0)
-    assert not hearing.deaf(301, 1)
-    assert hearing.deaf(3600, 1)
-    hearing.accepted(10)
-    hearing.accepted(20)
-    assert hearing.deaf(301, 1)
-    hearing.line()
-    assert not hearing.deaf(9999, 1)
+    hearing = UrcMonitor(300)
+    hearing.part_accepted(0)
+    assert not hearing.urcs_missing(301, 1)
+    assert hearing.urcs_missing(3600, 1)
+    hearing.part_accepted(10)
+    hearing.part_accepted(20)
+    assert hearing.urcs_missing(301, 1)
+    hearing.urc_received()
+    assert not hearing.urcs_missing(9999, 1)

@@ -71,11 +71,11 @@ async def test_a_message_is_sent_during_a_ussd_request(tmp_path: Path) -> None:
     async with driven(tmp_path) as box:
         await box.ready()
         await box.order("ussd", code="*100#", text="Solde", after=0.3)
-        asking = asyncio.create_task(box.device.ussd("*100#"))
+        query = asyncio.create_task(box.device.ussd("*100#"))
         await asyncio.sleep(0)  # the USSD request takes the line first
         assert (await box.send()).verdict is Verdict.TAKEN
-        assert not asking.done()
-        assert await asking == "Solde"
+        assert not query.done()
+        assert await query == "Solde"
 
 
 async def test_a_ussd_notice_after_a_message_is_not_the_answer_to_the_next_request() -> None:
@@ -91,11 +91,11 @@ async def test_a_ussd_notice_after_a_message_is_not_the_answer_to_the_next_reque
                 await device.next_event()
         sending = asyncio.create_task(device.send(part()))
         await asyncio.to_thread(modem.wait_for, "AT+CMGS=19")
-        asking = asyncio.create_task(device.ussd("*100#"))
+        query = asyncio.create_task(device.ussd("*100#"))
         await asyncio.sleep(0.1)  # the USSD request would be on the line by now
         modem.say('\r\n+CUSD: 2,"That was 5 cents",15\r\n')
         assert (await sending).verdict is Verdict.TAKEN
-        assert await asking == "Credit"
+        assert await query == "Credit"
         await device.stop()
 
 

@@ -409,7 +409,7 @@ async def test_a_report_without_times_is_kept_on_a_degraded_line(tmp_path: Path)
         await box.order("report", zero_times=True, recipient="national")
         assert (await box.send()).verdict is Verdict.TAKEN
         await box.reported(1)
-        assert box.device.careful
+        assert box.device.degraded
 
 
 async def test_an_unstored_flash_message_arrives_directly(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ class Board:
     off_seconds = 0.02
 
     def __init__(
-        self, simulator: Simulator, means: PowerCapabilities, *, status: bool = False
+        self, simulator: Simulator, capabilities: PowerCapabilities, *, status: bool = False
     ) -> None:
-        self.means = means
+        self.capabilities = capabilities
         self.pressed: list[str] = []
         self._simulator = simulator
         self._status = status
@@ -91,7 +91,7 @@ async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("means", "pressed"),
+    ("capabilities", "pressed"),
     [
         (PowerCapabilities(reset=True), ["reset"]),
         (PowerCapabilities(power_key=True), ["on", "off", "on"]),
@@ -100,12 +100,12 @@ async def test_a_modem_that_hangs_is_reset_and_comes_back(tmp_path: Path) -> Non
     ],
 )
 async def test_recovery_uses_the_board_s_capabilities_in_order(
-    tmp_path: Path, means: PowerCapabilities, pressed: list[str]
+    tmp_path: Path, capabilities: PowerCapabilities, pressed: list[str]
 ) -> None:
     journal = tmp_path / "journal"
     simulator = Simulator(Settings(), journal=journal, link=tmp_path / "port")
     path = await simulator.start()
-    board = Board(simulator, means)
+    board = Board(simulator, capabilities)
     async with attached(path, simulator, journal, timing=IMPATIENT, power=board) as box:
         await box.ready()
         await box.order("hang")
@@ -180,7 +180,9 @@ async def test_replugging_a_hung_modem_ends_the_pause(
             await box.order("hang")
             # The last step of the ladder, and after that the pause.
             await box.until(lambda: box.device.status.recoveries.get("soft_reset"))
-            await eventually(lambda: any("climbs" in each for each in logged), "the pause")
+            await eventually(
+                lambda: any("failed_recoveries" in each for each in logged), "the pause"
+            )
             await box.order("unplug")
             await asyncio.sleep(0.3)  # the duration of the power loss
             await box.order("restart")  # it has lost its power
@@ -272,12 +274,12 @@ async def test_references_of_before_a_restart_correct_none_after_it(tmp_path: Pa
         await box.ready()
         await box.order("raw", hex="80ff800d0a")
         assert (await box.send()).reference == 9
-        assert box.device.careful
+        assert box.device.degraded
         restarted = asyncio.ensure_future(box.left(ModemState.READY))
         await box.order("restart")
         await restarted
         await box.ready()
-        assert box.device.careful
+        assert box.device.degraded
         assert (await box.send()).reference == 0
 
 
@@ -287,27 +289,27 @@ async def test_on_a_degraded_line_a_part_is_sent_only_right_after_a_probe(tmp_pa
         await box.ready()
         await box.order("raw", hex="80ff800d0a")
         assert (await box.send()).verdict is Verdict.TAKEN
-        dialogue = box.device._talk.dialogue
-        assert dialogue.port.careful
+        client = box.device._session.client
+        assert client.port.degraded
 
         async def given(seconds_ago: float) -> Outcome:
-            dialogue.port.suspect = False
-            dialogue.port.looked_at = time.monotonic() - seconds_ago
-            return await asyncio.to_thread(submit.submit, dialogue, part("late"), References())
+            client.port.suspect = False
+            client.port.verified_at = time.monotonic() - seconds_ago
+            return await asyncio.to_thread(submit.submit, client, part("late"), References())
 
-        assert await given(QUICK.look_seconds + 0.5) is submit.DOUBTFUL
+        assert await given(QUICK.look_seconds + 0.5) is submit.PROBE_REQUIRED
         assert [line["text"] for line in box.journal()] == ["Hello"]
         assert (await given(0)).verdict is Verdict.TAKEN
         assert [line["text"] for line in box.journal()] == ["Hello", "late"]
 
 
-@pytest.mark.parametrize("said", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])
-async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("line", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])
+async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path, line: str) -> None:
     """While the echo is still on, and where it is wanted because the line has spoilt bytes."""
     async with driven(tmp_path) as box:
         await box.ready()
         for cut in (1, 4):
-            await box.order("echo", urc=[said], cut=cut, times=2)
+            await box.order("echo", urc=[line], cut=cut, times=2)
             left = asyncio.create_task(box.left(ModemState.READY))
             await box.order("restart")
             await left
@@ -316,7 +318,7 @@ async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path,
             await report_of_the_next_part(box)
         await box.order("raw", hex="80ff800d0a")
         for cut in (0, 2, 20):
-            await box.order("echo", urc=[said], cut=cut, times=2, every=3)
+            await box.order("echo", urc=[line], cut=cut, times=2, every=3)
             while box.simulator.faults.active():
                 await report_of_the_next_part(box)
         assert {line["text"] for line in box.journal()} == {"Hello"}

@@ -46,7 +46,7 @@ async def test_noise_at_the_start_does_not_degrade_the_line() -> None:
                 lambda: device.status.state is ModemState.READY,
                 "device.status.state is State.READY",
             )
-            assert not device.careful
+            assert not device.degraded
         finally:
             await device.stop()
 
@@ -277,7 +277,7 @@ async def test_no_optional_command_stops_the_start(answer: str) -> None:
             # A second start in the same port does not wait for them again.
             before = {command: modem.heard.count(command) for command in OPTIONAL[:12]}
             starts = modem.heard.count("ATE0")
-            device._service.again("the test wants it")
+            device._service.request_startup("the test wants it")
             await asyncio.to_thread(modem.wait_for, "ATE0", starts + 1, HANG_SECONDS)
             await eventually(lambda: device.status.state is ModemState.READY, "ready again")
             again = {command: modem.heard.count(command) for command in OPTIONAL[:12]}

@@ -117,7 +117,7 @@ def test_a_status_pin_tells_whether_the_module_runs(chip: Chip) -> None:
 
 def test_an_unwired_function_is_an_error(chip: Chip) -> None:
     power = GpioPower(Wiring(power_key=4))
-    assert power.means == PowerCapabilities(power_key=True)
+    assert power.capabilities == PowerCapabilities(power_key=True)
     with pytest.raises(PowerError):
         power.reset()
     with pytest.raises(PowerError):
@@ -133,7 +133,7 @@ def test_a_board_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.process
 def test_the_supply_is_switched_by_the_owners_command() -> None:
     power = GpioPower(Wiring(supply_command=(sys.executable, "-c", "pass")))
-    assert power.means == PowerCapabilities(supply=True)
+    assert power.capabilities == PowerCapabilities(supply=True)
     power.cut_supply()
     for command in (("/bin/false",), ("/no/such/command",)):
         with pytest.raises(PowerError):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.seconds(20)
 
 NAMES = sorted(path.stem for path in (TRANSCRIPTS / "faults").glob("*.txt"))
 KNOWN = {
-    *("state", "sends", "careful", "restarts", "warnings", "receives", "limitation", "heard"),
+    *("state", "sends", "degraded", "restarts", "warnings", "receives", "limitation", "heard"),
     *("iccid", "rarely", "paced"),
 }
 LOOKS = 12  # of an idle modem, within which a question may come only a few times
@@ -93,8 +93,8 @@ async def the_expected(found: Recording, watch: Watch) -> None:
         await limited(device, limitation)
     elif "limitation" in expected:
         assert device.status.limitations == frozenset()
-    if "careful" in expected:
-        await eventually(lambda: device.careful is (found.one("careful") == "yes"), "careful")
+    if "degraded" in expected:
+        await eventually(lambda: device.degraded is (found.one("degraded") == "yes"), "degraded")
     if "restarts" in expected:
         assert device.status.recoveries.get("restart", 0) == int(found.one("restarts"))
     if "iccid" in expected:

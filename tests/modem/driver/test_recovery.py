@@ -8,11 +8,11 @@ EVERYTHING = PowerCapabilities(reset=True, power_key=True, supply=True)
 
 
 def test_the_ladder_goes_from_mild_to_hard() -> None:
-    assert steps(EVERYTHING, port=True, heard=True) == tuple(RecoveryStep)
+    assert steps(EVERYTHING, port=True, has_answered=True) == tuple(RecoveryStep)
 
 
 def test_a_box_without_pins_resets_by_words_only() -> None:
-    assert steps(PowerCapabilities(), port=True, heard=True) == (
+    assert steps(PowerCapabilities(), port=True, has_answered=True) == (
         RecoveryStep.RESYNC,
         RecoveryStep.REOPEN,
         RecoveryStep.SOFT_RESET,
@@ -20,7 +20,7 @@ def test_a_box_without_pins_resets_by_words_only() -> None:
 
 
 def test_a_port_that_is_gone_cannot_be_spoken_to() -> None:
-    assert steps(EVERYTHING, port=False, heard=True) == (
+    assert steps(EVERYTHING, port=False, has_answered=True) == (
         RecoveryStep.REOPEN,
         RecoveryStep.RESET,
         RecoveryStep.POWER_KEY,
@@ -29,7 +29,7 @@ def test_a_port_that_is_gone_cannot_be_spoken_to() -> None:
 
 
 def test_a_modem_that_was_never_heard_is_switched_on_first() -> None:
-    assert steps(EVERYTHING, port=True, heard=False)[0] is RecoveryStep.POWER_KEY
+    assert steps(EVERYTHING, port=True, has_answered=False)[0] is RecoveryStep.POWER_KEY
 
 
 def test_pauses_double_up_to_ten_minutes_and_stay_there() -> None:
