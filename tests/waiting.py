@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
-HANG_SECONDS = 60.0  # after which a test says what did not happen; never waited in full
+HANG_SECONDS = 120.0  # after which a test says what did not happen; never waited in full
 POLL_SECONDS = 0.002
 
 T = TypeVar("T")

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.box.running import Client, RunningBox
+from tests.box.running import Client, RunningBox, eventually
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBox]:
     """A box for all tests of a file that need none of their own."""
     running = RunningBox(tmp_path_factory.mktemp("box")).start()
+    eventually(lambda: running.health()["status"] == "ok", "the modem is ready")
     yield running
     running.stop()
 

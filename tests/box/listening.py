@@ -59,7 +59,8 @@ class Listener:
     def first(self, event: str, count: int = 1) -> list[Call]:
         """The first `count` calls of an event, as soon as there are so many."""
         return eventually(
-            lambda: found if len(found := self.of(event)) >= count else None, f"{count} {event}"
+            lambda: found[:count] if len(found := self.of(event)) >= count else None,
+            f"{count} {event}",
         )
 
 

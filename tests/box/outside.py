@@ -96,7 +96,7 @@ class Truth(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, journal: Path) -> Truth:
         """Everything written so far; a line that is only half there is left for later."""
-        text = journal.read_text("utf-8") if journal.exists() else ""
+        text = journal.read_text("utf-8", "replace") if journal.exists() else ""
         return cls.of(json.loads(line) for line in text.splitlines(True) if line.endswith("\n"))
 
     @classmethod

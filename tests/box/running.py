@@ -121,6 +121,8 @@ class RunningBox:
         try:
             self.url = _address(self._said, self.log)
             eventually(self._healthy, "GET /health", START_SECONDS)
+            if set(self._modems) == {"sim"}:
+                eventually(self._modems_known, "its modems have told their IMEI", START_SECONDS)
         except BaseException:
             self.kill()
             raise
@@ -140,6 +142,16 @@ class RunningBox:
             return requests.get(f"{self.url}/health", timeout=REQUEST_SECONDS).ok
         except requests.ConnectionError:
             return False
+
+    def health(self) -> dict[str, Any]:
+        """What GET /health tells."""
+        answer = requests.get(f"{self.url}/health", timeout=REQUEST_SECONDS)
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def _modems_known(self) -> bool:
+        """Before that, the first start has no device to send with."""
+        return len(self.health()["devices"]) >= len(self._modems)
 
     def stop(self) -> None:
         """SIGTERM, and what is on the line is finished."""
@@ -177,7 +189,7 @@ class RunningBox:
 
     def log(self) -> str:
         """All that it said so far."""
-        return self._log.read_text("utf-8")
+        return self._log.read_text("utf-8", "replace")  # a letter may be there in half
 
     def zimbox(self, *words: str) -> Any:
         """A command beside the running box, its JSON.
@@ -221,7 +233,9 @@ class RunningBox:
         """What the simulated network took, in order: the truth."""
         if not self.journal.exists():
             return []
-        lines = [json.loads(line) for line in self.journal.read_text("utf-8").splitlines()]
+        # A line that is only half there is left for later.
+        text = self.journal.read_text("utf-8", "replace").rpartition("\n")[0]
+        lines = [json.loads(line) for line in text.splitlines()]
         return [line for line in lines if line.get("event") == "submit"]
 
 

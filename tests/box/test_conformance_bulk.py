@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.box.when import ahead, billing_day
+from tests.box.when import ahead, billing_day, noon
 
 pytestmark = pytest.mark.seconds(15)
 
@@ -151,7 +151,8 @@ def test_the_same_idempotency_key_makes_one_batch(client: Client) -> None:
 def test_a_bulk_beyond_the_limits_of_the_day_says_how_many_go_now(
     own_box: Callable[..., RunningBox],
 ) -> None:
-    client = own_box(limits_per_day="3", queue_lifetime_hours="48").client()
+    settings = {"limits_per_day": "3", "queue_lifetime_hours": "48", "time_zone": noon()}
+    client = own_box(**settings).client()
     client.until(client.send(ONE), "delivered")
     numbers = [f"+3361202{n:04}" for n in range(4)]
     result = client.post(BULK, {"recipients": numbers, "message": "x"}).json()

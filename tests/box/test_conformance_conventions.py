@@ -133,8 +133,8 @@ def test_an_empty_query_value_means_absent(shared: Client) -> None:
 def test_a_schedule_without_an_offset_gets_a_warning(
     shared: Client, written: str, warned: bool
 ) -> None:
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
-    when = written.replace("2030-01-15", tomorrow).replace("20300115", tomorrow.replace("-", ""))
+    day = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
+    when = written.replace("2030-01-15", day).replace("20300115", day.replace("-", ""))
     body = {"to": "+33612345678", "message": "Bonjour", "scheduled_at": when}
     result = shared.post("/sms/send", body, headers={"Accept-Language": "en"}).json()
     found = [one for one in result.get("warnings", []) if one.startswith("scheduled_at")]

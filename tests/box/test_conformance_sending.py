@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.box.when import ago, ahead, billing_day
+from tests.box.when import ago, ahead, billing_day, noon, soon
 
 pytestmark = pytest.mark.seconds(25)
 
@@ -218,7 +218,7 @@ def test_30_days_ahead_may_be_scheduled(shared: Client) -> None:
 
 
 def test_a_scheduled_message_waits_and_is_sent(box: RunningBox, shared: Client) -> None:
-    due = ahead(seconds=2)
+    due = soon()
     message_id = shared.send("+33612340077", scheduled_at=due)
     result = shared.status(message_id)
     assert (result["status"], result["cancellable"]) == ("queued", True)
@@ -287,7 +287,7 @@ def test_an_idempotency_key_is_one_clients_own(shared: Client, client: Client) -
 
 def test_an_idempotent_answer_is_given_again_after_its_schedule_passed(client: Client) -> None:
     headers = {"Idempotency-Key": "order-4"}
-    body = {"to": TO, "message": "x", "scheduled_at": ahead(seconds=2)}
+    body = {"to": TO, "message": "x", "scheduled_at": soon()}
     first = client.post("/sms/send", body, headers=headers).json()
     client.until(first["message_id"], "delivered")
     again = client.post("/sms/send", body, headers=headers)
@@ -332,7 +332,7 @@ def test_a_blocked_number_is_403(client: Client) -> None:
 
 
 def test_the_block_list_is_checked_again_at_submission(client: Client) -> None:
-    message_id = client.send("+33612340012", scheduled_at=ahead(seconds=2))
+    message_id = client.send("+33612340012", scheduled_at=soon())
     client.post("/blocklist", {"number": "+33612340012"})
     result = client.until(message_id, "failed", "delivered")
     assert (result["status"], (result["error"] or {}).get("code")) == ("failed", "BLOCKED_NUMBER")
@@ -390,13 +390,16 @@ def test_a_quota_that_leaves_no_room_is_429(own_box: Callable[..., RunningBox]) 
     client = own_box(**limits, queue_lifetime_hours="1", time_zone="UTC").client()
     for _ in range(2):
         client.until(client.send(TO), "delivered")
+    before = datetime.now(UTC)
     answer = send(client)
+    after = datetime.now(UTC)
     assert code(answer, 429) == "QUOTA_EXCEEDED"
-    asked_again = datetime.now(UTC) + timedelta(seconds=int(answer.headers["Retry-After"]))
+    wait = timedelta(seconds=int(answer.headers["Retry-After"]))
     # The lifetime of one that is taken then reaches into the next billing month.
-    month = asked_again + timedelta(hours=1)
-    assert (month.day, month.hour, month.minute) == (int(day), 0, 0)
-    assert month.second < 5
+    month = datetime.combine((after + wait + timedelta(hours=1)).date(), time(), UTC)
+    assert month.day == int(day)
+    earliest, latest = before + wait - timedelta(seconds=1), after + wait
+    assert earliest <= month - timedelta(hours=1) <= latest
     scheduled = send(client, scheduled_at=ahead(minutes=10))
     assert code(scheduled, 429) == "QUOTA_EXCEEDED"
     assert "Retry-After" not in scheduled.headers, "its moment does not move: no wait helps"
@@ -406,14 +409,18 @@ def test_a_quota_of_the_day_names_the_day_that_has_room(
     own_box: Callable[..., RunningBox],
 ) -> None:
     limits = {"limits_per_day": "1", "limits_quiet_hours": "00:00-00:00"}
-    client = own_box(**limits, queue_lifetime_hours="48", time_zone="UTC").client()
+    zone = noon()
+    client = own_box(**limits, queue_lifetime_hours="48", time_zone=zone).client()
     for _ in range(3):
         client.send(TO)
+    before = datetime.now(UTC)
     answer = send(client)
+    after = datetime.now(UTC)
     assert code(answer, 429) == "QUOTA_EXCEEDED"
-    asked_again = datetime.now(UTC) + timedelta(seconds=int(answer.headers["Retry-After"]))
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
-    assert abs(asked_again - datetime.combine(tomorrow, time(), UTC)) < timedelta(seconds=5)
+    wait = timedelta(seconds=int(answer.headers["Retry-After"]))
+    tomorrow = (after.astimezone(ZoneInfo(zone)) + timedelta(days=1)).date()
+    midnight = datetime.combine(tomorrow, time(), ZoneInfo(zone))
+    assert before + wait - timedelta(seconds=1) <= midnight <= after + wait
 
 
 def test_estimated_delivery_includes_the_queue_and_the_limits(
@@ -438,7 +445,7 @@ def test_a_message_waits_for_its_lifetime_and_then_fails(
     box.simulate(do="registration", stat=0)
     eventually(lambda: client.get("/auth/test").json()["device_status"] == "offline", "offline")
     # The box looks for them once a minute.
-    result = client.until(client.send(TO), "failed", seconds=90)
+    result = client.until(client.send(TO), "failed")
     assert result["error"]["code"] == "SMS_SEND_TIMEOUT"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.box.when import ago, ahead
+from tests.box.when import ago, ahead, soon
 
 TO = "+33612345678"
 
@@ -133,7 +133,7 @@ def test_without_a_report_an_uncertain_message_ends_as_requested(
 
 
 def test_a_queued_message_is_cancelled(box: RunningBox, client: Client) -> None:
-    message_id = client.send("+33612349951", scheduled_at=ahead(seconds=2))
+    message_id = client.send("+33612349951", scheduled_at=soon())
     assert client.status(message_id)["cancellable"] is True
     answer = client.delete(f"/sms/{message_id}")
     assert (answer.status_code, answer.json()) == (
@@ -148,7 +148,7 @@ def test_a_queued_message_is_cancelled(box: RunningBox, client: Client) -> None:
     result = client.status(message_id)
     assert (result["status"], result["cancellable"]) == ("cancelled", False)
     assert result["cancelled_at"]
-    client.until(client.send("+33612349952", scheduled_at=ahead(seconds=3)), "delivered")
+    client.until(client.send("+33612349952", scheduled_at=soon(1)), "delivered")
     assert not [line for line in box.received() if line["recipient"] == "+33612349951"]
 
 

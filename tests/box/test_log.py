@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import httpx
 import pytest
+import requests
 
-from tests.box.running import RunningBox
+from tests.box.running import REQUEST_SECONDS, RunningBox
 
 STYLE = re.compile(r"/static/page\.css[^\"]*")
 
@@ -18,9 +18,10 @@ def log_of_a_visit(folder: Path, settings: dict[str, str]) -> list[str]:
     try:
         client = box.client()
         client.until(client.send("+33612345678", "Bonjour"), "delivered")
-        page = httpx.get(box.url)
+        page = requests.get(box.url, timeout=REQUEST_SECONDS)
         style = STYLE.search(page.text)
-        assert style and httpx.get(box.url + style[0]).status_code == 200
+        assert style
+        assert requests.get(box.url + style[0], timeout=REQUEST_SECONDS).status_code == 200
     finally:
         box.stop()
     return [line for line in box.log().splitlines() if line.startswith("timestamp=")]

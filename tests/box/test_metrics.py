@@ -8,7 +8,7 @@ from collections.abc import Callable
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.box.running import RunningBox, code, eventually
+from tests.box.running import REQUEST_SECONDS, RunningBox, code, eventually
 from tests.box.when import ahead
 
 Labels = tuple[tuple[str, str], ...]
@@ -16,7 +16,7 @@ Labels = tuple[tuple[str, str], ...]
 
 def scraped(box: RunningBox, **headers: str) -> tuple[str, dict[tuple[str, Labels], float]]:
     """The text, and each sample by its name and labels."""
-    answer = requests.get(f"{box.url}/metrics", headers=headers, timeout=30)
+    answer = requests.get(f"{box.url}/metrics", headers=headers, timeout=REQUEST_SECONDS)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     samples = {
@@ -108,5 +108,5 @@ def test_metrics_need_the_token_if_one_is_set(own_box: Callable[..., RunningBox]
         {"Authorization": "Bearer another"},
         {"Authorization": "Basic a-secret-token"},
     ):
-        answer = requests.get(f"{box.url}/metrics", headers=headers, timeout=30)
+        answer = requests.get(f"{box.url}/metrics", headers=headers, timeout=REQUEST_SECONDS)
         assert code(answer, 401) == "INVALID_API_KEY"

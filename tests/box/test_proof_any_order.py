@@ -14,12 +14,12 @@ import pytest
 
 from tests.box.listening import Listener, listening
 from tests.box.running import Client, RunningBox, eventually
-from tests.box.when import ahead
+from tests.box.when import SOON_SECONDS, ahead
 
-pytestmark = pytest.mark.seconds(35)
+pytestmark = [pytest.mark.seconds(35), pytest.mark.timeout(900)]
 
 THREADS, STEPS = 3, 40
-DONE_SECONDS = 120.0
+DONE_SECONDS = 600.0
 EVENTS = ["sms.sent", "sms.delivered", "sms.failed", "sms.cancelled"]
 # What the simulated network does with each is in docs/simulator.md; those that take long are left out.
 ENDINGS = [
@@ -85,7 +85,7 @@ class Player:
         )
         body: dict[str, object] = {"to": to, "message": text, "priority": chance.randint(1, 5)}
         if chance.random() < 0.3:
-            body["scheduled_at"] = ahead(seconds=chance.choice((3, 86_400)))
+            body["scheduled_at"] = ahead(seconds=chance.choice((SOON_SECONDS, 86_400)))
         result = self.asked("POST", "/sms/send", 202, 403, body=body)
         if result["status_code"] == 202:
             self.texts[result["message_id"]] = text

@@ -6,17 +6,19 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from time import perf_counter, sleep
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.box.launcher import ZIMBOX
 from tests.box.outside import OutsideModem, Truth, order
-from tests.box.running import Client, RunningBox, code, eventually
+from tests.box.running import START_SECONDS, Client, RunningBox, code, eventually
+from tests.box.when import SOON_SECONDS, noon
 
 pytestmark = pytest.mark.seconds(50)
 
@@ -74,11 +76,11 @@ def test_a_batch_of_a_thousand_is_answered_well_under_a_second(client: Client) -
     batch = [{"to": f"+3369{n:07d}", "message": f"Bonjour numéro {n}"} for n in range(1000)]
     taken: list[float] = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = perf_counter()
         answer = client.post(
             "/sms/send-bulk", {"messages": batch, "scheduled_at": later(3600), "priority": 5}
         )
-        taken.append(time.perf_counter() - began)
+        taken.append(perf_counter() - began)
         assert answer.status_code == 202
         assert answer.json()["queued_messages"] == 1000
     assert min(taken) < 1.0, taken
@@ -88,7 +90,7 @@ def test_a_batch_of_a_thousand_is_answered_well_under_a_second(client: Client) -
 
 
 def test_sigterm_in_the_middle_of_a_part_finishes_and_records_it(tmp_path: Path) -> None:
-    modem = OutsideModem(tmp_path, "--latency", "800", "--report-delay", "3000")
+    modem = OutsideModem(tmp_path, "--latency", "4000", "--report-delay", "3000")
     box = RunningBox(tmp_path, modems=(str(modem.port),)).start()
     try:
         client = box.client()
@@ -123,7 +125,7 @@ def test_a_second_box_on_the_same_data_is_refused_in_clear_words(box: RunningBox
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=START_SECONDS,
         check=False,
     )
     assert done.returncode == 1
@@ -205,13 +207,13 @@ def test_on_a_full_disk_accepted_messages_are_sent_and_new_ones_refused(
 
 
 def test_a_scheduled_message_is_sent_at_its_time(box: RunningBox, client: Client) -> None:
-    moment = datetime.now(UTC) + timedelta(seconds=2)
+    moment = datetime.now(UTC) + timedelta(seconds=SOON_SECONDS)
     sent = client.send(TO, "À l'heure dite", scheduled_at=moment.isoformat())
     assert client.status(sent)["cancellable"]
     client.until(sent, "delivered")
     (line,) = (each for each in box.received() if each["text"] == "À l'heure dite")
     late = (datetime.fromisoformat(line["at"]) - moment).total_seconds()
-    assert 0 <= late < 5, late
+    assert 0 <= late < 30, "and not when something looks for it once a minute"
 
 
 def test_priority_one_overtakes_a_long_queue(tmp_path: Path) -> None:
@@ -243,9 +245,10 @@ def test_a_limit_per_minute_only_delays(tmp_path: Path) -> None:
         minute = datetime.now(UTC).minute
         sent = [client.send(f"+3361234567{n}", f"message {n}") for n in range(8)]
         eventually(lambda: len(box.received()) >= 3, "the first three")
-        time.sleep(1.0)  # longer than many parts take
+        sleep(1.0)  # longer than many parts take
+        received = len(box.received())
         if datetime.now(UTC).minute == minute:
-            assert len(box.received()) == 3
+            assert received == 3
         result = [client.status(message_id)["status"] for message_id in sent]
         assert result.count("queued") >= 2 and "failed" not in result
     finally:
@@ -271,7 +274,8 @@ def test_in_quiet_hours_only_priority_one_is_sent(tmp_path: Path) -> None:
 
 
 def test_a_daily_cap_returns_how_many_are_sent_now_and_when_the_rest_is(tmp_path: Path) -> None:
-    box = RunningBox(tmp_path, {"ZIMBOX_LIMITS_PER_DAY": "5", "ZIMBOX_TIME_ZONE": "UTC"}).start()
+    zone = noon()
+    box = RunningBox(tmp_path, {"ZIMBOX_LIMITS_PER_DAY": "5", "ZIMBOX_TIME_ZONE": zone}).start()
     try:
         client = box.client()
         eventually(lambda: client.get("/devices").json()["devices"], "a device")
@@ -282,8 +286,12 @@ def test_a_daily_cap_returns_how_many_are_sent_now_and_when_the_rest_is(tmp_path
         answer = client.post("/sms/send-bulk", {"messages": batch})
         result = answer.json()
         assert answer.status_code == 202, result
-        tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
-        assert (result["sendable_now"], result["rest_from"]) == (5, f"{tomorrow}T00:00:00Z")
+        tomorrow = (datetime.now(ZoneInfo(zone)) + timedelta(days=1)).date()
+        midnight = datetime.combine(tomorrow, time(), ZoneInfo(zone)).astimezone(UTC)
+        assert (result["sendable_now"], result["rest_from"]) == (
+            5,
+            f"{midnight:%Y-%m-%dT%H:%M:%SZ}",
+        )
         eventually(lambda: len(box.received()) == 5, "today's five")
     finally:
         box.stop()
@@ -424,8 +432,9 @@ def test_a_message_for_one_modem_waits_for_it(two: Two) -> None:
 def test_long_texts_stay_with_the_sim_that_began_them(two: Two) -> None:
     client = two.client
     texts = [f"{n}: " + "très long " * 40 for n in range(6)]
-    sent = [client.send(f"+336{n:08d}", text) for n, text in enumerate(texts)]
-    order(two.modems[0].control, "send", probability=0.2, cms=42, times=None)
+    # One attempt more than refusals, so that no message fails.
+    order(two.modems[0].control, "send", probability=0.4, cms=42, times=4)
+    sent = [client.send(f"+336{n:08d}", text, retry_attempts=5) for n, text in enumerate(texts)]
     for message_id in sent:
         client.until(message_id, "delivered")
     for n, text in enumerate(texts):

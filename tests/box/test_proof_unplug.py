@@ -15,14 +15,13 @@ from tests.box.running import REQUEST_SECONDS, Client, RunningBox, eventually
 
 pytestmark = pytest.mark.seconds(15)
 
-BACK_AFTER = 1.0
 TEXTS = [f"{n}: Bonjour de la boîte, {'encore ' * 30 if n == 3 else ''}à bientôt" for n in range(8)]
 NUMBER = "+33612345678"
 
 
 @pytest.fixture
 def modem(tmp_path: Path) -> Iterator[OutsideModem]:
-    outside = OutsideModem(tmp_path, "--latency", "20", "--report-delay", "3500")
+    outside = OutsideModem(tmp_path, "--latency", "20", "--report-delay", "50")
     yield outside
     outside.stop()
 
@@ -59,7 +58,9 @@ def test_a_modem_unplugged_in_the_middle_of_a_part(
     """`body`: the network has not got the part; `taken`: it has, and nobody told the box."""
     client = box.client()
     ready(box)
-    modem.order("send", at=at, skip=3, unplug=True, back_after=BACK_AFTER)
+    # Nothing is reported, and the modem stays away, until the test has seen what the box says meanwhile.
+    modem.order("report", hold=True, times=None)
+    modem.order("send", at=at, skip=3, unplug=True, stays_away=True)
     sent = [client.send(NUMBER, text) for text in TEXTS]
 
     eventually(
@@ -69,8 +70,11 @@ def test_a_modem_unplugged_in_the_middle_of_a_part(
     doubtful = eventually(lambda: _uncertain(client, sent), "one message is uncertain")
     assert len(doubtful) == 1
 
+    modem.order("plug")
     ready(box)
     assert what_the_box_says(box, client) == ("online",) * 3
+    modem.order("reset")
+    modem.order("release")
     result = [client.until(message_id, "sent", "delivered", "failed") for message_id in sent]
     for text, one in zip(TEXTS, result, strict=True):
         wanted = eventually(partial(_settled, modem, text, one), "a last report")

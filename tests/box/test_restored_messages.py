@@ -15,7 +15,7 @@ pytestmark = pytest.mark.seconds(15)
 
 MESSAGES = 12
 # Longer than a backup takes: it has one message in flight, and the others waiting.
-LATENCY_SECONDS = 8
+LATENCY_SECONDS = 20
 
 
 def sent(box: RunningBox) -> Counter[str]:

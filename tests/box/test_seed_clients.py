@@ -22,8 +22,8 @@ from tests.needed import needed
 PAGE = (Path(__file__).parent.parent / "seed" / "tracking.md").read_text("utf-8")
 BASE, EXAMPLE_ID = "https://api.zimsend.com/v1", "msg_1234567890abcdef"
 NODE = Path(__file__).parent / "node"
-RUN_SECONDS = 60.0
-INSTALL_SECONDS = 180.0
+RUN_SECONDS = 280.0
+INSTALL_SECONDS = 280.0
 
 
 def blocks(language: str) -> list[str]:

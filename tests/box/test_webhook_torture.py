@@ -138,7 +138,8 @@ def test_every_event_arrives_in_order_with_one_id_despite_bad_receivers_and_kill
 def test_a_bad_receiver_does_not_delay_events_of_another(
     own_box: Callable[..., RunningBox], receiver: Receiver, torture: str
 ) -> None:
-    box = own_box(webhook_timeout_seconds="2")
+    # Longer than the whole test: not one time-out has to pass.
+    box = own_box(webhook_timeout_seconds="300")
     client = box.client()
     receiver.behave["/bad"] = TORTURES[torture]
     for path in ("/bad", "/good"):
@@ -154,5 +155,6 @@ def test_a_bad_receiver_does_not_delay_events_of_another(
     for one in result:
         by_message[one.body["data"]["message_id"]].append(one.body["event"])
     assert by_message == {message: ["sms.sent", "sms.delivered"] for message in sent}
-    if torture == "hangs":  # not even one of its time-outs had to pass
+    if torture == "hangs":
         assert len(receiver.at("/bad")) <= 4
+    box.kill()  # a stop would wait for the open calls

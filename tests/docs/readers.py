@@ -15,7 +15,7 @@ from tests.box.launcher import ZIMBOX
 from tests.box.running import Client, RunningBox, eventually
 from tests.docs.blocks import Block, check, runnable
 
-RUN_SECONDS = 60.0  # one block, or all blocks of a page in one interpreter
+RUN_SECONDS = 280.0  # one block, or all blocks of a page in one interpreter; never waited in full
 EXAMPLE_HOST = "http://zimbox.local"
 EXAMPLE_DAY = "2030-06-01"  # a day ahead, in examples that schedule
 # Numbers whose message stays where it is for longer than a reader waits (docs/keys.md).

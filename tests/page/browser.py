@@ -76,6 +76,15 @@ class Browser:
         found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
         return found
 
+    def shown(self, css: str) -> list[str]:
+        """What reads on all of these that a person sees, at one moment: what is live may be replaced in the next."""
+        read: list[str] = self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".filter((e) => e.checkVisibility()).map((e) => e.innerText)",
+            css,
+        )
+        return read
+
     def fill(self, name: str, text: str) -> None:
         """Type into the field of this name, in place of what stood there."""
 
@@ -249,7 +258,7 @@ def _chromium(
     )
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.set_script_timeout(30)
+    driver.set_script_timeout(PATIENCE_SECONDS)
     return driver
 
 

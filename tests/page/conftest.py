@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from tests.box.running import QUICK_DRIVER, Client, RunningBox, eventually
 from tests.needed import needed
@@ -61,11 +60,10 @@ def new_box(tmp_path: Path) -> Iterator[Callable[..., RunningBox]]:
 def ready(box: RunningBox) -> None:
     """Wait for the simulated modem to be on its network."""
 
-    def look() -> bool:
-        result: dict[str, Any] = requests.get(f"{box.url}/health", timeout=10).json()
-        return any(device["state"] == "ready" for device in result["devices"])
-
-    eventually(look, "the modem is ready")
+    eventually(
+        lambda: any(device["state"] == "ready" for device in box.health()["devices"]),
+        "the modem is ready",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import requests
 
 PASSWORD = "une phrase bien longue"
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 120.0
 TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 
 Fields = Mapping[str, str | Sequence[str]]

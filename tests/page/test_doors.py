@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.box.running import Client, RunningBox, code, eventually
-from tests.page.owner import PASSWORD, Visit
+from tests.page.owner import PASSWORD, REQUEST_SECONDS, Visit
 
 pytestmark = pytest.mark.seconds(40)
 
@@ -32,7 +32,7 @@ def test_the_first_visitor_claims_the_box_and_no_other(new_box: NewBox) -> None:
     late = second.session.post(
         box.url + "/claim",
         data={"form_token": second_form, "password": "another one", "again": "another one"},
-        timeout=30,
+        timeout=REQUEST_SECONDS,
     )
     assert late.status_code == 400 and "has a password already" in late.text
     assert 'action="/login"' in late.text, "a double tap is not left before a closed door"
@@ -73,7 +73,7 @@ def test_the_wait_grows_with_each_wrong_password(new_box: NewBox) -> None:
 
 @pytest.mark.parametrize("path", OWNED_PAGES)
 def test_pages_of_the_admin_need_a_login(owned: RunningBox, path: str) -> None:
-    answer = requests.get(owned.url + path, allow_redirects=False, timeout=30)
+    answer = requests.get(owned.url + path, allow_redirects=False, timeout=REQUEST_SECONDS)
     assert answer.status_code == 303
     assert answer.headers["Location"].startswith("/login")
 
@@ -87,7 +87,7 @@ def test_a_form_from_another_site_does_nothing(owned: RunningBox, owner: Visit) 
         ({"Sec-Fetch-Site": "cross-site"}, {**fields, "form_token": owner.token("/send")}),
     ):
         answer = owner.session.post(
-            owned.url + "/settings/blocked", data=data, headers=headers, timeout=30
+            owned.url + "/settings/blocked", data=data, headers=headers, timeout=REQUEST_SECONDS
         )
         assert answer.status_code == 403 and "Reload" in answer.text
     assert owner.get("/settings/blocked").text == before
@@ -104,7 +104,10 @@ def test_logout_ends_a_session_and_a_new_password_ends_all_others(
     kept = left.session.cookies["zimbox_session"]
     left.post("/logout", {}, page="/settings/box")
     stolen = requests.get(
-        box.url + "/inbox", cookies={"zimbox_session": kept}, allow_redirects=False, timeout=30
+        box.url + "/inbox",
+        cookies={"zimbox_session": kept},
+        allow_redirects=False,
+        timeout=REQUEST_SECONDS,
     )
     assert stolen.status_code == 303
     new = {"old": PASSWORD, "new": "another long one", "again": "another long one"}
@@ -119,11 +122,11 @@ def test_a_visitor_without_login_sees_no_numbers_and_no_texts(
     client.until(client.send("+33612345678", SECRET_TEXT), "delivered")
     # One look serves all who come within a second: the last visitor's may be from before the message.
     eventually(
-        lambda: b"+336****5678" in requests.get(owned.url, timeout=30).content,
+        lambda: b"+336****5678" in requests.get(owned.url, timeout=REQUEST_SECONDS).content,
         "the page shows the message",
     )
     for path in ("/", "/live"):
-        with requests.get(owned.url + path, stream=True, timeout=30) as answer:
+        with requests.get(owned.url + path, stream=True, timeout=REQUEST_SECONDS) as answer:
             result = b""
             for chunk in answer.iter_content(1024):
                 result += chunk
@@ -138,7 +141,11 @@ def test_dns_rebinding_gives_access_to_nothing(owned: RunningBox, owner: Visit, 
     trap = {"Host": "trap.example.com"}
     for headers, status in ((trap, 303), ({"Host": "zimbox.local"}, 200)):
         with requests.get(
-            owned.url + path, headers=headers, allow_redirects=False, stream=True, timeout=30
+            owned.url + path,
+            headers=headers,
+            allow_redirects=False,
+            stream=True,
+            timeout=REQUEST_SECONDS,
         ) as answer:
             assert answer.status_code == status
     # The owner may call the box by a name of his own, once he has logged in under it.
@@ -147,7 +154,7 @@ def test_dns_rebinding_gives_access_to_nothing(owned: RunningBox, owner: Visit, 
         headers={"Host": "sms.example.com"},
         cookies=owner.session.cookies.get_dict(),
         stream=True,
-        timeout=30,
+        timeout=REQUEST_SECONDS,
     ) as answer:
         assert answer.status_code == 200 and not answer.history
 
@@ -188,7 +195,10 @@ def test_the_whole_page_is_small_over_the_wire(owned: RunningBox, owner: Visit) 
     size = len(page.encode())
     for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         answer = requests.get(
-            owned.url + path, headers={"Accept-Encoding": "gzip"}, stream=True, timeout=30
+            owned.url + path,
+            headers={"Accept-Encoding": "gzip"},
+            stream=True,
+            timeout=REQUEST_SECONDS,
         )
         size += len(answer.raw.read(decode_content=False))
         assert "immutable" in answer.headers["Cache-Control"]
@@ -197,12 +207,14 @@ def test_the_whole_page_is_small_over_the_wire(owned: RunningBox, owner: Visit) 
 
 def test_the_reference_is_small_over_the_wire_and_the_same_unpacked(owned: RunningBox) -> None:
     html = {"Accept": "text/html"}
-    packed = requests.get(owned.url + "/schema", headers=html, stream=True, timeout=30)
+    packed = requests.get(owned.url + "/schema", headers=html, stream=True, timeout=REQUEST_SECONDS)
     assert len(packed.raw.read(decode_content=False)) < 50_000
     plain = requests.get(
-        owned.url + "/schema", headers={**html, "Accept-Encoding": "identity"}, timeout=30
+        owned.url + "/schema",
+        headers={**html, "Accept-Encoding": "identity"},
+        timeout=REQUEST_SECONDS,
     )
-    again = requests.get(owned.url + "/schema", headers=html, timeout=30)
+    again = requests.get(owned.url + "/schema", headers=html, timeout=REQUEST_SECONDS)
     assert "Content-Encoding" not in plain.headers and plain.text == again.text
 
 
@@ -231,7 +243,7 @@ def test_switching_the_language_returns_to_the_same_page(owned: RunningBox) -> N
             owned.url + path,
             data={"form_token": token, **fields},
             headers={"Referer": owned.url + page},
-            timeout=30,
+            timeout=REQUEST_SECONDS,
         )
         back = visit.get(html.unescape(switch.findall(answer.text)[0]))
         assert back.status_code == 200 and back.url.endswith(page)
@@ -264,7 +276,7 @@ def test_dns_rebinding_cannot_claim_the_box(new_box: NewBox, trap: str) -> None:
     "name", ["zimbox.local", "zimbox", "zimbox.fritz.box:8080", "[fe80::1]:80"]
 )
 def test_a_name_of_the_lan_needs_no_code(new_box: NewBox, name: str) -> None:
-    page = requests.get(new_box().url + "/claim", headers={"Host": name}, timeout=30)
+    page = requests.get(new_box().url + "/claim", headers={"Host": name}, timeout=REQUEST_SECONDS)
     assert "d’installation" not in page.text and 'name="password"' in page.text
 
 
@@ -275,7 +287,7 @@ def test_a_form_survives_a_restart_of_the_box(new_box: NewBox) -> None:
     typed = {"form_token": visit.token("/settings/keys"), "name": "Atelier"}
     box.stop()
     box.start()
-    answer = visit.session.post(box.url + "/settings/clients", data=typed, timeout=30)
+    answer = visit.session.post(box.url + "/settings/clients", data=typed, timeout=REQUEST_SECONDS)
     assert answer.status_code == 200 and "Atelier" in answer.text
 
 
@@ -287,9 +299,24 @@ def test_a_forged_form_is_refused_on_a_page_without_a_server_error(
     by_form = {"X-Form-Token": token, "Content-Type": "multipart/form-data; boundary=x"}
     bad = b'--x\r\nContent-Disposition: form-data; name="to"\r\n\r\n\xff\r\n--x--'
     answers = [
-        (403, owner.session.post(owned.url + "/send", data={"form_token": "é"}, timeout=30)),
-        (403, requests.post(owned.url + "/login", headers={"X-Form-Token": b"\xe9"}, timeout=30)),
-        (400, owner.session.post(owned.url + "/send", data=bad, headers=by_form, timeout=30)),
+        (
+            403,
+            owner.session.post(
+                owned.url + "/send", data={"form_token": "é"}, timeout=REQUEST_SECONDS
+            ),
+        ),
+        (
+            403,
+            requests.post(
+                owned.url + "/login", headers={"X-Form-Token": b"\xe9"}, timeout=REQUEST_SECONDS
+            ),
+        ),
+        (
+            400,
+            owner.session.post(
+                owned.url + "/send", data=bad, headers=by_form, timeout=REQUEST_SECONDS
+            ),
+        ),
         (413, owner.post("/send", {"to": "+33612345678", "text": "a" * 300_000}, page="/send")),
         (404, owner.get(f"/settings/webhooks/{huge}/log")),
         (404, owner.post(f"/settings/keys/{huge}/revoke", {}, page="/settings/keys")),
@@ -304,9 +331,13 @@ def test_a_forged_form_is_refused_on_a_page_without_a_server_error(
 
 
 def test_after_a_form_of_a_session_that_ended_the_login_leads_to_a_page(owned: RunningBox) -> None:
-    answer = requests.post(owned.url + "/settings/update", allow_redirects=False, timeout=30)
+    answer = requests.post(
+        owned.url + "/settings/update", allow_redirects=False, timeout=REQUEST_SECONDS
+    )
     assert answer.headers["Location"] == "/login", "an update's form is no page to come back to"
-    answer = requests.get(owned.url + "/settings/upkeep", allow_redirects=False, timeout=30)
+    answer = requests.get(
+        owned.url + "/settings/upkeep", allow_redirects=False, timeout=REQUEST_SECONDS
+    )
     assert answer.headers["Location"] == "/login?next=/settings/upkeep"
 
 
@@ -317,7 +348,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;
 def test_a_browser_at_an_unknown_address_gets_a_page(owned: RunningBox, path: str) -> None:
     for language, words in (("fr", "Cette page n’existe pas."), ("en", "There is no such page.")):
         headers = {"Accept": BROWSER, "Accept-Language": language}
-        answer = requests.get(owned.url + path, headers=headers, timeout=30)
+        answer = requests.get(owned.url + path, headers=headers, timeout=REQUEST_SECONDS)
         assert answer.status_code == 404 and words in answer.text
         assert answer.headers["Content-Type"].startswith("text/html")
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -338,12 +369,16 @@ def test_a_browser_at_an_unknown_address_gets_a_page(owned: RunningBox, path: st
 def test_a_program_at_an_unknown_address_gets_json(
     owned: RunningBox, path: str, accept: str
 ) -> None:
-    answer = requests.get(owned.url + path, headers={"Accept": accept}, timeout=30)
+    answer = requests.get(owned.url + path, headers={"Accept": accept}, timeout=REQUEST_SECONDS)
     assert code(answer, 404) == "NOT_FOUND"
-    answer = requests.post(owned.url + "/nowhere", headers={"Accept": BROWSER}, timeout=30)
+    answer = requests.post(
+        owned.url + "/nowhere", headers={"Accept": BROWSER}, timeout=REQUEST_SECONDS
+    )
     assert code(answer, 404) == "NOT_FOUND"
 
 
 def test_a_get_on_a_form_address_is_405(owned: RunningBox) -> None:
-    answer = requests.get(owned.url + "/logout", headers={"Accept": BROWSER}, timeout=30)
+    answer = requests.get(
+        owned.url + "/logout", headers={"Accept": BROWSER}, timeout=REQUEST_SECONDS
+    )
     assert answer.status_code == 405 and "n’existe pas" in answer.text

@@ -71,7 +71,8 @@ def test_without_a_mouse_one_logs_in_and_sends(owned: RunningBox, open_browser: 
     """Tab, type, Enter: nothing else."""
     person = open_browser(owned.url, language="en")
     person.go("/login")
-    person.type(PASSWORD + Keys.ENTER)  # the field has the focus already
+    person.wait_until(lambda: person.focused == "password", "the field has the focus by itself")
+    person.type(PASSWORD + Keys.ENTER)
     person.wait_until(lambda: person.path == "/", "logged in")
     person.go("/send")
     person.tab_to("to")

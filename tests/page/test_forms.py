@@ -10,7 +10,7 @@ import requests
 
 from tests.box.running import RunningBox, eventually
 from tests.page.conftest import Open, ready
-from tests.page.owner import Visit
+from tests.page.owner import REQUEST_SECONDS, Visit
 
 pytestmark = pytest.mark.seconds(25)
 
@@ -108,8 +108,7 @@ def test_nothing_that_cannot_be_undone_goes_at_one_tap(
     person = log_in(owned.url, language="en", size="phone")
     for page in ("/settings/sim", "/settings/webhooks", "/settings/keys", "/settings/upkeep"):
         person.go(page)
-        seen = [one.text for one in person.all(".danger") if one.is_displayed()]
-        assert seen == [], f"{page}: {seen} at one tap"
+        assert person.shown(".danger") == [], f"{page}: at one tap"
     person.go("/settings/webhooks")
     person.press("Remove")
     person.wait_for("the signing secret is lost")
@@ -177,8 +176,14 @@ def test_the_verdict_looks_at_the_failures_of_the_last_hours_and_leads_to_them(
         client.until(failed, "failed")
     person.wait_for("3 of 3 SMS of the last 3 hours have failed")
     assert "All is well" not in person.text
-    row = next(one for one in person.all(".region-today li") if "Failures" in one.text)
-    person.click(row.find_element("css selector", "a"))
+
+    def followed() -> bool:
+        """The row may be replaced by its like between being found and being pressed."""
+        (row,) = [one for one in person.all(".region-today li") if "Failures" in one.text]
+        person.click(row.find_element("css selector", "a"))
+        return True
+
+    person.wait_until(followed, "the row of the failures leads on")
     person.wait_until(lambda: person.path == "/messages", "the failed messages")
     assert len(person.all(".rows li")) == 3
     assert {badge.text for badge in person.all(".rows .badge")} == {"Failed"}
@@ -226,10 +231,10 @@ def test_the_manual_and_the_reference_are_on_the_box_and_lead_back(
 def test_the_anchors_of_the_manual_are_there(owned: RunningBox) -> None:
     for language in ("fr", "en"):
         headers = {"Accept-Language": language}
-        login = requests.get(owned.url + "/login", headers=headers, timeout=30).text
+        login = requests.get(owned.url + "/login", headers=headers, timeout=REQUEST_SECONDS).text
         anchor = login.partition('href="/manual#')[2].partition('"')[0]
         assert anchor
-        text = requests.get(owned.url + "/manual", headers=headers, timeout=30).text
+        text = requests.get(owned.url + "/manual", headers=headers, timeout=REQUEST_SECONDS).text
         assert f'id="{anchor}"' in text
 
 

@@ -114,7 +114,7 @@ def test_test_messages_show_only_when_asked_for_and_say_so(
 def test_a_message_and_its_timeline_are_shown_live(
     owned: RunningBox, client: Client, log_in: Open
 ) -> None:
-    owned.simulate(do="report", to="+33677788801", delay=4.0)
+    owned.simulate(do="report", to="+33677788801", hold=True)
     person = log_in(owned.url, language="en")
     person.go("/send")
     person.fill("to", "+33 677 78 88 01")
@@ -123,6 +123,7 @@ def test_a_message_and_its_timeline_are_shown_live(
     person.wait_for("These characters shorten each SMS to 70 signs: ç")
     person.click("main form button.primary")
     person.wait_for_badge("Sent")
+    owned.simulate(do="release")
     person.wait_for("TP-ST 0")  # the report came while the page was open
     person.wait_for_badge("Delivered")
     assert person.console == []

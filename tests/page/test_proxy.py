@@ -14,7 +14,7 @@ import pytest
 
 from tests.box.running import RunningBox, free_port
 from tests.page.conftest import Open, ready
-from tests.page.owner import PASSWORD, Visit
+from tests.page.owner import PASSWORD, REQUEST_SECONDS, Visit
 
 pytestmark = pytest.mark.seconds(30)
 
@@ -35,7 +35,7 @@ class Proxy(BaseHTTPRequestHandler):
             return
         path = self.path[len(ROOT) :] if self.strips else self.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        box = HTTPConnection("127.0.0.1", self.target, timeout=60)
+        box = HTTPConnection("127.0.0.1", self.target, timeout=REQUEST_SECONDS)
         box.request(self.command, path, body, dict(self.headers))
         answer = box.getresponse()
         self.send_response(answer.status)
@@ -83,7 +83,7 @@ def test_every_link_form_and_stream_stays_below_the_path(proxied: str, open_brow
     person.wait_for("All is well")
     person.press("Send")
     person.fill("to", "06 12 34 56 78")
-    person.find("#text").send_keys("Bonjour")
+    person.fill("text", "Bonjour")
     person.click("main button.primary")
     person.wait_for_badge("Delivered")  # by the live stream
     pages = (

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.core.clock import synchronised
 from tests.box.running import RunningBox
+from tests.box.when import noon
 from tests.page.conftest import Open, ready
 from tests.page.troubles import TROUBLES, CannotMount, Trouble
 
@@ -48,7 +49,7 @@ def test_a_problem_is_shown_with_its_remedy(
 
 
 def test_a_reached_limit_is_shown_with_its_use(new_box: NewBox, open_browser: Open) -> None:
-    box = new_box(limits_per_day="2")
+    box = new_box(limits_per_day="2", time_zone=noon())
     ready(box)
     program = box.client()
     for number in range(2):

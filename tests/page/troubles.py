@@ -15,6 +15,7 @@ import msgspec
 from appliance.domain.ids import LONG_SHIFT
 from appliance.store.database import beside
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually
+from tests.box.when import noon
 from tests.page.conftest import ready
 from tests.page.owner import Visit
 
@@ -155,7 +156,7 @@ def balance_low(folder: Path) -> Iterator[RunningBox]:
 @contextmanager
 def daily_limit(folder: Path) -> Iterator[RunningBox]:
     """What the SIM may send today is used up, and something waits."""
-    with running(folder, limits_per_day="2") as box:
+    with running(folder, limits_per_day="2", time_zone=noon()) as box:
         begin(box)
         client = box.client()
         for number in range(2):

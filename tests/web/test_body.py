@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -24,33 +25,34 @@ def reason(raw: bytes, kind: Any = BulkBody) -> str:
     return refused.value.message("en")
 
 
-HUGE = {
-    "objects": b'{"messages":[' + b"{}," * (5 << 20) + b"{}]}",
-    "lists": b'{"messages":[' + b"[]," * (5 << 20) + b"[]]}",
-    "numbers": b'{"recipients":[' + b"0," * (8 << 20) + b"0]}",
-    "texts": b'{"recipients":[' + b'"",' * (5 << 20) + b'""]}',
-    "names": b"{" + b",".join(b'"%x":0' % n for n in range(1 << 20)) + b"}",
-    "names of an entry": b'{"messages":[{' + b'"":{},' * (2 << 20) + b'"":0}]}',
-    "no end of a text": b'{"message":"' + b'\\"' * (8 << 20),
-    "no end of quotes": b'{"a":' + b'"' * (16 << 20),
-    "one text": b'{"message":"' + b"x" * (16 << 20) + b'"}',
-    "one wide text": '{{"message":"{}😀"}}'.format("x" * (15 << 20)).encode(),
-    "one wide text of an entry": '{{"messages":[{{"message":"{}😀"}}]}}'.format(
+# Made when they are wanted: together they are a quarter of a gigabyte.
+HUGE: dict[str, Callable[[], bytes]] = {
+    "objects": lambda: b'{"messages":[' + b"{}," * (5 << 20) + b"{}]}",
+    "lists": lambda: b'{"messages":[' + b"[]," * (5 << 20) + b"[]]}",
+    "numbers": lambda: b'{"recipients":[' + b"0," * (8 << 20) + b"0]}",
+    "texts": lambda: b'{"recipients":[' + b'"",' * (5 << 20) + b'""]}',
+    "names": lambda: b"{" + b",".join(b'"%x":0' % n for n in range(1 << 20)) + b"}",
+    "names of an entry": lambda: b'{"messages":[{' + b'"":{},' * (2 << 20) + b'"":0}]}',
+    "no end of a text": lambda: b'{"message":"' + b'\\"' * (8 << 20),
+    "no end of quotes": lambda: b'{"a":' + b'"' * (16 << 20),
+    "one text": lambda: b'{"message":"' + b"x" * (16 << 20) + b'"}',
+    "one wide text": lambda: '{{"message":"{}😀"}}'.format("x" * (15 << 20)).encode(),
+    "one wide text of an entry": lambda: '{{"messages":[{{"message":"{}😀"}}]}}'.format(
         "x" * (15 << 20)
     ).encode(),
-    "a wide text that nobody wants": '{{"messages":[{{"pad":"{}😀"}}]}}'.format(
+    "a wide text that nobody wants": lambda: '{{"messages":[{{"pad":"{}😀"}}]}}'.format(
         "x" * (15 << 20)
     ).encode(),
-    "digits": b'{"priority":' + b"9" * (16 << 20) + b"}",
-    "nesting": b'{"metadata":' + b"[" * (16 << 20),
-    "metadata": b'{"metadata":{"a":"' + b"x" * (16 << 20) + b'"}}',
-    "spaces": b'{"messages":[' + b" " * (16 << 20) + b"]}",
+    "digits": lambda: b'{"priority":' + b"9" * (16 << 20) + b"}",
+    "nesting": lambda: b'{"metadata":' + b"[" * (16 << 20),
+    "metadata": lambda: b'{"metadata":{"a":"' + b"x" * (16 << 20) + b'"}}',
+    "spaces": lambda: b'{"messages":[' + b" " * (16 << 20) + b"]}",
 }
 
 
 @pytest.mark.parametrize("what", HUGE)
 def test_any_body_of_16_mib_becomes_few_objects(what: str) -> None:
-    raw = HUGE[what]
+    raw = HUGE[what]()
     tracemalloc.start()
     try:
         decoded: Any = decode(raw, BulkBody)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.box.running import RunningBox
+from tests.box.running import REQUEST_SECONDS, RunningBox, free_port
 from web import certificate
 
 
@@ -50,13 +50,14 @@ def test_an_invalid_configured_certificate_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_the_box_answers_over_https_under_its_own_certificate(tmp_path: Path) -> None:
-    box = RunningBox(tmp_path, {"ZIMBOX_SERVER_HTTPS_LISTEN": "127.0.0.1:18443"})
+    place = f"127.0.0.1:{free_port()}"
+    box = RunningBox(tmp_path, {"ZIMBOX_SERVER_HTTPS_LISTEN": place})
     box.start()
     try:
         known = ssl.create_default_context(cafile=str(box.data / certificate.CERTIFICATE))
-        answer = httpx.get("https://127.0.0.1:18443/health", verify=known, timeout=10)
+        answer = httpx.get(f"https://{place}/health", verify=known, timeout=REQUEST_SECONDS)
         assert answer.json()["success"] is True
         with pytest.raises(httpx.ConnectError):
-            httpx.get("https://127.0.0.1:18443/health", timeout=10)
+            httpx.get(f"https://{place}/health", timeout=REQUEST_SECONDS)
     finally:
         box.stop()

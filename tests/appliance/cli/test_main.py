@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from appliance.cli.main import main
 from appliance.store import clients, messages
 from tests.appliance.conftest import Stage
+from tests.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.process
 
@@ -150,7 +151,9 @@ def test_an_impossible_data_folder_gives_one_line_without_traceback(
 def _zimbox(*words: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: `serve` sets up the log of the whole process."""
     command = [sys.executable, "-m", "appliance", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+    )
 
 
 def test_a_file_that_is_not_a_database_gives_one_line_without_traceback(tmp_path: Path) -> None:

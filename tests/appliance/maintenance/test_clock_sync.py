@@ -25,7 +25,7 @@ from appliance.maintenance.clock_sync import (
 from image.target import steward
 from modem.simulator import Settings, Simulator
 from tests.manual_clock import ManualClock
-from tests.waiting import eventually
+from tests.waiting import HANG_SECONDS, eventually
 
 NOW = 1_795_600_000.0
 YEAR = 365 * 86400.0
@@ -214,7 +214,7 @@ async def test_from_the_network_through_modem_and_gateway_to_the_steward(
     async with office.open():
         await box.start([ModemSettings(port=port)])
         try:
-            await asyncio.wait_for(box.devices.attached[0].been_online.wait(), 30)
+            await asyncio.wait_for(box.devices.attached[0].been_online.wait(), HANG_SECONDS)
             assert office.asked == []
             result = datetime.fromtimestamp(NOW, UTC).isoformat()
             await simulator.command({"do": "time", "at": result})

@@ -29,6 +29,7 @@ from appliance.store.received import Whole
 from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import NEVER, REFUSED, SIM, Stage
 from tests.manual_clock import ManualClock
+from tests.waiting import eventually
 
 DAY = 86_400
 DAY_MS, HOUR_MS = DAY * 1000, 3_600_000
@@ -123,7 +124,8 @@ async def test_a_due_message_without_a_modem_wakes_the_outbox_once(
 
     jobs.start()
     running = [asyncio.create_task(count()), asyncio.create_task(jobs.watch_due())]
-    await asyncio.sleep(0.5)  # no modem claims it meanwhile
+    await eventually(lambda: rings, "it rings")
+    await asyncio.sleep(0.5)  # no modem claims it meanwhile, and it does not ring again
     jobs.stop()
     for task in running:
         task.cancel()

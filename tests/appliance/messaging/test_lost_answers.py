@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ async def test_a_report_on_the_part_being_sent_ends_the_wait_for_its_lost_answer
     box = await Assembly.build(tmp_path / "data", Config(timing=never))
     await box.box.db.write(clients.add_client, "one", box.box.clock.now())
     await box.start([ModemSettings(port=str(port), reports="direct")])
+    async with asyncio.timeout(HANG_SECONDS):
+        await box.devices.first_known.wait()
     lost = await box.services.intake.send(CALLER, SendBody(ANSWER_LOST(9), "Bonjour"), None)
     number = int(lost.message_id.removeprefix("msg_"), 16)
     await eventually(lambda: delivered(box, number), "the report settles its part")

@@ -475,7 +475,7 @@ async def test_many_stopped_receivers_do_not_delay_a_working_one(
     make: Callable[..., DispatcherBench], other: Receiver
 ) -> None:
     # Long beside twenty calls on a busy machine, short beside the rest of the test.
-    bench = await _with_clients(make(timeout_seconds=2.0))
+    bench = await _with_clients(make(timeout_seconds=5.0))
     stuck = [await Receiver().start() for _ in range(6)]
     try:
         for host in stuck:
