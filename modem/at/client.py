@@ -21,8 +21,8 @@ from modem.at.errors import (
     loggable_command,
 )
 from modem.at.line_parser import EchoMatch
+from modem.at.modem_library import SerialModem
 from modem.at.resync import resynchronise
-from modem.at.transport import SerialModem
 from modem.timeouts import Timing
 
 CTRL_Z = "\x1a"

@@ -16,7 +16,8 @@ from modem.at.client import AtClient
 from modem.at.errors import CommandError, Log, NoResponse, PortLost, ResyncFailed
 from modem.at.line_parser import Urc
 from modem.at.line_quality import LineQuality
-from modem.at.transport import SerialModem, find, matching
+from modem.at.modem_library import SerialModem
+from modem.at.serial_port import find, matching
 from modem.timeouts import SerialLine, Timing
 
 T = TypeVar("T")

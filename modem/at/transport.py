@@ -1,22 +1,10 @@
-"""Commands and responses over a serial line. The only module that imports gsmmodem and pyserial.
-
-The library's class is kept and its transport replaced: `Modem → GsmModem → Transport →
-SerialComms` is the order in which methods are found, so what the library writes comes through
-here. Foreign errors end here and become `PortError`s.
-"""
+"""Commands and responses over a serial port: a reader thread, and one command at a time."""
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import termios
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from typing import Literal
-
-import serial
+from collections.abc import Callable
 
 from modem.at.errors import (
     CommandError,
@@ -31,75 +19,22 @@ from modem.at.errors import (
 from modem.at.line_parser import AtResponse, EchoMatch, LineKind, Sorted, Sorter, Splitter, Urc
 from modem.at.line_quality import LineQuality, has_foreign_characters, is_corrupted_ok
 from modem.at.restart_detection import Meaning, RestartDetector
+from modem.at.serial_port import SerialPort, find
 from modem.timeouts import SerialLine, Timing
-
-with warnings.catch_warnings():
-    # Its regular expressions are not raw strings, which causes 28 warnings when it is compiled.
-    warnings.simplefilter("ignore")
-    from gsmmodem import exceptions as foreign
-    from gsmmodem.modem import GsmModem
-    from gsmmodem.serial_comms import SerialComms
-
-_READ_AT_MOST = 4096
-_READ_SECONDS = 1.0  # how often the reader checks whether it has to end
 
 # Without a prompt, ESC alone would be the beginning of the next command line, which some modules then refuse.
 LEAVE_PROMPT = "\x1b\r"
-_USUAL_BAUD = 115200
 
 
-_OURS: tuple[tuple[type[BaseException], type[PortError]], ...] = (
-    (foreign.TimeoutException, NoResponse),
-    (foreign.GsmModemException, CommandError),  # its errors of commands, states and codec
-    (
-        serial.SerialException,
-        PortLost,
-    ),  # including its time-outs: a line that accepts no bytes is lost
-    (OSError, PortLost),
-    (termios.error, PortLost),  # not an OSError
-    (ValueError, PortLost),  # a speed that the port does not support
-    (AttributeError, PortLost),  # pyserial, where another thread has just closed the port
-    (TypeError, PortLost),  # the same, in select()
-)
+class Transport:
+    """A reader thread that classifies lines, and one command at a time by the owner thread.
 
-
-@contextlib.contextmanager
-def ours(what: str) -> Iterator[None]:
-    """Convert every error of the two libraries into a `PortError`."""
-    try:
-        yield
-    except PortError:
-        raise
-    except tuple(theirs for theirs, _ in _OURS) as error:
-        kind = next(kind for theirs, kind in _OURS if isinstance(error, theirs))
-        words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if kind is PortLost:
-            raise PortLost(f"{what}: {words}") from error
-        if kind is CommandError:
-            raise CommandError(what, words) from error
-        raise NoResponse(what) from error
-
-
-def matching(pattern: str) -> list[str]:
-    """Return the ports that match a pattern now."""
-    return sorted(glob.glob(pattern))  # noqa: PTH207 - patterns are absolute, pathlib refuses those
-
-
-def find(path: str, turn: int = 0) -> str:
-    """Return the port that `path` (a name or a pattern) means now. Raises PortLost.
-
-    A USB modem has several ports, of which one or two answer AT: each `turn` is another port.
+    Takes the place of the library's transport (`SerialModem`), so some names are the library's.
     """
-    if not glob.has_magic(path):
-        return path
-    found = matching(path)
-    if not found:
-        raise PortLost(f"no port like {path}")
-    return found[turn % len(found)]
 
-
-class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
-    """A reader thread that classifies lines, and one command at a time by the owner thread."""
+    alive: bool
+    baudrate: int
+    _reader: threading.Thread
 
     # Given by `SerialModem` before the library's own construction begins
     _line: SerialLine
@@ -111,7 +46,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)
-        self.serial: serial.Serial | None = None
+        self.serial: SerialPort | None = None
         self.boot = RestartDetector(time.monotonic(), self._timing.boot_seconds)
         self.echo_wanted = False  # requested by us, so the echo does not indicate a restart
         self.echo_stays = False  # the modem echoes in spite of ATE0, so neither does this
@@ -136,51 +71,33 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
     def connect(self) -> None:
         """Open the port and start reading. Raises PortLost."""
         name = find(self._line.path)
-        with ours(f"open {name}"):
-            self.serial = serial.Serial(
-                port=name,
-                baudrate=self.baudrate,
-                timeout=_READ_SECONDS,
-                write_timeout=self._timing.write_seconds,
-                exclusive=True,
-                rtscts=self._line.rtscts,
-                dsrdtr=False,
-            )
+        self.serial = SerialPort(name, self.baudrate, self._line, self._timing)
         self.alive = True
         self.boot.began(time.monotonic())
-        self.rxThread = threading.Thread(
-            target=self._readLoop, name=f"read {self._line.path}", daemon=True
+        self._reader = threading.Thread(
+            target=self._read_port, name=f"read {self._line.path}", daemon=True
         )
-        self.rxThread.start()
+        self._reader.start()
 
     def close(self) -> None:
         """Close the port; an open command ends with PortLost. May be called more than once."""
         self._port_failed("closed")
         port, self.serial = self.serial, None
-        if port is None:
-            return
-        with contextlib.suppress(PortError), ours("close"):
-            port.cancel_read()
-        if self.rxThread is not threading.current_thread():
-            self.rxThread.join(_READ_SECONDS * 2)
-        with contextlib.suppress(PortError), ours("close"):
-            port.close()
+        if port is not None:
+            port.close(self._reader)
 
     # Reading
 
-    def _readLoop(self) -> None:  # noqa: N802 - the library's name
+    def _read_port(self) -> None:
         port = self.serial
         try:
             while self.alive and port is not None:
-                with ours("read"):
-                    data = port.read(1)
-                    if data and (more := port.in_waiting):
-                        data += port.read(min(more, _READ_AT_MOST))
+                data = port.read()
                 if data:
                     self._received(data)
         except PortError as error:
             self._port_failed(str(error))
-        except Exception as error:  # noqa: BLE001 - or the asker would wait for nobody
+        except Exception as error:  # noqa: BLE001 - an open command must not wait for a dead thread
             self._log.exception("reader_failed")
             self._port_failed(repr(error))
 
@@ -189,14 +106,14 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             self.last_byte_at = time.monotonic()
             lines = list(self._splitter.feed(data))
         for line in lines:
-            self._handleLineRead(line)
+            self._line_received(line)
         with self._condition:
             if self._sorter.prompting and self._splitter.prompted():
                 self._end(">")
             if self._checking_echo:
                 self._condition.notify_all()
 
-    def _handleLineRead(self, line: str, checkForResponseTerm: bool = True) -> None:  # noqa: N802, N803
+    def _line_received(self, line: str) -> None:
         with self._condition:
             found = tuple(self._sorter.sort(line))
             for one in found:
@@ -296,8 +213,7 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
         if not self.alive or port is None:
             raise PortLost(self._reason or "closed")
         try:
-            with ours("write"):
-                port.write(data.encode("latin-1"))
+            port.write(data.encode("latin-1"))
         except PortLost as error:
             self._port_failed(str(error))
             raise
@@ -439,67 +355,8 @@ class Transport(SerialComms):  # type: ignore[misc]  # the library is not typed
             if self.last_byte_at == before:
                 return
 
-
-class SerialModem(GsmModem, Transport):  # type: ignore[misc]  # the library is not typed
-    """The library's modem class on our transport. Every error is a `PortError`."""
-
-    def __init__(
-        self,
-        line: SerialLine,
-        timing: Timing,
-        *,
-        on_urc: Callable[[Urc], None],
-        on_lost: Callable[[str], None],
-        log: Log,
-        quality: LineQuality | None = None,
-    ) -> None:
-        """`on_urc` and `on_lost` are called in the reader thread."""
-        self._line = line
-        self._timing = timing
-        self._on_urc = on_urc
-        self._on_lost = on_lost
-        self._log = log
-        self._quality = quality or LineQuality(timing.distrust_seconds)
-        # Once there is a client, the library's questions go through it.
-        self.query: Callable[[str, float], tuple[str, ...]] = self.execute
-        super().__init__(line.path, line.baud or _USUAL_BAUD)
-
-    def connect(self, pin: str | None = None, waitingForModemToStartInSeconds: float = 0) -> None:  # noqa: N803
-        """Open the port only; `modem.driver.startup` starts the modem."""
-        Transport.connect(self)
-
-    def write(
-        self,
-        data: str,
-        waitForResponse: bool = True,  # noqa: N803 - the library's names
-        timeout: float = 10,
-        parseError: bool = True,  # noqa: N803
-        writeTerm: str = "\r",  # noqa: N803
-        expectedResponseTermSeq: str | None = None,  # noqa: N803
-    ) -> list[str] | None:
-        """Answer the library's properties in its own form, without repeating as its own method would."""
-        if not waitForResponse:
-            self.put(data + writeTerm)
-            return None
-        try:
-            return [*self.query(data, timeout), "OK"]
-        except CommandError as refused:
-            if not parseError:
-                return [*refused.lines, refused.line]
-            raise foreign.CommandError(str(refused)) from refused
-
-    def word(self, name: Literal["manufacturer", "model", "revision", "imei", "imsi"]) -> str:
-        """Return an identity that the library reads; "" without an answer."""
-        try:
-            with ours(name):
-                found = getattr(self, name)
-        except (CommandError, NoResponse):
-            return ""
-        return "" if found in (None, "OK") else str(found)  # OK: an answer without the word
-
     def speed(self, baud: int) -> None:
         """Switch to another speed. Raises PortLost if the port does not support it."""
         self.baudrate = baud
-        with ours(f"set {baud} baud"):
-            if self.serial is not None:
-                self.serial.baudrate = baud
+        if self.serial is not None:
+            self.serial.set_speed(baud)

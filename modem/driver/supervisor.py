@@ -7,8 +7,9 @@ import contextlib
 from pathlib import Path
 
 from modem.at.errors import CommandError, NoResponse, PortError, PortLost, Restarted, ResyncFailed
+from modem.at.serial_port import find
 from modem.at.session import AtSession
-from modem.at.transport import LEAVE_PROMPT, find
+from modem.at.transport import LEAVE_PROMPT
 from modem.driver import configuration, recovery, sim, startup
 from modem.driver.gpio import PowerError, PowerKey
 from modem.driver.recovery import PowerCapabilities, RecoveryStep

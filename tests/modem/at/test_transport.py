@@ -29,7 +29,8 @@ from modem.at.errors import (
     loggable_line,
 )
 from modem.at.line_parser import Urc
-from modem.at.transport import SerialModem, find, ours
+from modem.at.modem_library import SerialModem, library_errors
+from modem.at.serial_port import find
 from modem.driver.references import References
 from modem.driver.submit import PROBE_REQUIRED, submit
 from modem.interface import Verdict
@@ -291,8 +292,8 @@ def test_a_line_that_accepts_no_bytes_times_out() -> None:
 def test_hardware_flow_control_is_used_only_if_configured() -> None:
     with opened() as (modem, _, _):
         assert modem.port.serial is not None
-        assert (modem.port.serial.rtscts, modem.port.serial.dsrdtr) == (False, False)
-        assert modem.port.serial.exclusive
+        assert (modem.port.serial.device.rtscts, modem.port.serial.device.dsrdtr) == (False, False)
+        assert modem.port.serial.device.exclusive
 
 
 def test_the_library_s_own_commands_use_our_transport() -> None:
@@ -386,7 +387,7 @@ def _theirs() -> list[BaseException]:
 
 @pytest.mark.parametrize("error", _theirs(), ids=lambda error: type(error).__name__)
 def test_every_foreign_error_is_converted(error: BaseException) -> None:
-    with pytest.raises(PortError), ours("x"):
+    with pytest.raises(PortError), library_errors("x"):
         raise error
 
 
@@ -396,7 +397,7 @@ def test_the_list_of_foreign_errors_is_not_empty() -> None:
 
 def test_our_own_errors_pass_unchanged() -> None:
     mine = NoResponse("AT")
-    with pytest.raises(NoResponse) as caught, ours("x"):
+    with pytest.raises(NoResponse) as caught, library_errors("x"):
         raise mine
     assert caught.value is mine
 
@@ -405,7 +406,7 @@ def test_our_own_errors_pass_unchanged() -> None:
 def test_importing_the_library_gives_no_warning(tmp_path: Path) -> None:
     """28 SyntaxWarnings on a first import by Python 3.12, an error under -W error."""
     anew = (  # compiled as on a first import, whatever lies in __pycache__
-        "import sys; sys.pycache_prefix = sys.argv[1]\nimport modem.at.transport"
+        "import sys; sys.pycache_prefix = sys.argv[1]\nimport modem.at.modem_library"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", anew, str(tmp_path)],
