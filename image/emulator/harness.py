@@ -17,7 +17,7 @@ from image.emulator import card_file, machine, results, simulator
 from image.emulator.boards import Board
 from image.emulator.machine import Machine
 
-FOLDER = build.BUILD / "trials"
+FOLDER = build.BUILD / "scenarios"
 
 # A bound for hangs only; scenarios wait for what they expect to see. See machine.BOOT_SECONDS.
 WAIT_SECONDS = 600
@@ -50,24 +50,31 @@ def note(scenario: str, **figures: object) -> None:
 
 @contextmanager
 def running(
-    trial: str,
+    scenario: str,
     board: Board = "virt",
     *,
     card: Path | None = None,
     drive: str = "",
-    once: bool = False,
+    exit_on_restart: bool = False,
     memory_mb: int = 1024,
-    words: tuple[str, ...] = (),
+    kernel_words: tuple[str, ...] = (),
     cable: bool = True,
     modem: tuple[str, ...] = MODEM,
 ) -> Iterator[tuple[Machine, Path]]:
     """Start a box with a simulated modem on its UART; yield it and the journal of the network."""
-    folder = FOLDER / trial
-    card = card or new_card(trial)
+    folder = FOLDER / scenario
+    card = card or new_card(scenario)
     with (
         simulator.simulated_modem(folder, *modem) as (link, journal),
         machine.started(
-            board, folder, card, link, drive, once=once, memory_mb=memory_mb, words=words
+            board,
+            folder,
+            card,
+            link,
+            drive,
+            exit_on_restart=exit_on_restart,
+            memory_mb=memory_mb,
+            kernel_words=kernel_words,
         ) as box,
     ):
         if not cable:
@@ -75,18 +82,18 @@ def running(
         yield box, journal
 
 
-def new_card(trial: str, size_mb: int = 2048) -> Path:
-    folder = FOLDER / trial
+def new_card(scenario: str, size_mb: int = 2048) -> Path:
+    folder = FOLDER / scenario
     shutil.rmtree(folder, ignore_errors=True)
     return card_file.fresh_card(folder, size_mb)
 
 
-def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """Wait until `look` returns something true, and return it. Raises Failed."""
+def until(what: str, condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+    """Wait until `condition` returns something true, and return it. Raises Failed."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if seen := look():
+            if seen := condition():
                 return seen
         except (OSError, ValueError) as error:
             seen = error
@@ -98,7 +105,7 @@ def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> 
 def new_key(box: Machine) -> dict[str, str]:
     """Create an API key inside the box; return the headers that use it."""
     made = json.loads(
-        box.ask(f"{AS_GATEWAY} key create --data /data/zimbox --json").splitlines()[-1]
+        box.shell(f"{AS_GATEWAY} key create --data /data/zimbox --json").splitlines()[-1]
     )
     return {"X-API-Key": made["api_key"], "X-Client-ID": str(made["client_id"])}
 
@@ -110,14 +117,14 @@ def online(box: Machine) -> bool:
 def send(box: Machine, key: dict[str, str], text: str) -> str:
     """Send one SMS by curl and return its id."""
     headers = [word for name, value in key.items() for word in ("-H", f"{name}: {value}")]
-    answer = subprocess.run(
+    output = subprocess.run(
         ["curl", "-sS", "-m", "60", *headers, "--json", json.dumps({"to": RECIPIENT, "message": text}),
          f"http://127.0.0.1:{box.http_port}/v1/sms/send"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    told = json.loads(answer.stdout)
-    check(told.get("success") is True, told)
-    return str(told["message_id"])
+    answer = json.loads(output.stdout)
+    check(answer.get("success") is True, answer)
+    return str(answer["message_id"])
 
 
 class AdminPage:
@@ -161,5 +168,5 @@ def received(journal: Path) -> list[dict[str, Any]]:
 
 
 def data_sectors_written(box: Machine) -> int:
-    line = box.ask('cat /sys/class/block/"$(basename "$(findmnt -no SOURCE /data)")"/stat')
+    line = box.shell('cat /sys/class/block/"$(basename "$(findmnt -no SOURCE /data)")"/stat')
     return int(line.split()[6])

@@ -87,9 +87,9 @@ class Machine:
     http_port: int
     modem: Path | None = None  # the simulated modem's serial port
     drive: str = ""  # QEMU's -drive options for the card, if it is not a plain file
-    once: bool = False  # end QEMU when the box restarts
+    exit_on_restart: bool = False  # end QEMU when the box restarts
     memory_mb: int = 1024
-    words: tuple[str, ...] = ()  # more of the kernel's command line
+    kernel_words: tuple[str, ...] = ()  # more of the kernel's command line
     _process: subprocess.Popen[bytes] | None = None
     _probe: socket.socket | None = None
     started: float = field(default=0.0)
@@ -114,7 +114,7 @@ class Machine:
             "-chardev", serial, "-chardev", f"socket,id=probe,path={self.folder}/probe,server=on,wait=off",
             "-serial", "chardev:modem", "-drive", drive, "-netdev", net,
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
-            *(["-no-reboot"] if self.once else []),
+            *(["-no-reboot"] if self.exit_on_restart else []),
         ]  # fmt: skip
         arguments += boards.arguments(self.board, self.folder, boot, self.memory_mb)
         with (self.folder / "qemu.log").open("ab") as log:
@@ -131,9 +131,9 @@ class Machine:
             f"systemd.set_credential_binary=systemd.extra-unit.probe.service:{unit}", "systemd.wants=probe.service",
             f"systemd.set_credential_binary=systemd.unit-dropin.zimbox.service~patience:{drop_in}",
         ]  # fmt: skip
-        return " ".join([*words, *boards.command_line(self.board), *self.words])
+        return " ".join([*words, *boards.command_line(self.board), *self.kernel_words])
 
-    def ask(self, command: str, seconds: float = 300) -> str:
+    def shell(self, command: str, seconds: float = 300) -> str:
         """Run a shell line as root in the box and return its output. Raises EmulationError if nothing answers."""
         deadline = time.monotonic() + seconds
         if self._probe is None:
@@ -223,27 +223,27 @@ class Machine:
                 if "return" not in answer:
                     raise EmulationError(f"{command}: {answer}")
 
-    def hang_up(self) -> None:
+    def close_probe(self) -> None:
         """Close the line to the probe, which a restart of the box has ended."""
         if self._probe is not None:
             self._probe.close()
             self._probe = None
 
     def wait_for_restart(self, seconds: float) -> None:
-        """Wait until the box restarts, which ends QEMU (`once`). Raises EmulationError."""
+        """Wait until the box restarts, which ends QEMU (`exit_on_restart`). Raises EmulationError."""
         assert self._process is not None, "it was started"
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise EmulationError(f"the box did not restart within {seconds:.0f} s") from None
 
-    def pull_the_plug(self) -> None:
+    def cut_power(self) -> None:
         """Kill QEMU: writes that the guest had not submitted are lost."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-        self.hang_up()
+        self.close_probe()
 
 
 def _connect(line: socket.socket, path: Path, seconds: float = 60) -> None:
@@ -268,16 +268,18 @@ def started(
     modem: Path | None = None,
     drive: str = "",
     *,
-    once: bool = False,
+    exit_on_restart: bool = False,
     memory_mb: int = 1024,
-    words: tuple[str, ...] = (),
+    kernel_words: tuple[str, ...] = (),
 ) -> Iterator[Machine]:
-    found = Machine(board, folder, card, free_port(), modem, drive, once, memory_mb, words)
+    found = Machine(
+        board, folder, card, free_port(), modem, drive, exit_on_restart, memory_mb, kernel_words
+    )
     found.start()
     try:
         yield found
     finally:
-        found.pull_the_plug()
+        found.cut_power()
 
 
 def free_port() -> int:

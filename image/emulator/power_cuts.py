@@ -156,7 +156,7 @@ def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
         harness.until(
             "the last one is delivered", lambda: harness.delivered(box, key, promises[-1].message)
         )
-        box.pull_the_plug()
+        box.cut_power()
     return log, promises
 
 

@@ -40,10 +40,10 @@ IDLE_SECONDS = float(os.environ.get("IDLE_SECONDS", "600"))
 
 def sms(board: Board = "virt") -> None:
     """Send an SMS by curl until it is delivered; then check the box from inside."""
-    trial = "sms" if board == "virt" else board
-    with running(trial, board) as (box, journal):
+    scenario = "sms" if board == "virt" else board
+    with running(scenario, board) as (box, journal):
         first = box.wait_http()
-        note(trial, first_200_seconds=round(first, 1))
+        note(scenario, first_200_seconds=round(first, 1))
         key = new_key(box)
         until("the modem is online", lambda: online(box))
         text = "Bonjour de la ZimBox : ça marche, 5 € bien dépensés."
@@ -54,67 +54,73 @@ def sms(board: Board = "virt") -> None:
             len(taken) == 1 and taken[0]["recipient"] == RECIPIENT and taken[0]["text"] == text,
             taken,
         )
-        failed = box.ask("systemctl --failed --no-legend --plain")
+        failed = box.shell("systemctl --failed --no-legend --plain")
         check(failed == "", f"failed units: {failed}")
-        peak = int(box.ask("systemctl show zimbox -p MemoryPeak --value"))
-        used = box.ask("free -m | awk '/Mem:/ {print $2-$7}'")
-        pss = box.ask(
+        peak = int(box.shell("systemctl show zimbox -p MemoryPeak --value"))
+        used = box.shell("free -m | awk '/Mem:/ {print $2-$7}'")
+        pss = box.shell(
             "awk '/^Pss:/ {print $2}' /proc/$(systemctl show zimbox -p MainPID --value)/smaps_rollup"
         )
         note(
-            trial, delivered=True, failed_units="none", port=box.ask("readlink /dev/modem"),
+            scenario, delivered=True, failed_units="none", port=box.shell("readlink /dev/modem"),
             system_used_mb=int(used), gateway_pss_mb=int(pss) // 1024, gateway_peak_mb=peak >> 20,
         )  # fmt: skip
-        inside(box, trial)
+        inside(box, scenario)
         if board == "virt":
-            idle(box, trial)
+            idle(box, scenario)
         else:
-            network_time(box, trial)
+            network_time(box, scenario)
 
 
-def network_time(box: Machine, trial: str) -> None:
+def network_time(box: Machine, scenario: str) -> None:
     """Check that the mobile network sets the clock: QEMU's Pi has no clock chip and no time server."""
-    here = [float(box.ask("date +%s")) - time.time()]
+    here = [float(box.shell("date +%s")) - time.time()]
     check(here[0] < -86_400, f"the clock is not behind: {here[0]:.0f} s")
-    simulator.order(FOLDER / trial, {"do": "time"})
+    simulator.order(FOLDER / scenario, {"do": "time"})
     until(
         "the clock is set by the network",
-        lambda: "clock_set_by_network" in box.ask("journalctl -u zimbox -o cat"),
+        lambda: "clock_set_by_network" in box.shell("journalctl -u zimbox -o cat"),
     )
-    here.append(float(box.ask("date +%s")) - time.time())
+    here.append(float(box.shell("date +%s")) - time.time())
     check(abs(here[1]) < 120, f"the clock is off by {here[1]:.0f} s")
-    note(trial, clock_before_seconds=round(here[0]), clock_after_seconds=round(here[1]))
+    note(scenario, clock_before_seconds=round(here[0]), clock_after_seconds=round(here[1]))
 
 
-def inside(box: Machine, trial: str) -> None:
+def inside(box: Machine, scenario: str) -> None:
     """Check read-only root, firewall, grown data partition, no ssh, no passwords; note the sandbox's grade."""
-    check("squashfs" in box.ask("findmnt -no FSTYPE /"), "root is not squashfs")
-    check(box.ask("touch /x 2>&1 | grep -c Read-only") == "1", "root can be written")
-    rules = box.ask("nft list ruleset")
+    check("squashfs" in box.shell("findmnt -no FSTYPE /"), "root is not squashfs")
+    check(box.shell("touch /x 2>&1 | grep -c Read-only") == "1", "root can be written")
+    rules = box.shell("nft list ruleset")
     check("policy drop" in rules and "80, 443" in rules, rules)
-    check(box.ask("systemctl is-active ssh.service") == "inactive", "ssh runs")
-    listening = box.ask("ss -Hltn | awk '{print $4}' | sort -u")
+    check(box.shell("systemctl is-active ssh.service") == "inactive", "ssh runs")
+    listening = box.shell("ss -Hltn | awk '{print $4}' | sort -u")
     check("0.0.0.0:80" in listening and ":22" not in listening, listening)
-    size = int(box.ask("findmnt -bno SIZE /data"))
+    size = int(box.shell("findmnt -bno SIZE /data"))
     check(size > (2048 - 1000) << 20, f"data did not grow: {size}")
-    check(box.ask("awk -F: '$2 !~ /^[!*]/' /etc/shadow") == "", "somebody has a password")
-    check(len(box.ask("cat /etc/machine-id")) == 32, "no machine-id")
+    check(box.shell("awk -F: '$2 !~ /^[!*]/' /etc/shadow") == "", "somebody has a password")
+    check(len(box.shell("cat /etc/machine-id")) == 32, "no machine-id")
     check(
-        box.ask("systemctl is-active avahi-daemon systemd-timesyncd nftables").split()
+        box.shell("systemctl is-active avahi-daemon systemd-timesyncd nftables").split()
         == ["active"] * 3,
         "a service is off",
     )
-    check(box.ask("stat -c %Y /data/system/timesync/clock").isdigit(), "the last time is not kept")
-    grade = box.ask("systemd-analyze security zimbox.service --no-pager | grep -o 'service: .*'")
-    boot = box.ask("systemd-analyze time | head -1")
-    note(trial, data_mb=size >> 20, sandbox=grade.removeprefix("service: "), boot=boot)
+    check(
+        box.shell("stat -c %Y /data/system/timesync/clock").isdigit(), "the last time is not kept"
+    )
+    grade = box.shell("systemd-analyze security zimbox.service --no-pager | grep -o 'service: .*'")
+    boot = box.shell("systemd-analyze time | head -1")
+    note(scenario, data_mb=size >> 20, sandbox=grade.removeprefix("service: "), boot=boot)
 
 
-def idle(box: Machine, trial: str) -> None:
+def idle(box: Machine, scenario: str) -> None:
     before = data_sectors_written(box)
     time.sleep(IDLE_SECONDS)
     written = (data_sectors_written(box) - before) * 512
-    note(trial, idle_seconds=IDLE_SECONDS, idle_bytes_per_hour=round(written * 3600 / IDLE_SECONDS))
+    note(
+        scenario,
+        idle_seconds=IDLE_SECONDS,
+        idle_bytes_per_hour=round(written * 3600 / IDLE_SECONDS),
+    )
 
 
 def firstboot() -> None:
@@ -128,16 +134,16 @@ def firstboot() -> None:
     )  # fmt: skip
     with running("firstboot", card=card) as (box, _):
         box.wait_http()
-        check(box.ask("hostname") == "shop", "hostname")
-        settings = box.ask("cat /data/config/zimbox.toml")
+        check(box.shell("hostname") == "shop", "hostname")
+        settings = box.shell("cat /data/config/zimbox.toml")
         check('pin = "1234"' in settings and "Africa/Abidjan" in settings, settings)
         check(
-            int(box.ask("findmnt -bno SIZE /data")) > 2500 << 20,
+            int(box.shell("findmnt -bno SIZE /data")) > 2500 << 20,
             "data did not grow to a card of 4 GB",
         )
-        check(box.ask("ls /boot/firmware") == "", "the boot partition stayed mounted")
-        box.ask("sync")
-        box.pull_the_plug()
+        check(box.shell("ls /boot/firmware") == "", "the boot partition stayed mounted")
+        box.shell("sync")
+        box.cut_power()
     left = card_file.boot_file(card, "zimbox.toml.taken-over") or ""
     check(card_file.boot_file(card, "zimbox.toml") is None and 'hostname = "shop"' in left, left)
     for secret in ("brouette", "argon2id", '"1234"'):
@@ -154,8 +160,8 @@ def small() -> None:
         message = send(box, key, "petit")
         until("the message is delivered", lambda: delivered(box, key, message))
         check(len([line for line in received(journal) if line["event"] == "submit"]) == 1, "once")
-        check(box.ask("journalctl -k | grep -ci 'out of memory'") == "0", "out of memory")
-        used, total = box.ask("free -m | awk '/Mem:/ {print $2-$7, $2}'").split()
+        check(box.shell("journalctl -k | grep -ci 'out of memory'") == "0", "out of memory")
+        used, total = box.shell("free -m | awk '/Mem:/ {print $2-$7, $2}'").split()
         note("small", first_200_seconds=round(first), system_used_mb=int(used), total_mb=int(total))
 
 
@@ -175,16 +181,23 @@ def late_modem() -> None:
 
 def no_network() -> None:
     """No network at the start: an SMS is received and stored all the same; then the cable is plugged in."""
+    card = new_card("nonetwork")
+    # A received SMS belongs to a client, and the cable is how the scenario creates one.
+    with running("nonetwork", card=card) as (box, _):
+        box.wait_http()
+        key = new_key(box)
+        box.shell("sync")
+        box.cut_power()
     trace = FOLDER / "nonetwork.trace"
     trace.unlink(missing_ok=True)
-    with running("nonetwork", cable=False, modem=(*MODEM, "--trace", str(trace))) as (box, _):
+    modem = (*MODEM, "--trace", str(trace))
+    with running("nonetwork", card=card, cable=False, modem=modem) as (box, _):
         coming = {"do": "incoming", "sender": RECIPIENT, "text": "sans réseau"}
         simulator.order(FOLDER / "nonetwork", coming)
         # Only what is on the box's disk is deleted from the modem.
         until("the SMS is deleted from the modem", lambda: _deleted(trace), machine.BOOT_SECONDS)
         box.plug_cable(True)
         box.wait_http()
-        key = new_key(box)
         check("sans réseau" in str(box.get("/v1/sms/inbox", key)), "not in the inbox")
         message = send(box, key, "avec réseau")
         until("the message is delivered", lambda: delivered(box, key, message))
@@ -206,16 +219,16 @@ def imager() -> None:
             card_file.boot_file(card, file.name, file.read_text())
         # QEMU does not read cmdline.txt: what Imager appends there is given to the kernel as it stands.
         added = (IMAGER / made_by / "cmdline.txt").read_text().partition(SIGNATURE)[2].split()
-        with running("imager", card=card, words=tuple(added)) as (box, _):
+        with running("imager", card=card, kernel_words=tuple(added)) as (box, _):
             first = box.wait_http()
-            check(box.ask("hostname") == "shop", "hostname")
-            wifi = box.ask("cat /run/zimbox/wpa_supplicant.conf")
+            check(box.shell("hostname") == "shop", "hostname")
+            wifi = box.shell("cat /run/zimbox/wpa_supplicant.conf")
             check("scan_ssid=1" in wifi and "country=CI" in wifi, wifi)
-            check("Africa/Abidjan" in box.ask("cat /data/config/zimbox.toml"), "time zone")
-            check("lea@maison" in box.ask("cat /data/system/ssh/authorized_keys"), "ssh key")
-            until("ssh runs", lambda: box.ask("systemctl is-active ssh.service") == "active")
-            box.ask("sync")
-            box.pull_the_plug()
+            check("Africa/Abidjan" in box.shell("cat /data/config/zimbox.toml"), "time zone")
+            check("lea@maison" in box.shell("cat /data/system/ssh/authorized_keys"), "ssh key")
+            until("ssh runs", lambda: box.shell("systemctl is-active ssh.service") == "active")
+            box.shell("sync")
+            box.cut_power()
         for file in (IMAGER / made_by).iterdir():
             left = card_file.boot_file(card, file.name)
             check(file.name == "cmdline.txt" or left is None, f"{file.name} is still on the card")
@@ -231,9 +244,11 @@ def plainboot() -> None:
     for _ in range(2):
         with running("plainboot", card=card) as (box, _journal):
             box.wait_http()
-            codes.append((box.ask("cat /data/zimbox/setup-code"), box.ask("cat /etc/machine-id")))
-            box.ask("sync")
-            box.pull_the_plug()
+            codes.append(
+                (box.shell("cat /data/zimbox/setup-code"), box.shell("cat /etc/machine-id"))
+            )
+            box.shell("sync")
+            box.cut_power()
         check(
             codes[-1][0] in (card_file.boot_file(card, "zimbox-setup-code.txt") or ""),
             "no setup code on the card",
@@ -257,7 +272,7 @@ def destroyed() -> None:
         check(status == 503 and "La carte est abîmée" in body, (status, body[:200]))
         status, body = box.raw("/health", {})
         check(status == 503 and json.loads(body)["error"]["code"] == "DATA_BROKEN", body)
-        box.pull_the_plug()
+        box.cut_power()
     with card.open("rb") as stream:
         stream.seek(offset)
         check(stream.read(16 << 20) == before, "the partition was written to")
@@ -271,8 +286,8 @@ def full() -> None:
         box.wait_http()
         key = new_key(box)
         for size in ("1M", "4k"):
-            box.ask(f"dd if=/dev/zero of=/data/filler-{size} bs={size} 2>/dev/null; sync", 900)
-        box.pull_the_plug()
+            box.shell(f"dd if=/dev/zero of=/data/filler-{size} bs={size} 2>/dev/null; sync", 900)
+        box.cut_power()
     with running("full", card=card) as (box, _):
         box.wait_http()
         status, body = box.raw(
@@ -282,7 +297,7 @@ def full() -> None:
         )
         check(status in (503, 507, 500) and json.loads(body)["success"] is False, (status, body))
         note("full", answer=f"{status} {json.loads(body)['error']['code']}")
-        box.ask("rm /data/filler-*; sync")
+        box.shell("rm /data/filler-*; sync")
         until("it takes messages again", lambda: send(box, key, "de nouveau"))
     note("full", starts=True, recovers=True)
 

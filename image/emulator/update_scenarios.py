@@ -33,7 +33,7 @@ def update() -> None:
         box.wait_http()
         until("the modem is online", lambda: online(box))
         admin = AdminPage(box)
-        box.ask("sync")
+        box.shell("sync")
         code = (card_file.boot_file(card, "zimbox-setup-code.txt") or "").split()[-1]
         password = "une phrase bien longue"
         admin.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
@@ -42,7 +42,7 @@ def update() -> None:
             if name == "good":
                 said = by_page(admin, card.parent / name)
             else:
-                said = box.ask(
+                said = box.shell(
                     f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}",
                     1800,
                 )
@@ -60,8 +60,8 @@ def update() -> None:
             outcomes,
         )
         check(outcomes["good"][1] == "9.9.9", outcomes)
-        box.ask("sync")
-        box.pull_the_plug()
+        box.shell("sync")
+        box.cut_power()
     with running("update", card=card) as (box, _):
         box.wait_http()
         check(box.get("/health")["version"] == "9.9.9", "the update did not stay")
@@ -88,61 +88,61 @@ def updatecut() -> None:
     stage(card, make_bundles(card.parent))
     with running("updatecut", card=card) as (box, _):
         box.wait_http()
-        box.ask(UPDATING.format("good"))
+        box.shell(UPDATING.format("good"))
         until(
             "it is being unpacked",
-            lambda: box.ask("ls -d /data/app/*.partial/appliance 2>/dev/null"),
+            lambda: box.shell("ls -d /data/app/*.partial/appliance 2>/dev/null"),
         )
-        box.pull_the_plug()
+        box.cut_power()
     with running("updatecut", card=card) as (box, _):
         box.wait_http()
         as_before(box, "cut while unpacking")
         key = new_key(box)
         until("the modem is online", lambda: online(box))
         # Does its work, but answers as another version than its manifest says: watched to the end.
-        box.ask(UPDATING.format("unproven"))
+        box.shell(UPDATING.format("unproven"))
         until("the new release runs", lambda: box.get("/health")["version"] == "9.9.9")
         until("its modem is online", lambda: online(box))
         message = send(box, key, "pendant l'essai")
         until("the message is delivered", lambda: delivered(box, key, message))
-        check("watching" in box.ask("cat /run/said").lower(), box.ask("cat /run/said"))
-        check('"trial":"a"' in box.ask("cat /data/app/state.json"), "it is not on trial any more")
-        box.pull_the_plug()
+        check("watching" in box.shell("cat /run/said").lower(), box.shell("cat /run/said"))
+        check('"trial":"a"' in box.shell("cat /data/app/state.json"), "it is not on trial any more")
+        box.cut_power()
     with running("updatecut", card=card) as (box, _):
         box.wait_http()
         as_before(box, "cut while watched")
         check(delivered(box, key, message), "what the new release had taken is gone")
         until("the modem is online", lambda: online(box))
-        said = box.ask(UPDATING.format("good").replace(" >/run/said 2>&1 &", ""), 1800)
+        said = box.shell(UPDATING.format("good").replace(" >/run/said 2>&1 &", ""), 1800)
         check(box.get("/health")["version"] == "9.9.9", f"cannot be updated any more: {said}")
         check(delivered(box, key, message), "the update lost a message")
     note("updatecut", ends_in_the_release_before=True, data_kept=True, updates_again=True)
 
 
 def as_before(box: Machine, when: str) -> None:
-    """The card's own release runs, nothing is on trial, nothing half-done lies about."""
+    """The card's own release runs, no update is on trial, no partial file is left."""
     version = box.get("/health")["version"]
     check(version == build.version(), f"{when}: {version} runs")
-    state = box.ask("cat /data/app/state.json 2>/dev/null")
+    state = box.shell("cat /data/app/state.json 2>/dev/null")
     check('"trial":"' not in state, f"{when}: {state}")
-    left = box.ask(
+    left = box.shell(
         "ls -d /data/app/*.partial /data/app/incoming.zimbox /data/zimbox/incoming/* 2>/dev/null"
     )
     check(left == "", f"{when}: left {left}")
-    check(box.ask("systemctl --failed --no-legend --plain") == "", f"{when}: failed units")
+    check(box.shell("systemctl --failed --no-legend --plain") == "", f"{when}: failed units")
 
 
 def root() -> None:
     """A whole root to the other partition: one that works, then one without gateway and judge."""
     card = new_card("root")
     stage(card, make_roots(card.parent))
-    with running("root", card=card, once=True) as (box, _):
+    with running("root", card=card, exit_on_restart=True) as (box, _):
         install_root(box, "good")
     begun = time.monotonic()
-    with running("root", card=card, once=True) as (box, _):
+    with running("root", card=card, exit_on_restart=True) as (box, _):
         box.wait_http()
-        until("it is confirmed", lambda: box.ask("cat /data/system/root-slot") == "b")
-        check(box.ask("cat /run/zimbox/root-slot") == "b", "it runs, but not from slot b")
+        until("it is confirmed", lambda: box.shell("cat /data/system/root-slot") == "b")
+        check(box.shell("cat /run/zimbox/root-slot") == "b", "it runs, but not from slot b")
         note("root", good_confirmed_after=round(time.monotonic() - begun))
         install_root(box, "broken")
     check(root_slot(card) == "a try", root_slot(card))
@@ -150,8 +150,8 @@ def root() -> None:
     with running("root", card=card) as (box, _):
         # It never answers: it restarts by itself into the root before.
         box.wait_http(seconds=2 * machine.BOOT_SECONDS)
-        check(box.ask("cat /run/zimbox/root-slot") == "b", "it does not run from slot b")
-        said = box.ask("dmesg | grep zimbox:")
+        check(box.shell("cat /run/zimbox/root-slot") == "b", "it does not run from slot b")
+        said = box.shell("dmesg | grep zimbox:")
         check("root a was not confirmed, back to b" in said, said)
         note("root", broken_taken_back_after=round(time.monotonic() - begun))
     check(root_slot(card) == "b", f"ends with root-slot {root_slot(card)!r}")
@@ -161,7 +161,7 @@ def install_root(box: Machine, name: str) -> None:
     """Up to the restart that the update asks for: the line to the probe may not outlive its answer."""
     box.wait_http()
     until("the modem is online", lambda: online(box))
-    box.ask(UPDATING.format(name))
+    box.shell(UPDATING.format(name))
     box.wait_for_restart(1800)
 
 

@@ -38,13 +38,14 @@ def wifi() -> None:
     with running("wifi", card=card) as (box, journal):
         box.wait_http()
         check(
-            box.ask("cat /run/zimbox/wifi.json 2>&1").endswith("No such file or directory"), "state"
+            box.shell("cat /run/zimbox/wifi.json 2>&1").endswith("No such file or directory"),
+            "state",
         )
         # The second radio is not the box's: its supplicant stays off.
-        box.ask(
+        box.shell(
             "ln -s /dev/null /run/systemd/system/wpa_supplicant@wlan1.service; systemctl daemon-reload"
         )
-        box.ask("modprobe mac80211_hwsim radios=2")
+        box.shell("modprobe mac80211_hwsim radios=2")
         until("the late radio is served", lambda: _state(box))
         _other_side(box)
         _access_point(box, "another password")
@@ -55,15 +56,15 @@ def wifi() -> None:
         until("it is connected", lambda: _state(box) == "connected")
         until(
             "it has an address",
-            lambda: f"{wifi_neighbour.OFFERED}/24" in box.ask("ip -4 -br addr show wlan0"),
+            lambda: f"{wifi_neighbour.OFFERED}/24" in box.shell("ip -4 -br addr show wlan0"),
         )
-        check("off" in box.ask("iw dev wlan0 get power_save"), "power save is on")
+        check("off" in box.shell("iw dev wlan0 get power_save"), "power save is on")
         check(f"{SSID} refuses" not in _page(box), "the page still shows a wrong password")
         note("wifi", wrong_password_on_page=True, address_by_dhcp=True, power_save="off")
         _sms_over_the_air(box)
         submitted = [line["text"] for line in received(journal) if line["event"] == "submit"]
         check(submitted == ["par les ondes"], submitted)
-        check(box.ask("systemctl --failed --no-legend --plain") == "", "failed units")
+        check(box.shell("systemctl --failed --no-legend --plain") == "", "failed units")
     note("wifi", zimbox_local_answers=True, sms_delivered_over_wifi=True)
 
 
@@ -72,9 +73,9 @@ def _sms_over_the_air(box: Machine) -> None:
     until("the modem is online", lambda: online(box))
     until("zimbox.local answers", lambda: _over_the_air(box, "GET", "/health")[0] == 200)
     body = {"to": RECIPIENT, "message": "par les ondes"}
-    status, told = _over_the_air(box, "POST", "/v1/sms/send", key, json.dumps(body))
-    check(status == 202 and told["success"] is True, (status, told))
-    until("the message is delivered", lambda: delivered(box, key, told["message_id"]))
+    status, answer = _over_the_air(box, "POST", "/v1/sms/send", key, json.dumps(body))
+    check(status == 202 and answer["success"] is True, (status, answer))
+    until("the message is delivered", lambda: delivered(box, key, answer["message_id"]))
 
 
 def _over_the_air(
@@ -83,13 +84,13 @@ def _over_the_air(
     """Request JSON from http://zimbox.local as the client behind the access point. Raises ValueError."""
     fields = {"Content-Type": "application/json", **(headers or {})}
     words = [method, "zimbox.local", path, body, *(f"{k}: {v}" for k, v in fields.items())]
-    said = box.ask(f"{IN_NAMESPACE} python3 /run/neighbour.py {shlex.join(words)}")
+    said = box.shell(f"{IN_NAMESPACE} python3 /run/neighbour.py {shlex.join(words)}")
     status, _, answer = said.partition("\n")
     return int(status), json.loads(answer)
 
 
 def _state(box: Machine) -> str:
-    said = box.ask("cat /run/zimbox/wifi.json 2>/dev/null")
+    said = box.shell("cat /run/zimbox/wifi.json 2>/dev/null")
     return str(json.loads(said)["state"]) if said else ""
 
 
@@ -114,7 +115,7 @@ def _access_point(box: Machine, password: str) -> None:
         "/run/ap.conf",
         f'network={{\nssid="{SSID}"\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\npsk="{password}"\n}}\n',
     )
-    box.ask("systemctl stop ap.service")
+    box.shell("systemctl stop ap.service")
     command = "/usr/sbin/wpa_supplicant -Dnl80211 -iwlan1 -c/run/ap.conf"
     _do(box, f"systemd-run --unit=ap {IN_NAMESPACE} {command}")
 
@@ -125,14 +126,14 @@ def _write(box: Machine, file: str, text: str) -> None:
 
 
 def _do(box: Machine, command: str) -> None:
-    said = box.ask(f"{command}; echo status $?")
+    said = box.shell(f"{command}; echo status $?")
     check(said.endswith("status 0"), f"{command}: {said}")
 
 
 def _page(box: Machine) -> str:
     """The status page of the box, which the first call claims."""
     admin = AdminPage(box)
-    if (code := box.ask("cat /data/zimbox/setup-code 2>/dev/null")) != "":
+    if (code := box.shell("cat /data/zimbox/setup-code 2>/dev/null")) != "":
         password = "une phrase bien longue"
         admin.post("/claim", "/claim", f"password={password}", f"again={password}", f"code={code}")
     return admin.get("/")
