@@ -81,14 +81,14 @@ class AdminModems:
             modem = msgspec.structs.replace(modem, balance=kept)
         return await self._pins.completed(modem)
 
-    async def former(self) -> list[DeviceRow]:
-        """Return the modems that were here once and are not configured any more."""
-        known = await self._box.db.read(device_table.live)
-        return [row for row in known if self._devices.by_number(row.id) is None]
+    async def former(self) -> list[tuple[DeviceRow, int]]:
+        """Return the modems that are not attached any more, each with the number of parts that wait for it."""
+        known = await self._box.db.read(device_table.live_with_waiting)
+        return [(row, n) for row, n in known if self._devices.by_number(row.id) is None]
 
     async def remove(self, number: int) -> None:
         """Forget a former modem; its queued messages fail. Raises NOT_FOUND."""
-        if number not in {row.id for row in await self.former()}:
+        if number not in {row.id for row, _waiting in await self.former()}:
             raise ApiError("NOT_FOUND")
         if not await self._box.db.write(device_table.remove, number):
             raise ApiError("NOT_FOUND")

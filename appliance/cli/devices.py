@@ -43,8 +43,8 @@ def device_list(data: Path, as_json: bool) -> None:
 def _listed(db: Connection) -> list[tuple[DeviceRow, int, list[tuple[int, str]]]]:
     """Return each modem with the number of parts that wait for it only, and its aliases."""
     return [
-        (row, devices.parts_waiting(db, row.id), devices.aliases(db, row.id))
-        for row in devices.live(db)
+        (row, waiting, devices.aliases(db, row.id))
+        for row, waiting in devices.live_with_waiting(db)
     ]
 
 
@@ -60,10 +60,10 @@ def _listed(db: Connection) -> list[tuple[DeviceRow, int, list[tuple[int, str]]]
 )
 def device_alias(data: Path, device_id: str, alias: str, client: str) -> None:
     """Let a client name a modem by a further id, such as the device id of its hosted account."""
-    key, owner = number("device", device_id), number("client", client)
+    key, client_number = number("device", device_id), number("client", client)
     if not re.fullmatch("[!-~]{1,64}", alias):
         raise click.BadParameter("an alias has 1 to 64 printable ASCII characters, without blanks")
-    done = store(data, lambda db: devices.set_alias(db, owner, alias, key))
+    done = store(data, lambda db: devices.set_alias(db, client_number, alias, key))
     ended(done, "set", f"{device_id} does not exist")
 
 
@@ -78,9 +78,9 @@ def device_alias(data: Path, device_id: str, alias: str, client: str) -> None:
 )
 def device_unalias(data: Path, alias: str, client: str) -> None:
     """Remove a further id that a client has for a modem."""
-    owner = number("client", client)
-    done = store(data, lambda db: devices.remove_alias(db, owner, alias))
-    ended(done, "removed", f"client_{owner} has no device {alias}")
+    client_number = number("client", client)
+    done = store(data, lambda db: devices.remove_alias(db, client_number, alias))
+    ended(done, "removed", f"client_{client_number} has no device {alias}")
 
 
 @device.command("remove")

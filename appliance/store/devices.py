@@ -90,12 +90,13 @@ def live(db: Connection) -> list[DeviceRow]:
     return every(DeviceRow, found)
 
 
-def parts_waiting(db: Connection, device: int) -> int:
-    """Return how many parts wait for this device only."""
-    n: int = db.execute(
-        "SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count WHERE bound_device = ?", (device,)
-    ).fetchone()[0]
-    return n
+def live_with_waiting(db: Connection) -> list[tuple[DeviceRow, int]]:
+    """Return the same, each with the number of parts that wait for that device only."""
+    found = db.execute(
+        f"SELECT {columns(DeviceRow)}, (SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count "
+        "WHERE bound_device = device.id) FROM device WHERE test = 0 ORDER BY id"
+    )
+    return [(DeviceRow._make(row[:-1]), row[-1]) for row in found.fetchall()]
 
 
 def numbers(db: Connection) -> set[int]:
