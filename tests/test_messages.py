@@ -27,7 +27,7 @@ WITH_LETTERS = {
     "image/target/prepare.py",  # a line in a file of the card, in both languages
     "modem/sms/national_tables.py",
     "modem/sms/gsm7.py",
-    "appliance/domain/reassembly.py",  # quotation marks around a keyword
+    "appliance/core/stop_words.py",  # quotation marks around a keyword
     "web/openapi/examples.py",
     "appliance/domain/schemas.py",  # an example of a message
 }

@@ -303,7 +303,7 @@ class AdminAuth:
         await self._box.db.write(work)
         return token
 
-    async def is_owner(self, token: str) -> bool:
+    async def is_admin(self, token: str) -> bool:
         """Return whether a cookie belongs to a live session. Reads the store each time."""
         if not token:
             return False

@@ -184,19 +184,19 @@ def key_create(
         result: dict[str, Any] = {}
         existing = clients.clients(db)
         if wanted is not None:
-            owner = wanted if clients.client(db, wanted) else None
+            client = wanted if clients.client(db, wanted) else None
         elif existing:
-            owner = existing[0].id
+            client = existing[0].id
         else:
             made = clients.add_client(db, "default", now)
-            owner, result["signing_secret"] = made.id, made.signing_secret
-        if owner is None:
+            client, result["signing_secret"] = made.id, made.signing_secret
+        if client is None:
             raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
         new = clients.add_key(
-            db, owner, now, test=test, name=name, expires_at=expires_at, permissions=permissions
+            db, client, now, test=test, name=name, expires_at=expires_at, permissions=permissions
         )
         return {
-            "client_id": f"client_{owner}",
+            "client_id": f"client_{client}",
             "api_key": new.key,
             "key_id": new.id,
             "mode": "test" if test else "live",

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.core.i18n import DEFAULT, languages
+from appliance.core.stop_words import START_WORDS, STOP_WORDS
 from modem.driver.gpio import WIRINGS
 from modem.timeouts import Timing
 
@@ -141,16 +142,8 @@ class InboxSettings(Section, frozen=True):
     reply_days: Positive = (
         30.0  # a received message belongs to the client that last wrote within these days
     )
-    stop_words: tuple[str, ...] = (
-        "STOP",
-        "STOPSMS",
-        "ARRET",
-        "DESABONNER",
-        "UNSUBSCRIBE",
-        "END",
-        "QUIT",
-    )
-    start_words: tuple[str, ...] = ("START", "UNSTOP", "REPRISE", "REABONNER")
+    stop_words: tuple[str, ...] = STOP_WORDS
+    start_words: tuple[str, ...] = START_WORDS
 
 
 class Limits(Section, frozen=True):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args, overload
 from urllib.parse import urlsplit
 
+from appliance.core.folding import fold
 from appliance.core.i18n import DEFAULT, _
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
@@ -82,12 +83,6 @@ def mask_phone(number: str) -> str:
     digits = number[1:]
     tail = min(4, max(0, len(digits) - 7))
     return f"+{digits[:3]}****{digits[len(digits) - tail :]}"
-
-
-def fold(text: str) -> str:
-    """Return a text in lower case without accents, for searching."""
-    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c))
 
 
 # --- how a message is to be sent ---------------------------------------------------------------

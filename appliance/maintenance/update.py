@@ -128,7 +128,7 @@ TRACES = (
     "SELECT id, disabled_at, deleted_at FROM client ORDER BY id",
     "SELECT count(*), max(created_at) FROM blocked", "SELECT count(*), max(created_at) FROM opt_in",
     "SELECT id, url, events, deleted_at FROM webhook ORDER BY id",
-    "SELECT name, value FROM owner_setting ORDER BY name", "SELECT device, limits FROM device_limits ORDER BY device",
+    "SELECT name, value FROM admin_setting ORDER BY name", "SELECT device, limits FROM device_limits ORDER BY device",
 )  # fmt: skip
 
 

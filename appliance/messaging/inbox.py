@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from appliance.context import Context
+from appliance.core.stop_words import opt_keyword
 from appliance.devices.attached import Attached
 from appliance.domain import ids, reassembly
 from appliance.domain.report_matching import ReportFields
@@ -154,7 +155,9 @@ class Inbox:
         """Tell the client of a sender that a picture message waits at the operator."""
         sender = self._sender(db, attached.test, found.sender or sms_sender)
         reply_ms = round(self._box.config.inbox.reply_days * 86_400_000)
-        tenant = received_store.owner(db, attached.number, attached.test, sender, reply_ms, now)
+        tenant = received_store.tenant_for(
+            db, attached.number, attached.test, sender, reply_ms, now
+        )
         if tenant is not None:
             received_store.store_picture(
                 db, self._box.ids, attached.number, tenant, sender, found, now
@@ -163,13 +166,13 @@ class Inbox:
     def _whole(self, db: Connection, device: int, test: bool, whole: Whole, now: int) -> str:
         """Store a complete text in its client's inbox, and act on STOP and START."""
         settings = self._box.config.inbox
-        keyword = reassembly.opt_keyword(whole.text, settings.stop_words, settings.start_words)
+        keyword = opt_keyword(whole.text, settings.stop_words, settings.start_words)
         whole = msgspec.structs.replace(whole, sender=self._sender(db, test, whole.sender))
         if keyword == "stop":
             blocklist.opt_out(db, device, test, whole.sender, now)
         elif keyword == "start":
             blocklist.opt_in(db, device, test, whole.sender, now)
-        tenant = received_store.owner(
+        tenant = received_store.tenant_for(
             db,
             device,
             test,

@@ -1,4 +1,4 @@
-"""The admin's data: settings made on the page, sessions, limits of a modem."""
+"""Data of the status page: settings made there, the owner's password and sessions, limits of a modem."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 def setting(db: Connection, name: str, kind: type[T]) -> T | None:
     """Return a stored setting; None without one."""
-    row = db.execute("SELECT value FROM owner_setting WHERE name = ?", (name,)).fetchone()
+    row = db.execute("SELECT value FROM admin_setting WHERE name = ?", (name,)).fetchone()
     return msgspec.json.decode(row[0], type=kind) if row else None
 
 
 def keep(db: Connection, name: str, value: object) -> None:
     """Store a setting."""
     db.execute(
-        "INSERT INTO owner_setting (name, value) VALUES (?, ?) "
+        "INSERT INTO admin_setting (name, value) VALUES (?, ?) "
         "ON CONFLICT DO UPDATE SET value = excluded.value",
         (name, msgspec.json.encode(value).decode()),
     )
@@ -39,7 +39,7 @@ def first_started(db: Connection, now: int) -> int:
 def claim(db: Connection, password_hash: str) -> bool:
     """Set the first password; return False if there is one already."""
     done = db.execute(
-        "INSERT INTO owner_setting (name, value) VALUES ('password', ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO admin_setting (name, value) VALUES ('password', ?) ON CONFLICT DO NOTHING",
         (msgspec.json.encode(password_hash).decode(),),
     )
     return bool(done.rowcount)
@@ -51,14 +51,14 @@ def given(db: Connection, password_hash: str) -> bool:
         return False
     keep(db, "password_given", password_hash)
     keep(db, "password", password_hash)
-    db.execute("DELETE FROM owner_session")
+    db.execute("DELETE FROM admin_session")
     return True
 
 
 def forget(db: Connection) -> bool:
     """Remove password and sessions; return False if there was no password."""
-    done = db.execute("DELETE FROM owner_setting WHERE name = 'password'")
-    db.execute("DELETE FROM owner_session")
+    done = db.execute("DELETE FROM admin_setting WHERE name = 'password'")
+    db.execute("DELETE FROM admin_session")
     return bool(done.rowcount)
 
 
@@ -72,12 +72,12 @@ def _hash(token: str) -> bytes:
 def open_session(db: Connection, token: str, agent: str, now: int, most: int) -> None:
     """Store a session; beyond `most` the least recently used ones end, never the new one."""
     db.execute(
-        "INSERT INTO owner_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
+        "INSERT INTO admin_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
         (_hash(token), now, now, agent),
     )
     db.execute(
-        "DELETE FROM owner_session WHERE hash NOT IN "
-        "(SELECT hash FROM owner_session ORDER BY hash = ? DESC, seen_at DESC LIMIT ?)",
+        "DELETE FROM admin_session WHERE hash NOT IN "
+        "(SELECT hash FROM admin_session ORDER BY hash = ? DESC, seen_at DESC LIMIT ?)",
         (_hash(token), most),
     )
 
@@ -85,27 +85,27 @@ def open_session(db: Connection, token: str, agent: str, now: int, most: int) ->
 def session_seen(db: Connection, token: str) -> tuple[int, int] | None:
     """Return when a session began and was last used; None without one."""
     row = db.execute(
-        "SELECT created_at, seen_at FROM owner_session WHERE hash = ?", (_hash(token),)
+        "SELECT created_at, seen_at FROM admin_session WHERE hash = ?", (_hash(token),)
     ).fetchone()
     return (row[0], row[1]) if row else None
 
 
 def see_session(db: Connection, token: str, now: int) -> None:
-    db.execute("UPDATE owner_session SET seen_at = ? WHERE hash = ?", (now, _hash(token)))
+    db.execute("UPDATE admin_session SET seen_at = ? WHERE hash = ?", (now, _hash(token)))
 
 
 def move_sessions(db: Connection, since: int, step: int) -> None:
     """Move the last use of sessions since `since` by a clock jump."""
-    db.execute("UPDATE owner_session SET seen_at = seen_at + ? WHERE seen_at >= ?", (step, since))
+    db.execute("UPDATE admin_session SET seen_at = seen_at + ? WHERE seen_at >= ?", (step, since))
 
 
 def end_session(db: Connection, token: str) -> None:
-    db.execute("DELETE FROM owner_session WHERE hash = ?", (_hash(token),))
+    db.execute("DELETE FROM admin_session WHERE hash = ?", (_hash(token),))
 
 
 def end_other_sessions(db: Connection, token: str) -> None:
     """End all other sessions."""
-    db.execute("DELETE FROM owner_session WHERE hash != ?", (_hash(token),))
+    db.execute("DELETE FROM admin_session WHERE hash != ?", (_hash(token),))
 
 
 # --- limits --------------------------------------------------------------------------------------

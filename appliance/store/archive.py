@@ -6,9 +6,9 @@ from sqlite3 import Connection
 
 import msgspec
 
+from appliance.core.folding import fold
 from appliance.domain.ids import Ids
 from appliance.domain.message import Status
-from appliance.domain.validation import fold
 from appliance.store import timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.rows import IndexedRow, columns, every

@@ -60,7 +60,7 @@ def record(
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.LOSE, answered_at=now, open=1, error=error)
         case Verdict.OWNER if sender.test:
-            # A test number produced this: show the failure, because no admin can fix a simulated SIM.
+            # A test number produced this: show the failure, because no owner can fix a simulated SIM.
             _attempted(db, part)
             messages.step_part(db, part, PartEvent.REFUSE, answered_at=now, error=error)
         case Verdict.NEVER:

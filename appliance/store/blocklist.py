@@ -1,6 +1,6 @@
-"""The block list: numbers blocked by a client or the admin, and numbers that opted out with STOP.
+"""The block list: numbers blocked by a client or the owner, and numbers that opted out with STOP.
 
-A row belongs to one client (its tenant) or to all clients (tenant 0, in test mode 1: a block by the admin, or an
+A row belongs to one client (its tenant) or to all clients (tenant 0, in test mode 1: a block by the owner, or an
 opt-out from a SIM that all clients share). `opt_in` exempts one client from an opt-out.
 """
 
@@ -16,7 +16,7 @@ HOLDS = """(tenant = :tenant OR (tenant = :tenant & 1 AND NOT (source = 'stop'
 
 
 def is_blocked(db: Connection, tenant: int, number: str, kind: str = "sms") -> bool:
-    """Return whether a number is blocked by the client or the admin, or opted out of a SIM of the client.
+    """Return whether a number is blocked by the client or the owner, or opted out of a SIM of the client.
 
     An opt-out does not cover one-time passwords (`kind` "otp"; docs/adr/0035): whoever enters a number asks for one.
     """
@@ -95,7 +95,7 @@ def _ask_back(db: Connection, tenant: int, number: str, now: int) -> bool:
 def remove(db: Connection, tenant: int, number: str, now: int) -> bool:
     """Remove a number from a client's list and exempt the client from its opt-out; return False for neither.
 
-    Other clients are unaffected: the opt-out holds for them, and a block by the admin for all.
+    Other clients are unaffected: the opt-out holds for them, and a block by the owner for all.
     """
     own = db.execute(
         "DELETE FROM blocked WHERE tenant = ? AND number = ?", (tenant, number)
@@ -104,7 +104,7 @@ def remove(db: Connection, tenant: int, number: str, now: int) -> bool:
 
 
 def take_off(db: Connection, tenant: int, number: str) -> bool:
-    """Delete one row, for the admin; return False if it is not there."""
+    """Delete one row, for the owner; return False if it is not there."""
     done = db.execute("DELETE FROM blocked WHERE tenant = ? AND number = ?", (tenant, number))
     return bool(done.rowcount)
 

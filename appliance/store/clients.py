@@ -81,7 +81,7 @@ def is_disabled(db: Connection, number: int) -> bool:
 def still_may(db: Connection, key_id: int, client: int) -> bool:
     """Return whether a key and its client are still valid, at the time of a commit.
 
-    Time may pass between the headers and the body of a request. Key 0 is the admin on the status page.
+    Time may pass between the headers and the body of a request. Key 0 is the owner on the status page.
     """
     row = db.execute(
         "SELECT 1 FROM client c LEFT JOIN api_key k ON k.id = ? "

@@ -1,4 +1,4 @@
-"""Read the data of the status page and of the admin's lists, over all clients."""
+"""Read the data of the status page and of the owner's lists, over all clients."""
 
 from __future__ import annotations
 

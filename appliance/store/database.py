@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import aiosqlite
 import structlog
 
-from appliance.domain.validation import fold
+from appliance.core.folding import fold
 
 log = structlog.get_logger(__name__)
 

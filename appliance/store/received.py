@@ -9,10 +9,11 @@ from sqlite3 import Connection
 
 import msgspec
 
+from appliance.core.folding import fold
 from appliance.domain import ids
 from appliance.domain.ids import Ids
 from appliance.domain.requests import InboxFilter
-from appliance.domain.validation import fold, timestamp
+from appliance.domain.validation import timestamp
 from appliance.store import devices, events
 from appliance.store.rows import InboundPartRow, InboundRow, PictureRow, columns, every
 from modem.sms.mms import MmsNotification
@@ -112,7 +113,7 @@ def move_parts(db: Connection, since: int, step: int) -> None:
     )
 
 
-def owner(
+def tenant_for(
     db: Connection, device: int, test: bool, sender: str, reply_ms: int, now: int
 ) -> int | None:
     """Return the tenant of a received text: the client that wrote to that number last, else the first."""

@@ -187,7 +187,7 @@ class IndexedRow(NamedTuple):
 
 
 class HeldRow(NamedTuple):
-    """A message that waits for the admin's decision after a restore."""
+    """A message that waits for the owner's decision after a restore."""
 
     id: int
     tenant: int

@@ -443,7 +443,7 @@ async def test_a_changed_password_ends_every_other_session(auth: AdminAuth) -> N
     hashed = await auth.claim("a long password", "", "192.168.1.20", "zimbox.local")
     own, other = [await auth.open_session(agent, hashed) for agent in ("Firefox", "Thief")]
     await auth.change_password("a long password", "another long one", own, "192.168.1.20")
-    assert await auth.is_owner(own) and not await auth.is_owner(other)
+    assert await auth.is_admin(own) and not await auth.is_admin(other)
 
 
 async def test_a_call_that_could_not_be_recorded_is_not_made_again_at_once(

@@ -40,7 +40,7 @@ MINUTE = 60_000
 DAY = 86_400_000
 
 
-def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> PageLanguage:
+def page_language(language: Language = "fr", zone: ZoneInfo = PARIS) -> PageLanguage:
     return PageLanguage(language, zone)
 
 
@@ -54,12 +54,12 @@ def tongue(language: Language = "fr", zone: ZoneInfo = PARIS) -> PageLanguage:
     ],
 )
 def test_times_are_shown_relative_to_now(ago: int, french: str, english: str) -> None:
-    assert tongue("fr").when(NOON - ago, NOON) == french
-    assert tongue("en").when(NOON - ago, NOON) == english
+    assert page_language("fr").when(NOON - ago, NOON) == french
+    assert page_language("en").when(NOON - ago, NOON) == english
 
 
 def test_times_are_shown_in_the_zone_of_the_box() -> None:
-    assert tongue(zone=ZoneInfo("Asia/Tokyo")).clock(NOON) == "20:00"
+    assert page_language(zone=ZoneInfo("Asia/Tokyo")).clock(NOON) == "20:00"
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_times_are_shown_in_the_zone_of_the_box() -> None:
     ],
 )
 def test_durations_are_rounded(milliseconds: int, told: str) -> None:
-    assert tongue().lasting(milliseconds) == told
+    assert page_language().lasting(milliseconds) == told
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
-    assert tongue("fr").number(12345) == "12\u202f345"
-    assert tongue("en").number(12345) == "12,345"
-    assert tongue("fr").percent(98.25) == "98,2\u202f%"
-    assert tongue("en").percent(100.0) == "100%"
+    assert page_language("fr").number(12345) == "12\u202f345"
+    assert page_language("en").number(12345) == "12,345"
+    assert page_language("fr").percent(98.25) == "98,2\u202f%"
+    assert page_language("en").percent(100.0) == "100%"
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_none_is_singular_in_french_and_plural_in_english(
     n: int, french: str, english: str
 ) -> None:
     forms = ("{n} message", "{n} messages", n)
-    assert tongue("fr").ngettext(*forms) == french
-    assert tongue("en").ngettext(*forms) == english
+    assert page_language("fr").ngettext(*forms) == french
+    assert page_language("en").ngettext(*forms) == english
 
 
 def test_invisible_characters_are_named_by_their_code() -> None:
@@ -228,12 +228,12 @@ def test_an_event_of_the_stream_cannot_be_broken_by_a_text() -> None:
 @pytest.mark.parametrize("language", languages())
 def test_every_outcome_of_an_update_has_words_of_its_own(language: Language) -> None:
     codes = [*get_args(Refused), "UPDATED", "RESTARTING", "ROLLED_BACK", "CUT_OFF", "NO_KEY"]
-    result = {tongue(language).outcome(code, "kept") for code in codes}
+    result = {page_language(language).outcome(code, "kept") for code in codes}
     assert len(result) == len(codes)
-    unknown = tongue(language).outcome("SOMETHING_ELSE", "kept")
+    unknown = page_language(language).outcome("SOMETHING_ELSE", "kept")
     assert unknown and unknown not in result
-    restored = tongue(language).outcome("ROLLED_BACK", "restored")
-    assert restored.startswith(tongue(language).outcome("ROLLED_BACK", "kept"))
+    restored = page_language(language).outcome("ROLLED_BACK", "restored")
+    assert restored.startswith(page_language(language).outcome("ROLLED_BACK", "kept"))
 
 
 def test_every_fault_of_a_backup_has_words() -> None:
@@ -252,7 +252,7 @@ def test_a_new_root_is_judged_by_what_runs_after_the_restart(
 
 @pytest.mark.parametrize("language", languages())
 def test_every_reason_of_a_modem_has_a_text_of_its_own(language: Language) -> None:
-    spoken = tongue(language)
+    spoken = page_language(language)
     refusals = {spoken.code_refused(problem) for problem in CodeProblem}
     silences = {spoken.no_ussd_answer(problem) for problem in UssdProblem}
     assert (len(refusals), len(silences)) == (len(CodeProblem), len(UssdProblem))
@@ -276,12 +276,12 @@ def test_an_amount_is_read_as_people_write_it(text: str, amount: float | None) -
 
 
 def test_an_amount_is_written_as_people_write_it() -> None:
-    assert (tongue("fr").amount(2.5), tongue("en").amount(2.0)) == ("2,50", "2")
+    assert (page_language("fr").amount(2.5), page_language("en").amount(2.0)) == ("2,50", "2")
 
 
 def test_the_first_line_says_first_what_is_wrong_and_no_line_begins_with_a_colon() -> None:
     problem = Problem("x", "bad", Text("No signal"), Text("enter it in Settings › SIM."))
-    french, english = tongue("fr"), tongue("en")
+    french, english = page_language("fr"), page_language("en")
     assert french.say(problem.text_after_what) == "\u00a0: saisissez-le dans Réglages\u00a0› SIM."
     assert english.say(problem.text_after_what) == ": enter it in Settings\u00a0› SIM."
     named = msgspec.structs.replace(problem, modems="EC25")

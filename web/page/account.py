@@ -27,8 +27,8 @@ def denial_text(request: Seen, denied: Denied) -> str:
     """Return why access was denied, in the visitor's language."""
     if denied.reason == "wait":
         wait = denied.seconds
-        return request.visitor.tongue.say(_("Too many tries: wait {wait} seconds.", wait=wait))
-    return _DENIED[denied.reason].typeset(request.visitor.language)
+        return request.visitor.language.say(_("Too many tries: wait {wait} seconds.", wait=wait))
+    return request.visitor.language.say(_DENIED[denied.reason])
 
 
 @get("/claim")
@@ -78,7 +78,7 @@ async def login_page(
     """Show the login form."""
     if not services.admin.auth.claimed:
         return Redirect("/claim", status_code=303)
-    if request.visitor.owner:
+    if request.visitor.admin:
         return Redirect(local(next), status_code=303)
     return page(request, "login.html", onward=local(next), error="")
 

@@ -170,13 +170,13 @@ def standing(result: Result, running: str, step: str) -> str:
 class PageLanguage(msgspec.Struct, frozen=True):
     """The visitor's language, and the box's time zone and country."""
 
-    language: Language
+    code: Language
     zone: ZoneInfo
     country: str | None = None
 
     def say(self, text: Text) -> str:
         """Return the text in this language."""
-        return text.typeset(self.language)
+        return text.typeset(self.code)
 
     def gettext(self, msgid: str, **values: Value) -> str:
         """Return a text of a template."""
@@ -238,7 +238,7 @@ class PageLanguage(msgspec.Struct, frozen=True):
         details = reason.details or {}
         sentence, why = _FIELD.get(str(details.get("field"))), details.get("reason")
         if reason.code == "INVALID_WEBHOOK_URL" and isinstance(why, Text):
-            what = reason.text.typeset(self.language).rstrip(".")
+            what = reason.text.typeset(self.code).rstrip(".")
             advice = f"{self.say(why)}."
             return self.say(_("{what}: {advice}", what=what, advice=advice))
         if reason.code != "INVALID_REQUEST" or sentence is None or not isinstance(why, Text):

@@ -89,13 +89,13 @@ class Live:
 
     def regions(self, seen: Overview, visitor: Visitor) -> dict[str, str]:
         """Return the regions of the status page for visitors of this kind."""
-        kind = (visitor.language, visitor.owner)
+        kind = (visitor.language.code, visitor.admin)
         if seen is not self._seen or kind not in self._regions:
             result = {
                 name: fragment(f"live/{name}.html", visitor, seen=seen, chart=draw(seen.days))
                 for name in REGIONS
             }
-            if visitor.owner:
+            if visitor.admin:
                 result |= {
                     f"modem-{n}": fragment("live/modem.html", visitor, modem=modem)
                     for n, modem in enumerate(seen.modems, start=1)
@@ -109,7 +109,7 @@ class Live:
 
     async def stream(self, visitor: Visitor, message_id: str | None) -> AsyncIterator[bytes]:
         """Yield server-sent events: changed regions, and the timeline of a message if one is named."""
-        stranger = int(not visitor.owner)
+        stranger = int(not visitor.admin)
         if self._streams >= STREAMS_MOST or (stranger and self._strangers >= STRANGERS_MOST):
             return
         self._streams += 1
@@ -131,9 +131,9 @@ class Live:
                         await turn.wait()
                 except TimeoutError:
                     yield b": breath\n\n"
-                if visitor.owner and monotonic() - checked > BREATH_SECONDS:
+                if visitor.admin and monotonic() - checked > BREATH_SECONDS:
                     checked = monotonic()
-                    if not await self._services.admin.auth.is_owner(visitor.session):
+                    if not await self._services.admin.auth.is_admin(visitor.session):
                         return
         finally:
             self._streams -= 1
@@ -144,7 +144,7 @@ class Live:
             seen = await self.read()
             # A form belongs to its visitor: it carries a token.
             codes = {"codes": fragment("live/codes.html", visitor, seen=seen)}
-            return self.regions(seen, visitor) | (codes if visitor.owner else {})
+            return self.regions(seen, visitor) | (codes if visitor.admin else {})
         try:
             timeline = await self._services.admin.messages.timeline(message_id)
         except ApiError:

@@ -113,7 +113,7 @@ async def _outcome_of(
         words = _NO_FILE
     else:
         return back(request, onward)
-    return back(request, HERE, error=words.typeset(request.visitor.language))
+    return back(request, HERE, error=request.visitor.language.say(words))
 
 
 @post("/settings/update", status_code=SEE_OTHER, request_max_body_size=UPDATE_BYTES)
@@ -141,10 +141,10 @@ async def backup(request: Seen, services: ServicesDep) -> File | Redirect:
     try:
         file = await services.admin.maintenance.backup()
     except NoRoom as error:
-        return back(request, HERE, error=_no_room(error.mib).typeset(request.visitor.language))
+        return back(request, HERE, error=request.visitor.language.say(_no_room(error.mib)))
     except (OSError, sqlite3.Error):  # sqlite3.Error is raised if the card fills up meanwhile
-        return back(request, HERE, error=_BACKUP_FAILED.typeset(request.visitor.language))
-    day = request.visitor.tongue.iso(services.context.clock.now())[:10]
+        return back(request, HERE, error=request.visitor.language.say(_BACKUP_FAILED))
+    day = request.visitor.language.iso(services.context.clock.now())[:10]
     return File(
         file,
         filename=f"zimbox-{day}.tar.gz",
@@ -179,10 +179,10 @@ async def restore_now(request: Seen, services: ServicesDep) -> Response[str] | R
     """Restore the checked backup with a restart."""
     try:
         if not await services.admin.maintenance.restore():
-            return back(request, HERE, error=_NO_BACKUP.typeset(request.visitor.language))
+            return back(request, HERE, error=request.visitor.language.say(_NO_BACKUP))
         await services.admin.maintenance.restart()
     except Busy:
-        return back(request, HERE, error=_BUSY.typeset(request.visitor.language))
+        return back(request, HERE, error=request.visitor.language.say(_BUSY))
     except (NoSteward, TimeoutError):
         return page(request, "wait.html", why="by hand")
     return page(request, "wait.html", why="restore")
@@ -212,5 +212,5 @@ async def power(request: Seen, services: ServicesDep) -> Response[str] | Redirec
     try:
         await services.admin.maintenance.power("power-off" if off else "restart-box")
     except (NoSteward, TimeoutError):
-        return back(request, "/settings/box", error=_DISOBEYED.typeset(request.visitor.language))
+        return back(request, "/settings/box", error=request.visitor.language.say(_DISOBEYED))
     return page(request, "wait.html", why="off" if off else "restart")

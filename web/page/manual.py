@@ -20,7 +20,7 @@ _DOCS = Path(__file__).parents[2] / "docs"
 @get("/manual")
 async def manual(request: Seen) -> Response[str]:
     """Show the manual in the visitor's language."""
-    text = await asyncio.to_thread(rendered, request.visitor.language)
+    text = await asyncio.to_thread(rendered, request.visitor.language.code)
     return page(request, "manual.html", text=text)
 
 

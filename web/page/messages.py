@@ -12,7 +12,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
-from appliance.domain import validation
+from appliance.core.folding import fold
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import HistoryFilter, MessageStatus, Period
 from appliance.monitoring.dashboard import local_midnight
@@ -107,7 +107,7 @@ def filter_of(wanted: Wanted, services: Services) -> HistoryFilter:
             local_midnight(start, zone) if start else None,
             local_midnight(end, zone, after=True) if end else None,
         ),
-        search=validation.fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
+        search=fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
     )
 
 
@@ -134,7 +134,7 @@ async def export(request: Seen, services: ServicesDep) -> Stream:
     wanted = wanted_of(request)
     asked = msgspec.structs.replace(filter_of(wanted, services), page=1)
     batches = services.admin.messages.export(asked, test=wanted.test, client=wanted.client_number)
-    answer = await sheet.stream("csv", batches, request.visitor.language, by_hand=True)
+    answer = await sheet.stream("csv", batches, request.visitor.language.code, by_hand=True)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Response, get
 
-from appliance.domain import validation
+from appliance.core.folding import fold
 from appliance.domain.requests import InboxFilter
 from appliance.services import Services
 from web.page.messages import PAGE_ROWS, number_sought, wanted_of
@@ -21,7 +21,7 @@ async def inbox(request: Seen, services: ServicesDep) -> Response[str]:
         page=wanted.page,
         limit=PAGE_ROWS,
         senders=senders_sought(wanted.to, services),
-        search=validation.fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
+        search=fold(wanted.q) or wanted.q or None,  # accents alone are in no folded text
     )
     found = await services.admin.messages.inbox(asked)
     return page(

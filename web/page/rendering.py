@@ -75,12 +75,12 @@ TEMPLATES.globals |= {
 
 def fragment(name: str, visitor: Visitor, **context: Any) -> str:
     """Render a template with the common variables."""
-    tongue = visitor.tongue
+    language = visitor.language
     return TEMPLATES.get_template(name).render(
-        _=tongue.gettext,
-        ngettext=tongue.ngettext,
-        pgettext=tongue.pgettext,
-        tongue=tongue,
+        _=language.gettext,
+        ngettext=language.ngettext,
+        pgettext=language.pgettext,
+        language=language,
         visitor=visitor,
         root=visitor.root,
         **context,
@@ -99,7 +99,7 @@ def page(request: Seen, name: str, *, status: int = 200, **context: Any) -> Resp
 
 def sentence(request: Seen, refusal: ApiError) -> str:
     """Show an error of the API as a page."""
-    return request.visitor.tongue.refusal(refusal.reason)
+    return request.visitor.language.refusal(refusal.reason)
 
 
 def refused(request: Seen, refusal: ApiError) -> Response[str]:
@@ -112,5 +112,5 @@ def not_ours(request: Request[Any, Any, Any], _error: NotOurs) -> Response[str]:
     words = _("This page was too old: nothing was done. Reload it and try again.")
     # Litestar calls exception handlers with the application's request class.
     seen = Seen(request.scope, request.receive, request.send)
-    result = seen.visitor.tongue.say(words)
+    result = seen.visitor.language.say(words)
     return page(seen, "error.html", status=403, sentence=result)

@@ -166,7 +166,7 @@ async def restrict(request: Seen, services: ServicesDep, key: int) -> Response[s
             wanted,
         )
         if outdated(fields, now, wanted):
-            changed = Notice(CHANGED.typeset(request.visitor.language))
+            changed = Notice(request.visitor.language.say(CHANGED))
             return await _keys(request, services, notice=changed)
         await services.admin.clients.restrict(key, wanted)
     except ApiError as refusal:
@@ -260,11 +260,11 @@ async def change_webhook(
         tested = await services.webhooks.test(tenant, webhook_id)
     except ApiError as refusal:
         return back(request, "/settings/webhooks", error=sentence(request, refusal))
-    tongue = request.visitor.tongue
+    language = request.visitor.language
     if tested.why is not None:
-        error = tongue.say(_("Your server did not answer as it should: {why}.", why=tested.why))
+        error = language.say(_("Your server did not answer as it should: {why}.", why=tested.why))
         return back(request, "/settings/webhooks", error=error)
-    answer = tongue.say(_("Your server answered {status}.", status=tested.response_status or 0))
+    answer = language.say(_("Your server answered {status}.", status=tested.response_status or 0))
     return back(request, "/settings/webhooks", answer=answer)
 
 

@@ -54,7 +54,7 @@ async def pin(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
     here = "/welcome" if request.came_from == "/welcome" else HERE
     code = fields.get("pin", "").strip()
     if not _digits(code, 4, 8):
-        error = _BAD_PIN.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_PIN)
         return back(request, here, error=error, field="pin", form=f"codes-{index}")
     return _answered(request, live, here, await services.admin.modems.enter_pin(index, code))
 
@@ -65,10 +65,10 @@ async def puk(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
     fields = await request.fields()
     code, new = fields.get("puk", "").strip(), fields.get("pin", "").strip()
     if not _digits(code, 8, 8):
-        error = _BAD_PUK.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_PUK)
         return back(request, HERE, error=error, field="puk", form=f"codes-{index}")
     if not _digits(new, 4, 8):
-        error = _BAD_PIN.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_PIN)
         return back(request, HERE, error=error, field="pin", form=f"codes-{index}")
     return _answered(request, live, HERE, await services.admin.modems.unlock(index, code, new))
 
@@ -77,7 +77,7 @@ def _answered(request: Seen, live: Live, here: str, refused: CodeRefused | None)
     live.stale()
     if refused is None:
         return back(request, here, saved=True)
-    error = request.visitor.tongue.code_refused(refused.problem)
+    error = request.visitor.language.code_refused(refused.problem)
     return back(request, here, error=error)
 
 
@@ -104,12 +104,12 @@ async def limits(request: Seen, services: ServicesDep, live: Watch, index: int) 
     fields, form = await request.fields(), f"limits-{index}"
     hours = quiet_hours(fields.get("quiet_hours", ""))
     if hours is None:
-        error = _BAD_HOURS.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_HOURS)
         return back(request, HERE, error=error, field="quiet_hours", form=form, typed=fields)
     counts = {name: most_of(fields.get(name, "")) for name in COUNTS}
     wrong = next((name for name, most in counts.items() if most is None), "")
     if wrong:
-        error = _BAD_LIMIT.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_LIMIT)
         return back(request, HERE, error=error, field=wrong, form=form, typed=fields)
     wanted = Limits(
         **{name: most or 0 for name, most in counts.items()},
@@ -118,7 +118,7 @@ async def limits(request: Seen, services: ServicesDep, live: Watch, index: int) 
         urgent_passes="urgent_passes" in fields,
     )
     if outdated(fields, services.admin.modems.at(index).limits, wanted):
-        return back(request, HERE, error=CHANGED.typeset(request.visitor.language))
+        return back(request, HERE, error=request.visitor.language.say(CHANGED))
     try:
         await services.admin.modems.set_limits(index, wanted)
     except ApiError as refusal:
@@ -138,7 +138,7 @@ async def ask(request: Seen, services: ServicesDep, live: Watch, index: int) -> 
         error = sentence(request, refusal)
         return back(request, HERE, error=error, field="code", form=form, typed=fields)
     except UssdError as error:
-        silent = request.visitor.tongue.no_ussd_answer(error.problem)
+        silent = request.visitor.language.no_ussd_answer(error.problem)
         return back(request, HERE, error=silent, field="code", form=form, typed=fields)
     live.stale()
     return back(request, HERE, answer=answer)
@@ -150,11 +150,11 @@ async def balance(request: Seen, services: ServicesDep, live: Watch, index: int)
     fields, form = await request.fields(), f"balance-{index}"
     low = amount_of(fields.get("low", ""))
     if low is None:
-        error = _BAD_AMOUNT.typeset(request.visitor.language)
+        error = request.visitor.language.say(_BAD_AMOUNT)
         return back(request, HERE, error=error, field="low", form=form, typed=fields)
     code, now = fields.get("code", "").strip(), services.admin.modems.at(index).settings.balance
     if outdated(fields, (now.code, now.low), (code, low)):
-        return back(request, HERE, error=CHANGED.typeset(request.visitor.language))
+        return back(request, HERE, error=request.visitor.language.say(CHANGED))
     try:
         await services.admin.modems.set_balance(index, code, low)
     except ApiError as refusal:

@@ -35,7 +35,7 @@ async def status(request: Seen, services: ServicesDep, live: Watch) -> Response[
 @get("/live")
 async def stream(request: Seen, live: Watch, message: str | None = None) -> Stream:
     """Stream the events of the status page, or of a message (for the services)."""
-    wanted = message if request.visitor.owner else None
+    wanted = message if request.visitor.admin else None
     return Stream(
         live.stream(request.visitor, wanted),
         media_type="text/event-stream",

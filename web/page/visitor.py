@@ -34,17 +34,13 @@ class NotOurs(Exception):
 class Visitor(msgspec.Struct, frozen=True):
     """A browser, identified by its cookies."""
 
-    tongue: PageLanguage
-    owner: bool
+    language: PageLanguage
+    admin: bool  # logged in as the owner
     session: str
     form_cookie: str
     form_token: str
     fresh: bool  # the form cookie is new and must be set
     root: str = ""  # the path under which a reverse proxy serves the box, before every link
-
-    @property
-    def language(self) -> Language:
-        return self.tongue.language
 
 
 class Seen(HTMXRequest):
@@ -141,13 +137,13 @@ class AuthMiddleware:
     async def _learn(self, request: Seen) -> None:
         services = self._services
         session = kept(request, SESSION) or ""
-        known = await services.admin.auth.is_owner(session)
+        known = await services.admin.auth.is_admin(session)
         proof = session if known else kept(request, FORM)
         form_cookie = proof or secrets.token_urlsafe(24)
         request.state.notices = self._notices
         request.state.visitor = Visitor(
-            tongue=self._tongue(request),
-            owner=known,
+            language=self._page_language(request),
+            admin=known,
             session=session if known else "",
             form_cookie=form_cookie,
             form_token=services.admin.auth.form_token(form_cookie),
@@ -155,16 +151,16 @@ class AuthMiddleware:
             root=services.context.config.server.root,
         )
 
-    def _tongue(self, request: Seen) -> PageLanguage:
+    def _page_language(self, request: Seen) -> PageLanguage:
         box = self._services.context
         return PageLanguage(_language(request, self._services), box.zone, box.numbers.region)
 
     def stranger(self, request: Seen) -> Visitor:
         """Return a visitor without identification."""
-        tongue = self._tongue(request)
+        language = self._page_language(request)
         return Visitor(
-            tongue,
-            owner=False,
+            language,
+            admin=False,
             session="",
             form_cookie="",
             form_token="",
@@ -202,7 +198,7 @@ class AuthMiddleware:
         return self._lead(request)
 
     def _lead(self, request: Seen) -> Response[Any] | None:
-        if request.visitor.owner:
+        if request.visitor.admin:
             return None
         # Only a page can be returned to, not the target of a form.
         onward = f"?next={quote(request.scope['path'])}" if request.method in SAFE else ""

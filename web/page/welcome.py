@@ -84,7 +84,7 @@ async def basics(request: Seen, services: ServicesDep) -> Redirect:
 @post("/welcome/test", status_code=SEE_OTHER)
 async def test_message(request: Seen, services: ServicesDep) -> Redirect:
     """Send a test SMS to the owner's number."""
-    text = request.visitor.tongue.say(_("ZimBox works: this SMS comes from your box."))
+    text = request.visitor.language.say(_("ZimBox works: this SMS comes from your box."))
     try:
         form = (await request.fields()).get("form", "")
         to = services.admin.preferences.current.own_number
@@ -98,7 +98,7 @@ async def test_message(request: Seen, services: ServicesDep) -> Redirect:
 async def key(request: Seen, services: ServicesDep, live: Watch) -> Response[str]:
     """Create the first key, shown in this answer only."""
     client = await services.admin.clients.first()
-    name = request.visitor.tongue.say(_("First key"))
+    name = request.visitor.language.say(_("First key"))
     made = await services.admin.clients.add_key(client, name, test=False, permissions=Permissions())
     sent = (await request.fields()).get("sent", "")
     return await _welcome(request, services, live, "key", made=made, sent=sent)

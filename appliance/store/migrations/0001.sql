@@ -435,9 +435,9 @@ CREATE TABLE last_writer (
 -- Data of the status page: the owner's login, and settings made there.
 
 -- One value per row, as JSON: "password" (argon2), "language", "time_zone", "own_number", …
-CREATE TABLE owner_setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE admin_setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE owner_session (
+CREATE TABLE admin_session (
   hash BLOB PRIMARY KEY,              -- SHA-256 of the cookie; the cookie itself is not stored
   created_at INTEGER NOT NULL,
   seen_at INTEGER NOT NULL,

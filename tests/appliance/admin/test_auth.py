@@ -167,8 +167,8 @@ async def test_a_password_change_ends_a_login_that_is_being_checked(stage: Stage
     with pytest.raises(Denied, match="password"):
         await stage.access.login(PASSWORD, LAN)
     for token in tokens:
-        assert isinstance(token, Denied) or not await stage.access.is_owner(str(token))
-    assert await stage.access.is_owner(own)
+        assert isinstance(token, Denied) or not await stage.access.is_admin(str(token))
+    assert await stage.access.is_admin(own)
 
 
 @pytest.mark.seconds(5)
@@ -220,10 +220,10 @@ async def test_a_session_ends_when_it_is_unused(stage: Stage) -> None:
     token = await stage.session("Firefox")
     for _ in range(3):
         stage.clock.advance(SESSION_IDLE_MS / 1000 - 60)
-        assert await stage.access.is_owner(token)
+        assert await stage.access.is_admin(token)
     stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
-    assert not await stage.access.is_owner(token)
-    assert not await stage.access.is_owner("")
+    assert not await stage.access.is_admin(token)
+    assert not await stage.access.is_admin("")
 
 
 async def test_the_cookie_of_a_session_is_not_in_the_store(stage: Stage) -> None:
@@ -238,14 +238,14 @@ async def test_beyond_the_session_limit_the_least_recently_used_one_ends(stage: 
     for n in range(SESSIONS_MOST):
         stage.clock.advance(1)
         await stage.session(str(n))
-    assert not await stage.access.is_owner(first)
+    assert not await stage.access.is_admin(first)
 
 
 async def test_a_login_works_while_the_clock_is_in_the_past(stage: Stage) -> None:
     for n in range(SESSIONS_MOST):
         await stage.session(str(n))
     stage.clock.step(-10 * 86_400_000)  # a board without a clock chip was switched on again
-    assert await stage.access.is_owner(await stage.session("Firefox"))
+    assert await stage.access.is_admin(await stage.session("Firefox"))
 
 
 async def test_setting_the_clock_ends_no_session(stage: Stage) -> None:
@@ -253,11 +253,11 @@ async def test_setting_the_clock_ends_no_session(stage: Stage) -> None:
     token = await stage.session("Firefox")
     stage.clock.step(SESSION_IDLE_MS + 86_400_000)
     stage.clock.trusted = True
-    assert await stage.access.is_owner(token)
+    assert await stage.access.is_admin(token)
     await stage.box.clock_jumps.adjust()
-    assert await stage.access.is_owner(token)
+    assert await stage.access.is_admin(token)
     stage.clock.advance(SESSION_IDLE_MS / 1000 + 60)
-    assert not await stage.access.is_owner(token)
+    assert not await stage.access.is_admin(token)
 
 
 async def test_a_form_needs_the_token_of_its_own_cookie(stage: Stage) -> None:
@@ -347,7 +347,7 @@ async def test_the_card_can_remove_the_password_once_and_then_the_setup_code_is_
     stage.clock.advance(2 * 3600)
     (stage.box.db.path.parent / FORGET_OWNER_FILE).touch()
     await stage.restart()
-    assert not stage.access.claimed and not await stage.access.is_owner(token)
+    assert not stage.access.claimed and not await stage.access.is_admin(token)
     assert stage.access.setup_code
     assert stage.access.code_needed(LAN, HOST), "whoever is on the LAN does not get the box"
     await stage.access.claim(PASSWORD, stage.access.setup_code, LAN, HOST)

@@ -60,19 +60,6 @@ def test_a_masked_number_hides_at_least_four_digits(number: str, masked: str) ->
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
-    [("COMMANDE", "commande"), ("Élève", "eleve"), ("straße", "STRASSE"), ("ﬁn", "fin")],
-)
-def test_folding_makes_equal_what_a_person_calls_equal(one: str, other: str) -> None:
-    assert validation.fold(one) == validation.fold(other)
-
-
-@given(st.text())
-def test_folding_twice_changes_nothing(text: str) -> None:
-    assert validation.fold(validation.fold(text)) == validation.fold(text)
-
-
-@pytest.mark.parametrize(
     ("value", "level"),
     [(1, 1), (5, 5), ("urgent", 1), ("high", 2), ("normal", 3), ("low", 4), ("bulk", 5)],
 )

@@ -123,7 +123,7 @@ def test_accepted_and_sent_messages_leave_a_trace(database: Path, change: str) -
         "DELETE FROM blocked",
         "INSERT INTO opt_in (tenant, number, created_at) VALUES (2, '+32', 1)",
         "UPDATE webhook SET deleted_at = 7",
-        "UPDATE owner_setting SET value = '\"another\"'",
+        "UPDATE admin_setting SET value = '\"another\"'",
         "INSERT INTO device_limits (device, limits) VALUES (1, '{}')",
         "UPDATE otp SET verified_at = 7",
     ],
@@ -137,7 +137,7 @@ def test_changes_made_during_a_trial_leave_a_trace(database: Path, change: str) 
             " VALUES (1, 0, x'00', 'a', 'b', '{}', 1);"
             "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
             "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
-            "INSERT INTO owner_setting (name, value) VALUES ('password', '\"one\"');"
+            "INSERT INTO admin_setting (name, value) VALUES ('password', '\"one\"');"
             "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, created_at)"
             " VALUES (1, 2, 1, '+33', x'00', 3, 9, 1);"
         )

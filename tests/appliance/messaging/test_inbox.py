@@ -12,10 +12,9 @@ from sqlite3 import Connection
 import pytest
 
 from appliance.context import Context
-from appliance.core.config import Config, InboxSettings, ModemSettings
+from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
-from appliance.domain import reassembly
 from appliance.domain.requests import InboxFilter
 from appliance.messaging.inbox import Inbox
 from appliance.store import archive, blocklist, clients, received
@@ -231,34 +230,6 @@ async def test_stop_blocks_the_sender_for_every_client(receiver: Receiver, word:
     assert [row.body for row in await receiver.texts()] == [word], (
         "the client gets the text as well"
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "outcome"),
-    [
-        ("STOP 36180", "stop"),
-        ("STOP au 36180", "stop"),
-        ("Stop svp", "stop"),
-        ("stop s’il vous plaît, merci", "stop"),
-        ("STOP STOP", "stop"),
-        ("STOP SMS", "stop"),
-        ("Merci, désabonner", "stop"),
-        ("STOP!!!", "stop"),
-        ("START merci", "start"),
-        ("STOPPER", None),
-        ("STOP START", None),
-        ("STOP 0612345678", None),
-        ("STOP 36180 36181", None),
-        ("stop by tomorrow please", None),
-        ("non stop", None),
-        ("36180", None),
-        ("merci", None),
-        ("", None),
-    ],
-)
-def test_what_counts_as_stop_and_start(text: str, outcome: str | None) -> None:
-    words = InboxSettings()
-    assert reassembly.opt_keyword(text, words.stop_words, words.start_words) == outcome
 
 
 async def test_stop_ends_texts_but_no_one_time_passwords(receiver: Receiver) -> None:

@@ -1004,7 +1004,7 @@ async def test_the_time_of_a_search_does_not_depend_on_other_clients(
 
 
 def reading_fold(text: str) -> str:
-    from appliance.domain.validation import fold
+    from appliance.core.folding import fold
 
     return fold(text)
 
