@@ -16,7 +16,7 @@ import structlog
 
 from appliance.context import Context
 from appliance.maintenance import backup, steward_client
-from appliance.maintenance.backup import Checked
+from appliance.maintenance.backup import Checked, Report
 from appliance.maintenance.update import Result, read_result, read_state
 from appliance.maintenance.uploads import BACKUP, UPDATE, UploadFolder
 from appliance.store.database import schema_version
@@ -51,6 +51,7 @@ class AdminMaintenance:
         self._receiving = False
         self.incoming = UploadFolder(self._data, box.config.storage.reserve_mib)
         self.checked: Checked | None = None
+        self.shares: dict[Literal["backup", "restore"], float] = {}  # done, of what is under way
         self.restarting = False
         self.start_anew: Callable[[], None] | None = None  # set by whoever serves
 
@@ -91,11 +92,21 @@ class AdminMaintenance:
         self.incoming.make_sure(backup.size(self._data), BACKUP_COPIES)
         target = Path(tempfile.mkdtemp(prefix=OUTGOING, dir=self._data)) / "backup"
         try:
-            await asyncio.to_thread(backup.save, self._data, target)
+            with self._share("backup") as report:
+                await asyncio.to_thread(backup.save, self._data, target, report)
         except BaseException:
             shutil.rmtree(target.parent, ignore_errors=True)
             raise
         return target
+
+    @contextlib.contextmanager
+    def _share(self, task: Literal["backup", "restore"]) -> Iterator[Report]:
+        """Keep in `shares` how much of this task is done, as long as it goes on."""
+        try:
+            self.shares[task] = 0.0
+            yield lambda share: self.shares.__setitem__(task, share)
+        finally:
+            self.shares.pop(task, None)
 
     # --- updates -------------------------------------------------------------------------------------
 
@@ -161,13 +172,15 @@ class AdminMaintenance:
         file, fresh = self.incoming.place(BACKUP), self._data / backup.CHECKED
         self.checked = None
         try:
-            self.checked = await asyncio.to_thread(
-                backup.check,
-                file,
-                fresh,
-                newest_schema=schema_version(),
-                room=self.incoming.room,
-            )
+            with self._share("restore") as report:
+                self.checked = await asyncio.to_thread(
+                    backup.check,
+                    file,
+                    fresh,
+                    newest_schema=schema_version(),
+                    room=self.incoming.room,
+                    report=report,
+                )
         finally:
             file.unlink(missing_ok=True)
             if self.checked is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +202,18 @@ def backup(data: Path, file: Path) -> None:
         raise click.UsageError(f"{file}: not a regular file")
     if file.resolve() in [(data / name).resolve() for name in backups.OWN]:
         raise click.UsageError(f"{file} belongs to the box; give the backup another name")
-    with click.progressbar(
-        length=100, label="Backing up", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        size = backups.save(data, file, lambda share: bar.update(round(share * 100) - bar.pos))
+    with _progress("Backing up") as report:
+        size = backups.save(data, file, report)
     click.echo(f"{file}: {size} bytes")
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[backups.Report]:
+    """Show a bar on a terminal. Yield what is to be told the share that is done."""
+    with click.progressbar(
+        length=100, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        yield lambda share: bar.update(round(share * 100) - bar.pos)
 
 
 @main.command()
@@ -217,7 +225,8 @@ def restore(data: Path, file: Path) -> None:
     lock = DataLock(data)
     try:
         lock.take()
-        aside, checked = backups.restore(file, data, schema_version())
+        with _progress("Restoring") as report:
+            aside, checked = backups.restore(file, data, schema_version(), report)
     except (DataInUse, backups.BackupError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{file} restored; the previous data is in {aside}")

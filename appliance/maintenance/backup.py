@@ -49,6 +49,11 @@ KEPT = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SETTINGS)
 OWN = (*KEPT, "secret.key", "setup-code", "pin.json")  # a backup must not overwrite them
 
 Fault = Literal["damaged", "newer", "settings", "no_space"]
+Report = Callable[[float], object]  # is given the share that is done, 0 to 1
+
+
+def _unreported(_share: float) -> None:
+    """Nobody wants to know how far it is."""
 
 
 # Errors from reading a file that is not a backup.
@@ -71,7 +76,7 @@ def size(data: Path) -> int:
 class _Counted(io.BufferedReader):
     """A file that reports how much of it has been read."""
 
-    def __init__(self, file: Path, report: Callable[[float], object]) -> None:
+    def __init__(self, file: Path, report: Report) -> None:
         super().__init__(io.FileIO(file))
         self._size = max(file.stat().st_size, 1)
         self._report = report
@@ -82,10 +87,10 @@ class _Counted(io.BufferedReader):
         return found
 
 
-def save(data: Path, target: Path, report: Callable[[float], object] = lambda _share: None) -> int:
+def save(data: Path, target: Path, report: Report = _unreported) -> int:
     """Write a consistent backup, also of a running box. Return its size in bytes.
 
-    `report` is called with the share that is done, 0 to 1: compressing takes nearly all of the time.
+    `report` is told the share of the database that is compressed, which takes nearly all of the time.
 
     The key that protects waiting one-time passwords is not included: a restored box cannot send those.
     """
@@ -145,16 +150,28 @@ class Checked(msgspec.Struct, frozen=True):
     held: int = 0  # messages that wait for the owner's decision once it is restored
 
 
-def check(file: Path, fresh: Path, *, newest_schema: int, room: int | None = None) -> Checked:
+def check(
+    file: Path,
+    fresh: Path,
+    *,
+    newest_schema: int,
+    room: int | None = None,
+    report: Report = _unreported,
+) -> Checked:
     """Unpack a backup into the new folder `fresh`, sync it, and open it as a start would.
 
     Its queued messages are held there: nobody knows which of them were sent after the backup.
-    `room` is how many bytes may be written. Raises BackupError.
+    `room` is how many bytes may be written. `report` is told the share of the file that is unpacked. Raises
+    BackupError.
     """
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     try:
-        with _Unzipped(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+        with (
+            _Counted(file, report) as packed,
+            _Unzipped(fileobj=packed) as stream,
+            tarfile.open(fileobj=stream, mode="r:") as archive,
+        ):
             _unpack(archive, fresh, shutil.disk_usage(fresh).free if room is None else room)
             _read_to_checksum(stream)
         if not (fresh / DATABASE).exists():
@@ -318,16 +335,18 @@ def on_trial(data: Path) -> Iterator[None]:
         raise
 
 
-def restore(file: Path, data: Path, newest_schema: int) -> tuple[Path, Checked]:
+def restore(
+    file: Path, data: Path, newest_schema: int, report: Report = _unreported
+) -> tuple[Path, Checked]:
     """Replace the contents of the data folder with a backup. The caller holds its lock.
 
-    Return where the previous data is kept, and what the backup has. Raises BackupError without having changed
-    anything.
+    Return where the previous data is kept, and what the backup has. `report` is told the share of the file that is
+    unpacked. Raises BackupError without having changed anything.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = data / CHECKED
     try:
-        checked = check(file, fresh, newest_schema=newest_schema)
+        checked = check(file, fresh, newest_schema=newest_schema, report=report)
         if waits(data):  # interrupted or staged: complete it first, it may hold the only data
             if (data / FAILED).exists():
                 give_back(data, (data / FAILED).read_text("utf-8"))

@@ -134,6 +134,16 @@ async def progress(request: Seen, services: ServicesDep) -> Response[str]:
     return Response(shown, media_type="text/html", headers={**HEADERS, **over})
 
 
+@get("/settings/share/{task:str}")
+async def share(
+    request: Seen, services: ServicesDep, task: str
+) -> Response[dict[str, float | None]]:
+    """Tell a script how much of a backup or of the check of one is done, 0 to 1; null if none is under way."""
+    shares = services.admin.maintenance.shares
+    done = next((shares[name] for name in shares if name == task), None)
+    return Response({"share": done}, media_type="application/json", headers=HEADERS)
+
+
 @post("/settings/backup", status_code=200)
 async def backup(request: Seen, services: ServicesDep) -> File | Redirect:
     """Download a backup."""

@@ -49,6 +49,7 @@ OWNED: list[ControllerRouterHandler] = [
     *(
         maintenance.show,
         maintenance.progress,
+        maintenance.share,
         maintenance.backup,
         maintenance.drop,
         maintenance.restore_now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -67,3 +68,28 @@ async def test_nothing_is_restored_while_an_update_is_on_trial(
         await maintenance.restore()
     write_state(tmp_path / "app" / "state.json", SlotState())
     assert await maintenance.restore(), "it is still there"
+
+
+class Record(dict[Literal["backup", "restore"], float]):
+    """A dictionary that also keeps every value that was ever set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, float]] = []
+
+    def __setitem__(self, task: Literal["backup", "restore"], share: float) -> None:
+        self.seen.append((task, share))
+        super().__setitem__(task, share)
+
+
+async def test_the_share_that_is_done_is_known_while_a_backup_is_made_or_checked(
+    maintenance: AdminMaintenance,
+) -> None:
+    record = maintenance.shares = Record()
+    file = await maintenance.backup()
+    maintenance.incoming.place(BACKUP).write_bytes(file.read_bytes())
+    await maintenance.examine()
+    for task in ("backup", "restore"):
+        shares = [share for name, share in record.seen if name == task]
+        assert shares[0] == 0.0 and shares[-1] == 1.0 and shares == sorted(shares)
+    assert record == {}, "nothing is under way"

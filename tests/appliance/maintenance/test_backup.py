@@ -372,9 +372,11 @@ async def test_a_database_with_a_different_schema_is_refused(
     assert not (tmp_path / "other" / "zimbox.db").exists()
 
 
-async def test_a_backup_tells_how_far_it_is(stage: Stage, tmp_path: Path) -> None:
-    shares: list[float] = []
-    backup.save(stage.db.path.parent, tmp_path / "box.backup", shares.append)
-    assert shares == sorted(shares) and len(shares) > 1
-    assert shares[-1] == 1.0
-    backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version())
+async def test_backup_and_restore_tell_how_far_they_are(stage: Stage, tmp_path: Path) -> None:
+    saved: list[float] = []
+    backup.save(stage.db.path.parent, tmp_path / "box.backup", saved.append)
+    restored: list[float] = []
+    backup.restore(tmp_path / "box.backup", tmp_path / "other", schema_version(), restored.append)
+    for shares in (saved, restored):
+        assert shares == sorted(shares) and len(shares) > 1
+        assert shares[-1] == 1.0

@@ -69,10 +69,29 @@
     });
   });
 
+  /* How much of its work the box has done, asked twice a second until the page stops it. */
+  function follow(form) {
+    var bar = form.querySelector("progress");
+    if (!form.dataset.share) { return function () {}; }
+    var asking = window.setInterval(function () {
+      window.fetch(form.dataset.share).then(function (response) { return response.json(); }).then(function (answer) {
+        if (answer.share === null || !asking) { return; }
+        bar.hidden = false;
+        bar.max = 1;
+        bar.value = answer.share;
+      }).catch(function () { /* the next one may be answered */ });
+    }, 500);
+    return function () {
+      window.clearInterval(asking);
+      asking = 0;
+    };
+  }
+
   /* A file goes with a bar that shows how much of it has gone. */
   function upload(form) {
     var request = new XMLHttpRequest();
     var bar = form.querySelector("progress");
+    var stop = function () {};
     form.classList.add("under-way");
     disable(form, true);
     request.upload.addEventListener("progress", function (event) {
@@ -84,8 +103,10 @@
     request.upload.addEventListener("load", function () {
       bar.removeAttribute("value"); /* all of it has gone: the box checks it */
       form.classList.add("checking");
+      stop = follow(form);
     });
     request.addEventListener("load", function () {
+      stop();
       var onward = request.getResponseHeader("X-Onward") || window.location.pathname;
       window.location.hash = onward.split("#")[1] || "";
       if (onward.split("#")[0] === window.location.pathname) {
@@ -96,6 +117,7 @@
     });
     ["error", "abort"].forEach(function (name) {
       request.addEventListener(name, function () {
+        stop();
         form.classList.remove("under-way", "checking");
         bar.hidden = true;
         disable(form, false);
@@ -115,9 +137,12 @@
     form.querySelector("input[name=ready]").value = started;
     form.classList.add("under-way");
     disable(form, true);
+    var stop = follow(form);
     var waiting = window.setInterval(function () {
       if (document.cookie.split("; ").indexOf(name + "=" + started) < 0) { return; }
       window.clearInterval(waiting);
+      stop();
+      form.querySelector("progress").hidden = true;
       form.classList.remove("under-way");
       disable(form, false);
     }, 300);
