@@ -450,3 +450,18 @@ def test_a_restore_whose_box_does_not_start_is_given_back(new_box: NewBox, tmp_p
     again = Visit(box.url)
     again.login(PASSWORD)
     assert "took its data from before" in again.get(PAGE).text
+
+
+def test_after_a_download_the_page_can_be_used_again(owned: RunningBox, log_in: Open) -> None:
+    person = log_in(owned.url, language="en", size="phone")
+    person.go(PAGE)
+    person.press("Download a backup")
+    person.wait_until(
+        lambda: person.find("[name=ready]").get_attribute("value") != "", "the download has begun"
+    )
+    form = person.find("[data-download]")
+    person.wait_until(
+        lambda: "under-way" not in (form.get_attribute("class") or ""), "the download has arrived"
+    )
+    assert not person.find("[data-download] progress").is_displayed()
+    person.wait_until(person.find("[data-download] button").is_enabled, "it can be pressed again")

@@ -161,7 +161,7 @@ async def backup(request: Seen, services: ServicesDep) -> File | Redirect:
         media_type="application/gzip",
         headers={"Cache-Control": "no-store"},
         # Tells the page that the file is on its way: a download changes nothing else that a script sees.
-        cookies=[Cookie("zimbox_backup", ready, max_age=60, samesite="strict")]
+        cookies=[Cookie("zimbox_backup", value=ready, max_age=60, samesite="strict")]
         if ready.isdigit()
         else [],
         # It contains texts, and takes space.
