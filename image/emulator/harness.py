@@ -20,7 +20,7 @@ from image.emulator.machine import Machine
 FOLDER = build.BUILD / "scenarios"
 
 # A bound for hangs only; scenarios wait for what they expect to see. See machine.BOOT_SECONDS.
-WAIT_SECONDS = 600
+WAIT_SECONDS = 1800
 
 RECIPIENT = "+33612345678"
 

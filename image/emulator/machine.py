@@ -133,7 +133,7 @@ class Machine:
         ]  # fmt: skip
         return " ".join([*words, *boards.command_line(self.board), *self.kernel_words])
 
-    def shell(self, command: str, seconds: float = 300) -> str:
+    def shell(self, command: str, seconds: float = 900) -> str:
         """Run a shell line as root in the box and return its output. Raises EmulationError if nothing answers."""
         deadline = time.monotonic() + seconds
         if self._probe is None:
