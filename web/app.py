@@ -30,7 +30,7 @@ from litestar.types import (
 
 from appliance.domain.views import RateLimitState, SuccessResponse
 from appliance.services import Services
-from web.api import account, otp, receiving, sending, service, tracking, webhooks
+from web.api import account, otp, receiving, sending, service, simple, tracking, webhooks
 from web.auth import caller_of, prepare
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
@@ -102,6 +102,7 @@ class Web(Litestar):
             routed = cast("HTTPScope", {**routed, "method": "GET"})
         status, ended = 0, False
         state = routed.setdefault("state", {})
+        state["head"] = method == "HEAD"
         reservation = state["reservation"] = Reservation(self.state["bodies"])
 
         async def answer(message: Message) -> None:
@@ -240,7 +241,14 @@ def create(
         response_class=ApiResponse,
     )
     app = Web(
-        route_handlers=[api, service.health, service.metrics, *page.HANDLERS, *pages],
+        route_handlers=[
+            api,
+            Router("/v1", route_handlers=simple.SIMPLE),
+            service.health,
+            service.metrics,
+            *page.HANDLERS,
+            *pages,
+        ],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={
             HTTPException: by_server,

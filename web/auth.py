@@ -22,8 +22,8 @@ async def prepare(request: ApiRequest) -> None:
     await request.decode()
 
 
-async def authenticate(request: ApiRequest) -> None:
-    """Set `user` of a request.
+async def authenticate(request: ApiRequest, key: str | None = None) -> None:
+    """Set `user` of a request; without `key` its headers have the key.
 
     Raises INVALID_REQUEST for two keys, MISSING_AUTH_HEADERS, authentication errors, RATE_LIMIT_EXCEEDED.
     """
@@ -31,19 +31,19 @@ async def authenticate(request: ApiRequest) -> None:
     method = scope["method"]
     if method == "OPTIONS":  # shows the methods of a route, and nothing else
         return
-    key = key_of(scope)
+    operation = request.route_handler.opt.get("operation") or Operation()
+    key = key_of(scope) if key is None else key
     client = (header(scope, b"x-client-id") or "").strip()
-    if not key or not client:
-        given = {"X-API-Key": key, "X-Client-ID": client}
+    if not key or not (client or operation.key_only):
+        given = {"X-API-Key": key, "X-Client-ID": client or operation.key_only}
         raise ApiError("MISSING_AUTH_HEADERS", {"missing": [n for n, v in given.items() if not v]})
     authenticator = request.app.state.services.authenticator
     device = (header(scope, b"x-device-id") or "").strip() or None
-    caller = await authenticator.authenticate(key, client, device)
+    caller = await authenticator.authenticate(key, client or None, device)
     scope["user"] = caller
-    kind: Literal["read", "write"] = "read" if method == "GET" else "write"
-    operation = request.route_handler.opt.get("operation")
-    any_key = isinstance(operation, Operation) and operation.any_key
-    request.kept["allowance"] = authenticator.admit(caller, kind, any_key=any_key)
+    reads = method == "GET" and not operation.in_address
+    kind: Literal["read", "write"] = "read" if reads else "write"
+    request.kept["allowance"] = authenticator.admit(caller, kind, any_key=operation.any_key)
 
 
 def key_of(scope: Scope) -> str:

@@ -58,7 +58,7 @@ class AdminClients:
     ) -> NewKey:
         """Create a key; only this answer has it. Raises INVALID_REQUEST."""
         label = validation.line(name.strip(), "name", 80) if name.strip() else ""
-        _check_prefixes(permissions)
+        validation.permissions(permissions)
 
         def work(db: Connection) -> NewKey:
             if clients.client(db, client) is None:
@@ -71,7 +71,7 @@ class AdminClients:
 
     async def restrict(self, key: int, permissions: Permissions) -> None:
         """Replace the permissions of a key. Raises NOT_FOUND, INVALID_REQUEST."""
-        _check_prefixes(permissions)
+        validation.permissions(permissions)
         if not await self._box.db.write(clients.set_permissions, key, permissions):
             raise ApiError("NOT_FOUND")
 
@@ -80,11 +80,6 @@ class AdminClients:
         await self._box.db.write(
             clients.revoke, key, self._box.clock.now(), cancel_queued=cancel_queued
         )
-
-
-def _check_prefixes(permissions: Permissions) -> None:
-    for prefix in permissions.prefixes:
-        validation.prefix(prefix)
 
 
 def no_client() -> ApiError:

@@ -145,6 +145,11 @@ def key() -> None:
 )
 @click.option("--short-codes", is_flag=True, help="Also allow short codes (3 to 8 digits).")
 @click.option("--daily-cap", type=click.IntRange(1, MOST_NUMBER), help="Messages per day at most.")
+@click.option(
+    "--simple",
+    is_flag=True,
+    help="Open /v1/simple/send for the key. Needs --prefix and --daily-cap.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def key_create(
     data: Path,
@@ -157,6 +162,7 @@ def key_create(
     prefixes: Sequence[str],
     short_codes: bool,
     daily_cap: int | None,
+    simple: bool,
     as_json: bool,
 ) -> None:
     """Create an API key. It is shown only once."""
@@ -175,7 +181,10 @@ def key_create(
         short_codes=short_codes,
         prefixes=tuple(prefixes),
         daily_cap=daily_cap,
+        simple=simple,
     )
+    if simple and not (prefixes and daily_cap):
+        raise click.UsageError("--simple needs --prefix and --daily-cap")
     wanted = number("client", client_id) if client_id else None
     now = now_ms()
     expires_at = now + expires_days * 86_400_000 if expires_days else None
@@ -244,6 +253,7 @@ def _restrictions(allowed: Permissions) -> list[str]:
         (allowed.short_codes, "short-codes"),
         *((True, f"prefix {prefix}") for prefix in allowed.prefixes),
         (allowed.daily_cap is not None, f"daily-cap {allowed.daily_cap}"),
+        (allowed.simple, "simple"),
     ]
     return [words for holds, words in found if holds]
 
@@ -258,3 +268,27 @@ def key_revoke(data: Path, key_id: int, cancel_queued: bool) -> None:
     """Revoke an API key at once."""
     done = store(data, lambda db: clients.revoke(db, key_id, now_ms(), cancel_queued=cancel_queued))
     ended(done, "revoked", f"key {key_id} does not exist or is already revoked")
+
+
+@key.command("simple")
+@data_option
+@click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
+@click.option("--off", is_flag=True, help="Close it again.")
+def key_simple(data: Path, key_id: int, off: bool) -> None:
+    """Open /v1/simple/send for a key, which then may come in an address."""
+
+    def work(db: Connection) -> bool:
+        row = next((row for row in clients.keys(db) if row.id == key_id), None)
+        if row is None:
+            return False
+        now = msgspec.json.decode(row.permissions, type=Permissions)
+        wanted = msgspec.structs.replace(now, simple=not off)
+        if wanted.simple and not (wanted.prefixes and wanted.daily_cap):
+            raise click.UsageError(
+                f"key {key_id} has no prefixes or no daily cap; create one with --prefix and --daily-cap, "
+                "or restrict it on the status page"
+            )
+        return clients.set_permissions(db, key_id, wanted)
+
+    done = store(data, work)
+    ended(done, "closed" if off else "open", f"key {key_id} does not exist or is revoked")

@@ -28,17 +28,20 @@ class Authenticator:
         self._limiter = limiter
         self._noted: dict[int, float] = {}
 
-    async def authenticate(self, api_key: str, client_id: str, device_id: str | None) -> Caller:
-        """Return the caller. Raises INVALID_API_KEY, then INVALID_CLIENT_ID, then INVALID_DEVICE_ID.
+    async def authenticate(
+        self, api_key: str, client_id: str | None, device_id: str | None
+    ) -> Caller:
+        """Return the caller. Without `client_id` the client is the key's.
 
-        A revoked key is refused at once, also one that the command line has just revoked.
+        Raises INVALID_API_KEY, then INVALID_CLIENT_ID, then INVALID_DEVICE_ID. A revoked key is refused at once,
+        also one that the command line has just revoked.
         """
         key = self._credentials.key(api_key)
         now = self._clock.now()
         expired = key is not None and key.expires_at is not None and now >= key.expires_at
         if key is None or not key.usable or expired:
             raise ApiError("INVALID_API_KEY")
-        if ids.parse_decimal("client", client_id) != key.client:
+        if client_id is not None and ids.parse_decimal("client", client_id) != key.client:
             raise ApiError("INVALID_CLIENT_ID")
         if device_id is not None:
             device_id = self._device(key, device_id)

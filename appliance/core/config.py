@@ -100,6 +100,8 @@ class SendingSettings(Section, frozen=True):
     # After refusals for this many different recipients in a row, only probes are sent.
     suspicious_recipients: Annotated[int, Meta(ge=1)] = 3
     probe_minutes: Positive = 10.0
+    # A request to /v1/simple/send that is repeated within this time sends nothing.
+    simple_repeat_seconds: NotNegative = 60.0
     national_shifts: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = ()
 
 

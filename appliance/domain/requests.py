@@ -11,10 +11,11 @@ OnUncertain = Literal["fail", "resend"]
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """An Idempotency-Key with the SHA-256 of its route and canonical body."""
+    """An Idempotency-Key with the SHA-256 of its route and canonical body, and how long it holds."""
 
     key: str
     fingerprint: bytes
+    window_ms: int = 86_400_000
 
 
 class Period(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from appliance.core.i18n import DEFAULT, _
 from appliance.domain.errors import ApiError, invalid
 from appliance.domain.phone_numbers import INTERNATIONAL, NumberReader
 from appliance.domain.requests import MessageStatus, OnUncertain, Period, WebhookEvent
+from appliance.domain.views import Permissions
 
 MESSAGE_CHARACTERS = 1600
 METADATA_BYTES = 1024
@@ -41,6 +42,15 @@ def prefix(text: str) -> str:
     if not _PREFIX.fullmatch(text):
         raise invalid("prefixes", _("begin with +, like +33"))
     return text
+
+
+def permissions(may: Permissions) -> Permissions:
+    """Validate the permissions of a key. Only a key that can do little may come in an address."""
+    for one in may.prefixes:
+        prefix(one)
+    if may.simple and not (may.prefixes and may.daily_cap):
+        raise invalid("simple", _("need a key with prefixes and a number of messages a day"))
+    return may
 
 
 def message(text: str, field: str = "message") -> str:

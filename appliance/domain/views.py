@@ -29,6 +29,7 @@ class Permissions(msgspec.Struct, frozen=True):
     short_codes: bool = False
     prefixes: tuple[str, ...] = ()  # "+33", "+4179": empty allows all
     daily_cap: int | None = None
+    simple: bool = False  # the key may come in an address (GET /v1/simple/send)
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -24,14 +24,14 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 def earlier(db: Connection, tenant: int, idempotency: Idempotency, now: int) -> Answer | None:
-    """Return the answer stored for a key within 24 hours.
+    """Return the answer stored for a key within its window.
 
     Raises IDEMPOTENCY_CONFLICT if it came with another body or route.
     """
     row = db.execute(
         "SELECT fingerprint, answer FROM idempotency WHERE tenant = ? AND key = ? AND created_at > ? "
         "AND created_at < ?",  # ignore times from a clock that was ahead before this start
-        (tenant, idempotency.key, now - DAY_MS, now + DAY_MS),
+        (tenant, idempotency.key, now - idempotency.window_ms, now + DAY_MS),
     ).fetchone()
     if row is None:
         return None

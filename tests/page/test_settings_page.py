@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -74,6 +75,40 @@ def test_the_permissions_of_an_existing_key_can_be_changed(owned: RunningBox, ow
     assert send().status_code == 202
     owner.post(f"/settings/keys/{number}/revoke", {}, page=page)
     assert owner.post(path, {}, page=page).status_code == 400, "a revoked one is no key"
+
+
+def test_a_key_is_opened_for_simple_devices_and_its_address_sends(
+    owned: RunningBox, owner: Visit
+) -> None:
+    page = "/settings/keys"
+    asked = {"name": "alarm panel", "mode": "live", "simple": "on", "no_read": "on"}
+    refused = owner.post(page, asked, page=page)
+    assert refused.status_code == 400
+    assert "Simple devices need a key with prefixes and a number of messages a day." in refused.text
+    made = owner.post(page, {**asked, "prefixes": "+33", "daily_cap": "20"}, page=page).text
+    found = re.search(r"http://\S+/v1/simple/send\?key=(zs_live_[0-9a-f]+)[^<]*", made)
+    assert found
+    address, key = html.unescape(found[0]), found[1]
+    to = "+33612349876"
+    address = address.replace("to=0612345678", f"to={to}")
+    answer = requests.get(address, timeout=30)
+    assert (answer.status_code, answer.text[:7]) == (202, "OK msg_"), answer.text
+    number = int(
+        re.findall(
+            r"/settings/keys/(\d+)/narrow", owner.get(page).text.split(key[-4:] + "</b>")[1]
+        )[0]
+    )
+    shown = owner.post(f"{page}/{number}/narrow", {"prefixes": "+33", "daily_cap": "20"}, page=page)
+    assert "Saved." in shown.text
+    closed = requests.get(address, timeout=30, headers={"Accept-Language": "en"})
+    assert closed.status_code == 403 and "(simple)" in closed.text
+    eventually(lambda: to in owned.journal.read_text(), "the SMS is on the network")
+    eventually(
+        lambda: owned.log().count("route=/v1/simple/send") == 2,
+        "both requests are in the access log",
+    )
+    assert key not in owned.log()
+    assert key not in requests.get(f"{owned.url}/metrics", timeout=30).text
 
 
 def test_an_invalid_cap_creates_no_key(owner: Visit) -> None:

@@ -111,6 +111,12 @@ def document(app: Litestar) -> Json:
                     "scheme": "bearer",
                     "description": "The API key, where `X-API-Key` cannot be set.",
                 },
+                "KeyField": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "key",
+                    "description": "The API key in the address, for devices that can set no header.",
+                },
                 "MetricsToken": {"type": "http", "scheme": "bearer"},
             },
         },
@@ -132,11 +138,12 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
     more: Operation = handler.opt["operation"]
     keyed = path.startswith("/v1/")
     body = more.body
-    parameters = (*more.parameters, *([_CLIENT, _DEVICE] if keyed else []), _LANGUAGE)
+    client = [] if more.key_only else [_CLIENT]
+    parameters = (*more.parameters, *([*client, _DEVICE] if keyed else []), _LANGUAGE)
     codes = (
         *_ALWAYS,
         *(_KEYED if keyed else ()),
-        *(_WRITES if method != "get" else ()),
+        *(_WRITES if method != "get" or more.in_address else ()),
         *(_BODIED if body else ()),
         *more.errors,
     )
@@ -147,7 +154,7 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
         "description": getdoc(handler.fn) or "",
         "tags": list(handler.resolve_tags()),
         "parameters": [_parameter(parameter) for parameter in parameters],
-        "responses": {str(handler.status_code): _success(handler, more), **_errors(codes)},
+        "responses": {str(handler.status_code): _success(handler, more), **_errors(codes, more)},
         "security": _security(keyed, more),
     }
     if body:
@@ -160,7 +167,8 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
 
 def _security(keyed: bool, more: Operation) -> list[Json]:
     if keyed:
-        return [{"ApiKey": []}, {"BearerKey": []}]
+        in_address = [{"KeyField": list[str]()}] if more.in_address else []
+        return [{"ApiKey": []}, {"BearerKey": []}, *in_address]
     return [{}, {"MetricsToken": []}] if "INVALID_API_KEY" in more.errors else []
 
 
@@ -193,11 +201,12 @@ def _success(handler: HTTPRouteHandler, more: Operation) -> Json:
     return {"description": getdoc(answer) or phrase, "content": {"application/json": content}}
 
 
-def _errors(codes: tuple[Code, ...]) -> dict[str, Json]:
+def _errors(codes: tuple[Code, ...], more: Operation) -> dict[str, Json]:
     by_status: dict[int, list[Code]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(ERROR_SPECS[code].status, []).append(code)
-    return {str(status): _error(by_status[status]) for status in sorted(by_status)}
+    of_kind = _error_line if more.in_address else _error
+    return {str(status): of_kind(by_status[status]) for status in sorted(by_status)}
 
 
 def _error(codes: list[Code]) -> Json:
@@ -216,6 +225,16 @@ def _error(codes: list[Code]) -> Json:
                 },
             }
         },
+    }
+
+
+def _error_line(codes: list[Code]) -> Json:
+    """The errors of a route that answers in one line."""
+    lines = {code: {"value": f"ERROR {code}: {Reason(code).message()}\n"} for code in codes}
+    text = {"schema": {"type": "string"}, "examples": lines}
+    return {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "content": {"text/plain": text},
     }
 
 

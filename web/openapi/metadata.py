@@ -27,7 +27,8 @@ class Parameter(msgspec.Struct, frozen=True):
 class Operation(msgspec.Struct, frozen=True):
     """Body, parameters, errors and example of an operation. `media` is set where the answer is not JSON.
 
-    `any_key`: a restricted key may call it too, whatever its restrictions.
+    `any_key`: a restricted key may call it too, whatever its restrictions. `key_only`: the key alone says whose it is.
+    `in_address`: a GET sends too, the key may be in the address, and the answer is one line.
     """
 
     errors: tuple[Code, ...] = ()
@@ -36,6 +37,8 @@ class Operation(msgspec.Struct, frozen=True):
     example: Any = None
     any_key: bool = False
     body: type[msgspec.Struct] | None = None
+    key_only: bool = False
+    in_address: bool = False
 
 
 def documented(
@@ -48,10 +51,23 @@ def documented(
     example: Any = None,
     any_key: bool = False,
     body: type[msgspec.Struct] | None = None,
+    key_only: bool = False,
+    in_address: bool = False,
 ) -> dict[str, Any]:
     """Return the `opt` of a handler."""
     parameters = (*path, *query, *headers)
-    return {"operation": Operation(errors, parameters, media, example, any_key, body)}
+    return {
+        "operation": Operation(
+            errors,
+            parameters,
+            media,
+            example,
+            any_key,
+            body,
+            key_only=key_only,
+            in_address=in_address,
+        )
+    }
 
 
 def _path(name: str, description: str, example: str) -> Parameter:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -138,11 +139,20 @@ def _curl(path: str, method: str, operation: Json) -> str:
     for parameter in operation["parameters"]:
         if parameter["in"] == "path":
             path = path.replace("{" + parameter["name"] + "}", parameter["example"])
+    asked = {
+        p["name"]: p["example"]
+        for p in operation["parameters"]
+        if p["in"] == "query" and p["required"]
+    }
+    if asked:
+        path += "?" + urlencode(asked)
     lines = [f'curl "$ZIMBOX{path.replace("+", "%2B")}"']
     if method != "get":
         lines.append(f"-X {method.upper()}")
     if any("ApiKey" in scheme for scheme in operation["security"]):
-        lines += ['-H "X-API-Key: $ZIMSEND_API_KEY"', '-H "X-Client-ID: $ZIMSEND_CLIENT_ID"']
+        lines.append('-H "X-API-Key: $ZIMSEND_API_KEY"')
+    if any(p["name"] == "X-Client-ID" for p in operation["parameters"]):
+        lines.append('-H "X-Client-ID: $ZIMSEND_CLIENT_ID"')
     if "requestBody" in operation:
         example = operation["requestBody"]["content"]["application/json"]["example"]
         lines += ['-H "Content-Type: application/json"', f"-d '{_compact(example)}'"]

@@ -91,6 +91,7 @@ _FIELD = {
     "name": _("The name {reason}."),
     "prefixes": _("The prefixes {reason}."),
     "reason": _("The reason {reason}."),
+    "simple": _("Simple devices {reason}."),
     "time_zone": _("This text {reason}."),
 }
 
@@ -218,6 +219,7 @@ class PageLanguage(msgspec.Struct, frozen=True):
             (may.short_codes, self.say(_("short codes"))),
             (bool(may.prefixes), " ".join(may.prefixes)),
             (may.daily_cap is not None, self.say(_("{cap} a day", cap=may.daily_cap or 0))),
+            (may.simple, self.say(_("simple devices"))),
         ]
         return [words for holds, words in found if holds]
 

@@ -26,7 +26,7 @@ LOG_ROWS = 50
 # Beginnings of names that are kept for old systems only.
 OLD_ZONES = {"Brazil", "Canada", "Chile", "Etc", "Mexico", "SystemV", "US", "posix", "right"}
 # The API's names of fields, and the page's.
-KEY_FIELDS = {"name": "name", "prefixes": "prefixes", "daily_cap": "daily_cap"}
+KEY_FIELDS = {name: name for name in ("name", "prefixes", "daily_cap", "simple")}
 BLOCKED_FIELDS = {"number": "number", "to": "number", "reason": "reason"}
 PREFERENCE_FIELDS = {"own_number": "own_number", "time_zone": "time_zone"}
 CHANGED = _(
@@ -108,6 +108,7 @@ async def _keys(
         now=services.context.clock.now(),
         made=made,
         made_client=request.state.get("made_client", 0),
+        made_simple=request.state.get("made_simple", False),
         base=base(request, services),
         everything=Permissions(),
     )
@@ -137,6 +138,7 @@ async def add_key(request: Seen, services: ServicesDep) -> Response[str]:
         wrong = Notice(sentence(request, refusal), field, "new", fields)
         return await _keys(request, services, notice=wrong)
     request.state.made_client = made.client
+    request.state.made_simple = may.simple
     return await _keys(request, services, made=made.key)
 
 
@@ -152,6 +154,7 @@ def permissions_of(fields: dict[str, str]) -> Permissions:
         short_codes="short_codes" in fields,
         prefixes=tuple(fields.get("prefixes", "").replace(",", " ").split()),
         daily_cap=most,
+        simple="simple" in fields,
     )
 
 

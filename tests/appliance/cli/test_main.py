@@ -91,6 +91,39 @@ def test_lists_are_tables_under_the_names_of_their_columns(tmp_path: Path) -> No
     assert second[narrowing:] == "prefix +33"
 
 
+def test_simple_devices_need_a_key_with_prefixes_and_a_cap(tmp_path: Path) -> None:
+    place = ["--data", str(tmp_path)]
+    CliRunner().invoke(main, ["init", *place])
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, [*words, *place])
+        return done.exit_code, done.output
+
+    def narrowings() -> list[dict[str, object]]:
+        return [key["narrowing"] for key in json.loads(run("key", "list", "--json")[1])]
+
+    for narrow in ([], ["--prefix", "+33"], ["--daily-cap", "20"]):
+        code, said = run("key", "create", "--simple", *narrow)
+        assert code == 2 and "--simple needs --prefix and --daily-cap" in said
+    assert narrowings() == []
+    narrow = ["--prefix", "+33", "--daily-cap", "20"]
+    assert run("key", "create", "--simple", *narrow)[0] == 0
+    assert narrowings()[0]["simple"] is True
+    assert "prefix +33, daily-cap 20, simple" in run("key", "list")[1]
+    assert run("key", "simple", "1", "--off") == (0, "closed\n")
+    assert narrowings()[0] == {**narrowings()[0], "simple": False, "prefixes": ["+33"]}
+    assert run("key", "simple", "1") == (0, "open\n")
+    assert narrowings()[0]["simple"] is True
+    run("key", "create")
+    code, said = run("key", "simple", "2")
+    assert code == 2 and "has no prefixes or no daily cap" in said
+    assert narrowings()[1]["simple"] is False
+    run("key", "revoke", "1")
+    for gone in ("1", "9"):
+        code, said = run("key", "simple", gone)
+        assert code == 1 and f"key {gone} does not exist or is revoked" in said
+
+
 def test_the_settings_in_force_are_json_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text('rate_limit = 7\n[server]\nmetrics_token = "t0ken"\n[[modem]]\npin = "1234"\n')
