@@ -65,9 +65,9 @@ def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
 
 
 def table(known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page with a row for each scenario that has ended."""
+    """Return the page with a row for each scenario that has ended, by name."""
     rows = []
-    for name, run in known.items():
+    for name, run in sorted(known.items()):
         if "result" in run:
             figures = ", ".join(
                 f"{k.replace('_', ' ')}: {v}" for k, v in run.get("figures", {}).items()
