@@ -24,7 +24,7 @@ FRENCH_LETTERS = re.compile("[àâçéèêëîïôùûœÀÂÇÉÈÊËÎÏÔÙÛ
 # Alphabets, and texts that a French sender would write.
 WITH_LETTERS = {
     "image/target/error_page.py",  # uses the standard library alone: nothing else may be readable
-    "image/target/prepare.py",  # a line in a file of the card, in both languages
+    "image/target/boot_files.py",  # a line in a file of the card, in both languages
     "modem/sms/national_tables.py",
     "modem/sms/gsm7.py",
     "appliance/core/stop_words.py",  # quotation marks around a keyword

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from image.target import imager, prepare
+from image.target import boot_files, imager
 from image.target import user_config as w
-from image.target.prepare import FILE, IMPORTED, MISTAKE, DataPaths
+from image.target.boot_files import FILE, IMPORTED, MISTAKE, DataPaths
 from tests.image.target.test_prepare import PowerOff, power_off_after
 
 CARDS = Path(__file__).parent / "imager"
@@ -42,8 +42,8 @@ def left(boot: Path) -> str:
 def test_every_version_of_imager_sets_name_wifi_time_zone_and_ssh(
     boot: Path, data: DataPaths
 ) -> None:
-    assert prepare.wants_writing(boot, data)
-    settings = prepare.take_over(boot, data)
+    assert boot_files.wants_writing(boot, data)
+    settings = boot_files.import_settings(boot, data)
     assert settings.hostname == "shop"
     assert settings.time_zone == "Africa/Abidjan"
     assert (settings.wifi.ssid, settings.wifi.country) == ("Chez Léa", "CI")
@@ -57,19 +57,19 @@ def test_every_version_of_imager_sets_name_wifi_time_zone_and_ssh(
 def test_every_secret_leaves_the_card_and_what_the_box_lacks_is_named(
     boot: Path, data: DataPaths
 ) -> None:
-    settings = prepare.take_over(boot, data)
+    settings = boot_files.import_settings(boot, data)
     assert imager.files(boot) == {}
     for secret in (settings.wifi.password, "$5$", "$y$", "brouette"):
         assert secret not in left(boot)
     said = (boot / IMPORTED).read_text()
     assert ("user account" in said and "keyboard" in said) or "runcmd" in said
-    assert prepare.take_over(boot, data) == settings
+    assert boot_files.import_settings(boot, data) == settings
 
 
 def test_the_command_line_starts_the_gateway_again(tmp_path: Path, data: DataPaths) -> None:
     boot = tmp_path / "boot"
     shutil.copytree(CARDS / "firstrun", boot)
-    prepare.take_over(boot, data)
+    boot_files.import_settings(boot, data)
     words = (boot / imager.COMMAND_LINE).read_text().split()
     assert [word for word in words if word.startswith("systemd.")] == []
     assert "zimbox.disk=5a494d42" in words
@@ -82,8 +82,8 @@ def test_a_power_cut_at_any_moment_imports_all_or_none(
     (boot / FILE).write_text('[[modem]]\npin = "1234"\n')
     with monkeypatch.context() as cut, contextlib.suppress(PowerOff):
         cut.setattr(os, "fsync", power_off_after(syncs))
-        prepare.take_over(boot, data)
-    settings = prepare.take_over(boot, data)
+        boot_files.import_settings(boot, data)
+    settings = boot_files.import_settings(boot, data)
     assert settings.hostname == "shop"
     assert settings.wifi.ssid == "Chez Léa"
     assert settings.modem[0].pin == "1234"
@@ -95,7 +95,7 @@ def test_zimbox_toml_goes_before_what_was_set_in_imager(boot: Path, data: DataPa
     (boot / FILE).write_text(
         'hostname = "depot"\n[wifi]\nssid = "Atelier"\npassword = "12345678"\n'
     )
-    settings = prepare.take_over(boot, data)
+    settings = boot_files.import_settings(boot, data)
     assert (settings.hostname, settings.wifi.ssid) == ("depot", "Atelier")
     assert settings.time_zone == "Africa/Abidjan"
 
@@ -103,11 +103,11 @@ def test_zimbox_toml_goes_before_what_was_set_in_imager(boot: Path, data: DataPa
 def test_a_later_file_changes_what_it_names_and_nothing_else(empty: Path, data: DataPaths) -> None:
     hash_ = "$argon2id$v=19$m=65536,t=3,p=4$abc$def"
     (empty / FILE).write_text(f'password_hash = "{hash_}"\n[[modem]]\npin = "1234"\n')
-    prepare.take_over(empty, data)
+    boot_files.import_settings(empty, data)
     (empty / "wpa_supplicant.conf").write_text(
         'country=FR\nnetwork={\n\tssid="x"  \n\tpsk="brouette rouge"\n}\n'
     )
-    settings = prepare.take_over(empty, data)
+    settings = boot_files.import_settings(empty, data)
     assert settings.wifi == w.WifiSection("x", "brouette rouge", "FR")
     assert settings.modem[0].pin == "1234"
     assert hash_ in data.gateway.read_text()
@@ -144,7 +144,7 @@ def test_what_the_box_has_no_setting_for_is_named(
     empty: Path, data: DataPaths, name: str, content: str, named: str
 ) -> None:
     (empty / name).write_text(content)
-    prepare.take_over(empty, data)
+    boot_files.import_settings(empty, data)
     assert named in (empty / IMPORTED).read_text()
     assert not (empty / name).exists()
 
@@ -169,8 +169,8 @@ def test_a_file_with_an_error_changes_nothing_and_is_named(
     empty: Path, data: DataPaths, name: str, content: str
 ) -> None:
     (empty / FILE).write_text('hostname = "shop"\n')
-    prepare.take_over(empty, data)
+    boot_files.import_settings(empty, data)
     (empty / name).write_text(content)
-    assert prepare.take_over(empty, data).hostname == "shop"
+    assert boot_files.import_settings(empty, data).hostname == "shop"
     assert (empty / MISTAKE).read_text().startswith(f"{name}: ")
     assert (empty / name).read_text() == content

@@ -8,8 +8,8 @@ import pytest
 
 from appliance.admin.auth import FORGET_OWNER_FILE
 from appliance.maintenance.update import SlotState, read_state, try_slot, write_state
-from image.target import prepare
-from image.target.prepare import CODE, FILE, MISTAKE, DataPaths, setup_code, take_over
+from image.target import boot_files, prepare
+from image.target.boot_files import CODE, FILE, MISTAKE, DataPaths, import_settings, setup_code
 from image.target.slots import ReleasePaths, save_database
 from tests.image.target.test_user_config import FULL
 
@@ -30,25 +30,25 @@ def data(tmp_path: Path) -> DataPaths:
 def test_without_a_file_the_box_starts_with_the_modem_on_the_header_and_a_setup_code(
     boot: Path, data: DataPaths
 ) -> None:
-    assert prepare.wants_writing(boot, data)
-    settings = prepare.take_over(boot, data)
-    code = prepare.setup_code(boot, data)
+    assert boot_files.wants_writing(boot, data)
+    settings = boot_files.import_settings(boot, data)
+    code = boot_files.setup_code(boot, data)
     assert settings.hostname == "zimbox"
     assert 'port = "/dev/modem"' in data.gateway.read_text()
     assert code in (boot / CODE).read_text()
     assert data.code.read_text().strip() == code
-    assert not prepare.wants_writing(boot, data)
+    assert not boot_files.wants_writing(boot, data)
 
 
 def test_the_setup_code_stays_the_same_until_the_box_is_claimed_then_it_is_gone(
     boot: Path, data: DataPaths
 ) -> None:
-    code = prepare.setup_code(boot, data)
-    assert prepare.setup_code(boot, data) == code
+    code = boot_files.setup_code(boot, data)
+    assert boot_files.setup_code(boot, data) == code
     data.code.unlink()  # as the gateway does
     data.database.touch()
-    assert prepare.wants_writing(boot, data)
-    assert prepare.setup_code(boot, data) == ""
+    assert boot_files.wants_writing(boot, data)
+    assert boot_files.setup_code(boot, data) == ""
     assert not (boot / CODE).exists()
 
 
@@ -56,7 +56,7 @@ def test_what_the_file_says_is_kept_and_its_secrets_leave_the_card(
     boot: Path, data: DataPaths
 ) -> None:
     (boot / FILE).write_text(FULL)
-    settings = prepare.take_over(boot, data)
+    settings = boot_files.import_settings(boot, data)
     assert settings.hostname == "shop"
     assert 'pin = "1234"' in data.gateway.read_text()
     assert 'password_hash = "$argon2id$' in data.gateway.read_text()
@@ -73,20 +73,20 @@ def test_what_the_file_says_is_kept_and_its_secrets_leave_the_card(
 
 def test_later_starts_go_by_what_was_kept(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text(FULL)
-    first = prepare.take_over(boot, data)
-    later = prepare.take_over(boot, data)
+    first = boot_files.import_settings(boot, data)
+    later = boot_files.import_settings(boot, data)
     assert later.wifi == first.wifi
     assert later.cable == first.cable
 
 
 def test_a_mistake_is_told_on_the_card_and_changes_nothing(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text(FULL)
-    prepare.take_over(boot, data)
+    boot_files.import_settings(boot, data)
     (boot / FILE).write_text("hostname = 'oops!'")
-    assert prepare.take_over(boot, data).hostname == "shop"
+    assert boot_files.import_settings(boot, data).hostname == "shop"
     assert "hostnam" in (boot / MISTAKE).read_text()
     (boot / FILE).write_text("hostname = 'mended'")
-    assert prepare.take_over(boot, data).hostname == "mended"
+    assert boot_files.import_settings(boot, data).hostname == "mended"
     assert not (boot / MISTAKE).exists()
 
 
@@ -97,8 +97,8 @@ def test_a_cut_between_keeping_and_cleaning_takes_the_same_once_more(
     with monkeypatch.context() as cut:
         cut.setattr(os, "fsync", power_off_after(4))
         with pytest.raises(PowerOff):
-            prepare.take_over(boot, data)
-    assert prepare.take_over(boot, data).hostname == "shop"
+            boot_files.import_settings(boot, data)
+    assert boot_files.import_settings(boot, data).hostname == "shop"
     assert not (boot / FILE).exists()
 
 
@@ -125,18 +125,18 @@ def test_a_cut_at_any_moment_loses_no_setting_and_leaves_no_secret(
     (boot / FILE).write_text(FULL)
     with monkeypatch.context() as cut, contextlib.suppress(PowerOff):
         cut.setattr(os, "fsync", power_off_after(syncs))
-        prepare.take_over(boot, data)
-    assert prepare.wants_writing(boot, data)
-    assert prepare.take_over(boot, data).wifi.password == "brouette rouge"
+        boot_files.import_settings(boot, data)
+    assert boot_files.wants_writing(boot, data)
+    assert boot_files.import_settings(boot, data).wifi.password == "brouette rouge"
     assert 'pin = "1234"' in data.gateway.read_text()
     assert "brouette" not in "".join(file.read_text() for file in boot.iterdir())
-    assert prepare.take_over(boot, data).wifi.password == "brouette rouge"
+    assert boot_files.import_settings(boot, data).wifi.password == "brouette rouge"
 
 
 def test_secrets_leave_a_card_that_has_no_room_for_the_copy(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text(FULL)
     (boot / f"{FILE}.taken-over").mkdir()  # stands for any error of the card
-    assert prepare.take_over(boot, data).hostname == "shop"
+    assert boot_files.import_settings(boot, data).hostname == "shop"
     assert not [file for file in boot.iterdir() if file.is_file()]
 
 
@@ -144,19 +144,19 @@ def test_secrets_leave_a_card_that_has_no_room_for_the_copy(boot: Path, data: Da
 def test_a_wrong_or_damaged_code_on_the_card_is_written_anew(
     boot: Path, data: DataPaths, there: bytes
 ) -> None:
-    code = prepare.setup_code(boot, data)
+    code = boot_files.setup_code(boot, data)
     (boot / CODE).write_bytes(there)
-    assert prepare.wants_writing(boot, data)
-    assert prepare.setup_code(boot, data) == code
+    assert boot_files.wants_writing(boot, data)
+    assert boot_files.setup_code(boot, data) == code
     assert code in (boot / CODE).read_text()
-    assert not prepare.wants_writing(boot, data)
+    assert not boot_files.wants_writing(boot, data)
 
 
 def test_a_code_that_a_power_cut_left_empty_is_made_anew(boot: Path, data: DataPaths) -> None:
-    prepare.setup_code(boot, data)
+    boot_files.setup_code(boot, data)
     data.database.touch()
     data.code.write_bytes(b"\0" * 15)
-    code = prepare.setup_code(boot, data)
+    code = boot_files.setup_code(boot, data)
     assert len(code) == 14 and code in (boot / CODE).read_text()
 
 
@@ -167,8 +167,8 @@ def test_a_cut_leaves_no_file_that_the_gateway_may_not_read(
     if root:
         os.chown(data.code.parent, 4242, 4242)
     for write in (
-        lambda: prepare.setup_code(boot, data),
-        lambda: prepare.take_over(boot, data, 4242 if root else None),
+        lambda: boot_files.setup_code(boot, data),
+        lambda: boot_files.import_settings(boot, data, 4242 if root else None),
     ):
         with monkeypatch.context() as cut:
             cut.setattr(os, "fsync", power_off_after(1))
@@ -183,7 +183,7 @@ def test_a_stored_configuration_that_cannot_be_read_is_the_defaults(
     boot: Path, data: DataPaths
 ) -> None:
     data.user_config.write_text("{half")
-    assert prepare.take_over(boot, data).hostname == "zimbox"
+    assert boot_files.import_settings(boot, data).hostname == "zimbox"
 
 
 def test_the_network_lies_in_memory_and_the_wifi_password_is_for_root_alone(tmp_path: Path) -> None:
@@ -256,14 +256,14 @@ def test_an_unknown_name_is_told_on_the_card_and_the_rest_is_kept(
     boot: Path, data: DataPaths
 ) -> None:
     (boot / FILE).write_text('hostname = "shop"\ncolour = "red"\nrate_limit = 7\n')
-    assert prepare.take_over(boot, data).hostname == "shop"
+    assert boot_files.import_settings(boot, data).hostname == "shop"
     assert "colour" in (boot / MISTAKE).read_text()
     assert "rate_limit = 7" in data.gateway.read_text()
 
 
 def test_what_is_left_out_of_the_file_is_named_on_the_card(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text('[wifi]\nssid = "shop"\ncolour = 1\n[steward]\nsocket = "/tmp/x"\n')
-    assert take_over(boot, data).wifi.ssid == "shop"
+    assert import_settings(boot, data).wifi.ssid == "shop"
     told = (boot / MISTAKE).read_text()
     assert "unknown, left out: wifi.colour" in told
     assert "cannot be set on this image, left out: steward" in told
@@ -275,9 +275,9 @@ def test_a_lost_password_is_forgotten_once_and_the_setup_code_is_on_the_card(
     data.database.touch()  # a claimed box: no code anywhere
     assert setup_code(boot, data) == ""
     (boot / FILE).write_text('hostname = "shop"\n')
-    take_over(boot, data)
+    import_settings(boot, data)
     (boot / FILE).write_text("forget_owner = true\n")
-    assert take_over(boot, data).hostname == "shop", "the other settings stay"
+    assert import_settings(boot, data).hostname == "shop", "the other settings stay"
     assert (
         data.forget_owner == data.root / "zimbox" / FORGET_OWNER_FILE and data.forget_owner.exists()
     )
@@ -285,5 +285,5 @@ def test_a_lost_password_is_forgotten_once_and_the_setup_code_is_on_the_card(
     assert code and code in (boot / CODE).read_text()
     data.forget_owner.unlink()  # the gateway obeyed
     (boot / f"{FILE}.taken-over").rename(boot / FILE)  # the owner puts the copy back
-    take_over(boot, data)
+    import_settings(boot, data)
     assert not data.forget_owner.exists()
