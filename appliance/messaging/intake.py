@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -132,9 +133,7 @@ class Intake:
         self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
         accepted = await self.once(
-            caller,
-            idempotency,
-            lambda db: self.take(db, caller, order, route, self._box.clock.now()),
+            caller, idempotency, partial(self.take, caller=caller, order=order, route=route)
         )
         self._ring(scheduled=order.scheduled_at is not None)
         return accepted
@@ -146,6 +145,8 @@ class Intake:
         # Otherwise this would count as accepted before the clock was set.
         await self._box.clock_jumps.adjust()
         now = self._box.clock.now()
+        if idempotency is None:
+            return await self._box.db.write(take)
         return await self._box.db.write(
             idempotency_store.once, caller.tenant, idempotency, now, take
         )
@@ -176,7 +177,7 @@ class Intake:
         caller: Caller,
         order: SendBody,
         route: Route,
-        now: int,
+        now: int | None = None,
         *,
         waiting: int | None = None,
         ahead: QueueSnapshot | None = None,
@@ -190,6 +191,8 @@ class Intake:
         A one-time password comes with `order.message` masked and its real text in `secret_text`.
         `waiting` is the number of queued messages and `ahead` what waits before it, if known.
         """
+        if now is None:
+            now = self._box.clock.now()
         if waiting is None:
             waiting = backlog.messages(db, caller.mode == "test")
         self._check_room(waiting)
@@ -213,7 +216,6 @@ class Intake:
             shift=plan.shift,
             parts=len(plan.parts),
             priority=order.priority,
-            rank=limits.rank(order.priority, due_at, config.queue.aging_minutes),
             device=route.device,
             bound=route.bound,
             due_at=due_at,
@@ -226,7 +228,8 @@ class Intake:
             metadata=order.metadata,
             webhook_url=order.webhook_url,
         )
-        number = messages.insert(db, self._box.ids, fresh, now)
+        rank = limits.rank(order.priority, due_at, config.queue.aging_minutes)
+        number = messages.insert(db, self._box.ids, fresh, rank, now)
         estimate = admission.estimate(
             route, ahead, order.priority, len(plan.parts), due_at, now, self._box.zone
         )
@@ -289,7 +292,7 @@ class Intake:
         )
         route = await self.route(caller, scheduled)
         accepted = await self.once(
-            caller, idempotency, lambda db: self._send_bulk(db, caller, order, route)
+            caller, idempotency, partial(self._send_bulk, caller=caller, order=order, route=route)
         )
         self._ring(scheduled=scheduled)
         return accepted

@@ -45,13 +45,11 @@ def earlier(db: Connection, tenant: int, idempotency: Idempotency, now: int) -> 
 def once(
     db: Connection,
     tenant: int,
-    idempotency: Idempotency | None,
+    idempotency: Idempotency,
     now: int,
     take: Callable[[Connection], T],
 ) -> T:
     """Return the stored answer of a key, or call `take` and store its answer in the same transaction."""
-    if idempotency is None:
-        return take(db)
     found = earlier(db, tenant, idempotency, now)
     if found is not None:
         return cast(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,8 +18,8 @@ from modem.error_codes import lookup
 NEVER = 1 << 52  # ready_at of a parked part, far in the future
 
 
-class NewMessage(msgspec.Struct, frozen=True):
-    """A message to store, as decided by intake."""
+class NewMessage(NamedTuple):
+    """A message to store, as decided by intake: the columns of its row. Times in ms."""
 
     tenant: int
     recipient: str
@@ -28,7 +28,6 @@ class NewMessage(msgspec.Struct, frozen=True):
     shift: int
     parts: int
     priority: int
-    rank: int
     device: int
     bound: bool
     due_at: int
@@ -46,12 +45,10 @@ class NewMessage(msgspec.Struct, frozen=True):
     webhook_url: str | None = None
 
 
-INSERT_MESSAGE = """
-INSERT INTO message (id, tenant, api_key, kind, batch, recipient, body, secret, alphabet, shift, parts, priority,
-  device, bound, status, max_attempts, created_at, queued_at, scheduled_at, due_at, expires_at,
-  validity_minutes, flash, on_uncertain, metadata, webhook_url, changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+INSERT_MESSAGE = (
+    f"INSERT INTO message (id, status, created_at, queued_at, changed_at, {columns(NewMessage)}) "
+    f"VALUES (?1, 'queued', ?2, ?2, ?2{', ?' * len(NewMessage._fields)})"
+)
 
 INSERT_PART = """
 INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready)
@@ -59,58 +56,17 @@ VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def insert(db: Connection, new_ids: Ids, fresh: NewMessage, now: int) -> int:
-    """Store a message and its parts as queued. Return its id."""
+def insert(db: Connection, new_ids: Ids, fresh: NewMessage, rank: int, now: int) -> int:
+    """Store a message and its parts as queued, at a rank in the queue. Return its id."""
     number = new_ids.message(now)
-    f = fresh
-    db.execute(
-        INSERT_MESSAGE,
-        (
-            (
-                number,
-                f.tenant,
-                f.api_key,
-                f.kind,
-                f.batch,
-                f.recipient,
-                f.body,
-                f.secret,
-                f.alphabet,
-            )
-            + (
-                f.shift,
-                f.parts,
-                f.priority,
-                f.device,
-                int(f.bound),
-                f.max_attempts,
-                now,
-                now,
-                f.scheduled_at,
-            )
-            + (f.due_at, f.expires_at, f.validity_minutes, int(f.flash), f.on_uncertain, f.metadata)
-            + (f.webhook_url, now)
-        ),
-    )
-    ready = int(f.due_at <= now)
-    bound_device = f.device if f.bound else 0
-    db.executemany(
-        INSERT_PART,
-        [
-            (
-                number,
-                k,
-                f.tenant & 1,
-                bound_device,
-                int(f.priority == 1),
-                int(f.scheduled_at is not None),
-                f.rank,
-            )
-            + (f.due_at, ready)
-            for k in range(1, f.parts + 1)
-        ],
-    )
-    counters.add(db, f.tenant, f.device, now, Status.QUEUED)
+    db.execute(INSERT_MESSAGE, (number, now, *fresh))
+    bound_device = fresh.device if fresh.bound else 0
+    scheduled = fresh.scheduled_at is not None
+    common = (fresh.tenant & 1, bound_device, fresh.priority == 1, scheduled, rank, fresh.due_at)
+    ready = fresh.due_at <= now
+    for part in range(1, fresh.parts + 1):
+        db.execute(INSERT_PART, (number, part, *common, ready))
+    counters.add(db, fresh.tenant, fresh.device, now, Status.QUEUED)
     return number
 
 

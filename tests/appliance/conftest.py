@@ -47,6 +47,7 @@ class Stage:
         """One message into the queue."""
         due = changes.get("scheduled_at") or self.now
         priority = changes.get("priority", 3)
+        rank = changes.pop("rank", limits.rank(priority, due, 10))
         fields: dict[str, Any] = {
             "tenant": 2,
             "recipient": NUMBER,
@@ -55,7 +56,6 @@ class Stage:
             "shift": 0,
             "parts": 1,
             "priority": priority,
-            "rank": limits.rank(priority, due, 10),
             "device": 1,
             "bound": False,
             "due_at": due,
@@ -63,7 +63,8 @@ class Stage:
             "max_attempts": 3,
             "on_uncertain": "fail",
         } | changes
-        return await self.db.write(messages.insert, self.ids, NewMessage(**fields), self.now)
+        fresh = NewMessage(**fields)
+        return await self.db.write(messages.insert, self.ids, fresh, rank, self.now)
 
     async def claim(self, sender: Sender | None = None) -> Job | NothingReady:
         return await self.db.write(

@@ -123,7 +123,6 @@ def queue(db: Connection, client: Client, n: int) -> None:
                 shift=0,
                 parts=1,
                 priority=3,
-                rank=due,
                 device=0,
                 bound=False,
                 due_at=due,
@@ -132,6 +131,7 @@ def queue(db: Connection, client: Client, n: int) -> None:
                 on_uncertain="fail",
                 scheduled_at=due if due > now else None,
             ),
+            due,
             now + k // 100,
         )
 

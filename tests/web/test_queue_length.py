@@ -101,7 +101,6 @@ def fill(db: Connection, box: Assembly, n: int, tenant: int) -> None:
                 shift=0,
                 parts=1,
                 priority=1 + k % 3,
-                rank=due,
                 device=1,
                 bound=k % 7 == 0,
                 due_at=due,
@@ -110,6 +109,7 @@ def fill(db: Connection, box: Assembly, n: int, tenant: int) -> None:
                 on_uncertain="fail",
                 scheduled_at=due if due > now else None,
             ),
+            due,
             now,
         )
 
