@@ -147,14 +147,14 @@ class AdminPage:
 
     def _curl(self, path: str, *more: str) -> str:
         cookies = self._box.folder / "cookies"
-        said = subprocess.run(
+        output = subprocess.run(
             ["curl", "-sS", "-m", "600", "-b", cookies, "-c", cookies, "-H", "Accept-Language: en",
              "-H", "Accept: text/html", *more, f"http://127.0.0.1:{self._box.http_port}{path}"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if said.returncode:
-            raise OSError(said.stderr.strip())
-        return said.stdout
+        if output.returncode:
+            raise OSError(output.stderr.strip())
+        return output.stdout
 
 
 def delivered(box: Machine, key: dict[str, str], message: str) -> bool:

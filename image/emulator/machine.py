@@ -141,15 +141,15 @@ class Machine:
             self._probe.connect(str(self.folder / "probe"))
         self._probe.settimeout(1)
         self._probe.sendall(command.encode() + b"\n")
-        said = b""
-        while b"@@\n" not in said:
+        output = b""
+        while b"@@\n" not in output:
             if time.monotonic() > deadline:
                 raise EmulationError(
-                    f"{command!r} was not answered in {seconds:.0f} s: {said[-200:]!r}"
+                    f"{command!r} was not answered in {seconds:.0f} s: {output[-200:]!r}"
                 )
             with contextlib.suppress(TimeoutError):
-                said += self._probe.recv(65536)
-        return said.decode(errors="replace").rpartition("\n@@")[0].strip()
+                output += self._probe.recv(65536)
+        return output.decode(errors="replace").rpartition("\n@@")[0].strip()
 
     def get(
         self,

@@ -124,7 +124,7 @@ def idle(box: Machine, scenario: str) -> None:
 
 
 def firstboot() -> None:
-    """With zimbox.toml: taken over, its secrets off the card; a box of that name answers."""
+    """Import zimbox.toml, erase its secrets from the card, grow data to a card of 4 GB."""
     card = new_card("firstboot", 4096)
     card_file.boot_file(
         card, "zimbox.toml",
@@ -152,7 +152,7 @@ def firstboot() -> None:
 
 
 def small() -> None:
-    """The memory of a Zero 2 W: 480 MB, an SMS delivered, nothing killed."""
+    """Deliver an SMS with the memory of a Zero 2 W, 480 MB; no process is killed."""
     with running("small", memory_mb=480) as (box, journal):
         first = box.wait_http()
         key = new_key(box)
@@ -166,7 +166,7 @@ def small() -> None:
 
 
 def late_modem() -> None:
-    """A modem that answers only after the box has been up for a while: found, and it sends."""
+    """Find a modem that is switched on after the box, and send the message that waited for it."""
     with running("latemodem") as (box, _):
         simulator.order(FOLDER / "latemodem", {"do": "off"})
         box.wait_http()
@@ -180,7 +180,7 @@ def late_modem() -> None:
 
 
 def no_network() -> None:
-    """No network at the start: an SMS is received and stored all the same; then the cable is plugged in."""
+    """Receive and store an SMS without any network; then plug the cable in."""
     card = new_card("nonetwork")
     # A received SMS belongs to a client, and the cable is how the scenario creates one.
     with running("nonetwork", card=card) as (box, _):
@@ -212,7 +212,7 @@ IMAGER = build.PROJECT / "tests/image/target/imager"
 
 
 def imager() -> None:
-    """A first start with the files of Raspberry Pi Imager 2, then of 1.x with a firstrun.sh: taken, and gone."""
+    """Import and erase the files of Raspberry Pi Imager 2, then those of 1.x with a firstrun.sh."""
     for made_by in ("2.0.11", "firstrun"):
         card = new_card("imager")
         for file in (IMAGER / made_by).iterdir():
@@ -238,7 +238,7 @@ def imager() -> None:
 
 
 def plainboot() -> None:
-    """Without zimbox.toml: a setup code on the card, the same one after a restart, and no ssh."""
+    """Start without zimbox.toml: a setup code on the card, the same one after a restart."""
     card = new_card("plainboot")
     codes = []
     for _ in range(2):
@@ -258,7 +258,7 @@ def plainboot() -> None:
 
 
 def destroyed() -> None:
-    """A data partition overwritten: the page says so, nothing is formatted."""
+    """Overwrite the data partition: the page says so, and not a byte is written to it."""
     card = new_card("destroyed")
     offset = card_file.data_offset(card)
     with card.open("r+b") as stream:
@@ -280,7 +280,7 @@ def destroyed() -> None:
 
 
 def full() -> None:
-    """Not a byte free on data: the box starts, answers, and refuses what it cannot store."""
+    """Fill the data partition: the box starts, refuses what it cannot store, and sends again when there is room."""
     card = new_card("full", 1536)
     with running("full", card=card) as (box, _):
         box.wait_http()

@@ -25,7 +25,7 @@ from image.emulator.machine import Machine
 
 
 def update() -> None:
-    """A wrong signature, half a file, a broken application; and through the page one that works and stays."""
+    """Refuse a wrong signature and half a file, take a broken release back, install a good one through the page."""
     card = new_card("update")
     stage(card, make_bundles(card.parent))
     outcomes = {}
@@ -40,15 +40,15 @@ def update() -> None:
         for name in ("wrong", "cut", "broken", "good"):
             begun = time.monotonic()
             if name == "good":
-                said = by_page(admin, card.parent / name)
+                output = by_page(admin, card.parent / name)
             else:
-                said = box.shell(
+                output = box.shell(
                     f"PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{name}",
                     1800,
                 )
                 box.wait_http(seconds=10**6)
             outcomes[name] = (
-                said.splitlines()[-1],
+                output.splitlines()[-1],
                 box.get("/health")["version"],
                 round(time.monotonic() - begun),
             )
@@ -69,7 +69,7 @@ def update() -> None:
 
 
 def by_page(admin: AdminPage, file: Path) -> str:
-    """Upload it, follow it as the page does; what the page says in the end."""
+    """Upload a bundle on the page and wait until the page says that it is installed."""
     admin.post("/settings/upkeep", "/settings/update", f"file=@{file}")
     until(
         "the page tells the outcome",
@@ -79,11 +79,13 @@ def by_page(admin: AdminPage, file: Path) -> str:
     return "Updated."
 
 
-UPDATING = "PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{} >/run/said 2>&1 &"
+UPDATING = (
+    "PYTHONPATH=/run/zimbox/app python3 -P -s -m appliance update /data/{} >/run/output 2>&1 &"
+)
 
 
 def updatecut() -> None:
-    """The plug pulled while an update is unpacked, and while it is watched: the release before runs, data stay."""
+    """Cut the power while an update is unpacked, and while it is watched: the release before runs, data stay."""
     card = new_card("updatecut")
     stage(card, make_bundles(card.parent))
     with running("updatecut", card=card) as (box, _):
@@ -105,7 +107,7 @@ def updatecut() -> None:
         until("its modem is online", lambda: online(box))
         message = send(box, key, "pendant l'essai")
         until("the message is delivered", lambda: delivered(box, key, message))
-        check("watching" in box.shell("cat /run/said").lower(), box.shell("cat /run/said"))
+        check("watching" in box.shell("cat /run/output").lower(), box.shell("cat /run/output"))
         check('"trial":"a"' in box.shell("cat /data/app/state.json"), "it is not on trial any more")
         box.cut_power()
     with running("updatecut", card=card) as (box, _):
@@ -113,8 +115,8 @@ def updatecut() -> None:
         as_before(box, "cut while watched")
         check(delivered(box, key, message), "what the new release had taken is gone")
         until("the modem is online", lambda: online(box))
-        said = box.shell(UPDATING.format("good").replace(" >/run/said 2>&1 &", ""), 1800)
-        check(box.get("/health")["version"] == "9.9.9", f"cannot be updated any more: {said}")
+        output = box.shell(UPDATING.format("good").replace(" >/run/output 2>&1 &", ""), 1800)
+        check(box.get("/health")["version"] == "9.9.9", f"cannot be updated any more: {output}")
         check(delivered(box, key, message), "the update lost a message")
     note("updatecut", ends_in_the_release_before=True, data_kept=True, updates_again=True)
 
@@ -133,7 +135,7 @@ def as_before(box: Machine, when: str) -> None:
 
 
 def root() -> None:
-    """A whole root to the other partition: one that works, then one without gateway and judge."""
+    """Install a whole root on the other partition: one that works, then one without the gateway."""
     card = new_card("root")
     stage(card, make_roots(card.parent))
     with running("root", card=card, exit_on_restart=True) as (box, _):
@@ -148,17 +150,17 @@ def root() -> None:
     check(root_slot(card) == "a try", root_slot(card))
     begun = time.monotonic()
     with running("root", card=card) as (box, _):
-        # It never answers: it restarts by itself into the root before.
+        # It never answers, and restarts by itself into the root before.
         box.wait_http(seconds=2 * machine.BOOT_SECONDS)
         check(box.shell("cat /run/zimbox/root-slot") == "b", "it does not run from slot b")
-        said = box.shell("dmesg | grep zimbox:")
-        check("root a was not confirmed, back to b" in said, said)
+        output = box.shell("dmesg | grep zimbox:")
+        check("root a was not confirmed, back to b" in output, output)
         note("root", broken_taken_back_after=round(time.monotonic() - begun))
     check(root_slot(card) == "b", f"ends with root-slot {root_slot(card)!r}")
 
 
 def install_root(box: Machine, name: str) -> None:
-    """Up to the restart that the update asks for: the line to the probe may not outlive its answer."""
+    """Install a root and wait for the restart, which may end the line to the probe before its answer."""
     box.wait_http()
     until("the modem is online", lambda: online(box))
     box.shell(UPDATING.format(name))
@@ -166,7 +168,7 @@ def install_root(box: Machine, name: str) -> None:
 
 
 def root_slot(card: Path) -> str:
-    """What the card says about its roots, read from outside."""
+    """Return the root slot, read from the card's file."""
     data = card.parent / "data.ext4"
     offset = card_file.data_offset(card) >> 20
     subprocess.run(

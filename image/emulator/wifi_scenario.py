@@ -32,7 +32,7 @@ IN_NAMESPACE = "ip netns exec ap"
 
 
 def wifi() -> None:
-    """A late radio, a wrong password on the page; then an address by DHCP, zimbox.local and an SMS over Wi-Fi."""
+    """Serve a late radio, show a wrong password; then get an address by DHCP and deliver an SMS over Wi-Fi."""
     card = new_card("wifi")
     card_file.boot_file(card, "zimbox.toml", f'[wifi]\nssid = "{SSID}"\npassword = "{PASSWORD}"\n')
     with running("wifi", card=card) as (box, journal):
@@ -84,14 +84,14 @@ def _over_the_air(
     """Request JSON from http://zimbox.local as the client behind the access point. Raises ValueError."""
     fields = {"Content-Type": "application/json", **(headers or {})}
     words = [method, "zimbox.local", path, body, *(f"{k}: {v}" for k, v in fields.items())]
-    said = box.shell(f"{IN_NAMESPACE} python3 /run/neighbour.py {shlex.join(words)}")
-    status, _, answer = said.partition("\n")
+    output = box.shell(f"{IN_NAMESPACE} python3 /run/neighbour.py {shlex.join(words)}")
+    status, _, answer = output.partition("\n")
     return int(status), json.loads(answer)
 
 
 def _state(box: Machine) -> str:
-    said = box.shell("cat /run/zimbox/wifi.json 2>/dev/null")
-    return str(json.loads(said)["state"]) if said else ""
+    output = box.shell("cat /run/zimbox/wifi.json 2>/dev/null")
+    return str(json.loads(output)["state"]) if output else ""
 
 
 def _other_side(box: Machine) -> None:
@@ -126,8 +126,8 @@ def _write(box: Machine, file: str, text: str) -> None:
 
 
 def _do(box: Machine, command: str) -> None:
-    said = box.shell(f"{command}; echo status $?")
-    check(said.endswith("status 0"), f"{command}: {said}")
+    output = box.shell(f"{command}; echo status $?")
+    check(output.endswith("status 0"), f"{command}: {output}")
 
 
 def _page(box: Machine) -> str:
