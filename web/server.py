@@ -137,6 +137,18 @@ class _Server(uvicorn.Server):
     def install_signal_handlers(self) -> None:
         pass
 
+    async def _wait_tasks_to_complete(self) -> None:
+        """Wait until open requests have ended. Close the connections of those that are left, without an answer.
+
+        uvicorn cancels them and answers 500. That may be untrue: the store finishes a write that has begun.
+        """
+        try:
+            await super()._wait_tasks_to_complete()
+        except asyncio.CancelledError:  # after DRAIN_SECONDS
+            for connection in list(self.server_state.connections):
+                cast("HttpProtocol", connection).give_way()
+            raise
+
 
 def _server(app: Litestar, protocol: Callable[..., asyncio.Protocol]) -> _Server:
     return _Server(

@@ -41,11 +41,12 @@ GROUP_MOST = 200  # the most functions in one commit, so that none waits too lon
 
 
 class StorageFull(Exception):
-    """The disk accepts no write (full, read-only or failing); the work was rolled back."""
+    """The disk accepts no write (full, read-only, failing or locked); the work was rolled back."""
 
 
 # And their extended codes. CANTOPEN: a file that SQLite needs beside the database, with no descriptor left.
-NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+# BUSY: another process has held the write lock for longer than BUSY_SECONDS.
+NO_MORE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_BUSY")
 TAKES_NOTHING = (StorageFull, sqlite3.OperationalError)
 
 
@@ -387,13 +388,16 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a read of a few rows by their keys at once, on the event loop's own thread.
+        """Run a read of a few rows by their keys at once, on the event loop's own thread. Raises StorageFull.
 
         Two thread switches take several times as long as such a read. Each statement has its own snapshot.
         """
         if self._task is None:
             raise RuntimeError("the store is closed")
-        return work(self._near, *args, **kwargs)
+        try:
+            return work(self._near, *args, **kwargs)
+        except sqlite3.Error as error:
+            raise _ours(error) from error
 
     async def _write_groups(self) -> None:
         while self._task is not None or self._waiting:
@@ -440,4 +444,5 @@ def _snapshot(
     try:
         return work(connection, *args, **kwargs)
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has ended it after an I/O error
+            connection.execute("ROLLBACK")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sqlite3 import Connection
@@ -15,6 +17,7 @@ import pytest
 
 from appliance.store import archive, clients
 from appliance.store.database import (
+    READERS,
     Database,
     NewerSchema,
     StorageFull,
@@ -234,3 +237,60 @@ async def test_a_file_that_cannot_be_opened_for_the_moment_is_a_store_that_takes
         await db.write(work)
     with pytest.raises(StorageFull):
         await db.read(work)
+
+
+@contextlib.contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Make every read of the database and its WAL fail, as on a failing card."""
+    files = {str(path), f"{path}-wal"}
+    held = [
+        int(entry.name)
+        for entry in Path("/proc/self/fd").iterdir()
+        if entry.is_symlink() and str(entry.readlink()) in files
+    ]
+    kept = [os.dup(descriptor) for descriptor in held]
+    failing = os.open("/", os.O_RDONLY)  # a directory: EISDIR
+    try:
+        for descriptor in held:
+            os.dup2(failing, descriptor)
+        yield
+    finally:
+        for descriptor, copy in zip(held, kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(failing)
+
+
+async def test_a_card_that_cannot_be_read_is_a_store_that_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "zimbox.db"
+    db = await Database.open(path)
+    try:
+        # Every connection knows the schema; then a commit makes what it holds of the table out of date. SQLite ends
+        # a transaction by itself in which a statement fails so.
+        assert await asyncio.gather(*[db.read(clients.clients) for _ in range(READERS)])
+        assert db.read_now(clients.clients) == []
+        await db.write(clients.add_client, "one", 0)
+        with unreadable(path):
+            for _ in range(READERS):
+                with pytest.raises(StorageFull):
+                    await db.read(clients.clients)
+            with pytest.raises(StorageFull):
+                db.read_now(clients.clients)
+        assert [row.name for row in await db.read(clients.clients)] == ["one"]
+        assert [row.name for row in db.read_now(clients.clients)] == ["one"]
+    finally:
+        await db.close()
+
+
+async def test_a_lock_that_is_held_too_long_is_a_store_that_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "zimbox.db"
+    db = await Database.open(path)
+    try:
+        await db.writer.run(lambda c: c.execute("PRAGMA busy_timeout = 1"))
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageFull):
+                await db.write(clients.add_client, "one", 0)
+        assert (await db.write(clients.add_client, "two", 0)).id == 1
+    finally:
+        await db.close()
