@@ -1,4 +1,4 @@
-"""`scripts/torture [--minutes N] [--seed N] [--kills SHARE] [--write]`; `scripts/torture line …` for the line alone."""
+"""`scripts/torture [--minutes N] [--seed N] [--kills SHARE] [--write]`; `line …`, `day …`: see there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from tests.modem import torture as line_torture
+from tests.torture import day
 from tests.torture.report import page
 from tests.torture.run import torture
 
@@ -52,4 +53,6 @@ def main(minutes: float, seed: int | None, kills: float, write: bool) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["line"]:
         sys.exit(line_torture.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["day"]:
+        day.main(sys.argv[2:])
     main()
