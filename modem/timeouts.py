@@ -6,7 +6,11 @@ import msgspec
 
 
 class SerialLine(msgspec.Struct, frozen=True):
-    """A serial line. `path` may be a link under /dev/serial/by-id, or a pattern with `*`."""
+    """A serial line.
+
+    `path` may be a link under /dev/serial/by-id, a pattern with `*`, or the address of a network port
+    (`modem.at.network_port`).
+    """
 
     path: str
     baud: int = 115200  # 0: find out the modem's speed

@@ -12,6 +12,7 @@ import msgspec
 from appliance.core.i18n import SOURCE
 from appliance.monitoring import diagnosis
 from appliance.monitoring.diagnosis import ModemFacts
+from modem.at.network_port import is_network
 from modem.driver import probe, sim
 from modem.driver.device import ModemDriver
 from modem.driver.gpio import PowerKey
@@ -47,6 +48,12 @@ def advice(found: Findings, now: float) -> list[Finding]:
         return [
             Finding("bad", f"{found.port}: no modem answers ({found.error})"),
             Finding(
+                "note",
+                "Is the address right, does the serial server there (ser2net) run and have the modem, is no other "
+                "box connected to it? Over socket:// the server sets the speed.",
+            )
+            if is_network(found.port)
+            else Finding(
                 "note",
                 "Is it the right port, is the HAT powered and switched on (its PWRKEY), is the login "
                 "console off the UART, does another program (ModemManager) hold the port?",
@@ -100,7 +107,8 @@ def _modem(found: Findings) -> Finding:
     name = f"{identity.manufacturer} {identity.model}".strip() if identity else ""
     firmware = f", firmware {identity.revision}" if identity and identity.revision else ""
     imei = f", IMEI {identity.imei}" if identity and identity.imei else ""
-    return Finding("ok", f"{found.port}: {name or 'a modem'}{firmware}{imei}, at {found.baud} baud")
+    speed = f", at {found.baud} baud" if found.baud else ""
+    return Finding("ok", f"{found.port}: {name or 'a modem'}{firmware}{imei}{speed}")
 
 
 def _sim(found: Findings) -> list[Finding]:

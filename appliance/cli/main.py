@@ -33,6 +33,7 @@ from appliance.maintenance import backup as backups
 from appliance.maintenance.start_failure import explained
 from appliance.store import admin
 from appliance.store.database import NewerSchema, StorageFull, schema_version
+from modem.at import network_port
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
 
@@ -122,7 +123,10 @@ def init(data: Path) -> None:
 @config_option
 @click.option("--listen", help="HOST:PORT to serve HTTP on. Port 0 picks a free port.")
 @click.option(
-    "--modem", "modems", multiple=True, help="sim or DEVICE[@BAUD]. Repeat for several modems."
+    "--modem",
+    "modems",
+    multiple=True,
+    help=f"sim, DEVICE[@BAUD], {network_port.FORMS}. Repeat for several modems.",
 )
 @click.option(
     "--sim-journal",
@@ -179,10 +183,16 @@ def serve(
 
 
 def modem(text: str, config: Config) -> ModemSettings:
-    """Return the configured settings of the port `DEVICE[@BAUD]`. Raises click.BadParameter."""
+    """Return the configured settings of the port `DEVICE[@BAUD]` or of a network address. Raises click.BadParameter."""
     port, _, baud = text.rpartition("@") if "@" in text else (text, "", "0")
-    if not port:
-        raise click.BadParameter(f"{text!r}: expected sim or DEVICE[@BAUD]", param_hint="--modem")
+    if not port or not network_port.is_valid(port):
+        raise click.BadParameter(
+            f"{text!r}: expected sim, DEVICE[@BAUD], {network_port.FORMS}", param_hint="--modem"
+        )
+    if baud != "0" and not network_port.sets_speed(port):
+        raise click.BadParameter(
+            f"{text!r}: over socket:// the serial server sets the speed", param_hint="--modem"
+        )
     if not baud.isascii() or not baud.isdigit() or len(baud) > 9:
         raise click.BadParameter(f"{text!r}: expected a speed such as 115200 after @")
     known = next((m for m in config.modem if m.port == port), ModemSettings(port=port))

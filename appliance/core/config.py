@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from appliance.core.i18n import DEFAULT, languages
 from appliance.core.stop_words import START_WORDS, STOP_WORDS
+from modem.at import network_port
 from modem.driver.gpio import WIRINGS
 from modem.timeouts import Timing
 
@@ -199,7 +200,7 @@ class SimulatorSettings(Section, frozen=True):
 
 
 class ModemSettings(Section, frozen=True):
-    port: str = "sim"
+    port: str = "sim"  # or a device, or an address (`modem.at.network_port`)
     baud: Count = 0  # 0: find out
     name: str = ""
     pin: str = ""
@@ -291,6 +292,11 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
             f"language: {config.language!r} was read; allowed are {', '.join(languages())}"
         )
     for wanted in config.modem:
+        if not network_port.is_valid(wanted.port):
+            raise ConfigError(
+                f"modem.port: {wanted.port!r} was read; allowed are sim, a device such as /dev/ttyAMA0, "
+                f"{network_port.FORMS}"
+            )
         if wanted.power.hat and wanted.power.hat.upper() not in WIRINGS:
             raise ConfigError(
                 f"modem.power.hat: {wanted.power.hat!r} was read; allowed are {', '.join(WIRINGS)}"

@@ -22,6 +22,7 @@ from appliance.store import dashboard as table
 from appliance.store import held, queue, reports
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.dashboard import Figures, Owned, QueueFigures
+from modem.at.network_port import is_network
 from modem.interface import ModemState
 
 MIB = 1 << 20
@@ -272,6 +273,7 @@ class DashboardReader:
             store_full=bool(status.storage) and status.stored >= status.storage,
             limitations=status.limitations,
             identified_by=a.identified_by,
+            network=is_network(a.settings.port),
         )
 
 

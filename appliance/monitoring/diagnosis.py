@@ -41,6 +41,7 @@ class ModemFacts(msgspec.Struct, frozen=True):
     store_full: bool = False
     identified_by: Literal["imei", "imei and sim", "sim", "port"] = "imei"
     limitations: frozenset[Limitation] = frozenset()
+    network: bool = False  # its port is behind a serial server in the network
 
 
 class DiagnosisInput(msgspec.Struct, frozen=True):
@@ -224,7 +225,7 @@ def _state(modem: ModemFacts) -> list[Problem]:
     if modem.state in _STATES:
         return [Problem(*_STATES[modem.state])]
     if modem.state == ModemState.OFFLINE:
-        return [_offline()]
+        return [_offline(modem)]
     if modem.state == ModemState.PIN_REQUIRED:
         return [_pin(modem)]
     if modem.state in (ModemState.SEARCHING, ModemState.DENIED):
@@ -232,7 +233,17 @@ def _state(modem: ModemFacts) -> list[Problem]:
     return _sending(modem)
 
 
-def _offline() -> Problem:
+def _offline(modem: ModemFacts) -> Problem:
+    if modem.network:
+        return Problem(
+            "modem_offline",
+            "bad",
+            _("The modem does not answer"),
+            _(
+                "check the network to its serial server, that ser2net runs there and that the modem has power; "
+                "the box keeps trying and will go on by itself."
+            ),
+        )
     return Problem(
         "modem_offline",
         "bad",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from modem.at.errors import CommandError, Log, NoResponse, PortLost, ResyncFaile
 from modem.at.line_parser import Urc
 from modem.at.line_quality import LineQuality
 from modem.at.modem_library import SerialModem
-from modem.at.serial_port import find, matching
+from modem.at.serial_port import find, is_pattern, matching
 from modem.timeouts import SerialLine, Timing
 
 T = TypeVar("T")
@@ -111,7 +110,7 @@ class AtSession:
 
     def ports(self) -> int:
         """Return how many ports match the pattern; 0 for a port with a name."""
-        return len(matching(self.line.path)) if glob.has_magic(self.line.path) else 0
+        return len(matching(self.line.path)) if is_pattern(self.line.path) else 0
 
     async def close(self) -> None:
         """Close the port after the current command; an open send is not interrupted."""

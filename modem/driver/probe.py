@@ -9,6 +9,7 @@ import structlog
 
 from modem.at import responses
 from modem.at.errors import PortError
+from modem.at.network_port import sets_speed
 from modem.at.session import AtSession
 from modem.driver import configuration, sim, startup
 from modem.interface import Identity
@@ -23,7 +24,7 @@ class Findings(msgspec.Struct, frozen=True):
 
     port: str
     error: str = ""  # why nothing more is known
-    baud: int | None = None
+    baud: int | None = None  # None for a network port whose server sets the speed
     identity: Identity | None = None
     radio_on: bool = True  # +CFUN; the box switches it on when it starts
     pin_state: str = ""  # 27.007 8.3
@@ -86,7 +87,7 @@ async def _examine(session: AtSession) -> Findings:
     stores = responses.stores(await session.try_command("AT+CPMS?") or ()) if ready else ()
     return Findings(
         port=session.line.path,
-        baud=session.port.baudrate,
+        baud=session.port.baudrate if sets_speed(session.line.path) else None,
         identity=await configuration.identity(session),
         radio_on=radio_on,
         pin_state=state,

@@ -9,6 +9,7 @@ from functools import partial
 from modem.at import responses
 from modem.at.client import AtClient
 from modem.at.errors import NoResponse
+from modem.at.network_port import sets_speed
 from modem.at.session import AtSession
 from modem.at.transport import LEAVE_PROMPT
 
@@ -24,7 +25,10 @@ async def wake(session: AtSession, *, set_speed: bool = True) -> None:
     """
     timing, port = session.timing, session.port
     usual = session.line.baud or SPEEDS[0]
-    speeds = [speed for speed in session.line.probe_bauds or SPEEDS if speed != usual]
+    adjustable = sets_speed(session.line.path)
+    speeds = [
+        speed for speed in session.line.probe_bauds or SPEEDS if adjustable and speed != usual
+    ]
     began = time.monotonic()
     # A third of the time is for the configured speed: noise may confuse auto-bauding.
     others = (
@@ -37,7 +41,7 @@ async def wake(session: AtSession, *, set_speed: bool = True) -> None:
             partial(_answers_at, session.client, speed, attempt, timing.probe_seconds)
         ):
             port.mark_configured()
-            if set_speed:
+            if set_speed and adjustable:
                 await _set_speed(session, speed)
             return
         attempt += 1

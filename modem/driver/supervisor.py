@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from modem.at.errors import CommandError, NoResponse, PortError, PortLost, Restarted, ResyncFailed
+from modem.at.network_port import is_network, reachable
 from modem.at.serial_port import find
 from modem.at.session import AtSession
 from modem.at.transport import LEAVE_PROMPT
@@ -272,6 +273,7 @@ class Supervisor:
                 return
 
     def _exists(self) -> bool:
+        """Return whether the port is there. A network port is only known once it is opened."""
         with contextlib.suppress(PortLost):
             return Path(find(self._session.line.path)).exists()
         return False
@@ -364,12 +366,21 @@ class Supervisor:
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        there = self._exists()
+        there = await self._is_there()
         while (left := until - loop.time()) > 0:
             await asyncio.sleep(min(left, self._timing.reopen_seconds))
-            was_there, there = there, self._exists()
+            if there and is_network(self._session.line.path):
+                continue  # each further connection would open the serial port at the far end
+            was_there, there = there, await self._is_there()
             if there and not was_there:
-                return  # it was plugged in again
+                return  # it was plugged in again, or its server is back
+
+    async def _is_there(self) -> bool:
+        """Return whether the port exists, or its server accepts a connection."""
+        path = self._session.line.path
+        if is_network(path):
+            return await asyncio.to_thread(reachable, path)
+        return self._exists()
 
     async def _take(self, step: RecoveryStep) -> None:
         """Take one step, after an open send, since everything goes through the owner thread."""

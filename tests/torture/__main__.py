@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tests.modem import network as network_torture
 from tests.modem import torture as line_torture
 from tests.torture import day
 from tests.torture.report import page
@@ -55,4 +56,6 @@ if __name__ == "__main__":
         sys.exit(line_torture.main(sys.argv[2:]))
     if sys.argv[1:2] == ["day"]:
         day.main(sys.argv[2:])
+    if sys.argv[1:2] == ["network"]:
+        sys.exit(network_torture.main())
     main()

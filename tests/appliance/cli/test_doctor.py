@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,12 @@ def test_ports_with_a_stable_name_are_listed_once(tmp_path: Path) -> None:
     (tmp_path / "serial" / "by-id" / "usb-modem").symlink_to(tmp_path / "ttyUSB2")
     names = [Path(p).name for p in probe.ports(tmp_path)]
     assert names == ["usb-modem", "ttyAMA0"]
+
+
+async def test_a_serial_server_that_is_not_there_is_named_with_what_to_check() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        address = f"socket://127.0.0.1:{nobody.getsockname()[1]}"
+        bad, note = await doctor.examine([address])
+    assert bad.text.startswith(f"{address}: no modem answers") and "refused" in bad.text
+    assert "ser2net" in note.text and "HAT" not in note.text

@@ -275,3 +275,20 @@ def test_only_the_owner_can_read_the_database_in_a_shared_folder(tmp_path: Path)
     CliRunner().invoke(main, ["backup", file, "--data", str(tmp_path)])
     CliRunner().invoke(main, ["restore", file, "--data", str(tmp_path)])
     assert (tmp_path / "zimbox.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("port", "why"),
+    [
+        ("socket://pi", "rfc2217://HOST:PORT"),
+        ("socket://pi:2000?logging=debug", "rfc2217://HOST:PORT"),
+        ("loop://", "rfc2217://HOST:PORT"),
+        ("socket://pi:2000@9600", "the serial server sets the speed"),
+    ],
+)
+def test_an_address_of_a_modem_that_cannot_be_opened_is_refused(
+    tmp_path: Path, port: str, why: str
+) -> None:
+    for words in (["serve", "--modem", port], ["doctor", "--port", port]):
+        refused = CliRunner().invoke(main, [*words, "--data", str(tmp_path)])
+        assert refused.exit_code == 2 and why in " ".join(refused.stderr.split())

@@ -49,6 +49,11 @@ def test_a_list_in_a_variable_is_separated_by_commas() -> None:
         ("[clock]\nlate_grace_minutes = inf", ["clock.late_grace_minutes"]),
         ("[simulator]\npersonality = 'n95'", ["simulator.personality", "n95", "sim7600"]),
         ("[server]\nprivate_key = '/key.pem'", ["server.private_key", "server.certificate"]),
+        (
+            "[[modem]]\nport = 'socket://pi'",
+            ["modem.port", "'socket://pi' was read", "rfc2217://HOST:PORT"],
+        ),
+        ("[[modem]]\nport = 'socket://pi:1?logging=debug'", ["modem.port", "socket://HOST:PORT"]),
         ("[[modem]]\npower = {hat = 'SIM7600X'}", ["modem.power.hat", "SIM7600X", "EC25"]),
     ],
 )

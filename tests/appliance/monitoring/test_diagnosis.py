@@ -32,6 +32,7 @@ def test_a_box_that_sends_has_no_problem() -> None:
     [
         ("no_modem", DiagnosisInput(modems=())),
         ("modem_offline", box(ModemFacts("m", ModemState.OFFLINE))),
+        ("modem_offline", box(ModemFacts("m", ModemState.OFFLINE, network=True))),
         ("sim_missing", box(ModemFacts("m", ModemState.SIM_MISSING))),
         ("sim_failure", box(ModemFacts("m", ModemState.SIM_FAILURE))),
         ("pin_required", box(ModemFacts("m", ModemState.PIN_REQUIRED, tries_left=3))),
@@ -86,6 +87,12 @@ def test_a_queue_that_a_limit_holds_back_is_not_stuck() -> None:
 def test_an_offline_modem_is_the_only_problem_of_a_stuck_queue() -> None:
     away = ModemFacts("m", ModemState.OFFLINE)
     assert codes(box(away, waiting=3, minutes_without_progress=40.0)) == ["modem_offline"]
+
+
+def test_of_a_modem_behind_a_serial_server_the_network_is_to_be_checked() -> None:
+    (problem,) = diagnose(box(ModemFacts("m", ModemState.OFFLINE, network=True)))
+    assert "ser2net" in problem.text.plain("en")
+    assert "serveur série" in problem.text.plain("fr")
 
 
 def test_problems_that_stop_sending_come_first() -> None:
