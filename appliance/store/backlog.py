@@ -48,14 +48,6 @@ def parts(db: Connection, test: bool, until: int, *, exact: bool = True) -> int:
     return n
 
 
-def parts_for_device(db: Connection, device: int) -> int:
-    """Return how many parts wait for this modem alone."""
-    n: int = db.execute(
-        "SELECT COALESCE(SUM(ready + delayed), 0) FROM part_count WHERE bound_device = ?", (device,)
-    ).fetchone()[0]
-    return n
-
-
 def levels(db: Connection, now: int) -> tuple[tuple[Level, ...], int]:
     """Return what is queued in live mode and due, by priority, and how many messages are for later."""
     due: dict[int, list[int]] = {}

@@ -53,7 +53,6 @@ class MessageRow(NamedTuple):
     uncertain: int
     ever_submitted: int
     attempts: int
-    attempts_before: int
     max_attempts: int
     round: int
     created_at: int
