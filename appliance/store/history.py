@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from sqlite3 import Connection
 from typing import Any, Literal
 
@@ -176,14 +177,39 @@ def _before_in_hour(db: Connection, tenant: int, wanted: HistoryFilter, moment: 
 
 
 def _hours(db: Connection, tenant: int, wanted: HistoryFilter, first: int, last: int) -> int:
-    """Count the messages of whole hours, `last` excluded, by the counters."""
+    """Count the messages of whole hours, `last` excluded, by the counters of days, and of hours at the edges."""
     device, arguments = device_condition(wanted.device_id)
+    days = _whole_days(db, first, last)
+    until, since = (days.start * 24, days.stop * 24) if days else (last, last)
     n: int = db.execute(
-        f"SELECT COALESCE(SUM({_sum_of(wanted.status)}), 0) FROM hour_count WHERE tenant = :tenant{device} "
-        "AND hour >= :first AND hour < :last",
-        arguments | {"tenant": tenant, "first": first, "last": last},
+        f"SELECT {_sum('hour', wanted.status, device, 'first', 'until')} + "
+        f"{_sum('day', wanted.status, device, 'day_first', 'day_last')} + "
+        f"{_sum('hour', wanted.status, device, 'since', 'last')}",
+        arguments
+        | {"tenant": tenant, "first": first, "until": until, "since": since, "last": last}
+        | {"day_first": days.start, "day_last": days.stop},
     ).fetchone()[0]
     return n
+
+
+def _sum(
+    unit: Literal["hour", "day"], status: str | None, device: str, first: str, last: str
+) -> str:
+    """Return the subquery for a sum of counters."""
+    return (
+        f"(SELECT COALESCE(SUM({_sum_of(status)}), 0) FROM {unit}_count WHERE tenant = :tenant{device} "
+        f"AND {unit} >= :{first} AND {unit} < :{last})"
+    )
+
+
+def _whole_days(db: Connection, first: int, last: int) -> range:
+    """Return the days within hours (`last` excluded) whose counters are the sums of those of their hours.
+
+    Part of a day may be removed by the retention, so its counter is too high.
+    """
+    if last - first < 24:
+        return range(0)
+    return range(max(-(-first // 24), kept_from(db) // DAY_MS + 1), last // 24)
 
 
 def count_rows(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
@@ -199,6 +225,63 @@ def count_rows(db: Connection, tenant: int, wanted: HistoryFilter) -> int:
     if start is not None:
         n -= _before_in_hour(db, tenant, wanted, start)
     return n
+
+
+def count_by_status(
+    db: Connection, tenant: int, wanted: HistoryFilter, start: int, end: int
+) -> Counter[str]:
+    """Return the exact totals of less than a day by status: whole hours by counters, the two edges by rows."""
+    if start >= end:
+        return Counter()
+    found = _hours_by_status(db, tenant, wanted, start // HOUR_MS, end // HOUR_MS)
+    found.update(_before_by_status(db, tenant, wanted, end))
+    found.subtract(_before_by_status(db, tenant, wanted, start))
+    return found
+
+
+def _before_by_status(
+    db: Connection, tenant: int, wanted: HistoryFilter, moment: int
+) -> Counter[str]:
+    """Count the messages of an hour that are older than a time, as `_before_in_hour` does."""
+    hour = moment // HOUR_MS
+    begins, ends = hour * HOUR_MS, (hour + 1) * HOUR_MS
+    if moment == begins:
+        return Counter()
+    newer = _rows_by_status(db, tenant, wanted, moment, ends, EDGE_ROWS)
+    if newer.total() >= EDGE_ROWS:
+        return _rows_by_status(db, tenant, wanted, begins, moment)
+    found = _hours_by_status(db, tenant, wanted, hour, hour + 1)
+    found.subtract(newer)
+    return found
+
+
+def _hours_by_status(
+    db: Connection, tenant: int, wanted: HistoryFilter, first: int, last: int
+) -> Counter[str]:
+    device, arguments = device_condition(wanted.device_id)
+    sums = ", ".join(f"COALESCE(SUM({status}), 0)" for status in Status)
+    row = db.execute(
+        f"SELECT {sums} FROM hour_count WHERE tenant = :tenant{device} AND hour >= :first AND hour < :last",
+        arguments | {"tenant": tenant, "first": first, "last": last},
+    ).fetchone()
+    return Counter(dict(zip(Status, row, strict=True)))
+
+
+def _rows_by_status(
+    db: Connection, tenant: int, wanted: HistoryFilter, start: int, end: int, most: int = -1
+) -> Counter[str]:
+    """Count rows by status, at most `most` per table; for less than an hour."""
+    where = _where(tenant, msgspec.structs.replace(wanted, period=Period(start, end)))
+    # Status by status, because an index then has all that is asked for, in order.
+    counts = ", ".join(
+        " + ".join(
+            f"(SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE {where.text} AND status = '{status}' LIMIT :most))"
+            for table in ("message", "history")
+        )
+        for status in Status
+    )
+    row = db.execute(f"SELECT {counts}", where.arguments | {"most": most}).fetchone()
+    return Counter(dict(zip(Status, row, strict=True)))
 
 
 def _skip(

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any
 
-from appliance.domain.requests import HistoryFilter, MessageStatus, Period, StatsFilter
+from appliance.domain.requests import HistoryFilter, MessageStatus, StatsFilter
 from appliance.domain.views import Day, Stats
 from appliance.store.counters import DAY_MS
-from appliance.store.history import count_rows, device_condition, kept_from
+from appliance.store.history import count_by_status, device_condition, kept_from
 
 DAYS_LISTED = 366
 FIGURES: tuple[MessageStatus, ...] = ("queued", "sent", "delivered", "failed")
@@ -68,8 +68,7 @@ def _rounded(db: Connection, arguments: dict[str, Any], start: int, end: int) ->
 def _part_of_day(
     db: Connection, tenant: int, device_id: str | None, start: int, end: int
 ) -> list[int]:
-    figures = []
-    for status in FIGURES:
-        wanted = HistoryFilter(status=status, device_id=device_id, period=Period(start, end))
-        figures.append(count_rows(db, tenant, wanted))
-    return figures
+    """Return the figures of less than a day: hours by counters, the two edges by rows."""
+    wanted = HistoryFilter(device_id=device_id)
+    counted = count_by_status(db, tenant, wanted, start, end)
+    return [counted[status] for status in FIGURES]
