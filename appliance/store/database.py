@@ -33,7 +33,9 @@ READERS = 2
 PAGE_BYTES = (
     1024  # every commit writes whole pages (docs/adr/0045-small-pages-and-shared-commits.md)
 )
-PAGE_CACHE_KIB = 8 * 1024
+# The most that SQLite keeps of the file: where rows are written, where they are searched, and where single rows are
+# read by their keys. The kernel's cache is behind it.
+WRITER_CACHE_KIB, READER_CACHE_KIB, NEAR_CACHE_KIB = 8 * 1024, 2 * 1024, 512
 CACHED_STATEMENTS = 512  # all statements of the store: compiling one costs as much as running it
 # The wait before the next try on a disk that accepts no write (full, read-only, locked).
 AGAIN_SECONDS = 2.0
@@ -65,7 +67,9 @@ class StoreConnection(aiosqlite.Connection):
             self._thread.join()  # asked to end above; it needs no loop for that
 
 
-def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
+def _open(
+    path: Path, *, writer: bool = False, cache_kib: int = READER_CACHE_KIB
+) -> sqlite3.Connection:
     if writer and not path.exists():  # only the box's user may read texts and numbers
         path.touch(0o600)
     uri = f"{path.absolute().as_uri()}{'' if writer else '?mode=ro'}"
@@ -80,7 +84,7 @@ def _open(path: Path, *, writer: bool) -> sqlite3.Connection:
     with contextlib.ExitStack() as opened:
         opened.callback(connection.close)  # not a database: the first PRAGMA reports it
         connection.row_factory = sqlite3.Row
-        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{cache_kib}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.create_function("fold", 1, fold, deterministic=True)
         if writer:
@@ -241,7 +245,7 @@ def beside(
     **kwargs: P.kwargs,
 ) -> T:
     """Run one function from another process (the command line), whether the box runs or not."""
-    connection = _open(path, writer=True)
+    connection = _open(path, writer=True, cache_kib=WRITER_CACHE_KIB)
     try:
         migrate(connection)
         result = group(connection, [lambda db: work(db, *args, **kwargs)])[0]
@@ -260,10 +264,10 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.writer = StoreConnection(lambda: _open(path, writer=True), 64)
-        self._readers = [
-            StoreConnection(lambda: _open(path, writer=False), 64) for _ in range(READERS)
-        ]
+        self.writer = StoreConnection(
+            lambda: _open(path, writer=True, cache_kib=WRITER_CACHE_KIB), 64
+        )
+        self._readers = [StoreConnection(lambda: _open(path), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._wakeup = asyncio.Event()
@@ -279,7 +283,7 @@ class Database:
             for reader in database._readers:
                 await reader
                 database._free.put_nowait(reader)
-            database._near = _open(path, writer=False)
+            database._near = _open(path, cache_kib=NEAR_CACHE_KIB)
         except BaseException:
             # The thread of a connection keeps the process alive until it is ended.
             for line in (database.writer, *database._readers):

@@ -1,4 +1,7 @@
-"""Memory of the installed box: idle, and after a load."""
+"""Memory of the installed box: idle, and after a load.
+
+Measured as on a box, where the packages of development are not installed: httpx imports trio where it finds it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import msgspec
@@ -14,6 +18,8 @@ import requests
 from tests.bench.api import SETTINGS, Empty, Served
 from tests.bench.load import load
 from tests.box.running import REQUEST_SECONDS, eventually, free_port
+
+OURS = {"appliance", "modem", "web", "zimbox"}
 
 
 def pss_mib(pid: int) -> float:
@@ -24,6 +30,33 @@ def pss_mib(pid: int) -> float:
     return int(found[1]) / 1024
 
 
+def only_for_development() -> list[str]:
+    """Top-level modules that requirements/dev.txt installs and requirements/run.txt does not."""
+    installed = {
+        _package(d)
+        for d in re.findall(r"(?m)^([\w.-]+)==", Path("requirements/run.txt").read_text())
+    }
+    return sorted(
+        module
+        for module, packages in packages_distributions().items()
+        if not installed & {_package(name) for name in packages} and module not in OURS
+    )
+
+
+def _package(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def as_installed(module: str, *words: str) -> list[str]:
+    """Return the command that runs a module as `python -m` does, without the packages of development."""
+    program = (
+        "import runpy, sys; "
+        f"sys.modules.update(dict.fromkeys({only_for_development()!r})); "
+        f"sys.argv[0] = {module!r}; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", program, *words]
+
+
 class Installed:
     """`zimbox serve` started as systemd starts it; a process forked by the tests shares their memory."""
 
@@ -31,10 +64,11 @@ class Installed:
         self.url = f"http://127.0.0.1:{free_port()}"
         self.port = int(self.url.rpartition(":")[2])
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "appliance", "serve", "--data", str(data)),
-                *("--listen", f"127.0.0.1:{self.port}", "--modem", str(data / "no-modem")),
-            ],
+            as_installed(
+                "appliance",
+                *("serve", "--data", str(data), "--listen", f"127.0.0.1:{self.port}"),
+                *("--modem", str(data / "no-modem")),
+            ),
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -6,11 +6,11 @@ import unicodedata
 
 from markupsafe import Markup
 
-from web.page.rendering import TEMPLATES
+from web.page.rendering import templates
 
 
 def rendered(template: str, **context: object) -> str:
-    return TEMPLATES.from_string(template).render(**context)
+    return templates().from_string(template).render(**context)
 
 
 def test_every_character_that_reorders_the_line_is_shown_by_its_code() -> None:

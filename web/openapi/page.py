@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Litestar, MediaType, Response, get
 
 from appliance.core.catalogue import read_catalogue
@@ -31,35 +30,39 @@ _CSP = (
     "frame-ancestors 'none'"
 )
 
-_templates = Environment(
-    loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
-)
-
 
 def publish(app: Litestar) -> None:
-    """Make the document, once: the routes do not change while the box runs."""
-    app.state.openapi = msgspec.json.encode(document(app))
-    app.state.reference = {}  # by language; made when first asked for, because no start waits for it
+    """Prepare for the document and the page, which are made when first asked for: no start waits for them."""
+    app.state.openapi = b""
+    app.state.reference = {}  # by language
+
+
+def _document(app: Litestar) -> bytes:
+    """Return the document, made once: the routes do not change while the box runs."""
+    if not app.state.openapi:
+        app.state.openapi = msgspec.json.encode(document(app))
+    made: bytes = app.state.openapi
+    return made
 
 
 @get(["/schema/openapi.json"])
 async def openapi(request: ApiRequest) -> Response[bytes]:
     """The document."""
-    return Response(request.app.state.openapi, media_type=MediaType.JSON)
+    made = await asyncio.to_thread(_document, request.app)
+    return Response(made, media_type=MediaType.JSON)
 
 
 @get("/schema")
 async def schema(request: ApiRequest) -> Response[bytes]:
     """The page for a browser, the document for a program."""
     state = request.app.state
+    made = await asyncio.to_thread(_document, request.app)
     if not wants_page(request.headers.get("Accept", "")):
         headers = {"Vary": "Accept, Accept-Encoding"}
-        return Response(state.openapi, media_type=MediaType.JSON, headers=headers)
+        return Response(made, media_type=MediaType.JSON, headers=headers)
     language = _language(request)
     if language not in state.reference:
-        state.reference[language] = await asyncio.to_thread(
-            _rendered, state.openapi, language, state.root
-        )
+        state.reference[language] = await asyncio.to_thread(_rendered, made, language, state.root)
     plain, packed = state.reference[language]
     headers = {
         "Content-Security-Policy": _CSP,
@@ -98,7 +101,12 @@ def page(document: Json, language: Language = SOURCE, root: str = "") -> str:
         for tag in document["tags"]
     ]
     say = translator(language)
-    return _templates.get_template("reference.html").render(
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # as in web.page.rendering
+
+    templates = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    return templates.get_template("reference.html").render(
         info=document["info"],
         groups=groups,
         schemas=document["components"]["schemas"],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
 from appliance import __version__
@@ -17,6 +18,9 @@ from web.page import assets
 from web.page.i18n import characters, languages, standing
 from web.page.qr import qr
 from web.page.visitor import FORM, NotOurs, Seen, Visitor, cookie
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Only resources of the box and nothing inline, so that injected markup would do nothing.
 CSP = (
@@ -54,36 +58,52 @@ def visible(shown: object) -> object:
     return shown.translate(_REORDERING) if type(shown) is str else shown
 
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    finalize=visible,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-TEMPLATES.globals |= {
-    "asset": assets.address,
-    "mark": mark,
-    "qr": qr,
-    "characters": characters,
-    "languages": languages,
-    "standing": standing,
-    "version": __version__,
-}
+@functools.cache
+def templates() -> Environment:
+    """Return the templates. The first call loads jinja2: 2 MiB that a box without visitors does not need."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    found = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals |= {
+        "asset": assets.address,
+        "mark": mark,
+        "qr": qr,
+        "characters": characters,
+        "languages": languages,
+        "standing": standing,
+        "version": __version__,
+    }
+    return found
+
+
+async def load() -> None:
+    """Make `templates` ready beside the event loop, which the import would hold for a second on a small board."""
+    if not templates.cache_info().currsize:
+        await asyncio.to_thread(templates)
 
 
 def fragment(name: str, visitor: Visitor, **context: Any) -> str:
     """Render a template with the common variables."""
     language = visitor.language
-    return TEMPLATES.get_template(name).render(
-        _=language.gettext,
-        ngettext=language.ngettext,
-        pgettext=language.pgettext,
-        language=language,
-        visitor=visitor,
-        root=visitor.root,
-        **context,
+    return (
+        templates()
+        .get_template(name)
+        .render(
+            _=language.gettext,
+            ngettext=language.ngettext,
+            pgettext=language.pgettext,
+            language=language,
+            visitor=visitor,
+            root=visitor.root,
+            **context,
+        )
     )
 
 

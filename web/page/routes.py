@@ -25,7 +25,7 @@ from web.page import (
     welcome,
 )
 from web.page.live import Live
-from web.page.rendering import not_ours, page, refused
+from web.page.rendering import load, not_ours, page, refused
 from web.page.visitor import AuthMiddleware, NotOurs, Seen
 
 NEAR: list[ControllerRouterHandler] = [status.status, status.stream]
@@ -69,15 +69,19 @@ class StatusPage:
 
         # Functions, because Litestar copies methods with everything that they reference.
         async def meet(request: Any) -> Any:
+            await load()
             return await doorway.meet(request)
 
         async def admit_near(request: Any) -> Any:
+            await load()
             return await doorway.admit_near(request)
 
         async def admit(request: Any) -> Any:
+            await load()
             return await doorway.admit(request)
 
         async def admit_file(request: Any) -> Any:
+            await load()
             return await doorway.admit_file(request)
 
         def failed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
