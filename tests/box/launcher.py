@@ -149,7 +149,7 @@ class _Forks:
 def _serve(descriptor: int) -> None:
     import web.server  # noqa: F401 - `serve` imports it late
     from appliance.cli.main import main
-    from tests.box import crash_points
+    from tests.box import crash_points, set_clock
 
     gc.collect()
     gc.freeze()  # what a fork never touches stays shared
@@ -159,6 +159,7 @@ def _serve(descriptor: int) -> None:
         # A restart in the same process (`os.execv`) begins from here, in an interpreter of its own.
         sys.orig_argv = [sys.executable, *sys.argv]
         crash_points.install()
+        set_clock.install()
         main(prog_name="zimbox")
 
 

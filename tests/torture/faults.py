@@ -8,7 +8,6 @@ import random
 import resource
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ import requests
 from tests.box.listening import Call, Listener
 from tests.box.outside import OutsideModem
 from tests.box.running import RunningBox
+from tests.box.set_clock import SetClock
+from tests.torture.disk import Disk
 
 HOSTILE_SECONDS = 10.0  # for one hostile connection
 
@@ -30,7 +31,8 @@ class World(Protocol):
     modem: OutsideModem
     listener: Listener
     chance: random.Random
-    disk: Path | None  # a small disk of its own, which needs root
+    disk: Disk | None  # a small disk of its own, which needs root
+    clock: SetClock
     port: int
 
     def start(self) -> None: ...
@@ -70,21 +72,28 @@ def full_disk(world: World) -> None:
     if world.disk is None:
         failing_disk(world)
         return
-    used = subprocess.run(
-        ["df", "--output=used", "-k", str(world.disk)], capture_output=True, text=True, check=True
-    )
-    _resize(world.disk, f"{int(used.stdout.split()[-1]) + 64}k")
-    try:
+    with world.disk.full():
         world.lasts(0.5, 3.0)
-    finally:
-        _resize(world.disk, DISK_SIZE)
 
 
-DISK_SIZE = "1g"
+def power_cut(world: World) -> None:
+    """What is not synced is lost with the process."""
+    if world.disk is None:
+        kill(world)
+        return
+    world.disk.cut_under(world.box)
+    world.start()
 
 
-def _resize(disk: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+def clock_steps(world: World) -> None:
+    """The wall clock is set, and back."""
+    world.clock.step(world.chance.choice(CLOCK_STEPS))
+    world.lasts(0.5, 3.0)
+    world.clock.step(0)
+
+
+HOUR = 3600.0
+CLOCK_STEPS = (-20 * HOUR, -2 * HOUR, -300.0, 300.0, 2 * HOUR, 20 * HOUR)
 
 
 def no_descriptors(world: World) -> None:
@@ -235,6 +244,8 @@ OTHERS: tuple[Fault, ...] = (
     freeze,
     failing_disk,
     full_disk,
+    power_cut,
+    clock_steps,
     no_descriptors,
     silent_modem,
     modem_restarts,

@@ -57,11 +57,11 @@ The run fails, and this page is not written, if any of the zeros is not one.
 
 ## Resources of the box's process
 
-Measured after each fault, over all its lives.
+The peak of memory and the present number of the others, after each fault, over all its lives.
 
 | | lowest | highest |
 | --- | --- | --- |
-| memory (RSS) | {memory_low} MiB | {memory_high} MiB |
+| memory (peak RSS) | {memory_low} MiB | {memory_high} MiB |
 | threads | {threads_low} | {threads_high} |
 | open descriptors | {descriptors_low} | {descriptors_high} |
 
@@ -69,10 +69,10 @@ The database had {database_mib} MiB at the end.
 
 ## What this does not show
 
-* A power cut. `kill -9` leaves what the kernel has; what a card loses is tried by replaying the recorded writes of
-  an emulated card (`scripts/image`).
 * A real modem, a real network, or a card that lies about what it has written.
-* A clock that jumps: other tests set a clock of their own.
+* Clock steps of more than a day: other tests set a clock of their own.
+* A power cut shuts the box's file system down (`FS_IOC_SHUTDOWN`): what was not synced is lost. Torn and reordered
+  writes of a card are tried by replaying the recorded writes of an emulated one (`scripts/image`).
 * A slow disk is a process that stands still for up to two seconds.
 """
 

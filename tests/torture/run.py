@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,13 +16,16 @@ import requests
 from tests.box.listening import Listener, listening
 from tests.box.outside import OutsideModem
 from tests.box.running import QUICK_DRIVER, RunningBox, eventually, free_port
+from tests.box.set_clock import SetClock
 from tests.torture import faults
 from tests.torture.books import Books
+from tests.torture.disk import Disk, small_disk
 from tests.torture.faults import OTHERS, Fault, name
 from tests.torture.traffic import Posted, User
 
 PEACE_SECONDS = 300.0  # until all that was taken is settled, once nothing happens any more
 STILL_SECONDS = 6.0  # longer than an uncertain message waits
+MEMORY_KIB = 250_000_000 // 1024  # MemoryMax of zimbox.service
 OTP_SECONDS = 1500.0  # within the expiry of the codes
 SETTINGS = {
     **QUICK_DRIVER,
@@ -81,15 +80,18 @@ class Outcome(msgspec.Struct):
 class Run:
     """A box, its modem, its clients and its receiver."""
 
-    def __init__(self, folder: Path, seed: int, disk: Path | None, listener: Listener) -> None:
+    def __init__(self, folder: Path, seed: int, disk: Disk | None, listener: Listener) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
         self.disk = disk
         self.listener = listener
         self.port = free_port()
         self.modem = OutsideModem(folder, *NETWORK, "--seed", str(seed))
-        home = disk or folder
-        self.box = RunningBox(home, SETTINGS, modems=(str(self.modem.port),))
+        self.clock = SetClock(folder / "clock")
+        settings = {**SETTINGS, **self.clock.environment}
+        self.box = RunningBox(folder, settings, modems=(str(self.modem.port),))
+        if disk is not None:
+            disk.hold_data_of(self.box)
         self.faults: Counter[str] = Counter()
         self.incoming: Counter[str] = Counter()
         self.gauges: dict[str, Gauge] = {}
@@ -136,7 +138,7 @@ class Run:
         status = Path(f"/proc/{self.box.pid}/status").read_text()
         told = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
         found = {
-            "memory": int(told["VmRSS"].split()[0]),
+            "memory": int(told["VmHWM"].split()[0]),
             "threads": int(told["Threads"]),
             "descriptors": len(list(Path(f"/proc/{self.box.pid}/fd").iterdir())),
         }
@@ -229,6 +231,8 @@ class Run:
         wrong += books.disagreements()
         verified, unverified = self._verify(posted)
         wrong += unverified
+        if self.gauges["memory"].highest > MEMORY_KIB:
+            wrong.append(f"the box needed {self.gauges['memory'].highest} KiB of memory")
         log = self.box.log()
         wrong += [
             line
@@ -273,21 +277,6 @@ class Run:
     def end(self) -> None:
         self.box.stop()
         self.modem.stop()
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """Mount a disk in memory that can be made full; None without the right to mount."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={faults.DISK_SIZE},mode=700", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        yield None
-        return
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def torture(folder: Path, seconds: float, seed: int, *, kills: float = 0.5) -> Outcome:
