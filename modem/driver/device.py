@@ -11,11 +11,11 @@ from time import monotonic
 
 import structlog
 
-from modem.at import responses
 from modem.at.client import AtClient
 from modem.at.errors import CommandError, Log, PortError
 from modem.at.line_parser import Urc
 from modem.at.session import AtSession
+from modem.at.ussd import UssdReply
 from modem.driver import submit
 from modem.driver.gpio import PowerKey
 from modem.driver.service import Service
@@ -266,7 +266,7 @@ class ModemDriver:
             raise UssdError(_USSD_STATUS.get(found.status, UssdProblem.EMPTY))
         return found.text
 
-    async def _request_in_either_form(self, code: str) -> responses.UssdReply:
+    async def _request_in_either_form(self, code: str) -> UssdReply:
         """Ask with the code as it is, then packed in hex if it was refused: Huawei sticks want it so.
 
         A code that was refused was not carried out, so asking again is safe.
@@ -290,15 +290,13 @@ class ModemDriver:
         self._packs_ussd = second == packed
         return other
 
-    async def _request_and_wait(self, code: str) -> responses.UssdReply:
-        answer: asyncio.Future[responses.UssdReply] = asyncio.get_running_loop().create_future()
+    async def _request_and_wait(self, code: str) -> UssdReply:
+        answer: asyncio.Future[UssdReply] = asyncio.get_running_loop().create_future()
         await self._session.run(partial(self._request, self._session.client, code, answer))
         async with asyncio.timeout(self._timing.ussd_seconds):
             return await answer
 
-    def _request(
-        self, client: AtClient, code: str, answer: asyncio.Future[responses.UssdReply]
-    ) -> None:
+    def _request(self, client: AtClient, code: str, answer: asyncio.Future[UssdReply]) -> None:
         if self._session_open:
             # In an open session the code would be an answer, and what arrives belongs to the last request.
             with contextlib.suppress(CommandError):

@@ -10,10 +10,11 @@ import asyncio
 import math
 import time
 
-from modem.at import responses
+from modem.at import responses, ussd
 from modem.at.errors import PortError, Restarted, loggable_line
 from modem.at.line_parser import Urc, is_unsolicited
 from modem.at.session import AtSession
+from modem.at.ussd import UssdReply
 from modem.driver import configuration, sim
 from modem.driver.configuration import ModemConfiguration
 from modem.driver.recovery import RecoveryStep
@@ -90,7 +91,7 @@ class Service:
         self._registered_at = 0.0
         self._lost_network = False
         self._warned_at = 0.0
-        self.ussd: asyncio.Future[responses.UssdReply] | None = None
+        self.ussd: asyncio.Future[UssdReply] | None = None
         self.sending = False
         self.sent_at = 0.0
         self.references = References()
@@ -164,7 +165,7 @@ class Service:
         self._acknowledge += 1
 
     def _answered(self, line: str) -> None:
-        answer = responses.ussd(line)
+        answer = ussd.reply(line)
         if answer is not None and self.ussd is not None and not self.ussd.done():
             self.ussd.set_result(answer)
         else:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modem.at import responses
-from modem.at.responses import NetworkRegistration, StorageUsage, StoredPdu, UssdReply
+from modem.at import responses, ussd
+from modem.at.responses import NetworkRegistration, StorageUsage, StoredPdu
+from modem.at.ussd import UssdReply
 from modem.interface import Slot
 from modem.sms import gsm7
 
@@ -245,7 +246,7 @@ def test_identity() -> None:
     ],
 )
 def test_ussd_answers_in_every_encoding(line: str, found: UssdReply | None) -> None:
-    assert responses.ussd(line) == found
+    assert ussd.reply(line) == found
 
 
 LANGUAGE_FIRST = gsm7.pack(gsm7.encode_septets("fr\rSolde 3€")).hex()
@@ -273,7 +274,7 @@ LANGUAGE_FIRST = gsm7.pack(gsm7.encode_septets("fr\rSolde 3€")).hex()
     ],
 )  # fmt: skip
 def test_ussd_texts_that_modems_packed_quoted_or_did_not_decode(line: str, text: str) -> None:
-    found = responses.ussd(line)
+    found = ussd.reply(line)
     assert found is not None
     assert found.text == text
 
@@ -283,10 +284,10 @@ def test_any_response_can_be_parsed(lines: list[str]) -> None:
     for line in lines:
         responses.fields(line)
         responses.slot(line)
-        responses.ussd(line)
+        ussd.reply(line)
         responses.network_time(line)
         responses.stamp(line)
-        responses.ussd_text(line, 15)
+        ussd.decoded(line, 15)
     for prefix in (
         "+CPMS:",
         "+CNMI:",
@@ -308,5 +309,5 @@ def test_any_response_can_be_parsed(lines: list[str]) -> None:
         responses.choose_indications(responses.indications_offered(result))
         responses.registration(result, "+CREG")
         for line in result:
-            responses.ussd(line)
+            ussd.reply(line)
             assert isinstance(responses.network_time(line), float | None)
