@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import shutil
 import socket
 import sys
@@ -24,6 +25,7 @@ from tests.modem.driven import PATIENCE, Driven, attached, part, quick
 from tests.waiting import eventually
 
 CHUNK = 4096
+ROOT = Path(__file__).parents[2]
 
 
 class Link:
@@ -171,19 +173,31 @@ async def ser2net(folder: Path, device: str, accepter: str = "tcp") -> AsyncIter
     assert program is not None, "ser2net is not installed"
     port = free_port()
     file = folder / "ser2net.yaml"
-    file.write_text(
-        f"connection: &modem\n  accepter: {accepter},127.0.0.1,{port}\n"
-        f"  connector: serialdev,{device},115200n81,local\n"
-    )
-    process = await asyncio.create_subprocess_exec(program, "-n", "-u", "-c", str(file))
+    file.write_text(documented(f"{accepter},127.0.0.1,{port}", device))
+    log = folder / "ser2net.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            program, "-n", "-u", "-c", str(file), stderr=output
+        )
     try:
         await eventually(lambda: listens(port) or process.returncode is not None, "ser2net listens")
         assert process.returncode is None, "ser2net ended"
+        assert "Unknown config item" not in log.read_text(), log.read_text()
         yield port
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def documented(accepter: str, device: str) -> str:
+    """The configuration in docs/operations.md, with another accepter and device."""
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(connection: &modem\n.*?)```", text, re.DOTALL)
+    block, accepters = re.subn(r"(?<=accepter: ).*", accepter, block)
+    block, devices = re.subn(r"(?<=serialdev,)[^,]*", device, block)
+    assert (accepters, devices) == (1, 1), "the example has one accepter and one device"
+    return str(block)
 
 
 def listens(port: int) -> bool:
