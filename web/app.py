@@ -30,7 +30,7 @@ from litestar.types import (
 
 from appliance.domain.views import RateLimitState, SuccessResponse
 from appliance.services import Services
-from web.api import account, otp, receiving, sending, service, simple, tracking, webhooks
+from web.api import account, alerts, otp, receiving, sending, service, simple, tracking, webhooks
 from web.auth import caller_of, prepare
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
@@ -49,7 +49,7 @@ API: list[HTTPRouteHandler] = [
     *(webhooks.configure, webhooks.webhooks, webhooks.remove, webhooks.test),
     *(webhooks.logs, webhooks.replay),
     *(receiving.inbox, receiving.blocklist, receiving.block, receiving.unblock),
-    *(account.auth_test, account.devices),
+    *(account.auth_test, account.devices, alerts.receive_alerts),
 ]
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from appliance.core.i18n import _
 from appliance.domain.errors import invalid, later
-from appliance.domain.schemas import MESSAGES, BulkBody, BulkEntry, PersonalizedBody
+from appliance.domain.schemas import MESSAGES, AlertsBody, BulkBody, BulkEntry, PersonalizedBody
 
 BODY_BYTES = 256 * 1024
 BULK_BYTES = 16 * 1024 * 1024
@@ -33,7 +33,7 @@ MOST_BULK_VALUES = 100 * MESSAGES
 # JSON of one text, list or object that some field might accept: 1,600 characters, escaped, are 19,200 bytes.
 LONGEST_VALUE_BYTES = 32 * 1024
 
-_BULKS = (BulkBody, PersonalizedBody)
+_BULKS = (BulkBody, PersonalizedBody, AlertsBody)
 _QUOTE = ord('"')
 # What every rule refuses as too long, in place of a text that would only cost memory.
 _TOO_LONG = "x" * 4_000

@@ -58,7 +58,7 @@ class AdminClients:
     ) -> NewKey:
         """Create a key; only this answer has it. Raises INVALID_REQUEST."""
         label = validation.line(name.strip(), "name", 80) if name.strip() else ""
-        validation.permissions(permissions)
+        permissions = validation.permissions(permissions, self._box.numbers.with_national())
 
         def work(db: Connection) -> NewKey:
             if clients.client(db, client) is None:
@@ -71,7 +71,7 @@ class AdminClients:
 
     async def restrict(self, key: int, permissions: Permissions) -> None:
         """Replace the permissions of a key. Raises NOT_FOUND, INVALID_REQUEST."""
-        validation.permissions(permissions)
+        permissions = validation.permissions(permissions, self._box.numbers.with_national())
         if not await self._box.db.write(clients.set_permissions, key, permissions):
             raise ApiError("NOT_FOUND")
 

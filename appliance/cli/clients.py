@@ -150,6 +150,11 @@ def key() -> None:
     is_flag=True,
     help="Open /v1/simple/send for the key. Needs --prefix and --daily-cap.",
 )
+@click.option(
+    "--alert-to",
+    multiple=True,
+    help="Number that is told of alerts (POST /v1/alerts/…). Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def key_create(
     data: Path,
@@ -163,6 +168,7 @@ def key_create(
     short_codes: bool,
     daily_cap: int | None,
     simple: bool,
+    alert_to: Sequence[str],
     as_json: bool,
 ) -> None:
     """Create an API key. It is shown only once."""
@@ -182,9 +188,11 @@ def key_create(
         prefixes=tuple(prefixes),
         daily_cap=daily_cap,
         simple=simple,
+        alert_to=tuple(alert_to),
     )
     if simple and not (prefixes and daily_cap):
         raise click.UsageError("--simple needs --prefix and --daily-cap")
+    permissions = _with_numbers(permissions)
     wanted = number("client", client_id) if client_id else None
     now = now_ms()
     expires_at = now + expires_days * 86_400_000 if expires_days else None
@@ -254,8 +262,37 @@ def _restrictions(allowed: Permissions) -> list[str]:
         *((True, f"prefix {prefix}") for prefix in allowed.prefixes),
         (allowed.daily_cap is not None, f"daily-cap {allowed.daily_cap}"),
         (allowed.simple, "simple"),
+        *((True, f"alert-to {to}") for to in allowed.alert_to),
     ]
     return [words for holds, words in found if holds]
+
+
+def _with_numbers(wanted: Permissions) -> Permissions:
+    """Return valid permissions. Raises BadParameter for the numbers of alerts."""
+    try:
+        return validation.permissions(wanted)
+    except ApiError as refusal:
+        details = refusal.reason.translated_details("en") or {}
+        raise click.BadParameter(str(details["reason"]), param_hint="--alert-to") from None
+
+
+@key.command("alerts")
+@data_option
+@click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
+@click.option("--to", "numbers", multiple=True, help="Number that is told. Repeatable.")
+def key_alerts(data: Path, key_id: int, numbers: Sequence[str]) -> None:
+    """Say who is told of the alerts that come with a key; without --to nobody."""
+
+    def work(db: Connection) -> bool:
+        row = next((row for row in clients.keys(db) if row.id == key_id), None)
+        if row is None:
+            return False
+        now = msgspec.json.decode(row.permissions, type=Permissions)
+        wanted = _with_numbers(msgspec.structs.replace(now, alert_to=tuple(numbers)))
+        return clients.set_permissions(db, key_id, wanted)
+
+    done = store(data, work)
+    ended(done, "saved", f"key {key_id} does not exist or is revoked")
 
 
 @key.command("revoke")

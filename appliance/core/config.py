@@ -111,6 +111,13 @@ class Reports(Section, frozen=True):
     stray_minutes: Positive = 60.0  # how long a report is kept that matches no part yet, or two
 
 
+class AlertSettings(Section, frozen=True):
+    # An alert of a monitoring program that still fires is told again after this time.
+    repeat_minutes: NotNegative = 60.0
+    # One alert in a line: {state}, {name}, {summary}, {target}, {severity}.
+    template: str = "{state} {name}: {summary}"
+
+
 class Archive(Section, frozen=True):
     # Finished messages move to the history in batches, when the first of these is reached.
     batch: Annotated[int, Meta(ge=1, le=5000)] = 64
@@ -231,6 +238,7 @@ class Config(Section, frozen=True):
     queue: QueueSettings = QueueSettings()
     sending: SendingSettings = SendingSettings()
     reports: Reports = Reports()
+    alerts: AlertSettings = AlertSettings()
     archive: Archive = Archive()
     retention: Retention = Retention()
     storage: Storage = Storage()

@@ -449,6 +449,11 @@ class WebhookBody(msgspec.Struct, frozen=True):
     ] = None
 
 
+class AlertsBody(msgspec.Struct, frozen=True):
+    """The body that the monitoring program sends: Alertmanager's and Grafana's webhook, Uptime Kuma's as JSON, or
+    the one of docs/alerts.md for Zabbix, Healthchecks and Gatus."""
+
+
 class BlockBody(msgspec.Struct, frozen=True):
     """A number to put on the block list."""
 

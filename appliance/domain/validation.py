@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args, overload
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from appliance.core.folding import fold
 from appliance.core.i18n import DEFAULT, _
 from appliance.domain.errors import ApiError, invalid
@@ -24,6 +26,7 @@ SCHEDULE_AHEAD = timedelta(days=30)
 VALIDITY_MINUTES = 635_040  # 63 weeks, the longest TP-VP (23.040 9.2.3.12.1)
 STATISTICS_DAYS = 30  # the default period of the statistics
 URL_CHARACTERS = 2048
+ALERT_NUMBERS = 10
 SENDER_CHARACTERS = 40  # an alphanumeric address has 11 (23.040 9.1.2.5)
 DAY_MS = 86_400_000
 
@@ -44,13 +47,22 @@ def prefix(text: str) -> str:
     return text
 
 
-def permissions(may: Permissions) -> Permissions:
-    """Validate the permissions of a key. Only a key that can do little may come in an address."""
+def permissions(may: Permissions, numbers: NumberReader = INTERNATIONAL) -> Permissions:
+    """Validate the permissions of a key; return them with its numbers in E.164.
+
+    Only a key that can do little may come in an address. Alerts must not fail for a prefix when they come.
+    """
     for one in may.prefixes:
         prefix(one)
     if may.simple and not (may.prefixes and may.daily_cap):
         raise invalid("simple", _("need a key with prefixes and a number of messages a day"))
-    return may
+    if len(may.alert_to) > ALERT_NUMBERS:
+        raise invalid("alert_to", _("have at most {most} numbers", most=ALERT_NUMBERS))
+    to = tuple(dict.fromkeys(numbers.read(number, field="alert_to") for number in may.alert_to))
+    for number in to:
+        if may.prefixes and not number.startswith(may.prefixes):
+            raise invalid("alert_to", _("have {number}, which the prefixes forbid", number=number))
+    return structs.replace(may, alert_to=to)
 
 
 def message(text: str, field: str = "message") -> str:

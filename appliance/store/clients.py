@@ -231,6 +231,9 @@ def erase(db: Connection, client: int, now: int) -> bool:
         "UPDATE api_key SET revoked_at = COALESCE(revoked_at, ?), name = '' WHERE client = ?",
         (now, client),
     )
+    db.execute(
+        "DELETE FROM alert WHERE api_key IN (SELECT id FROM api_key WHERE client = ?)", (client,)
+    )
     both = "tenant IN (?, ?)"
     for number, tenant, device, created_at in db.execute(
         f"SELECT id, tenant, device, created_at FROM message WHERE {both} AND status = 'queued' AND ever_submitted = 0",

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # What is written for clients and owners of the box; each code block on these pages is run.
 PAGES = (
     *("quick-start", "sending", "bulk", "tracking", "otp", "receiving", "devices-and-limits"),
-    *("simple", "keys", "errors", "moving-over", "operations", "settings"),
+    *("simple", "alerts", "keys", "errors", "moving-over", "operations", "settings"),
 )
 LANGUAGES = ("bash", "python", "javascript", "php")
 OUTCOMES = ("json", "text")  # what the blocks before it print

@@ -79,7 +79,7 @@ def test_each_block_of_the_page_does_what_it_says(
     page: str, language: str, readers: Callable[[str], Reader]
 ) -> None:
     if not runnable(page, language):
-        assert page in ("simple", "keys", "operations", "settings"), (
+        assert page in ("simple", "alerts", "keys", "operations", "settings"), (
             "a page for clients speaks all four languages"
         )
         return
@@ -95,7 +95,7 @@ def test_each_block_of_the_page_does_what_it_says(
 @pytest.mark.parametrize("page", PAGES)
 def test_every_kind_of_block_is_run(page: str) -> None:
     kinds = {block.kind for block in fences(page)}
-    assert kinds <= {*LANGUAGES, *OUTCOMES, "toml"}
+    assert kinds <= {*LANGUAGES, *OUTCOMES, "toml", "yaml"}  # yaml: settings of other programs
 
 
 def test_settings_shown_in_toml_are_valid(tmp_path: Path) -> None:

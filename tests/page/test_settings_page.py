@@ -111,6 +111,18 @@ def test_a_key_is_opened_for_simple_devices_and_its_address_sends(
     assert key not in requests.get(f"{owned.url}/metrics", timeout=30).text
 
 
+def test_the_numbers_of_alerts_are_written_as_the_country_does(owner: Visit) -> None:
+    page = "/settings/keys"
+    owner.post("/settings/box", {"time_zone": "Europe/Paris"}, page="/settings/box")
+    asked = {"name": "monitoring", "mode": "live", "prefixes": "+33"}
+    refused = owner.post(page, {**asked, "alert_to": "06 11 22 33 44, +41791234567"}, page=page)
+    assert refused.status_code == 400
+    assert "The alerts have +41791234567, which the prefixes forbid." in refused.text
+    made = owner.post(page, {**asked, "alert_to": "06 11 22 33 44; +33655443322"}, page=page)
+    assert made.status_code == 200
+    assert 'value="+33611223344, +33655443322"' in owner.get(page).text
+
+
 def test_an_invalid_cap_creates_no_key(owner: Visit) -> None:
     fields = {"name": "sans plafond", "daily_cap": "mille"}
     answer = owner.post("/settings/keys", fields, page="/settings/keys")

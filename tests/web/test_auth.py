@@ -17,6 +17,7 @@ def a_path(template: str) -> str:
         .replace("{webhook_id:str}", "x")
         .replace("{log_id:str}", "x")
         .replace("{number:str}", "x")
+        .replace("{kind:str}", "gatus")
     )
 
 

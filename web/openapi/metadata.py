@@ -79,6 +79,17 @@ def _query(name: str, description: str, example: Any = None, **schema: Any) -> P
 
 
 MESSAGE_ID = _path("message_id", "The id from the answer of a send.", "msg_1234567890abcdef")
+ALERT_KIND = Parameter(
+    "kind",
+    "path",
+    "The program that sends.",
+    {
+        "type": "string",
+        "enum": ["alertmanager", "gatus", "grafana", "healthchecks", "uptime-kuma", "zabbix"],
+    },
+    required=True,
+    example="gatus",
+)
 WEBHOOK_ID = _path("webhook_id", "The id from the answer of configure.", "wh_1")
 LOG_ID = _path("log_id", "The id of an attempt, from the logs.", "log_067a1b2c3d42")
 NUMBER = Parameter(

@@ -92,6 +92,7 @@ _FIELD = {
     "prefixes": _("The prefixes {reason}."),
     "reason": _("The reason {reason}."),
     "simple": _("Simple devices {reason}."),
+    "alert_to": _("The alerts {reason}."),
     "time_zone": _("This text {reason}."),
 }
 
@@ -220,6 +221,10 @@ class PageLanguage(msgspec.Struct, frozen=True):
             (bool(may.prefixes), " ".join(may.prefixes)),
             (may.daily_cap is not None, self.say(_("{cap} a day", cap=may.daily_cap or 0))),
             (may.simple, self.say(_("simple devices"))),
+            (
+                bool(may.alert_to),
+                self.say(_("alerts to {numbers}", numbers=" ".join(may.alert_to))),
+            ),
         ]
         return [words for holds, words in found if holds]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import get_args
 from zoneinfo import available_timezones
@@ -26,7 +27,7 @@ LOG_ROWS = 50
 # Beginnings of names that are kept for old systems only.
 OLD_ZONES = {"Brazil", "Canada", "Chile", "Etc", "Mexico", "SystemV", "US", "posix", "right"}
 # The API's names of fields, and the page's.
-KEY_FIELDS = {name: name for name in ("name", "prefixes", "daily_cap", "simple")}
+KEY_FIELDS = {name: name for name in ("name", "prefixes", "daily_cap", "simple", "alert_to")}
 BLOCKED_FIELDS = {"number": "number", "to": "number", "reason": "reason"}
 PREFERENCE_FIELDS = {"own_number": "own_number", "time_zone": "time_zone"}
 CHANGED = _(
@@ -155,6 +156,11 @@ def permissions_of(fields: dict[str, str]) -> Permissions:
         prefixes=tuple(fields.get("prefixes", "").replace(",", " ").split()),
         daily_cap=most,
         simple="simple" in fields,
+        alert_to=tuple(
+            number.strip()
+            for number in re.split("[,;]", fields.get("alert_to", ""))
+            if number.strip()
+        ),
     )
 
 

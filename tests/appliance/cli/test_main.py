@@ -124,6 +124,37 @@ def test_simple_devices_need_a_key_with_prefixes_and_a_cap(tmp_path: Path) -> No
         assert code == 1 and f"key {gone} does not exist or is revoked" in said
 
 
+def test_the_numbers_that_are_told_of_alerts_are_those_that_the_key_may_write_to(
+    tmp_path: Path,
+) -> None:
+    place = ["--data", str(tmp_path)]
+    CliRunner().invoke(main, ["init", *place])
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, [*words, *place])
+        return done.exit_code, done.output
+
+    def numbers() -> object:
+        return json.loads(run("key", "list", "--json")[1])[0]["narrowing"]["alert_to"]
+
+    for wrong, why in (
+        ("0612345678", "must begin with +"),
+        ("+41791234567", "the prefixes forbid"),
+    ):
+        code, said = run("key", "create", "--prefix", "+33", "--alert-to", wrong)
+        assert code == 2 and why in said
+    assert run("key", "create", "--prefix", "+33", "--alert-to", "+33 6 12 34 56 78")[0] == 0
+    assert numbers() == ["+33612345678"]
+    assert "prefix +33, alert-to +33612345678" in run("key", "list")[1]
+    assert run("key", "alerts", "1", "--to", "+33698765432") == (0, "saved\n")
+    assert numbers() == ["+33698765432"]
+    assert run("key", "alerts", "1", "--to", "+41791234567")[0] == 2
+    assert numbers() == ["+33698765432"]
+    assert run("key", "alerts", "1") == (0, "saved\n")
+    assert numbers() == []
+    assert run("key", "alerts", "9")[0] == 1
+
+
 def test_the_settings_in_force_are_json_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text('rate_limit = 7\n[server]\nmetrics_token = "t0ken"\n[[modem]]\npin = "1234"\n')

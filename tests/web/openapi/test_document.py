@@ -65,6 +65,7 @@ CONTRACT = {
     "DELETE /v1/blocklist/{number}": "",
     "GET /v1/simple/send": "INVALID_PHONE_NUMBER MESSAGE_TOO_LONG",
     "POST /v1/simple/send": "INVALID_PHONE_NUMBER MESSAGE_TOO_LONG",
+    "POST /v1/alerts/{kind}": "NOT_FOUND BLOCKED_NUMBER QUOTA_EXCEEDED",
     "GET /v1/auth/test": "",
     "GET /v1/devices": "",
     "GET /health": "",

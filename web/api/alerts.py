@@ -1,0 +1,71 @@
+"""POST /v1/alerts/{kind}: alerts of monitoring programs, in the bodies that each of them sends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import post
+from litestar.params import FromPath
+from msgspec import Meta
+
+from appliance.domain.schemas import AlertsBody
+from appliance.domain.views import SuccessResponse
+from web.openapi.metadata import ALERT_KIND, documented
+from web.request import ApiRequest, CallerDep, ServicesDep
+
+
+class AlertsAnswer(SuccessResponse, frozen=True, kw_only=True):
+    """The alerts are on disk: told, or known as told already."""
+
+    received: int
+    repeated: Annotated[
+        int, Meta(description="Alerts that were told already, and ends of unknown ones.")
+    ]
+    message_ids: Annotated[
+        list[str], Meta(description="One message for each number; none without news.")
+    ]
+
+
+@post(
+    "/alerts/{kind:str}",
+    status_code=202,
+    summary="Receive alerts",
+    tags=["Sending"],
+    opt=documented(
+        body=AlertsBody,
+        path=(ALERT_KIND,),
+        errors=(
+            *("NOT_FOUND", "BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED"),
+            *("DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE"),
+        ),
+        example={"endpoint": "shop", "group": "web", "status": "TRIGGERED", "description": "down"},
+        key_only=True,
+    ),
+)
+async def receive_alerts(
+    kind: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
+) -> AlertsAnswer:
+    """Sends the alerts of a monitoring program to the numbers of the key, in one SMS each. The body is the
+    program's own. An alert is told once within an hour (setting), and its end once."""
+    # Imported by the first alert: most boxes never get one.
+    from appliance.domain import alerts
+    from appliance.messaging.alerts import deliver
+
+    request.kept["warnings"] = []  # of the many fields of the programs none is wrong
+    body = {
+        name: msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+        for name, value in request.fields.items()
+    }
+    result = await deliver(
+        services.context,
+        services.intake,
+        caller,
+        alerts.read(kind, body),
+        services.admin.preferences.language,
+    )
+    return AlertsAnswer(
+        received=result.received,
+        repeated=result.repeated,
+        message_ids=list(result.message_ids),
+    )
