@@ -17,12 +17,12 @@ import requests
 from tests.box.outside import OutsideModem, Truth
 from tests.box.running import Client, RunningBox, code, eventually
 
-pytestmark = pytest.mark.seconds(95)
+pytestmark = [pytest.mark.seconds(95), pytest.mark.timeout(1500)]
 
 KILLS, WORKERS = 50, 2
 PER_LIFE = 9  # messages posted in one life of the box
-WINDOW_SECONDS = 1.0
-DONE_SECONDS = 60.0
+WINDOW_SECONDS = 5.0  # longer than a start takes on a busy machine: doubts are looked at after it
+DONE_SECONDS = 600.0
 SETTINGS = {
     "ZIMBOX_SENDING_UNCERTAIN_WINDOW_SECONDS": str(WINDOW_SECONDS),
     "ZIMBOX_ARCHIVE_AFTER_MINUTES": "0.01",  # so that the move to the history is killed as well

@@ -11,7 +11,7 @@ from tests.box.running import RunningBox
 from tests.torture.disk import small_disk
 from tests.torture.run import torture
 
-pytestmark = pytest.mark.seconds(50)
+pytestmark = [pytest.mark.seconds(50), pytest.mark.timeout(1500)]
 
 SECONDS = 25.0
 SEED = 1

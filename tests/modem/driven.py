@@ -18,8 +18,9 @@ from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Deliver, Report, Submit
 
-PATIENCE = 60.0  # seconds until a test says that something did not come; never waited in full
+PATIENCE = 120.0  # seconds until a test says that something did not come; never waited in full
 
+# For tests that are about a silence: a healthy modem answers well within these times on a machine that is not busy.
 QUICK = Timing(
     command_seconds=1.0,
     list_seconds=3.0,
@@ -53,6 +54,23 @@ QUICK = Timing(
     backoff_first_seconds=0.05,
     backoff_longest_seconds=0.4,
     stop_seconds=2.0,
+)
+
+# For all others: polls as often, and gives a healthy modem the time that a busy machine takes.
+PATIENT = msgspec.structs.replace(
+    QUICK,
+    command_seconds=15.0,
+    list_seconds=15.0,
+    slow_command_seconds=15.0,
+    write_seconds=15.0,
+    prompt_seconds=15.0,
+    network_seconds=15.0,
+    echo_seconds=15.0,
+    closing_seconds=15.0,
+    resync_seconds=15.0,
+    boot_seconds=15.0,
+    ussd_seconds=15.0,
+    stop_seconds=15.0,
 )
 
 
@@ -143,7 +161,7 @@ async def driven(
     folder: Path,
     settings: Settings | None = None,
     *,
-    timing: Timing = QUICK,
+    timing: Timing = PATIENT,
     start: bool = True,
     **device: Any,
 ) -> AsyncIterator[Driven]:
@@ -162,7 +180,7 @@ async def attached(
     simulator: Simulator,
     journal: Path,
     *,
-    timing: Timing = QUICK,
+    timing: Timing = PATIENT,
     start: bool = True,
     **device: Any,
 ) -> AsyncIterator[Driven]:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from tests.waiting import HANG_SECONDS
+
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 CTRL_Z, ESCAPE = 0x1A, 0x1B
 
@@ -105,7 +107,7 @@ class Scripted:
         with contextlib.suppress(OSError):
             os.write(self._stop_write, b"x")
         if self._thread.is_alive():
-            self._thread.join(5)
+            self._thread.join(HANG_SECONDS)
         for descriptor in (self._master, self._slave, self._stop_read, self._stop_write):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -114,7 +116,7 @@ class Scripted:
     def stop_reading(self) -> None:
         """Deaf and without buffer space, as a line whose flow control says stop."""
         os.write(self._stop_write, b"x")
-        self._thread.join(5)
+        self._thread.join(HANG_SECONDS)
 
     def say(self, raw: str | bytes) -> None:
         """Writes as it stands, e.g. something unasked."""
@@ -124,7 +126,7 @@ class Scripted:
         """From now on `command` is answered so."""
         self._answers[command] = list(answers)
 
-    def wait_for(self, command: str, count: int = 1, seconds: float = 5) -> None:
+    def wait_for(self, command: str, count: int = 1, seconds: float = HANG_SECONDS) -> None:
         """Until `command` was heard so often."""
         with self._news:
             enough = self._news.wait_for(lambda: self.heard.count(command) >= count, seconds)

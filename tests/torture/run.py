@@ -158,9 +158,13 @@ class Run:
             faults.insert(self, iccid)
             eventually(self._still, f"nothing more is sent through {iccid}", PEACE_SECONDS)
         eventually(lambda: not self._queued(), "nothing is queued", PEACE_SECONDS)
-        eventually(lambda: all(p.settled for p in self.modem.truth().parts), "all reports", 30.0)
+        eventually(
+            lambda: all(p.settled for p in self.modem.truth().parts), "all reports", PEACE_SECONDS
+        )
         eventually(self._told, "every event is told", PEACE_SECONDS)
-        eventually(lambda: sum(self._inbox().values()) >= len(self.incoming), "the inbox", 60.0)
+        eventually(
+            lambda: sum(self._inbox().values()) >= len(self.incoming), "the inbox", PEACE_SECONDS
+        )
 
     def _still(self) -> bool:
         """Whether the modem is ready, and what is queued stays so for a while."""

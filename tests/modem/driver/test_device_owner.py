@@ -13,7 +13,7 @@ from modem.driver.device import ModemDriver
 from modem.interface import Modem, ModemState, NetworkTime, UssdError, UssdProblem, Verdict
 from modem.simulator import Settings
 from modem.timeouts import SerialLine
-from tests.modem.driven import driven, part, quick
+from tests.modem.driven import QUICK, driven, part, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -57,7 +57,7 @@ async def test_a_ussd_text_of_two_lines(tmp_path: Path) -> None:
 async def test_a_ussd_question_without_an_answer_says_why(
     tmp_path: Path, order: dict[str, object], problem: UssdProblem
 ) -> None:
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=quick(ussd_seconds=0.5)) as box:
         await box.ready()
         await box.order("ussd", **order)
         with pytest.raises(UssdError) as caught:
@@ -236,11 +236,11 @@ async def test_a_restart_requested_during_the_sim_check_is_done() -> None:
 @pytest.mark.seconds(5)
 async def test_stop_in_every_state(tmp_path: Path) -> None:
     for order in ({"do": "off"}, {"do": "unplug"}, {"do": "sim", "present": False}, {"do": "hang"}):
-        async with driven(tmp_path) as box:
+        async with driven(tmp_path, timing=QUICK) as box:
             await box.ready()
             await box.simulator.command(order)
             await box.left(ModemState.READY)
-            await asyncio.wait_for(box.device.stop(), 2)
+            await asyncio.wait_for(box.device.stop(), HANG_SECONDS)
             assert box.device.status.state is ModemState.STOPPED
 
 

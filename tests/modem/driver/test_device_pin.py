@@ -29,7 +29,7 @@ def tries(box: Driven) -> int:
 async def test_the_right_pin_opens_the_sim_at_every_start(tmp_path: Path, personality: str) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     settings = Settings(personality=personality, pin="4071")
-    async with driven(tmp_path, settings, pin="4071", pin_memory=memory) as box:
+    async with driven(tmp_path, settings, timing=QUICK, pin="4071", pin_memory=memory) as box:
         await box.ready()
         assert not memory.failed(ICCID, "4071")
         for _ in range(3):
@@ -50,7 +50,9 @@ async def test_a_wrong_pin_is_tried_once_across_restarts(tmp_path: Path, persona
     path = await simulator.start()
     for start in range(4):  # of the box
         memory = FilePinMemory(tmp_path / "pin.json")
-        async with attached(path, simulator, journal, pin="1111", pin_memory=memory) as box:
+        async with attached(
+            path, simulator, journal, timing=QUICK, pin="1111", pin_memory=memory
+        ) as box:
             status = await box.state(ModemState.PIN_REQUIRED)
             assert tries(box) == 2
             if start:
@@ -263,7 +265,9 @@ async def test_a_wrong_pin_entered_twice_at_once_is_tried_once(tmp_path: Path) -
 async def test_an_unlocked_sim_clears_no_attempt_of_another_sim(tmp_path: Path) -> None:
     memory = FilePinMemory(tmp_path / "pin.json")
     settings = Settings(personality="quiet", pin="4071")
-    async with driven(tmp_path, settings, start=False, pin="1111", pin_memory=memory) as box:
+    async with driven(
+        tmp_path, settings, timing=QUICK, start=False, pin="1111", pin_memory=memory
+    ) as box:
         await box.order("answer", command='+CPIN="1111"', late=3.0)
         await box.device.start()
         await eventually(lambda: box.journal("pin"), 'box.journal("pin")')

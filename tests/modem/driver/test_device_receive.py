@@ -202,7 +202,7 @@ async def test_an_uncommitted_message_is_offered_again(tmp_path: Path) -> None:
 async def test_a_message_committed_during_a_modem_restart_is_deleted_and_not_offered_again(
     tmp_path: Path,
 ) -> None:
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("incoming", text="first")
         await box.until(lambda: box.messages)

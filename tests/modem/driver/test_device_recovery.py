@@ -67,7 +67,7 @@ class Board:
 
 
 async def test_one_silent_command_does_not_stop_the_queue(tmp_path: Path) -> None:
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("answer", command="+CSQ", silent=True)
         await box.until(lambda: box.device.status.recoveries.get("resync"))
@@ -247,7 +247,7 @@ async def test_a_restart_in_the_middle_of_any_start_up_command(
     tmp_path: Path, personality: str, first: int
 ) -> None:
     """With echo on, settings gone, and nothing said on a quiet modem: the next part has its report."""
-    async with driven(tmp_path, Settings(personality=personality)) as box:
+    async with driven(tmp_path, Settings(personality=personality), timing=QUICK) as box:
         await box.ready()
         for number in range(first, 46, 5):
             await restart_within_a_start(box, number)
@@ -259,7 +259,7 @@ async def test_no_part_is_sent_to_a_silently_restarted_modem_on_a_degraded_line(
 ) -> None:
     """Where the echo is wanted it tells of no restart, and a part may be given while a silent command
     is still waited for: it went out without a report."""
-    async with driven(tmp_path, Settings(personality="quiet")) as box:
+    async with driven(tmp_path, Settings(personality="quiet"), timing=QUICK) as box:
         await box.ready()
         await box.order("raw", hex="80ff800d0a")
         for number in (3, 5, 7, 8, 11, 24, 52):
@@ -306,7 +306,7 @@ async def test_on_a_degraded_line_a_part_is_sent_only_right_after_a_probe(tmp_pa
 @pytest.mark.parametrize("line", ["RING", '+CMTI: "SM",3', "+CREG: 1", "OVER-VOLTAGE WARNNING"])
 async def test_events_within_the_echo_break_no_start_and_no_text(tmp_path: Path, line: str) -> None:
     """While the echo is still on, and where it is wanted because the line has spoilt bytes."""
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         for cut in (1, 4):
             await box.order("echo", urc=[line], cut=cut, times=2)

@@ -115,7 +115,7 @@ async def test_sim_busy_is_an_outcome_without_a_retry_in_the_driver(tmp_path: Pa
 
 
 async def test_no_prompt_means_that_nothing_went_out(tmp_path: Path) -> None:
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("send", at="command", silent=True)
         assert (await box.send("lost")).verdict is Verdict.WAIT
@@ -126,7 +126,7 @@ async def test_no_prompt_means_that_nothing_went_out(tmp_path: Path) -> None:
 
 async def test_a_late_prompt_is_left_again(tmp_path: Path) -> None:
     """The library stays at the prompt, and its next commands become part of a message."""
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("send", at="command", late=QUICK.prompt_seconds * 1.5)
         assert (await box.send("late")).verdict is Verdict.WAIT
@@ -137,7 +137,7 @@ async def test_a_late_prompt_is_left_again(tmp_path: Path) -> None:
 
 
 async def test_no_answer_after_the_text_is_unknown_and_never_retried(tmp_path: Path) -> None:
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("send", at="taken", silent=True)
         outcome = await box.send("once")
@@ -152,7 +152,7 @@ async def test_no_answer_after_the_text_is_unknown_and_never_retried(tmp_path: P
 
 async def test_a_late_answer_is_not_taken_for_the_next_one(tmp_path: Path) -> None:
     """The library is off by one from then on: every answer belongs to the question before."""
-    async with driven(tmp_path) as box:
+    async with driven(tmp_path, timing=QUICK) as box:
         await box.ready()
         await box.order("send", at="taken", late=QUICK.network_seconds * 1.3)
         assert (await box.send("slow")).verdict is Verdict.UNKNOWN

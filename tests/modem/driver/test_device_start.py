@@ -97,7 +97,7 @@ async def test_a_modem_at_another_speed_is_found_and_set_to_the_right_one(tmp_pa
 
 async def test_an_auto_bauding_modem_without_rdy_starts(tmp_path: Path) -> None:
     """Auto-baud, as a SIM800 comes: the first AT is lost, and a restart says nothing at all."""
-    async with driven(tmp_path, Settings(personality="sim800", autobaud=True)) as box:
+    async with driven(tmp_path, Settings(personality="sim800", autobaud=True), timing=QUICK) as box:
         await box.ready()
         await box.order("restart")
         await box.left(ModemState.READY)
