@@ -127,15 +127,25 @@ class Assembly:
         self.devices.told_time = self._timekeeper.hear
 
     @classmethod
-    async def build(cls, data: Path, config: Config, clock: Clock | None = None) -> Assembly:
-        """Open the data folder and build the gateway. Raises DataInUse, BadKey, sqlite3.Error, OSError."""
+    async def build(
+        cls,
+        data: Path,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Assembly:
+        """Open the data folder and build the gateway. Raises DataInUse, BadKey, sqlite3.Error, OSError.
+
+        A migration calls `progress` with the statements run and their total, in another thread.
+        """
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = DataLock(data)
         lock.take()
         async with contextlib.AsyncExitStack() as opened:
             opened.callback(lock.release)
             _check_present(data)
-            db = await Database.open(data / DATABASE)
+            db = await Database.open(data / DATABASE, progress)
             opened.push_async_callback(db.close)  # its threads keep the process alive otherwise
             encryption = Encryption(data / KEY_FILE)  # after the database: see `_check_present`
             new_ids = await db.read(archive.marks)

@@ -1,4 +1,4 @@
-"""A page instead of the box while it cannot start: what is wrong, what to do, and another attempt after a pause."""
+"""A page instead of the box while it cannot start or prepares its database: what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import html
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -19,7 +20,7 @@ from appliance import __version__
 from appliance.core.i18n import SOURCE, Language, languages
 from appliance.core.systemd import keep_alive, notify
 from appliance.domain.errors import ERROR_SPECS
-from appliance.maintenance.start_failure import StartFailure
+from appliance.maintenance.start_failure import StartFailure, preparing
 from web.error_responses import preferred, wants_page
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,11 @@ HEADERS = {
     "Connection": "close",
 }
 NOT_STARTED = "NOT_STARTED"
+PREPARING_SECONDS = 3.0  # a start that takes longer is shown
+PROGRESS_SECONDS = 10.0  # between two notifications to systemd; also what a client is asked to wait
+START_EXTENSION_SECONDS = 240  # from each notification: as long as systemd gives a whole start
+
+T = TypeVar("T")
 
 
 def explain(failure: StartFailure, sockets: list[socket.socket], seconds: float) -> bool:
@@ -58,18 +64,7 @@ async def _serve(failure: StartFailure, sockets: list[socket.socket], seconds: f
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    places = asyncio.Semaphore(CONNECTIONS_MOST)
-
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with places:
-            with contextlib.suppress(
-                OSError, TimeoutError, asyncio.IncompleteReadError, ValueError
-            ):
-                async with asyncio.timeout(CONNECTION_SECONDS):
-                    await _answer(failure, seconds, reader, writer)
-            writer.close()
-
-    servers = [await asyncio.start_server(visit, sock=bound, limit=HEAD_BYTES) for bound in sockets]
+    servers = await _listen(lambda: failure, sockets, seconds)
     notify(f"READY=1\nSTATUS=cannot start: {failure.code}")
     signs = asyncio.create_task(keep_alive(_alive))
     try:
@@ -83,6 +78,58 @@ async def _serve(failure: StartFailure, sockets: list[socket.socket], seconds: f
             server.close()
     notify("STOPPING=1")
     return False
+
+
+async def while_preparing(
+    start: Callable[[Callable[[int, int], None]], Awaitable[T]],
+    sockets: list[socket.socket],
+    after: float = PREPARING_SECONDS,
+) -> T:
+    """Return what `start` returns. Answer every request with 503 and its progress once it takes longer than `after`.
+
+    `start` gets a function to call with the work done and its total, from any thread. The sockets stay open.
+    systemd is asked for more time, so that it does not end a migration that is under way.
+    """
+    state = preparing(0, 0)
+
+    def report(done: int, total: int) -> None:
+        nonlocal state
+        state = preparing(done, total)
+
+    task = asyncio.ensure_future(start(report))
+    finished, _ = await asyncio.wait({task}, timeout=after)
+    if not finished:
+        log.info("database_preparing", detail=state.detail)
+        # Closing a server closes its socket: a duplicate, so that the box can go on with the socket itself.
+        servers = await _listen(lambda: state, [one.dup() for one in sockets], PROGRESS_SECONDS)
+        try:
+            while not finished:
+                notify(
+                    f"EXTEND_TIMEOUT_USEC={START_EXTENSION_SECONDS * 1_000_000}\nSTATUS={state.detail}"
+                )
+                finished, _ = await asyncio.wait({task}, timeout=PROGRESS_SECONDS)
+        finally:
+            for server in servers:
+                server.close()
+    return await task
+
+
+async def _listen(
+    state: Callable[[], StartFailure], sockets: list[socket.socket], seconds: float
+) -> list[asyncio.Server]:
+    """Answer every request with 503 and the present state; clients are asked to come back after `seconds`."""
+    places = asyncio.Semaphore(CONNECTIONS_MOST)
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with places:
+            with contextlib.suppress(
+                OSError, TimeoutError, asyncio.IncompleteReadError, ValueError
+            ):
+                async with asyncio.timeout(CONNECTION_SECONDS):
+                    await _answer(state(), seconds, reader, writer)
+            writer.close()
+
+    return [await asyncio.start_server(visit, sock=bound, limit=HEAD_BYTES) for bound in sockets]
 
 
 async def _alive() -> bool:
@@ -136,7 +183,8 @@ def response(failure: StartFailure, path: str, fields: Mapping[str, str]) -> tup
         },
     }
     if route == "/health":
-        body |= {"status": "failed", "reason": failure.code, "version": __version__, "devices": []}
+        status = "starting" if failure.code == "preparing" else "failed"
+        body |= {"status": status, "reason": failure.code, "version": __version__, "devices": []}
     return "application/json", msgspec.json.encode(body)
 
 

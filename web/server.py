@@ -29,7 +29,7 @@ from appliance.maintenance import backup
 from appliance.maintenance.start_failure import StartFailure
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
-from web.failed_start import explain
+from web.failed_start import explain, while_preparing
 from web.http_protocol import HttpProtocol, HttpsProtocol
 from web.page.routes import StatusPage
 from web.request_log import RequestLog, without_empty_fields
@@ -193,7 +193,9 @@ async def _serve(
     sim_journal: Path | None,
     sim_control: Path | None,
 ) -> bool:
-    assembly = await Assembly.build(data, config)
+    assembly = await while_preparing(
+        lambda progress: Assembly.build(data, config, progress=progress), sockets
+    )
     try:
         await assembly.start(modems, sim_journal=sim_journal, sim_control=sim_control)
         page = StatusPage(assembly.services)

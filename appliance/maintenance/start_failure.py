@@ -23,6 +23,7 @@ Code = Literal[
     "database_newer",
     "key_unusable",
     "settings_invalid",
+    "preparing",
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -34,7 +35,10 @@ _PLACE = re.compile(r"[\w.\[\]]+(?=: )|at line \d+, column \d+")
 
 
 class StartFailure(msgspec.Struct, frozen=True):
-    """What keeps the box from starting. `detail` is for the log and the terminal, `shown` for everybody."""
+    """What keeps the box from starting, for now or for good.
+
+    `detail` is for the log and the terminal, `shown` for everybody.
+    """
 
     code: Code
     what: Text
@@ -88,6 +92,19 @@ _TEXTS: dict[Code, tuple[Text, Text]] = {
         _("Correct zimbox.toml. The box starts by itself as soon as the file is right."),
     ),
 }
+
+
+def preparing(done: int, total: int) -> StartFailure:
+    """Return the state of a box whose database is being migrated: so many statements of so many are done."""
+    percent = 100 * done // total if total else 0
+    return StartFailure(
+        "preparing",
+        _("The box is preparing its database ({percent} %).", percent=percent),
+        _(
+            "After an update this can take some minutes. Leave the box switched on; this page goes on by itself."
+        ),
+        f"preparing the database, {percent} %",
+    )
 
 
 def explained(error: BaseException, data: Path) -> StartFailure | None:

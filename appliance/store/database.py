@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# Called by a migration after each statement, in the writer's thread: statements run, and all of them.
+Progress = Callable[[int, int], None]
 
 # A command beside the running box (`zimbox key create`) may hold the write lock briefly.
 BUSY_SECONDS = 10.0
@@ -149,21 +151,28 @@ class NewerSchema(Exception):
 OLDEST_READER = 1
 
 
-def migrate(connection: sqlite3.Connection) -> int:
+def _unreported(done: int, total: int) -> None:
+    pass
+
+
+def migrate(connection: sqlite3.Connection, progress: Progress = _unreported) -> int:
     """Bring the schema up to date, one transaction per migration. Return its version.
 
     Data of a newer release is used unchanged if that release has stored that this one can. Raises NewerSchema.
     """
-    steps = migrations()
-    version = _version(connection)
+    steps = [list(statements(step.read_text("utf-8"))) for step in migrations()]
+    first = version = _version(connection)
+    total = sum(len(step) for step in steps[first:])
     while version < len(steps):
         # Checked again under the lock: a command may migrate while a box starts.
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = _version(connection)
             if version < len(steps):
-                for statement in statements(steps[version].read_text("utf-8")):
+                before = sum(len(step) for step in steps[first:version])
+                for done, statement in enumerate(steps[version], before + 1):
                     connection.execute(statement)
+                    progress(done, total)
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
                 connection.execute(
@@ -274,12 +283,12 @@ class Database:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> Database:
+    async def open(cls, path: Path, progress: Progress = _unreported) -> Database:
         """Open, migrate and start. Raises sqlite3.Error if the file is not a ZimBox database."""
         database = cls(path)
         try:
             await database.writer
-            await database.writer.run(migrate)
+            await database.writer.run(partial(migrate, progress=progress))
             for reader in database._readers:
                 await reader
                 database._free.put_nowait(reader)

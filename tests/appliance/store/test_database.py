@@ -38,6 +38,20 @@ def test_many_commands_may_make_the_store_at_once(tmp_path: Path) -> None:
         assert sorted(m.result().id for m in made) == list(range(1, 9))
 
 
+async def test_a_migration_reports_each_statement_and_a_later_start_none(tmp_path: Path) -> None:
+    path, reported = tmp_path / "zimbox.db", list[tuple[int, int]]()
+
+    def progress(done: int, total: int) -> None:
+        reported.append((done, total))
+
+    await (await Database.open(path, progress)).close()
+    total = sum(len(list(statements(step.read_text("utf-8")))) for step in migrations())
+    assert reported == [(done, total) for done in range(1, total + 1)]
+    reported.clear()
+    await (await Database.open(path, progress)).close()
+    assert reported == []
+
+
 async def test_a_failed_write_does_not_roll_back_others(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
 
