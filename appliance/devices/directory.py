@@ -40,6 +40,7 @@ class DeviceDirectory:
             signal=status.signal_dbm if status else None,
             phone_number=row.phone_number or None,
             since=utc(row.since),
+            limitations=sorted(one.value for one in status.limitations) if status else [],
         )
 
     async def auth_test(self, caller: Caller) -> AuthTest:

@@ -176,6 +176,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     signal: Annotated[int | None, Meta(description="dBm")]
     phone_number: str | None
     since: Annotated[MomentOrNull, Meta(description="Since when the modem has this status.")]
+    limitations: Annotated[
+        list[str],
+        Meta(
+            description="What the modem cannot do at present: no_storage, storage_stuck, no_reports, "
+            "restarting. Empty for a modem without faults."
+        ),
+    ]
 
 
 class AuthTest(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from appliance.domain import ids
 from appliance.store import clients, messages
 from modem.driver.device import ModemDriver
 from modem.error_codes import lookup
-from modem.interface import Identity, ModemState, Outcome, ReceivedPdu, Verdict
+from modem.interface import Identity, Limitation, ModemState, Outcome, ReceivedPdu, Verdict
 from modem.sms import tpdu
 from modem.sms.gsm7 import Alphabet
 from modem.sms.tpdu import Deliver
@@ -83,6 +83,12 @@ class WebBox:
         )
         async with asyncio.timeout(HANG_SECONDS):
             await attached.been_online.wait()
+
+    def limit(self, *limitations: Limitation) -> None:
+        """Give the modem these limitations."""
+        modem = self._assembly.devices.attached[0].modem
+        assert isinstance(modem, ModemDriver)
+        modem.publisher.update(limitations=frozenset(limitations))
 
     async def stop(self) -> None:
         """Stop the modem and close the store."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from appliance.core.config import WebhookSettings
+from modem.interface import Limitation
 from tests.receiver import Receiver, answer, close
 from tests.web.box import TO, WebBox
 
@@ -186,9 +187,19 @@ async def test_auth_test_and_devices(api: httpx.AsyncClient) -> None:
                 "signal": -71,
                 "phone_number": "+33600000000",
                 "since": "2025-01-15T10:30:00Z",
+                "limitations": [],
             }
         ],
     }
+
+
+async def test_devices_say_what_the_modem_cannot_do(api: httpx.AsyncClient, box: WebBox) -> None:
+    box.limit(Limitation.NO_STORAGE, Limitation.NO_REPORTS)
+    (device,) = (await api.get("/v1/devices")).json()["devices"]
+    assert device["limitations"] == ["no_reports", "no_storage"]
+    box.limit()
+    (device,) = (await api.get("/v1/devices")).json()["devices"]
+    assert device["limitations"] == []
 
 
 async def test_a_one_time_code(api: httpx.AsyncClient) -> None:
