@@ -9,7 +9,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import sys
 import tempfile
 import tty
@@ -158,31 +157,25 @@ class Bridge:
             self._busy = False
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
 @contextlib.asynccontextmanager
 async def ser2net(folder: Path, device: str, accepter: str = "tcp") -> AsyncIterator[int]:
     """Debian's ser2net in front of `device`; yields its port."""
     program = shutil.which("ser2net", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "ser2net is not installed"
-    port = free_port()
     file = folder / "ser2net.yaml"
-    file.write_text(documented(f"{accepter},127.0.0.1,{port}", device))
+    file.write_text(documented(f"{accepter},127.0.0.1,0", device))
     log = folder / "ser2net.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             program, "-n", "-u", "-c", str(file), stderr=output
         )
     try:
-        await eventually(lambda: listens(port) or process.returncode is not None, "ser2net listens")
+        await eventually(
+            lambda: listening(process.pid) or process.returncode is not None, "ser2net listens"
+        )
         assert process.returncode is None, "ser2net ended"
         assert "Unknown config item" not in log.read_text(), log.read_text()
+        (port,) = listening(process.pid)
         yield port
     finally:
         if process.returncode is None:
@@ -200,11 +193,17 @@ def documented(accepter: str, device: str) -> str:
     return str(block)
 
 
-def listens(port: int) -> bool:
-    """Whether a socket listens there, read from the kernel without a connection (proc(5))."""
-    wanted = f":{port:04X}"
-    rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return any(row.split()[1].endswith(wanted) and row.split()[3] == "0A" for row in rows)
+def listening(pid: int) -> list[int]:
+    """The TCP ports on which a process listens, read from the kernel (proc(5))."""
+    own = set()
+    with contextlib.suppress(FileNotFoundError):  # it has ended, or a descriptor was closed
+        own = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [
+        int(row[1].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == "0A" and f"socket:[{row[9]}]" in own
+    ]
 
 
 async def deliver(box: Driven, text: str, to: str = "+4915112340001") -> Outcome:
