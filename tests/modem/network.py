@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import textwrap
 import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -186,7 +187,8 @@ async def ser2net(folder: Path, device: str, accepter: str = "tcp") -> AsyncIter
 def documented(accepter: str, device: str) -> str:
     """The configuration in docs/operations.md, with another accepter and device."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    (block,) = re.findall(r"```yaml\n(connection: &modem\n.*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"^    connection: &modem\n(?: {6}.*\n)+", text, re.MULTILINE)
+    block = textwrap.dedent(block)
     block, accepters = re.subn(r"(?<=accepter: ).*", accepter, block)
     block, devices = re.subn(r"(?<=serialdev,)[^,]*", device, block)
     assert (accepters, devices) == (1, 1), "the example has one accepter and one device"
