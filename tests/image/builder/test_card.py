@@ -143,6 +143,12 @@ def test_a_module_is_loaded_once_and_dashes_are_underscores() -> None:
     assert names("sdhci_iproc", "sdhci-iproc") == ["sdhci-pltfm", "sdhci-iproc"]
 
 
+def test_mdns_starts_again_after_a_start_that_was_too_slow() -> None:
+    avahi = unit("avahi-daemon.service.d/zimbox.conf")
+    assert avahi["Service"]["Restart"] == "on-failure"
+    assert avahi["Unit"]["StartLimitIntervalSec"] == "0"
+
+
 def test_what_is_built_into_the_kernel_needs_no_file() -> None:
     assert names("virtio_blk") == []
 
