@@ -79,6 +79,11 @@ def quick(**changes: float) -> Timing:
     return msgspec.structs.replace(QUICK, **changes)
 
 
+def patient(**changes: float) -> Timing:
+    """`PATIENT` with some polls different."""
+    return msgspec.structs.replace(PATIENT, **changes)
+
+
 class Driven:
     """A device, its simulator, and everything that came from the one or went to the other."""
 

@@ -15,7 +15,7 @@ from modem.driver.urc_monitor import UrcMonitor
 from modem.interface import Changed, Limitation, ModemState, Verdict
 from modem.simulator import Settings
 from modem.timeouts import Timing
-from tests.modem.driven import Driven, driven, part, quick
+from tests.modem.driven import Driven, driven, part, patient, quick
 from tests.modem.scripted import HEALTHY, SENDING, Echo, Script, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -257,7 +257,7 @@ async def test_a_storage_that_is_an_error_until_it_is_set_back_is_set_back(cure:
 async def test_a_modem_that_restarts_again_and_again_gets_ever_longer_pauses_and_a_word(
     tmp_path: Path,
 ) -> None:
-    async with driven(tmp_path, timing=quick(steady_seconds=600)) as box:
+    async with driven(tmp_path, timing=patient(steady_seconds=600)) as box:
         await box.ready()
         with capture_logs() as logged:
             for _ in range(6):
@@ -271,7 +271,7 @@ async def test_a_modem_that_restarts_again_and_again_gets_ever_longer_pauses_and
 
 
 async def test_a_modem_that_is_steady_again_is_no_longer_said_to_restart(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(steady_seconds=0.3)) as box:
+    async with driven(tmp_path, timing=patient(steady_seconds=0.3)) as box:
         await box.ready()
         for _ in range(5):
             await box.order("restart")

@@ -13,7 +13,7 @@ from modem.driver.device import ModemDriver
 from modem.interface import Modem, ModemState, NetworkTime, UssdError, UssdProblem, Verdict
 from modem.simulator import Settings
 from modem.timeouts import SerialLine
-from tests.modem.driven import QUICK, driven, part, quick
+from tests.modem.driven import QUICK, driven, part, patient, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -170,7 +170,7 @@ async def test_the_network_s_time_is_reported_if_there_is_one(
 
 
 async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.05)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=0.05)) as box:
         await box.ready()
         await box.order("time", at="2031-05-06T07:08:09Z", tell=False)
         box.simulator.equipment.clock_set = True  # told before we came
@@ -184,7 +184,7 @@ async def test_a_time_urc_during_a_clock_read_causes_another_read() -> None:
     script = [entry for entry in HEALTHY if entry[0] != "AT+CCLK?"]
     clock = [("AT+CCLK?", "<wait 0.2>" + unset), ("AT+CCLK?", result)]
     with Scripted([*script, *clock]) as modem:
-        device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=600))
+        device = ModemDriver(SerialLine(modem.path), timing=patient(stored_poll_seconds=600))
         await device.start()
         await asyncio.to_thread(modem.wait_for, "AT+CCLK?")
         modem.say("\r\nDST: 0\r\n")
@@ -196,7 +196,7 @@ async def test_a_time_urc_during_a_clock_read_causes_another_read() -> None:
 
 
 async def test_an_unset_clock_is_not_reported(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(clock_poll_seconds=0.05)) as box:
+    async with driven(tmp_path, timing=patient(clock_poll_seconds=0.05)) as box:
         await box.ready()
         await asyncio.sleep(0.3)  # six polls of the clock
         assert not [event for event in box.events if isinstance(event, NetworkTime)]

@@ -13,7 +13,7 @@ from modem.driver.storage import HandedOut
 from modem.interface import ModemState, ReceivedPdu, Slot, Verdict
 from modem.simulator import Settings, Simulator
 from modem.sms import tpdu
-from tests.modem.driven import QUICK, Driven, attached, driven, quick
+from tests.modem.driven import QUICK, Driven, attached, driven, patient, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -31,7 +31,7 @@ async def forget_all(box: Driven) -> None:
 
 
 async def test_a_message_is_read_at_once_and_deleted_after_the_commit(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=60)) as box:
         await box.ready()
         await box.order("incoming", sender="+4915112345999", text="bonjour à tous")
         await box.until(lambda: box.messages)
@@ -72,7 +72,7 @@ async def test_stored_reports_are_found_although_the_module_names_a_wrong_place(
 ) -> None:
     """An EC25 announces +CDSI: "SM",0 and stores in SR."""
     async with driven(
-        tmp_path, Settings(personality="ec25"), timing=quick(stored_poll_seconds=60), start=False
+        tmp_path, Settings(personality="ec25"), timing=patient(stored_poll_seconds=60), start=False
     ) as box:
         await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
         await box.device.start()
@@ -114,7 +114,7 @@ async def test_a_module_without_report_storage_gives_direct_reports(
 
 
 async def test_stored_reports_are_read_also_within_a_burst(tmp_path: Path) -> None:
-    timing = quick(idle_after_seconds=600, stored_poll_seconds=0.1)
+    timing = patient(idle_after_seconds=600, stored_poll_seconds=0.1)
     settings = Settings(personality="ec25", latency=0.002)
     async with driven(tmp_path, settings, timing=timing, start=False) as box:
         await box.order("answer", command="+CNMI=2,1,0,1,*", final="ERROR", times=None)
@@ -163,7 +163,7 @@ async def test_messages_arrive_as_a_full_storage_is_emptied(tmp_path: Path) -> N
 
 
 async def test_a_message_is_handed_out_once_until_it_is_forgotten(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.02)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=0.02)) as box:
         await box.ready()
         await box.order("incoming", text="once")
         await box.until(lambda: box.messages)
@@ -180,7 +180,7 @@ def _are(box: Driven, count: int) -> bool:
 
 async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
     """Each comes into the place of the one before, which a look and its receiver both delete."""
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=0.0)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=0.0)) as box:
         await box.ready()
         for count in range(1, 41):
             await box.order("incoming", text=f"message {count}")
@@ -192,7 +192,7 @@ async def test_no_message_is_deleted_before_it_was_read(tmp_path: Path) -> None:
 
 
 async def test_an_uncommitted_message_is_offered_again(tmp_path: Path) -> None:
-    timing = quick(stored_poll_seconds=0.02, handed_out_seconds=0.1)
+    timing = patient(stored_poll_seconds=0.02, handed_out_seconds=0.1)
     async with driven(tmp_path, timing=timing) as box:
         await box.ready()
         await box.order("incoming", text="again")
@@ -248,7 +248,7 @@ async def test_a_message_in_an_overwritten_place_stays_until_its_commit() -> Non
         ("AT+CMGL=4", f"+CMGL: 1,1,,26\n{text}\n\nOK") for text in (REPORT, OTHER_REPORT)
     ]
     with Scripted([*script, *listed]) as modem:
-        device = ModemDriver(SerialLine(modem.path), timing=quick(stored_poll_seconds=0.1))
+        device = ModemDriver(SerialLine(modem.path), timing=patient(stored_poll_seconds=0.1))
         await device.start()
         first = await until_received(device)
         second = await until_received(device)
@@ -324,7 +324,7 @@ async def test_an_undecodable_message_is_handed_out_as_it_is(tmp_path: Path) -> 
 async def test_an_indication_of_an_empty_place_is_ignored(
     tmp_path: Path, quirk: dict[str, bool]
 ) -> None:
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=60)) as box:
         await box.ready()
         await box.order("quirks", **quirk)
         await box.order("urc", lines=['+CMTI: "SM",19', '+CDSI: "SR",8', '+CMTI: "XX",1'])

@@ -16,7 +16,7 @@ from modem.driver.recovery import PowerCapabilities
 from modem.driver.references import References
 from modem.interface import ModemState, Outcome, Verdict
 from modem.simulator import Settings, Simulator
-from tests.modem.driven import QUICK, Driven, attached, driven, part, quick
+from tests.modem.driven import QUICK, Driven, attached, driven, part, patient, quick
 from tests.modem.scripted import HEALTHY, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -285,7 +285,9 @@ async def test_references_of_before_a_restart_correct_none_after_it(tmp_path: Pa
 
 async def test_on_a_degraded_line_a_part_is_sent_only_right_after_a_probe(tmp_path: Path) -> None:
     """A box that stood still since then (a card that stalls) cannot know who listens now."""
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=60, idle_poll_seconds=60)) as box:
+    async with driven(
+        tmp_path, timing=patient(stored_poll_seconds=60, idle_poll_seconds=60)
+    ) as box:
         await box.ready()
         await box.order("raw", hex="80ff800d0a")
         assert (await box.send()).verdict is Verdict.TAKEN
@@ -345,7 +347,7 @@ async def test_settings_lost_within_a_burst_are_noticed_on_a_degraded_line_too(
     tmp_path: Path,
 ) -> None:
     """There the echo is wanted, so that it tells nothing; and a burst leaves no idle moment."""
-    timing = quick(idle_after_seconds=600, stored_poll_seconds=0.1)
+    timing = patient(idle_after_seconds=600, stored_poll_seconds=0.1)
     async with driven(tmp_path, timing=timing) as box:
         await box.ready()
         await box.order("raw", hex="80ff800d0a")

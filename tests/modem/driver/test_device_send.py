@@ -12,7 +12,7 @@ import pytest
 from modem.driver.device import ModemDriver, SerialLine
 from modem.interface import FaultKind, ModemState, Verdict
 from modem.simulator import Settings
-from tests.modem.driven import QUICK, driven, part, quick
+from tests.modem.driven import QUICK, driven, part, patient, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.waiting import HANG_SECONDS, eventually
 
@@ -44,7 +44,7 @@ async def test_a_reference_is_read_in_every_spelling(answer: str, reference: int
 
 async def test_one_command_per_part_in_a_burst() -> None:
     with Scripted([*HEALTHY, *SENDING]) as modem:
-        device = ModemDriver(SerialLine(modem.path), timing=quick(idle_after_seconds=5))
+        device = ModemDriver(SerialLine(modem.path), timing=patient(idle_after_seconds=5))
         await up(device)
         before = len(modem.heard)
         for _ in range(20):
@@ -60,7 +60,7 @@ async def test_one_command_per_part_in_a_burst() -> None:
 @pytest.mark.measure
 async def test_the_first_byte_leaves_well_under_a_millisecond_after_the_call() -> None:
     with Scripted([*HEALTHY, *SENDING]) as modem:
-        device = ModemDriver(SerialLine(modem.path), timing=quick(idle_poll_seconds=60))
+        device = ModemDriver(SerialLine(modem.path), timing=patient(idle_poll_seconds=60))
         await up(device)
         await device.send(part())
         taken: list[float] = []
@@ -347,7 +347,9 @@ async def test_an_ok_without_a_reference_proves_nothing() -> None:
 
 
 async def test_a_modem_that_echoes_again_gets_no_text(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(idle_poll_seconds=60, stored_poll_seconds=60)) as box:
+    async with driven(
+        tmp_path, timing=patient(idle_poll_seconds=60, stored_poll_seconds=60)
+    ) as box:
         await box.ready()
         await asyncio.sleep(0.15)  # the probes after the start are over
         await box.order("forget")
@@ -400,7 +402,7 @@ async def test_stop_lets_an_open_send_finish(tmp_path: Path) -> None:
 
 
 async def test_a_full_storage_is_emptied(tmp_path: Path) -> None:
-    async with driven(tmp_path, timing=quick(stored_poll_seconds=60)) as box:
+    async with driven(tmp_path, timing=patient(stored_poll_seconds=60)) as box:
         await box.ready()
         await box.order("fill", store="SM", count=5)
         await box.order("send", cms=322)

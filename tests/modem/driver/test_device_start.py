@@ -10,7 +10,7 @@ import pytest
 from modem.driver.device import ModemDriver, SerialLine
 from modem.interface import ModemState, Verdict
 from modem.simulator import PERSONALITIES, Settings, Simulator
-from tests.modem.driven import QUICK, attached, driven, part, quick
+from tests.modem.driven import QUICK, attached, driven, part, patient, quick
 from tests.modem.scripted import HEALTHY, SENDING, Scripted
 from tests.modem.simulated import Client
 from tests.waiting import HANG_SECONDS, eventually
@@ -371,7 +371,7 @@ async def test_a_sim_changed_during_a_network_loss_is_identified_before_a_part_i
     tmp_path: Path,
 ) -> None:
     """Some modules say nothing of a SIM that is taken out; that the network is gone, they do."""
-    async with driven(tmp_path, timing=quick(idle_poll_seconds=60)) as box:
+    async with driven(tmp_path, timing=patient(idle_poll_seconds=60)) as box:
         await box.ready()
         await box.order("registration", stat=2)
         await box.state(ModemState.SEARCHING)
