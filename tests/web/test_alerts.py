@@ -213,6 +213,19 @@ async def test_a_wrong_body_is_an_error_that_names_the_field(
     assert await texts(box) == []
 
 
+@pytest.mark.parametrize(
+    "raw",
+    ["[]", "1", '"x"', '{"alerts": "\\ud800"}', '{"alerts": ' + "[" * 5000 + "]" * 5000 + "}"],
+)
+async def test_a_body_that_is_no_object_of_json_is_400(
+    box: WebBox, monitor: httpx.AsyncClient, raw: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await monitor.post("/v1/alerts/gatus", content=raw, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["code"] == "INVALID_REQUEST"
+
+
 async def test_an_unknown_program_is_404(monitor: httpx.AsyncClient) -> None:
     answer = await monitor.post("/v1/alerts/nagios", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")

@@ -9,6 +9,8 @@ from litestar import post
 from litestar.params import FromPath
 from msgspec import Meta
 
+from appliance.core.i18n import _
+from appliance.domain.errors import invalid
 from appliance.domain.schemas import AlertsBody
 from appliance.domain.views import SuccessResponse
 from web.openapi.metadata import ALERT_KIND, documented
@@ -53,10 +55,17 @@ async def receive_alerts(
     from appliance.messaging.alerts import deliver
 
     request.kept["warnings"] = []  # of the many fields of the programs none is wrong
-    body = {
-        name: msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
-        for name, value in request.fields.items()
-    }
+    if not isinstance(request.fields, dict):
+        raise invalid("body", _("must be a JSON object"))
+    try:
+        body = {
+            name: msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+            for name, value in request.fields.items()
+        }
+    except RecursionError:
+        raise invalid("body", _("is nested too deeply")) from None
+    except ValueError as error:
+        raise invalid("body", _("is not valid JSON ({error})", error=str(error))) from None
     result = await deliver(
         services.context,
         services.intake,
