@@ -59,7 +59,7 @@ async def test_a_request_costs_what_it_did(counted: Counted) -> None:
     client = counted.client
     counted.box.housekeeping.stop()  # its jobs are not part of a request
     await counted.count()
-    counted.box.box.db.read_now(counted._watch)
+    counted.box.box.db.read_now(counted.watch)
     sent = (await client.post("/v1/sms/send", json=SEND)).json()
     asked: dict[str, tuple[Ask, int]] = {
         "send": (lambda: client.post("/v1/sms/send", json=SEND), 202),

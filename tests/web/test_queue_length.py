@@ -44,16 +44,16 @@ class Counted:
     async def count(self) -> None:
         """Count from now on, on every connection of the store."""
         db = self.box.box.db
-        await db.write(self._watch)
+        await db.write(self.watch)
         together = threading.Barrier(READERS)
 
         def watch(connection: Connection) -> None:
             together.wait()
-            self._watch(connection)
+            self.watch(connection)
 
         await asyncio.gather(*(db.read(watch) for _ in range(READERS)))
 
-    def _watch(self, connection: Connection) -> None:
+    def watch(self, connection: Connection) -> None:
         connection.set_progress_handler(self._step, STEPS_PER_CALL)
         connection.set_trace_callback(self.statements.add)
 
