@@ -283,6 +283,7 @@ def _schemas(handlers: list[HTTPRouteHandler]) -> Json:
 
 def _body_schema(body: type[msgspec.Struct]) -> Json:
     fields = fields_of(body)
+    any_object = {} if fields else {"additionalProperties": True}
     return {
         "title": body.__name__,
         "description": getdoc(body),
@@ -292,6 +293,7 @@ def _body_schema(body: type[msgspec.Struct]) -> Json:
             name: field.schema for name, _, field in sorted(fields, key=lambda field: not field[1])
         },
         "required": [name for name, required, _ in fields if required],
+        **any_object,
     }
 
 
