@@ -259,7 +259,9 @@ class MaintenanceJobs:
         await self._box.clock_jumps.adjust()
         minutes = self._box.config.inbox.part_timeout_minutes
         before = self._box.clock.now() - round(minutes * 60_000)
-        if await self._box.db.write(self._inbox.give_up_waiting, before):
+        given_up = await self._box.db.write(self._inbox.give_up_waiting, before)
+        handed_out = await self._box.db.write(self._inbox.hand_out_unowned)
+        if given_up or handed_out:
             self._box.wakeups.changed()
 
     async def tidy(self) -> None:

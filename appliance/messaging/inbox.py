@@ -181,7 +181,7 @@ class Inbox:
             now,
         )
         if tenant is None:
-            received_store.undecodable(db, device, whole.hex, "no client to give it to", now)
+            received_store.undecodable(db, device, whole.hex, received_store.UNOWNED, now)
             return "unowned"
         received_store.store(db, self._box.ids, device, tenant, whole, now)
         return keyword or "stored"
@@ -190,6 +190,28 @@ class Inbox:
         """The sender in the spelling that sending, block list and history use."""
         known = received_store.known_as(db, test, sender)
         return self._box.numbers.with_national().read_or_keep(known)
+
+    def hand_out_unowned(self, db: Connection) -> int:
+        """Give texts that came before any client to the client there is now; return how many.
+
+        STOP and START in them took effect when they came.
+        """
+        given = 0
+        for number, device, test, digits, at in received_store.unowned(db):
+            parts = digits.split()
+            first = tpdu.decode(parts[0])
+            assert isinstance(first, tpdu.Deliver), "only texts are kept for this reason"
+            sender = self._sender(db, test, first.sender)
+            reply_ms = round(self._box.config.inbox.reply_days * 86_400_000)
+            tenant = received_store.tenant_for(db, device, test, sender, reply_ms, at)
+            if tenant is None:
+                continue
+            text, complete = _text_of(parts, first)
+            whole = Whole(sender, text, _ms(first.sent_at), digits, incomplete=not complete)
+            received_store.store(db, self._box.ids, device, tenant, whole, at)
+            received_store.remove_raw(db, number)
+            given += 1
+        return given
 
     def give_up_waiting(self, db: Connection, before: int) -> int:
         """Deliver texts whose missing parts are overdue, marked incomplete; return how many."""
@@ -207,6 +229,23 @@ class Inbox:
         digits = " ".join(r.hex for r in rows)
         whole = Whole(rows[0].sender, text, rows[0].sent_at, digits, incomplete=True)
         self._whole(db, device, test, whole, now)
+
+
+def _text_of(pdus: list[str], first: tpdu.Deliver) -> tuple[str, bool]:
+    """Return the text of the PDUs of a message in the order of its parts, and whether they are all there."""
+    if first.concatenation is None:
+        return first.text or "", True
+    total = first.concatenation.total
+    joined = tpdu.join(pdus) if len(pdus) == total else None
+    if joined is not None:
+        return joined, True
+    parts = [tpdu.decode(each) for each in pdus]
+    numbered = (
+        (part.concatenation.number, part.text or "")
+        for part in parts
+        if isinstance(part, tpdu.Deliver) and part.concatenation is not None
+    )
+    return reassembly.join(numbered, total), len(pdus) == total
 
 
 def _ms(moment: datetime | None) -> int | None:

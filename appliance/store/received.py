@@ -34,6 +34,9 @@ class ReceivedPart(msgspec.Struct, frozen=True):
     number: int = 1
 
 
+UNOWNED = "no client to give it to"  # reason of a text that is kept raw
+
+
 class Whole(msgspec.Struct, frozen=True):
     """A complete received text. `hex` has its PDUs."""
 
@@ -232,6 +235,21 @@ def undecodable(db: Connection, device: int, hex_digits: str, reason: str, now: 
         "INSERT INTO undecodable (device, hex, reason, at) VALUES (?, ?, ?, ?)",
         (device, hex_digits, reason, now),
     )
+
+
+def unowned(db: Connection) -> list[tuple[int, int, bool, str, int]]:
+    """Return (number, device, test, PDUs, time of arrival) of every text that came before there was a client for it."""
+    rows = db.execute(
+        "SELECT undecodable.id, device, device.test, hex, undecodable.at FROM undecodable "
+        "JOIN device ON device.id = undecodable.device WHERE reason = ? ORDER BY undecodable.id",
+        (UNOWNED,),
+    ).fetchall()
+    return [(number, device, bool(test), digits, at) for number, device, test, digits, at in rows]
+
+
+def remove_raw(db: Connection, number: int) -> None:
+    """Remove a PDU that was kept raw."""
+    db.execute("DELETE FROM undecodable WHERE id = ?", (number,))
 
 
 def oldest(db: Connection) -> int | None:

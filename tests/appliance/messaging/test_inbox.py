@@ -357,6 +357,30 @@ async def test_a_text_without_any_client_is_stored_raw(receiver: Receiver) -> No
     assert texts == [["bonjour"], ["part 1", "part 2"]]
 
 
+async def test_texts_that_came_before_any_client_go_to_the_first_one(receiver: Receiver) -> None:
+    db, came = receiver.box.db, receiver.box.clock.now()
+    for client in (1, 2):
+        await db.write(clients.erase, client, came)
+    await receiver.receive("bonjour")
+    for number, text in ((2, " 😀 !"), (1, "Bien reçu")):
+        await receiver.receive(text, Concatenation(7, 2, number))
+    await receiver.receive("begin ", Concatenation(8, 2, 1))
+    await db.write(receiver.inbox.give_up_waiting, came + 1)
+    assert await db.write(receiver.inbox.hand_out_unowned) == 0, "there is still nobody"
+
+    later = came + 3_600_000
+    client = (await db.write(clients.add_client, "three", later)).id
+    assert await db.write(receiver.inbox.hand_out_unowned) == 3
+    assert await db.write(receiver.inbox.hand_out_unowned) == 0, "each once"
+    rows = await receiver.texts(2 * client)
+    assert [(r.body, r.incomplete) for r in rows] == [
+        ("begin […]", 1),
+        ("Bien reçu 😀 !", 0),
+        ("bonjour", 0),
+    ]
+    assert {(r.sender, r.received_at) for r in rows} == {(SENDER, came)}
+
+
 async def test_an_alphanumeric_sender_is_kept_as_it_is(receiver: Receiver) -> None:
     await receiver.receive("solde 3 EUR", sender="Operator")
     assert [r.sender for r in await receiver.texts()] == ["Operator"]
