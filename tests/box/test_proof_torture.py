@@ -22,7 +22,7 @@ def test_the_four_books_agree_after_kills_and_faults_under_traffic(tmp_path: Pat
     assert outcome.disagreements == []
     # It was torture: it was killed, other things happened, and traffic got through.
     assert outcome.faults["kill"] >= 2 and len(outcome.faults) >= 3, outcome.faults
-    assert outcome.acknowledged >= 50 and outcome.statuses["delivered"] >= 50
+    assert outcome.acknowledged >= 100 and outcome.statuses["delivered"] >= 30
 
 
 def test_every_202_survives_a_power_cut(tmp_path: Path) -> None:

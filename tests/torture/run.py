@@ -25,6 +25,7 @@ from tests.torture.faults import OTHERS, Fault, name
 from tests.torture.traffic import Posted, User
 
 PEACE_SECONDS = 300.0  # until all that was taken is settled, once nothing happens any more
+LEAST_ACKNOWLEDGED, LEAST_KILLS, LEAST_FAULTS = 100, 2, 3  # before a run may end
 STILL_SECONDS = 6.0  # longer than an uncertain message waits
 MEMORY_KIB = 250_000_000 // 1024  # MemoryMax of zimbox.service
 OTP_SECONDS = 1500.0  # within the expiry of the codes
@@ -113,17 +114,28 @@ class Run:
         return User(client, str(number), seed * 10 + number, self.listener.url)
 
     def go(self, seconds: float, kills: float) -> None:
-        """Let faults happen under traffic for so long; `kills` is the share of kills among them."""
+        """Let faults happen under traffic for so long; `kills` is the share of kills among them.
+
+        On a slow machine it takes longer: until traffic got through, and kills and other faults happened.
+        """
         for user in self.users:
             user.start()
         try:
             last = time.monotonic() + seconds
-            while time.monotonic() < last:
+            while time.monotonic() < last or not self._worth_comparing():
                 fault = faults.kill if self.chance.random() < kills else self.chance.choice(OTHERS)
                 self._happen(fault)
         finally:
             for user in self.users:
                 user.stop()
+
+    def _worth_comparing(self) -> bool:
+        acknowledged = sum(one.message_id is not None for user in self.users for one in user.posted)
+        return (
+            acknowledged >= LEAST_ACKNOWLEDGED
+            and self.faults["kill"] >= LEAST_KILLS
+            and len(self.faults) >= LEAST_FAULTS
+        )
 
     def _happen(self, fault: Fault) -> None:
         faults.pause(self.chance.uniform(0.0, 0.6))

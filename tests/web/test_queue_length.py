@@ -62,13 +62,15 @@ class Counted:
         return 0
 
     async def cost(self, ask: Ask, expected: int) -> int:
-        """SQLite's steps for one request, the second of its kind."""
-        for _ in range(2):
+        """SQLite's steps for one request once its statements are compiled, without what the box does beside it."""
+        found = []
+        for _ in range(4):
             self.box.box.clock.advance(60)  # type: ignore[attr-defined]  # a ManualClock: what is cached for a time is stale
             self.steps = 0
             response = await ask()
             assert response.status_code == expected, response.text
-        return self.steps
+            found.append(self.steps)
+        return min(found[1:])
 
     async def plans(self) -> list[str]:
         """EXPLAIN QUERY PLAN of all that was asked."""
