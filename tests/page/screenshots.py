@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.box.running import Client, RunningBox, eventually
+from tests.box.running import QUICK_DRIVER, Client, RunningBox, eventually
 from tests.page.browser import Browser, Size, browser
 from tests.page.conftest import ready
 from tests.page.image import Image, release
@@ -240,7 +240,7 @@ def main(folder: Path) -> None:
     made: list[RunningBox] = []
     try:
         for language, size, _ in LOOKS[:2]:
-            box = RunningBox(Path(tempfile.mkdtemp(prefix="zimbox-sits-")))
+            box = RunningBox(Path(tempfile.mkdtemp(prefix="zimbox-sits-")), QUICK_DRIVER)
             made.append(box.start())
             ready(box)
             first_visit(box, folder, language, size)
