@@ -14,7 +14,8 @@ import msgspec
 
 from tests.modem import network as network_torture
 from tests.modem import torture as line_torture
-from tests.torture import day
+from tests.torture import day, faults
+from tests.torture.faults import OTHERS
 from tests.torture.report import page
 from tests.torture.run import torture
 
@@ -32,13 +33,15 @@ DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
 @click.option(
     "--kills", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of kills."
 )
+@click.option("--clock-steps", is_flag=True, help="Set the clock, and back, too.")
 @click.option("--write", is_flag=True, help="Write docs/reliability.md, if the books agree.")
-def main(minutes: float, seed: int | None, kills: float, write: bool) -> None:
+def main(minutes: float, seed: int | None, kills: float, clock_steps: bool, write: bool) -> None:
     """Torture a box, and compare four books of it."""
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
-        outcome = torture(Path(folder), minutes * 60, seed, kills=kills)
+        others = (*OTHERS, faults.clock_steps) if clock_steps else OTHERS
+        outcome = torture(Path(folder), minutes * 60, seed, kills=kills, others=others)
     click.echo(msgspec.json.format(msgspec.json.encode(outcome), indent=2).decode())
     if outcome.disagreements:
         sys.exit(1)

@@ -54,8 +54,8 @@ class Disk:
 
     def cut_under(self, box: RunningBox) -> None:
         """Cut the power of a running box. It can be started again afterwards."""
+        box.kill()  # first: no process outlives a power cut, to answer what it reads from a disk that is gone
         self.cut()
-        box.kill()
         self.unmount()
         self.mount()
 

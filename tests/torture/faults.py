@@ -245,7 +245,6 @@ OTHERS: tuple[Fault, ...] = (
     failing_disk,
     full_disk,
     power_cut,
-    clock_steps,
     no_descriptors,
     silent_modem,
     modem_restarts,

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class Run:
         assert client.post("/webhooks/configure", hook).status_code == 200
         return User(client, str(number), seed * 10 + number, self.listener.url)
 
-    def go(self, seconds: float, kills: float) -> None:
+    def go(self, seconds: float, kills: float, others: Sequence[Fault]) -> None:
         """Let faults happen under traffic for so long; `kills` is the share of kills among them.
 
         On a slow machine it takes longer: until traffic got through, and kills and other faults happened.
@@ -123,7 +124,7 @@ class Run:
         try:
             last = time.monotonic() + seconds
             while time.monotonic() < last or not self._worth_comparing():
-                fault = faults.kill if self.chance.random() < kills else self.chance.choice(OTHERS)
+                fault = faults.kill if self.chance.random() < kills else self.chance.choice(others)
                 self._happen(fault)
         finally:
             for user in self.users:
@@ -298,13 +299,20 @@ class Run:
         self.modem.stop()
 
 
-def torture(folder: Path, seconds: float, seed: int, *, kills: float = 0.5) -> Outcome:
-    """Run for so long, and compare."""
+def torture(
+    folder: Path,
+    seconds: float,
+    seed: int,
+    *,
+    kills: float = 0.5,
+    others: Sequence[Fault] = OTHERS,
+) -> Outcome:
+    """Run for so long, and compare. `others`: the faults beside kills."""
     with ExitStack() as opened:
         disk = opened.enter_context(small_disk(folder))
         listener = opened.enter_context(listening())
         run = Run(folder, seed, disk, listener)
         opened.callback(run.end)
-        run.go(seconds, kills)
+        run.go(seconds, kills, others)
         run.settle()
         return run.outcome()
