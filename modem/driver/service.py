@@ -7,8 +7,8 @@ while no send is open.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
+from collections.abc import Awaitable, Callable
 
 from modem.at import responses, ussd
 from modem.at.errors import PortError, Restarted, loggable_line
@@ -17,6 +17,7 @@ from modem.at.session import AtSession
 from modem.at.ussd import UssdReply
 from modem.driver import configuration, sim
 from modem.driver.configuration import ModemConfiguration
+from modem.driver.poll_schedule import Poll, PollSchedule
 from modem.driver.recovery import RecoveryStep
 from modem.driver.references import References
 from modem.driver.status import StatusPublisher
@@ -75,9 +76,8 @@ class Service:
         self._storage = storage
         self._reports = reports
         self._wakeup = asyncio.Event()
-        self._due: dict[str, float] = {}
+        self._polls = PollSchedule(session.timing.repeat_seconds)
         self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
-        self._done: dict[str, float] = {}  # when something was last done (monotonic)
         self._read_at: dict[Slot, float] = {}  # when an announced place was last read (monotonic)
         self._echo_returns = 0  # how often the echo came back although the settings were kept
         self.urc_monitor = UrcMonitor(session.timing.hearing_seconds)
@@ -113,11 +113,11 @@ class Service:
         elif name == "+CUSD":
             self._answered(line)
         elif name + ":" in _REGISTRATION_LINES:
-            self._soon("registration")
+            self._polls.soon("registration")
         elif name in _TIME_LINES and (epoch := responses.network_time(line)) is not None:
             self._publisher.publish(NetworkTime(epoch))
         elif name in ("+CTZV", "DST"):
-            self._soon("clock")
+            self._polls.soon("clock")
         elif line.startswith(_SIM_LINES):
             if "READY" not in line or "NOT" in line:
                 self.request_startup(f"the SIM: {line}")
@@ -135,19 +135,14 @@ class Service:
         if slot is None:  # `+CMTI: ,-1`: the storage had no place for it
             self._publisher.log.warning("announcement_without_place", line=loggable_line(line))
             self._publisher.set_limitation(Limitation.NO_STORAGE, True, line=loggable_line(line))
-            self._soon("stores")
+            self._polls.soon("stores")
             return
         if not report:
             self._publisher.set_limitation(Limitation.NO_STORAGE, False)
         if time.monotonic() - self._read_at.get(slot, 0.0) < self._session.timing.repeat_seconds:
-            self._soon("stores")
+            self._polls.soon("stores")
         else:
             self._announced[slot] = report
-
-    def _soon(self, what: str) -> None:
-        """Do `what` now, or a moment after the last time: an answer may contain what asks for it."""
-        done = self._done.get(what)
-        self._due[what] = 0.0 if done is None else done + self._session.timing.repeat_seconds
 
     def _direct(self, name: str, urc: Urc) -> None:
         if name == "+CBM":
@@ -182,12 +177,12 @@ class Service:
 
     def poll_storage_soon(self) -> None:
         """Read the storage soon: the modem reports that it is full."""
-        self._soon("stores")
+        self._polls.soon("stores")
         self.wake_up()
 
     def poll_sim_soon(self) -> None:
         """Check the SIM soon: a send was refused because of it."""
-        self._soon("sim")
+        self._polls.soon("sim")
         self.wake_up()
 
     # In service
@@ -206,30 +201,27 @@ class Service:
         )  # another SIM counts separately, and some modems start at 0 again
         self._registered_at = now
         self._resyncs = self._session.client.resyncs
-        self._due = {
-            "registration": 0.0,
-            "stores": now + timing.stored_poll_seconds,
-            "other_stores": now + timing.other_store_seconds,
-            "status": 0.0,
-            "clock": 0.0,
-            "sim": now + timing.idle_poll_seconds,
-            "settings": now + timing.stored_poll_seconds,
-            "probe": math.inf,
-        }
+        for poll in ("registration", "status", "clock"):
+            self._polls.at_once(poll)
+        self._polls.after("stores", timing.stored_poll_seconds)
+        self._polls.after("other_stores", timing.other_store_seconds)
+        self._polls.after("sim", timing.idle_poll_seconds)
+        self._polls.after("settings", timing.stored_poll_seconds)
+        self._polls.never("probe")
 
     async def serve(self, settings: ModemConfiguration) -> None:
-        """Operate the modem while nothing is wrong. Raises Again, or the PortError that ended it."""
+        """Operate the modem while nothing is wrong. Raises StartupNeeded, or the PortError that ended it."""
         self._settings = settings
         while True:
             self._wakeup.clear()
             if self._may_probe():
                 await self._probe_line(settings)
             await self._read_new_messages(settings)
-            if self._is_due("registration"):
+            if self._polls.is_due("registration"):
                 await self._poll_registration()
-            if self._hides_restarts and self._is_due("settings"):
+            if self._hides_restarts and self._polls.is_due("settings"):
                 # With the echo on, it does not show a restart, even within a burst.
-                self._next("settings", self._session.timing.stored_poll_seconds)
+                self._polls.done("settings", self._session.timing.stored_poll_seconds)
                 await self._verify_settings()
             if self._idle():
                 await self._poll_when_idle()
@@ -243,19 +235,11 @@ class Service:
         quiet = time.monotonic() - self.sent_at >= self._session.timing.idle_after_seconds
         return quiet and not self.sending
 
-    def _is_due(self, what: str) -> bool:
-        return self._due.get(what, 0.0) <= time.monotonic()
-
-    def _next(self, what: str, seconds: float) -> None:
-        now = time.monotonic()
-        self._done[what] = now
-        self._due[what] = now + seconds
-
     async def _wait(self) -> None:
         now = time.monotonic()
         timing = self._session.timing
-        urgent = min(self._due["registration"], self._due["stores"])
-        calm = min(self._due.values())
+        urgent = self._polls.next_urgent()
+        calm = self._polls.next_of_all()
         until = min(urgent, max(calm, self.sent_at + timing.idle_after_seconds))
         if self.sending:
             until = urgent
@@ -273,7 +257,7 @@ class Service:
         port = self._session.port
         next_probe = port.verified_at + self._session.timing.repeat_seconds
         if port.suspect and not (port.restarted or port.stale or self._startup_reason):
-            self._due["probe"] = next_probe
+            self._polls.at("probe", next_probe)
             return next_probe <= time.monotonic()
         return True
 
@@ -299,7 +283,7 @@ class Service:
                 port.suspect = True
                 raise Restarted("the modem has lost its settings")
             port.verified_at = time.monotonic()
-            self._due["probe"] = math.inf
+            self._polls.never("probe")
 
     def _echoed_by_a_restart(self) -> bool:
         """Return whether to take the echo for a sign of a restart although the settings are there.
@@ -314,7 +298,7 @@ class Service:
             return True
         self._publisher.log.warning("echo_comes_back")
         port.echo_stays, port.echoed = True, False
-        self._due["registration"] = 0.0  # a send may have taken it for a restart
+        self._polls.at_once("registration")  # a send may have taken it for a restart
         return False
 
     async def probe_if_needed(self) -> bool:
@@ -353,8 +337,8 @@ class Service:
             self._read_at[slot] = time.monotonic()
             if report:
                 await self._check_readable()
-        if self._is_due("stores"):
-            self._next("stores", self._session.timing.stored_poll_seconds)
+        if self._polls.is_due("stores"):
+            self._polls.done("stores", self._session.timing.stored_poll_seconds)
             found = await self._storage.poll()
             self._note_unannounced(found)
             if self._reports.overdue():
@@ -384,7 +368,7 @@ class Service:
     async def _poll_registration(self) -> None:
         """Update the state: whether the network lets this SIM send."""
         timing = self._session.timing
-        self._next("registration", timing.registration_poll_seconds)
+        self._polls.done("registration", timing.registration_poll_seconds)
         found = await configuration.registration(self._session)
         self._denials = self._denials + 1 if found.denied else 0
         self._publisher.update(registration=found.stat, roaming=found.roaming)
@@ -394,7 +378,7 @@ class Service:
                 self._lost_network = False
             self._registered_at = time.monotonic()
             ready = await self._ready()
-            self._next(
+            self._polls.done(
                 "registration", timing.idle_poll_seconds if ready else timing.owner_poll_seconds
             )
             return
@@ -403,7 +387,7 @@ class Service:
             self._publisher.update(ModemState.DENIED, "the network refuses this SIM")
         elif self._publisher.status.state is not ModemState.DENIED or not found.denied:
             self._publisher.update(ModemState.SEARCHING, "not registered with a network")
-        self._next("registration", timing.registration_poll_seconds)
+        self._polls.done("registration", timing.registration_poll_seconds)
         if time.monotonic() - self._registered_at > timing.registration_seconds:
             self._registered_at = time.monotonic()
             self._publisher.log.warning("automatic_network_selection")
@@ -424,19 +408,19 @@ class Service:
     async def _poll_when_idle(self) -> None:
         """Ask what may be asked on an idle line only, one question at a time, until somebody sends."""
         timing = self._session.timing
-        looks = (
+        polls: tuple[tuple[Poll, Callable[[], Awaitable[None]], float], ...] = (
             ("sim", self._poll_sim, timing.idle_poll_seconds),
             ("settings", self._verify_settings, timing.stored_poll_seconds),
             ("status", self._poll_network, timing.idle_poll_seconds),
             ("clock", self._poll_clock, timing.clock_poll_seconds),
             ("other_stores", self._poll_all_storages, timing.other_store_seconds),
         )
-        for what, look, seconds in looks:
-            if self._is_due(what) and self._idle():
-                self._next(what, seconds)
-                await look()
+        for poll, ask, seconds in polls:
+            if self._polls.is_due(poll) and self._idle():
+                self._polls.done(poll, seconds)
+                await ask()
                 if not self._idle():
-                    self._due[what] = 0.0  # perhaps interrupted: again later
+                    self._polls.at_once(poll)  # perhaps interrupted: again later
 
     async def _poll_sim(self) -> None:
         if not sim.usable(found := await sim.state(self._session)):
@@ -496,8 +480,10 @@ class Service:
             epoch = responses.clock(await self._session.optional("AT+CCLK?") or ())
             if epoch is None:  # the network has not reported it yet
                 timing = self._session.timing
-                if not self._is_due("clock"):  # otherwise it was reported meanwhile
-                    self._next("clock", min(timing.clock_poll_seconds, timing.stored_poll_seconds))
+                if not self._polls.is_due("clock"):  # otherwise it was reported meanwhile
+                    self._polls.done(
+                        "clock", min(timing.clock_poll_seconds, timing.stored_poll_seconds)
+                    )
                 return
             self._publisher.publish(NetworkTime(epoch))
             if not self._idle():

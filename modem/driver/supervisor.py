@@ -176,7 +176,7 @@ class Supervisor:
         self._publisher.set_limitation(Limitation.RESTARTING, False)
 
     async def _run_once(self) -> None:
-        """Start the modem and operate it. Raises Again, PortError."""
+        """Start the modem and operate it. Raises StartupNeeded, PortError."""
         await self._reset_if_requested()
         try:
             settings = await self._up()
