@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -92,9 +93,11 @@ def half(file: Path) -> None:
 
 
 def newer(file: Path) -> None:
-    with sqlite3.connect(file) as db:
-        db.execute("PRAGMA user_version = 9999")
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
         db.execute("UPDATE meta SET value = 9999 WHERE key = 'oldest_reader'")
+        db.execute("PRAGMA user_version = 9999")
+        busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert not busy, "all of it is in the file itself"
 
 
 SPOILED: dict[str, tuple[str, Callable[[Path], object], str]] = {
@@ -146,6 +149,8 @@ def test_what_is_wrong_and_what_to_do_is_shown_until_it_is_right(
     # It is put right in one step, and the same process starts as ever.
     if (tmp_path / "whole" / name).exists():
         shutil.copy2(tmp_path / "whole" / name, tmp_path / name)
+        # A write-ahead log of the file that was there would be applied to the one that replaces it.
+        (data / f"{name}-wal").unlink(missing_ok=True)
         (tmp_path / name).replace(data / name)
     else:
         (data / name).unlink()
