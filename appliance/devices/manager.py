@@ -399,10 +399,10 @@ class Devices:
 
 def own_address() -> str | None:
     """Return the address of this box in its network, without sending a packet."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: documentation, never routed
-        except OSError:
-            return None
-        address: str = probe.getsockname()[0]
-        return address
+            address: str = probe.getsockname()[0]
+    except OSError:  # no route, or no descriptor is free
+        return None
+    return address

@@ -147,10 +147,18 @@ class _Forks:
 
 
 def _serve(descriptor: int) -> None:
-    import web.server  # noqa: F401 - `serve` imports it late
+    # `serve` imports these late. httpcore imports trio where it is installed, which takes as long as all the rest.
+    import httpcore  # noqa: F401
+    import litestar
+    import uvicorn.lifespan.off  # noqa: F401
+    import uvloop  # noqa: F401
+
+    import modem.simulator.simulator  # noqa: F401
+    import web.server  # noqa: F401
     from appliance.cli.main import main
     from tests.box import crash_points, set_clock
 
+    litestar.Litestar()  # imports the rest of it
     gc.collect()
     gc.freeze()  # what a fork never touches stays shared
     words = _Forks(socket.socket(fileno=descriptor)).serve()

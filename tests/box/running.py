@@ -264,10 +264,20 @@ class Client:
         self.headers = {"X-API-Key": api_key, "X-Client-ID": client_id}
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        session: requests.Session | None = None,
+        **more: Any,
     ) -> requests.Response:
-        """Any request under /v1, with this client's headers. None as a header takes it away."""
-        return requests.request(
+        """Any request under /v1, with this client's headers. None as a header takes it away.
+
+        Without a session it has a connection of its own.
+        """
+        send = session.request if session else requests.request
+        return send(
             method,
             f"{self.url}/v1{path}",
             headers={**self.headers, **(headers or {})},

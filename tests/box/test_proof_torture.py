@@ -9,7 +9,7 @@ import pytest
 from image.builder.checks import BEYOND
 from tests.box.running import RunningBox
 from tests.torture.disk import small_disk
-from tests.torture.run import torture
+from tests.torture.run import Plan, torture
 
 pytestmark = [pytest.mark.seconds(50), pytest.mark.timeout(1500)]
 
@@ -18,7 +18,7 @@ SEED = 1
 
 
 def test_the_four_books_agree_after_kills_and_faults_under_traffic(tmp_path: Path) -> None:
-    outcome = torture(tmp_path, SECONDS, SEED)
+    outcome = torture(tmp_path, SEED, Plan(SECONDS))
     assert outcome.disagreements == []
     # It was torture: it was killed, other things happened, and traffic got through.
     assert outcome.faults["kill"] >= 2 and len(outcome.faults) >= 3, outcome.faults

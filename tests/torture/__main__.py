@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +20,12 @@ from tests.modem import torture as line_torture
 from tests.torture import day, faults
 from tests.torture.faults import OTHERS
 from tests.torture.report import page
-from tests.torture.run import torture
+from tests.torture.run import Outcome, Plan, torture
 
 EARLIER = "\n## Earlier runs\n"  # written by hand, and kept
-DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
+ROOT = Path(__file__).parents[2]
+DOC = ROOT / "docs" / "reliability.md"
+FAILED = ROOT / "build" / "torture"
 
 
 @click.command()
@@ -33,15 +38,72 @@ DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
 @click.option(
     "--kills", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of kills."
 )
+@click.option(
+    "--power-cuts",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of power cuts, besides those among the other faults.",
+)
+@click.option("--least-messages", type=int, default=100, help="Accepted before the run ends.")
+@click.option("--least-kills", type=int, default=0, help="Before the run ends.")
+@click.option("--least-power-cuts", type=int, default=0, help="Before the run ends.")
 @click.option("--clock-steps", is_flag=True, help="Set the clock, and back, too.")
 @click.option("--write", is_flag=True, help="Write docs/reliability.md, if the books agree.")
-def main(minutes: float, seed: int | None, kills: float, clock_steps: bool, write: bool) -> None:
-    """Torture a box, and compare four books of it."""
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    default=FAILED,
+    show_default=True,
+    help="Where logs, journal, books and database of a failed run go.",
+)
+def main(
+    minutes: float,
+    seed: int | None,
+    kills: float,
+    power_cuts: float,
+    least_messages: int,
+    least_kills: int,
+    least_power_cuts: int,
+    clock_steps: bool,
+    write: bool,
+    keep: Path,
+) -> None:
+    """Torture a box, and compare four books of it. SIGTERM ends the faults early, and compares."""
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}")
-    with tempfile.TemporaryDirectory() as folder:
-        others = (*OTHERS, faults.clock_steps) if clock_steps else OTHERS
-        outcome = torture(Path(folder), minutes * 60, seed, kills=kills, others=others)
+    plan = Plan(
+        seconds=minutes * 60,
+        kills=kills,
+        power_cuts=power_cuts,
+        others=(*OTHERS, faults.clock_steps) if clock_steps else OTHERS,
+        least_acknowledged=least_messages,
+        least_kills=least_kills,
+        least_power_cuts=least_power_cuts,
+    )
+    with kept_if_failed(keep / f"seed-{seed}") as folder:
+        outcome = torture(folder, seed, plan)
+        (folder / "outcome.json").write_bytes(msgspec.json.encode(outcome))
+        _tell(outcome, write)
+
+
+@contextmanager
+def kept_if_failed(place: Path) -> Iterator[Path]:
+    """A temporary folder. If the block raises, its files go to `place` before it is removed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            files = [str(file) for file in folder.iterdir() if file.is_file()]
+            subprocess.run(["cp", "--sparse=always", "--no-dereference", *files, place], check=True)
+            click.echo(f"kept: {place}", err=True)
+            raise
+
+
+def _tell(outcome: Outcome, write: bool) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(outcome), indent=2).decode())
     if outcome.disagreements:
         sys.exit(1)

@@ -69,18 +69,14 @@ def failing_disk(world: World) -> None:
 
 def full_disk(world: World) -> None:
     """No byte is free."""
-    if world.disk is None:
-        failing_disk(world)
-        return
+    assert world.disk is not None
     with world.disk.full():
         world.lasts(0.5, 3.0)
 
 
 def power_cut(world: World) -> None:
     """What is not synced is lost with the process."""
-    if world.disk is None:
-        kill(world)
-        return
+    assert world.disk is not None
     world.disk.cut_under(world.box)
     world.start()
 
@@ -258,6 +254,8 @@ OTHERS: tuple[Fault, ...] = (
     failing_receiver,
     hostile_clients,
 )
+# They need a disk of the box's own, so the right to mount.
+NEED_DISK: tuple[Fault, ...] = (full_disk, power_cut)
 
 
 def name(fault: Fault) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import requests
+import structlog
 
 from tests.box.listening import Listener, listening
 from tests.box.outside import OutsideModem
@@ -25,8 +28,10 @@ from tests.torture.disk import Disk, small_disk
 from tests.torture.faults import OTHERS, Fault, name
 from tests.torture.traffic import Posted, User
 
-PEACE_SECONDS = 300.0  # until all that was taken is settled, once nothing happens any more
-LEAST_ACKNOWLEDGED, LEAST_KILLS, LEAST_FAULTS = 100, 2, 3  # before a run may end
+log = structlog.get_logger(__name__)
+
+TELL_SECONDS = 60.0  # between two lines about the progress
+PEACE_SECONDS = 600.0  # until all that was taken is settled, once nothing happens any more
 STILL_SECONDS = 6.0  # longer than an uncertain message waits
 MEMORY_KIB = 250_000_000 // 1024  # MemoryMax of zimbox.service
 OTP_SECONDS = 1500.0  # within the expiry of the codes
@@ -47,6 +52,20 @@ NETWORK = (
     "--no-magic",
 )
 EVENTS = ["sms.sent", "sms.delivered", "sms.failed", "sms.cancelled"]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How long a run is, and what happens in it."""
+
+    seconds: float
+    kills: float = 0.5  # the share of kills among the faults
+    power_cuts: float = 0.0  # the share of power cuts, besides those among the others
+    others: Sequence[Fault] = OTHERS
+    # What must have happened before the run ends, on a slow machine after more than its seconds.
+    least_acknowledged: int = 100
+    least_kills: int = 2
+    least_power_cuts: int = 0
+    least_kinds: int = 3  # of faults
 
 
 class Gauge(msgspec.Struct):
@@ -84,7 +103,9 @@ class Run:
     """A box, its modem, its clients and its receiver."""
 
     def __init__(self, folder: Path, seed: int, disk: Disk | None, listener: Listener) -> None:
+        self.folder = folder
         self.seed = seed
+        self.books: Books | None = None
         self.chance = random.Random(seed)
         self.disk = disk
         self.listener = listener
@@ -99,6 +120,7 @@ class Run:
         self.incoming: Counter[str] = Counter()
         self.gauges: dict[str, Gauge] = {}
         self._begun = time.monotonic()
+        self._ended = threading.Event()
         self.start()
         self.users = [self._user(n, seed) for n in (1, 2, 3)]
 
@@ -114,28 +136,54 @@ class Run:
         assert client.post("/webhooks/configure", hook).status_code == 200
         return User(client, str(number), seed * 10 + number, self.listener.url)
 
-    def go(self, seconds: float, kills: float, others: Sequence[Fault]) -> None:
-        """Let faults happen under traffic for so long; `kills` is the share of kills among them.
+    def enough(self) -> None:
+        """End the traffic after the present fault, whatever the plan says."""
+        self._ended.set()
 
-        On a slow machine it takes longer: until traffic got through, and kills and other faults happened.
-        """
+    def go(self, plan: Plan) -> None:
+        """Let faults happen under traffic."""
         for user in self.users:
             user.start()
         try:
-            last = time.monotonic() + seconds
-            while time.monotonic() < last or not self._worth_comparing():
-                fault = faults.kill if self.chance.random() < kills else self.chance.choice(others)
-                self._happen(fault)
+            last = time.monotonic() + plan.seconds
+            told = time.monotonic()
+            while not self._ended.is_set() and (
+                time.monotonic() < last or not self._worth_comparing(plan)
+            ):
+                self._happen(self._next(plan))
+                if time.monotonic() - told > TELL_SECONDS:
+                    told = time.monotonic()
+                    log.info("progress", **self._progress())
         finally:
             for user in self.users:
                 user.stop()
 
-    def _worth_comparing(self) -> bool:
-        acknowledged = sum(one.message_id is not None for user in self.users for one in user.posted)
+    def _next(self, plan: Plan) -> Fault:
+        chance = self.chance.random()
+        if chance < plan.kills:
+            return faults.kill
+        if chance < plan.kills + plan.power_cuts:
+            return faults.power_cut
+        return self.chance.choice(plan.others)
+
+    def _progress(self) -> dict[str, int]:
+        return {
+            "seconds": round(time.monotonic() - self._begun),
+            "acknowledged": self._acknowledged(),
+            "kills": self.faults[name(faults.kill)],
+            "power_cuts": self.faults[name(faults.power_cut)],
+            "faults": self.faults.total(),
+        }
+
+    def _acknowledged(self) -> int:
+        return sum(one.message_id is not None for user in self.users for one in user.posted)
+
+    def _worth_comparing(self, plan: Plan) -> bool:
         return (
-            acknowledged >= LEAST_ACKNOWLEDGED
-            and self.faults["kill"] >= LEAST_KILLS
-            and len(self.faults) >= LEAST_FAULTS
+            self._acknowledged() >= plan.least_acknowledged
+            and self.faults[name(faults.kill)] >= plan.least_kills
+            and self.faults[name(faults.power_cut)] >= plan.least_power_cuts
+            and len(self.faults) >= plan.least_kinds
         )
 
     def _happen(self, fault: Fault) -> None:
@@ -247,6 +295,7 @@ class Run:
             self.incoming,
             self._inbox(),
         )
+        self.books = books
         wrong = [f"{user.name}: {odd}" for user in self.users for odd in user.odd]
         wrong += books.disagreements()
         verified, unverified = self._verify(posted)
@@ -278,6 +327,13 @@ class Run:
             disagreements=wrong,
         )
 
+    def keep_books(self) -> None:
+        """Write what was compared beside the logs of box and modem."""
+        assert self.books is not None
+        for what in ("posted", "rows", "calls", "incoming", "inbox"):
+            value = getattr(self.books, what)
+            (self.folder / f"{what}.json").write_bytes(msgspec.json.encode(value))
+
     def _verify(self, posted: list[Posted]) -> tuple[int, list[str]]:
         """Every code that the network has is right, once. Codes of a long run may have expired."""
         if time.monotonic() - self._begun > OTP_SECONDS:
@@ -299,20 +355,32 @@ class Run:
         self.modem.stop()
 
 
-def torture(
-    folder: Path,
-    seconds: float,
-    seed: int,
-    *,
-    kills: float = 0.5,
-    others: Sequence[Fault] = OTHERS,
-) -> Outcome:
-    """Run for so long, and compare. `others`: the faults beside kills."""
+def torture(folder: Path, seed: int, plan: Plan) -> Outcome:
+    """Run, and compare. SIGTERM ends the faults early."""
     with ExitStack() as opened:
         disk = opened.enter_context(small_disk(folder))
+        if disk is None:  # a power cut would be a kill, and a full disk a failing one
+            others = [one for one in plan.others if one not in faults.NEED_DISK]
+            plan = msgspec.structs.replace(plan, power_cuts=0.0, least_power_cuts=0, others=others)
         listener = opened.enter_context(listening())
         run = Run(folder, seed, disk, listener)
         opened.callback(run.end)
-        run.go(seconds, kills, others)
+        with _at_sigterm(run.enough):
+            run.go(plan)
         run.settle()
-        return run.outcome()
+        outcome = run.outcome()
+        if outcome.disagreements:
+            run.keep_books()
+        return outcome
+
+
+@contextmanager
+def _at_sigterm(act: Callable[[], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

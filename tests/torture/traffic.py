@@ -14,7 +14,10 @@ from tests.box.running import Client
 from tests.box.when import ahead
 
 PAUSE_SECONDS = 0.05  # after a refused or broken connection
-QUEUE_MOST = 150  # messages of one client that wait, before it takes a rest
+REST_SECONDS = 0.5  # between two looks at the queue
+QUEUE_MOST = 300  # messages of one client that wait, before it takes a rest
+REST_AFTER = 100  # messages, before a client looks at its queue again
+BULK = (2, 6, 20, 60)  # messages of one request
 EXPECTED = {202, 403, 429, 503}
 
 
@@ -48,6 +51,7 @@ class User:
         self.odd: list[str] = []  # answers that the contract does not have
         self._chance = random.Random(seed)
         self._url = report_url
+        self._session = requests.Session()  # keeps its connection, as a program does
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
 
@@ -61,14 +65,17 @@ class User:
     def _run(self) -> None:
         acts: list[Callable[[], None]] = [self._send] * 6 + [self._bulk, self._otp]
         acts += [self._cancel, self._look]
+        rested = 0
         while not self._stop.is_set():
             self._chance.choice(acts)()
-            if len(self.posted) % 20 == 0:
+            if len(self.posted) - rested >= REST_AFTER:
                 self._rest()
+                rested = len(self.posted)
+        self._session.close()
 
     def _rest(self) -> None:
         """Wait while too much is queued: a fault may last, and the end must come."""
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._stop.wait(REST_SECONDS):
             told = self._ask("GET", "/sms/history?status=queued&limit=1")
             if told is None or told.status_code != 200:
                 continue
@@ -78,7 +85,7 @@ class User:
     def _ask(self, method: str, path: str, **more: Any) -> requests.Response | None:
         """One request; None if the connection was refused, or broke before the whole answer."""
         try:
-            return self.client.request(method, path, **more)
+            return self.client.request(method, path, session=self._session, **more)
         except requests.RequestException:
             self._stop.wait(PAUSE_SECONDS)
             return None
@@ -121,7 +128,7 @@ class User:
                 return  # nobody knows: a careful client does not repeat it
 
     def _bulk(self) -> None:
-        posted = [self._fresh() for _ in range(self._chance.randint(2, 6))]
+        posted = [self._fresh() for _ in range(self._chance.choice(BULK))]
         body = {"messages": [{"to": one.to, "message": one.text} for one in posted]}
         told = self._ask("POST", "/sms/send-bulk", json=body)
         if told is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from appliance.context import Context
 from appliance.core.config import Balance, Config, Limits, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
-from appliance.devices.manager import Devices
+from appliance.devices.manager import Devices, own_address
 from appliance.domain.errors import ApiError
 from appliance.domain.requests import Idempotency
 from appliance.domain.schemas import OtpBody, SendBody, VerifyBody
@@ -337,3 +338,12 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
     room.set()
     await eventually(lambda: result, "a time is told")
     assert opened - published <= result[0] - 1000 <= time.monotonic() - before
+
+
+def test_a_box_without_a_free_descriptor_has_no_address_to_tell() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        assert own_address() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
