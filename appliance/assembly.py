@@ -124,7 +124,7 @@ class Assembly:
         self._telling: asyncio.Task[None] | None = None
         self.devices.joined = self._join
         self._timekeeper = ClockSync(box.clock, box.wakeups, lambda: box.ids.latest_ms / 1000)
-        self.devices.told_time = self._timekeeper.hear
+        self.devices.network_time_received = self._timekeeper.network_time
 
     @classmethod
     async def build(

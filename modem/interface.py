@@ -96,7 +96,7 @@ class ModemState(StrEnum):
 
 
 class Limitation(StrEnum):
-    """What a modem cannot do for the box, although it answers. The owner is told."""
+    """What a modem cannot do for the box, although it answers. The owner sees it on the page."""
 
     NO_STORAGE = "no_storage"  # no place for received messages, on the SIM or in the modem
     STORAGE_STUCK = "storage_stuck"  # full, and what is stored cannot be read or deleted

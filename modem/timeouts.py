@@ -37,13 +37,13 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     echo_seconds: float = 2  # until a command is echoed completely, at 9600 baud
 
-    look_seconds: float = 1  # from a probe to AT+CMGS: no module restarts faster
+    probe_max_age_seconds: float = 1  # from a probe to AT+CMGS: no module restarts faster
 
     # After a time-out
     resync_pause_seconds: float = 0.5  # silence after an ESC, before the line is used again
     resync_seconds: float = 3  # for the answer to each question of a resynchronisation
 
-    distrust_seconds: float = 3600  # how long a line counts as degraded after an altered byte
+    degraded_line_seconds: float = 3600  # how long a line counts as degraded after an altered byte
 
     # Start
     boot_seconds: float = 30  # until a starting modem answers AT (SIM7600: over 10 s seen)
@@ -71,9 +71,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ussd_seconds: float = 30  # 1-30 s seen from OK to +CUSD
 
     repeat_seconds: float = 1  # between two looks for the same reason, whatever the modem says
-    hearing_seconds: float = (
-        300  # without any unsolicited line after a part: the port may have none
-    )
+    urc_silence_seconds: float = 300  # without any URC after a part: the port may hand out none
     steady_seconds: float = 120  # a modem that serves for so long is not restarting again and again
 
     # Recovery

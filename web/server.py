@@ -132,7 +132,7 @@ def _bind(listen: str) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us, and tells us when it takes requests."""
+    """Leaves signals to us, and calls us when it takes requests."""
 
     def install_signal_handlers(self) -> None:
         pass
@@ -267,7 +267,7 @@ class _Patient:
             sys.stderr.flush()
 
 
-@functools.cache  # structlog keeps what it was first told
+@functools.cache  # structlog keeps its first configuration
 def _set_up_logging(least: str) -> RequestLog:
     """Write one line per event of at least this level to standard error: in colour on a terminal, else logfmt."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

@@ -153,7 +153,7 @@ def key() -> None:
 @click.option(
     "--alert-to",
     multiple=True,
-    help="Number that is told of alerts (POST /v1/alerts/…). Repeatable.",
+    help="Number that receives alerts (POST /v1/alerts/…). Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def key_create(
@@ -279,9 +279,9 @@ def _with_numbers(wanted: Permissions) -> Permissions:
 @key.command("alerts")
 @data_option
 @click.argument("key_id", type=click.IntRange(1, MOST_NUMBER))
-@click.option("--to", "numbers", multiple=True, help="Number that is told. Repeatable.")
+@click.option("--to", "numbers", multiple=True, help="Number that receives alerts. Repeatable.")
 def key_alerts(data: Path, key_id: int, numbers: Sequence[str]) -> None:
-    """Say who is told of the alerts that come with a key; without --to nobody."""
+    """Set the numbers that receive the alerts of a key; without --to there are none."""
 
     def work(db: Connection) -> bool:
         row = next((row for row in clients.keys(db) if row.id == key_id), None)

@@ -219,7 +219,7 @@ def backup(data: Path, file: Path) -> None:
 
 @contextlib.contextmanager
 def _progress(label: str) -> Iterator[backups.Report]:
-    """Show a bar on a terminal. Yield what is to be told the share that is done."""
+    """Show a progress bar on a terminal. Yield the function that takes the share that is done."""
     with click.progressbar(
         length=100, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:

@@ -112,7 +112,7 @@ class Reports(Section, frozen=True):
 
 
 class AlertSettings(Section, frozen=True):
-    # An alert of a monitoring program that still fires is told again after this time.
+    # An alert of a monitoring program that still fires is sent again after this time.
     repeat_minutes: NotNegative = 60.0
     # One alert in a line: {state}, {name}, {summary}, {target}, {severity}.
     template: str = "{state} {name}: {summary}"
@@ -271,7 +271,7 @@ _LISTEN = re.compile(r"""^\s*listen\s*=\s*["']([^"'\n]+:\d+)["']""", re.MULTILIN
 
 
 def listen_address(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
-    """Return where to listen as far as settings that cannot be used still tell; the default else."""
+    """Return where to listen as far as unusable settings still show it, else the default."""
     if named := environment.get(f"{PREFIX}SERVER_LISTEN"):
         return named
     try:

@@ -1,7 +1,7 @@
 """Texts for people: English in the code, other languages in `appliance/locale/LANGUAGE/LC_MESSAGES/zimbox.po`.
 
 `_("Choose a file first.")` marks a text and returns a `Text`, which is translated when the reader's
-language is known. CONTRIBUTING.md tells how to add a text and a language.
+language is known. CONTRIBUTING.md says how to add a text and a language.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _typeset(text: str) -> str:
 
 
 def _(msgid: str, **values: Value) -> Text:
-    """Mark a text for translation; `{name}` in it stands for the value of that name."""
+    """Mark a text for translation; `{name}` in it is replaced by the value of that name."""
     return Text(msgid, tuple(values.items()))
 
 
@@ -92,7 +92,7 @@ def pgettext(context: str, msgid: str, **values: Value) -> Text:
 
 
 def ngettext(singular: str, plural: str, n: int, **values: Value) -> Text:
-    """Mark a text with a number; `{n}` in it stands for the number."""
+    """Mark a text with a number; `{n}` in it is replaced by the number."""
     return Text(singular, (("n", n), *values.items()), plural=plural, count=n)
 
 

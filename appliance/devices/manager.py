@@ -100,7 +100,7 @@ class Devices:
         self.joined: Callable[[Attached], None] = lambda _: (
             None
         )  # set by the assembly, which starts the legs of a modem
-        self.told_time: Callable[[float], None] = (
+        self.network_time_received: Callable[[float], None] = (
             box.clock.compare_network_time
         )  # … and here its timekeeper
         self.first_known = asyncio.Event()  # set once a modem has its number
@@ -229,7 +229,7 @@ class Devices:
             await self._changed(attached, event.status)
         elif isinstance(event, NetworkTime) and not attached.test:  # its time is ours
             # It may have waited here behind events that a full card did not accept.
-            self.told_time(event.epoch + time.monotonic() - event.heard_at)
+            self.network_time_received(event.epoch + time.monotonic() - event.heard_at)
 
     async def _changed(self, attached: Attached, status: ModemStatus) -> None:
         before, now = attached.number, attached.status.identity or status.identity

@@ -30,7 +30,7 @@ class Permissions(msgspec.Struct, frozen=True):
     prefixes: tuple[str, ...] = ()  # "+33", "+4179": empty allows all
     daily_cap: int | None = None
     simple: bool = False  # the key may come in an address (GET /v1/simple/send)
-    alert_to: tuple[str, ...] = ()  # who is told of alerts (POST /v1/alerts/…); empty: nobody
+    alert_to: tuple[str, ...] = ()  # who receives alerts (POST /v1/alerts/…); empty: nobody
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -90,7 +90,7 @@ class _Counted(io.BufferedReader):
 def save(data: Path, target: Path, report: Report = _unreported) -> int:
     """Write a consistent backup, also of a running box. Return its size in bytes.
 
-    `report` is told the share of the database that is compressed, which takes nearly all of the time.
+    `report` is called with the share of the database that is compressed, which takes nearly all of the time.
 
     The key that protects waiting one-time passwords is not included: a restored box cannot send those.
     """
@@ -161,7 +161,7 @@ def check(
     """Unpack a backup into the new folder `fresh`, sync it, and open it as a start would.
 
     Its queued messages are held there: nobody knows which of them were sent after the backup.
-    `room` is how many bytes may be written. `report` is told the share of the file that is unpacked. Raises
+    `room` is how many bytes may be written. `report` is called with the share of the file that is unpacked. Raises
     BackupError.
     """
     shutil.rmtree(fresh, ignore_errors=True)

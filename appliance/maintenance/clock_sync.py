@@ -74,7 +74,7 @@ class ClockSync:
         self._last: ReportedTime | None = None
         self._refusal = ""
 
-    def hear(self, epoch: float) -> None:
+    def network_time(self, epoch: float) -> None:
         """Note the time that a modem reported."""
         self._clock.compare_network_time(epoch)
         self._before, self._last = self._last, ReportedTime(epoch, self._clock.monotonic())

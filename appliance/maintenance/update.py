@@ -118,7 +118,7 @@ def write_state(file: Path, state: SlotState) -> None:
 
 # --- the database across an update -----------------------------------------------------------------
 
-# Whatever a release accepts, sends or is told to do changes the result of one of these.
+# Whatever a release accepts, sends or has to do changes the result of one of these.
 TRACES = (
     "SELECT max(id) FROM message", "SELECT max(id) FROM history", "SELECT max(id) FROM inbound",
     "SELECT max(id) FROM inbound_part", "SELECT max(id) FROM delivery_log", "SELECT count(*) FROM api_key",

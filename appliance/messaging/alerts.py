@@ -23,7 +23,7 @@ RESOLVED = _("RESOLVED")
 
 
 class AlertResult(msgspec.Struct, frozen=True):
-    """What became of a request: how many alerts were new, and the messages that tell of them."""
+    """What became of a request: how many alerts were new, and the messages about them."""
 
     received: int
     repeated: int
@@ -35,7 +35,7 @@ async def deliver(
 ) -> AlertResult:
     """Queue one message for each number of the key about the alerts that are new, in one commit.
 
-    Raises KEY_NOT_ALLOWED for a key without numbers, and what a send raises if no number can be told.
+    Raises KEY_NOT_ALLOWED for a key without numbers, and what a send raises if no number can be notified.
     """
     numbers = caller.permissions.alert_to
     if not numbers:

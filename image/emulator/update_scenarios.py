@@ -70,10 +70,10 @@ def update() -> None:
 
 def by_page(admin: AdminPage, file: Path) -> str:
     """Upload a bundle on the page and wait until the page says that it is installed."""
-    admin.post("/settings/upkeep", "/settings/update", f"file=@{file}")
+    admin.post("/settings/maintenance", "/settings/update", f"file=@{file}")
     until(
         "the page tells the outcome",
-        lambda: "Updated." in admin.get("/settings/upkeep") or None,
+        lambda: "Updated." in admin.get("/settings/maintenance") or None,
         1800,
     )
     return "Updated."

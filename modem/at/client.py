@@ -160,7 +160,7 @@ class AtClient:
             raise ProbeRequired("an unanswered command may mean a restart")
         # The echo is on and shows no restart: in text mode the modem would take the TPDU for a text.
         looked = time.monotonic() - self.port.verified_at
-        if self.port.hides_restarts and looked > self._timing.look_seconds:
+        if self.port.hides_restarts and looked > self._timing.probe_max_age_seconds:
             raise ProbeRequired("the settings were not verified just before")
         data = self._write_checked(command)
         try:

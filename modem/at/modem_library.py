@@ -57,7 +57,7 @@ class SerialModem(Transport, GsmModem):  # type: ignore[misc]  # the library is 
         self._on_urc = on_urc
         self._on_lost = on_lost
         self._log = log
-        self._quality = quality or LineQuality(timing.distrust_seconds)
+        self._quality = quality or LineQuality(timing.degraded_line_seconds)
         # Once there is a client, the library's questions go through it.
         self.query: Callable[[str, float], tuple[str, ...]] = self.execute
         super().__init__(line.path, line.baud or _USUAL_BAUD)

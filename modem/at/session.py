@@ -50,7 +50,7 @@ class AtSession:
         self.iccid_refusals = 0  # how often in a row it has refused every variant
         self._unanswered: set[str] = set()  # optional commands that this module leaves unanswered
         self._quality = LineQuality(
-            timing.distrust_seconds
+            timing.degraded_line_seconds
         )  # survives the port: the wires are the same
 
     @property
@@ -89,8 +89,8 @@ class AtSession:
         port = SerialModem(
             msgspec.structs.replace(self.line, path=path),
             self.timing,
-            on_urc=self._across(self._on_urc),
-            on_lost=self._across(self._on_lost),
+            on_urc=self._on_loop(self._on_urc),
+            on_lost=self._on_loop(self._on_lost),
             log=self.log,
             quality=self._quality,
         )
@@ -128,13 +128,13 @@ class AtSession:
         """End the owner thread, after `close`."""
         self._owner.shutdown(wait=False)
 
-    def _across(self, told: Callable[[T], None]) -> Callable[[T], None]:
-        def tell(what: T) -> None:
+    def _on_loop(self, callback: Callable[[T], None]) -> Callable[[T], None]:
+        def schedule(value: T) -> None:
             # The reader thread may outlive the loop by a line.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(told, what)
+                self._loop.call_soon_threadsafe(callback, value)
 
-        return tell
+        return schedule
 
     async def command(
         self,

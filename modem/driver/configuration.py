@@ -97,7 +97,7 @@ async def _offered(session: AtSession, *, must_list: bool) -> tuple[tuple[str, .
         if must_list:
             raise
     except NoResponse:
-        session.log.info("storages_not_told")
+        session.log.info("storages_unknown")
     found = responses.stores(await session.slow("AT+CPMS?"))
     return tuple((usage.name,) for usage in found if usage.name)
 

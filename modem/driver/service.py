@@ -80,7 +80,7 @@ class Service:
         self._announced: dict[Slot, bool] = {}  # stored and not read yet; True for a report
         self._read_at: dict[Slot, float] = {}  # when an announced place was last read (monotonic)
         self._echo_returns = 0  # how often the echo came back although the settings were kept
-        self.urc_monitor = UrcMonitor(session.timing.hearing_seconds)
+        self.urc_monitor = UrcMonitor(session.timing.urc_silence_seconds)
         self._full = 0  # consecutive polls that found the storage full
         self._startup_reason = ""  # why the modem must be started up again
         self._acknowledge = 0  # direct reports that still need their +CNMA

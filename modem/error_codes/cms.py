@@ -58,7 +58,7 @@ _ROWS: Final[Mapping[int, Row]] = {
     10: ("call barred", OWNER, NETWORK, SMS_BARRED),
     17: ("network failure", AGAIN, NETWORK, "The network failed for the moment."),
     21: ("short message transfer rejected", AGAIN, NETWORK,
-        "The network rejected the message; a SIM without credit is often told so."),
+        "The network rejected the message; it often means that the SIM has no credit."),
     # 24.011 names it "memory capacity exceeded" for reports; modems word it "congestion".
     22: ("congestion", AGAIN, NETWORK, _CONGESTION),
     23: ("memory failure", HOUSEKEEP, DEVICE, MEMORY),

@@ -53,7 +53,7 @@ class Listener:
         return self.answer(call)
 
     def of(self, event: str) -> list[Call]:
-        """The calls that told of this event."""
+        """The calls with this event."""
         return [call for call in self.calls if call.event == event]
 
     def first(self, event: str, count: int = 1) -> list[Call]:

@@ -86,7 +86,7 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SETTLE_
 
 
 class RunningBox:
-    """One `zimbox serve` on a data folder, with a simulated modem unless told otherwise."""
+    """One `zimbox serve` on a data folder, with a simulated modem by default."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class RunningBox:
             self.url = _address(self._said, self.log)
             eventually(self._healthy, "GET /health", START_SECONDS)
             if set(self._modems) == {"sim"}:
-                eventually(self._modems_known, "its modems have told their IMEI", START_SECONDS)
+                eventually(self._modems_known, "its modems have reported their IMEI", START_SECONDS)
         except BaseException:
             self.kill()
             raise

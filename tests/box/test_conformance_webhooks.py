@@ -231,10 +231,10 @@ def test_webhook_names_what_a_modem_cannot_receive_until_it_can(
         eventually(lambda: client.get("/auth/test").json()["device_status"] == "online", "online")
         configure(client, hook.url, "device.warning")
         box.simulate(do="urc", lines=["+CMTI: ,-1"])
-        (told,) = hook.first("device.warning")
-        assert told.body["data"].keys() >= {"device_id", "device_name", "phone_number", "since"}
-        assert told.body["data"]["warning"] == "NO_STORAGE"
-        assert told.body["data"]["active"] is True
+        (call,) = hook.first("device.warning")
+        assert call.body["data"].keys() >= {"device_id", "device_name", "phone_number", "since"}
+        assert call.body["data"]["warning"] == "NO_STORAGE"
+        assert call.body["data"]["active"] is True
         box.simulate(do="incoming", sender="+33612345678", text="there is room again")
         _, over = hook.first("device.warning", 2)
         assert over.body["data"]["warning"] == "NO_STORAGE"

@@ -83,7 +83,7 @@ def test_a_crash_there_loses_nothing_and_repeats_nothing(tmp_path: Path, point: 
             messages = {name: post(client, name) for name in TEXTS}
             for name, message_id in first.items():
                 assert message_id in (None, messages[name]), "the first answer again"
-            told = {
+            last = {
                 n: client.until(str(m), "delivered", "sent", "failed") for n, m in messages.items()
             }
             eventually(lambda: len(inbox(client)) >= 1, "it is received")
@@ -91,7 +91,7 @@ def test_a_crash_there_loses_nothing_and_repeats_nothing(tmp_path: Path, point: 
         assert client.get("/sms/history").json()["pagination"]["total_items"] == len(TEXTS)
         assert inbox(client) == [RECEIVED]
         truth = modem.truth()
-        for name, message in told.items():
+        for name, message in last.items():
             parts = truth.of_text(TEXTS[name], "+33612345678")
             times = Counter(part.number for part in parts)
             assert all(count == 1 for count in times.values()), f"{name} went out twice"
@@ -99,7 +99,7 @@ def test_a_crash_there_loses_nothing_and_repeats_nothing(tmp_path: Path, point: 
                 assert message["uncertain"] and message["error"]["code"] == "SMS_SEND_TIMEOUT"
             else:
                 assert len(parts) == message["parts"]
-        assert sum(message["status"] == "failed" for message in told.values()) <= 1
+        assert sum(message["status"] == "failed" for message in last.values()) <= 1
         bodies: dict[str, bytes] = {}
         for call in listener.calls:
             assert bodies.setdefault(call.body["event_id"], call.raw) == call.raw

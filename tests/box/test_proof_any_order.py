@@ -151,13 +151,13 @@ def game(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Game]:
                     one.result()
             for player in players:
                 eventually(player.settled, "all is sent", DONE_SECONDS)
-            eventually(lambda: _all_told(players, listener), "all is told", DONE_SECONDS)
+            eventually(lambda: _all_delivered(players, listener), "all is delivered", DONE_SECONDS)
             yield box, players, listener
         finally:
             box.stop()
 
 
-def _told(listener: Listener) -> dict[str, list[str]]:
+def _delivered(listener: Listener) -> dict[str, list[str]]:
     """The events of each message, each once, in the order in which they first came."""
     once = {call.body["event_id"]: call.body for call in listener.calls}
     result: dict[str, list[str]] = defaultdict(list)
@@ -166,8 +166,8 @@ def _told(listener: Listener) -> dict[str, list[str]]:
     return result
 
 
-def _all_told(players: list[Player], listener: Listener) -> bool:
-    result = _told(listener)
+def _all_delivered(players: list[Player], listener: Listener) -> bool:
+    result = _delivered(listener)
     rows = [row for player in players for row in player.rows() if row["status"] != "queued"]
     return all(result[row["message_id"]][-1:] == [row["status"]] for row in rows)
 
@@ -212,7 +212,7 @@ def test_the_events_of_each_message_are_valid_transitions_in_order(game: Game) -
     for player in players:
         for message_id in player.texts:
             status, spare = "queued", player.resent[message_id]
-            for then in _told(listener)[message_id]:
+            for then in _delivered(listener)[message_id]:
                 if then not in AFTER[status]:
                     assert status == "failed" and spare and then in AFTER["queued"], message_id
                     spare -= 1

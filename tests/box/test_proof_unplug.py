@@ -55,7 +55,7 @@ def what_the_box_says(box: RunningBox, client: Client) -> tuple[str, str, str]:
 def test_a_modem_unplugged_in_the_middle_of_a_part(
     box: RunningBox, modem: OutsideModem, at: str
 ) -> None:
-    """`body`: the network has not got the part; `taken`: it has, and nobody told the box."""
+    """`body`: the network has not got the part; `taken`: it has, and the box did not hear of it."""
     client = box.client()
     ready(box)
     # Nothing is reported, and the modem stays away, until the test has seen what the box says meanwhile.
@@ -78,19 +78,19 @@ def test_a_modem_unplugged_in_the_middle_of_a_part(
     result = [client.until(message_id, "sent", "delivered", "failed") for message_id in sent]
     for text, one in zip(TEXTS, result, strict=True):
         wanted = eventually(partial(_settled, modem, text, one), "a last report")
-        told_last = client.until(one["message_id"], wanted)
+        last_answer = client.until(one["message_id"], wanted)
         lost = at == "body" and one["message_id"] in doubtful
         assert (wanted == "failed") == lost
         if lost:
-            assert told_last["error"]["code"] == "SMS_SEND_TIMEOUT"
+            assert last_answer["error"]["code"] == "SMS_SEND_TIMEOUT"
     assert "loop_failed" not in box.log()
 
 
-def _settled(modem: OutsideModem, text: str, told: dict[str, Any]) -> str | None:
-    """What the message must be, once the modem was told all that there is to tell."""
+def _settled(modem: OutsideModem, text: str, answer: dict[str, Any]) -> str | None:
+    """What the message must be, once the modem has received every report."""
     parts = modem.truth().of_text(text, NUMBER)
     assert len({part.number for part in parts}) == len(parts), "sent twice"
-    return expected(parts, told["parts"]) if all(part.settled for part in parts) else None
+    return expected(parts, answer["parts"]) if all(part.settled for part in parts) else None
 
 
 def _uncertain(client: Client, sent: list[str]) -> list[str]:

@@ -47,7 +47,7 @@ def configure(client: Client, url: str, *events: str, **more: str) -> dict[str, 
     return result
 
 
-def told_at(receiver: Receiver, path: str, count: int) -> list[ReceivedCall]:
+def calls_at(receiver: Receiver, path: str, count: int) -> list[ReceivedCall]:
     """What came at this path, once so many came."""
 
     def look() -> list[ReceivedCall] | None:
@@ -98,7 +98,7 @@ def test_configure_answers_every_field_and_the_secret_this_once(
 def test_a_given_secret_is_used(client: Client, receiver: Receiver, path: str) -> None:
     configure(client, receiver.url(path), secret="my own secret")
     client.send(TO)
-    (result, *_) = told_at(receiver, path, 1)
+    (result, *_) = calls_at(receiver, path, 1)
     assert result.header("X-Webhook-Signature") == signature("my own secret", result.raw)
 
 
@@ -173,7 +173,7 @@ def test_a_call_has_exactly_the_documented_headers_and_body(
     secret = configure(client, receiver.url(path))["secret"]
     message_id = client.send(TO, "Été", metadata={"order": 7})
     client.until(message_id, "delivered")
-    sent, delivered = told_at(receiver, path, 2)
+    sent, delivered = calls_at(receiver, path, 2)
     for result in (sent, delivered):
         assert dict(result.headers).keys() == {
             *("Host", "Content-Type", "User-Agent", "X-Webhook-Signature", "Content-Length")
@@ -200,7 +200,7 @@ def test_a_failure_event_has_the_error(client: Client, receiver: Receiver, path:
     configure(client, receiver.url(path), "sms.failed")
     message_id = client.send(REFUSED)
     status = client.until(message_id, "failed")
-    (result,) = told_at(receiver, path, 1)
+    (result,) = calls_at(receiver, path, 1)
     data = result.body["data"]
     assert (data["message_id"], data["status"]) == (message_id, "failed")
     assert data["failed_at"] == status["failed_at"]
@@ -212,7 +212,7 @@ def test_a_cancellation_has_an_event(client: Client, receiver: Receiver, path: s
     configure(client, receiver.url(path))
     message_id = client.send(TO, scheduled_at=ahead(hours=1))
     assert client.delete(f"/sms/{message_id}").status_code == 200
-    (result,) = told_at(receiver, path, 1)
+    (result,) = calls_at(receiver, path, 1)
     assert result.body["event"] == "sms.cancelled"
     assert result.body["data"]["status"] == "cancelled"
     assert result.body["data"]["sent_at"] is None
@@ -225,7 +225,7 @@ def test_events_do_not_contain_the_code_of_an_otp(
     # A number of its own: the limit of codes is per number, and other tests share the box.
     answer = client.post("/sms/send-otp", {"to": "+33612340410", "template": "Code {{code}}!"})
     assert answer.status_code == 202
-    for result in told_at(receiver, path, 2):
+    for result in calls_at(receiver, path, 2):
         assert result.body["data"]["message"].startswith("Code ")
         assert not re.search(r"\d", result.body["data"]["message"])
 
@@ -235,7 +235,7 @@ def test_only_the_chosen_events_are_delivered(
 ) -> None:
     configure(client, receiver.url(path), "sms.delivered")
     client.until(client.send(TO), "delivered")
-    assert names(told_at(receiver, path, 1)) == ["sms.delivered"]
+    assert names(calls_at(receiver, path, 1)) == ["sms.delivered"]
 
 
 def test_a_messages_own_url_replaces_the_global_ones_and_signs_with_the_clients_secret(
@@ -245,7 +245,7 @@ def test_a_messages_own_url_replaces_the_global_ones_and_signs_with_the_clients_
     client = box.client(of=made["client_id"])
     configure(client, receiver.url(f"{path}/global"))
     client.send(TO, webhook_url=receiver.url(path))
-    for result in told_at(receiver, path, 2):
+    for result in calls_at(receiver, path, 2):
         assert result.header("X-Webhook-Signature") == signature(made["signing_secret"], result.raw)
     assert receiver.at(f"{path}/global") == []
     assert {entry["webhook_id"] for entry in logged(client, 2)} == {None}
@@ -259,7 +259,7 @@ def test_test_keys_have_webhooks_of_their_own(
     configure(rehearsal, receiver.url(f"{path}/test"))
     message_id = rehearsal.send(TO)
     rehearsal.until(message_id, "delivered")
-    result = told_at(receiver, f"{path}/test", 2)
+    result = calls_at(receiver, f"{path}/test", 2)
     assert {one.body["data"]["message_id"] for one in result} == {message_id}
     assert receiver.at(f"{path}/live") == []
     assert len(client.get("/webhooks").json()["webhooks"]) == 1
@@ -295,7 +295,7 @@ def test_events_of_received_messages_have_the_order_of_the_inbox(
     client.until(client.send(number), "delivered")
     for n in range(5):
         box.simulate(do="incoming", sender=number, text=f"Réponse {n}")
-    result = told_at(receiver, path, 5)
+    result = calls_at(receiver, path, 5)
     inbox = client.get("/sms/inbox").json()["data"]
     assert [one.body["data"] for one in result] == list(reversed(inbox))
     assert result[0].body["data"].keys() == {
@@ -340,12 +340,12 @@ def test_a_device_that_goes_offline_and_online_has_events(
     configure(client, receiver.url(path), "device.connected", "device.disconnected")
     if fault is not None and cure is not None:
         box.simulate(**fault)
-        told_at(receiver, path, 1)
+        calls_at(receiver, path, 1)
         box.simulate(**cure)
     else:
         (box.stop if reason == "SHUTDOWN" else box.kill)()
         box.start()
-    gone, back = told_at(receiver, path, 2)
+    gone, back = calls_at(receiver, path, 2)
     assert (gone.body["event"], back.body["event"]) == ("device.disconnected", "device.connected")
     common = ("device_id", "device_name", "phone_number")
     assert gone.body["data"].keys() == {*common, "disconnected_at", "last_seen", "reason"}
@@ -433,7 +433,7 @@ def test_replay_is_202_and_delivers_the_same_event_again(
     (entry,) = logged(client, 1)
     answer = client.post(f"/webhooks/logs/{entry['log_id']}/replay")
     assert answer.status_code == 202
-    first, again = told_at(receiver, path, 2)
+    first, again = calls_at(receiver, path, 2)
     assert first.raw == again.raw
     assert [e["attempt"] for e in logged(client, 2)] == [2, 1]
 
@@ -468,10 +468,10 @@ def test_a_failed_delivery_is_retried_then_given_up_and_can_be_replayed(
     receiver.behave[path] = receivers.answer(200)
     assert client.post(f"/webhooks/logs/{first['log_id']}/replay").status_code == 202
 
-    def told_again() -> bool:
+    def succeeded_again() -> bool:
         return any(e["success"] and e["event_id"] == first["event_id"] for e in logged(client, 4))
 
-    eventually(told_again, "a success after the replay")
+    eventually(succeeded_again, "a success after the replay")
     assert len({t.raw for t in receiver.at(path) if t.body["event_id"] == first["event_id"]}) == 1
 
 

@@ -51,7 +51,7 @@ def first(behaviours: list[Behaviour]) -> Behaviour:
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What the box holds of one path: its events in order, and whether all were told."""
+    """What the box holds of one path: its events in order, and whether all were delivered."""
 
     bodies: tuple[bytes, ...]
     states: tuple[str, ...]
@@ -113,10 +113,10 @@ def test_every_event_arrives_in_order_with_one_id_despite_bad_receivers_and_kill
         for path, message_id in messages.items()
     }
 
-    def all_told() -> bool:
+    def all_delivered() -> bool:
         return all(set(one.states) == {"done"} for one in stored(box).values())
 
-    eventually(all_told, "every event told", END_SECONDS)
+    eventually(all_delivered, "every event delivered", END_SECONDS)
     box.stop()
 
     kept = stored(box)

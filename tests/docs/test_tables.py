@@ -62,7 +62,7 @@ def test_every_test_number_has_its_documented_outcome(box: RunningBox) -> None:
         for row in result
     }
 
-    def as_told() -> bool:
+    def as_documented() -> bool:
         return not wrong()
 
     def wrong() -> list[str]:
@@ -76,13 +76,13 @@ def test_every_test_number_has_its_documented_outcome(box: RunningBox) -> None:
         return found
 
     try:
-        eventually(as_told, "as the page says", TEST_SETTLE_SECONDS)
+        eventually(as_documented, "as the page says", TEST_SETTLE_SECONDS)
     except AssertionError:
         raise AssertionError("\n".join(wrong())) from None
 
 
 LINK = re.compile(r"\]\((?P<page>[\w\-]*\.md)?(?:#(?P<anchor>[^)]*))?\)")
-# Pages that come with the work they tell of.
+# Pages that come with the feature they describe.
 LATER: set[str] = set()
 
 

@@ -232,7 +232,7 @@ def replay(client: Client, log_id: str) -> None:
 def real_bodies(
     tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
 ) -> dict[str, dict[str, Any]]:
-    """One event of each kind, as a box told it."""
+    """One event of each kind, as a box sent it."""
     box = RunningBox(tmp_path_factory.mktemp("bodies")).start()
     try:
         client = box.client()
@@ -252,7 +252,7 @@ def real_bodies(
         box.stop()
         box.start()
         eventually(
-            lambda: _by_name(receiver).keys() >= set(names), "the modem is back, all is told"
+            lambda: _by_name(receiver).keys() >= set(names), "the modem is back, all is delivered"
         )
     finally:
         box.stop()

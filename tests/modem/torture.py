@@ -46,7 +46,7 @@ TIMING = quick(
 PATIENT = msgspec.structs.replace(
     TIMING, command_seconds=5, slow_command_seconds=5, prompt_seconds=5, network_seconds=5
 )
-PATIENCE = 60.0  # for one message, with all its tries: beyond that the driver hangs
+PATIENCE = 60.0  # for one message, with all its attempts: beyond that the driver hangs
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -65,11 +65,11 @@ class Damage(msgspec.Struct, frozen=True):
 BAD_LINE = Damage(lose=0.0004, double=0.0004, garble=0.0004, noise=0.0002)
 
 
-class Tally(msgspec.Struct):
+class Result(msgspec.Struct):
     """What happened, and what must not."""
 
     messages: int = 0
-    tries: int = 0
+    attempts: int = 0
     verdicts: dict[str, int] = {}
     recoveries: dict[str, int] = {}
     wrong_texts: list[str] = []  # the network got something nobody sent
@@ -87,10 +87,10 @@ class Tally(msgspec.Struct):
         )
 
 
-async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tally:
+async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Result:
     """So many messages over a line with so much damage."""
     chance = random.Random(seed)
-    tally = Tally(messages=messages)
+    result = Result(messages=messages)
     settings = Settings(seed=seed, magic=False)
     outcomes: dict[str, list[Outcome]] = {}
     async with driven(
@@ -110,21 +110,21 @@ async def torture(folder: Path, messages: int, seed: int, damage: Damage) -> Tal
         await box.device.start()
         for number in range(messages):
             text = f"{number:06d} " + "".join(chance.choices(_LETTERS, k=chance.randrange(0, 140)))
-            outcomes[text] = await _deliver(box, text, number, tally)
+            outcomes[text] = await _deliver(box, text, number, result)
         await box.order("line")  # well again: what is still on its way may come
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await box.ready()
                 await asyncio.sleep(0.5)  # late reports arrive
-        tally.recoveries = dict(box.device.status.recoveries)
-        _compare(box, outcomes, tally)
-    return tally
+        result.recoveries = dict(box.device.status.recoveries)
+        _compare(box, outcomes, result)
+    return result
 
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;!?@"
 
 
-async def _deliver(box: Driven, text: str, number: int, tally: Tally) -> list[Outcome]:
+async def _deliver(box: Driven, text: str, number: int, result: Result) -> list[Outcome]:
     """Tries as the gateway does: again after a refusal that may pass, never after a doubt."""
     tried: list[Outcome] = []
     tpdu = part(text, to=f"+49151{number:07d}")
@@ -134,43 +134,43 @@ async def _deliver(box: Driven, text: str, number: int, tally: Tally) -> list[Ou
                 if box.device.status.state is not ModemState.READY:
                     await asyncio.sleep(0.01)  # polls the state
                     continue
-                tally.tries += 1
+                result.attempts += 1
                 tried.append(await box.device.send(tpdu))
                 if tried[-1].verdict in (Verdict.TAKEN, Verdict.UNKNOWN, Verdict.NEVER):
                     break
                 await asyncio.sleep(0.002)  # repeats a send that is refused at once
     except TimeoutError:
-        tally.stuck.append(f"{text[:6]}: {box.device.status.detail}")
+        result.stuck.append(f"{text[:6]}: {box.device.status.detail}")
     return tried
 
 
-def _compare(box: Driven, outcomes: dict[str, list[Outcome]], tally: Tally) -> None:
+def _compare(box: Driven, outcomes: dict[str, list[Outcome]], result: Result) -> None:
     received: dict[str, list[int]] = {}
     for line in box.journal():
         text, recipient = line["text"], line["recipient"]
         received.setdefault(text, []).append(line["reference"])
         if text not in outcomes or recipient != f"+49151{int(text[:6]):07d}":
-            tally.wrong_texts.append(json.dumps(line))
+            result.wrong_texts.append(json.dumps(line))
     counts: Counter[str] = Counter()
     for text, tried in outcomes.items():
         last = tried[-1] if tried else None
         counts[last.verdict.value if last else "none"] += 1
         references = received.get(text, [])
         if len(references) > 1:
-            tally.duplicates.append(f"{text[:6]}: {[o.verdict.value for o in tried]}")
+            result.duplicates.append(f"{text[:6]}: {[o.verdict.value for o in tried]}")
         if last is None:
             continue
         if last.verdict is Verdict.TAKEN and not references:
-            tally.untrue.append(f"{text[:6]}: taken, and not received")
+            result.untrue.append(f"{text[:6]}: taken, and not received")
         if last.verdict is Verdict.NEVER:
-            tally.untrue.append(f"{text[:6]}: {last.fault}")
+            result.untrue.append(f"{text[:6]}: {last.fault}")
         if last.verdict is Verdict.TAKEN and last.reference not in references:
-            tally.wrong_references += 1
-    tally.verdicts = dict(counts)
-    _compare_reports(box, tally)
+            result.wrong_references += 1
+    result.verdicts = dict(counts)
+    _compare_reports(box, result)
 
 
-def _compare_reports(box: Driven, tally: Tally) -> None:
+def _compare_reports(box: Driven, result: Result) -> None:
     true: Counter[tuple[int, str]] = Counter(
         (line["reference"], line["recipient"]) for line in box.journal("report")
     )
@@ -179,13 +179,13 @@ def _compare_reports(box: Driven, tally: Tally) -> None:
         try:
             report = tpdu_codec.decode(event.hex)
         except tpdu_codec.PduError:
-            tally.wrong_reports.append(event.hex)
+            result.wrong_reports.append(event.hex)
             continue
         assert isinstance(report, Report)
         received[report.reference, report.recipient] += 1
         if (report.reference, report.recipient) not in true or report.status != 0:
-            tally.wrong_reports.append(event.hex)
-    tally.lost_reports = sum((true - received).values())
+            result.wrong_reports.append(event.hex)
+    result.lost_reports = sum((true - received).values())
 
 
 def main(arguments: list[str]) -> int:
@@ -196,9 +196,9 @@ def main(arguments: list[str]) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     damage = msgspec.structs.replace(BAD_LINE, digits=digits)
     with tempfile.TemporaryDirectory() as folder:
-        tally = asyncio.run(torture(Path(folder), messages, seed, damage))
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(tally), indent=2).decode() + "\n")
-    return 0 if tally.faultless or (digits and not tally.stuck) else 1
+        result = asyncio.run(torture(Path(folder), messages, seed, damage))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
+    return 0 if result.faultless or (digits and not result.stuck) else 1
 
 
 if __name__ == "__main__":

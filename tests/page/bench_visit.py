@@ -20,7 +20,7 @@ WORDS = {
     "fr": ("Commencer", "C’est mon boîtier", "Continuer", "Envoyer un SMS", "Remis")
     + ("Créer la clé", "Terminer", "Tout va bien"),
     "en": ("Set it up", "This is my box", "Go on", "Send an SMS", "Delivered")
-    + ("Make the key", "Finish", "All is well"),
+    + ("Create the key", "Finish", "All is well"),
 }
 
 

@@ -22,7 +22,7 @@ LOOKS: tuple[tuple[str, Size, bool], ...] = (
     ("en", "phone", True),
     ("fr", "desktop", True),
 )
-UPKEEP = "/settings/upkeep"
+MAINTENANCE = "/settings/maintenance"
 PAGES = {
     "status": "/",
     "messages": "/messages",
@@ -34,7 +34,7 @@ PAGES = {
     "sim": "/settings/sim",
     "blocked": "/settings/blocked",
     "box": "/settings/box",
-    "upkeep": UPKEEP,
+    "maintenance": MAINTENANCE,
     "lost": "/nowhere",
 }
 # What a page must bear: right to left, one endless word, nothing but pictures, markup.
@@ -101,7 +101,7 @@ def first_visit(box: RunningBox, folder: Path, language: str, size: Size) -> Non
         person.wait_for_badge("Remis" if french else "Delivered")
         keep("first-4-delivered")
         person.press(go_on)
-        person.press("Créer la clé" if french else "Make the key")
+        person.press("Créer la clé" if french else "Create the key")
         person.wait_until(lambda: bool(person.all(".take")), "the key")
         keep("first-5-key")
         person.press("Terminer" if french else "Finish")
@@ -210,7 +210,7 @@ def update_and_restore(folder: Path) -> None:
             owner = Visit(image.box.url)
             owner.claim()
             backup = here / "backup.tar.gz"
-            backup.write_bytes(owner.post("/settings/backup", {}, page=UPKEEP).content)
+            backup.write_bytes(owner.post("/settings/backup", {}, page=MAINTENANCE).content)
             with _browser(image.box, language, size, dark=False) as person:
                 log_in(person)
 
@@ -219,7 +219,7 @@ def update_and_restore(folder: Path) -> None:
                 ) -> None:
                     person.picture(folder / f"{name}-{tag}.png")
 
-                person.go(UPKEEP)
+                person.go(MAINTENANCE)
                 keep("update-1-form")
                 person.find("#bundle").send_keys(str(release(here, "0.9.0")))
                 person.press("Mettre à jour" if language == "fr" else "Update now")

@@ -182,9 +182,9 @@ def test_the_content_security_policy_forbids_inline_code_and_other_hosts(
 
 
 def test_login_leads_back_to_this_box_only(owned: RunningBox) -> None:
-    for wish in ("https://example.com/", "//example.com/", "/\\example.com", "javascript:1"):
+    for target in ("https://example.com/", "//example.com/", "/\\example.com", "javascript:1"):
         visit = Visit(owned.url)
-        fields = {"password": PASSWORD, "next": wish}
+        fields = {"password": PASSWORD, "next": target}
         answer = visit.post("/login", fields, page="/login", follow=False)
         assert answer.headers["Location"] == "/"
 
@@ -336,9 +336,9 @@ def test_after_a_form_of_a_session_that_ended_the_login_leads_to_a_page(owned: R
     )
     assert answer.headers["Location"] == "/login", "an update's form is no page to come back to"
     answer = requests.get(
-        owned.url + "/settings/upkeep", allow_redirects=False, timeout=REQUEST_SECONDS
+        owned.url + "/settings/maintenance", allow_redirects=False, timeout=REQUEST_SECONDS
     )
-    assert answer.headers["Location"] == "/login?next=/settings/upkeep"
+    assert answer.headers["Location"] == "/login?next=/settings/maintenance"
 
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"

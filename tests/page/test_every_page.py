@@ -15,7 +15,7 @@ OPEN_PAGES = ("/", "/login", "/manual", "/schema")
 OWNED_PAGES = (
     *("/", "/welcome", "/messages", "/messages?mode=test", "/send", "/inbox", "/settings"),
     *("/settings/keys", "/settings/webhooks", "/settings/webhooks/2/log", "/settings/sim"),
-    *("/settings/blocked", "/settings/box", "/settings/upkeep"),
+    *("/settings/blocked", "/settings/box", "/settings/maintenance"),
     *("/messages/msg_0000000000000000", "/nowhere"),
 )
 

@@ -62,7 +62,7 @@ def test_the_first_visit_ends_with_an_sms_delivered_and_a_key_that_works(
     assert [sms["recipient"] for sms in box.received()] == [OWN]
     person.press(go_on)
     person.wait_for(step.format(4))
-    make = "Créer la clé" if french else "Make the key"
+    make = "Créer la clé" if french else "Create the key"
     one_button(person, make)
     person.press(make)
     person.wait_for("elle n’est montrée que cette fois" if french else "it is shown this once")

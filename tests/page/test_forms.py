@@ -77,7 +77,7 @@ def test_the_time_zone_that_was_chosen_stays_beside_a_wrong_number(owner: Visit)
     "page",
     [
         *("/settings/sim", "/settings/box", "/settings/webhooks", "/settings/keys", "/welcome"),
-        *("/settings/upkeep", "/settings/blocked", "/settings/webhooks/2/log"),
+        *("/settings/maintenance", "/settings/blocked", "/settings/webhooks/2/log"),
     ],
 )
 def test_text_of_an_address_is_never_the_word_of_the_box(owner: Visit, page: str) -> None:
@@ -106,7 +106,7 @@ def test_nothing_that_cannot_be_undone_goes_at_one_tap(
         "/settings/webhooks", {**fields, "url": "https://198.41.0.4/"}, page="/settings/webhooks"
     )
     person = log_in(owned.url, language="en", size="phone")
-    for page in ("/settings/sim", "/settings/webhooks", "/settings/keys", "/settings/upkeep"):
+    for page in ("/settings/sim", "/settings/webhooks", "/settings/keys", "/settings/maintenance"):
         person.go(page)
         assert person.shown(".danger") == [], f"{page}: at one tap"
     person.go("/settings/webhooks")
@@ -242,7 +242,7 @@ def test_an_upload_shows_its_progress_and_cannot_be_pressed_twice(
     owned: RunningBox, log_in: Open, tmp_path: object
 ) -> None:
     person = log_in(owned.url, language="en", size="phone")
-    person.go("/settings/upkeep")
+    person.go("/settings/maintenance")
     script = """
     window.seen = [];
     const bar = document.querySelector('#restore progress');

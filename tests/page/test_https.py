@@ -78,7 +78,7 @@ def walk(box: RunningBox, person: Browser) -> None:
     person.wait_for("seen without a reload")
     person.wait_for_badge("Delivered")
     person.go("/settings/keys")
-    person.press("Make the key")
+    person.press("Create the key")
     person.wait_for(f"curl -X POST {person.base}/v1/sms/send")
     person.press("Log out")
     person.wait_for("Log in")

@@ -44,11 +44,11 @@ def test_many_changes_are_few_events_and_the_last_one_is_current(new_box: NewBox
         took = time.monotonic() - begun
         for listener in listeners:
             eventually(
-                lambda told=listener: f"<b>{MESSAGES}</b>" in told.last.get("today", ""),  # type: ignore[misc]
+                lambda stream=listener: f"<b>{MESSAGES}</b>" in stream.last.get("today", ""),  # type: ignore[misc]
                 "every stream tells the end of it",
             )
-            told = listener.events.count("today")
-            assert told <= took + 5, "a look a second at the most, whatever happens"
+            updates = listener.events.count("today")
+            assert updates <= took + 5, "a look a second at the most, whatever happens"
 
 
 def test_a_change_is_pushed_to_open_pages(new_box: NewBox) -> None:
@@ -60,7 +60,9 @@ def test_a_change_is_pushed_to_open_pages(new_box: NewBox) -> None:
     with Listener(box.url, visit.session) as listener:
         assert listener.opened.wait(SILENCE_SECONDS)
         client.send("+33612345678", "tout de suite")
-        eventually(lambda: "tout de suite" in listener.last.get("latest", ""), "it is told")
+        eventually(
+            lambda: "tout de suite" in listener.last.get("latest", ""), "the page is updated"
+        )
 
 
 def test_open_streams_do_not_keep_the_box_from_stopping(new_box: NewBox) -> None:

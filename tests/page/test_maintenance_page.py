@@ -29,7 +29,7 @@ pytestmark = pytest.mark.seconds(55)
 
 NewBox = Callable[..., RunningBox]
 Files = list[tuple[str, tuple[str | None, str | bytes]]]
-PAGE = "/settings/upkeep"
+PAGE = "/settings/maintenance"
 
 
 def send(
@@ -90,13 +90,13 @@ def test_a_release_that_does_not_start_is_taken_back_and_the_page_says_so(
     answer = send(visit, "/settings/update", release(tmp_path, "9.9.2", breaks=True).read_bytes())
     assert answer.status_code == 200
 
-    def told() -> bool:
+    def went_back() -> bool:
         try:
             return "est revenu à la précédente" in visit.get(PAGE).text
         except requests.RequestException:
             return False  # between two releases
 
-    eventually(told, "the page says that the box went back")
+    eventually(went_back, "the page says that the box went back")
     kept = read_result(image.paths.result)
     assert kept is not None and kept.code == "ROLLED_BACK"
     assert __version__ in visit.get(PAGE).text

@@ -104,7 +104,7 @@ def test_every_link_form_and_stream_stays_below_the_path(proxied: str, open_brow
         )
         assert links and all(link.startswith(f"{proxied}/") for link in links), page
     person.go("/settings/keys")
-    person.press("Make the key")
+    person.press("Create the key")
     person.wait_for("it is shown this once")
     assert f"{proxied}/v1" in [one.text for one in person.all(".take .code")]
     person.press("Log out")

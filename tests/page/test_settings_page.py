@@ -25,9 +25,9 @@ def test_a_key_is_created_restricted_and_revoked(owned: RunningBox, log_in: Open
     person = log_in(owned.url, language="en")
     person.go("/settings/keys")
     person.find("#key-name").send_keys("caisse <b>1</b>")
-    person.press("Narrow it")
+    person.press("Restrict the key")
     person.find("#prefixes-new").send_keys("+41")
-    person.press("Make the key")
+    person.press("Create the key")
     person.wait_for("it is shown this once")
     key = person.find(".secret").text
     headers = {"X-API-Key": key, "X-Client-ID": "client_1"}
@@ -55,8 +55,8 @@ def test_a_key_is_created_restricted_and_revoked(owned: RunningBox, log_in: Open
 
 def test_the_permissions_of_an_existing_key_can_be_changed(owned: RunningBox, owner: Visit) -> None:
     program = owned.client()
-    number = int(re.findall(r"/settings/keys/(\d+)/narrow", owner.get("/settings/keys").text)[-1])
-    path, page = f"/settings/keys/{number}/narrow", "/settings/keys"
+    number = int(re.findall(r"/settings/keys/(\d+)/restrict", owner.get("/settings/keys").text)[-1])
+    path, page = f"/settings/keys/{number}/restrict", "/settings/keys"
 
     def send() -> requests.Response:
         return program.post("/sms/send", {"to": "+33612345678", "message": "Bonjour"})
@@ -95,10 +95,12 @@ def test_a_key_is_opened_for_simple_devices_and_its_address_sends(
     assert (answer.status_code, answer.text[:7]) == (202, "OK msg_"), answer.text
     number = int(
         re.findall(
-            r"/settings/keys/(\d+)/narrow", owner.get(page).text.split(key[-4:] + "</b>")[1]
+            r"/settings/keys/(\d+)/restrict", owner.get(page).text.split(key[-4:] + "</b>")[1]
         )[0]
     )
-    shown = owner.post(f"{page}/{number}/narrow", {"prefixes": "+33", "daily_cap": "20"}, page=page)
+    shown = owner.post(
+        f"{page}/{number}/restrict", {"prefixes": "+33", "daily_cap": "20"}, page=page
+    )
     assert "Saved." in shown.text
     closed = requests.get(address, timeout=30, headers={"Accept-Language": "en"})
     assert closed.status_code == 403 and "(simple)" in closed.text
@@ -149,11 +151,11 @@ def test_a_form_from_before_another_s_change_does_not_undo_it(
 ) -> None:
     """Two windows, or a phone and a computer: the one that is saved last was shown before the other."""
     owner.post("/settings/keys", {"name": "deux fenêtres"}, page="/settings/keys")
-    key = re.findall(r"/settings/keys/(\d+)/narrow", owner.get("/settings/keys").text)[-1]
+    key = re.findall(r"/settings/keys/(\d+)/restrict", owner.get("/settings/keys").text)[-1]
     for path, page, first, second in (
         ("/settings/sim/1/limits", "/settings/sim", {"per_day": "50"}, {"per_hour": "9"}),
         ("/settings/sim/1/balance", "/settings/sim", {"code": "*101#"}, {"low": "2"}),
-        (f"/settings/keys/{key}/narrow", "/settings/keys", {"no_read": "1"}, {"no_send": "1"}),
+        (f"/settings/keys/{key}/restrict", "/settings/keys", {"no_read": "1"}, {"no_send": "1"}),
     ):
         form = owner.get(page).text.partition(f'action="{path}"')[2].partition("</form>")[0]
         (old,) = SHOWN.findall(form)
@@ -330,7 +332,7 @@ def test_times_are_shown_in_the_chosen_time_zone(new_box: NewBox) -> None:
 
 
 def test_a_downloaded_backup_is_valid(owner: Visit) -> None:
-    answer = owner.post("/settings/backup", {}, page="/settings/upkeep")
+    answer = owner.post("/settings/backup", {}, page="/settings/maintenance")
     assert answer.headers["Content-Type"] == "application/gzip"
     assert answer.content[:2] == b"\x1f\x8b" and len(answer.content) > 1000
 

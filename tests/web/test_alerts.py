@@ -1,4 +1,4 @@
-"""POST /v1/alerts/{kind}: the bodies that monitoring programs send, told once by SMS."""
+"""POST /v1/alerts/{kind}: the bodies that monitoring programs send, sent once by SMS."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ async def test_an_alert_is_told_once_and_so_is_its_end(
 ) -> None:
     first = await monitor.post(f"/v1/alerts/{kind}", json=body_of(kind))
     assert first.status_code == 202, first.text
-    told = first.json()
-    assert (told["success"], told["repeated"], len(told["message_ids"])) == (True, 0, 2)
-    assert "warnings" not in told
+    answer = first.json()
+    assert (answer["success"], answer["repeated"], len(answer["message_ids"])) == (True, 0, 2)
+    assert "warnings" not in answer
     again = (await monitor.post(f"/v1/alerts/{kind}", json=body_of(kind))).json()
     assert (again["repeated"], again["message_ids"]) == (again["received"], [])
     for _ in range(2):

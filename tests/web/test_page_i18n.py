@@ -63,7 +63,7 @@ def test_times_are_shown_in_the_zone_of_the_box() -> None:
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "told"),
+    ("milliseconds", "words"),
     [
         (1_000, "1 min"),
         (59 * MINUTE, "59 min"),
@@ -72,8 +72,8 @@ def test_times_are_shown_in_the_zone_of_the_box() -> None:
         (3 * DAY, "3 jours"),
     ],
 )
-def test_durations_are_rounded(milliseconds: int, told: str) -> None:
-    assert page_language().lasting(milliseconds) == told
+def test_durations_are_rounded(milliseconds: int, words: str) -> None:
+    assert page_language().lasting(milliseconds) == words
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:

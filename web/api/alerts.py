@@ -18,11 +18,11 @@ from web.request import ApiRequest, CallerDep, ServicesDep
 
 
 class AlertsAnswer(SuccessResponse, frozen=True, kw_only=True):
-    """The alerts are on disk: told, or known as told already."""
+    """The alerts are on disk: sent now, or known as sent already."""
 
     received: int
     repeated: Annotated[
-        int, Meta(description="Alerts that were told already, and ends of unknown ones.")
+        int, Meta(description="Alerts that were sent already, and ends of unknown ones.")
     ]
     message_ids: Annotated[
         list[str], Meta(description="One message for each number; none without news.")
@@ -49,7 +49,7 @@ async def receive_alerts(
     kind: FromPath[str], request: ApiRequest, caller: CallerDep, services: ServicesDep
 ) -> AlertsAnswer:
     """Sends the alerts of a monitoring program to the numbers of the key, in one SMS each. The body is the
-    program's own. An alert is told once within an hour (setting), and its end once."""
+    program's own. An alert is sent once within an hour (setting), and its end once."""
     # Imported by the first alert: most boxes never get one.
     from appliance.domain import alerts
     from appliance.messaging.alerts import deliver

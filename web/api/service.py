@@ -72,5 +72,5 @@ async def health(services: ServicesDep) -> HealthAnswer:
 async def metrics(request: ApiRequest, services: ServicesDep) -> Response[bytes]:
     """Metrics in Prometheus text format. If a token is configured, send it as `Authorization: Bearer`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    told_token = token.strip() if scheme.lower() == "bearer" else None
-    return Response(await services.metrics.text(told_token), media_type=METRICS)
+    token_sent = token.strip() if scheme.lower() == "bearer" else None
+    return Response(await services.metrics.text(token_sent), media_type=METRICS)

@@ -24,7 +24,7 @@ from web.page.upload import Gone, NoFile, TooLarge, receive
 from web.page.visitor import Seen
 from web.request import ServicesDep
 
-HERE = "/settings/upkeep"
+HERE = "/settings/maintenance"
 MIB = 1 << 20
 
 _BUSY = _("An update or an upload is under way already: wait for its end.")

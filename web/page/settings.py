@@ -70,7 +70,7 @@ def back(
     """Redirect to the page of the form, with what is to be said there and, after an error, what was typed."""
     kept = {name: value for name, value in (typed or {}).items() if name not in SECRET}
     if error or saved or answer:
-        request.tell(path, Notice(error, field, form, kept, saved, answer))
+        request.leave_notice(path, Notice(error, field, form, kept, saved, answer))
     return Redirect(path, status_code=SEE_OTHER)
 
 
@@ -164,7 +164,7 @@ def permissions_of(fields: dict[str, str]) -> Permissions:
     )
 
 
-@post("/settings/keys/{key:int}/narrow", status_code=SEE_OTHER)
+@post("/settings/keys/{key:int}/restrict", status_code=SEE_OTHER)
 async def restrict(request: Seen, services: ServicesDep, key: int) -> Response[str] | Redirect:
     """Change the permissions of a key."""
     fields = await request.fields()

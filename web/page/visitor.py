@@ -51,7 +51,7 @@ class Seen(HTMXRequest):
         found: Visitor = self.state.visitor
         return found
 
-    def tell(self, path: str, notice: Notice) -> None:
+    def leave_notice(self, path: str, notice: Notice) -> None:
         """Keep a notice for this browser's next look at a page."""
         notices: Notices = self.state.notices
         notices.put(self.visitor.form_cookie, path.partition("?")[0].partition("#")[0], notice)

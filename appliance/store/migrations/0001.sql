@@ -286,11 +286,11 @@ CREATE TABLE sim_day (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT
 CREATE TABLE sim_recipient (sim TEXT NOT NULL, month INTEGER NOT NULL, recipient TEXT NOT NULL,
   PRIMARY KEY (recipient, sim, month)) WITHOUT ROWID;
 
--- Alerts of monitoring programs that fire and were told (SHA-256 of their identity).
+-- Alerts of monitoring programs that fire and were sent (SHA-256 of their identity).
 CREATE TABLE alert (
   api_key INTEGER NOT NULL,
   identity BLOB NOT NULL,
-  told_at INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL,
   PRIMARY KEY (api_key, identity)
 ) WITHOUT ROWID;
 

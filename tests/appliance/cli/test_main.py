@@ -124,7 +124,7 @@ def test_simple_devices_need_a_key_with_prefixes_and_a_cap(tmp_path: Path) -> No
         assert code == 1 and f"key {gone} does not exist or is revoked" in said
 
 
-def test_the_numbers_that_are_told_of_alerts_are_those_that_the_key_may_write_to(
+def test_the_numbers_that_receive_alerts_are_those_that_the_key_may_write_to(
     tmp_path: Path,
 ) -> None:
     place = ["--data", str(tmp_path)]

@@ -325,7 +325,7 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
         await room.wait()
 
     bench.devices = Devices(bench.box, Path(), receive)
-    bench.devices.told_time = result.append
+    bench.devices.network_time_received = result.append
     attached = await bench.meet(Identity(IMEI))
     assert isinstance(attached.modem, ModemDriver)
     board = attached.modem.publisher
@@ -336,7 +336,7 @@ async def test_a_network_time_delayed_by_a_full_disk_is_corrected_for_the_wait(
     await asyncio.sleep(0.5)  # the delay whose correction the test measures
     opened = time.monotonic()
     room.set()
-    await eventually(lambda: result, "a time is told")
+    await eventually(lambda: result, "a time is received")
     assert opened - published <= result[0] - 1000 <= time.monotonic() - before
 
 

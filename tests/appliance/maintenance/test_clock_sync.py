@@ -133,17 +133,17 @@ def keeper(office: Office, seen: float = 0.0) -> ClockSync:
 
 
 def tell_twice(one: ClockSync, epoch: float) -> None:
-    one.hear(epoch)
-    one.hear(epoch)
+    one.network_time(epoch)
+    one.network_time(epoch)
 
 
 async def test_a_clock_a_year_behind_is_set_once_and_then_trusted(office: Office) -> None:
     async with office.open():
         one = keeper(office)
-        one.hear(NOW)
+        one.network_time(NOW)
         assert not await one.check()
         office.board.advance(2)
-        one.hear(NOW + 2)
+        one.network_time(NOW + 2)
         office.board.advance(1)
         assert await one.check()
         assert office.asked == [{"verb": "set-time", "epoch": NOW + 3, "at": 3.0}]

@@ -193,7 +193,7 @@ async def claimed(stage: Stage, taken: dict[int, int]) -> dict[int, str]:
     return {number: await stage.status(number) for number in taken}
 
 
-def told_delivered(db: Connection) -> set[tuple[int, int]]:
+def reported_delivered(db: Connection) -> set[tuple[int, int]]:
     """Parts in motion that the box calls delivered."""
     rows = db.execute("SELECT message, number FROM part WHERE state = 'delivered'")
     return {(row[0], row[1]) for row in rows}
@@ -227,7 +227,7 @@ async def test_no_undelivered_message_is_reported_as_delivered(
     status = await claimed(stage, taken)
     wrongly = [n for n in taken if status[n] == "delivered" and n not in delivered]
     assert not wrongly
-    assert await stage.db.read(told_delivered) <= network.delivered
+    assert await stage.db.read(reported_delivered) <= network.delivered
     result = sum(status[n] == "delivered" for n in delivered)
     assert result > len(delivered) // 3, "it says nothing false, but not by saying nothing"
 
@@ -263,7 +263,7 @@ async def test_nothing_is_called_delivered_by_reports_that_were_rewritten(
         if all((number, k + 1) in network.delivered for k in range(parts))
     }
     assert not [n for n in taken if status[n] == "delivered" and n not in delivered]
-    assert await stage.db.read(told_delivered) <= network.delivered
+    assert await stage.db.read(reported_delivered) <= network.delivered
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize("name", checks.CHECKS)
 def test_the_card_holds(name: str) -> None:
     try:
-        told = checks.CHECKS[name]()
+        summary = checks.CHECKS[name]()
     except Missing as lack:
         pytest.skip(f"NOT CHECKED: {lack}")
-    assert told, "what was looked at, in one line"
+    assert summary, "what was looked at, in one line"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,9 @@ def test_the_gateway_is_not_root_and_has_no_way_to_become_it() -> None:
 
 def test_clients_leave_descriptors_for_the_store_the_modems_and_the_webhooks() -> None:
     service = unit("zimbox.service")["Service"]
-    most = connections.MOST_CONNECTIONS * 1.25  # those that are told why they were refused as well
+    most = (
+        connections.MOST_CONNECTIONS * 1.25
+    )  # those that get the reason why they were refused as well
     assert most < int(service["LimitNOFILE"]) * connections.SHARE_OF_DESCRIPTORS
 
 

@@ -74,8 +74,8 @@ def test_the_data_partition_knows_no_day(tmp_path: Path) -> None:
     for image in images:
         build.ext4(image)
     assert compare.digest(images[0]) == compare.digest(images[1])
-    told = output("dumpe2fs", "-h", images[0])
-    dates = [line for line in told.splitlines() if ("created" in line or "time:" in line)]
+    listing = output("dumpe2fs", "-h", images[0])
+    dates = [line for line in listing.splitlines() if ("created" in line or "time:" in line)]
     assert all("Nov 14" in line and "2023" in line for line in dates if "n/a" not in line), dates
     root = output("debugfs", "-R", "stat <2>", images[0])
     assert root.count("Nov 14") == 4

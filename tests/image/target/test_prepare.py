@@ -79,7 +79,7 @@ def test_later_starts_go_by_what_was_kept(boot: Path, data: DataPaths) -> None:
     assert later.cable == first.cable
 
 
-def test_a_mistake_is_told_on_the_card_and_changes_nothing(boot: Path, data: DataPaths) -> None:
+def test_a_mistake_is_written_on_the_card_and_changes_nothing(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text(FULL)
     boot_files.import_settings(boot, data)
     (boot / FILE).write_text("hostname = 'oops!'")
@@ -252,7 +252,7 @@ def test_a_full_card_gives_its_reserve_up_and_takes_it_again(tmp_path: Path) -> 
     assert not file.exists()
 
 
-def test_an_unknown_name_is_told_on_the_card_and_the_rest_is_kept(
+def test_an_unknown_name_is_written_on_the_card_and_the_rest_is_kept(
     boot: Path, data: DataPaths
 ) -> None:
     (boot / FILE).write_text('hostname = "shop"\ncolour = "red"\nrate_limit = 7\n')
@@ -264,9 +264,9 @@ def test_an_unknown_name_is_told_on_the_card_and_the_rest_is_kept(
 def test_what_is_left_out_of_the_file_is_named_on_the_card(boot: Path, data: DataPaths) -> None:
     (boot / FILE).write_text('[wifi]\nssid = "shop"\ncolour = 1\n[steward]\nsocket = "/tmp/x"\n')
     assert import_settings(boot, data).wifi.ssid == "shop"
-    told = (boot / MISTAKE).read_text()
-    assert "unknown, left out: wifi.colour" in told
-    assert "cannot be set on this image, left out: steward" in told
+    written = (boot / MISTAKE).read_text()
+    assert "unknown, left out: wifi.colour" in written
+    assert "cannot be set on this image, left out: steward" in written
 
 
 def test_a_lost_password_is_forgotten_once_and_the_setup_code_is_on_the_card(

@@ -16,7 +16,7 @@ from image.target import steward
 from image.target.steward import Progress, VerbRefused, acceptable_time, answer, usb_switch
 
 
-def told(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str, Any]]:
+def replies(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     answer(line, said.append, verbs)
     return said
@@ -36,7 +36,7 @@ def told(line: bytes, verbs: Mapping[str, Any] = steward.VERBS) -> list[dict[str
     ],
 )
 def test_what_is_not_on_the_list_is_refused(line: bytes) -> None:
-    (last,) = told(line)
+    (last,) = replies(line)
     assert (last["done"], last["ok"]) == (True, False)
     assert last["code"] in ("BAD_VERB", "BAD_REQUEST")
 
@@ -48,7 +48,7 @@ def test_a_verb_that_fails_says_so_and_the_steward_lives_on(error: Exception) ->
     def breaks(request: Mapping[str, Any], progress: Progress) -> None:
         raise error
 
-    (last,) = told(b'{"verb": "x"}', {"x": breaks})
+    (last,) = replies(b'{"verb": "x"}', {"x": breaks})
     assert (last["code"], last["words"]) == ("FAILED", str(error))
 
 
@@ -56,12 +56,12 @@ def test_a_verb_that_fails_says_so_and_the_steward_lives_on(error: Exception) ->
     "name", ["../../etc/shadow", "/etc/shadow", "", ".hidden", "a b", "x" * 300]
 )
 def test_an_update_is_taken_from_its_folder_only(name: str) -> None:
-    (last,) = told(json.dumps({"verb": "update", "file": name}).encode())
+    (last,) = replies(json.dumps({"verb": "update", "file": name}).encode())
     assert last["code"] == "BAD_FILE"
 
 
 def test_without_a_key_in_the_image_there_are_no_updates() -> None:
-    (last,) = told(b'{"verb": "update", "file": "two.zimbox"}')
+    (last,) = replies(b'{"verb": "update", "file": "two.zimbox"}')
     assert last["code"] == "NO_KEY"
 
 
@@ -90,7 +90,7 @@ def test_the_clock_is_never_set_back_nor_against_a_time_server(
 
 @pytest.mark.parametrize("epoch", ["now", None, [1]])
 def test_a_time_that_is_no_number_is_refused(epoch: object) -> None:
-    (last,) = told(json.dumps({"verb": "set-time", "epoch": epoch}).encode())
+    (last,) = replies(json.dumps({"verb": "set-time", "epoch": epoch}).encode())
     assert last["code"] == "BAD_TIME"
 
 
@@ -100,13 +100,13 @@ def test_a_time_that_is_no_number_is_refused(epoch: object) -> None:
     ids=["word", "past", "ahead", "nan"],
 )
 def test_a_moment_that_cannot_have_been_is_refused(at: object) -> None:
-    (last,) = told(json.dumps({"verb": "set-time", "epoch": 2000 * HOUR, "at": at}).encode())
+    (last,) = replies(json.dumps({"verb": "set-time", "epoch": 2000 * HOUR, "at": at}).encode())
     assert (last["code"], "moment" in last["words"]) == ("BAD_TIME", True)
 
 
 def test_a_number_beyond_all_times_is_refused() -> None:
     line = json.dumps({"verb": "set-time", "epoch": 10**400, "at": time.monotonic()})
-    (last,) = told(line.encode())
+    (last,) = replies(line.encode())
     assert last["code"] == "BAD_TIME"
 
 
@@ -121,9 +121,9 @@ def test_a_request_that_waited_sets_the_time_as_it_is_by_then(
     monkeypatch.setattr(steward, "LAST_KNOWN", tmp_path / "clock")
     monkeypatch.setattr(time, "clock_settime", lambda _, epoch: set_to.append(epoch))
     request = {"verb": "set-time", "epoch": 2000 * HOUR, "at": time.monotonic() - 240}
-    assert told(json.dumps(request).encode()) == [{"done": True, "ok": True}]
+    assert replies(json.dumps(request).encode()) == [{"done": True, "ok": True}]
     assert set_to == [pytest.approx(2000 * HOUR + 240, abs=5)]
-    late = told(json.dumps(request | {"epoch": 1899 * HOUR}).encode())
+    late = replies(json.dumps(request | {"epoch": 1899 * HOUR}).encode())
     assert (late[0]["ok"], len(set_to)) == (False, 1)
 
 

@@ -37,21 +37,23 @@ def test_an_empty_file_is_a_box_on_dhcp_with_the_modem_on_the_header() -> None:
     assert [modem.port for modem in settings.modem] == ["/dev/modem"]
 
 
-def test_what_the_gateway_is_told_is_what_its_own_settings_accept(tmp_path: Path) -> None:
+def test_the_settings_for_the_gateway_are_what_its_own_settings_accept(tmp_path: Path) -> None:
     file = tmp_path / "zimbox.toml"
     file.write_text(w.gateway_config(w.read(FULL)))
-    told = config.load(file, {})
-    assert told.time_zone == "Africa/Abidjan"
-    assert told.server.listen == "0.0.0.0:80"
-    assert [(m.port, m.pin, m.power.hat) for m in told.modem] == [("/dev/modem", "1234", "SIM868")]
+    loaded = config.load(file, {})
+    assert loaded.time_zone == "Africa/Abidjan"
+    assert loaded.server.listen == "0.0.0.0:80"
+    assert [(m.port, m.pin, m.power.hat) for m in loaded.modem] == [
+        ("/dev/modem", "1234", "SIM868")
+    ]
 
 
 @pytest.mark.parametrize("hat", w.HATS)
 def test_every_hat_is_one_that_the_driver_knows_how_to_switch(hat: str) -> None:
     from modem.driver.gpio import WIRINGS
 
-    told = w.gateway_config(w.UserConfig(modem=[w.ModemSection(hat=hat)]))
-    named = [line.split('"')[1] for line in told.splitlines() if line.startswith("hat =")]
+    loaded = w.gateway_config(w.UserConfig(modem=[w.ModemSection(hat=hat)]))
+    named = [line.split('"')[1] for line in loaded.splitlines() if line.startswith("hat =")]
     assert len(named) == (1 if hat else 0)
     assert set(named) <= set(WIRINGS)
 

@@ -16,30 +16,30 @@ pytestmark = pytest.mark.seconds(15)
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_bad_line_alters_no_text_and_hides_no_outcome(tmp_path: Path, seed: int) -> None:
-    tally = await torture(tmp_path, 150, seed, BAD_LINE)
-    assert tally.faultless, tally
-    assert sum(tally.verdicts.values()) == 150
-    assert set(tally.verdicts) <= {"taken", "unknown"}
-    assert tally.wrong_references <= 2  # a digit lost before the line was known to be bad
+    result = await torture(tmp_path, 150, seed, BAD_LINE)
+    assert result.faultless, result
+    assert sum(result.verdicts.values()) == 150
+    assert set(result.verdicts) <= {"taken", "unknown"}
+    assert result.wrong_references <= 2  # a digit lost before the line was known to be bad
 
 
 async def test_a_very_bad_line_is_slow_but_reports_true_outcomes(tmp_path: Path) -> None:
     dreadful = Damage(lose=0.002, double=0.002, garble=0.002, noise=0.001)
-    tally = await torture(tmp_path, 30, 3, dreadful)
-    assert not (tally.wrong_texts or tally.duplicates or tally.untrue or tally.stuck), tally
+    result = await torture(tmp_path, 30, 3, dreadful)
+    assert not (result.wrong_texts or result.duplicates or result.untrue or result.stuck), result
 
 
 async def test_undetectable_garbled_digits_do_not_stop_the_driver(tmp_path: Path) -> None:
-    tally = await torture(tmp_path, 100, 4, msgspec.structs.replace(BAD_LINE, digits=True))
-    assert not tally.stuck
-    assert sum(tally.verdicts.values()) == 100
+    result = await torture(tmp_path, 100, 4, msgspec.structs.replace(BAD_LINE, digits=True))
+    assert not result.stuck
+    assert sum(result.verdicts.values()) == 100
 
 
 async def test_a_line_that_only_delays_and_splits_costs_nothing(tmp_path: Path) -> None:
-    tally = await torture(tmp_path, 200, 5, Damage(split=0.2, delay=0.01))
-    assert tally.verdicts == {"taken": 200}
-    assert (tally.lost_reports, tally.wrong_references) == (0, 0)
-    assert tally.faultless
+    result = await torture(tmp_path, 200, 5, Damage(split=0.2, delay=0.01))
+    assert result.verdicts == {"taken": 200}
+    assert (result.lost_reports, result.wrong_references) == (0, 0)
+    assert result.faultless
 
 
 def test_line_quality_recovers_after_a_time_without_damage() -> None:

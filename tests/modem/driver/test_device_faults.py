@@ -102,7 +102,7 @@ async def test_a_restart_is_still_noticed_where_the_echo_is_always_on() -> None:
 
 @pytest.mark.parametrize("echoed", ["<hex 1b>", "<hex 1b0d>", "<hex 1b1b>", "<hex 1a>"])
 async def test_our_own_escape_beside_a_start_line_is_no_damage(echoed: str) -> None:
-    """A good line was distrusted for an hour."""
+    """A good line counted as degraded for an hour."""
     script = but(("AT", f"OK\n{echoed}\nSMS DONE"), ("AT+CMEE?", f"{echoed}+CMEE: 1\n\nOK"))
     async with on(script, echo="until ATE0") as box:
         with capture_logs() as logged:
@@ -421,8 +421,8 @@ async def send_until(box: Driven, true: Callable[[], object]) -> None:
 async def test_lines_that_go_to_another_port_are_brought_to_ours(
     tmp_path: Path, personality: str
 ) -> None:
-    """Reports never came and nobody was told."""
-    timing = quick(hearing_seconds=0.2, stored_poll_seconds=0.1)
+    """Reports never came and nobody was notified."""
+    timing = quick(urc_silence_seconds=0.2, stored_poll_seconds=0.1)
     async with driven(
         tmp_path, Settings(personality=personality), timing=timing, start=False
     ) as box:
@@ -435,7 +435,7 @@ async def test_lines_that_go_to_another_port_are_brought_to_ours(
 
 
 async def test_reports_that_arrive_on_no_port_are_stored_and_fetched(tmp_path: Path) -> None:
-    timing = quick(hearing_seconds=0.2, stored_poll_seconds=0.1)
+    timing = quick(urc_silence_seconds=0.2, stored_poll_seconds=0.1)
     async with driven(tmp_path, Settings(personality="huawei"), timing=timing, start=False) as box:
         await box.order("quirks", urc_port="pcui", portsel=False)
         await box.device.start()
@@ -455,7 +455,7 @@ async def test_reports_that_arrive_on_no_port_are_stored_and_fetched(tmp_path: P
 async def test_reports_that_can_be_had_in_no_way_are_a_limitation_until_one_comes(
     tmp_path: Path,
 ) -> None:
-    timing = quick(hearing_seconds=0.1, stored_poll_seconds=0.05)
+    timing = quick(urc_silence_seconds=0.1, stored_poll_seconds=0.05)
     async with driven(tmp_path, Settings(personality="sim800"), timing=timing, start=False) as box:
         await box.order("quirks", urc_port="elsewhere")
         await box.device.start()
@@ -473,7 +473,7 @@ async def test_of_several_ports_the_one_with_unsolicited_lines_is_found(tmp_path
         (tmp_path / "usb-HUAWEI-if02").symlink_to(telling.path)
         device = ModemDriver(
             SerialLine(str(tmp_path / "usb-HUAWEI-*")),
-            timing=quick(hearing_seconds=0.1, stored_poll_seconds=0.05),
+            timing=quick(urc_silence_seconds=0.1, stored_poll_seconds=0.05),
         )
         await device.start()
         try:
@@ -513,12 +513,12 @@ async def test_another_sim_is_noticed_without_an_iccid(tmp_path: Path) -> None:
 
 def test_one_late_report_does_not_make_a_port_deaf() -> None:
     """A phone that is off: direct reports were given up for stored ones that some modules cannot show."""
-    hearing = UrcMonitor(300)
-    hearing.part_accepted(0)
-    assert not hearing.urcs_missing(301, 1)
-    assert hearing.urcs_missing(3600, 1)
-    hearing.part_accepted(10)
-    hearing.part_accepted(20)
-    assert hearing.urcs_missing(301, 1)
-    hearing.urc_received()
-    assert not hearing.urcs_missing(9999, 1)
+    monitor = UrcMonitor(300)
+    monitor.part_accepted(0)
+    assert not monitor.urcs_missing(301, 1)
+    assert monitor.urcs_missing(3600, 1)
+    monitor.part_accepted(10)
+    monitor.part_accepted(20)
+    assert monitor.urcs_missing(301, 1)
+    monitor.urc_received()
+    assert not monitor.urcs_missing(9999, 1)

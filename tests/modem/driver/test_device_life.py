@@ -17,7 +17,7 @@ pytestmark = pytest.mark.seconds(20)
 
 RESTARTS = 200
 TIMING = quick(
-    look_seconds=0.05,
+    probe_max_age_seconds=0.05,
     boot_seconds=2.0,
     probe_seconds=0.02,
     network_seconds=0.4,
@@ -87,7 +87,7 @@ async def test_two_hundred_restarts_at_random_moments(tmp_path: Path, personalit
     outcomes: dict[str, Outcome] = {}
     done = asyncio.Event()
     restarts = RESTARTS if personality == "sim7600" else RESTARTS // 4
-    # One that says nothing is looked at before each part, less than `look_seconds` before. If it could start
+    # One that says nothing is looked at before each part, less than `probe_max_age_seconds` before. If it could start
     # within that, it would take the TPDU for a text where it is in text mode again, and nothing could tell.
     without_power = [0, 0, 0.02] if personality == "sim7600" else [0.1, 0.1, 0.2]
     settings = Settings(personality=personality, latency=0.005, latency_jitter=0.005)

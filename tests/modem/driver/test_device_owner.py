@@ -79,7 +79,7 @@ async def test_a_message_is_sent_during_a_ussd_request(tmp_path: Path) -> None:
 
 
 async def test_a_ussd_notice_after_a_message_is_not_the_answer_to_the_next_request() -> None:
-    """Many a prepaid SIM is told its credit after each SMS."""
+    """Many a prepaid SIM gets its credit by SMS after each SMS."""
     question = 'AT+CUSD=1,"*100#",15'
     script = [entry for entry in SENDING if entry[0] != "<text>"]
     sent = [("<text>", "<wait 0.3>+CMGS: 12\n\nOK"), (question, 'OK\n\n+CUSD: 0,"Credit",15')]
@@ -160,20 +160,20 @@ async def test_the_network_s_time_is_reported_if_there_is_one(
         await box.order("time", at="2031-05-06T07:08:09Z")
         expected = 1935817689.0
 
-        def told() -> bool:
+        def reported() -> bool:
             return any(
                 isinstance(event, NetworkTime) and abs(event.epoch - expected) < 5
                 for event in box.events
             )
 
-        await box.until(told)
+        await box.until(reported)
 
 
 async def test_the_clock_of_a_modem_is_read_twice_when_it_is_due(tmp_path: Path) -> None:
     async with driven(tmp_path, timing=patient(stored_poll_seconds=0.05)) as box:
         await box.ready()
         await box.order("time", at="2031-05-06T07:08:09Z", tell=False)
-        box.simulator.equipment.clock_set = True  # told before we came
+        box.simulator.equipment.clock_set = True  # set before we came
         await box.until(lambda: sum(isinstance(event, NetworkTime) for event in box.events) == 2)
 
 

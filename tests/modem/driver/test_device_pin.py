@@ -217,7 +217,7 @@ async def test_only_a_sim_that_asks_for_its_pin_gets_one(tmp_path: Path, state: 
 OTHER = "89490200001234567891"
 
 
-def told_by_nobody(**answers: list[str]) -> list[tuple[str, str]]:
+def without_tries(**answers: list[str]) -> list[tuple[str, str]]:
     """A modem that cannot say how many tries are left, with a SIM that wants its PIN and refuses it."""
     changed = {"AT+CPIN?": ["+CPIN: SIM PIN\n\nOK"], **answers}
     script = [entry for entry in HEALTHY if entry[0] not in changed]
@@ -240,7 +240,7 @@ async def test_a_sim_whose_number_can_be_read_only_sometimes_gets_one_try(
     received: list[str] = []
     for answers in (first, second):  # two starts of the box
         memory = FilePinMemory(tmp_path / "pin.json")
-        with Scripted(told_by_nobody(**answers)) as modem:
+        with Scripted(without_tries(**answers)) as modem:
             device = ModemDriver(
                 SerialLine(modem.path), timing=QUICK, pin="1111", pin_memory=memory
             )

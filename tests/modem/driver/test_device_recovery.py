@@ -299,7 +299,7 @@ async def test_on_a_degraded_line_a_part_is_sent_only_right_after_a_probe(tmp_pa
             client.port.verified_at = time.monotonic() - seconds_ago
             return await asyncio.to_thread(submit.submit, client, part("late"), References())
 
-        assert await given(QUICK.look_seconds + 0.5) is submit.PROBE_REQUIRED
+        assert await given(QUICK.probe_max_age_seconds + 0.5) is submit.PROBE_REQUIRED
         assert [line["text"] for line in box.journal()] == ["Hello"]
         assert (await given(0)).verdict is Verdict.TAKEN
         assert [line["text"] for line in box.journal()] == ["Hello", "late"]

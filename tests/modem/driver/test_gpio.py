@@ -31,7 +31,7 @@ class Chip(ModuleType):
         super().__init__("gpiod")
         self.line = ModuleType("gpiod.line")
         self.line.Value, self.line.Direction = Value, Direction  # type: ignore[attr-defined]
-        self.told: list[tuple[Any, ...]] = []
+        self.requests: list[tuple[Any, ...]] = []
         self.level = Value.INACTIVE
 
     @staticmethod
@@ -42,7 +42,7 @@ class Chip(ModuleType):
         if path == "/dev/none":
             raise FileNotFoundError(path)
         for pin, settings in config.items():
-            self.told.append(
+            self.requests.append(
                 ("taken", pin, settings["direction"], settings["active_low"], consumer)
             )
         self.taken = list(config)
@@ -55,10 +55,10 @@ class Chip(ModuleType):
         self.release()
 
     def release(self) -> None:
-        self.told += [("given back", pin) for pin in self.taken]
+        self.requests += [("given back", pin) for pin in self.taken]
 
     def set_value(self, pin: int, value: Value) -> None:
-        self.told.append((pin, value, time.monotonic()))
+        self.requests.append((pin, value, time.monotonic()))
 
     def get_value(self, pin: int) -> Value:
         return self.level
@@ -75,35 +75,35 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Chip:
 def test_a_press_is_as_long_as_the_module_wants_and_then_the_pin_stays_inactive(chip: Chip) -> None:
     power = GpioPower(Wiring(power_key=4, on_seconds=0.05, off_seconds=0.1))
     power.switch_on()
-    taken, pressed, released = chip.told
+    taken, pressed, released = chip.requests
     assert taken == ("taken", 4, Direction.OUTPUT, False, "zimbox")
     assert (pressed[1], released[1]) == (Value.ACTIVE, Value.INACTIVE)
     assert released[2] - pressed[2] >= 0.05
     power.switch_off()
-    assert chip.told[4][2] - chip.told[3][2] >= 0.1
-    assert ("given back", 4) not in chip.told
+    assert chip.requests[4][2] - chip.requests[3][2] >= 0.1
+    assert ("given back", 4) not in chip.requests
 
 
 def test_every_output_is_taken_at_its_inactive_level_before_a_key_is_pressed(chip: Chip) -> None:
     GpioPower(Wiring(power_key=4, reset=17, active_low=True, at_rest=(27,))).hold()
     output = Direction.OUTPUT
-    assert sorted(chip.told) == [
+    assert sorted(chip.requests) == [
         ("taken", 4, output, True, "zimbox"),
         ("taken", 17, output, True, "zimbox"),
         ("taken", 27, output, False, "zimbox"),
     ]
     GpioPower(Wiring(supply_command=("true",))).hold()
-    assert len(chip.told) == 3
+    assert len(chip.requests) == 3
 
 
 def test_flight_mode_of_a_sim7600_hat_is_kept_off(chip: Chip) -> None:
     GpioPower(WIRINGS["SIM7600"]).hold()
-    assert ("taken", 4, Direction.OUTPUT, False, "zimbox") in chip.told
+    assert ("taken", 4, Direction.OUTPUT, False, "zimbox") in chip.requests
 
 
 def test_polarity_follows_the_wiring(chip: Chip) -> None:
     GpioPower(Wiring(reset=17, active_low=True, reset_seconds=0.01)).reset()
-    assert chip.told[0] == ("taken", 17, Direction.OUTPUT, True, "zimbox")
+    assert chip.requests[0] == ("taken", 17, Direction.OUTPUT, True, "zimbox")
 
 
 def test_a_status_pin_tells_whether_the_module_runs(chip: Chip) -> None:
@@ -111,7 +111,7 @@ def test_a_status_pin_tells_whether_the_module_runs(chip: Chip) -> None:
     assert power.running() is False
     chip.level = Value.ACTIVE
     assert power.running() is True
-    assert chip.told[0] == ("taken", 27, Direction.INPUT, False, "zimbox")
+    assert chip.requests[0] == ("taken", 27, Direction.INPUT, False, "zimbox")
     assert GpioPower(Wiring(power_key=4)).running() is None
 
 

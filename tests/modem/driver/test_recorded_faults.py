@@ -33,7 +33,7 @@ def quickly(name: str) -> object:
         slow_command_seconds=0.3,
         command_seconds=0.3,
         repeat_seconds=HANG_SECONDS if "in-every-answer" in name else 0.01,
-        hearing_seconds=0.2 if name.startswith("huawei") else HANG_SECONDS,
+        urc_silence_seconds=0.2 if name.startswith("huawei") else HANG_SECONDS,
         stored_poll_seconds=0.2,
     )
 

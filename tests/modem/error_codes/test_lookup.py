@@ -89,11 +89,11 @@ def test_no_number_is_called_no_credit_for_operators_differ() -> None:
 @pytest.mark.parametrize("number", range(600))
 def test_every_number_has_a_sentence_in_both_languages(number: int) -> None:
     for fault in (lookup.cms(number), lookup.cme(number)):
-        assert_told(str(fault))
+        assert_sentence(str(fault))
         assert fault.number == number
 
 
-def assert_told(sentence: str) -> None:
+def assert_sentence(sentence: str) -> None:
     assert sentence[0].isupper()
     assert sentence.endswith(".")
     assert len(sentence) < 120
@@ -114,7 +114,7 @@ def test_every_tp_status_is_settled_by_its_class(tp_st: int) -> None:
     else:
         assert settled.meaning == "failed"
     assert (settled.fault is not None) == (settled.meaning == "failed")
-    assert_told(settled.english)
+    assert_sentence(settled.english)
 
 
 @pytest.mark.parametrize("reserved", [0x03, 0x0F, 0x4A, 0x50, 0x66, 0x70, 0x80, 0xFF])
