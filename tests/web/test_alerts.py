@@ -103,7 +103,7 @@ async def texts(box: WebBox, to: str = ONE) -> list[str]:
         ),
     ],
 )
-async def test_an_alert_is_told_once_and_so_is_its_end(
+async def test_an_alert_is_sent_once_and_so_is_its_end(
     box: WebBox, monitor: httpx.AsyncClient, kind: str, fires: str, ends: str
 ) -> None:
     first = await monitor.post(f"/v1/alerts/{kind}", json=body_of(kind))
@@ -122,14 +122,14 @@ async def test_an_alert_is_told_once_and_so_is_its_end(
 
 
 @pytest.mark.parametrize("kind", list(alerts.READERS))
-async def test_an_end_whose_beginning_was_not_told_is_not_told(
+async def test_an_end_whose_beginning_was_not_sent_is_not_sent(
     box: WebBox, monitor: httpx.AsyncClient, kind: str
 ) -> None:
     answer = (await monitor.post(f"/v1/alerts/{kind}", json=resolved(kind))).json()
     assert (answer["message_ids"], await texts(box)) == ([], [])
 
 
-async def test_an_alert_that_still_fires_is_told_again_after_the_window(
+async def test_an_alert_that_still_fires_is_sent_again_after_the_window(
     box: WebBox, monitor: httpx.AsyncClient
 ) -> None:
     for seconds in (0, HOUR_SECONDS - 0.001, 0.001):
@@ -138,7 +138,7 @@ async def test_an_alert_that_still_fires_is_told_again_after_the_window(
     assert len(await texts(box)) == 2
 
 
-async def test_what_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
+async def test_what_was_sent_is_known_after_a_restart(tmp_path: Path) -> None:
     box = await WebBox.start(tmp_path)
     async with await program(box, Permissions(alert_to=(ONE,))) as client:
         await client.post("/v1/alerts/gatus", json=body_of("gatus"))
@@ -167,7 +167,7 @@ async def test_what_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
         ),
     ],
 )
-async def test_a_test_of_the_program_is_told_each_time(
+async def test_a_test_of_the_program_is_sent_each_time(
     box: WebBox, monitor: httpx.AsyncClient, kind: str, body: dict[str, Any]
 ) -> None:
     for _ in range(2):
@@ -246,7 +246,7 @@ async def test_a_key_that_may_not_is_refused(box: WebBox, may: Permissions, reas
     assert answer.json()["error"]["details"]["reason"] == reason
 
 
-async def test_an_alert_that_could_not_be_queued_is_not_called_told(box: WebBox) -> None:
+async def test_an_alert_that_could_not_be_queued_does_not_count_as_sent(box: WebBox) -> None:
     """The program asks again, and by then it can be."""
     async with await program(box, Permissions(alert_to=(ONE,))) as client:
         await box.services.block_list.block_for_all(ONE, "for now")
@@ -259,7 +259,7 @@ async def test_an_alert_that_could_not_be_queued_is_not_called_told(box: WebBox)
     assert len(await texts(box)) == 1
 
 
-async def test_a_blocked_number_does_not_keep_the_others_from_being_told(
+async def test_a_blocked_number_does_not_keep_the_others_from_being_notified(
     box: WebBox, monitor: httpx.AsyncClient
 ) -> None:
     await box.services.block_list.block_for_all(ONE, "left")
