@@ -45,6 +45,12 @@ FAILED = ROOT / "build" / "torture"
     show_default=True,
     help="Share of power cuts, besides those among the other faults.",
 )
+@click.option(
+    "--messages-per-fault",
+    type=float,
+    default=0.0,
+    help="Accepted messages, on average and at least, between two faults.",
+)
 @click.option("--least-messages", type=int, default=100, help="Accepted before the run ends.")
 @click.option("--least-kills", type=int, default=0, help="Before the run ends.")
 @click.option("--least-power-cuts", type=int, default=0, help="Before the run ends.")
@@ -62,6 +68,7 @@ def main(
     seed: int | None,
     kills: float,
     power_cuts: float,
+    messages_per_fault: float,
     least_messages: int,
     least_kills: int,
     least_power_cuts: int,
@@ -77,6 +84,7 @@ def main(
         kills=kills,
         power_cuts=power_cuts,
         others=(*OTHERS, faults.clock_steps) if clock_steps else OTHERS,
+        messages_per_fault=messages_per_fault,
         least_acknowledged=least_messages,
         least_kills=least_kills,
         least_power_cuts=least_power_cuts,

@@ -30,6 +30,7 @@ from tests.torture.traffic import Posted, User
 
 log = structlog.get_logger(__name__)
 
+LOOK_SECONDS = 0.1  # between two looks whether enough messages were accepted
 TELL_SECONDS = 60.0  # between two lines about the progress
 PEACE_SECONDS = 600.0  # until all that was taken is settled, once nothing happens any more
 STILL_SECONDS = 6.0  # longer than an uncertain message waits
@@ -61,6 +62,9 @@ class Plan(msgspec.Struct, frozen=True):
     kills: float = 0.5  # the share of kills among the faults
     power_cuts: float = 0.0  # the share of power cuts, besides those among the others
     others: Sequence[Fault] = OTHERS
+    messages_per_fault: float = (
+        0.0  # accepted ones, at least: on a busy machine the faults wait for the traffic
+    )
     # What must have happened before the run ends, on a slow machine after more than its seconds.
     least_acknowledged: int = 100
     least_kills: int = 2
@@ -150,7 +154,10 @@ class Run:
             while not self._ended.is_set() and (
                 time.monotonic() < last or not self._worth_comparing(plan)
             ):
-                self._happen(self._next(plan))
+                if self._acknowledged() < self.faults.total() * plan.messages_per_fault:
+                    self._ended.wait(LOOK_SECONDS)
+                else:
+                    self._happen(self._next(plan))
                 if time.monotonic() - told > TELL_SECONDS:
                     told = time.monotonic()
                     log.info("progress", **self._progress())
@@ -176,7 +183,7 @@ class Run:
         }
 
     def _acknowledged(self) -> int:
-        return sum(one.message_id is not None for user in self.users for one in user.posted)
+        return sum(user.accepted for user in self.users)
 
     def _worth_comparing(self, plan: Plan) -> bool:
         return (

@@ -48,6 +48,7 @@ class User:
         self.client = client
         self.name = name
         self.posted: list[Posted] = []
+        self.accepted = 0  # of these, answered 202
         self.odd: list[str] = []  # answers that the contract does not have
         self._chance = random.Random(seed)
         self._url = report_url
@@ -156,6 +157,7 @@ class User:
             if answer["status"] == "queued":
                 one.refused, one.message_id = None, answer["message_id"]
                 one.otp_id = answer.get("otp_id")
+                self.accepted += 1
 
     def _cancel(self) -> None:
         taken = [one for one in self.posted[-30:] if one.message_id and not one.cancelled]
