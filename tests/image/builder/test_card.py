@@ -151,6 +151,28 @@ def test_mdns_starts_again_after_a_start_that_was_too_slow() -> None:
     assert avahi["Unit"]["StartLimitIntervalSec"] == "0"
 
 
+SECONDS = {"s": 1, "sec": 1, "min": 60}
+
+
+def seconds(text: str) -> int:
+    """Read a time span of one unit, as systemd.time(7) does."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(number) * SECONDS[text.removeprefix(number) or "s"]
+
+
+def test_a_slow_card_has_time_to_start_its_services() -> None:
+    manager = unit("../system.conf.d/zimbox.conf")["Manager"]
+    assert seconds(manager["DefaultTimeoutStartSec"]) >= 300
+    ended_for_good = {
+        file.name: service["TimeoutStartSec"]
+        for file in checks.UNITS.rglob("*")
+        if file.is_file() and unit(str(file.relative_to(checks.UNITS))).has_section("Service")
+        for service in [unit(str(file.relative_to(checks.UNITS)))["Service"]]
+        if "TimeoutStartSec" in service and "Restart" not in service
+    }
+    assert {name: text for name, text in ended_for_good.items() if seconds(text) < 600} == {}
+
+
 def test_what_is_built_into_the_kernel_needs_no_file() -> None:
     assert names("virtio_blk") == []
 
@@ -173,6 +195,17 @@ def test_a_supply_that_the_initramfs_lacks_is_named(monkeypatch: pytest.MonkeyPa
     assert len(said) == 4  # two supplies of the Pi 4 and of the Pi 400
     for supply in ("fixed not in the initramfs", "gpio_regulator not in the initramfs"):
         assert any("bcm2711-rpi-4-b: card reader" in line and supply in line for line in said)
+
+
+def test_raspberry_pis_own_kernel_is_checked_once_it_is_locked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KERNEL", "rpi")
+    monkeypatch.setattr(debs, "HERE", tmp_path)
+    for look in (hardware_checks.overlay, hardware_checks.hardware):
+        with pytest.raises(Missing, match="KERNEL=rpi scripts/image lock"):
+            look()
+    assert "bcm2712-rpi-5-b" in hardware_checks.boards()
 
 
 def test_the_supplies_of_a_pi_4s_card_reader_are_loaded_before_its_driver() -> None:
