@@ -1,8 +1,12 @@
-"""The checks `overlay` and `hardware`: the boards' device trees, and the drivers that they ask for."""
+"""The checks `overlay` and `hardware`: the boards' device trees, and the drivers that they ask for.
+
+Both look at Debian's kernel, or with KERNEL=rpi at Raspberry Pi's, once that is locked.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
 import shutil
 import subprocess
@@ -12,46 +16,68 @@ from pathlib import Path
 from image.builder import build, debs, device_tree, initramfs
 from image.builder.checking import BEYOND, CheckFailed, Missing, run, tool
 
+# What Raspberry Pi's own kernel calls the trees of the boards; it has the Pi 5's, in two steppings of its chip.
+BOARDS_RPI = (
+    "bcm2710-rpi-zero-2-w",
+    "bcm2710-rpi-3-b",
+    "bcm2710-rpi-3-b-plus",
+    "bcm2711-rpi-4-b",
+    "bcm2711-rpi-400",
+    "bcm2712-rpi-5-b",
+    "bcm2712-d-rpi-5-b",
+)
+
+
+def boards() -> tuple[str, ...]:
+    """Return the names of the boards' trees in the kernel that is looked at."""
+    return BOARDS_RPI if _kernel() == "rpi" else build.BOARDS
+
+
+def _kernel() -> str:
+    return os.environ.get("KERNEL", "debian")
+
 
 def overlay() -> str:
-    """The overlays fit the boards' device trees and do there what they are for."""
+    """Check that the overlays fit the boards' device trees and do there what they are for."""
     tool("dtc", "device-tree-compiler")
     trees = device_trees()
+    # The firmware of a Pi 5 reads its own overlay, and sets its UART by a parameter (config-rpi.txt).
+    looked_at = [board for board in boards() if not board.startswith("bcm2712")]
     with tempfile.TemporaryDirectory() as folder:
-        compiled = {name: Path(folder) / f"{name}.dtbo" for name in build.OVERLAYS}
-        for name, target in compiled.items():
-            build.overlay(name, target)
-        for board in build.BOARDS:
+        for board in looked_at:
             merged = Path(folder) / f"{board}.dtb"
-            names = [n for n, boards in build.OVERLAYS.items() if board in boards]
-            applied = run(
-                "fdtoverlay",
-                "-i",
-                trees / f"{board}.dtb",
-                "-o",
-                merged,
-                *(compiled[n] for n in names),
-            )
+            overlays = _overlays(board, trees, Path(folder))
+            applied = run("fdtoverlay", "-i", trees / f"{board}.dtb", "-o", merged, *overlays)
             if applied.returncode:
                 raise CheckFailed(f"{board}: {applied.stderr}")
             _uart_is_free(board, merged)
-            _usb_is_host(board, merged)
-    return f"{len(build.BOARDS)} boards"
+            if _kernel() == "debian":
+                _usb_is_host(board, merged)
+    return f"{len(looked_at)} boards"
+
+
+def _overlays(board: str, trees: Path, folder: Path) -> list[Path]:
+    """Return the compiled overlays that config.txt, or config-rpi.txt, loads for this board."""
+    if _kernel() == "rpi":
+        return [trees.parent / "overlays/disable-bt.dtbo"]
+    names = [name for name, its_boards in build.OVERLAYS.items() if board in its_boards]
+    for name in names:
+        build.overlay(name, folder / f"{name}.dtbo")
+    return [folder / f"{name}.dtbo" for name in names]
 
 
 def kernel_files() -> Path:
     """The locked kernel: trees, image and depmod's tables, out of its package, fetched in CI. Raises Missing."""
-    wanted = [
-        deb
-        for deb in debs.read_lock(debs.lock_file("debian").read_text())
-        if "linux-image" in deb.name
-    ]
+    lock = debs.lock_file(_kernel())
+    if not lock.exists():
+        raise Missing(f"{lock.name} (KERNEL={_kernel()} scripts/image lock)")
+    wanted = [deb for deb in debs.read_lock(lock.read_text()) if "linux-image" in deb.name]
     folder = build.BUILD / f"kernel-{wanted[0].sha256[:12]}"
     build.BUILD.mkdir(parents=True, exist_ok=True)
     with (build.BUILD / "kernel.lock").open(
         "w"
-    ) as lock:  # one process fetches, the others wait for it
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    ) as lock_held:  # one process fetches, the others wait for it
+        fcntl.flock(lock_held, fcntl.LOCK_EX)
         if not folder.exists():
             _unpack_kernel(wanted, folder)
     return folder
@@ -63,7 +89,7 @@ def _unpack_kernel(wanted: list[debs.Deb], folder: Path) -> None:
     if not deb.exists() and not os.environ.get("CI"):
         raise Missing("the kernel's device trees; scripts/image build fetches them")
     try:
-        debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", "debian")
+        debs.fetch(wanted, build.BUILD / "pool", build.BUILD / "apt", _kernel())
     except debs.LockError as error:
         raise Missing(f"{BEYOND}: the locked kernel's package: {error}") from None
     partial = build.BUILD / "kernel.partial"
@@ -91,9 +117,10 @@ def drivers() -> device_tree.Drivers:
     )
     useless = tuple(f"kernel/{folder}/" for folder in build.USELESS_MODULES)
     files = (line.partition(":")[0] for line in dep.splitlines())
-    early = initramfs.load_order(initramfs.MODULES, dep, softdep, builtin)
+    wanted = initramfs.MODULES_RPI if _kernel() == "rpi" else initramfs.MODULES
+    early = initramfs.load_order(wanted, dep, softdep, builtin)
     return device_tree.Drivers(
-        image=next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
+        image=_uncompressed(next(kernel.glob("boot/vmlinuz-*")).read_bytes()),
         builtin={initramfs.module_name(line) for line in builtin.split()},
         aliases=device_tree.of_aliases(alias),
         initramfs={initramfs.module_name(file) for file in early},
@@ -101,15 +128,20 @@ def drivers() -> device_tree.Drivers:
     )
 
 
+def _uncompressed(image: bytes) -> bytes:
+    """Return the kernel's image; Raspberry Pi's is compressed with gzip."""
+    return gzip.decompress(image) if image.startswith(b"\x1f\x8b") else image
+
+
 # `compatible` of what a board cannot do without; the card reader must work before there is a root.
-CARD_READERS = ("brcm,bcm2835-sdhost", "brcm,bcm2711-emmc2")
+CARD_READERS = ("brcm,bcm2835-sdhost", "brcm,bcm2711-emmc2", "brcm,sdhci-brcmstb")
 DEVICES = {
-    "Wi-Fi's bus": ("brcm,bcm2835-sdhci", "brcm,bcm2835-mmc"),
-    "Ethernet": ("brcm,bcm2711-genet-v5",),
+    "Wi-Fi's bus": ("brcm,bcm2835-sdhci", "brcm,bcm2835-mmc", "brcm,bcm2712-sdhci"),
+    "Ethernet": ("brcm,bcm2711-genet-v5", "raspberrypi,rp1-gem"),
     "MDIO": ("brcm,genet-mdio-v5",),
     "UART": ("arm,pl011",),
-    "USB": ("brcm,bcm2835-usb", "brcm,bcm2708-usb", "brcm,bcm2711-pcie"),
-    "GPIO": ("brcm,bcm2835-gpio", "brcm,bcm2711-gpio"),
+    "USB": ("brcm,bcm2835-usb", "brcm,bcm2708-usb", "brcm,bcm2711-pcie", "snps,dwc3"),
+    "GPIO": ("brcm,bcm2835-gpio", "brcm,bcm2711-gpio", "raspberrypi,rp1-gpio"),
     "watchdog": ("brcm,bcm2835-pm",),
 }
 # Drivers of what is found on a bus and not in the tree: Ethernet of the 3B and 3B+, Wi-Fi, the Pi 4's USB.
@@ -125,7 +157,7 @@ FOUND_ON_BUSES = (
 
 
 def hardware() -> str:
-    """Every device a board needs has its driver, and so has all that this driver waits for."""
+    """Check that every device a board needs has its driver, and so has all that this driver waits for."""
     trees, have = device_trees(), drivers()
     lacking = [
         f"{name}: not in the root"
@@ -133,7 +165,7 @@ def hardware() -> str:
         if name not in have.root and name not in have.builtin
     ]
     followed = 0
-    for board in build.BOARDS:
+    for board in boards():
         tree = device_tree.DeviceTree(trees / f"{board}.dtb")
         wanted = {"card reader": tree.find(*CARD_READERS)}
         wanted |= {what: tree.find(*names) for what, names in DEVICES.items()}
@@ -147,18 +179,20 @@ def hardware() -> str:
                 lacking += [f"{board}: {what}: {words}" for words in found if words]
     if lacking:
         raise CheckFailed("\n".join(lacking))
-    return f"{len(build.BOARDS)} boards, {followed} nodes followed"
+    return f"{len(boards())} boards, {followed} nodes followed"
 
 
 def _uart_is_free(board: str, tree: Path) -> None:
-    """PL011 on, on GPIO14/15 alone; mini-UART and Bluetooth off."""
+    """Check: PL011 on, on GPIO14/15 alone; mini-UART and Bluetooth off.
+
+    In Raspberry Pi's trees the pins are an empty group, which the firmware fills in.
+    """
+    group = "uart0_pins" if _kernel() == "rpi" else "uart0_gpio14"
 
     def value(path: str, name: str, kind: str = "s") -> str:
         return run("fdtget", "-t", kind, tree, path, name).stdout.strip()
 
-    uart0, uart1, pins = (
-        value("/__symbols__", label) for label in ("uart0", "uart1", "uart0_gpio14")
-    )
+    uart0, uart1, pins = (value("/__symbols__", label) for label in ("uart0", "uart1", group))
     seen = {
         "uart0": (value(uart0, "status"), "okay"),
         "uart1": (value(uart1, "status"), "disabled"),
