@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,8 +18,8 @@ TABLE = build.PROJECT / "docs/image/results.md"
 HEAD = """# Results of the card's scenarios
 
 Written by `scripts/image table` from what `scripts/image test` recorded. QEMU, no board. *Card* is the commit
-that the card was built from. Seconds are of a machine that other jobs shared, and say nothing about a Pi. A
-scenario that is missing here was not run since the table was begun.
+that the card was built from. Seconds are of a machine that other jobs shared, and say nothing about a Pi. A row
+stays until its scenario is run again.
 
 | scenario | what it does | result | seconds | figures | card | date |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -43,7 +44,7 @@ def end(scenario: str, result: str, seconds: float, what: str, file: Path = FILE
     with _changed(file) as known:
         known.setdefault(scenario, {}).update(
             what=what,
-            result=result,
+            result=" ".join(result.split()),
             seconds=round(seconds),
             card=commit.read_text().strip() if commit.exists() else "unknown",
             date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -64,27 +65,22 @@ def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def table(known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page with a row for each scenario that has ended, by name."""
-    rows = []
-    for name, run in sorted(known.items()):
-        if "result" in run:
-            figures = ", ".join(
-                f"{k.replace('_', ' ')}: {v}" for k, v in run.get("figures", {}).items()
-            )
-            cells = (
-                f"`{name}`",
-                run["what"],
-                run["result"],
-                run["seconds"],
-                figures,
-                run["card"],
-                run["date"],
-            )
-            rows.append(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |\n")
-    return HEAD + "".join(rows)
+ROW = re.compile(r"^\| `(\w+)` \|.*\n", re.MULTILINE)
+
+
+def table(known: Mapping[str, Mapping[str, Any]], page: str = "") -> str:
+    """Return the page: a row for each scenario that has ended, and the rows of `page` for those that have not."""
+    rows = {found[1]: found[0] for found in ROW.finditer(page)}
+    rows |= {name: _row(name, run) for name, run in known.items() if "result" in run}
+    return HEAD + "".join(rows[name] for name in sorted(rows))
+
+
+def _row(name: str, run: Mapping[str, Any]) -> str:
+    figures = ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in run.get("figures", {}).items())
+    cells = (f"`{name}`", run["what"], run["result"], run["seconds"], figures, run["card"], run["date"])  # fmt: skip
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |\n"
 
 
 def write_table() -> Path:
-    TABLE.write_text(table(read()))
+    TABLE.write_text(table(read(), TABLE.read_text()))
     return TABLE
