@@ -26,6 +26,7 @@ from image.emulator.harness import (
     until,
 )
 from image.emulator.machine import Machine
+from image.target import user_config
 
 SSID, PASSWORD = "Chez Léa", "brouette rouge"
 IN_NAMESPACE = "ip netns exec ap"
@@ -65,7 +66,22 @@ def wifi() -> None:
         submitted = [line["text"] for line in received(journal) if line["event"] == "submit"]
         check(submitted == ["par les ondes"], submitted)
         check(box.shell("systemctl --failed --no-legend --plain") == "", "failed units")
-    note("wifi", zimbox_local_answers=True, sms_delivered_over_wifi=True)
+        note("wifi", zimbox_local_answers=True, sms_delivered_over_wifi=True)
+        _wpa3(box)
+    note("wifi", connected_by_wpa3=True)
+
+
+def _wpa3(box: Machine) -> None:
+    """Connect to a network that takes WPA3 alone."""
+    _access_point(box, PASSWORD, "SAE\nieee80211w=2")
+    settings = user_config.wpa_supplicant(user_config.WifiSection(SSID, PASSWORD, wpa3=True)) or ""
+    _write(box, "/run/zimbox/wpa_supplicant.conf", settings)
+    box.shell("systemctl restart wpa_supplicant@wlan0.service")
+    ask = "wpa_cli -p /run/wpa_supplicant -i wlan0 status"
+    until(
+        "it is connected by WPA3",
+        lambda: {"wpa_state=COMPLETED", "key_mgmt=SAE"} <= set(box.shell(ask).splitlines()),
+    )
 
 
 def _sms_over_the_air(box: Machine) -> None:
@@ -108,13 +124,13 @@ def _other_side(box: Machine) -> None:
         _do(box, command)
 
 
-def _access_point(box: Machine, password: str) -> None:
+def _access_point(box: Machine, password: str, key_management: str = "WPA-PSK") -> None:
     """Let the second radio be the network, with this password."""
-    _write(
-        box,
-        "/run/ap.conf",
-        f'network={{\nssid="{SSID}"\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\npsk="{password}"\n}}\n',
-    )
+    lines = (
+        f'ssid="{SSID}"', "mode=2", "frequency=2412", f"key_mgmt={key_management}",
+        "proto=RSN", "pairwise=CCMP", f'psk="{password}"',
+    )  # fmt: skip
+    _write(box, "/run/ap.conf", "\n".join(["network={", *lines, "}"]) + "\n")
     box.shell("systemctl stop ap.service")
     command = "/usr/sbin/wpa_supplicant -Dnl80211 -iwlan1 -c/run/ap.conf"
     _do(box, f"systemd-run --unit=ap {IN_NAMESPACE} {command}")

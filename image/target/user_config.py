@@ -34,6 +34,7 @@ class WifiSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str = ""  # a secret
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")] = "FR"
     hidden: bool = False  # the access point does not announce its name
+    wpa3: bool = False  # a network that takes WPA3 alone
 
 
 Pin = Annotated[int, Meta(ge=0, le=27)]  # of the header, in BCM numbers
@@ -248,6 +249,8 @@ def _check_network(settings: UserConfig) -> None:
         )
     if len(wifi.ssid.encode()) > 32:
         raise UserConfigError("wifi.ssid: 32 bytes at most; an accented letter takes two")
+    if wifi.wpa3 and (not wifi.password or RAW_KEY.fullmatch(wifi.password)):
+        raise UserConfigError("wifi.wpa3: needs the password itself")
     if wifi.password and not wifi.ssid:
         raise UserConfigError("wifi: a password without an ssid")
 
@@ -365,9 +368,12 @@ def wpa_supplicant(wifi: WifiSection) -> str | None:
     key = f"psk={wifi.password}" if raw else f'psk="{wifi.password}"'
     key = key if wifi.password else "key_mgmt=NONE"
     hidden = "\tscan_ssid=1\n" if wifi.hidden else ""
-    kinds = (
-        "key_mgmt=WPA-PSK" if wifi.password else ""
-    )  # with SAE offered, brcmfmac loses the network
+    # Never both: brcmfmac loses a network of WPA2 and WPA3 as soon as SAE (WPA3) is offered.
+    kinds = ""
+    if wifi.wpa3:
+        kinds = "key_mgmt=SAE\n\tieee80211w=2"  # WPA3 requires protected management frames
+    elif wifi.password:
+        kinds = "key_mgmt=WPA-PSK"
     return (
         f"ctrl_interface=/run/wpa_supplicant\ncountry={wifi.country}\nnetwork={{\n\tssid={wifi.ssid.encode().hex()}\n\t{key}\n"
         + (f"\t{kinds}\n" if kinds else "")

@@ -144,6 +144,8 @@ def test_an_address_with_a_netmask_is_one_that_systemd_understands() -> None:
         ("[cable]\ngateway = '192.168.1.1'", "gateway"),
         ("[wifi]\nssid = 'a'\npassword = 'short'", "wifi.password"),
         ("[wifi]\npassword = 'long enough'", "ssid"),
+        ("[wifi]\nssid = 'a'\nwpa3 = true", "wpa3"),
+        (f"[wifi]\nssid = 'a'\npassword = '{'a' * 64}'\nwpa3 = true", "wpa3"),
         ("[wifi]\nssid = 'a'\npassword = '''1234567\n8'''", "control"),
         ("[[modem]]\npin = '12a4'", "pin"),
         ("[[modem]]\nhat = 'SIM9999'", "SIM9999"),
@@ -192,6 +194,13 @@ def test_wifi_takes_a_raw_key_and_a_hidden_network() -> None:
     assert "\tscan_ssid=1\n" in text
     with pytest.raises(w.UserConfigError, match="64 hexadecimal"):
         w.read(f'[wifi]\nssid = "x"\npassword = "{key[:-1]}g"\n')
+
+
+def test_wifi_takes_wpa3_alone_if_it_is_asked_to() -> None:
+    text = w.wpa_supplicant(w.read('[wifi]\nssid = "x"\npassword = "12345678"\nwpa3 = true\n').wifi)
+    assert text is not None
+    assert '\tpsk="12345678"\n\tkey_mgmt=SAE\n\tieee80211w=2\n' in text
+    assert "WPA-PSK" not in text
 
 
 def test_wifi_offers_wpa_psk_alone() -> None:
