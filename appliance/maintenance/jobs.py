@@ -20,7 +20,16 @@ from appliance.devices.balance import Balances
 from appliance.domain import limits, report_matching
 from appliance.messaging.held import HeldMessages
 from appliance.messaging.inbox import Inbox
-from appliance.store import archive, attempts, clients, deliveries, queue, reports, submissions
+from appliance.store import (
+    archive,
+    attempts,
+    clients,
+    counters,
+    deliveries,
+    queue,
+    reports,
+    submissions,
+)
 from appliance.store import received as received_store
 from appliance.store.counters import DAY_MS, HOUR_MS
 
@@ -109,6 +118,7 @@ class MaintenanceJobs:
         self.every("inbox", MINUTE, self.give_up_waiting)
         self.every("clock_jump", JUMP_SECONDS, self.adjust_to_jump)
         self.every("tidy", 15 * MINUTE, self.tidy)
+        self.every("counters", 15 * MINUTE, self.fold_counters)
         self.every("retention", 60 * MINUTE, self.retire)
         self.every("balance", MINUTE, self._balances.check)
         self.scheduler.start()
@@ -272,6 +282,9 @@ class MaintenanceJobs:
         await self._box.db.write(self._forget_numbers, now)
         await self._box.db.write(self._keep_marks)
         await self._box.db.write(deliveries.tidy, now - log_days * DAY_MS, TIDY_MOST)
+
+    async def fold_counters(self) -> None:
+        await self._box.db.write(counters.fold)
 
     def _forget_numbers(self, db: Connection, now: int) -> None:
         """Forget numbers once their messages are removed and no answer is expected any more."""

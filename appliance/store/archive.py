@@ -9,7 +9,7 @@ import msgspec
 from appliance.core.folding import fold
 from appliance.domain.ids import Ids
 from appliance.domain.message import Status
-from appliance.store import timeline
+from appliance.store import counters, timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.rows import IndexedRow, columns, every
 
@@ -112,19 +112,21 @@ def retire(db: Connection, before: int, most: int) -> int:
         (before, most),
     )
     rows = [(IndexedRow._make(row[:-2]), *row[-2:]) for row in found.fetchall()]
+    if rows:
+        counters.fold(db)  # removed below: only hours that have all their changes
     for row, device, status in rows:
         # An erased one is in no index; removing it twice would corrupt the index.
         if row.recipient:
             _unindex(db, row)
         db.execute("DELETE FROM history WHERE id = ?", (row.id,))
         db.execute(
-            f"UPDATE hour_count SET {Status(status)} = {Status(status)} - 1 "
+            f"UPDATE hour_total SET {Status(status)} = {Status(status)} - 1 "
             "WHERE tenant = ? AND device = ? AND hour = ?",
             (row.tenant, device, row.created_at // HOUR_MS),
         )
     if rows:
         db.execute(
-            "DELETE FROM hour_count WHERE hour < ? AND queued = 0 AND sent = 0 AND delivered = 0 "
+            "DELETE FROM hour_total WHERE hour < ? AND queued = 0 AND sent = 0 AND delivered = 0 "
             "AND failed = 0 AND cancelled = 0",
             (before // HOUR_MS,),
         )
@@ -163,7 +165,7 @@ def tidy(db: Connection, now: int, *, log_days: int) -> None:
     day_ago, logs = now - DAY_MS, now - log_days * DAY_MS
     db.execute("DELETE FROM idempotency WHERE created_at < ?", (day_ago,))
     db.execute("DELETE FROM seen WHERE at < ?", (now - 30 * DAY_MS,))
-    db.execute("DELETE FROM sim_minute WHERE minute < ?", ((now - 2 * HOUR_MS) // 60_000,))
+    db.execute("DELETE FROM sim_minute_total WHERE minute < ?", ((now - 2 * HOUR_MS) // 60_000,))
     db.execute("DELETE FROM otp WHERE expires_at < ?", (now - 7 * DAY_MS,))
     db.execute("DELETE FROM undecodable WHERE at < ?", (logs,))
 

@@ -32,6 +32,8 @@ Progress = Callable[[int, int], None]
 # A command beside the running box (`zimbox key create`) may hold the write lock briefly.
 BUSY_SECONDS = 10.0
 READERS = 2
+# Pages in the log before they are copied to the file: more of them means fewer copies of a page that changes often.
+CHECKPOINT_PAGES = 4000
 PAGE_BYTES = (
     1024  # every commit writes whole pages (docs/adr/0045-small-pages-and-shared-commits.md)
 )
@@ -94,6 +96,7 @@ def _open(
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a 202 survives a power cut
             connection.execute("PRAGMA secure_delete = FAST")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         else:
             connection.execute("PRAGMA query_only = ON")
         opened.pop_all()
@@ -279,6 +282,10 @@ class Database:
         self._readers = [StoreConnection(lambda: _open(path), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
+        # Work that waits for a commit to share, the time from which it does, and the one at which it makes its own.
+        self._lazy: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
+        self._share_at, self._lazy_is_due = 0.0, False
+        self._lazy_timer: asyncio.TimerHandle | None = None
         self._wakeup = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -322,12 +329,13 @@ class Database:
 
         Raises the error of `work`, or StorageFull. Cancelling the caller does not undo the work.
         """
-        future = self._queue(work, *args, **kwargs)
+        future = self._queue(self._waiting, work, *args, **kwargs)
         self._wakeup.set()
         return await future
 
     def _queue(
         self,
+        works: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]],
         work: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -335,7 +343,7 @@ class Database:
         if self._task is None:
             raise RuntimeError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((lambda connection: work(connection, *args, **kwargs), future))
+        works.append((lambda connection: work(connection, *args, **kwargs), future))
         return future
 
     async def write_until_stored(
@@ -354,19 +362,44 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """As `write_until_stored`, but share the next commit, or make one after `within_seconds`.
+        """As `write_until_stored`, but share a commit, or make one after `within_seconds`.
 
         A commit costs a sync and a copy of every page that it changes, so two changes of one message are
-        cheaper in one.
+        cheaper in one. The first half of the time nothing is committed, so that many lazy writes share one commit
+        and its pages.
         """
 
         def share() -> Awaitable[T]:
-            future = self._queue(work, *args, **kwargs)
-            timer = asyncio.get_running_loop().call_later(within_seconds, self._wakeup.set)
-            future.add_done_callback(lambda _: timer.cancel())
+            future = self._queue(self._lazy, work, *args, **kwargs)
+            if self._lazy_timer is None:
+                loop = asyncio.get_running_loop()
+                self._share_at = loop.time() + within_seconds / 2
+                self._lazy_timer = loop.call_later(within_seconds, self._lazy_due)
             return future
 
         return await _until_stored(share)
+
+    def _lazy_due(self) -> None:
+        self._lazy_is_due = True
+        self._wakeup.set()
+
+    def _take(self) -> list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]]:
+        """Take the work of the next commit, the lazy work last: a report follows the answer it belongs to."""
+        batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
+        if self._waiting:
+            self._wakeup.set()
+        closing = self._task is None
+        if self._lazy_is_due or closing or (batch and self._share_at <= self._loop_time()):
+            batch += self._lazy
+            self._lazy, self._lazy_is_due = [], False
+            if self._lazy_timer is not None:
+                self._lazy_timer.cancel()
+                self._lazy_timer = None
+        return batch
+
+    @staticmethod
+    def _loop_time() -> float:
+        return asyncio.get_running_loop().time()
 
     async def write_best_effort(
         self,
@@ -413,16 +446,13 @@ class Database:
             raise _ours(error) from error
 
     async def _write_groups(self) -> None:
-        while self._task is not None or self._waiting:
-            # Work that shares a commit (write_lazily) is queued without this event.
+        while self._task is not None or self._waiting or self._lazy:
             if self._task is not None:
                 await self._wakeup.wait()
             self._wakeup.clear()
-            if not self._waiting:
+            batch = self._take()
+            if not batch:
                 continue
-            batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
-            if self._waiting:
-                self._wakeup.set()
             works = [work for work, _ in batch]
             try:
                 results = await self.writer.run(partial(group, works=works))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
+from operator import itemgetter
 from sqlite3 import Connection
 from typing import Any, Literal
 
@@ -318,12 +319,20 @@ def _walk(
     Return where it stopped (exclusive), the remaining offset, and whether that is within the last one.
     """
     device, arguments = device_condition(wanted.device_id)
+    arguments |= {"tenant": tenant, "first": span[0], "last": span[1]}
+    # Both in order, so that neither is read further than the page.
+    totals, changes = (
+        db.execute(
+            f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_{table} WHERE tenant = :tenant{device} "
+            f"AND {unit} >= :first AND {unit} < :last GROUP BY {unit} ORDER BY {unit} DESC",
+            arguments,
+        )
+        for table in ("total", "change")
+    )
+    both = heapq.merge(totals, changes, key=itemgetter(0), reverse=True)
     stopped = span[1]
-    for number, n in db.execute(
-        f"SELECT {unit}, SUM({_sum_of(wanted.status)}) FROM {unit}_count WHERE tenant = :tenant{device} "
-        f"AND {unit} >= :first AND {unit} < :last GROUP BY {unit} ORDER BY {unit} DESC",
-        arguments | {"tenant": tenant, "first": span[0], "last": span[1]},
-    ):
+    for number, figures in itertools.groupby(both, itemgetter(0)):
+        n = sum(figure for _, figure in figures)
         if offset < n:
             return number + 1, offset, True
         offset -= n

@@ -45,14 +45,17 @@ class NewMessage(NamedTuple):
     webhook_url: str | None = None
 
 
+# The octets that a row grows by until its report, so that its page is not split then.
+MESSAGE_RESERVE, PART_RESERVE = 24, 44
+
 INSERT_MESSAGE = (
-    f"INSERT INTO message (id, status, created_at, queued_at, changed_at, {columns(NewMessage)}) "
-    f"VALUES (?1, 'queued', ?2, ?2, ?2{', ?' * len(NewMessage._fields)})"
+    f"INSERT INTO message (id, status, created_at, queued_at, changed_at, reserve, {columns(NewMessage)}) "
+    f"VALUES (?1, 'queued', ?2, ?2, ?2, zeroblob({MESSAGE_RESERVE}){', ?' * len(NewMessage._fields)})"
 )
 
-INSERT_PART = """
-INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready)
-VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)
+INSERT_PART = f"""
+INSERT INTO part (message, number, state, test, bound_device, urgent, scheduled, rank, ready_at, ready, reserve)
+VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, zeroblob({PART_RESERVE}))
 """
 
 
@@ -154,6 +157,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
         return then
     states.check(before, then)
     changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now, "held": 0}
+    changes["reserve"] = None
     if then in (Status.SENT, Status.DELIVERED):
         changes["sent_at"] = message.sent_at or _last_submission(parts, then) or now
         changes |= {"failed_at": None, "error_code": None, "error_detail": None, "secret": None}

@@ -118,15 +118,7 @@ def count_use(
     db: Connection, sim: str, recipient: str, limits: Limits, now: int, zone: ZoneInfo
 ) -> None:
     """Count a part that was sent through a SIM."""
-    for table, unit, value in (
-        ("sim_minute", "minute", now // limit_rules.MINUTE_MS),
-        ("sim_day", "day", limit_rules.day_number(now, zone)),
-    ):
-        db.execute(
-            f"INSERT INTO {table} (sim, {unit}, parts) VALUES (?, ?, 1) "
-            "ON CONFLICT DO UPDATE SET parts = parts + 1",
-            (sim, value),
-        )
+    counters.count_part(db, sim, limit_rules.day_number(now, zone), now // limit_rules.MINUTE_MS)
     db.execute(
         "INSERT OR IGNORE INTO sim_recipient (sim, month, recipient) VALUES (?, ?, ?)",
         (sim, limit_rules.month_number(now, zone, limits.billing_day), recipient),
@@ -158,7 +150,7 @@ PASSED_OVER_MOST = 100
 
 CLAIM = """
 UPDATE part SET state = 'submitted', device = :device, sim = :sim, submitted_at = :now, answered_at = NULL,
-  reference = NULL, tp_status = NULL, reported_at = NULL, open = 0, error = NULL
+  reference = NULL, tp_status = NULL, reported_at = NULL, open = 0, error = NULL, reserve = NULL
 WHERE (message, number) = (
   SELECT message, number FROM (
     SELECT * FROM (SELECT message, number, rank FROM part

@@ -1,4 +1,4 @@
-"""`scripts/bench [line|peers|api|million|memory|card …]`: each in one run, with what the disk costs beside it."""
+"""`scripts/bench [line|peers|api|million|memory|legs|card …]`: each in one run, with what the disk costs beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import api, card, line, memory, million, peers
+from tests.bench import api, card, legs, line, memory, million, peers
 
 LATENCY_MS = 20.0
 WHERE = Path(
@@ -30,6 +30,7 @@ BENCHES: dict[str, Callable[[Path], Iterator[str]]] = {
     "api": api.measure,
     "million": bench_million,
     "memory": memory.measure,
+    "legs": legs.measure,
     "card": card.measure,
 }
 

@@ -81,7 +81,7 @@ def fill(db: Connection, n: int, tenant: int) -> None:
     db.executemany(INSERT, rows(n, tenant, time.time_ns() // 1_000_000 - HOUR_MS))
     for statement in INDEX:
         db.execute(statement)
-    for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
+    for table, unit, width in (("hour_total", "hour", HOUR_MS), ("day_total", "day", DAY_MS)):
         db.execute(COUNT.format(table=table, unit=unit, width=width))
 
 

@@ -102,7 +102,8 @@ CREATE TABLE message (
   webhook_url TEXT,
   closed_at INTEGER,                  -- finished: nothing can change it any more, so it may move to the history
   held INTEGER NOT NULL DEFAULT 0,    -- since a restore: 1 the owner decides, 2 decided to send, 3 to drop it
-  changed_at INTEGER NOT NULL
+  changed_at INTEGER NOT NULL,
+  reserve BLOB                        -- space for the times that are not known yet: a row that grows splits its page
 );
 CREATE INDEX message_status ON message (tenant, status, created_at);
 CREATE INDEX message_queued ON message (expires_at, tenant) WHERE status = 'queued';
@@ -132,6 +133,7 @@ CREATE TABLE part (
   reported_at INTEGER,
   open INTEGER NOT NULL DEFAULT 0,    -- a report may still come
   error TEXT,                         -- JSON as message.error_detail, with "code"
+  reserve BLOB,                       -- as in message, for the attempt
   PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
 CREATE INDEX part_waiting ON part (ready_at) WHERE state = 'waiting' AND ready = 0;
@@ -253,9 +255,30 @@ CREATE TABLE history_recipient (
 -- Folded texts (without case and accents); the text itself is in the history.
 CREATE VIRTUAL TABLE history_text USING fts5 (folded, content = '', tokenize = 'trigram', detail = 'full');
 
--- Messages by hour and day of creation and current status. Updated in the transaction of the change.
+-- Counters that every message changes, in the transaction of the change. They are rows of one table, because a commit
+-- writes a whole page of each table that it changes (docs/adr/0062-counters-share-a-page.md). The views below name them.
+--   kind      a       b             c      n1 …
+--   'queued'  tenant  priority      0      messages with status 'queued', their parts
+--   'parts'   test    bound_device  0      parts that are ready, delayed, submitted
+--   'hour'    tenant  device        hour   changes of hour_total and day_total: queued, sent, delivered, failed, cancelled
+--   'minute'  sim     day           minute changes of sim_minute_total and sim_day_total: parts
+--   'month'   sim     month         0      recipients, those of them with waiting messages
+CREATE TABLE counter (
+  kind TEXT NOT NULL,
+  a NOT NULL,
+  b INTEGER NOT NULL,
+  c INTEGER NOT NULL,
+  n1 INTEGER NOT NULL DEFAULT 0,
+  n2 INTEGER NOT NULL DEFAULT 0,
+  n3 INTEGER NOT NULL DEFAULT 0,
+  n4 INTEGER NOT NULL DEFAULT 0,
+  n5 INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (kind, a, b, c)
+) WITHOUT ROWID;
+
+-- Messages by hour and day of creation and current status, without what `counter` still has.
 -- Hours are removed by the retention; days stay for ever.
-CREATE TABLE hour_count (
+CREATE TABLE hour_total (
   tenant INTEGER NOT NULL,
   device INTEGER NOT NULL,
   hour INTEGER NOT NULL,              -- hours since the epoch
@@ -266,7 +289,7 @@ CREATE TABLE hour_count (
   cancelled INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant, hour, device)
 ) WITHOUT ROWID;
-CREATE TABLE day_count (
+CREATE TABLE day_total (
   tenant INTEGER NOT NULL,
   device INTEGER NOT NULL,
   day INTEGER NOT NULL,               -- days since the epoch
@@ -277,12 +300,26 @@ CREATE TABLE day_count (
   cancelled INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant, day, device)
 ) WITHOUT ROWID;
+CREATE VIEW hour_change AS
+  SELECT a AS tenant, b AS device, c AS hour, n1 AS queued, n2 AS sent, n3 AS delivered, n4 AS failed, n5 AS cancelled
+  FROM counter WHERE kind = 'hour';
+CREATE VIEW day_change AS
+  SELECT a AS tenant, b AS device, c / 24 AS day, n1 AS queued, n2 AS sent, n3 AS delivered, n4 AS failed, n5 AS cancelled
+  FROM counter WHERE kind = 'hour';
+CREATE VIEW hour_count AS SELECT * FROM hour_total UNION ALL SELECT * FROM hour_change;
+CREATE VIEW day_count AS SELECT * FROM day_total UNION ALL SELECT * FROM day_change;
 
--- What a SIM has sent, for its limits. sim is the ICCID.
-CREATE TABLE sim_minute (sim TEXT NOT NULL, minute INTEGER NOT NULL, parts INTEGER NOT NULL,
+-- What a SIM has sent, for its limits, without what `counter` still has. sim is the ICCID.
+CREATE TABLE sim_minute_total (sim TEXT NOT NULL, minute INTEGER NOT NULL, parts INTEGER NOT NULL,
   PRIMARY KEY (sim, minute)) WITHOUT ROWID;
-CREATE TABLE sim_day (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT NULL,
+CREATE TABLE sim_day_total (sim TEXT NOT NULL, day INTEGER NOT NULL, parts INTEGER NOT NULL,
   PRIMARY KEY (sim, day)) WITHOUT ROWID;
+CREATE VIEW sim_minute AS
+  SELECT sim, minute, parts FROM sim_minute_total
+  UNION ALL SELECT a, c, n1 FROM counter WHERE kind = 'minute';
+CREATE VIEW sim_day AS
+  SELECT sim, day, parts FROM sim_day_total
+  UNION ALL SELECT a, b, n1 FROM counter WHERE kind = 'minute';
 CREATE TABLE sim_recipient (sim TEXT NOT NULL, month INTEGER NOT NULL, recipient TEXT NOT NULL,
   PRIMARY KEY (recipient, sim, month)) WITHOUT ROWID;
 
@@ -455,60 +492,47 @@ CREATE TABLE admin_session (
 -- Counters of the queue, updated by the triggers below in the transaction of each change. No request counts rows.
 
 -- Messages with status 'queued', and their parts.
-CREATE TABLE queued_count (
-  tenant INTEGER NOT NULL,
-  priority INTEGER NOT NULL,
-  messages INTEGER NOT NULL,
-  parts INTEGER NOT NULL,
-  PRIMARY KEY (tenant, priority)
-) WITHOUT ROWID;
+CREATE VIEW queued_count AS
+  SELECT a AS tenant, b AS priority, n1 AS messages, n2 AS parts FROM counter WHERE kind = 'queued';
 CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN NEW.status = 'queued' BEGIN
-  INSERT INTO queued_count VALUES (NEW.tenant, NEW.priority, 1, NEW.parts)
-    ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
+  INSERT INTO counter (kind, a, b, c, n1, n2) VALUES ('queued', NEW.tenant, NEW.priority, 0, 1, NEW.parts)
+    ON CONFLICT DO UPDATE SET n1 = n1 + 1, n2 = n2 + excluded.n2;
 END;
 CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN OLD.status = 'queued' BEGIN
-  UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
-    WHERE tenant = OLD.tenant AND priority = OLD.priority;
+  UPDATE counter SET n1 = n1 - 1, n2 = n2 - OLD.parts
+    WHERE kind = 'queued' AND a = OLD.tenant AND b = OLD.priority AND c = 0;
 END;
 CREATE TRIGGER message_left_queue AFTER UPDATE OF status, parts ON message WHEN OLD.status = 'queued' BEGIN
-  UPDATE queued_count SET messages = messages - 1, parts = parts - OLD.parts
-    WHERE tenant = OLD.tenant AND priority = OLD.priority;
+  UPDATE counter SET n1 = n1 - 1, n2 = n2 - OLD.parts
+    WHERE kind = 'queued' AND a = OLD.tenant AND b = OLD.priority AND c = 0;
 END;
 CREATE TRIGGER message_joined_queue AFTER UPDATE OF status, parts ON message WHEN NEW.status = 'queued' BEGIN
-  INSERT INTO queued_count VALUES (NEW.tenant, NEW.priority, 1, NEW.parts)
-    ON CONFLICT DO UPDATE SET messages = messages + 1, parts = parts + excluded.parts;
+  INSERT INTO counter (kind, a, b, c, n1, n2) VALUES ('queued', NEW.tenant, NEW.priority, 0, 1, NEW.parts)
+    ON CONFLICT DO UPDATE SET n1 = n1 + 1, n2 = n2 + excluded.n2;
 END;
 
 -- Parts that are not sent, by the modem they are bound to (0: any).
-CREATE TABLE part_count (
-  test INTEGER NOT NULL,
-  bound_device INTEGER NOT NULL,
-  ready INTEGER NOT NULL,              -- waiting and ready
-  delayed INTEGER NOT NULL,           -- waiting for their time
-  submitted INTEGER NOT NULL,
-  PRIMARY KEY (test, bound_device)
-) WITHOUT ROWID;
+CREATE VIEW part_count AS
+  SELECT a AS test, b AS bound_device, n1 AS ready, n2 AS delayed, n3 AS submitted FROM counter WHERE kind = 'parts';
 CREATE TRIGGER part_inserted AFTER INSERT ON part WHEN NEW.state IN ('waiting', 'submitted') BEGIN
-  INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
-      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
-    ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
-      submitted = submitted + excluded.submitted;
+  INSERT INTO counter (kind, a, b, c, n1, n2, n3) VALUES ('parts', NEW.test, NEW.bound_device, 0,
+      NEW.state = 'waiting' AND NEW.ready, NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
+    ON CONFLICT DO UPDATE SET n1 = n1 + excluded.n1, n2 = n2 + excluded.n2, n3 = n3 + excluded.n3;
 END;
 CREATE TRIGGER part_deleted AFTER DELETE ON part WHEN OLD.state IN ('waiting', 'submitted') BEGIN
-  UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), submitted = submitted - (OLD.state = 'submitted')
-    WHERE test = OLD.test AND bound_device = OLD.bound_device;
+  UPDATE counter SET n1 = n1 - (OLD.state = 'waiting' AND OLD.ready),
+      n2 = n2 - (OLD.state = 'waiting' AND NOT OLD.ready), n3 = n3 - (OLD.state = 'submitted')
+    WHERE kind = 'parts' AND a = OLD.test AND b = OLD.bound_device AND c = 0;
 END;
 CREATE TRIGGER part_left AFTER UPDATE OF state, bound_device, ready ON part WHEN OLD.state IN ('waiting', 'submitted') BEGIN
-  UPDATE part_count SET ready = ready - (OLD.state = 'waiting' AND OLD.ready),
-      delayed = delayed - (OLD.state = 'waiting' AND NOT OLD.ready), submitted = submitted - (OLD.state = 'submitted')
-    WHERE test = OLD.test AND bound_device = OLD.bound_device;
+  UPDATE counter SET n1 = n1 - (OLD.state = 'waiting' AND OLD.ready),
+      n2 = n2 - (OLD.state = 'waiting' AND NOT OLD.ready), n3 = n3 - (OLD.state = 'submitted')
+    WHERE kind = 'parts' AND a = OLD.test AND b = OLD.bound_device AND c = 0;
 END;
 CREATE TRIGGER part_joined AFTER UPDATE OF state, bound_device, ready ON part WHEN NEW.state IN ('waiting', 'submitted') BEGIN
-  INSERT INTO part_count VALUES (NEW.test, NEW.bound_device, NEW.state = 'waiting' AND NEW.ready,
-      NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
-    ON CONFLICT DO UPDATE SET ready = ready + excluded.ready, delayed = delayed + excluded.delayed,
-      submitted = submitted + excluded.submitted;
+  INSERT INTO counter (kind, a, b, c, n1, n2, n3) VALUES ('parts', NEW.test, NEW.bound_device, 0,
+      NEW.state = 'waiting' AND NEW.ready, NEW.state = 'waiting' AND NOT NEW.ready, NEW.state = 'submitted')
+    ON CONFLICT DO UPDATE SET n1 = n1 + excluded.n1, n2 = n2 + excluded.n2, n3 = n3 + excluded.n3;
 END;
 
 -- What waits for a time, by days, hours and minutes (width in ms, bucket = time / width), so that everything
@@ -592,31 +616,26 @@ END;
 
 -- How many numbers a SIM has written to in a billing month, and how many of these have waiting messages. The
 -- row with the empty name counts all numbers with waiting messages.
-CREATE TABLE recipient_count (
-  sim TEXT NOT NULL,
-  month INTEGER NOT NULL,
-  recipients INTEGER NOT NULL,
-  queued INTEGER NOT NULL,
-  PRIMARY KEY (sim, month)
-) WITHOUT ROWID;
-INSERT INTO recipient_count VALUES ('', 0, 0, 0);
+CREATE VIEW recipient_count AS
+  SELECT a AS sim, b AS month, n1 AS recipients, n2 AS queued FROM counter WHERE kind = 'month';
+INSERT INTO counter (kind, a, b, c) VALUES ('month', '', 0, 0);
 CREATE TRIGGER recipient_known AFTER INSERT ON sim_recipient BEGIN
-  INSERT INTO recipient_count VALUES (NEW.sim, NEW.month, 1,
+  INSERT INTO counter (kind, a, b, c, n1, n2) VALUES ('month', NEW.sim, NEW.month, 0, 1,
       EXISTS (SELECT 1 FROM queued_recipient WHERE recipient = NEW.recipient))
-    ON CONFLICT DO UPDATE SET recipients = recipients + 1, queued = queued + excluded.queued;
+    ON CONFLICT DO UPDATE SET n1 = n1 + 1, n2 = n2 + excluded.n2;
 END;
 CREATE TRIGGER recipient_forgotten AFTER DELETE ON sim_recipient BEGIN
-  UPDATE recipient_count SET recipients = recipients - 1,
-      queued = queued - EXISTS (SELECT 1 FROM queued_recipient WHERE recipient = OLD.recipient)
-    WHERE sim = OLD.sim AND month = OLD.month;
-  DELETE FROM recipient_count WHERE sim = OLD.sim AND month = OLD.month AND recipients = 0;
+  UPDATE counter SET n1 = n1 - 1,
+      n2 = n2 - EXISTS (SELECT 1 FROM queued_recipient WHERE recipient = OLD.recipient)
+    WHERE kind = 'month' AND a = OLD.sim AND b = OLD.month AND c = 0;
+  DELETE FROM counter WHERE kind = 'month' AND a = OLD.sim AND b = OLD.month AND c = 0 AND n1 = 0;
 END;
 CREATE TRIGGER recipient_waits AFTER INSERT ON queued_recipient BEGIN
-  UPDATE recipient_count SET queued = queued + 1 WHERE (sim, month) IN
+  UPDATE counter SET n2 = n2 + 1 WHERE kind = 'month' AND (a, b) IN
     (SELECT sim, month FROM sim_recipient WHERE recipient = NEW.recipient UNION ALL SELECT '', 0);
 END;
 CREATE TRIGGER recipient_waits_no_more AFTER DELETE ON queued_recipient BEGIN
-  UPDATE recipient_count SET queued = queued - 1 WHERE (sim, month) IN
+  UPDATE counter SET n2 = n2 - 1 WHERE kind = 'month' AND (a, b) IN
     (SELECT sim, month FROM sim_recipient WHERE recipient = OLD.recipient UNION ALL SELECT '', 0);
 END;
 

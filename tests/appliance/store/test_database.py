@@ -92,14 +92,20 @@ async def test_requests_that_arrive_together_share_a_commit(tmp_path: Path) -> N
 NEVER_SECONDS = 3600.0
 
 
-async def test_a_lazy_write_shares_the_commit_of_the_next(tmp_path: Path) -> None:
+async def test_lazy_writes_share_a_commit_in_the_second_half_of_their_time(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
     try:
-        lazy = asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, "lazy", 0))
-        await asyncio.sleep(0)  # it is queued, and nothing has begun
+        lazy = [
+            asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, name, 0))
+            for name in ("one", "two")
+        ]
+        await asyncio.sleep(0)  # they are queued, and nothing has begun
+        await db.write(clients.add_client, "early", 0)
+        assert not any(task.done() for task in lazy), "they wait for others of their kind"
+        db._share_at = 0.0  # half of their time is over
         before = _commits(db.path)
         assert (await db.write(clients.add_client, "next", 0)).id == 2
-        assert (await lazy).id == 1
+        assert [(await task).id for task in lazy] == [3, 4]
         assert _commits(db.path) - before == 1
     finally:
         await db.close()
@@ -118,6 +124,7 @@ async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path
     try:
         first = asyncio.create_task(db.write_lazily(0.05, clients.add_client, "first", 0))
         await asyncio.sleep(0)
+        db._share_at = 0.0
         await db.write(clients.add_client, "company", 0)
         await first
         second = asyncio.create_task(
@@ -125,6 +132,7 @@ async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path
         )
         await asyncio.sleep(0.2)  # longer than the time of the first
         assert not second.done()
+        db._share_at = 0.0
         await db.write(clients.add_client, "company", 0)
         await second
     finally:

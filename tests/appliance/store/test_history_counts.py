@@ -41,7 +41,7 @@ def stored(path: Path, n: int) -> Connection:
     db.execute("UPDATE history SET device = 1 + id % 2")
     for statement in INDEX:
         db.execute(statement)
-    for table, unit, width in (("hour_count", "hour", HOUR_MS), ("day_count", "day", DAY_MS)):
+    for table, unit, width in (("hour_total", "hour", HOUR_MS), ("day_total", "day", DAY_MS)):
         db.execute(COUNT.format(table=table, unit=unit, width=width))
     db.execute("COMMIT")
     return db
