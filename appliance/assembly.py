@@ -15,6 +15,7 @@ from appliance.admin.maintenance import AdminMaintenance
 from appliance.admin.messages import AdminMessages
 from appliance.admin.modems import AdminModems
 from appliance.admin.preferences import AdminPreferences
+from appliance.admin.smpp import AdminSmpp
 from appliance.admin.support import SupportFile
 from appliance.admin.webhooks import AdminWebhooks
 from appliance.clients.authentication import Authenticator
@@ -99,6 +100,7 @@ def compose(box: Context, devices: Devices, dispatcher: WebhookDispatcher) -> Se
             messages=AdminMessages(box, intake, tracking, clients),
             modems=AdminModems(box, devices),
             preferences=preferences,
+            smpp=AdminSmpp(box, preferences),
             support=SupportFile(box, devices, dashboard),
             webhooks=AdminWebhooks(box, webhooks),
         ),

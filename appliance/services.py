@@ -10,6 +10,7 @@ from appliance.admin.maintenance import AdminMaintenance
 from appliance.admin.messages import AdminMessages
 from appliance.admin.modems import AdminModems
 from appliance.admin.preferences import AdminPreferences
+from appliance.admin.smpp import AdminSmpp
 from appliance.admin.support import SupportFile
 from appliance.admin.webhooks import AdminWebhooks
 from appliance.clients.authentication import Authenticator
@@ -37,6 +38,7 @@ class AdminServices(msgspec.Struct, frozen=True):
     messages: AdminMessages
     modems: AdminModems
     preferences: AdminPreferences
+    smpp: AdminSmpp
     support: SupportFile
     webhooks: AdminWebhooks
 

@@ -25,8 +25,10 @@ from appliance.assembly import Assembly
 from appliance.core.config import Config, ModemSettings
 from appliance.core.log_buffer import LOG_BUFFER
 from appliance.core.systemd import keep_alive, notify
+from appliance.core.tasks import forever
 from appliance.maintenance import backup
 from appliance.maintenance.start_failure import StartFailure
+from appliance.services import Services
 from web.app import create
 from web.connections import ConnectionLimiter, for_this_process
 from web.failed_start import explain, while_preparing
@@ -185,6 +187,18 @@ def _https(
     return _server(app, protocol), bound
 
 
+async def _serve_engines(services: Services, data: Path) -> None:
+    """Serve SMPP while it is switched on. Its code is loaded when it first is."""
+    admin = services.admin.smpp
+    while True:
+        if admin.on:
+            from web.smpp import switch
+
+            await switch.run(services, data, _bind)
+        await admin.changed.wait()
+        admin.changed.clear()
+
+
 async def _serve(
     data: Path,
     config: Config,
@@ -232,6 +246,9 @@ async def _serve(
             print(f"ZimBox on http://{_written(host)}:{port}", flush=True)  # noqa: T201
         if code := assembly.services.admin.auth.setup_code:
             print(f"Setup code: {code}", flush=True)  # noqa: T201
+        engines = asyncio.create_task(
+            forever("smpp", partial(_serve_engines, assembly.services, data))
+        )
         signs = asyncio.create_task(keep_alive(assembly.alive))
         # What there is by now stays: full collections look at what requests leave behind, and come soon enough.
         gc.collect()
@@ -243,6 +260,8 @@ async def _serve(
             if not anew:
                 notify("STOPPING=1")
             signs.cancel()
+            engines.cancel()
+            await asyncio.gather(engines, return_exceptions=True)
     finally:
         await assembly.stop()
     return anew

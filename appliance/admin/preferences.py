@@ -25,6 +25,7 @@ class Preferences(msgspec.Struct, frozen=True):
     time_zone: str | None = None
     own_number: str = ""
     welcomed: bool = False  # the guided first run is over
+    smpp: bool | None = None  # whether the SMPP server runs
 
 
 class AdminPreferences:

@@ -129,6 +129,11 @@ def key() -> None:
 @click.option(
     "--test", is_flag=True, help="Create a zs_test_ key, whose messages end at a simulated modem."
 )
+@click.option(
+    "--smpp",
+    is_flag=True,
+    help="Create a password for SMPP (8 characters) instead; the engine's system_id is the client id.",
+)
 @click.option("--name", default="", callback=label, help="Name for people.")
 @click.option(
     "--expires-days",
@@ -160,6 +165,7 @@ def key_create(
     data: Path,
     client_id: str | None,
     test: bool,
+    smpp: bool,
     name: str,
     expires_days: int | None,
     send_only: bool,
@@ -171,7 +177,9 @@ def key_create(
     alert_to: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Create an API key. It is shown only once."""
+    """Create an API key, or a password for SMPP. It is shown only once."""
+    if smpp and (simple or alert_to):
+        raise click.UsageError("--simple and --alert-to are for API keys, not with --smpp")
     if send_only and read_only:
         raise click.UsageError("--send-only and --read-only cannot be combined")
     for prefix in prefixes:
@@ -210,11 +218,18 @@ def key_create(
         if client is None:
             raise click.BadParameter(f"{client_id} does not exist", param_hint="--client")
         new = clients.add_key(
-            db, client, now, test=test, name=name, expires_at=expires_at, permissions=permissions
+            db,
+            client,
+            now,
+            test=test,
+            smpp=smpp,
+            name=name,
+            expires_at=expires_at,
+            permissions=permissions,
         )
         return {
             "client_id": f"client_{client}",
-            "api_key": new.key,
+            "smpp_password" if smpp else "api_key": new.key,
             "key_id": new.id,
             "mode": "test" if test else "live",
             **result,
@@ -236,7 +251,7 @@ def key_list(data: Path, client_id: str | None, as_json: bool) -> None:
             "key_id": r.id,
             "client_id": f"client_{r.client}",
             "mode": "test" if r.test else "live",
-            "key": f"…{r.hint}",
+            "key": "smpp" if r.smpp else f"…{r.hint}",
             "name": r.name,
             "created_at": timestamp(r.created_at),
             "last_used_at": timestamp(r.last_used_at),

@@ -34,8 +34,11 @@ class Credentials:
 
     def key(self, api_key: str) -> Key | None:
         """Return the key with its client's state; None if there is none."""
+        return self.by_hash(clients.hashed(api_key))
+
+    def by_hash(self, digest: bytes) -> Key | None:
+        """Return the key, or the password for SMPP, of a hash; None if there is none."""
         self._refresh()
-        digest = clients.hashed(api_key)
         found = self._keys.get(digest)
         if found is None:
             row = self._db.read_now(clients.by_hash, digest)

@@ -191,6 +191,25 @@ class Power(Section, frozen=True):
     chip: str = "/dev/gpiochip0"
 
 
+class SmppSettings(Section, frozen=True):
+    """The SMPP server for engines such as Kannel; off without `listen`, unless the page switches it on."""
+
+    listen: str = ""  # "0.0.0.0:2775"
+    tls_listen: str = ""  # "0.0.0.0:2776": over TLS, with the certificate of HTTPS
+    public: bool = False  # also addresses beyond the LAN may connect
+    connections: Annotated[int, Meta(ge=1, le=1000)] = 32
+    window: Annotated[int, Meta(ge=1, le=1000)] = 100  # requests without an answer, each way
+    rate_limit: Count = 3000  # submissions per minute and client; 0: none
+    repeat_minutes: NotNegative = 10.0  # an equal submission after a lost answer is the same one
+    segment_seconds: Positive = 120.0  # how long a segment waits for the others of its message
+    receipt_seconds: NotNegative = 1.0  # a receipt waits until the engine knows the id
+    deliver_hours: Positive = 72.0  # how long receipts and received texts wait for an engine
+    bind_seconds: Positive = 10.0
+    frame_seconds: Positive = 10.0  # from the first octet of a PDU to its last
+    enquire_seconds: Positive = 30.0  # a silent engine is asked after this time
+    response_seconds: Positive = 30.0  # the answer of an engine
+
+
 class StewardSettings(Section, frozen=True):
     """Where the image's steward and its releases are."""
 
@@ -246,6 +265,7 @@ class Config(Section, frozen=True):
     otp: Otp = Otp()
     inbox: InboxSettings = InboxSettings()
     limits: Limits = Limits()  # for every modem without limits of its own
+    smpp: SmppSettings = SmppSettings()
     steward: StewardSettings = StewardSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     timing: Timing = Timing()  # time-outs of the driver, for tests and unusual modems

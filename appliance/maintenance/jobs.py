@@ -28,6 +28,7 @@ from appliance.store import (
     deliveries,
     queue,
     reports,
+    smpp,
     submissions,
 )
 from appliance.store import received as received_store
@@ -282,6 +283,8 @@ class MaintenanceJobs:
         await self._box.db.write(self._forget_numbers, now)
         await self._box.db.write(self._keep_marks)
         await self._box.db.write(deliveries.tidy, now - log_days * DAY_MS, TIDY_MOST)
+        kept_ms = self._box.config.retention.days * DAY_MS
+        await self._box.db.write(smpp.forget, now - kept_ms, TIDY_MOST)
 
     async def fold_counters(self) -> None:
         await self._box.db.write(counters.fold)

@@ -135,7 +135,7 @@ class Intake:
         accepted = await self.once(
             caller, idempotency, partial(self.take, caller=caller, order=order, route=route)
         )
-        self._ring(scheduled=order.scheduled_at is not None)
+        self.ring(scheduled=order.scheduled_at is not None)
         return accepted
 
     async def once(
@@ -151,7 +151,8 @@ class Intake:
             idempotency_store.once, caller.tenant, idempotency, now, take
         )
 
-    def _ring(self, *, scheduled: bool) -> None:
+    def ring(self, *, scheduled: bool) -> None:
+        """Wake up who sends what was just accepted."""
         if scheduled:
             self._box.wakeups.housekeeping.set()
         self._box.wakeups.work()
@@ -160,6 +161,17 @@ class Intake:
         """Raise QUEUE_FULL if no more messages may wait."""
         if waiting >= self._box.config.queue.max_waiting:
             raise later("QUEUE_FULL", 60)
+
+    def check_recipient(self, db: Connection, caller: Caller, to: str) -> None:
+        """Raise what refuses any message to a number now, such as for its first segment.
+
+        INVALID_API_KEY, BLOCKED_NUMBER, QUEUE_FULL.
+        """
+        if not clients.still_may(db, caller.key_id, caller.client_id):
+            raise ApiError("INVALID_API_KEY")
+        if blocklist.is_blocked(db, caller.tenant, to, "sms"):
+            raise ApiError("BLOCKED_NUMBER", {"field": "to"})
+        self._check_room(backlog.messages(db, caller.mode == "test"))
 
     def _count_against_cap(self, db: Connection, caller: Caller, now: int) -> None:
         """Count a message against the key's daily cap. Raises KEY_NOT_ALLOWED."""
@@ -294,7 +306,7 @@ class Intake:
         accepted = await self.once(
             caller, idempotency, partial(self._send_bulk, caller=caller, order=order, route=route)
         )
-        self._ring(scheduled=scheduled)
+        self.ring(scheduled=scheduled)
         return accepted
 
     def _send_bulk(self, db: Connection, caller: Caller, order: Bulk, route: Route) -> BulkAccepted:
@@ -366,7 +378,7 @@ class Intake:
         await self._box.clock_jumps.adjust()
         if not await self._box.db.write(self._resend, caller, number, route):
             raise ApiError("CANNOT_RESEND_MESSAGE")
-        self._ring(scheduled=False)
+        self.ring(scheduled=False)
         self._box.wakeups.changed()
 
     def _resend(self, db: Connection, caller: Caller, number: int, route: Route) -> bool:

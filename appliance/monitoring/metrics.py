@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -29,7 +29,7 @@ from appliance.domain.errors import ApiError
 from appliance.domain.message import Status
 from appliance.monitoring.dashboard import LimitUse, called, limit_uses
 from appliance.store import dashboard as table
-from appliance.store import deliveries, queue
+from appliance.store import deliveries, queue, smpp
 from appliance.store.dashboard import QueueFigures
 from appliance.webhooks.dispatcher import WebhookDispatcher
 from modem.interface import Limitation, ModemState, Verdict
@@ -56,6 +56,7 @@ class StoreFigures(msgspec.Struct, frozen=True):
     uncertain: int
     webhooks_pending: int
     limits: tuple[tuple[LimitUse, ...], ...]  # one for each modem
+    smpp_waiting: int = 0
 
 
 class ModemFigures(msgspec.Struct, frozen=True):
@@ -79,6 +80,15 @@ class ModemFigures(msgspec.Struct, frozen=True):
     limits: tuple[LimitUse, ...]
 
 
+class SmppFigures(msgspec.Struct, frozen=True):
+    """What the SMPP server has done since its start."""
+
+    bound: int
+    submissions: Mapping[str, int]  # by result
+    deliveries: Mapping[str, int]  # by result
+    refused_connections: int
+
+
 class MetricsSnapshot(msgspec.Struct, frozen=True):
     """All figures, gathered at one time."""
 
@@ -91,6 +101,7 @@ class MetricsSnapshot(msgspec.Struct, frozen=True):
     disk_free: int
     disk_size: int
     database: int
+    smpp: SmppFigures | None = None
 
 
 class Metrics:
@@ -104,6 +115,7 @@ class Metrics:
         self._answer = b""
         self._fresh_until = 0.0
         self._facts: MetricsSnapshot | None = None
+        self.smpp: Callable[[], SmppFigures] | None = None  # while the SMPP server runs
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not typed there
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -167,6 +179,7 @@ class Metrics:
             disk_free=disk.free,
             disk_size=disk.total,
             database=_size(box.db.path),
+            smpp=self.smpp() if self.smpp else None,
         )
 
     def _read(self, db: Connection, attached: list[Attached], now: int) -> StoreFigures:
@@ -180,6 +193,7 @@ class Metrics:
                 limit_uses(a.limits, queue.usage(db, a.iccid, a.limits, now, zone))
                 for a in attached
             ),
+            smpp_waiting=smpp.undelivered(db) if self.smpp else 0,
         )
 
 
@@ -260,6 +274,37 @@ def families(facts: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "zimbox_database_bytes", "Size of the database with its write-ahead log.", facts.database
+    )
+    if facts.smpp is not None:
+        yield from _of_smpp(facts.smpp, facts.stored.smpp_waiting)
+
+
+def _of_smpp(figures: SmppFigures, waiting: int) -> Iterator[Metric]:
+    """Yield the families of the SMPP server; there are none while it is off."""
+    yield gauge("zimbox_smpp_sessions", "Engines that are bound.", figures.bound)
+    submissions = CounterMetricFamily(
+        "zimbox_smpp_submissions", "Submissions since the start, by result.", labels=["result"]
+    )
+    for result, count in figures.submissions.items():
+        submissions.add_metric([result], count)
+    yield submissions
+    sent = CounterMetricFamily(
+        "zimbox_smpp_deliveries",
+        "Receipts and received messages sent to engines since the start, by result.",
+        labels=["result"],
+    )
+    for result, count in figures.deliveries.items():
+        sent.add_metric([result], count)
+    yield sent
+    yield gauge(
+        "zimbox_smpp_waiting_deliveries",
+        "Receipts and received messages that no engine has confirmed yet.",
+        waiting,
+    )
+    yield CounterMetricFamily(
+        "zimbox_smpp_refused_connections",
+        "Connections to the SMPP server that were refused since the start.",
+        value=figures.refused_connections,
     )
 
 

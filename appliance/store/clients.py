@@ -15,6 +15,11 @@ from appliance.store import counters, messages
 from appliance.store.rows import ClientRow, KeyRow, columns, every, first
 
 KEY_BYTES = 24
+# SMPP allows 8 octets (3.4, 4.1.1): without letters that look like others, 46 bits.
+PASSWORD_OCTETS = 8
+PASSWORD_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# scrypt, 16 MiB for some 50 ms on a laptop: 46 bits are too few for a quick hash.
+SCRYPT_COST, SCRYPT_BLOCK = 2**14, 8
 
 
 class NewClient(msgspec.Struct, frozen=True):
@@ -95,22 +100,40 @@ def hashed(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
+def hashed_password(client: int, password: str) -> bytes:
+    """Return the hash of a password for SMPP. Takes a moment, on purpose."""
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=f"zimbox smpp client_{client}".encode(),
+        n=SCRYPT_COST,
+        r=SCRYPT_BLOCK,
+        p=1,
+        dklen=32,
+    )
+
+
 def add_key(
     db: Connection,
     client: int,
     now: int,
     *,
     test: bool = False,
+    smpp: bool = False,
     name: str = "",
     expires_at: int | None = None,
     permissions: Permissions = Permissions(),
 ) -> NewKey:
-    """Create a key of a client."""
-    key = f"zs_{'test' if test else 'live'}_{secrets.token_hex(KEY_BYTES)}"
+    """Create a key of a client, or with `smpp` a password."""
+    if smpp:
+        key = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_OCTETS))
+        digest, hint = hashed_password(client, key), ""  # its last four would be half of it
+    else:
+        key = f"zs_{'test' if test else 'live'}_{secrets.token_hex(KEY_BYTES)}"
+        digest, hint = hashed(key), key[-4:]
     cursor = db.execute(
-        "INSERT INTO api_key (client, test, hash, hint, name, permissions, created_at, expires_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (client, int(test), hashed(key), key[-4:], name)
+        "INSERT INTO api_key (client, test, smpp, hash, hint, name, permissions, created_at, expires_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (client, int(test), int(smpp), digest, hint, name)
         + (msgspec.json.encode(permissions).decode(), now, expires_at),
     )
     assert cursor.lastrowid is not None
@@ -119,7 +142,7 @@ def add_key(
 
 _KEYS = (
     "SELECT k.id, k.client, k.test, k.hint, k.name, k.permissions, k.created_at, k.last_used_at, k.expires_at, "
-    "k.revoked_at, c.disabled_at, c.deleted_at FROM api_key k JOIN client c ON c.id = k.client"
+    "k.revoked_at, c.disabled_at, c.deleted_at, k.smpp FROM api_key k JOIN client c ON c.id = k.client"
 )
 
 
@@ -261,6 +284,9 @@ def erase(db: Connection, client: int, now: int) -> bool:
         "delivery_log",
         "blocked",
         "opt_in",
+        "smpp_submission",
+        "smpp_segment",
+        "smpp_delivery",
     ):
         db.execute(f"DELETE FROM {table} WHERE {both}", tenants)
     for table in ("event", "webhook", "last_writer"):

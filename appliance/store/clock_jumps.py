@@ -12,7 +12,7 @@ from sqlite3 import Connection
 import structlog
 
 from appliance.core.clock import Clock
-from appliance.store import admin, attempts, idempotency, messages, otp, received
+from appliance.store import admin, attempts, idempotency, messages, otp, received, smpp
 from appliance.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -88,4 +88,5 @@ class ClockJumps:
         admin.move_sessions(db, self._since, step)
         attempts.move_uncertain_windows(db, self._since, step)
         received.move_parts(db, self._since, step)
+        smpp.move(db, self._since, step)
         return messages.move_lifetime(db, self._since, step)

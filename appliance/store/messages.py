@@ -10,8 +10,9 @@ import msgspec
 from appliance.domain import message as states
 from appliance.domain.ids import Ids
 from appliance.domain.message import PartEvent, PartState, Status
-from appliance.store import counters, events, submissions
-from appliance.store.failure_causes import UNKNOWN_OUTCOMES
+from appliance.domain.message_state import MessageState, state_of
+from appliance.store import counters, events, smpp, submissions
+from appliance.store.failure_causes import UNKNOWN_OUTCOMES, stored_cause
 from appliance.store.rows import MessageRow, PartRow, columns, every, first
 from modem.error_codes import lookup
 
@@ -153,7 +154,7 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
                 "UPDATE message SET uncertain = ?, changed_at = ? WHERE id = ?",
                 (uncertain, now, number),
             )
-        _close_if_finished(db, message, then, parts, now)
+        _close_if_finished(db, new_ids, message, then, parts, now)
         return then
     states.check(before, then)
     changes: dict[str, Any] = {"status": then, "uncertain": uncertain, "changed_at": now, "held": 0}
@@ -186,8 +187,16 @@ def settle(db: Connection, new_ids: Ids, number: int, now: int, *, resent: bool 
     counters.move(db, message.tenant, message.device, message.created_at, before, then)
     if then != Status.QUEUED:
         events.of_message(db, new_ids, message, f"sms.{then}", now)
-    _close_if_finished(db, message, then, parts, now)
+        code = changes.get("error_code")
+        state = state_of(then, uncertain=bool(uncertain), error=code)
+        smpp.note_state(db, new_ids, number, state, _number_of(changes.get("error_detail")), now)
+    _close_if_finished(db, new_ids, message, then, parts, now)
     return then
+
+
+def _number_of(error_detail: str | None) -> int | None:
+    """Return the number of the network or the modem in the cause of a failure."""
+    return stored_cause(error_detail).number if error_detail else None
 
 
 def _uncertain(db: Connection, message: MessageRow, then: Status, parts: list[PartRow]) -> bool:
@@ -220,7 +229,12 @@ def _last_submission(parts: list[PartRow], then: Status) -> int | None:
 
 
 def _close_if_finished(
-    db: Connection, message: MessageRow, status: Status, parts: list[PartRow], now: int
+    db: Connection,
+    new_ids: Ids,
+    message: MessageRow,
+    status: Status,
+    parts: list[PartRow],
+    now: int,
 ) -> None:
     """Mark a message that nothing can change any more, so that it may move to the history."""
     number = message.id
@@ -232,6 +246,8 @@ def _close_if_finished(
         db.execute("UPDATE part SET open = 0 WHERE message = ? AND open = 1", (number,))
         db.execute("UPDATE attempt SET open = 0 WHERE message = ? AND open = 1", (number,))
     if final != (message.closed_at is not None):
+        if final and status == Status.SENT:  # no report came, and none will
+            smpp.note_state(db, new_ids, number, MessageState.UNKNOWN, None, now)
         closed_at = now if final else None
         db.execute("UPDATE message SET closed_at = ? WHERE id = ?", (closed_at, number))
 

@@ -14,7 +14,7 @@ from appliance.domain import ids
 from appliance.domain.ids import Ids
 from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import timestamp
-from appliance.store import devices, events
+from appliance.store import devices, events, smpp
 from appliance.store.rows import InboundPartRow, InboundRow, PictureRow, columns, every
 from modem.sms.mms import MmsNotification
 
@@ -226,6 +226,7 @@ def store(db: Connection, new_ids: Ids, device: int, tenant: int, whole: Whole, 
         now,
         stream=f"device_{device} {whole.sender}",
     )
+    smpp.note_received(db, new_ids, tenant, number, now)
     return number
 
 

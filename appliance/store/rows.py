@@ -224,6 +224,7 @@ class KeyRow(NamedTuple):
     revoked_at: int | None
     disabled_at: int | None
     deleted_at: int | None
+    smpp: int = 0
 
 
 class DeviceRow(NamedTuple):

@@ -28,7 +28,7 @@ OTHERS = {
         "testing",
         "index",
     ),
-    *("api-contract", "architecture", "glossary", "command-line"),
+    *("api-contract", "architecture", "glossary", "command-line", "smpp", "past-one-box"),
 }
 
 

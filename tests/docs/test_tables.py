@@ -20,12 +20,12 @@ TEST_SETTLE_SECONDS = (
 )
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
+def rows(page: str, heading: str, level: int = 2) -> list[list[str]]:
+    """The cells of the first table under a heading of a level, without its head."""
     text = (DOCS / f"{page}.md").read_text("utf-8")
-    _, found, after = text.partition(f"\n## {heading}\n")
+    _, found, after = text.partition(f"\n{'#' * level} {heading}\n")
     assert found, f"{page}.md has no {heading!r}"
-    lines = re.search(r"(?:^\|.*\n)+", after.split("\n## ")[0], re.MULTILINE)
+    lines = re.search(r"(?:^\|.*\n)+", re.split("\n#{2,} ", after)[0], re.MULTILINE)
     assert lines
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[0].splitlines()[2:]]
     return [[cell.strip() for cell in row] for row in cells]

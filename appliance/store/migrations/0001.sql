@@ -16,7 +16,8 @@ CREATE TABLE api_key (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   client INTEGER NOT NULL REFERENCES client,
   test INTEGER NOT NULL,
-  hash BLOB NOT NULL UNIQUE,          -- SHA-256; the key itself is shown once and not stored
+  smpp INTEGER NOT NULL DEFAULT 0,    -- 1: a password for SMPP, not a key for HTTP
+  hash BLOB NOT NULL UNIQUE,          -- SHA-256 (of a password scrypt); the key itself is shown once and not stored
   hint TEXT NOT NULL,                 -- its last four characters
   name TEXT NOT NULL,
   permissions TEXT NOT NULL,          -- JSON (appliance.domain.views.Permissions)
@@ -26,6 +27,43 @@ CREATE TABLE api_key (
   revoked_at INTEGER,
   cancel_queued INTEGER NOT NULL DEFAULT 0   -- revoked with its queued messages
 );
+
+-- Messages that came over SMPP: a row for each submit_sm that was accepted, with a message or a segment of one.
+CREATE TABLE smpp_submission (
+  id INTEGER PRIMARY KEY,             -- what its answer names, as msg_…: the message, or a segment before its last
+  tenant INTEGER NOT NULL,
+  message INTEGER,                    -- NULL: a segment that waits for the others
+  addresses TEXT NOT NULL,            -- JSON: source and destination as the engine wrote them, for receipts
+  receipts INTEGER NOT NULL,          -- which ones the engine wants: 1 delivered, 2 failed, 4 on the way
+  fingerprint BLOB NOT NULL,          -- of client, number, sender and text
+  answer INTEGER NOT NULL DEFAULT 0,  -- 0 written, or about to be; 1 received by the engine; 2 lost
+  at INTEGER NOT NULL
+);
+CREATE INDEX smpp_submission_message ON smpp_submission (message) WHERE message IS NOT NULL;
+CREATE INDEX smpp_submission_open ON smpp_submission (answer) WHERE answer = 0;
+CREATE INDEX smpp_submission_lost ON smpp_submission (fingerprint, at) WHERE answer = 2;
+-- Segments that wait for the others of their message.
+CREATE TABLE smpp_segment (
+  submission INTEGER PRIMARY KEY,
+  tenant INTEGER NOT NULL,
+  long_message BLOB NOT NULL,         -- SHA-256 of client, addresses and concatenation reference
+  number INTEGER NOT NULL,
+  recipient TEXT NOT NULL,
+  text BLOB NOT NULL,                 -- UTF-16
+  at INTEGER NOT NULL,
+  UNIQUE (long_message, number)
+);
+-- Receipts and received texts that no engine has confirmed yet.
+CREATE TABLE smpp_delivery (
+  id INTEGER PRIMARY KEY,
+  tenant INTEGER NOT NULL,
+  submission INTEGER,                 -- of a receipt
+  state INTEGER,                      -- of a receipt: message_state (SMPP 3.4 5.2.28)
+  error INTEGER,                      -- of a receipt: the number of the network or the modem
+  inbound INTEGER,                    -- of a received text
+  at INTEGER NOT NULL
+);
+CREATE INDEX smpp_delivery_tenant ON smpp_delivery (tenant, id);
 
 -- Messages queued by keys with a daily cap, by local day.
 CREATE TABLE key_day (api_key INTEGER NOT NULL, day INTEGER NOT NULL, taken INTEGER NOT NULL,
@@ -667,7 +705,7 @@ INSERT INTO access_version VALUES (0);
 CREATE TRIGGER api_key_inserted AFTER INSERT ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER api_key_deleted AFTER DELETE ON api_key BEGIN UPDATE access_version SET version = version + 1; END;
 -- Without last_used_at, which is for people only.
-CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, hash, permissions, expires_at, revoked_at ON api_key
+CREATE TRIGGER api_key_changed AFTER UPDATE OF id, client, test, smpp, hash, permissions, expires_at, revoked_at ON api_key
   BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER client_inserted AFTER INSERT ON client BEGIN UPDATE access_version SET version = version + 1; END;
 CREATE TRIGGER client_deleted AFTER DELETE ON client BEGIN UPDATE access_version SET version = version + 1; END;

@@ -1,0 +1,1 @@
+"""Messages that come and go over SMPP: accounts, submissions, deliveries. Knows no PDU."""
