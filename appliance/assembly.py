@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 
 import structlog
 
@@ -44,7 +45,7 @@ from appliance.monitoring.dashboard import DashboardReader
 from appliance.monitoring.health import HealthCheck
 from appliance.monitoring.metrics import Metrics
 from appliance.services import AdminServices, Services
-from appliance.store import archive, attempts
+from appliance.store import archive, attempts, starts
 from appliance.store.database import Database, DatabaseMissing
 from appliance.webhooks.dispatcher import WebhookDispatcher
 from appliance.webhooks.registry import WebhookRegistry
@@ -165,7 +166,7 @@ class Assembly:
     ) -> None:
         """Mark what a crash left uncertain, then start every leg."""
         box = self.box
-        doubtful = await box.db.write(attempts.mark_uncertain_after_start, box.ids, box.clock.now())
+        doubtful = await box.db.write(self._begin)
         if doubtful:
             log.warning("uncertain_parts_after_start", parts=doubtful)
         await box.db.write(self.devices.note_after_start)
@@ -184,6 +185,11 @@ class Assembly:
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
+
+    def _begin(self, db: Connection) -> int:
+        """Count the start, and mark what was being sent. Return the number of uncertain parts."""
+        starts.begin(db)
+        return attempts.mark_uncertain_after_start(db, self.box.ids, self.box.clock.now())
 
     async def _start_admin(self) -> None:
         """Take up what was set on the page, before the modems start."""

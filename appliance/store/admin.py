@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from appliance.core.config import Limits
+from appliance.store.starts import THIS_START
 
 T = TypeVar("T")
 
@@ -65,47 +66,54 @@ def forget(db: Connection) -> bool:
 # --- sessions ------------------------------------------------------------------------------------
 
 
-def _hash(token: str) -> bytes:
+def hash_of(token: str) -> bytes:
+    """Return what is stored of a session's cookie."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def open_session(db: Connection, token: str, agent: str, now: int, most: int) -> None:
     """Store a session; beyond `most` the least recently used ones end, never the new one."""
     db.execute(
-        "INSERT INTO admin_session (hash, created_at, seen_at, agent) VALUES (?, ?, ?, ?)",
-        (_hash(token), now, now, agent),
+        "INSERT INTO admin_session (hash, created_at, seen_at, start_number, agent) "
+        f"VALUES (?, ?, ?, {THIS_START}, ?)",
+        (hash_of(token), now, now, agent),
     )
     db.execute(
         "DELETE FROM admin_session WHERE hash NOT IN "
         "(SELECT hash FROM admin_session ORDER BY hash = ? DESC, seen_at DESC LIMIT ?)",
-        (_hash(token), most),
+        (hash_of(token), most),
     )
 
 
 def session_seen(db: Connection, token: str) -> tuple[int, int] | None:
     """Return when a session began and was last used; None without one."""
     row = db.execute(
-        "SELECT created_at, seen_at FROM admin_session WHERE hash = ?", (_hash(token),)
+        "SELECT created_at, seen_at FROM admin_session WHERE hash = ?", (hash_of(token),)
     ).fetchone()
     return (row[0], row[1]) if row else None
 
 
 def see_session(db: Connection, token: str, now: int) -> None:
-    db.execute("UPDATE admin_session SET seen_at = ? WHERE hash = ?", (now, _hash(token)))
+    db.execute(
+        f"UPDATE admin_session SET seen_at = ?, start_number = {THIS_START} WHERE hash = ?",
+        (now, hash_of(token)),
+    )
 
 
-def move_sessions(db: Connection, since: int, step: int) -> None:
-    """Move the last use of sessions since `since` by a clock jump."""
-    db.execute("UPDATE admin_session SET seen_at = seen_at + ? WHERE seen_at >= ?", (step, since))
+def move_sessions(db: Connection, step: int) -> None:
+    """Move the last use of sessions used since the box started by a clock jump."""
+    db.execute(
+        f"UPDATE admin_session SET seen_at = seen_at + ? WHERE start_number = {THIS_START}", (step,)
+    )
 
 
 def end_session(db: Connection, token: str) -> None:
-    db.execute("DELETE FROM admin_session WHERE hash = ?", (_hash(token),))
+    db.execute("DELETE FROM admin_session WHERE hash = ?", (hash_of(token),))
 
 
 def end_other_sessions(db: Connection, token: str) -> None:
     """End all other sessions."""
-    db.execute("DELETE FROM admin_session WHERE hash != ?", (_hash(token),))
+    db.execute("DELETE FROM admin_session WHERE hash != ?", (hash_of(token),))
 
 
 # --- limits --------------------------------------------------------------------------------------

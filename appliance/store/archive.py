@@ -12,6 +12,7 @@ from appliance.domain.message import Status
 from appliance.store import counters, timeline
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.rows import IndexedRow, columns, every
+from appliance.store.starts import THIS_START
 
 MOVED = """id, tenant, kind, batch, recipient, body, alphabet, parts, priority, device, bound, status, uncertain,
 ever_submitted, attempts, max_attempts, round, created_at, queued_at, scheduled_at, sent_at, delivered_at, failed_at,
@@ -80,8 +81,8 @@ def take_back(db: Connection, number: int, now: int, expires_at: int, rank: int)
     row = IndexedRow._make(found[:-2])
     priority, stored = found[-2:]
     db.execute(
-        f"INSERT INTO message ({MOVED}, shift, due_at, expires_at, changed_at) "
-        f"SELECT {MOVED}, 0, ?, ?, ? FROM history WHERE id = ?",
+        f"INSERT INTO message ({MOVED}, shift, due_at, expires_at, start_number, changed_at) "
+        f"SELECT {MOVED}, 0, ?, ?, {THIS_START}, ? FROM history WHERE id = ?",
         (now, expires_at, now, number),
     )
     for part in msgspec.json.decode(stored, type=timeline.Attempts).parts:

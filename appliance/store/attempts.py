@@ -12,6 +12,7 @@ from appliance.store import clients, messages, received, reports, submissions
 from appliance.store.failure_causes import HELD_TOO_LONG, NO_ANSWER, cause, fault_cause
 from appliance.store.queue import WAITED_TOO_LONG, Job, Sender, SendingRules, count_use
 from appliance.store.rows import MessageRow, PartRow, columns, every
+from appliance.store.starts import THIS_START
 from appliance.store.submissions import UNSETTLED
 from modem.interface import Outcome, Verdict
 
@@ -58,7 +59,7 @@ def record(
         case Verdict.UNKNOWN:
             _used(db, rules, sender, job, now)
             _attempted(db, part)
-            messages.step_part(db, part, PartEvent.LOSE, answered_at=now, open=1, error=error)
+            _lose(db, part, now, error)
         case Verdict.OWNER if sender.test:
             # A test number produced this: show the failure, because no owner can fix a simulated SIM.
             _attempted(db, part)
@@ -153,13 +154,25 @@ def _again(db: Connection, rules: SendingRules, part: PartRow, error: str | None
     messages.unbind(db, part.message)
 
 
+def _lose(db: Connection, part: PartRow, now: int, error: str | None) -> None:
+    """Mark a part as uncertain; its window begins now.
+
+    `ready_at` has the beginning, because clock jumps move it, and reports match by `answered_at`.
+    """
+    messages.step_part(db, part, PartEvent.LOSE, answered_at=now, ready_at=now, open=1, error=error)
+    db.execute(
+        f"UPDATE part SET start_number = {THIS_START} WHERE message = ? AND number = ?",
+        (part.message, part.number),
+    )
+
+
 def mark_uncertain_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
     submitted = f"SELECT {columns(PartRow)} FROM part WHERE {UNSETTLED} AND state = 'submitted'"
     rows = every(PartRow, db.execute(submitted))
     for part in rows:
         _attempted(db, part)
-        messages.step_part(db, part, PartEvent.LOSE, open=1, answered_at=now)
+        _lose(db, part, now, None)
         messages.settle(db, new_ids, part.message, now)
     for sim in {part.sim for part in rows}:
         assert sim is not None, "a submitted part has the SIM that it was submitted to"
@@ -177,16 +190,14 @@ def settle_uncertain(db: Connection, new_ids: Ids, window_ms: int, now: int) -> 
     """Settle uncertain parts whose window has ended, as their message asks (fail or resend).
 
     The window counts from the last change of any part of the message; waiting parts are sent first. A change in
-    the future was before the clock was set back; `move_uncertain_windows` has moved the window. Return when the
-    next window ends (ms), None if nothing is uncertain.
+    the future was before the clock was set back, and does not count. Return when the next window ends (ms), None if
+    nothing is uncertain.
     """
     rows = db.execute(
-        "SELECT message, MAX(MAX("
-        "IIF(COALESCE(answered_at, submitted_at) <= ?, COALESCE(answered_at, submitted_at), 0), "
-        "IIF(state = 'uncertain', ready_at, 0))) AS since FROM part "
+        "SELECT message, MAX(IIF(at <= ?, at, 0)) AS since FROM (SELECT message, state, "
+        "IIF(state = 'uncertain', ready_at, COALESCE(answered_at, submitted_at)) AS at FROM part "
         f"WHERE message IN (SELECT message FROM part WHERE {UNSETTLED} AND state = 'uncertain') "
-        "GROUP BY message "
-        "HAVING SUM(state IN ('waiting', 'submitted')) = 0",
+        ") GROUP BY message HAVING SUM(state IN ('waiting', 'submitted')) = 0",
         (now,),
     ).fetchall()
     next_end: int | None = None
@@ -203,15 +214,12 @@ def settle_uncertain(db: Connection, new_ids: Ids, window_ms: int, now: int) -> 
     return next_end
 
 
-def move_uncertain_windows(db: Connection, since: int, step: int) -> None:
-    """Move the windows of uncertain parts since `since` by a clock jump.
-
-    `ready_at` has their beginning, because reports match by `answered_at`.
-    """
+def move_uncertain_windows(db: Connection, step: int) -> None:
+    """Move the windows of parts that became uncertain since the box started by a clock jump."""
     db.execute(
-        "UPDATE part SET ready_at = MAX(ready_at, answered_at) + ? "
-        f"WHERE {UNSETTLED} AND state = 'uncertain' AND answered_at >= ?",
-        (step, since),
+        "UPDATE part SET ready_at = ready_at + ? "
+        f"WHERE {UNSETTLED} AND state = 'uncertain' AND start_number = {THIS_START}",
+        (step,),
     )
 
 

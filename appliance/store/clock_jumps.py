@@ -27,19 +27,14 @@ class ClockJumps:
     def __init__(self, clock: Clock, db: Database) -> None:
         self._clock = clock
         self._db = db
-        self._minding = asyncio.Lock()
-        self._since = (
-            clock.now()
-        )  # older rows are from before this start, by the clock at that time
-        self._distance = self._measured()
+        self._adjusting = asyncio.Lock()
+        self._offset = self._measured()  # of the wall clock to the monotonic clock (ms)
         self.jumps = 0  # the number of jumps applied since the start
-        self._forward_ms = (
-            0  # the total of forward jumps: rows may be younger by this than their times say
-        )
+        # The total of forward jumps: rows may be younger by this than their times say.
+        self._forward_ms = 0
         self._forward_at = 0  # the wall time right after the last one
-        self._back_at = (
-            clock.monotonic()
-        )  # when the last jump back was; one may have preceded the start
+        # When the last jump back was; one may have preceded the start.
+        self._back_at = clock.monotonic()
 
     def _measured(self) -> int:
         return self._clock.now() - round(self._clock.monotonic() * 1000)
@@ -47,19 +42,18 @@ class ClockJumps:
     @property
     def pending(self) -> bool:
         """Whether the clock has jumped and the store is not adjusted yet."""
-        return abs(self._measured() - self._distance) >= STEP_MS
+        return abs(self._measured() - self._offset) >= STEP_MS
 
     async def adjust(self) -> None:
         """Adjust the store if the clock has jumped. After an error of `Database.write` it is still pending."""
         if not self.pending:
             return
-        async with self._minding:
+        async with self._adjusting:
             if self.pending:
-                distance = self._measured()
-                step = distance - self._distance
+                offset = self._measured()
+                step = offset - self._offset
                 moved = await self._db.write(self._move, step)
-                self._distance = distance
-                self._since += min(step, 0)
+                self._offset = offset
                 self.jumps += 1
                 self._forward_ms += max(step, 0)
                 if step > 0:
@@ -83,10 +77,10 @@ class ClockJumps:
         return before, now + STEP_MS if late else messages.NEVER
 
     def _move(self, db: Connection, step: int) -> int:
-        otp.move_expiry(db, self._since, step)
-        idempotency.move(db, self._since, step)
-        admin.move_sessions(db, self._since, step)
-        attempts.move_uncertain_windows(db, self._since, step)
-        received.move_parts(db, self._since, step)
-        smpp.move(db, self._since, step)
-        return messages.move_lifetime(db, self._since, step)
+        otp.move_expiry(db, step)
+        idempotency.move(db, step)
+        admin.move_sessions(db, step)
+        attempts.move_uncertain_windows(db, step)
+        received.move_parts(db, step)
+        smpp.move(db, step)
+        return messages.move_lifetime(db, step)

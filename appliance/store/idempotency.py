@@ -12,6 +12,7 @@ from appliance.domain.errors import ApiError
 from appliance.domain.requests import Idempotency
 from appliance.domain.views import AcceptedAnswer, BulkAccepted, OtpAnswer
 from appliance.store.counters import DAY_MS
+from appliance.store.starts import THIS_START
 
 Answer = AcceptedAnswer | BulkAccepted | OtpAnswer
 T = TypeVar("T", AcceptedAnswer, BulkAccepted, OtpAnswer)
@@ -58,17 +59,18 @@ def once(
     answer = take(db)
     kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
     db.execute(
-        "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, status, answer, created_at) "
-        "VALUES (?, ?, ?, 202, ?, ?)",
+        "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, status, answer, created_at, start_number) "
+        f"VALUES (?, ?, ?, 202, ?, ?, {THIS_START})",
         (tenant, idempotency.key, idempotency.fingerprint, msgspec.json.encode(kept), now),
     )
     return answer
 
 
-def move(db: Connection, since: int, step: int) -> None:
-    """Move the times of answers stored since `since` by a clock jump."""
+def move(db: Connection, step: int) -> None:
+    """Move the times of answers stored since the box started by a clock jump."""
     db.execute(
-        "UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?", (step, since)
+        f"UPDATE idempotency SET created_at = created_at + ? WHERE start_number = {THIS_START}",
+        (step,),
     )
 
 

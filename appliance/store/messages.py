@@ -14,6 +14,7 @@ from appliance.domain.message_state import MessageState, state_of
 from appliance.store import counters, events, smpp, submissions
 from appliance.store.failure_causes import UNKNOWN_OUTCOMES, stored_cause
 from appliance.store.rows import MessageRow, PartRow, columns, every, first
+from appliance.store.starts import THIS_START
 from modem.error_codes import lookup
 
 NEVER = 1 << 52  # ready_at of a parked part, far in the future
@@ -50,8 +51,9 @@ class NewMessage(NamedTuple):
 MESSAGE_RESERVE, PART_RESERVE = 24, 44
 
 INSERT_MESSAGE = (
-    f"INSERT INTO message (id, status, created_at, queued_at, changed_at, reserve, {columns(NewMessage)}) "
-    f"VALUES (?1, 'queued', ?2, ?2, ?2, zeroblob({MESSAGE_RESERVE}){', ?' * len(NewMessage._fields)})"
+    "INSERT INTO message (id, status, created_at, queued_at, changed_at, start_number, reserve, "
+    f"{columns(NewMessage)}) VALUES (?1, 'queued', ?2, ?2, ?2, {THIS_START}, "
+    f"zeroblob({MESSAGE_RESERVE}){', ?' * len(NewMessage._fields)})"
 )
 
 INSERT_PART = f"""
@@ -262,8 +264,8 @@ def _report_may_come(db: Connection, number: int, parts: list[PartRow]) -> bool:
     return open_attempt.fetchone() is not None
 
 
-def move_lifetime(db: Connection, since: int, step: int) -> int:
-    """Move the lifetimes of messages accepted since `since` by a clock jump."""
+def move_lifetime(db: Connection, step: int) -> int:
+    """Move the lifetimes of messages queued since the box started by a clock jump. Return how many."""
     if step < 0:  # a retry must not wait for its old time
         db.execute(
             "UPDATE part SET ready_at = ready_at + ? WHERE state = 'waiting' AND ready = 0 "
@@ -272,8 +274,8 @@ def move_lifetime(db: Connection, since: int, step: int) -> int:
         )
     return db.execute(
         "UPDATE message SET due_at = due_at + ?1, expires_at = expires_at + ?1 "
-        "WHERE status = 'queued' AND scheduled_at IS NULL AND queued_at >= ?2",
-        (step, since),
+        f"WHERE status = 'queued' AND scheduled_at IS NULL AND start_number = {THIS_START}",
+        (step,),
     ).rowcount
 
 
@@ -354,7 +356,8 @@ def resend(
     )
     db.execute(
         "UPDATE message SET concatenation = NULL, round = round + 1, queued_at = ?, due_at = ?, "
-        "expires_at = ?, ever_submitted = 0, alphabet = ?, shift = ?, parts = ?, scheduled_at = NULL, "
+        f"expires_at = ?, start_number = {THIS_START}, ever_submitted = 0, alphabet = ?, shift = ?, parts = ?, "
+        "scheduled_at = NULL, "
         "bound = ?, device = ?, api_key = ?, attempts = ?, attempts_before = ? WHERE id = ?",
         (
             now,

@@ -6,6 +6,7 @@ from sqlite3 import Connection
 
 from appliance.store.counters import HOUR_MS
 from appliance.store.rows import OtpRow, columns, first
+from appliance.store.starts import THIS_START
 
 
 def wait(db: Connection, test: bool, recipient: str, most: int, now: int) -> int:
@@ -35,7 +36,7 @@ def add(
 ) -> None:
     db.execute(
         "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, purpose, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"created_at, start_number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {THIS_START})",
         (number, tenant, message, recipient, code_hash, attempts, expires_at, purpose, now),
     )
 
@@ -56,9 +57,10 @@ def verified(db: Connection, number: int, now: int) -> None:
     db.execute("UPDATE otp SET verified_at = ? WHERE id = ?", (now, number))
 
 
-def move_expiry(db: Connection, since: int, step: int) -> None:
-    """Move the expiry of codes created since `since` by a clock jump."""
+def move_expiry(db: Connection, step: int) -> None:
+    """Move the expiry of codes created since the box started by a clock jump."""
     db.execute(
-        "UPDATE otp SET expires_at = expires_at + ?, created_at = created_at + ? WHERE created_at >= ?",
-        (step, step, since),
+        "UPDATE otp SET expires_at = expires_at + ?1, created_at = created_at + ?1 "
+        f"WHERE start_number = {THIS_START}",
+        (step,),
     )

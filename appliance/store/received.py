@@ -16,6 +16,7 @@ from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import timestamp
 from appliance.store import devices, events, smpp
 from appliance.store.rows import InboundPartRow, InboundRow, PictureRow, columns, every
+from appliance.store.starts import THIS_START
 from modem.sms.mms import MmsNotification
 
 PICTURES_KEPT_MS = 7 * 86_400_000  # operators keep a picture message for some days
@@ -60,9 +61,10 @@ def keep_part(
     """Store a part; return all parts of its text if it was the last one missing, else None."""
     group = (sim, part.sender, part.reference, part.total)
     db.execute(
-        "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at, hex) "
-        "SELECT ?5, ?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM inbound_part "
-        "WHERE sim = ?1 AND sender = ?2 AND reference = ?3 AND total = ?4 AND number = ?6)",
+        "INSERT INTO inbound_part (device, sim, sender, reference, total, number, text, sent_at, arrived_at, hex, "
+        f"start_number) SELECT ?5, ?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9, ?10, {THIS_START} "
+        "WHERE NOT EXISTS (SELECT 1 FROM inbound_part WHERE sim = ?1 "
+        "AND sender = ?2 AND reference = ?3 AND total = ?4 AND number = ?6)",
         (*group, device, part.number, part.text, part.sent_at, now, part.hex),
     )
     rows = _group(db, *group)
@@ -109,10 +111,11 @@ def overdue(db: Connection, before: int) -> list[list[InboundPartRow]]:
     return found
 
 
-def move_parts(db: Connection, since: int, step: int) -> None:
-    """Move the arrival of parts since `since` by a clock jump."""
+def move_parts(db: Connection, step: int) -> None:
+    """Move the arrival of parts received since the box started by a clock jump."""
     db.execute(
-        "UPDATE inbound_part SET arrived_at = arrived_at + ? WHERE arrived_at >= ?", (step, since)
+        f"UPDATE inbound_part SET arrived_at = arrived_at + ? WHERE start_number = {THIS_START}",
+        (step,),
     )
 
 

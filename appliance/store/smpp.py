@@ -9,6 +9,7 @@ from typing import NamedTuple
 from appliance.domain.ids import LONG_SHIFT, Ids
 from appliance.domain.message_state import MessageState
 from appliance.store.rows import columns, every, first
+from appliance.store.starts import THIS_START
 
 # Column `answer` of a submission.
 WRITTEN, RECEIVED, LOST = range(3)
@@ -64,7 +65,11 @@ class EngineDeliveryRow(NamedTuple):
 def add(db: Connection, new: NewSubmission) -> None:
     """Store a submission whose answer is about to be written."""
     marks = ", ".join("?" * len(new))
-    db.execute(f"INSERT INTO smpp_submission ({columns(NewSubmission)}) VALUES ({marks})", new)
+    db.execute(
+        f"INSERT INTO smpp_submission ({columns(NewSubmission)}, start_number) "
+        f"VALUES ({marks}, {THIS_START})",
+        new,
+    )
 
 
 def adopt(db: Connection, fingerprint: bytes, since: int) -> int | None:
@@ -114,7 +119,11 @@ def forget(db: Connection, before: int, most: int) -> None:
 def add_segment(db: Connection, row: SegmentRow) -> None:
     """Store a segment that waits for others."""
     marks = ", ".join("?" * len(row))
-    db.execute(f"INSERT INTO smpp_segment ({columns(SegmentRow)}) VALUES ({marks})", row)
+    db.execute(
+        f"INSERT INTO smpp_segment ({columns(SegmentRow)}, start_number) "
+        f"VALUES ({marks}, {THIS_START})",
+        row,
+    )
 
 
 def segments(db: Connection, long_message: bytes) -> list[SegmentRow]:
@@ -179,8 +188,9 @@ def _note(
 ) -> None:
     number = new_ids.other(now)
     db.execute(
-        "INSERT INTO smpp_delivery (id, tenant, submission, state, error, at) "
-        "SELECT ?, tenant, id, ?, ?, ? FROM smpp_submission WHERE id = ? AND receipts & ?",
+        "INSERT INTO smpp_delivery (id, tenant, submission, state, error, at, start_number) "
+        f"SELECT ?, tenant, id, ?, ?, ?, {THIS_START} FROM smpp_submission "
+        "WHERE id = ? AND receipts & ?",
         (number, state, error, now, submission, _WANTED.get(state, ON_FAILURE)),
     )
 
@@ -188,7 +198,8 @@ def _note(
 def note_received(db: Connection, new_ids: Ids, tenant: int, inbound: int, now: int) -> None:
     """Store that a received text goes to the engines of a client, if it has a password for one."""
     db.execute(
-        "INSERT INTO smpp_delivery (id, tenant, inbound, at) SELECT ?, ?, ?, ? WHERE EXISTS "
+        "INSERT INTO smpp_delivery (id, tenant, inbound, at, start_number) "
+        f"SELECT ?, ?, ?, ?, {THIS_START} WHERE EXISTS "
         "(SELECT 1 FROM api_key WHERE smpp = 1 AND client = ? AND test = ? AND revoked_at IS NULL)",
         (new_ids.other(now), tenant, inbound, now, tenant // 2, tenant & 1),
     )
@@ -241,10 +252,10 @@ def expire_deliveries(db: Connection, before: int) -> None:
     db.execute("DELETE FROM smpp_delivery WHERE at < ?", (before,))
 
 
-def move(db: Connection, since: int, step: int) -> None:
-    """Move the times of submissions, segments and deliveries since `since` by a clock jump."""
+def move(db: Connection, step: int) -> None:
+    """Move the times of submissions, segments and deliveries since the box started by a clock jump."""
     for table in ("smpp_submission", "smpp_segment", "smpp_delivery"):
-        db.execute(f"UPDATE {table} SET at = at + ? WHERE at >= ?", (step, since))
+        db.execute(f"UPDATE {table} SET at = at + ? WHERE start_number = {THIS_START}", (step,))
 
 
 def has_password(db: Connection) -> bool:

@@ -1,4 +1,4 @@
-"""The box stops completely although one of its legs fails."""
+"""The box starts, counts its starts, and stops completely although one of its legs fails."""
 
 from __future__ import annotations
 
@@ -63,3 +63,14 @@ async def test_a_missing_database_beside_a_key_file_does_not_create_a_new_box(
         await Assembly.build(tmp_path, Config())
     (tmp_path / "secret.key").unlink()
     await (await Assembly.build(tmp_path, Config())).stop()
+
+
+async def test_every_start_is_counted(tmp_path: Path) -> None:
+    """Rows of an earlier start are told by the number of it."""
+    for _ in range(2):
+        box = await Assembly.build(tmp_path, Config())
+        await box.start([])
+        await box.stop()
+        await box.webhooks.close()
+    with contextlib.closing(sqlite3.connect(box.box.db.path)) as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'start'").fetchone() == (2,)

@@ -2,6 +2,9 @@
 -- `tenant` = client * 2 + (1 for test mode): the partition a client's row belongs to.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+-- How often the box has started. `start_number` in other tables: the start in which the times of the row that count
+-- from now on were written (appliance.store.starts).
+INSERT INTO meta VALUES ('start', 0);
 
 CREATE TABLE client (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -37,7 +40,8 @@ CREATE TABLE smpp_submission (
   receipts INTEGER NOT NULL,          -- which ones the engine wants: 1 delivered, 2 failed, 4 on the way
   fingerprint BLOB NOT NULL,          -- of client, number, sender and text
   answer INTEGER NOT NULL DEFAULT 0,  -- 0 written, or about to be; 1 received by the engine; 2 lost
-  at INTEGER NOT NULL
+  at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL
 );
 CREATE INDEX smpp_submission_message ON smpp_submission (message) WHERE message IS NOT NULL;
 CREATE INDEX smpp_submission_open ON smpp_submission (answer) WHERE answer = 0;
@@ -51,6 +55,7 @@ CREATE TABLE smpp_segment (
   recipient TEXT NOT NULL,
   text BLOB NOT NULL,                 -- UTF-16
   at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL,
   UNIQUE (long_message, number)
 );
 -- Receipts and received texts that no engine has confirmed yet.
@@ -61,7 +66,8 @@ CREATE TABLE smpp_delivery (
   state INTEGER,                      -- of a receipt: message_state (SMPP 3.4 5.2.28)
   error INTEGER,                      -- of a receipt: the number of the network or the modem
   inbound INTEGER,                    -- of a received text
-  at INTEGER NOT NULL
+  at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL
 );
 CREATE INDEX smpp_delivery_tenant ON smpp_delivery (tenant, id);
 
@@ -126,6 +132,7 @@ CREATE TABLE message (
   scheduled_at INTEGER,
   due_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,        -- end of its lifetime
+  start_number INTEGER NOT NULL,      -- in which it was queued, or queued again
   sent_at INTEGER,
   delivered_at INTEGER,
   failed_at INTEGER,
@@ -158,8 +165,9 @@ CREATE TABLE part (
   urgent INTEGER NOT NULL,            -- priority 1
   scheduled INTEGER NOT NULL,         -- needs a trusted clock
   rank INTEGER NOT NULL,
-  ready_at INTEGER NOT NULL,
+  ready_at INTEGER NOT NULL,          -- since it is uncertain: when its window began
   ready INTEGER NOT NULL,              -- ready_at is reached
+  start_number INTEGER NOT NULL DEFAULT 0, -- in which it became uncertain
   attempts INTEGER NOT NULL DEFAULT 0, -- refused by the network for now, so far
   -- the current attempt (earlier ones are in the table attempt)
   device INTEGER,
@@ -376,6 +384,7 @@ CREATE TABLE idempotency (
   status INTEGER NOT NULL,
   answer BLOB NOT NULL,
   created_at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL,
   PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
@@ -390,7 +399,8 @@ CREATE TABLE otp (
   expires_at INTEGER NOT NULL,
   verified_at INTEGER,
   purpose TEXT,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL
 );
 CREATE INDEX otp_recipient ON otp (recipient, created_at);
 
@@ -469,7 +479,8 @@ CREATE TABLE inbound_part (
   text TEXT NOT NULL,
   hex TEXT NOT NULL,                  -- as received: a character may be split between two parts
   sent_at INTEGER,
-  arrived_at INTEGER NOT NULL
+  arrived_at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL
 );
 CREATE INDEX inbound_part_group ON inbound_part (sim, sender, reference, total);
 -- Picture messages that wait at the operator: the box cannot fetch them, but says so.
@@ -524,6 +535,7 @@ CREATE TABLE admin_session (
   hash BLOB PRIMARY KEY,              -- SHA-256 of the cookie; the cookie itself is not stored
   created_at INTEGER NOT NULL,
   seen_at INTEGER NOT NULL,
+  start_number INTEGER NOT NULL,      -- of seen_at
   agent TEXT NOT NULL                 -- the browser, for the owner to recognise
 ) WITHOUT ROWID;
 

@@ -138,8 +138,9 @@ def test_changes_made_during_a_trial_leave_a_trace(database: Path, change: str) 
             "INSERT INTO blocked (tenant, number, reason, source, created_at) VALUES (0, '+32', '', 'stop', 1);"
             "INSERT INTO webhook (tenant, url, events, secret, created_at) VALUES (2, 'u', 'e', 's', 1);"
             "INSERT INTO admin_setting (name, value) VALUES ('password', '\"one\"');"
-            "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, created_at)"
-            " VALUES (1, 2, 1, '+33', x'00', 3, 9, 1);"
+            "INSERT INTO otp (id, tenant, message, recipient, code_hash, attempts_left, expires_at, created_at,"
+            " start_number)"
+            " VALUES (1, 2, 1, '+33', x'00', 3, 9, 1, 1);"
         )
     before = traces(database)
     with sqlite3.connect(database) as connection:

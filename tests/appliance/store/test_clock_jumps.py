@@ -16,7 +16,7 @@ from appliance.domain.validation import utc
 from appliance.domain.views import AcceptedAnswer
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.inbox import Inbox
-from appliance.store import idempotency, otp, received
+from appliance.store import idempotency, otp, received, starts
 from appliance.store.clock_jumps import STEP_MS
 from appliance.store.database import Database
 from modem.interface import Outcome, Verdict
@@ -52,6 +52,7 @@ async def before(stage: Stage) -> int:
 
 @pytest.fixture
 async def board(before: int, stage: Stage, db: Database, tmp_path: Path) -> Board:
+    await db.write(starts.begin)
     return Board(stage, db, tmp_path)
 
 
@@ -207,3 +208,30 @@ async def test_the_wait_for_a_missing_part_survives_a_clock_change(
     board.clock.advance(24 * 3600)
     await board.jobs.give_up_waiting()
     assert await db.read(kept) == 0
+
+
+async def test_an_uncertain_part_keeps_its_window_when_the_clock_is_set_back_and_forward_again(
+    board: Board, before: int, stage: Stage
+) -> None:
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    for step in (-20 * HOUR_MS, 20 * HOUR_MS):
+        board.set_clock(step)
+        await board.jobs.settle_uncertain()
+        assert (await stage.view(before)).uncertain
+    board.clock.advance(601)
+    await board.jobs.settle_uncertain()
+    assert await stage.status(before) == "failed"
+
+
+async def test_an_uncertain_part_of_an_earlier_start_does_not_wait_longer(
+    before: int, stage: Stage, db: Database, tmp_path: Path
+) -> None:
+    await stage.record(await stage.must_claim(), Outcome(Verdict.UNKNOWN))
+    await db.write(starts.begin)
+    board = Board(stage, db, tmp_path)
+    for step in (-20 * HOUR_MS, 20 * HOUR_MS):
+        board.set_clock(step)
+        await board.box.clock_jumps.adjust()
+    board.clock.advance(601)
+    await board.jobs.settle_uncertain()
+    assert await stage.status(before) == "failed"
