@@ -114,16 +114,19 @@ class Link:
 
 
 class Bridge:
-    """A serial server for one connection at a time, as ser2net, without its process."""
+    """A serial server for one connection at a time, as ser2net, without its process; on TCP or a Unix socket."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, device: str, socket: str = "") -> None:
+        self._device, self._socket = device, socket
         self._server: asyncio.Server | None = None
         self._busy = False
         self.refused = 0
         self.port = 0
 
     async def start(self) -> None:
+        if self._socket:
+            self._server = await asyncio.start_unix_server(self._accept, self._socket)
+            return
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
