@@ -34,6 +34,7 @@ from appliance.devices.manager import Devices
 from appliance.maintenance.clock_sync import ClockSync
 from appliance.maintenance.jobs import MaintenanceJobs
 from appliance.messaging.block_list import BlockList
+from appliance.messaging.conversations import Conversations
 from appliance.messaging.held import HeldMessages
 from appliance.messaging.inbox import Inbox
 from appliance.messaging.intake import Intake
@@ -80,6 +81,7 @@ def compose(box: Context, devices: Devices, dispatcher: WebhookDispatcher) -> Se
     dashboard = DashboardReader(box, devices)
     preferences = AdminPreferences(box)
     clients = AdminClients(box, preferences)
+    conversations = Conversations(box)
     return Services(
         context=box,
         authenticator=Authenticator(box.credentials, box.clock, box.db, limiter),
@@ -87,6 +89,7 @@ def compose(box: Context, devices: Devices, dispatcher: WebhookDispatcher) -> Se
         otps=OneTimePasswords(box, intake),
         tracking=tracking,
         received=ReceivedMessages(box),
+        conversations=conversations,
         block_list=BlockList(box),
         webhooks=webhooks,
         devices=DeviceDirectory(box, devices),
@@ -98,7 +101,7 @@ def compose(box: Context, devices: Devices, dispatcher: WebhookDispatcher) -> Se
             clients=clients,
             held=HeldMessages(box),
             maintenance=AdminMaintenance(box),
-            messages=AdminMessages(box, intake, tracking, clients),
+            messages=AdminMessages(box, intake, tracking, conversations, clients),
             modems=AdminModems(box, devices),
             preferences=preferences,
             smpp=AdminSmpp(box, preferences),

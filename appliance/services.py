@@ -17,6 +17,7 @@ from appliance.clients.authentication import Authenticator
 from appliance.context import Context
 from appliance.devices.directory import DeviceDirectory
 from appliance.messaging.block_list import BlockList
+from appliance.messaging.conversations import Conversations
 from appliance.messaging.held import HeldMessages
 from appliance.messaging.intake import Intake
 from appliance.messaging.otp import OneTimePasswords
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, frozen=True):
     otps: OneTimePasswords
     tracking: Tracking
     received: ReceivedMessages
+    conversations: Conversations
     block_list: BlockList
     webhooks: WebhookRegistry
     devices: DeviceDirectory

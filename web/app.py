@@ -30,7 +30,18 @@ from litestar.types import (
 
 from appliance.domain.views import RateLimitState, SuccessResponse
 from appliance.services import Services
-from web.api import account, alerts, otp, receiving, sending, service, simple, tracking, webhooks
+from web.api import (
+    account,
+    alerts,
+    conversations,
+    otp,
+    receiving,
+    sending,
+    service,
+    simple,
+    tracking,
+    webhooks,
+)
 from web.auth import caller_of, prepare
 from web.body import BODY_BYTES, BodyBudget, Reservation
 from web.error_responses import refused, wants_page
@@ -49,6 +60,8 @@ API: list[HTTPRouteHandler] = [
     *(webhooks.configure, webhooks.webhooks, webhooks.remove, webhooks.test),
     *(webhooks.logs, webhooks.replay),
     *(receiving.inbox, receiving.blocklist, receiving.block, receiving.unblock),
+    *(conversations.conversations, conversations.thread, conversations.read),
+    *(conversations.contacts, conversations.name_contact, conversations.remove_contact),
     *(account.auth_test, account.devices, alerts.receive_alerts),
 ]
 

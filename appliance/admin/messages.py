@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from sqlite3 import Connection
@@ -13,16 +14,19 @@ from appliance.admin.clients import AdminClients
 from appliance.context import Context
 from appliance.domain import ids, validation
 from appliance.domain.errors import ApiError
-from appliance.domain.requests import HistoryFilter, Idempotency, InboxFilter
-from appliance.domain.schemas import SendBody
-from appliance.domain.views import Caller, MessageView, Permissions
+from appliance.domain.requests import HistoryFilter, Idempotency, InboxFilter, PageFilter
+from appliance.domain.schemas import NAME_CHARACTERS, SendBody
+from appliance.domain.views import Caller, Contact, MessageView, Permissions, Thread
+from appliance.messaging.conversations import Conversations
 from appliance.messaging.intake import Intake
 from appliance.messaging.tracking import Tracking
-from appliance.store import clients, history, received, timeline
+from appliance.store import clients, contacts, history, received, timeline
 from appliance.store import dashboard as table
-from appliance.store.dashboard import InboxRows, MessagePage
+from appliance.store.dashboard import ConversationRows, InboxRows, MessagePage
 from appliance.store.timeline import PartTimeline, WebhookNotification
 from modem.sms import gsm7
+
+CONTACTS_OFFERED = 200  # while a number is typed
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -53,11 +57,17 @@ class AdminMessages:
     """Reads and sends messages of any client."""
 
     def __init__(
-        self, box: Context, intake: Intake, tracking: Tracking, clients: AdminClients
+        self,
+        box: Context,
+        intake: Intake,
+        tracking: Tracking,
+        conversations: Conversations,
+        clients: AdminClients,
     ) -> None:
         self._box = box
         self._intake = intake
         self._tracking = tracking
+        self._conversations = conversations
         self._clients = clients
 
     async def page(self, wanted: HistoryFilter, *, test: bool, client: int | None) -> MessagePage:
@@ -159,6 +169,52 @@ class AdminMessages:
             found = table.inbox(db, tenants, wanted)
             pictures = tuple(received.pictures(db, tenants, since))
             return msgspec.structs.replace(found, pictures=pictures)
+
+        return await self._box.db.read(work)
+
+    # --- conversations -------------------------------------------------------------------------------
+
+    async def conversations(self, wanted: PageFilter) -> ConversationRows:
+        """Return a page of the conversations of all clients, the last one that received a text first."""
+
+        def work(db: Connection) -> ConversationRows:
+            return table.recent_conversations(db, table.tenants(db, test=False), wanted)
+
+        return await self._box.db.read(work)
+
+    async def conversation(self, client: int, number: str, wanted: PageFilter) -> Thread:
+        """Return a page of the texts that a client exchanged with a number, newest first."""
+        return await self._conversations.thread(as_client(client * 2), number, wanted)
+
+    async def read(self, client: int, number: str, thread: Thread) -> None:
+        """Mark the received texts of a page of a conversation as read, and those before them."""
+        newest = next((text.inbox_id for text in thread.texts if text.inbox_id), None)
+        if newest is not None:
+            with contextlib.suppress(ApiError):  # the retention removed it meanwhile
+                await self._conversations.read(
+                    as_client(client * 2), number, ids.parse("inbox", newest)
+                )
+
+    async def name(self, client: int, number: str, name: str) -> None:
+        """Give a number a name for one client; an empty one removes it. Raises INVALID_REQUEST."""
+        caller = as_client(client * 2)
+        if name:
+            text = validation.line(name, "name", NAME_CHARACTERS)
+            await self._conversations.name(caller, number, text)
+        else:
+            with contextlib.suppress(ApiError):  # it had none
+                await self._conversations.forget(caller, number)
+
+    async def contacts(self) -> tuple[Contact, ...]:
+        """Return the named numbers of all clients, each once, at most `CONTACTS_OFFERED`."""
+
+        def work(db: Connection) -> tuple[Contact, ...]:
+            found: dict[str, Contact] = {}
+            for tenant in table.tenants(db, test=False):
+                rows, _ = contacts.page(db, tenant, None, limit=CONTACTS_OFFERED, offset=0)
+                for row in rows:
+                    found.setdefault(row.number, Contact(number=row.number, name=row.name))
+            return tuple(found.values())[:CONTACTS_OFFERED]
 
         return await self._box.db.read(work)
 

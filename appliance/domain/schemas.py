@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import msgspec
 
 from appliance.core.i18n import _
-from appliance.domain import validation
+from appliance.domain import ids, validation
 from appliance.domain.errors import invalid
 from appliance.domain.phone_numbers import INTERNATIONAL, MOST_CHARACTERS, NumberReader
 from appliance.domain.requests import OnUncertain, WebhookEvent
+from appliance.domain.validation import SENDER_CHARACTERS
 
 Json = dict[str, Any]
 
@@ -24,6 +25,7 @@ MESSAGES = 1000
 SECRET_CHARACTERS = 256
 PURPOSE_CHARACTERS = 100
 REASON_CHARACTERS = 200
+NAME_CHARACTERS = 80  # of a contact
 OTP_LENGTH = 6
 OTP_EXPIRY_SECONDS = 300
 
@@ -452,6 +454,58 @@ class WebhookBody(msgspec.Struct, frozen=True):
 class AlertsBody(msgspec.Struct, frozen=True):
     """The body that the monitoring program sends: Alertmanager's and Grafana's webhook, Uptime Kuma's as JSON, or
     the one of docs/alerts.md for Zabbix, Healthchecks and Gatus."""
+
+
+def _sender(value: object, field: str, reading: Reading) -> str:
+    found = validation.sender_filter(_text(value, field), reading.numbers, field)
+    if found is None:
+        raise invalid(field, _("must not be empty"))
+    return found
+
+
+def _inbox_id(value: object, field: str, _reading: Reading) -> int:
+    number = ids.parse("inbox", _text(value, field))
+    if number is None:
+        raise invalid(field, _("must be an id such as {example}", example="inbox_067a1b2c3d42"))
+    return number
+
+
+class ReadBody(msgspec.Struct, frozen=True):
+    """A conversation whose received texts were read."""
+
+    number: Annotated[
+        str,
+        _field(
+            _sender,
+            "The number, or the name of the sender as received.",
+            "+33612345678",
+            type="string",
+            minLength=1,
+            maxLength=SENDER_CHARACTERS,
+            pattern=LINE_PATTERN,
+        ),
+    ]
+    up_to: Annotated[
+        int | None,
+        _field(
+            _inbox_id,
+            "The last text that was read. Later ones stay unread; without it all are read.",
+            "inbox_067a1b2c3d42",
+            type=_STRING_OR_NULL,
+            pattern="^inbox_[0-9a-f]{12}$",
+        ),
+    ] = None
+
+
+class ContactBody(msgspec.Struct, frozen=True):
+    """A name for a number."""
+
+    name: Annotated[
+        str,
+        _line_field(
+            "The name of the person or firm.", "Boulangerie Martin", NAME_CHARACTERS, "string"
+        ),
+    ]
 
 
 class BlockBody(msgspec.Struct, frozen=True):

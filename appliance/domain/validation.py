@@ -343,14 +343,25 @@ def statistics_period(from_date: str | None, to_date: str | None, now: int) -> t
     return max(start, _FIRST), end
 
 
-def sender_filter(text: str | None, numbers: NumberReader = INTERNATIONAL) -> str | None:
+def sender_filter(
+    text: str | None, numbers: NumberReader = INTERNATIONAL, field: str = "from"
+) -> str | None:
     """Return a sender to look for: a number as people write it, or a name."""
     if not text:
         return None
     try:
         return numbers.read_filter(text)
     except ApiError:
-        return line(text, "from", SENDER_CHARACTERS)
+        return line(text, field, SENDER_CHARACTERS)
+
+
+def flag(text: str | None, field: str) -> bool:
+    """Return a yes or no of a query; absent means no."""
+    if not text or text == "false":
+        return False
+    if text == "true":
+        return True
+    raise invalid(field, _("must be true or false"))
 
 
 def search(text: str | None) -> str | None:

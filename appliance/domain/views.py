@@ -292,6 +292,61 @@ class InboxPage(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that has written to the client."""
+
+    number: Annotated[str, Meta(description="Or the name of the sender as received.")]
+    name: Annotated[str | None, Meta(description="The name of the contact.")]
+    unread: Annotated[int, Meta(description="Received texts that nobody has read.")]
+    last_message: Annotated[str, Meta(description="The last text that was received.")]
+    last_received_at: Moment
+
+
+class ConversationPage(msgspec.Struct, frozen=True):
+    """A page of conversations, the last one that received a text first."""
+
+    conversations: tuple[Conversation, ...]
+    total: int
+    exact: bool = True
+
+
+class ConversationText(msgspec.Struct, frozen=True, kw_only=True):
+    """A text of a conversation."""
+
+    direction: Annotated[str, Meta(extra_json_schema={"enum": ["received", "sent"]})]
+    inbox_id: Annotated[str | None, Meta(description="Of a received text.")]
+    message_id: Annotated[str | None, Meta(description="Of a text to the number.")]
+    message: str
+    at: Annotated[Moment, Meta(description="When it was received, or accepted to be sent.")]
+    status: Annotated[str | None, Meta(description="Of a text to the number.")]
+    uncertain: bool
+    incomplete: Annotated[bool, Meta(description="Whether a part of a received text is missing.")]
+
+
+class Thread(msgspec.Struct, frozen=True):
+    """A page of the texts exchanged with a number, newest first."""
+
+    name: str  # of the contact; "" without one
+    texts: tuple[ConversationText, ...]
+    total: int
+    exact: bool = True
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """A number with the name that the client gave it."""
+
+    number: str
+    name: str
+
+
+class ContactPage(msgspec.Struct, frozen=True):
+    """A page of contacts, by name."""
+
+    contacts: tuple[Contact, ...]
+    total: int
+    exact: bool = True
+
+
 class BlockedNumber(msgspec.Struct, frozen=True, kw_only=True):
     """A number on the block list."""
 

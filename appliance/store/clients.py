@@ -279,6 +279,8 @@ def erase(db: Connection, client: int, now: int) -> bool:
         "idempotency",
         "otp",
         "inbound",
+        "conversation",
+        "contact",
         "picture_message",
         "delivery",
         "delivery_log",

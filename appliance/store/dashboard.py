@@ -7,13 +7,13 @@ from sqlite3 import Connection
 
 import msgspec
 
-from appliance.domain.requests import HistoryFilter, InboxFilter
+from appliance.domain.requests import HistoryFilter, InboxFilter, PageFilter
 from appliance.domain.views import MessageView
-from appliance.store import backlog, history
+from appliance.store import backlog, conversations, history
 from appliance.store import received as received_store
 from appliance.store.backlog import Level
 from appliance.store.counters import HOUR_MS
-from appliance.store.rows import BlockedRow, InboundRow, PictureRow, columns
+from appliance.store.rows import BlockedRow, ConversationRow, InboundRow, PictureRow, columns
 from appliance.store.submissions import UNSETTLED
 
 
@@ -183,6 +183,26 @@ def inbox(db: Connection, of: Sequence[int], wanted: InboxFilter) -> InboxRows:
         rows.sort(key=lambda r: (r.received_at, r.id), reverse=True)
         rows = rows[upto - wanted.limit : upto]
     return InboxRows(tuple(rows), sum(n for _, n, _ in pages), all(e for _, _, e in pages))
+
+
+class ConversationRows(msgspec.Struct, frozen=True):
+    """One page of conversations, the last one that received a text first."""
+
+    rows: tuple[ConversationRow, ...]
+    total: int
+    exact: bool = True
+
+
+def recent_conversations(db: Connection, of: Sequence[int], wanted: PageFilter) -> ConversationRows:
+    """Return a page of conversations of several tenants."""
+    upto = wanted.page * wanted.limit
+    pages = [conversations.page(db, tenant, unread=False, limit=upto, offset=0) for tenant in of]
+    rows = sorted(
+        (row for some, _ in pages for row in some), key=lambda r: (-r.last_at, r.number, r.tenant)
+    )
+    totals = [min(n, conversations.COUNT_MOST) for _, n in pages]
+    exact = all(n <= conversations.COUNT_MOST for _, n in pages)
+    return ConversationRows(tuple(rows[upto - wanted.limit : upto]), sum(totals), exact)
 
 
 def tenant_of(db: Connection, number: int) -> int | None:

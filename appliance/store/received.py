@@ -14,7 +14,7 @@ from appliance.domain import ids
 from appliance.domain.ids import Ids
 from appliance.domain.requests import InboxFilter
 from appliance.domain.validation import timestamp
-from appliance.store import devices, events, smpp
+from appliance.store import conversations, devices, events, smpp
 from appliance.store.rows import InboundPartRow, InboundRow, PictureRow, columns, every
 from appliance.store.starts import THIS_START
 from modem.sms.mms import MmsNotification
@@ -212,6 +212,7 @@ def store(db: Connection, new_ids: Ids, device: int, tenant: int, whole: Whole, 
         (number, tenant, device, whole.sender, whole.text, fold(whole.text))
         + (whole.sent_at, now, int(whole.incomplete)),
     )
+    conversations.received(db, tenant, whole.sender, number, now)
     data = {
         "inbox_id": ids.short_id("inbox", number),
         "from": whole.sender,
@@ -265,6 +266,7 @@ def oldest(db: Connection) -> int | None:
 def retire(db: Connection, before: int) -> None:
     """Remove texts received before a time."""
     db.execute("DELETE FROM inbound WHERE received_at < ?", (before,))
+    conversations.retire(db, before)
 
 
 COUNT_MOST = 10_000

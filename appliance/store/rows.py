@@ -297,6 +297,24 @@ class InboundRow(NamedTuple):
     incomplete: int
 
 
+class ConversationRow(NamedTuple):
+    """A number that has written to a client, with the last text received from it."""
+
+    tenant: int
+    number: str
+    name: str  # of the contact; "" without one
+    unread: int
+    last_at: int
+    last_text: str
+
+
+class ContactRow(NamedTuple):
+    """A name that a client gave to a number."""
+
+    number: str
+    name: str
+
+
 class InboundPartRow(NamedTuple):
     """A received part of a message that is not complete yet."""
 

@@ -17,7 +17,14 @@ pytestmark = pytest.mark.seconds(40)
 NewBox = Callable[..., RunningBox]
 OWNED_PAGES = (
     *("/welcome", "/messages", "/messages/export", "/messages/msg_0000000000000000", "/send"),
-    *("/inbox", "/settings", "/settings/keys", "/settings/webhooks", "/settings/sim"),
+    *(
+        "/inbox",
+        "/conversations",
+        "/settings",
+        "/settings/keys",
+        "/settings/webhooks",
+        "/settings/sim",
+    ),
     *("/settings/blocked", "/settings/box"),
 )
 SECRET_TEXT = "le code du coffre est 1234"

@@ -13,7 +13,16 @@ pytestmark = pytest.mark.seconds(35)
 
 OPEN_PAGES = ("/", "/login", "/manual", "/schema")
 OWNED_PAGES = (
-    *("/", "/welcome", "/messages", "/messages?mode=test", "/send", "/inbox", "/settings"),
+    *(
+        "/",
+        "/welcome",
+        "/messages",
+        "/messages?mode=test",
+        "/send",
+        "/inbox",
+        "/conversations",
+        "/settings",
+    ),
     *("/settings/keys", "/settings/webhooks", "/settings/webhooks/2/log", "/settings/sim"),
     *("/settings/blocked", "/settings/box", "/settings/maintenance"),
     *("/messages/msg_0000000000000000", "/nowhere"),

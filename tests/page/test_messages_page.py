@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -186,6 +186,60 @@ def test_a_received_text_has_a_reply_button(
     person.click("main form button.primary")
     person.wait_for_badge("Remis")
     assert any(sms["recipient"] == sender for sms in owned.received())
+
+
+def test_a_conversation_is_followed_answered_and_named(
+    owned: RunningBox, client: Client, log_in: Open
+) -> None:
+    number = "+33677788841"
+    client.until(client.send(number, "Votre commande est prête"), "delivered")
+    owned.simulate(do="incoming", sender=number, text="À quelle heure ?")
+
+    def unread() -> bool:
+        listed = client.get("/conversations?unread=true").json()["data"]
+        return any(one["number"] == number for one in listed)
+
+    eventually(unread, "the question is in the conversation")
+    person = log_in(owned.url, language="fr", size="phone")
+    person.go("/conversations")
+    person.find(f'a.row[href*="{quote(number)}"]').click()
+    person.wait_for("À quelle heure ?")
+    assert "Votre commande est prête" in person.text
+    eventually(lambda: not unread(), "what the page showed counts as read")
+    person.fill("text", "Dès 14 h.")
+    person.click("#reply button.primary")
+    person.wait_for("Dès 14 h.")
+    person.wait_until(
+        lambda: [badge.text for badge in person.all(".thread .badge")] == ["Remis", "Remis"],
+        "the delivery of the reply, without a reload",
+    )
+    owned.simulate(do="incoming", sender=number, text="Merci beaucoup")
+    person.wait_for("Merci beaucoup")  # pushed too
+    order = [text.text for text in person.all(".thread .text")]
+    assert order == ["Votre commande est prête", "À quelle heure ?", "Dès 14 h.", "Merci beaucoup"]
+    person.click("main details summary")
+    person.fill("name", "Mme Petit")
+    person.click('form[action$="/conversations/name"] button')
+    person.wait_for("C’est enregistré.")
+    assert person.find("h1").text == "Mme Petit"
+    assert not person.wider_than_the_screen()
+    assert person.console == []
+    person.go("/conversations")
+    assert "Mme Petit" in person.text
+    person.go("/send")
+    assert person.find(f'#contacts option[value="{number}"]')
+
+
+def test_a_reply_that_is_refused_keeps_its_text(owned: RunningBox, owner: Visit) -> None:
+    program = owned.client()
+    number = "+33677788842"
+    program.until(program.send(number), "delivered")
+    program.post("/blocklist", {"number": number})
+    path = f"/conversations/messages?client={program.client_id.removeprefix('client_')}&number={quote(number)}"
+    fields = {"client": program.client_id.removeprefix("client_"), "number": number}
+    answer = owner.post("/conversations/messages", {**fields, "text": "Encore là ?"}, page=path)
+    assert answer.status_code == 403
+    assert 'role="alert"' in answer.text and "Encore là ?" in answer.text
 
 
 MEASURED = (

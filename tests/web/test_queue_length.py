@@ -181,6 +181,8 @@ def requests(box: Counted, queued: list[int]) -> dict[str, tuple[int, Ask]]:
         "health": (200, get("/health")),
         "metrics": (200, get("/metrics")),
         "inbox": (200, get("/v1/sms/inbox")),
+        "conversations": (200, get("/v1/conversations")),
+        "contacts": (200, get("/v1/contacts")),
         "status page": (200, lambda: _shown(box.box.services.dashboard.take())),
         "messages page": (
             200,

@@ -101,6 +101,15 @@ NUMBER = Parameter(
     example="+33612345678",
 )
 
+CONTACT = Parameter(
+    "number",
+    "path",
+    "A number, with + encoded as %2B.",
+    {"type": "string", "minLength": 3, "maxLength": MOST_CHARACTERS},
+    required=True,
+    example="+33612345678",
+)
+
 PAGE = _query(
     "page", "Page number, from 1.", 1, type="integer", minimum=1, maximum=10**12, default=1
 )
@@ -154,6 +163,30 @@ SENDER = _query(
     type="string",
     maxLength=SENDER_CHARACTERS,
     pattern=LINE_PATTERN,
+)
+CONVERSATION = Parameter(
+    "number",
+    "query",
+    "The number, with + encoded as %2B, or the name of the sender as received.",
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": SENDER_CHARACTERS,
+        "pattern": LINE_PATTERN,
+    },
+    required=True,
+    example="+33612345678",
+)
+UNREAD = _query(
+    "unread", "Only with texts that nobody has read.", True, type="boolean", default=False
+)
+CONTACT_SEARCH = _query(
+    "search",
+    "Only names with this text, ignoring case and accents.",
+    "martin",
+    type="string",
+    maxLength=MESSAGE_CHARACTERS,
+    pattern=TEXT_PATTERN,
 )
 FORMAT = _query(
     "format", "csv or jsonl.", "csv", type="string", enum=["csv", "jsonl"], default="csv"

@@ -10,6 +10,7 @@ from time import monotonic
 from appliance.core.i18n import Language
 from appliance.core.tasks import forever
 from appliance.domain.errors import ApiError
+from appliance.domain.requests import PageFilter
 from appliance.monitoring.dashboard import Overview
 from appliance.services import Services
 from web.page.chart import draw
@@ -24,6 +25,8 @@ SAFETY_SECONDS = 10.0  # signal and ages change without a wake-up event
 BREATH_SECONDS = 15.0  # interval of comments on a silent stream, as a sign of life for both ends
 STREAMS_MOST = 40
 STRANGERS_MOST = 20  # of these; visitors on the LAN cannot take the owner's places
+
+NEWEST = PageFilter()  # the part of a conversation that is shown live
 
 REGIONS = ("verdict", "modems", "queue", "today", "chart", "latest", "network")
 
@@ -107,8 +110,13 @@ class Live:
 
     # --- streaming -----------------------------------------------------------------------------------
 
-    async def stream(self, visitor: Visitor, message_id: str | None) -> AsyncIterator[bytes]:
-        """Yield server-sent events: changed regions, and the timeline of a message if one is named."""
+    async def stream(
+        self, visitor: Visitor, message_id: str | None, conversation: tuple[int, str] | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield server-sent events: changed regions of the status page, of a message or of a conversation.
+
+        A conversation is named by its client and its number.
+        """
         stranger = int(not visitor.admin)
         if self._streams >= STREAMS_MOST or (stranger and self._strangers >= STRANGERS_MOST):
             return
@@ -122,7 +130,7 @@ class Live:
             yield b"retry: 3000\n\n"
             while not self._closed:
                 turn = self._turn
-                for name, text in (await self._told(visitor, message_id)).items():
+                for name, text in (await self._shown(visitor, message_id, conversation)).items():
                     if sent.get(name) != text:
                         sent[name] = text
                         yield event(name, text)
@@ -139,7 +147,14 @@ class Live:
             self._streams -= 1
             self._strangers -= stranger
 
-    async def _told(self, visitor: Visitor, message_id: str | None) -> dict[str, str]:
+    async def _shown(
+        self, visitor: Visitor, message_id: str | None, conversation: tuple[int, str] | None
+    ) -> dict[str, str]:
+        if conversation is not None:
+            client, number = conversation
+            thread = await self._services.admin.messages.conversation(client, number, NEWEST)
+            now = self._services.context.clock.now()
+            return {"thread": fragment("live/thread.html", visitor, thread=thread, now=now)}
         if message_id is None:
             seen = await self.read()
             # A form belongs to its visitor: it carries a token.

@@ -205,6 +205,7 @@ async def _compose(
         text=text,
         priority=priority,
         measured=services.admin.messages.measure(text),
+        contacts=await services.admin.messages.contacts(),
         clients=[row for row in await services.admin.clients.listed() if row.disabled_at is None],
         client=client,
         form=new_form(),
@@ -220,7 +221,7 @@ def new_form() -> str:
 @post("/send/measure", status_code=200)
 async def measure(request: Seen, services: ServicesDep) -> Response[str]:
     """Show alphabet and number of parts while the text is typed."""
-    text = _typed((await request.fields()).get("text", ""))
+    text = typed_text((await request.fields()).get("text", ""))
     shown = fragment(
         "live/measure.html", request.visitor, measured=services.admin.messages.measure(text)
     )
@@ -231,7 +232,7 @@ async def measure(request: Seen, services: ServicesDep) -> Response[str]:
 async def send(request: Seen, services: ServicesDep) -> Response[str] | Redirect:
     """Queue the message and show its timeline."""
     fields = await request.fields()
-    to, text = fields.get("to", ""), _typed(fields.get("text", ""))
+    to, text = fields.get("to", ""), typed_text(fields.get("text", ""))
     priority = whole(fields.get("priority", "")) or 3
     client = whole(fields.get("client", ""))
     try:
@@ -252,6 +253,6 @@ async def send(request: Seen, services: ServicesDep) -> Response[str] | Redirect
     return _back(request, message_id)
 
 
-def _typed(text: str) -> str:
+def typed_text(text: str) -> str:
     """Return the text of a form: browsers send line ends as CR LF (WHATWG HTML 4.10.22), an SMS has LF."""
     return text.replace("\r\n", "\n")

@@ -14,6 +14,7 @@ from web.error_responses import meant
 from web.page import (
     account,
     assets,
+    conversations,
     held,
     maintenance,
     manual,
@@ -40,6 +41,7 @@ OWNED: list[ControllerRouterHandler] = [
     *(messages.listed, messages.export, messages.one, messages.resend, messages.cancel),
     *(messages.compose, messages.measure, messages.send),
     receiving.inbox,
+    *(conversations.listed, conversations.one, conversations.reply, conversations.name),
     *(held.held, held.decide_all, held.decide_one),
     *(settings.overview, settings.keys, settings.add_key, settings.restrict, settings.revoke),
     settings.add_client,

@@ -11,6 +11,7 @@ from appliance.core.i18n import DEFAULT, languages
 from web.page.chart import draw
 from web.page.live import Live
 from web.page.rendering import page
+from web.page.settings import whole
 from web.page.visitor import LANGUAGE, Seen, cookie
 from web.request import ServicesDep
 
@@ -33,11 +34,15 @@ async def status(request: Seen, services: ServicesDep, live: Watch) -> Response[
 
 
 @get("/live")
-async def stream(request: Seen, live: Watch, message: str | None = None) -> Stream:
-    """Stream the events of the status page, or of a message (for the services)."""
-    wanted = message if request.visitor.admin else None
+async def stream(
+    request: Seen, live: Watch, message: str | None = None, client: str = ""
+) -> Stream:
+    """Stream the events of the status page; for the owner also of a message or a conversation."""
+    number, client_number = request.query_params.get("number", ""), whole(client)
+    conversation = (client_number, number) if client_number and number else None
+    owner = request.visitor.admin
     return Stream(
-        live.stream(request.visitor, wanted),
+        live.stream(request.visitor, message if owner else None, conversation if owner else None),
         media_type="text/event-stream",
         headers=_STREAM_HEADERS,
     )

@@ -468,6 +468,26 @@ CREATE TABLE inbound (
   incomplete INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX inbound_tenant ON inbound (tenant, received_at, id);
+CREATE INDEX inbound_sender ON inbound (tenant, sender, received_at, id);
+-- The numbers that have written to a client. Written with each received text only, so that sending costs nothing.
+CREATE TABLE conversation (
+  tenant INTEGER NOT NULL,
+  number TEXT NOT NULL,               -- or a name, as received
+  last INTEGER NOT NULL,              -- the last text received (inbound.id)
+  last_at INTEGER NOT NULL,
+  unread INTEGER NOT NULL,            -- received texts that nobody has read
+  PRIMARY KEY (tenant, number)
+) WITHOUT ROWID;
+CREATE INDEX conversation_recent ON conversation (tenant, last_at);
+CREATE INDEX conversation_unread ON conversation (tenant, last_at) WHERE unread > 0;
+-- Names that a client gives to numbers.
+CREATE TABLE contact (
+  tenant INTEGER NOT NULL,
+  number TEXT NOT NULL,
+  name TEXT NOT NULL,
+  folded TEXT NOT NULL,               -- without case and accents, for the search
+  PRIMARY KEY (tenant, number)
+) WITHOUT ROWID;
 CREATE TABLE inbound_part (
   id INTEGER PRIMARY KEY,
   device INTEGER NOT NULL,
