@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 SAFETY_POLL_SECONDS = 30.0  # every leg polls the store this often, even without an event
 
@@ -12,6 +13,8 @@ class WakeupEvents:
 
     def __init__(self) -> None:
         self._outboxes: list[asyncio.Event] = []
+        # Of outboxes: each claims in the next commit if it waits for work.
+        self.claims: set[Callable[[], None]] = set()
         self.webhooks = asyncio.Event()
         self.housekeeping = asyncio.Event()
         self.watchers: set[asyncio.Event] = set()  # live pages
@@ -28,6 +31,11 @@ class WakeupEvents:
         """Notify the outboxes that there is something to send."""
         for event in self._outboxes:
             event.set()
+
+    def accepting(self) -> None:
+        """Let an outbox that waits for work claim in the commit that accepts a message, which is queued already."""
+        for claim in self.claims:
+            claim()
 
     def changed(self) -> None:
         """Notify the webhooks and the live pages that a message or a modem has changed."""

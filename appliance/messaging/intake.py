@@ -132,24 +132,35 @@ class Intake:
         self.check_storage()
         self.check_permission(caller, order.to)
         route = await self.route(caller, order.scheduled_at is not None)
-        accepted = await self.once(
-            caller, idempotency, partial(self.take, caller=caller, order=order, route=route)
-        )
-        self.ring(scheduled=order.scheduled_at is not None)
+        scheduled = order.scheduled_at is not None
+        take = partial(self.take, caller=caller, order=order, route=route)
+        accepted = await self.once(caller, idempotency, take, due=not scheduled)
+        self.ring(scheduled=scheduled)
         return accepted
 
     async def once(
-        self, caller: Caller, idempotency: Idempotency | None, take: Callable[[Connection], T]
+        self,
+        caller: Caller,
+        idempotency: Idempotency | None,
+        take: Callable[[Connection], T],
+        *,
+        due: bool = False,
     ) -> T:
-        """Accept something in one commit, or return the earlier answer for the idempotency key."""
+        """Accept something in one commit, or return the earlier answer for the idempotency key.
+
+        What is due at once shares this commit with its claim, if a modem waits for work.
+        """
         # Otherwise this would count as accepted before the clock was set.
         await self._box.clock_jumps.adjust()
         now = self._box.clock.now()
+        db = self._box.db
         if idempotency is None:
-            return await self._box.db.write(take)
-        return await self._box.db.write(
-            idempotency_store.once, caller.tenant, idempotency, now, take
-        )
+            accepted = db.start_write(take)
+        else:
+            accepted = db.start_write(idempotency_store.once, caller.tenant, idempotency, now, take)
+        if due:
+            self._box.wakeups.accepting()
+        return await accepted
 
     def ring(self, *, scheduled: bool) -> None:
         """Wake up who sends what was just accepted."""

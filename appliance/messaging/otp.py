@@ -51,7 +51,7 @@ class OneTimePasswords:
         self._intake.check_permission(caller, sms.to)
         route = await self._intake.route(caller, scheduled=False)
         accepted = await self._intake.once(
-            caller, idempotency, lambda db: self._send(db, caller, order, sms, route)
+            caller, idempotency, lambda db: self._send(db, caller, order, sms, route), due=True
         )
         self._box.wakeups.work()
         return accepted

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 # If the store accepts nothing (disk full), the outcome is kept in memory and stored again after this.
 RECORD_AGAIN_SECONDS = 2.0
+# How long the status of a sent message may wait for a commit to share, while the next one is on the line.
+SHARE_COMMIT_SECONDS = 0.1
 # Logging and wake-up events are delayed until the next part is on the line.
 TELL_AFTER_SECONDS = 0.005
 
@@ -78,6 +80,9 @@ class Outbox:
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._encoded: tuple[Job, Tpdu | Outcome] | None = None
+        self._waits = False  # for work
+        self._claimed: asyncio.Future[Job | NothingReady] | None = None
+        self._settling: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Finish and record the open send; claim nothing more."""
@@ -86,17 +91,38 @@ class Outbox:
 
     async def run(self) -> None:
         """Send until `stop`. Between two parts there is exactly one commit."""
-        while not self._stopping:
+        self._box.wakeups.claims.add(self._claim_soon)
+        try:
+            await self._send_all()
+        finally:
+            self._box.wakeups.claims.discard(self._claim_soon)
+            self._box.wakeups.remove_outbox(self._wakeup)
+
+    async def _send_all(self) -> None:
+        while not self._stopping or self._claimed is not None:
             wait = SAFETY_POLL_SECONDS
-            if self._can_send():
+            claimed, self._claimed = self._claimed, None
+            if claimed is None and self._can_send():
                 await self._box.clock_jumps.adjust()
-                found: Job | NothingReady | None = await self._box.db.write(self._claim)
+                claimed = self._box.db.start_write(self._claim)
+            if claimed is not None:
+                found: Job | NothingReady | None = await claimed
                 while isinstance(found, Job):
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
             if not self._stopping:
-                await self._box.clock.wait(self._wakeup, wait)
-        self._box.wakeups.remove_outbox(self._wakeup)
+                self._waits = True
+                try:
+                    await self._box.clock.wait(self._wakeup, wait)
+                finally:
+                    self._waits = False
+
+    def _claim_soon(self) -> None:
+        """Claim in the next commit, if this loop waits for work."""
+        free = self._waits and self._claimed is None and not self._stopping
+        if free and self._can_send() and not self._box.clock_jumps.pending:
+            self._claimed = self._box.db.start_write(self._claim)
+            self._wakeup.set()
 
     def _can_send(self) -> bool:
         a = self._attached
@@ -141,9 +167,23 @@ class Outbox:
         """Send one part; then commit its result together with the next claim."""
         outcome = await self._submit(job)
         outcome = self._attached.learn(outcome, job.recipient, self._box.clock)
-        found = await self._record(job, outcome)
+        found, settled = await self._record(job, outcome)
         self._loop.call_later(TELL_AFTER_SECONDS, self._tell, job, outcome)
+        if not settled:
+            task = asyncio.create_task(self._settle_later(job, self._box.clock.now()))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
         return found
+
+    async def _settle_later(self, job: Job, now: int) -> None:
+        """Bring a message in line with its part, in a commit with others. A crash before is made good at the start."""
+        try:
+            await self._box.db.write_lazily(
+                SHARE_COMMIT_SECONDS, attempts.settle_sent, self._box.ids, job.message, now
+            )
+        except Exception:  # an error of ours: its report, or the next start, settles it
+            log.exception("sent_message_not_settled", message=ids.message_id(job.message))
+        self._box.wakeups.changed()
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
         log.info(
@@ -192,8 +232,8 @@ class Outbox:
             self._attached.paced(self._box.clock.monotonic() - started)
         return outcome
 
-    async def _record(self, job: Job, outcome: Outcome) -> Job | NothingReady | None:
-        """Store the outcome, repeating until it succeeds: it is known nowhere else.
+    async def _record(self, job: Job, outcome: Outcome) -> tuple[Job | NothingReady | None, bool]:
+        """Store the outcome, repeating until it succeeds: it is known nowhere else. Return whether it is settled.
 
         After a failure it is stored alone, so that a failing claim cannot prevent it.
         """
@@ -214,7 +254,13 @@ class Outbox:
 
     def _record_and_claim(
         self, db: Connection, job: Job, outcome: Outcome, go_on: bool
-    ) -> Job | NothingReady | None:
-        box = self._box
-        attempts.record(db, box.ids, box.rules, self._sender(), job, outcome, box.clock.now())
-        return self._claim(db) if go_on else None
+    ) -> tuple[Job | NothingReady | None, bool]:
+        box, now = self._box, self._box.clock.now()
+        settled = attempts.record(
+            db, box.ids, box.rules, self._sender(), job, outcome, now, later=go_on
+        )
+        found = self._claim(db) if go_on else None
+        if not settled and not isinstance(found, Job):
+            attempts.settle_sent(db, box.ids, job.message, now)
+            settled = True
+        return found, settled

@@ -25,15 +25,21 @@ def record(
     job: Job,
     outcome: Outcome,
     now: int,
-) -> None:
-    """Record the outcome of a submitted part."""
+    *,
+    later: bool = False,
+) -> bool:
+    """Record the outcome of a submitted part. Return whether its message is in line with it.
+
+    With `later` that is left to `settle_sent` if the part was accepted: the part alone says that it must not be
+    sent again, and many messages settled together write their pages once.
+    """
     part = messages.part_of(db, job.message, job.number)
     if part is None or (part.submitted_at, part.device) != (job.submitted_at, job.device):
         _record_before(db, rules, sender, job, outcome, now)
         if messages.get(db, job.message) is not None:
             messages.settle(db, new_ids, job.message, now)  # the message may be complete now
         reports.apply_strays(db, new_ids, job.sim, now)
-        return
+        return True
     if part.state != PartState.SUBMITTED:
         # A report on an earlier attempt has settled it meanwhile; the answer only adds its reference.
         if outcome.verdict in (Verdict.TAKEN, Verdict.UNKNOWN):
@@ -45,7 +51,7 @@ def record(
         )
         submissions.remember(db, part, job.recipient, outcome.reference, answered_at=now)
         reports.apply_strays(db, new_ids, job.sim, now)
-        return
+        return True
     error = fault_cause(outcome.fault)
     if _perhaps_taken(outcome):
         submissions.remember(db, part, job.recipient, None, answered_at=now)
@@ -91,8 +97,28 @@ def record(
                 "UPDATE message SET ever_submitted = attempts > 0 WHERE id = ?",
                 (job.message,),
             )
+    if later and outcome.verdict == Verdict.TAKEN and not reports.has_strays(db, job.sim):
+        return False
     messages.settle(db, new_ids, job.message, now)  # `sent` is emitted before `delivered`
     reports.apply_strays(db, new_ids, job.sim, now)
+    return True
+
+
+def settle_sent(db: Connection, new_ids: Ids, message: int, now: int) -> None:
+    """Bring a message in line with a part that was accepted at `now`; it may be finished and moved meanwhile."""
+    if messages.get(db, message) is not None:
+        messages.settle(db, new_ids, message, now)
+
+
+def settle_after_start(db: Connection, new_ids: Ids, now: int) -> None:
+    """Settle the messages of accepted parts that a crash left without `settle_sent`."""
+    rows = db.execute(
+        "SELECT p.message, MAX(p.answered_at) FROM part p INDEXED BY part_open "
+        "CROSS JOIN message m ON m.id = p.message "
+        "WHERE p.open = 1 AND p.state = 'taken' AND m.status = 'queued' GROUP BY p.message"
+    ).fetchall()
+    for message, answered_at in rows:
+        messages.settle(db, new_ids, message, answered_at or now)
 
 
 def _record_before(
@@ -168,6 +194,7 @@ def _lose(db: Connection, part: PartRow, now: int, error: str | None) -> None:
 
 def mark_uncertain_after_start(db: Connection, new_ids: Ids, now: int) -> int:
     """Mark parts as uncertain that were being sent when the box crashed. Return how many."""
+    settle_after_start(db, new_ids, now)
     submitted = f"SELECT {columns(PartRow)} FROM part WHERE {UNSETTLED} AND state = 'submitted'"
     rows = every(PartRow, db.execute(submitted))
     for part in rows:

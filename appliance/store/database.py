@@ -329,9 +329,21 @@ class Database:
 
         Raises the error of `work`, or StorageFull. Cancelling the caller does not undo the work.
         """
+        return await self.start_write(work, *args, **kwargs)
+
+    def start_write(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
+        """Queue `work` for the next commit, with what else is queued before this returns to the event loop.
+
+        The future is done as `write` returns.
+        """
         future = self._queue(self._waiting, work, *args, **kwargs)
         self._wakeup.set()
-        return await future
+        return future
 
     def _queue(
         self,

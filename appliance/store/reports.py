@@ -79,6 +79,9 @@ def _apply(
     message, number = found.key
     part = messages.part_of(db, message, number)
     assert part is not None, "a candidate is in the store"
+    if part.state == PartState.TAKEN:
+        # `sent` is emitted before `delivered`, also if the answer's `settle_sent` is still to come.
+        messages.settle(db, new_ids, message, part.answered_at or now)
     submissions.remember(db, part, found.recipient, report.reference, report.scts)
     settled = lookup.status(tp_status)
     changes = {"reference": report.reference, "tp_status": tp_status, "reported_at": now}
@@ -188,6 +191,12 @@ def _apply_a_stray(db: Connection, new_ids: Ids, sim: str, now: int) -> bool:
             _apply(db, new_ids, found, report, row.tp_status, now)
             return True
     return False
+
+
+def has_strays(db: Connection, sim: str) -> bool:
+    """Return whether reports are kept that match no part yet."""
+    found = db.execute("SELECT 1 FROM stray_report WHERE sim = ? LIMIT 1", (sim,))
+    return found.fetchone() is not None
 
 
 def forget_strays(db: Connection, before: int) -> list[ReportRow]:

@@ -1,4 +1,4 @@
-"""`scripts/bench [line|peers|api|million|memory|legs|card …]`: each in one run, with what the disk costs beside it."""
+"""`scripts/bench [NAME …]`: each measurement in one run, with what the disk costs beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import api, card, legs, line, memory, million, peers
+from tests.bench import api, card, drain, legs, line, memory, million, peers
 
 LATENCY_MS = 20.0
 WHERE = Path(
@@ -24,11 +24,17 @@ def bench_million(folder: Path) -> Iterator[str]:
     yield million.measure(folder)
 
 
+def bench_ten_million(folder: Path) -> Iterator[str]:
+    yield million.ten_million(folder)
+
+
 BENCHES: dict[str, Callable[[Path], Iterator[str]]] = {
     "line": bench_line,
     "peers": peers.measure,
     "api": api.measure,
+    "drain": drain.measure,
     "million": bench_million,
+    "ten-million": bench_ten_million,
     "memory": memory.measure,
     "legs": legs.measure,
     "card": card.measure,

@@ -20,7 +20,16 @@ import msgspec
 from appliance.core.config import Limits
 from appliance.domain.ids import Ids
 from appliance.domain.report_matching import ReportFields
-from appliance.store import archive, attempts, clients, database, messages, queue, reports
+from appliance.store import (
+    archive,
+    attempts,
+    clients,
+    counters,
+    database,
+    messages,
+    queue,
+    reports,
+)
 from appliance.store.queue import Job, Sender, SendingRules
 from modem.interface import Outcome, Verdict
 
@@ -31,6 +40,7 @@ HEADER, FRAME_HEADER = 32, 24
 IDLE, BUSY = 40, 1000
 # Of a burst at 500 messages per second: reports come after 200 ms, and those of half SHARE_COMMIT_SECONDS together.
 PACE_MS, IN_FLIGHT, TOGETHER = 2, 100, 25
+FOLD_MS = 15 * 60_000  # as in appliance/maintenance/jobs.py
 
 
 class Written(msgspec.Struct):
@@ -63,7 +73,8 @@ class Life:
         # A log that only grows: what checkpoints would write is worked out.
         self.db.execute("PRAGMA wal_autocheckpoint = 0")
         self.db.execute("PRAGMA synchronous = OFF")  # the bytes are the same
-        self.now, self.references = START_MS, 0
+        self.now = self.folded = START_MS
+        self.references = 0
         self.ids, self.rules = Ids(0, 0), SendingRules(zone=ZoneInfo("Europe/Paris"))
         self.sender = Sender(device=1, test=False, sim=SIM, limits=Limits())
         self._chance = random.Random(1)
@@ -135,12 +146,15 @@ class Life:
         assert isinstance(found, Job), found
         return found
 
-    def sent(self, db: Connection, job: Job) -> ReportFields:
+    def sent(self, db: Connection, job: Job, *, later: bool = False) -> ReportFields:
         """The modem's answer; returns the report that will come."""
         reference = self.references = (self.references + 1) % 256
         outcome = Outcome(Verdict.TAKEN, reference)
-        attempts.record(db, self.ids, self.rules, self.sender, job, outcome, self.now)
+        attempts.record(db, self.ids, self.rules, self.sender, job, outcome, self.now, later=later)
         return ReportFields(reference, job.recipient, self.now // 1000 * 1000, self.now)
+
+    def settled(self, db: Connection, job: Job) -> None:
+        attempts.settle_sent(db, self.ids, job.message, self.now)
 
     def reported(self, db: Connection, report: ReportFields) -> None:
         fields = msgspec.structs.replace(report, arrived_at=self.now)
@@ -153,42 +167,53 @@ class Life:
 
 
 def idle(path: Path, count: int = IDLE, *, by_table: bool = False) -> dict[str, Written]:
-    """Messages one after the other: four commits each, then the move to the history."""
+    """Messages one after the other: three commits each, then the move to the history."""
     life = Life(path, by_table=by_table)
     for _ in range(count):
-        life.commit("accept", life.accept)
-        life.now += 1
-        (job,) = life.commit("claim", life.claim)
+        _, job = life.commit("accept and claim", life.accept, life.claim)
         life.now += 3000
         (report,) = life.commit("sent", partial(life.sent, job=job))
         life.now += 4000
         life.commit("report", partial(life.reported, report=report))
         life.now += 60_000
+        if life.now - life.folded >= FOLD_MS:
+            life.folded = life.now
+            life.commit("counters", counters.fold)
     life.archived()
     return life.written()
 
 
 def busy(path: Path, count: int = BUSY, *, by_table: bool = False) -> dict[str, Written]:
-    """A burst: accepted together; the result of one, the claim of the next and due reports share a commit."""
+    """A burst: accepted together; the result of one and the claim of the next share a commit.
+
+    Each of some also settles the messages that were sent meanwhile, and has the reports that came.
+    """
     life = Life(path, by_table=by_table)
     life.commit("accept", *[life.accept] * count)
+    sent: list[Job] = []
     waiting: list[ReportFields] = []
     (job,) = life.commit("claim", life.claim)
     for number in range(1, count + 1):
         life.now += PACE_MS
-        due = waiting[:TOGETHER] if len(waiting) >= IN_FLIGHT + TOGETHER else []
-        works: list[Callable[[Connection], Any]] = [
-            *(partial(life.reported, report=report) for report in due),
-            partial(life.sent, job=job),
-        ]
-        if number < count:
+        last = number == count
+        works: list[Callable[[Connection], Any]] = [partial(life.sent, job=job, later=not last)]
+        if not last:
             works.append(life.claim)
-        found = life.commit("with reports" if due else "sent and claim", *works)
-        del waiting[: len(due)]
-        waiting.append(found[len(due)])
-        if number < count:
-            job = found[-1]
-    life.commit("with reports", *(partial(life.reported, report=report) for report in waiting))
+        leg = "sent and claim"
+        if number % TOGETHER == 0:
+            leg = "the same, and what shares its commit"
+            works += [partial(life.settled, job=job) for job in sent]
+            due = waiting[:TOGETHER] if len(waiting) >= IN_FLIGHT + TOGETHER else []
+            works += [partial(life.reported, report=report) for report in due]
+            del waiting[: len(due)]
+            sent = []
+        found = life.commit(leg, *works)
+        sent.append(job)
+        waiting.append(found[0])
+        if not last:
+            job = found[1]
+    rest = [partial(life.reported, report=report) for report in waiting]
+    life.commit("the rest", *(partial(life.settled, job=job) for job in sent), *rest)
     life.archived()
     return life.written()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import requests
 
-from tests.bench.api import SETTINGS, Empty, Served
+from tests.bench.api import SETTINGS, Served
 from tests.bench.load import load
 from tests.box.running import REQUEST_SECONDS, eventually, free_port
 
@@ -57,6 +57,20 @@ def as_installed(module: str, *words: str) -> list[str]:
     return [sys.executable, "-c", program, *words]
 
 
+def empty_mib() -> float:
+    """Proportional set size of an empty Litestar application on uvicorn, in MiB."""
+    command = as_installed("tests.bench.empty", "plain")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert requests.get(url, timeout=REQUEST_SECONDS).ok
+        return pss_mib(process.pid)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
 class Installed:
     """`zimbox serve` started as systemd starts it; a process forked by the tests shares their memory."""
 
@@ -92,9 +106,7 @@ class Installed:
 
 def measure(folder: Path) -> Iterator[str]:
     """An empty application and the box, idle and after 2,000 messages and 5,000 reads."""
-    empty = Empty()
-    yield f"Memory (PSS, MiB): empty Litestar application {pss_mib(empty.pid):.1f}"
-    empty.stop()
+    yield f"Memory (PSS, MiB): empty Litestar application {empty_mib():.1f}"
     served = Served(folder)
     send, read = (
         msgspec.structs.replace(plan, connections=16, requests=n)

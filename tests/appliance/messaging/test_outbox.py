@@ -67,6 +67,27 @@ async def test_an_error_during_a_send_leaves_its_part_uncertain_and_the_next_par
     await running
 
 
+async def test_a_message_is_claimed_in_the_commit_that_accepts_it(
+    stage: Stage, box: Context, outbox: Outbox
+) -> None:
+    running = asyncio.create_task(outbox.run())
+    await eventually(lambda: outbox._waits, "the outbox waits for work")
+    statements: list[str] = []
+    await stage.db.write(lambda db: db.set_trace_callback(statements.append))
+    statements.clear()
+    taking = asyncio.create_task(stage.take())
+    await asyncio.sleep(0)  # its write is queued, and nothing has begun
+    box.wakeups.accepting()
+    number = await taking
+    outbox.stop()
+    await running
+    first = statements[: statements.index("COMMIT")]
+    assert [s for s in first if s.startswith("INSERT INTO message ")]
+    assert [s for s in first if s.lstrip().startswith("UPDATE part SET state = 'submitted'")]
+    (part,) = await stage.db.read(messages.parts_of, number)
+    assert part.state == "uncertain", "it was given to the modem, whose first send breaks"
+
+
 class Poisons(ModemDriver):
     """While its part is on the air, the next claim becomes impossible."""
 

@@ -463,11 +463,58 @@ async def test_the_search_for_uncertain_parts_does_not_scan_the_queue(stage: Sta
         attempts.mark_uncertain_after_start(db, stage.ids, stage.now)
         dashboard.uncertain(db)
         db.set_trace_callback(None)
-        assert len(output) == 3
+        assert len(output) == 4
         return [row[3] for one in output for row in db.execute(f"EXPLAIN QUERY PLAN {one}")]
 
     found = await stage.db.write(plans)
     assert not [step for step in found if step.startswith("SCAN part")], found
+    assert not [step for step in found if step in ("SCAN p", "SCAN m")], found
+
+
+async def taken_alone(stage: Stage, reference: int) -> int:
+    """A message whose part was accepted, while its status is still to follow."""
+    await stage.db.write(registered, 2)
+    number = await stage.take()
+    job = await stage.must_claim()
+    outcome = Outcome(Verdict.TAKEN, reference)
+    settled = await stage.db.write(
+        attempts.record,
+        *(stage.ids, stage.rules, stage.sender, job, outcome, stage.now),
+        later=True,
+    )
+    assert not settled
+    assert await stage.status(number) == "queued"
+    assert not (await stage.view(number)).cancellable
+    return number
+
+
+def registered(db: Connection, tenant: int) -> None:
+    db.execute(
+        "INSERT INTO webhook (tenant, url, events, secret, created_at) "
+        "VALUES (?, 'https://a.example/', 'sms.sent,sms.delivered', '', 0)",
+        (tenant,),
+    )
+
+
+async def test_a_part_that_was_accepted_before_a_crash_makes_its_message_sent(stage: Stage) -> None:
+    number = await taken_alone(stage, 7)
+    accepted_at, stage.now = stage.now, stage.now + 3_600_000
+    assert await stage.db.write(attempts.mark_uncertain_after_start, stage.ids, stage.now) == 0
+    view = await stage.view(number)
+    assert (view.status, view.sent_at) == ("sent", accepted_at)
+    assert isinstance(await stage.claim(), NothingReady)
+
+
+async def test_a_report_before_the_status_that_is_still_to_follow_announces_both(
+    stage: Stage,
+) -> None:
+    number = await taken_alone(stage, 7)
+    stage.now += 1_000
+    assert await stage.report(7) is not None
+    assert await stage.status(number) == "delivered"
+    assert await stage.events() == ["sms.sent", "sms.delivered"]
+    await stage.db.write(attempts.settle_sent, stage.ids, number, stage.now)
+    assert await stage.events() == ["sms.sent", "sms.delivered"]
 
 
 async def test_a_part_being_sent_at_a_crash_is_uncertain(stage: Stage) -> None:
