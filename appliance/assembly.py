@@ -46,7 +46,7 @@ from appliance.monitoring.dashboard import DashboardReader
 from appliance.monitoring.health import HealthCheck
 from appliance.monitoring.metrics import Metrics
 from appliance.services import AdminServices, Services
-from appliance.store import archive, attempts, starts
+from appliance.store import archive, attempts, mqtt, starts
 from appliance.store.database import Database, DatabaseMissing
 from appliance.webhooks.dispatcher import WebhookDispatcher
 from appliance.webhooks.registry import WebhookRegistry
@@ -186,6 +186,7 @@ class Assembly:
         self._leg("due", self.housekeeping.watch_due)
         self._leg("time", self._timekeeper.run)
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
+        await self._start_mqtt()
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
 
@@ -193,6 +194,16 @@ class Assembly:
         """Count the start, and mark what was being sent. Return the number of uncertain parts."""
         starts.begin(db)
         return attempts.mark_uncertain_after_start(db, self.box.ids, self.box.clock.now())
+
+    async def _start_mqtt(self) -> None:
+        """Start the leg to the MQTT broker if there is one; else make sure that no events wait for it."""
+        if self.box.mqtt is None:
+            if await self.box.db.read(mqtt.is_on):
+                await self.box.db.write(mqtt.switch_off)
+            return
+        from appliance.mqtt.bridge import MqttBridge  # most boxes have no broker
+
+        self._leg("mqtt", MqttBridge(self.services, self.devices, self.box.mqtt).run)
 
     async def _start_admin(self) -> None:
         """Take up what was set on the page, before the modems start."""

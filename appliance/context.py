@@ -9,6 +9,7 @@ from appliance.core.clock import Clock
 from appliance.core.config import Config
 from appliance.core.encryption import Encryption
 from appliance.core.free_space import FreeSpace
+from appliance.core.mqtt_state import MqttState
 from appliance.core.wakeup import WakeupEvents
 from appliance.domain.ids import Ids
 from appliance.domain.phone_numbers import NumberReader, region
@@ -30,6 +31,10 @@ class Context:
         self.encryption = encryption
         self.wakeups = WakeupEvents()
         self.clock_jumps = ClockJumps(clock, db)
+        self.mqtt: MqttState | None = None
+        if config.mqtt.host:
+            broker = f"{config.mqtt.host}:{config.mqtt.port}"
+            self.mqtt = MqttState(broker, since=clock.monotonic())
         self.credentials = Credentials(db)
         self.free_space = FreeSpace(db.path.parent, clock)
         self.zone = ZoneInfo(config.time_zone)

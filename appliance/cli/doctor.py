@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from appliance.core.config import Config
 from appliance.core.i18n import SOURCE
 from appliance.monitoring import diagnosis
 from appliance.monitoring.diagnosis import ModemFacts
@@ -167,6 +169,22 @@ async def examine(paths: list[str]) -> list[Finding]:
         line = SerialLine(port, baud=int(baud)) if baud else SerialLine(port)
         findings += advice(await probe.examine(line, probe.quick()), time.time())
     return findings
+
+
+async def examine_broker(config: Config) -> list[Finding]:
+    """Connect to the MQTT broker once, if there is one."""
+    if not config.mqtt.host:
+        return []
+    from appliance.mqtt.connection import FAILURES, BrokerConnection, password
+
+    where = f"MQTT broker {config.mqtt.host}:{config.mqtt.port}"
+    try:
+        async with BrokerConnection.open(
+            config.mqtt, f"zimbox-doctor-{os.getpid()}", password(config.mqtt), None
+        ):
+            return [Finding("ok", f"{where}: accepts the box")]
+    except FAILURES as error:
+        return [Finding("bad", f"{where}: {error or type(error).__name__}")]
 
 
 async def prove(

@@ -281,7 +281,7 @@ def doctor_command(
     wanted = list(ports) or [m.port for m in configured]
     # The findings say everything; the driver's log would only interrupt them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    result = asyncio.run(doctor.examine(wanted))
+    result = asyncio.run(doctor.examine(wanted)) + asyncio.run(doctor.examine_broker(config))
     if number is not None and not any(f.grade == "bad" for f in result):
         result += asyncio.run(_prove(data, wanted, configured, number))
     if as_json:

@@ -143,6 +143,35 @@ class WebhookSettings(Section, frozen=True):
     log_days: Annotated[int, Meta(ge=1, le=MOST)] = 30
 
 
+# A level of a topic without wildcards: "zimbox", "home/zimbox".
+Topic = Annotated[str, Meta(pattern="^[^+#/\\x00]+(/[^+#/\\x00]+)*$", max_length=200)]
+Fingerprint = Annotated[
+    str, Meta(pattern="^(|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31})$")
+]
+
+
+class MqttSettings(Section, frozen=True):
+    """The MQTT broker; off without a host."""
+
+    host: str = ""
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 1883
+    tls: bool = False
+    ca_file: str = ""  # certificate authorities (PEM) for the broker, instead of the system's
+    fingerprint: Fingerprint = ""  # SHA-256 of the broker's certificate, instead of an authority
+    user: str = ""
+    password: str = ""
+    password_file: str = ""
+    base_topic: Topic = "zimbox"
+    discovery_prefix: str = "homeassistant"  # empty: no discovery
+    client: Annotated[str, Meta(pattern="^(|client_[1-9][0-9]{0,14})$")] = ""  # empty: the first
+    notify_to: tuple[str, ...] = ()  # who gets what is published to BASE/notify
+    prefixes: tuple[str, ...] = ()  # where commands may send to; empty: everywhere
+    daily_cap: Count = 0  # messages by command in a day; 0: no cap
+    # The same command without an id within this time is one message.
+    repeat_seconds: NotNegative = 60.0
+    most_pending: Annotated[int, Meta(ge=100)] = 10_000  # events kept for a broker that is away
+
+
 class Otp(Section, frozen=True):
     per_hour: Annotated[int, Meta(ge=1)] = 10
 
@@ -262,6 +291,7 @@ class Config(Section, frozen=True):
     retention: Retention = Retention()
     storage: Storage = Storage()
     webhook: WebhookSettings = WebhookSettings()
+    mqtt: MqttSettings = MqttSettings()
     otp: Otp = Otp()
     inbox: InboxSettings = InboxSettings()
     limits: Limits = Limits()  # for every modem without limits of its own
@@ -276,6 +306,7 @@ QUIET_SPAN = re.compile(
     r"\s*(?:[01]\d|2[0-3]):[0-5]\d\s*-\s*(?:[01]\d|2[0-3]):[0-5]\d\s*", re.ASCII
 )
 PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
+INTERNATIONAL_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 PREFIX = "ZIMBOX_"
 # Variables that are not settings, but locate them.
 FALLBACK_LISTEN = "ZIMBOX_FALLBACK_LISTEN"  # where to show that the settings cannot be used
@@ -355,8 +386,24 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
             f"server.public_url: {config.server.public_url!r} was read; allowed is an address such as "
             "'https://home.example.com/sms'"
         )
-    _check_authorities(config.webhook.ca_file)
+    _check_authorities("webhook.ca_file", config.webhook.ca_file)
+    _check_mqtt(config.mqtt)
     return config
+
+
+def _check_mqtt(mqtt: MqttSettings) -> None:
+    """Raise ConfigError for settings that would leave the connection unverified, or send to nobody."""
+    _check_authorities("mqtt.ca_file", mqtt.ca_file)
+    for name in ("ca_file", "fingerprint"):
+        if getattr(mqtt, name) and not mqtt.tls:
+            raise ConfigError(f"mqtt.{name}: a value was read; it goes with mqtt.tls = true")
+    if mqtt.password and mqtt.password_file:
+        raise ConfigError("mqtt.password_file: a path was read; give it or mqtt.password, not both")
+    for number in mqtt.notify_to:
+        if not INTERNATIONAL_NUMBER.fullmatch(number):
+            raise ConfigError(
+                f"mqtt.notify_to: {number!r} was read; allowed are numbers such as '+33612345678'"
+            )
 
 
 def _check_personality(name: str) -> None:
@@ -372,7 +419,7 @@ def _check_personality(name: str) -> None:
         )
 
 
-def _check_authorities(file: str) -> None:
+def _check_authorities(setting: str, file: str) -> None:
     """Raise ConfigError if the certificate authorities cannot be read."""
     if not file:
         return
@@ -380,7 +427,7 @@ def _check_authorities(file: str) -> None:
         ssl.create_default_context(cafile=file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
-            f"webhook.ca_file: {file!r} was read; allowed is a PEM of certificates: {error}"
+            f"{setting}: {file!r} was read; allowed is a PEM of certificates: {error}"
         ) from None
 
 
@@ -475,7 +522,7 @@ def _named(types: str) -> str:
     return " or ".join(_TYPES.get(name, f"`{name}`") for name in types.split(" | "))
 
 
-SECRET = {"pin", "metrics_token", "password_hash"}
+SECRET = {"pin", "metrics_token", "password_hash", "password"}
 HIDDEN = "(set, not shown)"
 
 

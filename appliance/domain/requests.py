@@ -16,6 +16,9 @@ class Idempotency(msgspec.Struct, frozen=True):
     key: str
     fingerprint: bytes
     window_ms: int = 86_400_000
+    otherwise: Idempotency | None = (
+        None  # another mark of the request, for where this one is unknown
+    )
 
 
 class Period(msgspec.Struct, frozen=True):

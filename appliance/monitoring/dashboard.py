@@ -234,7 +234,11 @@ class DashboardReader:
             for begins, figures in stored.hours.items()
             if begins > now - RECENT_HOURS * HOUR_MS
         ]
+        mqtt = self._box.mqtt
+        away = mqtt is not None and not mqtt.connected
         return DiagnosisInput(
+            mqtt_minutes=(self._box.clock.monotonic() - mqtt.since) / 60 if mqtt and away else None,
+            mqtt_cause=mqtt.problem if mqtt else "",
             recent_hours=RECENT_HOURS,
             recent_gone=sum(figures.gone for figures in recent),
             recent_failed=sum(figures.failed for figures in recent),

@@ -18,6 +18,7 @@ Severity = Literal["bad", "warning", "note"]
 
 WEAK_DBM = -103  # at or below this, sending fails often
 LOW_DISK_MIB = 200  # above the reserve: time to act before the box refuses messages
+MQTT_MINUTES = 2.0  # without a broker before the page warns
 WEBHOOK_FAILURES = 3  # given up within a day before the page warns
 # Failed messages of the last hours: so many, and this share of all, before the page warns, or calls it bad.
 FAILURES_LEAST = 3
@@ -61,6 +62,10 @@ class DiagnosisInput(msgspec.Struct, frozen=True):
     recent_hours: int = 3  # the time that the next two are of
     recent_gone: int = 0  # messages created in it that have left the queue
     recent_failed: int = 0  # those of them that failed
+    mqtt_minutes: float | None = (
+        None  # without the MQTT broker; None: it is there, or there is none
+    )
+    mqtt_cause: str = ""
     held: int = 0  # messages of a restored backup that wait for the owner's decision
 
 
@@ -561,6 +566,18 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                     n=facts.webhooks_given_up,
                 ),
                 _("check its address in Settings › Webhooks."),
+            )
+        )
+    if facts.mqtt_minutes is not None and facts.mqtt_minutes >= MQTT_MINUTES:
+        found.append(
+            Problem(
+                "mqtt_offline",
+                "warning",
+                _("The MQTT broker is not connected"),
+                _(
+                    "check [mqtt] in zimbox.toml; the box keeps trying, and events wait. {cause}",
+                    cause=facts.mqtt_cause,
+                ),
             )
         )
     if facts.unplaced_reports:

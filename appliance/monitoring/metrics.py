@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import Metric
 
 from appliance import __version__
 from appliance.context import Context
+from appliance.core.mqtt_state import MqttState
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
 from appliance.domain.errors import ApiError
@@ -102,6 +103,7 @@ class MetricsSnapshot(msgspec.Struct, frozen=True):
     disk_size: int
     database: int
     smpp: SmppFigures | None = None
+    mqtt: MqttState | None = None  # without a broker there are no metrics of it
 
 
 class Metrics:
@@ -180,6 +182,7 @@ class Metrics:
             disk_size=disk.total,
             database=_size(box.db.path),
             smpp=self.smpp() if self.smpp else None,
+            mqtt=box.mqtt,
         )
 
     def _read(self, db: Connection, attached: list[Attached], now: int) -> StoreFigures:
@@ -277,6 +280,8 @@ def families(facts: MetricsSnapshot) -> Iterator[Metric]:
     )
     if facts.smpp is not None:
         yield from _of_smpp(facts.smpp, facts.stored.smpp_waiting)
+    if facts.mqtt is not None:
+        yield from _of_mqtt(facts.mqtt)
 
 
 def _of_smpp(figures: SmppFigures, waiting: int) -> Iterator[Metric]:
@@ -306,6 +311,33 @@ def _of_smpp(figures: SmppFigures, waiting: int) -> Iterator[Metric]:
         "Connections to the SMPP server that were refused since the start.",
         value=figures.refused_connections,
     )
+
+
+def _of_mqtt(mqtt: MqttState) -> Iterator[Metric]:
+    yield gauge(
+        "zimbox_mqtt_connected", "1 while the MQTT broker is connected, else 0.", mqtt.connected
+    )
+    yield CounterMetricFamily(
+        "zimbox_mqtt_connections",
+        "Connections to the MQTT broker since the start.",
+        mqtt.connections,
+    )
+    yield CounterMetricFamily(
+        "zimbox_mqtt_published_events",
+        "Events that the MQTT broker has acknowledged.",
+        mqtt.published,
+    )
+    yield CounterMetricFamily(
+        "zimbox_mqtt_given_up_events",
+        "Events given up because too many waited for the MQTT broker.",
+        mqtt.given_up,
+    )
+    commands = CounterMetricFamily(
+        "zimbox_mqtt_commands", "Commands received by MQTT since the start.", labels=["result"]
+    )
+    commands.add_metric(["accepted"], mqtt.accepted)
+    commands.add_metric(["refused"], mqtt.refused)
+    yield commands
 
 
 def gauge(name: str, words: str, value: float) -> Metric:

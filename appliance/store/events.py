@@ -12,7 +12,7 @@ from appliance.core.i18n import DEFAULT
 from appliance.domain import ids
 from appliance.domain.errors import FAILURES
 from appliance.domain.validation import timestamp
-from appliance.store import deliveries
+from appliance.store import deliveries, mqtt
 from appliance.store.failure_causes import stored_cause
 from appliance.store.rows import MessageRow, columns
 
@@ -29,7 +29,7 @@ def emit(
     message: int | None = None,
     own_url: str | None = None,
 ) -> bool:
-    """Store an event with a delivery per receiver; return whether there is a receiver.
+    """Store an event with a delivery per receiver; return whether there is a receiver, MQTT included.
 
     `data` is called only then, because most boxes have no webhooks and this runs for every status change. A
     message's own `webhook_url` replaces the client's webhooks. Events of one `stream` (a message, a device, a
@@ -42,7 +42,7 @@ def emit(
             "SELECT id, url, events FROM webhook WHERE tenant = ? AND deleted_at IS NULL", (tenant,)
         )
         targets = [(webhook, url) for webhook, url, names in rows if name in names.split(",")]
-    if not targets:
+    if not targets and not mqtt.wanted(db, tenant):
         return False
     event = store(db, new_ids, tenant, name, data(), now)
     for webhook, url in targets:

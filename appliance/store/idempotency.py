@@ -56,7 +56,8 @@ def once(
         return cast(
             "T", found
         )  # the fingerprint includes the route, so it cannot be of another kind
-    answer = take(db)
+    other = idempotency.otherwise
+    answer = take(db) if other is None else once(db, tenant, other, now, take)
     kept = _Kept(type(answer).__name__, msgspec.Raw(msgspec.json.encode(answer)))
     db.execute(
         "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, status, answer, created_at, start_number) "

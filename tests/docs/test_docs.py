@@ -23,6 +23,7 @@ OTHERS = {
         "reliability",
         "image",
         "webhooks",
+        "mqtt",
         "page",
         "page.fr",
         "testing",
