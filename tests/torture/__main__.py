@@ -17,8 +17,7 @@ import msgspec
 
 from tests.modem import network as network_torture
 from tests.modem import torture as line_torture
-from tests.torture import day, faults
-from tests.torture.faults import OTHERS
+from tests.torture import day
 from tests.torture.report import page
 from tests.torture.run import Outcome, Plan, torture
 
@@ -54,7 +53,6 @@ FAILED = ROOT / "build" / "torture"
 @click.option("--least-messages", type=int, default=100, help="Accepted before the run ends.")
 @click.option("--least-kills", type=int, default=0, help="Before the run ends.")
 @click.option("--least-power-cuts", type=int, default=0, help="Before the run ends.")
-@click.option("--clock-steps", is_flag=True, help="Set the clock, and back, too.")
 @click.option("--write", is_flag=True, help="Write docs/reliability.md, if the books agree.")
 @click.option(
     "--keep",
@@ -72,7 +70,6 @@ def main(
     least_messages: int,
     least_kills: int,
     least_power_cuts: int,
-    clock_steps: bool,
     write: bool,
     keep: Path,
 ) -> None:
@@ -83,7 +80,6 @@ def main(
         seconds=minutes * 60,
         kills=kills,
         power_cuts=power_cuts,
-        others=(*OTHERS, faults.clock_steps) if clock_steps else OTHERS,
         messages_per_fault=messages_per_fault,
         least_acknowledged=least_messages,
         least_kills=least_kills,

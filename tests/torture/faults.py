@@ -150,6 +150,20 @@ def other_sim(world: World) -> None:
     insert(world, FIRST_ICCID)
 
 
+def other_modem(world: World) -> None:
+    """Another modem is on the port, with the same SIM or another one, and then the first one again."""
+    swap(world, OTHER_IMEI, world.chance.choice((FIRST_ICCID, OTHER_ICCID)))
+    world.lasts(1.0, 3.0)
+    swap(world, FIRST_IMEI, FIRST_ICCID)
+
+
+def swap(world: World, imei: str, iccid: str) -> None:
+    world.modem.order("unplug")
+    insert(world, iccid)
+    world.modem.order("plug", imei=imei)
+
+
+FIRST_IMEI, OTHER_IMEI = "860123456789015", "860123456789023"
 FIRST_ICCID, OTHER_ICCID = "89490200001234567890", "89490200009876543210"
 
 
@@ -241,12 +255,14 @@ OTHERS: tuple[Fault, ...] = (
     failing_disk,
     full_disk,
     power_cut,
+    clock_steps,
     no_descriptors,
     silent_modem,
     modem_restarts,
     unplugged,
     garbled_line,
     other_sim,
+    other_modem,
     lost_answers,
     refusals,
     no_network,

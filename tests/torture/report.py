@@ -70,7 +70,7 @@ The database had {database_mib} MiB at the end.
 ## What this does not show
 
 * A real modem, a real network, or a card that lies about what it has written.
-* A clock that jumps, unless the run has `--clock-steps`: other tests set a clock of their own.
+* A clock that jumps by more than a day: other tests set it from 1970 to 2040 and back.
 * A power cut shuts the box's file system down (`FS_IOC_SHUTDOWN`): what was not synced is lost. Torn and reordered
   writes of a card are tried by replaying the recorded writes of an emulated one (`scripts/image`).
 * A slow disk is a process that stands still for up to two seconds.

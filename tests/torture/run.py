@@ -230,6 +230,8 @@ class Run:
         eventually(
             lambda: all(p.settled for p in self.modem.truth().parts), "all reports", PEACE_SECONDS
         )
+        # The modem has handed them out; the box may still have to record them.
+        eventually(self._reports_recorded, "all reports are recorded", PEACE_SECONDS)
         eventually(self._told, "every event is told", PEACE_SECONDS)
         eventually(
             lambda: sum(self._inbox().values()) >= len(self.incoming), "the inbox", PEACE_SECONDS
@@ -246,10 +248,18 @@ class Run:
         time.sleep(STILL_SECONDS)  # nothing may change in this time
         return self._queued() == before
 
+    def _reports_recorded(self) -> bool:
+        before = self._count("sent")
+        time.sleep(STILL_SECONDS)  # nothing may change in this time
+        return self._count("sent") == before
+
     def _queued(self) -> int:
+        return self._count("queued")
+
+    def _count(self, status: str) -> int:
         total = 0
         for user in self.users:
-            page = user.client.get("/sms/history", params={"status": "queued", "limit": 1}).json()
+            page = user.client.get("/sms/history", params={"status": status, "limit": 1}).json()
             total += page["pagination"]["total_items"]
         return total
 

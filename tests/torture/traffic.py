@@ -15,8 +15,8 @@ from tests.box.when import ahead
 
 PAUSE_SECONDS = 0.05  # after a refused or broken connection
 REST_SECONDS = 0.5  # between two looks at the queue
-QUEUE_MOST = 300  # messages of one client that wait, before it takes a rest
-REST_AFTER = 100  # messages, before a client looks at its queue again
+QUEUE_MOST = 150  # messages of one client that wait, before it takes a rest
+REST_AFTER = 50  # messages, before a client looks at its queue again
 BULK = (2, 6, 20, 60)  # messages of one request
 EXPECTED = {202, 403, 429, 503}
 

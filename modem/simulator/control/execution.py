@@ -54,6 +54,8 @@ def execute(simulator: Simulator, request: requests.AnyControlRequest) -> dict[s
         case requests.Unplug():
             simulator.unplug(request.back_after)
         case requests.Plug():
+            if request.imei is not None:
+                modem.settings = msgspec.structs.replace(modem.settings, imei=request.imei)
             simulator.plug()
         case requests.Registration():
             before = network.registration

@@ -65,7 +65,9 @@ class Unplug(ControlRequest, frozen=True, kw_only=True, tag="unplug"):
 
 
 class Plug(ControlRequest, frozen=True, kw_only=True, tag="plug"):
-    """Create the port again, under the same link, and start the modem."""
+    """Create the port again, under the same link, and start the modem; or another one, by its IMEI."""
+
+    imei: str | None = None
 
 
 class Registration(ControlRequest, frozen=True, kw_only=True, tag="registration"):
