@@ -142,6 +142,21 @@ class ModemStatus(msgspec.Struct, frozen=True):
     recoveries: Mapping[str, int] = {}  # how often each recovery step was taken
     last_error: str = ""
 
+    @property
+    def storage_full(self) -> bool:
+        return bool(self.storage) and self.stored >= self.storage
+
+    def current(self) -> ModemStatus:
+        """Return the status without what is known of a network that the modem has lost contact with."""
+        if self.state in _IN_CONTACT:
+            return self
+        return msgspec.structs.replace(
+            self, operator="", technology="", signal_dbm=None, registration=None
+        )
+
+
+_IN_CONTACT = {ModemState.READY, ModemState.SEARCHING, ModemState.DENIED, ModemState.NO_SMSC}
+
 
 class Slot(msgspec.Struct, frozen=True):
     """A place in the message storage: `storage` is "SM", "ME" or "SR"."""

@@ -12,14 +12,16 @@ import msgspec
 
 from appliance.core.config import Config
 from appliance.core.i18n import SOURCE
+from appliance.devices.attached import identified_by
+from appliance.devices.manager import key_of
+from appliance.devices.snapshot import ModemSnapshot
 from appliance.monitoring import diagnosis
-from appliance.monitoring.diagnosis import ModemFacts
 from modem.at.network_port import is_network
-from modem.driver import probe, sim
+from modem.driver import probe
 from modem.driver.device import ModemDriver
 from modem.driver.gpio import PowerKey
-from modem.driver.probe import Findings
-from modem.interface import Changed, Identity, ModemState, PinMemory, ReceivedPdu, Verdict
+from modem.driver.probe import ProbeResult
+from modem.interface import Changed, ModemState, PinMemory, ReceivedPdu, Verdict
 from modem.sms import gsm7, tpdu
 from modem.timeouts import SerialLine, Timing
 
@@ -29,6 +31,13 @@ MARKS: dict[Grade, str] = {"ok": "  ok  ", "note": " note ", "bad": " BAD  "}
 CLOCK_OFF_SECONDS = 120
 REPORT_SECONDS = 180.0  # most reports arrive within seconds; some networks take minutes
 CAME_BACK = "the SMS itself came back: receiving works"
+# The SIM must be dealt with before anything else can be said.
+_SIM_STATES = {
+    ModemState.PIN_REQUIRED,
+    ModemState.PUK_REQUIRED,
+    ModemState.SIM_MISSING,
+    ModemState.SIM_FAILURE,
+}
 OWN_SECONDS = 15.0  # an SMS to the SIM's own number arrives soon after its report
 READY_SECONDS = 200.0
 
@@ -40,7 +49,7 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-def advice(found: Findings, now: float) -> list[Finding]:
+def advice(found: ProbeResult, now: float) -> list[Finding]:
     """Return what is well, then the problems in the order in which the owner should fix them.
 
     The problems of a modem are those of the page (`appliance.monitoring.diagnosis`); what only a probe can
@@ -61,51 +70,30 @@ def advice(found: Findings, now: float) -> list[Finding]:
                 "console off the UART, does another program (ModemManager) hold the port?",
             ),
         ]
-    facts = facts_of(found)
     findings = [_modem(found)]
-    if sim.usable(found.pin_state):
+    if found.status.state not in _SIM_STATES:
         findings += [*_sim(found), *_network(found), *_messages(found)]
     findings.append(_clock(found.clock, now))
-    problems = sorted(diagnosis.of_modem(facts), key=lambda p: diagnosis.ORDER[p.severity])
+    problems = sorted(
+        diagnosis.of_modem(snapshot_of(found)), key=lambda p: diagnosis.ORDER[p.severity]
+    )
     findings += [
         Finding("bad" if p.severity == "bad" else "note", p.text.plain(SOURCE)) for p in problems
     ]
     return findings
 
 
-def facts_of(found: Findings) -> ModemFacts:
-    """Return the state that the running box would have of this modem."""
-    return ModemFacts(
-        found.port,
-        _state(found),
-        tries_left=found.pin_tries_left,
-        signal_dbm=found.signal_dbm,
-        store_full=any(total and used >= total for _, used, total in found.stores[-1:]),
-        identified_by=_identified_by(found.identity),
+def snapshot_of(found: ProbeResult) -> ModemSnapshot:
+    """Return the snapshot that the running box would have of this modem."""
+    identity = found.status.identity
+    key = key_of(identity, found.port) if identity else ""
+    return ModemSnapshot(
+        found.port, found.status, port=found.port, identified_by=identified_by(key)
     )
 
 
-def _identified_by(identity: Identity | None) -> Literal["imei", "sim", "port"]:
-    if identity is None or identity.imei:
-        return "imei"
-    return "sim" if identity.sim else "port"
-
-
-def _state(found: Findings) -> ModemState:
-    if not sim.usable(found.pin_state):
-        return sim.modem_state(found.pin_state)
-    if found.denied:
-        return ModemState.DENIED
-    if not found.can_send:
-        # A radio that is off is searched for by the box when it starts; no fault of the network.
-        return ModemState.SEARCHING if found.radio_on else ModemState.STARTING
-    if found.identity and not found.identity.smsc:
-        return ModemState.NO_SMSC
-    return ModemState.READY
-
-
-def _modem(found: Findings) -> Finding:
-    identity = found.identity
+def _modem(found: ProbeResult) -> Finding:
+    identity = found.status.identity
     name = f"{identity.manufacturer} {identity.model}".strip() if identity else ""
     firmware = f", firmware {identity.revision}" if identity and identity.revision else ""
     imei = f", IMEI {identity.imei}" if identity and identity.imei else ""
@@ -113,34 +101,34 @@ def _modem(found: Findings) -> Finding:
     return Finding("ok", f"{found.port}: {name or 'a modem'}{firmware}{imei}{speed}")
 
 
-def _sim(found: Findings) -> list[Finding]:
-    iccid = found.identity.iccid if found.identity else ""
+def _sim(found: ProbeResult) -> list[Finding]:
+    identity = found.status.identity
+    iccid = identity.iccid if identity else ""
     return [Finding("ok", f"SIM: ready{f', card {iccid}' if iccid else ''}")]
 
 
-def _network(found: Findings) -> list[Finding]:
-    findings = []
+def _network(found: ProbeResult) -> list[Finding]:
+    findings, status = [], found.status
     if not found.radio_on:
         findings.append(
             Finding("note", "radio: switched off (AT+CFUN). The box switches it on when it starts.")
         )
-    elif found.can_send:
-        on = f" on {found.technology}" if found.technology else ""
-        findings.append(Finding("ok", f"network: {found.operator or 'registered'}{on}"))
-    if found.signal_dbm is None:
+    elif status.state in (ModemState.READY, ModemState.NO_SMSC):
+        on = f" on {status.technology}" if status.technology else ""
+        findings.append(Finding("ok", f"network: {status.operator or 'registered'}{on}"))
+    if status.signal_dbm is None:
         findings.append(Finding("note", "signal: the modem does not report it"))
-    elif found.signal_dbm > diagnosis.WEAK_DBM:
-        findings.append(Finding("ok", f"signal: {found.signal_dbm} dBm"))
+    elif status.signal_dbm > diagnosis.WEAK_DBM:
+        findings.append(Finding("ok", f"signal: {status.signal_dbm} dBm"))
     return findings
 
 
-def _messages(found: Findings) -> list[Finding]:
+def _messages(found: ProbeResult) -> list[Finding]:
     reports = "directly (+CDS)" if found.offers_direct_reports else "stored (+CDSI), or not at all"
     findings = [Finding("ok", f"delivery reports: this modem gives them {reports}")]
-    findings += [
-        Finding("ok", f"message store {name}: {used} of {total} places taken")
-        for name, used, total in found.stores[-1:]
-    ]
+    if found.store:
+        used = f"{found.status.stored} of {found.status.storage}"
+        findings.append(Finding("ok", f"message store {found.store}: {used} places taken"))
     return findings
 
 

@@ -19,6 +19,13 @@ PACE_WEIGHT = 0.2  # weight of the newest measurement in the running mean
 FIRST_PACE_SECONDS = 4.0  # duration of a part on GSM, until measured
 
 
+def identified_by(key: str) -> IdentifiedBy:
+    """Return what distinguishes the modem of this key (`devices.manager.key_of`) from others."""
+    if key.startswith(("iccid:", "port:")):
+        return "sim" if key.startswith("iccid:") else "port"
+    return "imei and sim" if " " in key else "imei"
+
+
 class Attached:
     """A modem, with what the box has learnt about it since the start. The store has the rest."""
 
@@ -70,10 +77,7 @@ class Attached:
 
     @property
     def identified_by(self) -> IdentifiedBy:
-        """What the box tells this modem from others by."""
-        if self.key.startswith(("iccid:", "port:")):
-            return "sim" if self.key.startswith("iccid:") else "port"
-        return "imei and sim" if " " in self.key else "imei"
+        return identified_by(self.key)
 
     @property
     def clients(self) -> tuple[int, ...]:

@@ -12,57 +12,24 @@ import msgspec
 
 from appliance.context import Context
 from appliance.core.config import Limits
+from appliance.devices import snapshot
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
+from appliance.devices.snapshot import ModemSnapshot
 from appliance.domain import limits as limit_rules
 from appliance.domain.limits import Usage
 from appliance.monitoring import wifi
-from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts, Problem, diagnose
+from appliance.monitoring.diagnosis import DiagnosisInput, Problem, diagnose
 from appliance.store import dashboard as table
 from appliance.store import held, queue, reports
 from appliance.store.counters import DAY_MS, HOUR_MS
 from appliance.store.dashboard import Figures, Owned, QueueFigures
-from modem.at.network_port import is_network
 from modem.interface import ModemState
 
 MIB = 1 << 20
 DAYS = 30
 LATEST = 8
 RECENT_HOURS = 3  # of which many failures are a problem
-
-# Thresholds of one to four bars in dBm: CSQ 2, 6, 10 and 15 (27.007 8.5).
-_BARS = (-109, -101, -93, -83)
-
-
-class LimitUse(msgspec.Struct, frozen=True):
-    """The use of one limit; `name` is the field of `Limits`."""
-
-    name: str
-    used: int
-    most: int
-
-
-class ModemView(msgspec.Struct, frozen=True):
-    """A modem as the status page shows it."""
-
-    number: int
-    name: str
-    state: str
-    operator: str
-    technology: str
-    signal_dbm: int | None
-    bars: int
-    roaming: bool
-    phone_number: str
-    model: str
-    sim: str  # the last digits of the ICCID, to recognise the card
-    tries_left: int | None
-    simulated: bool
-    limits: tuple[LimitUse, ...]
-    settings: Limits
-    balance: str  # the operator's text
-    balance_code: str
-    balance_low: float
 
 
 class DayView(msgspec.Struct, frozen=True):
@@ -77,7 +44,7 @@ class Overview(msgspec.Struct, frozen=True):
 
     now: int
     problems: tuple[Problem, ...]
-    modems: tuple[ModemView, ...]
+    modems: tuple[ModemSnapshot, ...]
     queue: QueueFigures
     empty_at: int | None  # when the queue will be empty; None: it is empty, or unknown
     today: Figures
@@ -90,12 +57,7 @@ class Overview(msgspec.Struct, frozen=True):
     @property
     def ready(self) -> bool:
         """Whether a modem is ready to send."""
-        return any(modem.state == "ready" for modem in self.modems)
-
-
-def bars(signal_dbm: int | None) -> int:
-    """Return 0 to 4 bars, as on a phone."""
-    return 0 if signal_dbm is None else sum(signal_dbm >= step for step in _BARS)
+        return any(modem.state is ModemState.READY for modem in self.modems)
 
 
 def empties_at(
@@ -176,6 +138,12 @@ class DashboardReader:
         now = box.clock.now()
         attached = [a for a in self._devices.attached if not a.test]
         stored = await box.db.read(self._read, attached, now)
+        modems = tuple(
+            snapshot.take(a, used, box.clock, name)
+            for a, used, name in zip(
+                attached, stored.usage, snapshot.names_of(attached), strict=True
+            )
+        )
         disk = shutil.disk_usage(box.db.path.parent).free // MIB
         days = local_days(stored.hours, now, box.zone)
         free = [
@@ -185,11 +153,8 @@ class DashboardReader:
         ]
         return Overview(
             now=now,
-            problems=diagnose(self._facts(attached, stored, disk, now)),
-            modems=tuple(
-                view(a, used, name)
-                for a, used, name in zip(attached, stored.usage, names_of(attached), strict=True)
-            ),
+            problems=diagnose(self._diagnosis_input(modems, stored, disk, now)),
+            modems=modems,
             queue=stored.queue,
             empty_at=empties_at(
                 stored.queue.parts,
@@ -222,8 +187,8 @@ class DashboardReader:
             usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
         )
 
-    def _facts(
-        self, attached: Sequence[Attached], stored: _Stored, free_mib: int, now: int
+    def _diagnosis_input(
+        self, modems: tuple[ModemSnapshot, ...], stored: _Stored, free_mib: int, now: int
     ) -> DiagnosisInput:
         still = None
         if stored.queue.ready_since is not None:
@@ -242,10 +207,7 @@ class DashboardReader:
             recent_hours=RECENT_HOURS,
             recent_gone=sum(figures.gone for figures in recent),
             recent_failed=sum(figures.failed for figures in recent),
-            modems=tuple(
-                self._modem_facts(a, name)
-                for a, name in zip(attached, names_of(attached), strict=True)
-            ),
+            modems=modems,
             waiting=stored.queue.parts,
             scheduled=stored.queue.scheduled,
             minutes_without_progress=still,
@@ -258,90 +220,3 @@ class DashboardReader:
             wifi=wifi.read(),
             held=stored.held,
         )
-
-    def _modem_facts(self, a: Attached, name: str) -> ModemFacts:
-        status = a.status
-        return ModemFacts(
-            name=name,
-            state=status.state,
-            tries_left=status.pin_tries_left,
-            registration=status.registration,
-            signal_dbm=status.signal_dbm,
-            refused=a.refused,
-            # A single refusal concerns its message; it concerns the SIM once the modem rests because of it.
-            fault=a.rest_reason if a.refused or a.barred or a.resting(self._box.clock) else None,
-            held_by=a.held_by,
-            warning=status.warning,
-            balance=a.balance,
-            balance_low=a.settings.balance.low,
-            store_full=bool(status.storage) and status.stored >= status.storage,
-            limitations=status.limitations,
-            identified_by=a.identified_by,
-            network=is_network(a.settings.port),
-        )
-
-
-# In other states the modem's data about the network is out of date.
-_HEARING = {ModemState.READY, ModemState.SEARCHING, ModemState.DENIED, ModemState.NO_SMSC}
-
-
-def view(a: Attached, used: Usage, name: str) -> ModemView:
-    """A modem as the page shows it."""
-    status = a.status
-    if status.state not in _HEARING:
-        status = msgspec.structs.replace(
-            status, operator="", technology="", signal_dbm=None, registration=None
-        )
-    identity = status.identity
-    return ModemView(
-        number=a.number,
-        name=name,
-        state=status.state.value,
-        operator=status.operator,
-        technology=status.technology,
-        signal_dbm=status.signal_dbm,
-        bars=bars(status.signal_dbm),
-        roaming=status.roaming,
-        phone_number=identity.phone_number if identity else "",
-        model=model_of(a),
-        sim=a.iccid[-4:],
-        tries_left=status.pin_tries_left,
-        simulated=a.settings.port == "sim",
-        limits=limit_uses(a.limits, used),
-        settings=a.limits,
-        balance=a.balance_text,
-        balance_code=a.settings.balance.code,
-        balance_low=a.settings.balance.low,
-    )
-
-
-def names_of(attached: Sequence[Attached]) -> list[str]:
-    """Return the names of the modems: as set, else the model, numbered where two are equal."""
-    names = [a.settings.name or model_of(a) or "Modem" for a in attached]
-    return [
-        name if names.count(name) == 1 else f"{name} {place}" for place, name in enumerate(names, 1)
-    ]
-
-
-def model_of(a: Attached) -> str:
-    identity = a.status.identity
-    return called(identity.manufacturer, identity.model) if identity else ""
-
-
-def called(manufacturer: str, model: str) -> str:
-    """Return the common name of a model: `SIMCOM_SIM7600E-H` of SIMCOM INCORPORATED is SIM7600E-H."""
-    maker = manufacturer.partition(" ")[0]
-    rest = model.removeprefix(maker).lstrip("_ -") if maker else model
-    return rest or model or manufacturer
-
-
-def limit_uses(limits: Limits, used: Usage) -> tuple[LimitUse, ...]:
-    """Return the limits that are set, with their use."""
-    found = (
-        LimitUse("per_minute", used.minute, limits.per_minute),
-        LimitUse("per_hour", used.hour, limits.per_hour),
-        LimitUse("per_day", used.day, limits.per_day),
-        LimitUse("per_month", used.month, limits.per_month),
-        LimitUse("recipients_per_month", used.recipients, limits.recipients_per_month),
-    )
-    return tuple(use for use in found if use.most)

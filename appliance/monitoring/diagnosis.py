@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from appliance.core.i18n import Text, _, ngettext
+from appliance.devices.snapshot import ModemSnapshot
 from appliance.monitoring.wifi import Wifi
 from appliance.store.failure_causes import fault_text
 from modem.interface import Fault, FaultKind, Limitation, ModemState, Verdict
@@ -25,30 +26,10 @@ FAILURES_LEAST = 3
 FAILURES_WARN, FAILURES_BAD = 0.15, 0.5
 
 
-class ModemFacts(msgspec.Struct, frozen=True):
-    """The state of one modem that a diagnosis needs."""
-
-    name: str
-    state: ModemState
-    tries_left: int | None = None
-    registration: int | None = None  # 27.007 7.2 <stat>
-    signal_dbm: int | None = None
-    refused: bool = False  # the operator refuses several recipients in a row
-    fault: Fault | None = None  # why the modem rests
-    held_by: str = ""  # the limit that delays the queue
-    warning: str = ""
-    balance: float | None = None
-    balance_low: float = 0.0
-    store_full: bool = False
-    identified_by: Literal["imei", "imei and sim", "sim", "port"] = "imei"
-    limitations: frozenset[Limitation] = frozenset()
-    network: bool = False  # its port is behind a serial server in the network
-
-
 class DiagnosisInput(msgspec.Struct, frozen=True):
     """The state of the box that a diagnosis needs."""
 
-    modems: tuple[ModemFacts, ...]
+    modems: tuple[ModemSnapshot, ...]
     waiting: int = 0  # parts that may be sent now
     scheduled: int = 0  # messages scheduled for later
     minutes_without_progress: float | None = None  # since a part was last sent; None: nothing waits
@@ -116,7 +97,7 @@ def diagnose(facts: DiagnosisInput) -> tuple[Problem, ...]:
     return tuple(sorted(found, key=lambda p: ORDER[p.severity]))
 
 
-def _of_modems(modems: tuple[ModemFacts, ...]) -> list[Problem]:
+def _of_modems(modems: tuple[ModemSnapshot, ...]) -> list[Problem]:
     """Return each problem once, with the names of its modems unless all have it."""
     having: dict[Problem, list[str]] = {}
     for modem in modems:
@@ -220,13 +201,15 @@ _LIMITATIONS: dict[Limitation, tuple[str, Severity, Text, Text]] = {
 }
 
 
-def of_modem(modem: ModemFacts) -> list[Problem]:
+def of_modem(modem: ModemSnapshot) -> list[Problem]:
     """Return the problems of one modem."""
-    limited = [Problem(*_LIMITATIONS[each]) for each in Limitation if each in modem.limitations]
+    limited = [
+        Problem(*_LIMITATIONS[each]) for each in Limitation if each in modem.status.limitations
+    ]
     return [*_state(modem), *limited, *_power(modem)]
 
 
-def _state(modem: ModemFacts) -> list[Problem]:
+def _state(modem: ModemSnapshot) -> list[Problem]:
     if modem.state in _STATES:
         return [Problem(*_STATES[modem.state])]
     if modem.state == ModemState.OFFLINE:
@@ -238,7 +221,7 @@ def _state(modem: ModemFacts) -> list[Problem]:
     return _sending(modem)
 
 
-def _offline(modem: ModemFacts) -> Problem:
+def _offline(modem: ModemSnapshot) -> Problem:
     if modem.network:
         return Problem(
             "modem_offline",
@@ -257,8 +240,8 @@ def _offline(modem: ModemFacts) -> Problem:
     )
 
 
-def _pin(modem: ModemFacts) -> Problem:
-    left = modem.tries_left
+def _pin(modem: ModemSnapshot) -> Problem:
+    left = modem.status.pin_tries_left
     if left is not None and left < 2:
         return Problem(
             "pin_last_try",
@@ -274,9 +257,9 @@ def _pin(modem: ModemFacts) -> Problem:
     )
 
 
-def _no_network(modem: ModemFacts) -> Problem:
+def _no_network(modem: ModemSnapshot) -> Problem:
     if (
-        modem.state == ModemState.DENIED or modem.registration == 3
+        modem.state == ModemState.DENIED or modem.status.registration == 3
     ):  # 27.007 7.2: registration denied
         return Problem(
             "network_denied",
@@ -284,7 +267,7 @@ def _no_network(modem: ModemFacts) -> Problem:
             _("The network refuses this SIM card"),
             _("check with your operator that it is activated and paid for."),
         )
-    if modem.signal_dbm is None:
+    if modem.status.signal_dbm is None:
         return Problem(
             "no_signal",
             "bad",
@@ -302,10 +285,10 @@ def _no_network(modem: ModemFacts) -> Problem:
     )
 
 
-def _power(modem: ModemFacts) -> list[Problem]:
-    if not modem.warning:
+def _power(modem: ModemSnapshot) -> list[Problem]:
+    if not modem.status.warning:
         return []
-    if modem.warning == "overvoltage":
+    if modem.status.warning == "overvoltage":
         return [
             Problem(
                 "overvoltage",
@@ -314,14 +297,14 @@ def _power(modem: ModemFacts) -> list[Problem]:
                 _("unplug the box and use the original power supply."),
             )
         ]
-    if modem.warning == "undervoltage":
+    if modem.status.warning == "undervoltage":
         return [_undervoltage()]
     return [
         Problem(
             "modem_warning",
             "warning",
             _("The modem reports"),
-            _("{warning}.", warning=modem.warning),
+            _("{warning}.", warning=modem.status.warning),
         )
     ]
 
@@ -335,7 +318,7 @@ def _undervoltage() -> Problem:
     )
 
 
-def _sending(modem: ModemFacts) -> list[Problem]:
+def _sending(modem: ModemSnapshot) -> list[Problem]:
     found: list[Problem] = []
     if modem.fault is not None and modem.fault.kind == FaultKind.CREDIT:
         found.append(
@@ -366,16 +349,17 @@ def _sending(modem: ModemFacts) -> list[Problem]:
                 _("the box tries again by itself. {cause}", cause=fault_text(modem.fault)),
             )
         )
-    if modem.signal_dbm is not None and modem.signal_dbm <= WEAK_DBM:
+    dbm = modem.status.signal_dbm
+    if dbm is not None and dbm <= WEAK_DBM:
         found.append(
             Problem(
                 "signal_weak",
                 "warning",
-                _("The signal is weak ({dbm} dBm)", dbm=modem.signal_dbm),
+                _("The signal is weak ({dbm} dBm)", dbm=dbm),
                 _("move the antenna to a window."),
             )
         )
-    if modem.balance is not None and modem.balance_low and modem.balance < modem.balance_low:
+    if modem.balance_low:
         found.append(
             Problem(
                 "balance_low",
@@ -384,7 +368,7 @@ def _sending(modem: ModemFacts) -> list[Problem]:
                 _("top it up soon."),
             )
         )
-    if modem.store_full:
+    if modem.status.storage_full:
         found.append(
             Problem(
                 "store_full",

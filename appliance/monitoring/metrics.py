@@ -24,11 +24,13 @@ from prometheus_client.metrics_core import Metric
 from appliance import __version__
 from appliance.context import Context
 from appliance.core.mqtt_state import MqttState
+from appliance.devices import snapshot
 from appliance.devices.attached import Attached
 from appliance.devices.manager import Devices
+from appliance.devices.snapshot import ModemSnapshot
 from appliance.domain.errors import ApiError
+from appliance.domain.limits import Usage
 from appliance.domain.message import Status
-from appliance.monitoring.dashboard import LimitUse, called, limit_uses
 from appliance.store import dashboard as table
 from appliance.store import deliveries, queue, smpp
 from appliance.store.dashboard import QueueFigures
@@ -56,29 +58,8 @@ class StoreFigures(msgspec.Struct, frozen=True):
     queue: QueueFigures
     uncertain: int
     webhooks_pending: int
-    limits: tuple[tuple[LimitUse, ...], ...]  # one for each modem
+    usage: tuple[Usage, ...]  # one for each modem
     smpp_waiting: int = 0
-
-
-class ModemFigures(msgspec.Struct, frozen=True):
-    """The figures of one modem."""
-
-    device: str
-    name: str
-    model: str
-    operator: str
-    technology: str
-    state: ModemState
-    signal_dbm: int | None
-    roaming: bool
-    pace_seconds: float
-    verdicts: Mapping[str, int]
-    recoveries: Mapping[str, int]
-    limitations: frozenset[Limitation]
-    balance: float | None
-    stored: int
-    storage: int
-    limits: tuple[LimitUse, ...]
 
 
 class SmppFigures(msgspec.Struct, frozen=True):
@@ -94,7 +75,7 @@ class MetricsSnapshot(msgspec.Struct, frozen=True):
     """All figures, gathered at one time."""
 
     stored: StoreFigures
-    modems: tuple[ModemFigures, ...]
+    modems: tuple[ModemSnapshot, ...]
     clock_trusted: bool
     calls: Mapping[str, int]  # of webhooks, by result
     calls_open: int
@@ -173,7 +154,10 @@ class Metrics:
         counters = self._webhooks.counters
         return MetricsSnapshot(
             stored=stored,
-            modems=tuple(_modem(a, use) for a, use in zip(attached, stored.limits, strict=True)),
+            modems=tuple(
+                snapshot.take(a, used, box.clock, a.settings.name)
+                for a, used in zip(attached, stored.usage, strict=True)
+            ),
             clock_trusted=box.clock.trusted,
             calls={"ok": counters.succeeded, "failed": counters.failed},
             calls_open=self._webhooks.open_calls,
@@ -192,10 +176,7 @@ class Metrics:
             queue=table.queue(db, now),
             uncertain=table.uncertain(db),
             webhooks_pending=deliveries.pending(db),
-            limits=tuple(
-                limit_uses(a.limits, queue.usage(db, a.iccid, a.limits, now, zone))
-                for a in attached
-            ),
+            usage=tuple(queue.usage(db, a.iccid, a.limits, now, zone) for a in attached),
             smpp_waiting=smpp.undelivered(db) if self.smpp else 0,
         )
 
@@ -208,29 +189,6 @@ def _messages(db: Connection) -> dict[tuple[str, str], int]:
         for status, count in zip(Status, row[1:], strict=True):
             found[MODES[row[0]], status.value] = count
     return found
-
-
-def _modem(a: Attached, limits: tuple[LimitUse, ...]) -> ModemFigures:
-    status = a.status
-    identity = status.identity
-    return ModemFigures(
-        device=f"device_{a.number}",
-        name=a.settings.name,
-        model=called(identity.manufacturer, identity.model) if identity else "",
-        operator=status.operator,
-        technology=status.technology,
-        state=status.state,
-        signal_dbm=status.signal_dbm,
-        roaming=status.roaming,
-        pace_seconds=a.pace_seconds,
-        verdicts=dict(a.verdicts),
-        recoveries=status.recoveries,
-        limitations=status.limitations,
-        balance=a.balance,
-        stored=status.stored,
-        storage=status.storage,
-        limits=limits,
-    )
 
 
 def _size(database: Path) -> int:
@@ -383,7 +341,7 @@ def _of_messages(stored: StoreFigures) -> Iterator[Metric]:
     )
 
 
-def _of_modems(modems: tuple[ModemFigures, ...]) -> Iterator[Metric]:
+def _of_modems(modems: tuple[ModemSnapshot, ...]) -> Iterator[Metric]:
     """Yield every modem family, also without a modem: an absent metric raises no alert."""
     up = GaugeMetricFamily(
         "zimbox_modem_up", "1 if the modem can send, 0 otherwise.", labels=["device"]
@@ -438,27 +396,34 @@ def _of_modems(modems: tuple[ModemFigures, ...]) -> Iterator[Metric]:
         labels=["device", "limit"],
     )
     for m in modems:
-        of = [m.device]
+        of, status = [f"device_{m.number}"], m.status
         up.add_metric(of, float(m.state is ModemState.READY))
         for one in ModemState:
             state.add_metric([*of, one.value], float(m.state is one))
-        names = ("name", "model", "operator", "technology")
-        info.add_metric(of, {name: getattr(m, name) for name in names})
-        if m.signal_dbm is not None:
-            signal.add_metric(of, m.signal_dbm)
-        roaming.add_metric(of, float(m.roaming))
+        info.add_metric(
+            of,
+            {
+                "name": m.name,
+                "model": m.model,
+                "operator": status.operator,
+                "technology": status.technology,
+            },
+        )
+        if status.signal_dbm is not None:
+            signal.add_metric(of, status.signal_dbm)
+        roaming.add_metric(of, float(status.roaming))
         pace.add_metric(of, m.pace_seconds)
         if m.balance is not None:
             balance.add_metric(of, m.balance)
-        used.add_metric(of, m.stored)
-        size.add_metric(of, m.storage)
+        used.add_metric(of, status.stored)
+        size.add_metric(of, status.storage)
         for verdict in Verdict:
             sent.add_metric([*of, verdict.value], m.verdicts.get(verdict, 0))
-        for step, count in m.recoveries.items():
+        for step, count in status.recoveries.items():
             recoveries.add_metric([*of, step], count)
         for each in Limitation:
-            limitation.add_metric([*of, each.value], float(each in m.limitations))
-        for use in m.limits:
+            limitation.add_metric([*of, each.value], float(each in status.limitations))
+        for use in m.limit_uses:
             limit.add_metric([*of, use.name], use.most)
             in_use.add_metric([*of, use.name], use.used)
     yield from (up, state, info, signal, roaming, pace, balance, used, size)

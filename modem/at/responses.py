@@ -91,7 +91,7 @@ _DENIED = 3
 
 
 class NetworkRegistration(msgspec.Struct, frozen=True):
-    """Return the combined <stat> of +CREG, +CGREG and +CEREG: one that can send is enough."""
+    """The combined <stat> of +CREG, +CGREG and +CEREG: one that can send is enough."""
 
     stat: int | None = None
     can_send: bool = False

@@ -11,14 +11,13 @@ import pytest
 
 from appliance.core.config import Limits
 from appliance.core.i18n import Language, Text, languages
+from appliance.devices.snapshot import ModemSnapshot, model_name
 from appliance.domain.limits import Usage
 from appliance.maintenance.backup import Fault
 from appliance.maintenance.bundle import Refused
 from appliance.maintenance.update import Result
 from appliance.monitoring.dashboard import (
     DayView,
-    bars,
-    called,
     empties_at,
     local_days,
     local_midnight,
@@ -26,7 +25,7 @@ from appliance.monitoring.dashboard import (
 from appliance.monitoring.diagnosis import Problem
 from appliance.store.counters import HOUR_MS
 from appliance.store.dashboard import Figures
-from modem.interface import CodeProblem, UssdProblem
+from modem.interface import CodeProblem, Identity, ModemState, ModemStatus, UssdProblem
 from web.page.chart import HEIGHT, ceiling, draw
 from web.page.i18n import BACKUP_FAULTS, PageLanguage, characters, standing
 from web.page.live import event
@@ -142,13 +141,16 @@ def test_hours_are_added_up_to_local_days() -> None:
     ("dbm", "shown"), [(None, 0), (-113, 0), (-105, 1), (-95, 2), (-85, 3), (-60, 4)]
 )
 def test_a_signal_is_shown_as_a_telephone_shows_it(dbm: int | None, shown: int) -> None:
-    assert bars(dbm) == shown
+    assert ModemSnapshot("", ModemStatus(ModemState.READY, signal_dbm=dbm)).bars == shown
 
 
 def test_models_have_their_common_names() -> None:
-    assert called("SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H") == "SIM7600E-H"
-    assert called("Quectel", "EC25") == "EC25"
-    assert called("", "") == ""
+    def name(manufacturer: str, model: str) -> str:
+        return model_name(ModemStatus(ModemState.READY, identity=Identity("", manufacturer, model)))
+
+    assert name("SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H") == "SIM7600E-H"
+    assert name("Quectel", "EC25") == "EC25"
+    assert name("", "") == ""
 
 
 def test_the_queue_empties_at_the_measured_pace() -> None:

@@ -13,7 +13,7 @@ from appliance.cli import doctor
 from appliance.monitoring import diagnosis
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
-from modem.driver.probe import Findings
+from modem.driver.probe import ProbeResult
 from modem.interface import ModemState
 from modem.simulator import Settings, Simulator
 from modem.timeouts import SerialLine
@@ -21,7 +21,7 @@ from modem.timeouts import SerialLine
 pytestmark = pytest.mark.seconds(10)
 
 
-async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Findings:
+async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> ProbeResult:
     """A look at a simulated modem that was given these orders first."""
     simulator = Simulator(Settings(**settings), journal=tmp_path / "journal")
     path = await simulator.start()
@@ -33,7 +33,7 @@ async def found(tmp_path: Path, *orders: dict[str, Any], **settings: Any) -> Fin
         await simulator.stop()
 
 
-def said(findings: Findings) -> dict[str, str]:
+def said(findings: ProbeResult) -> dict[str, str]:
     return {f.text.partition(":")[0]: f.grade for f in doctor.advice(findings, time.time())}
 
 
@@ -41,14 +41,13 @@ def said(findings: Findings) -> dict[str, str]:
 async def test_a_healthy_modem_of_each_kind_is_well(tmp_path: Path, personality: str) -> None:
     findings = await found(tmp_path, personality=personality)
     assert findings.error == ""
-    assert findings.pin_state == "READY"
-    assert findings.can_send
+    assert findings.status.state is ModemState.READY
     assert "bad" not in said(findings).values()
 
 
 async def test_the_doctor_enters_no_pin(tmp_path: Path) -> None:
     findings = await found(tmp_path, pin="1234")
-    assert (findings.pin_state, findings.pin_tries_left) == ("SIM PIN", 3)
+    assert (findings.status.state, findings.status.pin_tries_left) == (ModemState.PIN_REQUIRED, 3)
     (pin,) = [f for f in doctor.advice(findings, time.time()) if f.grade == "bad"]
     assert pin.text == "The SIM card asks for its PIN: enter it in Settings › SIM (3 tries left)."
 
@@ -72,9 +71,8 @@ async def test_the_doctor_and_the_page_name_the_same_problem(
     tmp_path: Path, order: dict[str, Any], state: ModemState
 ) -> None:
     findings = await found(tmp_path, order)
-    facts = doctor.facts_of(findings)
-    assert facts.state is state
-    (problem,) = diagnosis.of_modem(facts)
+    assert findings.status.state is state
+    (problem,) = diagnosis.of_modem(doctor.snapshot_of(findings))
     assert problem.text.plain("en") in [f.text for f in doctor.advice(findings, time.time())]
 
 

@@ -12,12 +12,12 @@ from appliance.core.config import Config, ModemSettings
 from appliance.core.encryption import Encryption
 from appliance.devices.attached import Attached
 from appliance.monitoring import diagnosis
-from appliance.monitoring.diagnosis import ModemFacts
 from appliance.store import archive
 from appliance.store.database import Database
 from modem.driver.device import ModemDriver
 from modem.interface import Identity, ModemState
 from tests.appliance.devices.test_manager import IMEI, Bench
+from tests.appliance.monitoring.snapshots import modem
 from tests.manual_clock import ManualClock
 from tests.waiting import eventually
 
@@ -104,6 +104,6 @@ async def test_a_modem_that_tells_its_imei_late_is_known_by_it_from_then_on(benc
 
 @pytest.mark.parametrize("by", ["sim", "port", "imei and sim"])
 def test_the_page_says_what_a_modem_is_known_by(by: str) -> None:
-    facts = ModemFacts("Modem", ModemState.READY, identified_by=by)  # type: ignore[arg-type]
-    assert [problem.code for problem in diagnosis.of_modem(facts)] == ["identity"]
-    assert not diagnosis.of_modem(ModemFacts("Modem", ModemState.READY))
+    found = diagnosis.of_modem(modem(identified_by=by))
+    assert [problem.code for problem in found] == ["identity"]
+    assert not diagnosis.of_modem(modem())

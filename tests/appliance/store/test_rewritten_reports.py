@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from appliance.monitoring import diagnosis
-from appliance.monitoring.diagnosis import DiagnosisInput, ModemFacts
+from appliance.monitoring.diagnosis import DiagnosisInput
 from appliance.store import reports
-from modem.interface import ModemState, Outcome, Verdict
+from modem.interface import Outcome, Verdict
 from tests.appliance.conftest import START, Stage
+from tests.appliance.monitoring.snapshots import modem
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -141,6 +142,5 @@ async def test_a_report_that_belongs_to_no_message_is_kept_and_shown(stage: Stag
 
 
 def test_the_page_says_that_reports_belong_to_no_message() -> None:
-    modem = ModemFacts("Modem", ModemState.READY)
-    (found,) = diagnosis.diagnose(DiagnosisInput((modem,), unplaced_reports=3))
+    (found,) = diagnosis.diagnose(DiagnosisInput((modem(),), unplaced_reports=3))
     assert (found.code, found.severity) == ("unplaced_reports", "note")

@@ -73,7 +73,7 @@ async def test_the_doctor_examines_a_network_port(tmp_path: Path) -> None:
         await bridge.start()
         address = f"socket://127.0.0.1:{bridge.port}"
         found = await probe.examine(SerialLine(address), probe.quick())
-        assert (found.error, found.baud, found.can_send) == ("", None, True)
+        assert (found.error, found.baud, found.status.state) == ("", None, ModemState.READY)
         await bridge.stop()
 
 
