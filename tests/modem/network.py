@@ -28,17 +28,11 @@ CHUNK = 4096
 ROOT = Path(__file__).parents[2]
 
 
-class Link:
-    """A TCP relay to `upstream` that is cut after a number of bytes, counted in both directions."""
+class LoopbackServer:
+    """A TCP server on the loopback; after `stop` and `start` it has the same port."""
 
-    def __init__(self, upstream: int) -> None:
-        self._upstream = upstream
+    def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._relays: set[asyncio.Task[None]] = set()
-        self._begin = b""  # counting starts with these bytes to the modem
-        self._left: int | None = None  # bytes until the cut; None: no cut is planned
-        self.passed = 0  # bytes since the counting began
-        self.cuts = 0
         self.port = 0
 
     async def start(self) -> None:
@@ -46,9 +40,29 @@ class Link:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Refuse connections and end the present ones."""
+        """Refuse connections."""
         assert self._server is not None
         self._server.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+
+class Link(LoopbackServer):
+    """A TCP relay to `upstream` that is cut after a number of bytes, counted in both directions."""
+
+    def __init__(self, upstream: int) -> None:
+        super().__init__()
+        self._upstream = upstream
+        self._relays: set[asyncio.Task[None]] = set()
+        self._begin = b""  # counting starts with these bytes to the modem
+        self._left: int | None = None  # bytes until the cut; None: no cut is planned
+        self.passed = 0  # bytes since the counting began
+        self.cuts = 0
+
+    async def stop(self) -> None:
+        """Refuse connections and end the present ones."""
+        await super().stop()
         for relay in list(self._relays):
             relay.cancel()
         if self._relays:
@@ -113,26 +127,20 @@ class Link:
                     return
 
 
-class Bridge:
+class Bridge(LoopbackServer):
     """A serial server for one connection at a time, as ser2net, without its process; on TCP or a Unix socket."""
 
     def __init__(self, device: str, socket: str = "") -> None:
+        super().__init__()
         self._device, self._socket = device, socket
-        self._server: asyncio.Server | None = None
         self._busy = False
         self.refused = 0
-        self.port = 0
 
     async def start(self) -> None:
         if self._socket:
             self._server = await asyncio.start_unix_server(self._accept, self._socket)
-            return
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        else:
+            await super().start()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._busy:

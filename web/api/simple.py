@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.exceptions import HTTPException
-from litestar.types import BeforeRequestHookHandler
 
 from appliance.core.i18n import Language, _
 from appliance.domain import parsing, validation, views
@@ -199,29 +198,30 @@ _TO = _field(
 _TEXT = _field("text", "The text, 1 to 1,600 characters.", "Alarme zone 3", required=True)
 _ID = _field("id", "The same id within 24 hours is the same message.", "alarm-4711")
 _FIELDS = (_KEY, _TO, _TEXT, _ID)
-# Litestar's type has a plain request.
-_PREPARE = cast("BeforeRequestHookHandler", prepare)
 _REFUSED: tuple[Code, ...] = (
     *("INVALID_PHONE_NUMBER", "MESSAGE_TOO_LONG", "TOO_MANY_RECIPIENTS", "IDEMPOTENCY_CONFLICT"),
     *("BLOCKED_NUMBER", "QUEUE_FULL", "QUOTA_EXCEEDED", "DEVICE_OFFLINE", "NO_DEVICE_AVAILABLE"),
 )
 
 
-@get(
-    "/simple/send",
-    status_code=202,
-    summary="Send from a simple device",
-    tags=["Sending"],
-    before_request=_PREPARE,
-    exception_handlers={HTTPException: refused, Exception: refused},
-    opt=documented(
-        query=_FIELDS,
-        errors=_REFUSED,
-        media=("text/plain",),
-        key_only=True,
-        in_address=True,
-    ),
-)
+def _route(*errors: Code) -> dict[str, Any]:
+    """Return the options of both routes; `errors` are those of one alone."""
+    return {
+        "status_code": 202,
+        "tags": ["Sending"],
+        "before_request": prepare,
+        "exception_handlers": {HTTPException: refused, Exception: refused},
+        "opt": documented(
+            query=_FIELDS,
+            errors=(*errors, *_REFUSED),
+            media=("text/plain",),
+            key_only=True,
+            in_address=True,
+        ),
+    }
+
+
+@get("/simple/send", summary="Send from a simple device", **_route())
 async def simple_send(request: ApiRequest, services: ServicesDep) -> Response[bytes]:
     """Queues an SMS, for devices that can only fetch an address. The answer is one line: `OK` and the ids of the
     messages, or `ERROR`, the code and the text. Only for keys that the owner has opened for it. The same request
@@ -231,18 +231,8 @@ async def simple_send(request: ApiRequest, services: ServicesDep) -> Response[by
 
 @post(
     "/simple/send",
-    status_code=202,
     summary="Send from a simple device, as a form",
-    tags=["Sending"],
-    before_request=_PREPARE,
-    exception_handlers={HTTPException: refused, Exception: refused},
-    opt=documented(
-        query=_FIELDS,
-        errors=("UNSUPPORTED_MEDIA_TYPE", *_REFUSED),
-        media=("text/plain",),
-        key_only=True,
-        in_address=True,
-    ),
+    **_route("UNSUPPORTED_MEDIA_TYPE"),
 )
 async def simple_send_form(request: ApiRequest, services: ServicesDep) -> Response[bytes]:
     """The same with the fields in a form (`application/x-www-form-urlencoded`), so that the key is in no address."""
