@@ -13,8 +13,9 @@ from appliance.clients.rate_limit import Limiter
 from appliance.core.mqtt_state import MqttState
 from appliance.core.wakeup import SAFETY_POLL_SECONDS
 from appliance.devices.manager import Devices
+from appliance.devices.snapshot import names_of
 from appliance.domain.errors import ApiError
-from appliance.monitoring.dashboard import Overview, names_of
+from appliance.monitoring.dashboard import Overview
 from appliance.mqtt import packets
 from appliance.mqtt.commands import MqttCommands
 from appliance.mqtt.connection import (
