@@ -1,1 +1,1 @@
-"""The SD card: how it is built, tried under emulation and checked, and (in `box`) what runs on it as root."""
+"""The SD card: how it is built and checked, tried under emulation, and (in `target`) what runs on it as root."""

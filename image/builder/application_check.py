@@ -32,7 +32,7 @@ START_SECONDS = 300  # only a hang takes that long
 
 
 def application() -> str:
-    """Every module that a unit or a setting starts is among the card's files; the gateway starts from them."""
+    """Check that every module that a unit or a setting starts is on the card, and start the gateway from its files."""
     tool("git", "git")
     sources = [*ROOT.rglob("*"), build.HERE / "target/user_config.py"]
     text = "".join(file.read_text() for file in sources if file.is_file())

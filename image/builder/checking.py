@@ -1,4 +1,4 @@
-"""How a check of the card ends, and the tools that it runs."""
+"""Outcomes of a check of the card, and the tools that it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Missing(Exception):
 
 
 def tool(name: str, package: str) -> str:
-    """Where a program is. Raises Missing."""
+    """Return the path of a program. Raises Missing."""
     if found := build.find_tool(name):
         return found
     raise Missing(f"{name} (apt-get install {package})")

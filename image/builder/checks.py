@@ -1,4 +1,4 @@
-"""`scripts/image check`: what can be known of the card in seconds, without building it."""
+"""`scripts/image check`: check the card in seconds, without building it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = ROOT / "etc/systemd/system"
 
 
 def locks() -> str:
-    """The list of packages and its lock fit; every wheel has a hash."""
+    """Check that the list of packages and its lock agree, and that every wheel has a hash."""
     entries, locked = (
         debs.wanted(debs.WANTED.read_text()),
         debs.read_lock(debs.lock_file("debian").read_text()),
@@ -39,7 +39,7 @@ def locks() -> str:
 
 
 def no_addresses() -> str:
-    """No mirror or registry stands in the recipe: both are the build machine's own."""
+    """Check that the recipe names no mirror and no registry: both are the build machine's own."""
     git = tool("git", "git")
     listed = run(git, "-C", build.PROJECT, "ls-files", "image", "scripts/image").stdout.split()
     if not listed:
@@ -54,7 +54,7 @@ def no_addresses() -> str:
 
 
 def scripts() -> str:
-    """What the shell runs on the box is at least shell."""
+    """Check the syntax of the shell scripts of the box."""
     files = [build.HERE / "initramfs/init", *sorted((ROOT / "usr/lib/zimbox").iterdir())]
     for file in files:
         if (checked := run("sh", "-n", file)).returncode:
@@ -63,7 +63,7 @@ def scripts() -> str:
 
 
 def units() -> str:
-    """systemd reads every unit without a complaint, with stand-ins for the programs they start."""
+    """Let systemd verify every unit, with stand-ins for the programs they start."""
     analyze = tool("systemd-analyze", "systemd")
     system = Path("/usr/lib/systemd/system")
     if not (system / "basic.target").exists():
@@ -102,7 +102,7 @@ def units() -> str:
 
 
 def firewall() -> str:
-    """nftables takes the rules."""
+    """Let nftables verify the rules of the firewall."""
     nft = tool("nft", "nftables")
     checked = run(nft, "-c", "-f", ROOT / "etc/nftables.conf")
     if "Operation not permitted" in checked.stderr or "not supported" in checked.stderr:
@@ -115,7 +115,7 @@ def firewall() -> str:
 
 
 def card() -> str:
-    """The partitions leave no gap in what the files say of each other."""
+    """Check that genimage.cfg, cmdline.txt, config.txt and the initramfs agree with each other."""
     config = (build.HERE / "genimage.cfg").read_text()
     cmdline = (build.HERE / "boot/cmdline.txt").read_text()
     for name, text in (("genimage.cfg", config), ("cmdline.txt", cmdline)):
@@ -148,7 +148,7 @@ CHECKS: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Every check, a line each. 1 if one does not hold; what could not be looked at is said loudly."""
+    """Run every check and print a line for each. Return 1 if one fails; name the checks that could not run."""
     wrong = skipped = 0
     for name, look in CHECKS.items():
         try:

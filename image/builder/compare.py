@@ -17,7 +17,7 @@ NAMED = 20
 
 
 def compare() -> int:
-    """0 if both cards of the last commit are the same; else 1, with what differs by name."""
+    """Build the last commit twice. Return 0 if both cards are the same; else name what differs and return 1."""
     folders = [build.PROJECT / "build/compare" / name for name in ("first", "the-second")]
     asked = ["git", "-C", str(build.PROJECT), "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, text=True, capture_output=True).stdout.strip()
@@ -28,7 +28,7 @@ def compare() -> int:
 
 
 def report(first: Path, second: Path) -> int:
-    """Every piece of two builds with its hash; 1 if any is not the same."""
+    """Print every piece of two builds with its hash; return 1 if any differs."""
     unequal = [name for name in PIECES if not _same(first / name, second / name)]
     for name in TREES:
         unequal += [f"{name}/{path}" for path in differences(first / name, second / name)[:NAMED]]
@@ -37,7 +37,7 @@ def report(first: Path, second: Path) -> int:
 
 
 def _build(folder: Path, commit: str) -> None:
-    """From a clone of its own. Commit, date and key are given; folder, moment and order of the work are not."""
+    """Build from a clone of its own. Commit, date and key are given; folder, moment and order of the work are not."""
     source = folder / "source"
     subprocess.run(["git", "clone", "--quiet", "--shared", build.PROJECT, source], check=True)
     subprocess.run(["git", "-C", source, "checkout", "--quiet", commit], check=True)
@@ -64,7 +64,7 @@ def digest(file: Path) -> str:
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """Paths that are not in both, or with another content, mode or owner."""
+    """Return the paths that are not in both, or differ in content, mode or owner."""
     one, other = _tree(first), _tree(second)
     return sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
 

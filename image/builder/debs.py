@@ -120,7 +120,7 @@ def missing_from_lock(entries: list[tuple[Kind, str]], debs: list[Deb]) -> list[
 
 
 class Apt:
-    """apt for arm64 trixie in its own folder, separate from the machine's packages."""
+    """Run apt for arm64 trixie in its own folder, separate from the machine's packages."""
 
     def __init__(self, folder: Path, kernel: str) -> None:
         self.folder = folder = folder.resolve()
@@ -209,7 +209,7 @@ def _hashed(apt: Apt, kind: Kind, names: list[str]) -> list[Deb]:
 
 
 def _files(shown: str) -> list[tuple[str, str]]:
-    """(name, version) of each line `'URI' FILE SIZE HASH`."""
+    """Return (name, version) of each line `'URI' FILE SIZE HASH`."""
     return [
         (found[1], found[2].replace("%3a", ":"))
         for found in re.finditer(

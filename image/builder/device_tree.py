@@ -1,4 +1,4 @@
-"""Which drivers a board's device tree asks for: the flattened tree, and what a node waits for.
+"""Read a board's device tree, and find the drivers that it asks for.
 
 The format is that of the Devicetree Specification 0.4, chapter 5.
 """
@@ -43,7 +43,7 @@ class Node:
 
 
 class DeviceTree:
-    """A compiled tree, read. Raises ValueError if the file is no such tree."""
+    """A compiled tree. Raises ValueError if the file is none."""
 
     def __init__(self, file: Path) -> None:
         self.nodes = list(_nodes(file.read_bytes()))
@@ -52,11 +52,11 @@ class DeviceTree:
         }
 
     def find(self, *compatible: str) -> list[Node]:
-        """Enabled nodes with one of these `compatible` strings."""
+        """Return the enabled nodes with one of these `compatible` strings."""
         return [n for n in self.nodes if n.enabled and set(compatible) & set(n.compatible)]
 
     def suppliers(self, node: Node) -> Iterator[Node]:
-        """The nodes whose drivers this node's driver waits for."""
+        """Yield the nodes whose drivers this node's driver waits for."""
         for name in node.properties:
             if SINGLE.fullmatch(name):
                 for phandle in node.cells(name):
@@ -76,7 +76,7 @@ class DeviceTree:
                 position += supplier.cells(counter)[0]
 
     def chain(self, node: Node) -> list[Node]:
-        """The node and all that it waits for, directly or not."""
+        """Return the node and all that it waits for, directly or not."""
         found: dict[str, Node] = {}
         waiting = [node]
         while waiting:
@@ -135,7 +135,7 @@ class Drivers:
     root: set[str]
 
     def missing(self, node: Node, *, early: bool) -> str:
-        """The driver that this node lacks, in words; "" if it has one. `early`: in the initramfs."""
+        """Return the driver that this node lacks, in words; "" if it has one. `early`: in the initramfs."""
         names = [name for name in node.compatible if name]
         if not names or any(name in GROUPS for name in names) or node.parent is None:
             return ""
@@ -157,7 +157,7 @@ class Drivers:
 
 
 def of_aliases(text: str) -> dict[str, set[str]]:
-    """`compatible` → modules, out of modules.alias ("alias of:N*T*Cregulator-fixedC* fixed")."""
+    """Return the modules for each `compatible` in modules.alias ("alias of:N*T*Cregulator-fixedC* fixed")."""
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         if match := re.fullmatch(r"alias of:N\*T\*C([^*]+?)(?:C\*)? (\S+)", line):

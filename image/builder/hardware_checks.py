@@ -67,7 +67,7 @@ def _overlays(board: str, trees: Path, folder: Path) -> list[Path]:
 
 
 def kernel_files() -> Path:
-    """The locked kernel: trees, image and depmod's tables, out of its package, fetched in CI. Raises Missing."""
+    """Unpack the locked kernel (trees, image, depmod's tables), fetched in CI; return its folder. Raises Missing."""
     lock = debs.lock_file(_kernel())
     if not lock.exists():
         raise Missing(f"{lock.name} (KERNEL={_kernel()} scripts/image lock)")
@@ -104,12 +104,12 @@ def _unpack_kernel(wanted: list[debs.Deb], folder: Path) -> None:
 
 
 def device_trees() -> Path:
-    """The folder with every board's tree. Raises Missing."""
+    """Return the folder with every board's tree. Raises Missing."""
     return next(kernel_files().glob("usr/lib/linux-image-*/broadcom"))
 
 
 def drivers() -> device_tree.Drivers:
-    """What drives the boards on this card. Raises Missing."""
+    """Return what drives the boards on this card. Raises Missing."""
     kernel = kernel_files()
     modules = next(kernel.glob("usr/lib/modules/*"))
     dep, softdep, builtin, alias = (
@@ -183,7 +183,7 @@ def hardware() -> str:
 
 
 def _uart_is_free(board: str, tree: Path) -> None:
-    """Check: PL011 on, on GPIO14/15 alone; mini-UART and Bluetooth off.
+    """Check that the PL011 is on, on GPIO14/15 alone, and mini-UART and Bluetooth are off.
 
     In Raspberry Pi's trees the pins are an empty group, which the firmware fills in.
     """
@@ -206,7 +206,7 @@ def _uart_is_free(board: str, tree: Path) -> None:
 
 
 def _usb_is_host(board: str, tree: Path) -> None:
-    """A hub or an Ethernet HAT that does not ground the ID pin is found in host mode only."""
+    """Check for host mode: otherwise a hub or an Ethernet HAT that does not ground the ID pin is not found."""
     path = run("fdtget", "-t", "s", tree, "/__symbols__", "usb").stdout.strip()
     mode = run("fdtget", "-t", "s", tree, path, "dr_mode").stdout.strip()
     if board.startswith("bcm2837") and mode != "host":

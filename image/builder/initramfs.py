@@ -96,7 +96,7 @@ def load_order(wanted: Iterable[str], dep: str, softdep: str, builtin: str) -> l
 
 
 def _soft(text: str) -> dict[str, list[str]]:
-    """`softdep NAME pre: A B post: C` → NAME: A, B."""
+    """Parse modules.softdep: `softdep NAME pre: A B post: C` gives NAME: A, B."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         words = line.split()

@@ -75,7 +75,7 @@ def command_line(board: Board) -> list[str]:
 
 
 def is_modelled(board: Board) -> bool:
-    """Whether this machine's QEMU has the board."""
+    """Return whether this machine's QEMU has the board."""
     known = subprocess.run(
         ["qemu-system-aarch64", "-M", "help"], capture_output=True, text=True, check=True
     ).stdout

@@ -16,7 +16,7 @@ from image.emulator.harness import check
 
 
 def stage(card: Path, files: dict[str, Path]) -> None:
-    """Files onto data, which fills the card first: from outside, as a first start and an upload would leave it."""
+    """Let data fill the card and copy files onto it, as a first start and an upload would leave it."""
     offset, data = card_file.data_offset(card), card.parent / "data.ext4"
     copy: list[str | Path] = ["dd", "bs=1M", "conv=notrunc", "status=none"]
     subprocess.run([*copy, f"if={card}", f"skip={offset >> 20}", f"of={data}"], check=True)
@@ -34,7 +34,7 @@ def stage(card: Path, files: dict[str, Path]) -> None:
 
 
 def make_roots(folder: Path) -> dict[str, Path]:
-    """good (the root of this build), broken (the same without the gateway and what would confirm it)."""
+    """Make good (the root of this build) and broken (the same without the gateway and what would confirm it)."""
     tree, key = folder / "tree", build.load_private_key(build.update_key())
     tree.mkdir(exist_ok=True)
     squashfs = tree / "root.squashfs"
@@ -55,7 +55,7 @@ def make_roots(folder: Path) -> dict[str, Path]:
 
 
 def make_bundles(folder: Path) -> dict[str, Path]:
-    """good (9.9.9), unproven (says it is another), broken (does not start), wrong (another's key), cut (half)."""
+    """Make good (9.9.9), unproven (names another version), broken (does not start), wrong (another key), cut (half)."""
     check(build.python() != "", "python3.13 must be on the PATH, for the byte code of the bundles")
     key = build.load_private_key(build.update_key())
     tree = folder / "tree"

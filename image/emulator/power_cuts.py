@@ -40,7 +40,7 @@ class LoggedWrite:
 
 
 def entries(log: Path) -> Iterator[LoggedWrite]:
-    """The records in their order, until the log ends. Raises ValueError if it is no such log."""
+    """Yield the records in their order until the log ends. Raises ValueError if it is no such log."""
     with log.open("rb") as stream:
         magic, _version, _count, size = struct.unpack("<QQQI", stream.read(28))
         if magic != MAGIC:
@@ -81,7 +81,7 @@ def play(target: Path, log: Path, records: Sequence[LoggedWrite], start: int = 0
 
 
 def groups(records: Sequence[LoggedWrite]) -> Iterator[tuple[list[LoggedWrite], list[LoggedWrite]]]:
-    """(what came up to and with a flush since the last one, the unflushed writes that follow it)."""
+    """Yield for each flush: the writes since the last one, with it, and the unflushed writes that follow it."""
     cuts = [i for i, record in enumerate(records) if record.flags & (FLUSH | FUA)]
     before = 0
     for number, cut in enumerate(cuts):
@@ -95,7 +95,7 @@ class Broken(Exception):
 
 
 def examine(data: Path, promises: Sequence[Promise], folder: Path) -> int:
-    """e2fsck, SQLite's own check, every promise; on `data`, which it changes. Messages found."""
+    """Run e2fsck and SQLite's check on `data`, which changes it; look for every promise. Return the messages found."""
     checked = subprocess.run(["e2fsck", "-p", data], capture_output=True, text=True, check=False)
     if checked.returncode >= 4:
         raise Broken(f"the file system is beyond repair: {checked.stdout}")
@@ -135,7 +135,7 @@ def examine(data: Path, promises: Sequence[Promise], folder: Path) -> int:
 
 
 def record(folder: Path, card: Path) -> tuple[Path, list[Promise]]:
-    """Boot the card and send; every write of it in the log, every 202 with the log's length then."""
+    """Boot the card and send. Return the log of its writes, and each 202 with the length of the log at that moment."""
     log = folder / "writes.log"
     log.write_bytes(b"")
     drive = (

@@ -1,4 +1,4 @@
-"""What the scenarios showed: kept in results.json, and written as a table into docs/image/results.md."""
+"""Results of the scenarios: kept in results.json, and written as a table into docs/image/results.md."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def end(scenario: str, result: str, seconds: float, what: str, file: Path = FILE
 
 @contextmanager
 def _changed(file: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """Yield what is kept, and keep it as it was left. Two runs of `scripts/image test` may do so at once."""
+    """Yield the results and store the changes. Two runs of `scripts/image test` may do so at once."""
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(file)

@@ -122,7 +122,7 @@ def updatecut() -> None:
 
 
 def as_before(box: Machine, when: str) -> None:
-    """The card's own release runs, no update is on trial, no partial file is left."""
+    """Check that the card's own release runs, no update is on trial and no partial file is left."""
     version = box.get("/health")["version"]
     check(version == build.version(), f"{when}: {version} runs")
     state = box.shell("cat /data/app/state.json 2>/dev/null")

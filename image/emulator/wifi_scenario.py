@@ -147,7 +147,7 @@ def _do(box: Machine, command: str) -> None:
 
 
 def _page(box: Machine) -> str:
-    """The status page of the box, which the first call claims."""
+    """Return the status page of the box; the first call claims it."""
     admin = AdminPage(box)
     if (code := box.shell("cat /data/zimbox/setup-code 2>/dev/null")) != "":
         password = "une phrase bien longue"

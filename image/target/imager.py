@@ -65,7 +65,7 @@ class Imported(msgspec.Struct):
 
 
 def files(boot: Path) -> dict[str, bytes]:
-    """The files of Imager's on the boot partition, by name, best form first."""
+    """Return Imager's files on the boot partition by name, the best form first."""
     return {name: (boot / name).read_bytes() for name in FILES if (boot / name).is_file()}
 
 
@@ -90,7 +90,7 @@ def read(name: str, content: bytes, command_line: str = "") -> Imported:
 
 
 def _toml(text: str) -> Imported:
-    """rpi-preseed.toml (Imager 2.0.11 and later) and custom.toml (Raspberry Pi OS 12) have the same tables."""
+    """Parse rpi-preseed.toml (Imager 2.0.11 and later) or custom.toml (Raspberry Pi OS 12): the same tables."""
     tables = tomllib.loads(text)
     found = Imported()
     for name, table in tables.items():
@@ -128,7 +128,7 @@ def _wlan(found: Imported, table: dict[str, Any]) -> None:
 
 
 def _user_data(text: str) -> Imported:
-    """cloud-init's user-data, as far as Imager fills it in."""
+    """Parse cloud-init's user-data, as far as Imager fills it in."""
     data = _yaml(text)
     found = Imported()
     _take(found, "hostname", data.pop("hostname", ""))
@@ -150,7 +150,7 @@ def _user_data(text: str) -> Imported:
 
 
 def _network_config(text: str) -> Imported:
-    """netplan's format, version 2: with the table `network` around it (Imager 2.x) or without (1.x)."""
+    """Parse netplan's format, version 2: with the table `network` around it (Imager 2.x) or without (1.x)."""
     data = _yaml(text)
     data = data.get("network", data)
     found = Imported()
@@ -176,7 +176,7 @@ def _access_points(found: Imported, radio: dict[str, Any]) -> None:
 
 
 def _unescaped(name: str) -> str:
-    """Imager 2.x escapes each byte of a name's UTF-8 (`\\xc3\\xa9`), which YAML reads as Latin-1."""
+    """Decode a name: Imager 2.x escapes each byte of its UTF-8 (`\\xc3\\xa9`), which YAML reads as Latin-1."""
     try:
         return name.encode("latin-1").decode()
     except UnicodeError:
@@ -184,7 +184,7 @@ def _unescaped(name: str) -> str:
 
 
 def _first_run(text: str) -> Imported:
-    """firstrun.sh: the arguments of `imager_custom` and `userconf`, in whichever branch. Not run."""
+    """Parse firstrun.sh: the arguments of `imager_custom` and `userconf` in either branch. It is not run."""
     found = Imported()
     for line in text.splitlines():
         if "/imager_custom " not in line and "/userconf " not in line:
@@ -212,7 +212,7 @@ def _first_run(text: str) -> Imported:
 
 
 def _wpa_supplicant(text: str) -> Imported:
-    """wpa_supplicant.conf(5) with one network."""
+    """Parse wpa_supplicant.conf(5); the first network counts."""
     found = Imported()
     country = re.search(r"^\s*country=([A-Za-z]{2})\s*$", text, re.MULTILINE)
     for block in re.findall(r"network=\{(.*?)\}", text, re.DOTALL):

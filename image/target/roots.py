@@ -32,7 +32,7 @@ RELEASE = Path("/etc/zimbox-release")
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What the new root must progress to be confirmed; written before the restart."""
+    """What the new root must show to be confirmed; written before the restart."""
 
     slot: str
     version: str
