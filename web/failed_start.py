@@ -88,7 +88,8 @@ async def while_preparing(
     """Return what `start` returns. Answer every request with 503 and its progress once it takes longer than `after`.
 
     `start` gets a function to call with the work done and its total, from any thread. The sockets stay open.
-    systemd is asked for more time, so that it does not end a migration that is under way.
+    The log and the status in systemd say how far it is. systemd is asked for more time, so that it does not end a
+    migration that is under way.
     """
     state = preparing(0, 0)
 
@@ -96,14 +97,18 @@ async def while_preparing(
         nonlocal state
         state = preparing(done, total)
 
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     task = asyncio.ensure_future(start(report))
     finished, _ = await asyncio.wait({task}, timeout=after)
     if not finished:
-        log.info("database_preparing", detail=state.detail)
         # Closing a server closes its socket: a duplicate, so that the box can go on with the socket itself.
         servers = await _listen(lambda: state, [one.dup() for one in sockets], PROGRESS_SECONDS)
         try:
             while not finished:
+                log.info(
+                    "database_preparing", detail=state.detail, seconds=round(loop.time() - began)
+                )
                 notify(
                     f"EXTEND_TIMEOUT_USEC={START_EXTENSION_SECONDS * 1_000_000}\nSTATUS={state.detail}"
                 )

@@ -16,10 +16,12 @@ import click
 from appliance.core.encryption import KEY_FILE
 from appliance.domain import ids
 from appliance.maintenance.backup import waits
-from appliance.store.database import beside
+from appliance.store.database import beside, upgrade
 
 T = TypeVar("T")
 DATABASE = "zimbox.db"
+LONG_SECONDS = 2.0  # a migration that takes longer is shown
+LINES_SECONDS = 10.0  # between two lines in a file or a pipe; a terminal's line changes each second
 
 
 def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +38,27 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def store(data: Path, work: Callable[[Connection], T]) -> T:
     """Run `work` on the store, whether the box runs or not. Raises UsageError if there is no box."""
     required(data)
+    upgrade(data / DATABASE, MigrationProgress())
     return beside(data / DATABASE, work)
+
+
+class MigrationProgress:
+    """Report a long migration on standard error: one line that changes on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._next = self._began + LONG_SECONDS
+        self._shown = False
+
+    def __call__(self, done: int, total: int) -> None:
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        end = terminal and self._shown and 0 < total == done
+        if now < self._next and not end:
+            return
+        self._next, self._shown = now + (1.0 if terminal else LINES_SECONDS), True
+        step = f"step {min(done + 1, total)} of {total}" if total else "the box is at it"
+        text = f"Preparing the database after an update: {step}, {now - self._began:.0f} s"
+        click.echo(f"\r{text}" if terminal else text, err=True, nl=end or not terminal)
 
 
 def required(data: Path) -> None:

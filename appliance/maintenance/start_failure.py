@@ -96,6 +96,7 @@ _TEXTS: dict[Code, tuple[Text, Text]] = {
 
 def preparing(done: int, total: int) -> StartFailure:
     """Return the state of a box whose database is being migrated: so many statements of so many are done."""
+    step = f", step {min(done + 1, total)} of {total}" if total else ""
     percent = 100 * done // total if total else 0
     return StartFailure(
         "preparing",
@@ -103,7 +104,7 @@ def preparing(done: int, total: int) -> StartFailure:
         _(
             "After an update this can take some minutes. Leave the box switched on; this page goes on by itself."
         ),
-        f"preparing the database, {percent} %",
+        f"preparing the database{step}",
     )
 
 

@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# Called by a migration after each statement, in the writer's thread: statements run, and all of them.
+# Called by a migration after each statement and while a long one runs, in the writer's thread: statements run, and all
+# of them.
 Progress = Callable[[int, int], None]
 
 # A command beside the running box (`zimbox key create`) may hold the write lock briefly.
@@ -154,6 +155,10 @@ class NewerSchema(Exception):
 OLDEST_READER = 1
 
 
+# A report while one statement runs: each so many instructions of SQLite, some ten times a second.
+REPORT_INSTRUCTIONS = 1_000_000
+
+
 def _unreported(done: int, total: int) -> None:
     pass
 
@@ -173,9 +178,7 @@ def migrate(connection: sqlite3.Connection, progress: Progress = _unreported) ->
             version = _version(connection)
             if version < len(steps):
                 before = sum(len(step) for step in steps[first:version])
-                for done, statement in enumerate(steps[version], before + 1):
-                    connection.execute(statement)
-                    progress(done, total)
+                _run(connection, steps[version], progress, before, total)
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
                 connection.execute(
@@ -192,6 +195,18 @@ def migrate(connection: sqlite3.Connection, progress: Progress = _unreported) ->
             f"the data was written by a newer release (schema {version}, this one knows {len(steps)})"
         )
     return version
+
+
+def _run(
+    connection: sqlite3.Connection, script: list[str], progress: Progress, before: int, total: int
+) -> None:
+    try:
+        for done, statement in enumerate(script, before):
+            connection.set_progress_handler(partial(progress, done, total), REPORT_INSTRUCTIONS)
+            connection.execute(statement)
+            progress(done + 1, total)
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _oldest_reader(connection: sqlite3.Connection) -> int:
@@ -267,6 +282,23 @@ def beside(
         raise _ours(result)
     done: T = result
     return done
+
+
+def upgrade(path: Path, progress: Progress) -> None:
+    """Migrate a database from another process (the command line), and report how far it is. Raises NewerSchema.
+
+    While the box itself migrates it, wait, and report 0 of 0.
+    """
+    with contextlib.closing(_open(path, writer=True, cache_kib=WRITER_CACHE_KIB)) as connection:
+        while True:
+            try:
+                migrate(connection, progress)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY":
+                    raise
+                progress(0, 0)
+            else:
+                return
 
 
 class Database:

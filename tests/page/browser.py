@@ -123,6 +123,19 @@ class Browser:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
+    def touch(self, css: str) -> None:
+        """Touch the middle of the last of these with a finger, as a touch screen reports it."""
+        script = (
+            "const all = document.querySelectorAll(arguments[0]), one = all[all.length - 1];"
+            "one.scrollIntoView({block: 'center'}); const at = one.getBoundingClientRect();"
+            "return [at.x + at.width / 2, at.y + at.height / 2]"
+        )
+        x, y = self.driver.execute_script(script, css)
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+            command = {"type": kind, "touchPoints": points}
+            self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", command)
+
     def press(self, label: str) -> None:
         """The button or link that reads so."""
 

@@ -206,11 +206,21 @@ def test_the_chart_has_a_scale_and_says_the_figures_of_the_day_that_is_tapped(
 
     person.wait_until(scaled, "a scale down to 0")
 
+    figures = "1 SMS, 1 delivered, 0 sent, 0 failed"
+
     def said() -> bool:
         person.click(person.all(".chart g")[-1])
-        return "1 SMS, 1 delivered, 0 sent, 0 failed" in person.text
+        return figures in person.text
 
     person.wait_until(said, "the figures of the day")
+    person.go("/")
+    assert figures not in person.text
+
+    def said_at_a_touch() -> bool:
+        person.touch(".chart g")
+        return figures in person.text
+
+    person.wait_until(said_at_a_touch, "the figures of the day under a finger")
 
 
 def test_the_manual_and_the_reference_are_on_the_box_and_lead_back(

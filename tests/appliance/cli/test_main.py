@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from appliance.cli import common
 from appliance.cli.main import main
 from appliance.store import clients, messages
 from tests.appliance.conftest import Stage
@@ -59,6 +60,34 @@ def test_the_settings_of_a_folder_without_a_box_are_called_those_of_a_new_one(
     assert "no box" in CliRunner().invoke(main, words).stderr
     CliRunner().invoke(main, ["init", "--data", str(tmp_path)])
     assert CliRunner().invoke(main, words).stderr == ""
+
+
+def test_a_command_shows_a_long_migration_and_its_output_stays_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(common, "LINES_SECONDS", 0.0)
+    (tmp_path / "zimbox.db").touch()
+    words = ["client", "list", "--data", str(tmp_path), "--json"]
+    first = CliRunner().invoke(main, words)
+    assert json.loads(first.stdout) == []
+    lines = first.stderr.splitlines()
+    assert lines[0].startswith("Preparing the database after an update: step 2 of ")
+    assert lines[-1].startswith(f"Preparing the database after an update: step {len(lines)} of ")
+    assert CliRunner().invoke(main, words).stderr == ""
+
+
+def test_a_terminal_shows_a_long_migration_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    report = common.MigrationProgress()
+    report(0, 0)
+    report(7, 7)
+    read = capsys.readouterr().err
+    assert read.count("\r") == 2 and read.endswith(" s\n") and read.count("\n") == 1
+    assert "the box is at it" in read and "step 7 of 7" in read
 
 
 def test_init_creates_an_empty_box_once(tmp_path: Path) -> None:

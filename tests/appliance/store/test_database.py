@@ -15,7 +15,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from appliance.store import archive, clients
+from appliance.store import archive, clients, database
 from appliance.store.database import (
     READERS,
     Database,
@@ -50,6 +50,37 @@ async def test_a_migration_reports_each_statement_and_a_later_start_none(tmp_pat
     reported.clear()
     await (await Database.open(path, progress)).close()
     assert reported == []
+
+
+def test_a_statement_of_a_migration_that_takes_long_is_reported_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "REPORT_INSTRUCTIONS", 10)
+    reported = list[tuple[int, int]]()
+    database.upgrade(tmp_path / "zimbox.db", lambda done, total: reported.append((done, total)))
+    assert reported[0][0] == 0, "the first is under way"
+    assert len(reported) > len(set(reported)), "one statement is reported several times"
+    assert reported == sorted(reported)
+
+
+def test_a_command_waits_for_the_box_that_migrates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
+    path, reported = tmp_path / "zimbox.db", list[tuple[int, int]]()
+    sqlite3.connect(path).close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as box:
+        box.execute("PRAGMA journal_mode = WAL")
+        box.execute("BEGIN IMMEDIATE")
+
+        def progress(done: int, total: int) -> None:
+            reported.append((done, total))
+            if not total:
+                box.execute("ROLLBACK")
+
+        database.upgrade(path, progress)
+    assert reported[0] == (0, 0)
+    assert reported[-1][0] == reported[-1][1] > 0
 
 
 async def test_a_failed_write_does_not_roll_back_others(tmp_path: Path) -> None:
