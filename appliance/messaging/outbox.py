@@ -83,6 +83,7 @@ class Outbox:
         self._waits = False  # for work
         self._claimed: asyncio.Future[Job | NothingReady] | None = None
         self._settling: set[asyncio.Task[None]] = set()
+        self._recorded_at = 0.0  # when the last outcome was (monotonic)
 
     def stop(self) -> None:
         """Finish and record the open send; claim nothing more."""
@@ -240,10 +241,14 @@ class Outbox:
         alone = self._box.clock_jumps.pending
         if alone:
             self._wakeup.set()  # the next claim comes after that
+        now = self._box.clock.monotonic()
+        # A line this quick soon has a commit to share; on a slower one the status would cost a commit of its own.
+        quick = now - self._recorded_at < SHARE_COMMIT_SECONDS / 2
+        self._recorded_at = now
         while True:
             go_on = not alone and not self._stopping and self._can_send()
             try:
-                return await self._box.db.write(self._record_and_claim, job, outcome, go_on)
+                return await self._box.db.write(self._record_and_claim, job, outcome, go_on, quick)
             except asyncio.CancelledError:
                 raise
             except Exception:
@@ -253,11 +258,11 @@ class Outbox:
                 await asyncio.sleep(RECORD_AGAIN_SECONDS)
 
     def _record_and_claim(
-        self, db: Connection, job: Job, outcome: Outcome, go_on: bool
+        self, db: Connection, job: Job, outcome: Outcome, go_on: bool, quick: bool
     ) -> tuple[Job | NothingReady | None, bool]:
         box, now = self._box, self._box.clock.now()
         settled = attempts.record(
-            db, box.ids, box.rules, self._sender(), job, outcome, now, later=go_on
+            db, box.ids, box.rules, self._sender(), job, outcome, now, later=go_on and quick
         )
         found = self._claim(db) if go_on else None
         if not settled and not isinstance(found, Job):
