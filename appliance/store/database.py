@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -314,9 +315,10 @@ class Database:
         self._readers = [StoreConnection(lambda: _open(path), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
-        # Work that waits for a commit to share, the time from which it does, and the one at which it makes its own.
+        # Work that waits for a commit to share, and the time at which it makes its own.
         self._lazy: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
-        self._share_at, self._lazy_is_due = 0.0, False
+        self._lazy_until, self._lazy_is_due = 0.0, False
+        self._taken_at = -math.inf  # when the last commit began
         self._lazy_timer: asyncio.TimerHandle | None = None
         self._wakeup = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -409,15 +411,15 @@ class Database:
         """As `write_until_stored`, but share a commit, or make one after `within_seconds`.
 
         A commit costs a sync and a copy of every page that it changes, so two changes of one message are
-        cheaper in one. The first half of the time nothing is committed, so that many lazy writes share one commit
-        and its pages.
+        cheaper in one. A commit that another one follows in time, at the pace of the last two, is not shared: so
+        many lazy writes share one and its pages.
         """
 
         def share() -> Awaitable[T]:
             future = self._queue(self._lazy, work, *args, **kwargs)
             if self._lazy_timer is None:
                 loop = asyncio.get_running_loop()
-                self._share_at = loop.time() + within_seconds / 2
+                self._lazy_until = loop.time() + within_seconds
                 self._lazy_timer = loop.call_later(within_seconds, self._lazy_due)
             return future
 
@@ -432,8 +434,12 @@ class Database:
         batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
         if self._waiting:
             self._wakeup.set()
-        closing = self._task is None
-        if self._lazy_is_due or closing or (batch and self._share_at <= self._loop_time()):
+        now, closing = self._loop_time(), self._task is None
+        # Twice the time, because the next commit may be later than the last.
+        follows = now + 2 * (now - self._taken_at) < self._lazy_until
+        if batch:
+            self._taken_at = now
+        if self._lazy_is_due or closing or (batch and not follows):
             batch += self._lazy
             self._lazy, self._lazy_is_due = [], False
             if self._lazy_timer is not None:

@@ -38,7 +38,7 @@ START_MS = 1_790_000_000_000
 SIM = "8933150319000000001"
 HEADER, FRAME_HEADER = 32, 24
 IDLE, BUSY = 40, 1000
-# Of a burst at 500 messages per second: reports come after 200 ms, and those of half SHARE_COMMIT_SECONDS together.
+# Of a burst at 500 messages per second: reports come after 200 ms, and those of 50 ms share a commit.
 PACE_MS, IN_FLIGHT, TOGETHER = 2, 100, 25
 FOLD_MS = 15 * 60_000  # as in appliance/maintenance/jobs.py
 

@@ -123,7 +123,7 @@ async def test_requests_that_arrive_together_share_a_commit(tmp_path: Path) -> N
 NEVER_SECONDS = 3600.0
 
 
-async def test_lazy_writes_share_a_commit_in_the_second_half_of_their_time(tmp_path: Path) -> None:
+async def test_lazy_writes_share_the_last_commit_of_their_time(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
     try:
         lazy = [
@@ -131,12 +131,26 @@ async def test_lazy_writes_share_a_commit_in_the_second_half_of_their_time(tmp_p
             for name in ("one", "two")
         ]
         await asyncio.sleep(0)  # they are queued, and nothing has begun
+        db._taken_at = asyncio.get_running_loop().time()  # commits follow each other closely
         await db.write(clients.add_client, "early", 0)
         assert not any(task.done() for task in lazy), "they wait for others of their kind"
-        db._share_at = 0.0  # half of their time is over
+        db._lazy_until = 0.0  # their time is nearly over
         before = _commits(db.path)
         assert (await db.write(clients.add_client, "next", 0)).id == 2
         assert [(await task).id for task in lazy] == [3, 4]
+        assert _commits(db.path) - before == 1
+    finally:
+        await db.close()
+
+
+async def test_a_lazy_write_shares_a_commit_that_none_follows_in_time(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    try:
+        lazy = asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, "lazy", 0))
+        await asyncio.sleep(0)
+        before = _commits(db.path)
+        await db.write(clients.add_client, "the first commit for long", 0)
+        await lazy
         assert _commits(db.path) - before == 1
     finally:
         await db.close()
@@ -155,7 +169,6 @@ async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path
     try:
         first = asyncio.create_task(db.write_lazily(0.05, clients.add_client, "first", 0))
         await asyncio.sleep(0)
-        db._share_at = 0.0
         await db.write(clients.add_client, "company", 0)
         await first
         second = asyncio.create_task(
@@ -163,7 +176,7 @@ async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path
         )
         await asyncio.sleep(0.2)  # longer than the time of the first
         assert not second.done()
-        db._share_at = 0.0
+        db._lazy_until = 0.0
         await db.write(clients.add_client, "company", 0)
         await second
     finally:
