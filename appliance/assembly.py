@@ -56,6 +56,8 @@ log = structlog.get_logger(__name__)
 DATABASE = "zimbox.db"
 # A modem reports its identity within a second or two; without one the API must not wait longer.
 FIRST_DEVICE_SECONDS = 3.0
+# How often the owner's alarms are checked.
+ALARM_SECONDS = 60.0
 # How often removals by the command line are looked for.
 MEET_AGAIN_SECONDS = 15.0
 # Time to record what the modems have reported when the box stops; a full card would block it for ever.
@@ -187,6 +189,10 @@ class Assembly:
         self._leg("time", self._timekeeper.run)
         self._telling = asyncio.create_task(forever("webhooks", self.webhooks.run))
         await self._start_mqtt()
+        if self.box.config.alarms.sms_to or self.box.config.alarms.mail_to:
+            from appliance.alarms.owner import OwnerAlarms  # most boxes have none
+
+            self.housekeeping.every("alarms", ALARM_SECONDS, OwnerAlarms(self.services).check)
         await self._meet_first_device()
         log.info("box_started", modems=[m.port for m in modems])
 

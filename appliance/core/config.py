@@ -118,6 +118,24 @@ class AlertSettings(Section, frozen=True):
     template: str = "{state} {name}: {summary}"
 
 
+class AlarmSettings(Section, frozen=True):
+    """Alarms to the owner when the box itself is in trouble; off without a number and an address."""
+
+    sms_to: tuple[str, ...] = ()
+    mail_to: tuple[str, ...] = ()
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Meta(ge=1, le=65_535)] = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    password: str = ""  # of smtp_user
+    # How long a problem lasts before it is an alarm, and a failing webhook.
+    after_minutes: NotNegative = 15.0
+    webhook_minutes: NotNegative = 60.0
+    # How long a problem must be away before it counts as over.
+    clear_minutes: NotNegative = 5.0
+
+
 class Archive(Section, frozen=True):
     # Finished messages move to the history in batches, when the first of these is reached.
     batch: Annotated[int, Meta(ge=1, le=5000)] = 64
@@ -286,6 +304,7 @@ class Config(Section, frozen=True):
     queue: QueueSettings = QueueSettings()
     sending: SendingSettings = SendingSettings()
     reports: Reports = Reports()
+    alarms: AlarmSettings = AlarmSettings()
     alerts: AlertSettings = AlertSettings()
     archive: Archive = Archive()
     retention: Retention = Retention()
@@ -307,6 +326,7 @@ QUIET_SPAN = re.compile(
 )
 PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
 INTERNATIONAL_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+MAIL_ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+", re.ASCII)
 PREFIX = "ZIMBOX_"
 # Variables that are not settings, but locate them.
 FALLBACK_LISTEN = "ZIMBOX_FALLBACK_LISTEN"  # where to show that the settings cannot be used
@@ -388,6 +408,7 @@ def _checked(raw: dict[str, Any], file: Path | None, environment: Mapping[str, s
         )
     _check_authorities("webhook.ca_file", config.webhook.ca_file)
     _check_mqtt(config.mqtt)
+    _check_alarms(config.alarms)
     return config
 
 
@@ -399,10 +420,26 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
             raise ConfigError(f"mqtt.{name}: a value was read; it goes with mqtt.tls = true")
     if mqtt.password and mqtt.password_file:
         raise ConfigError("mqtt.password_file: a path was read; give it or mqtt.password, not both")
-    for number in mqtt.notify_to:
+    _check_numbers("mqtt.notify_to", mqtt.notify_to)
+
+
+def _check_alarms(alarms: AlarmSettings) -> None:
+    """Raise ConfigError for alarms that could reach nobody."""
+    _check_numbers("alarms.sms_to", alarms.sms_to)
+    if alarms.mail_to and not (alarms.smtp_host and alarms.mail_from):
+        raise ConfigError("alarms.mail_to: it goes with alarms.smtp_host and alarms.mail_from")
+    for address in (*alarms.mail_to, *filter(None, [alarms.mail_from])):
+        if not MAIL_ADDRESS.fullmatch(address):
+            raise ConfigError(
+                f"alarms: {address!r} was read; allowed are addresses such as 'me@example.com'"
+            )
+
+
+def _check_numbers(setting: str, numbers: tuple[str, ...]) -> None:
+    for number in numbers:
         if not INTERNATIONAL_NUMBER.fullmatch(number):
             raise ConfigError(
-                f"mqtt.notify_to: {number!r} was read; allowed are numbers such as '+33612345678'"
+                f"{setting}: {number!r} was read; allowed are numbers such as '+33612345678'"
             )
 
 

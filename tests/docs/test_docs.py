@@ -24,6 +24,7 @@ OTHERS = {
         "image",
         "webhooks",
         "mqtt",
+        "alarms",
         "page",
         "page.fr",
         "testing",

@@ -1,0 +1,1 @@
+"""Alarms to the owner; imported only when they are set up."""
