@@ -54,9 +54,15 @@ class AdminClients:
         return await self._box.db.write(clients.add_client, name, self._box.clock.now())
 
     async def add_key(
-        self, client: int, name: str, *, test: bool, permissions: Permissions
+        self,
+        client: int,
+        name: str,
+        *,
+        test: bool,
+        permissions: Permissions,
+        smpp: bool = False,
     ) -> NewKey:
-        """Create a key; only this answer has it. Raises INVALID_REQUEST."""
+        """Create a key, or a password for SMPP; only this answer has it. Raises INVALID_REQUEST."""
         label = validation.line(name.strip(), "name", 80) if name.strip() else ""
         permissions = validation.permissions(permissions, self._box.numbers.with_national())
 
@@ -64,7 +70,13 @@ class AdminClients:
             if clients.client(db, client) is None:
                 raise no_client()
             return clients.add_key(
-                db, client, self._box.clock.now(), test=test, name=label, permissions=permissions
+                db,
+                client,
+                self._box.clock.now(),
+                test=test,
+                smpp=smpp,
+                name=label,
+                permissions=permissions,
             )
 
         return await self._box.db.write(work)

@@ -39,7 +39,7 @@ class Engine(Client):  # type: ignore[misc]  # the library is not typed
     _socket: Any
 
     def __init__(self, port: int, who: tuple[str, str], mode: str = "transceiver") -> None:
-        super().__init__("127.0.0.1", port, timeout=REQUEST_SECONDS)
+        super().__init__("127.0.0.1", port, timeout=REQUEST_SECONDS, allow_unknown_opt_params=True)
         self.answers: dict[int, Any] = {}  # by sequence
         self.delivered: list[Any] = []
         self.confirms = True  # answers deliver_sm

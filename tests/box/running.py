@@ -231,12 +231,16 @@ class RunningBox:
 
     def received(self) -> list[dict[str, Any]]:
         """What the simulated network took, in order: the truth."""
+        return self.lines("submit")
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the network's journal about an event, in order."""
         if not self.journal.exists():
             return []
         # A line that is only half there is left for later.
         text = self.journal.read_text("utf-8", "replace").rpartition("\n")[0]
         lines = [json.loads(line) for line in text.splitlines()]
-        return [line for line in lines if line.get("event") == "submit"]
+        return [line for line in lines if line.get("event") == event]
 
 
 def _address(out: IO[str], log: Callable[[], str]) -> str:

@@ -22,6 +22,7 @@ from web.page import (
     receiving,
     settings,
     sim,
+    smpp,
     status,
     welcome,
 )
@@ -47,6 +48,7 @@ OWNED: list[ControllerRouterHandler] = [
     settings.add_client,
     *(settings.webhooks, settings.add_webhook, settings.change_webhook, settings.webhook_log),
     *(settings.replay, settings.block_list, settings.block, settings.unblock),
+    *(smpp.smpp, smpp.switch_smpp, smpp.add_smpp_password),
     *(settings.box, settings.prefer, settings.support),
     *(
         maintenance.show,
