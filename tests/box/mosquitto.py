@@ -29,14 +29,14 @@ def program(name: str) -> str:
 class Broker:
     """A broker in a folder, which keeps its sessions and retained messages over a restart."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", *, first: str = "") -> None:
         self.port = free_port()
         self._file = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._file.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {folder}/\nlog_type all\nuser root\n{more}"
+            f"{first}persistence true\npersistence_location {folder}/\nlog_type all\nuser root\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n{more}"
         )
 
     def start(self) -> Broker:

@@ -71,6 +71,7 @@ def test_a_box_that_sends_has_no_problem() -> None:
         ("wifi_not_found", box(wifi=Wifi("not_found", "shop"))),
         ("clock_unknown", box(clock_trusted=False, scheduled=1)),
         ("webhook_failing", box(webhooks_given_up=3)),
+        ("mqtt_offline", box(mqtt_minutes=2.0, mqtt_cause="not authorized")),
     ],
 )
 def test_each_problem_is_reported_in_both_languages(code: str, facts: DiagnosisInput) -> None:
