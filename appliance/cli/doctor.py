@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from appliance.core.config import Config
+from appliance.core.config import Config, SmppSettings
 from appliance.core.i18n import SOURCE
 from appliance.devices.attached import identified_by
 from appliance.devices.manager import key_of
@@ -275,3 +276,30 @@ def running(data: Path) -> str:
         f"The box on {data} is running and holds its modem. Its page and /health say what it sees; "
         "to look from here, stop it first (systemctl stop zimbox)."
     )
+
+
+def examine_smpp(settings: SmppSettings, *, has_password: bool) -> list[Finding]:
+    """Return whether engines could connect; nothing while SMPP is off."""
+    found: list[Finding] = []
+    for address in filter(None, ",".join((settings.listen, settings.tls_listen)).split(",")):
+        host, _, port = address.strip().rpartition(":")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family) as probed:
+                probed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probed.bind((host.strip("[]"), int(port)))
+        except (OSError, ValueError, OverflowError) as error:
+            found.append(Finding("bad", f"SMPP: cannot listen on {address} ({error})"))
+        else:
+            found.append(Finding("ok", f"SMPP: {address} is free"))
+    if found and not has_password:
+        found.append(
+            Finding("note", "SMPP: no client has a password; `zimbox key create --smpp` makes one")
+        )
+    if found and settings.public and settings.listen:
+        found.append(
+            Finding(
+                "note", "SMPP: passwords and texts cross the internet in the clear; use tls_listen"
+            )
+        )
+    return found

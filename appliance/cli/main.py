@@ -31,7 +31,7 @@ from appliance.domain.errors import ApiError
 from appliance.domain.phone_numbers import INTERNATIONAL
 from appliance.maintenance import backup as backups
 from appliance.maintenance.start_failure import explained
-from appliance.store import admin
+from appliance.store import admin, smpp
 from appliance.store.database import NewerSchema, StorageFull, schema_version
 from modem.at import network_port
 from modem.driver import probe
@@ -282,6 +282,8 @@ def doctor_command(
     # The findings say everything; the driver's log would only interrupt them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     result = asyncio.run(doctor.examine(wanted)) + asyncio.run(doctor.examine_broker(config))
+    has_password = (data / DATABASE).exists() and store(data, smpp.has_password)
+    result += doctor.examine_smpp(config.smpp, has_password=has_password)
     if number is not None and not any(f.grade == "bad" for f in result):
         result += asyncio.run(_prove(data, wanted, configured, number))
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.cli import doctor
+from appliance.core.config import SmppSettings
 from appliance.monitoring import diagnosis
 from modem.driver import probe
 from modem.driver.pin_guard import FilePinMemory
@@ -158,3 +159,15 @@ async def test_a_serial_server_that_is_not_there_is_named_with_what_to_check() -
         bad, note = await doctor.examine([address])
     assert bad.text.startswith(f"{address}: no modem answers") and "refused" in bad.text
     assert "ser2net" in note.text and "HAT" not in note.text
+
+
+def test_smpp_is_examined_only_where_it_is_on() -> None:
+    assert doctor.examine_smpp(SmppSettings(), has_password=False) == []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = SmppSettings(listen=f"127.0.0.1:{port},127.0.0.1:0", public=True)
+        result = doctor.examine_smpp(settings, has_password=False)
+        assert [each.grade for each in result] == ["bad", "ok", "note", "note"]
+        assert f"cannot listen on 127.0.0.1:{port}" in result[0].text
+    quiet = doctor.examine_smpp(SmppSettings(tls_listen="127.0.0.1:0"), has_password=True)
+    assert [each.grade for each in quiet] == ["ok"]

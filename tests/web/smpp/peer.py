@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -136,8 +137,8 @@ class SmppBox:
         self._stage = Stage(box.db, box.services.context.ids)
         self._references = itertools.count(1)
 
-    async def connect(self) -> Peer:
-        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def connect(self, tls: ssl.SSLContext | None = None) -> Peer:
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port, ssl=tls))
         self._peers.append(peer)
         return peer
 
@@ -212,10 +213,10 @@ class SmppBox:
         await self._stage.settle_uncertain(window_ms=0)
         self.box.services.context.wakeups.changed()
 
-    async def restart(self) -> None:
+    async def restart(self, tls: ssl.SSLContext | None = None) -> None:
         """The server starts again on another port, as after the end of the process."""
         self.server = SmppServer(self.box.services)
-        self.port = await _start(self.server)
+        self.port = await _start(self.server, tls)
 
     async def stop(self) -> None:
         for peer in self._peers:
@@ -223,9 +224,9 @@ class SmppBox:
         await self.server.stop()
 
 
-async def _start(server: SmppServer) -> int:
+async def _start(server: SmppServer, tls: ssl.SSLContext | None = None) -> int:
     (bound,) = bound_to("127.0.0.1:0")
-    await server.start([(bound, None)])
+    await server.start([(bound, tls)])
     return int(bound.getsockname()[1])
 
 

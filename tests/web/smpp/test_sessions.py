@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from modem.interface import Verdict
 from tests.waiting import eventually
 from tests.web.box import TO
 from tests.web.smpp.peer import Peer, SmppBox, smpp_box
+from web import certificate
 from web.smpp import codec, session
 from web.smpp.codec import CommandId, PeerAddress, TlvTag
 from web.smpp.status import CommandStatus
@@ -95,6 +97,20 @@ async def test_a_revoked_password_ends_the_session(box: SmppBox) -> None:
     box.box.services.context.wakeups.changed()
     await peer.hung_up()
     assert box.server.bound == 0
+
+
+async def test_over_tls_with_the_certificate_of_the_box(box: SmppBox, tmp_path: Path) -> None:
+    plain = box.server
+    await box.restart(certificate.context(tmp_path, "", ""))
+    trusting = ssl.create_default_context(cafile=tmp_path / certificate.CERTIFICATE)
+    trusting.check_hostname = False
+    peer = await box.connect(trusting)
+    assert await peer.bind(await box.account()) is CommandStatus.ESME_ROK
+    await peer.accepted()
+    with pytest.raises(ssl.SSLError):
+        await box.connect(ssl.create_default_context())
+    assert await box.texts() == ["Bonjour"]
+    await plain.stop()
 
 
 # --- submit ----------------------------------------------------------------------------------------
