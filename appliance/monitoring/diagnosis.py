@@ -559,7 +559,7 @@ def _box(facts: DiagnosisInput) -> list[Problem]:
                 "warning",
                 _("The MQTT broker is not connected"),
                 _(
-                    "check [mqtt] in zimbox.toml; the box keeps trying, and events wait. {cause}",
+                    "check [mqtt] in zimbox.toml ({cause}); the box keeps trying, and events wait.",
                     cause=facts.mqtt_cause,
                 ),
             )
