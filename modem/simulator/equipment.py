@@ -8,12 +8,10 @@ from collections.abc import Callable
 import msgspec
 
 from modem.simulator.arrivals import Arrivals
-from modem.simulator.commands import basic, formats, sim, sms, storage
-from modem.simulator.commands import network as network_commands
+from modem.simulator.commands import formats
 from modem.simulator.commands.errors import ERROR, AtError, cme, cms
-from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
-from modem.simulator.commands.registry import CommandHandler
-from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault
+from modem.simulator.commands.outcome import CommandOutcome, refuse
+from modem.simulator.commands.syntax import Command
 from modem.simulator.faults import AnswerFault, Faults
 from modem.simulator.network.journal import Journal
 from modem.simulator.network.network import CAN_SEND, Arriving, Network, Taken
@@ -25,7 +23,6 @@ from modem.simulator.terminal import Terminal
 from modem.simulator.timers import Timers
 
 AT_PORT = "usbat"  # the one port that this simulator has
-CHATTINESS = 0.2  # probability of a URC before the response to a command
 
 
 class Modes(msgspec.Struct):
@@ -92,6 +89,8 @@ class Equipment:
         self.starts = 0
         self.unplug: Callable[[float | None], None] = lambda _back_after: None
         self.line_speed: Callable[[int], None] = lambda _baud: None
+        # Set with the two above by whoever builds the modem: the commands know the equipment.
+        self.execute: Callable[[Command], CommandOutcome] = lambda _command: refuse(ERROR)
         network.subscriber = self
 
     def _default_modes(self) -> Modes:
@@ -335,60 +334,3 @@ class Equipment:
     def fault(self, command: Command) -> AnswerFault | None:
         """Return the fault for the response to a command, if any."""
         return self.faults.answer(str(command))
-
-    def execute(self, command: Command) -> CommandOutcome:
-        """Execute one command."""
-        if not command.name:
-            return OK
-        handler = HANDLERS.get(command.name)
-        if handler is None:
-            return refuse(ERROR)
-        if self.cfun == 0 and handler.needs:
-            return refuse(ERROR)
-        refusal = self._precondition(handler)
-        if refusal is not None:
-            return refuse(refusal)
-        self._chatter()
-        if command.kind is CommandKind.TEST:
-            return self._formatted(_tested(self, command, handler))
-        try:
-            return self._formatted(handler.run(self, command))
-        except SyntaxFault:
-            return refuse(handler.syntax)
-
-    def _chatter(self) -> None:
-        """Send a random URC before the response, as some modules do."""
-        lines, chance = self.personality.chatter, self.network.chance
-        if lines and chance.random() < CHATTINESS:
-            self.send_urc(chance.choice(lines))
-
-    def _precondition(self, handler: CommandHandler) -> AtError | None:
-        if handler.needs == "sim":
-            return self.sim_refusal()
-        return self.sms_refusal() if handler.needs == "sms" else None
-
-    def _formatted(self, outcome: CommandOutcome) -> CommandOutcome:
-        """Return the response with or without a blank after the colon, as the module writes it."""
-        if self.personality.blank_after_colon or not isinstance(outcome, Response):
-            return outcome
-        lines = tuple(
-            line.replace(": ", ":", 1) if line.startswith("+") else line for line in outcome.lines
-        )
-        return Response(lines, outcome.final, outcome.after, outcome.middle)
-
-
-def _tested(modem: Equipment, command: Command, handler: CommandHandler) -> CommandOutcome:
-    storages_refused = modem.storage_lost or modem.personality.storages_untold
-    if handler.test is None or (command.name == "+CPMS" and storages_refused):
-        return refuse(ERROR)
-    text = handler.test if isinstance(handler.test, str) else handler.test(modem)
-    return respond(f"{command.name}: {text}") if text else OK
-
-
-HANDLERS = {
-    **basic.COMMANDS,
-    **sim.COMMANDS,
-    **network_commands.COMMANDS,
-    **sms.COMMANDS,
-    **storage.COMMANDS,
-}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modem.simulator.commands import formats
 from modem.simulator.commands.errors import ERROR, cme
 from modem.simulator.commands.outcome import OK, CommandOutcome, Response, Wait, refuse, respond
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.syntax import Command, CommandKind, number
-
-if TYPE_CHECKING:
-    from modem.simulator.equipment import Equipment
+from modem.simulator.equipment import Equipment
 
 COMMANDS = Commands()
 _WRONG = cme(50)

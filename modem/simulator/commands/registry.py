@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from modem.simulator.commands.errors import ERROR, AtError
 from modem.simulator.commands.outcome import CommandOutcome
 from modem.simulator.commands.syntax import Command
+from modem.simulator.equipment import Equipment
 
-if TYPE_CHECKING:
-    from modem.simulator.equipment import Equipment
-
-Run = Callable[["Equipment", Command], CommandOutcome]
+Run = Callable[[Equipment, Command], CommandOutcome]
 
 
 class CommandHandler(msgspec.Struct, frozen=True):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modem.simulator.commands.errors import ERROR, AtError, cme
 from modem.simulator.commands.formats import charset
 from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.syntax import Command, CommandKind, number
+from modem.simulator.equipment import Equipment
 from modem.simulator.sim_card import PinState, SimCard
-
-if TYPE_CHECKING:
-    from modem.simulator.equipment import Equipment
 
 COMMANDS = Commands()
 _WRONG = cme(50)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modem.simulator.commands.errors import ERROR, cms
 from modem.simulator.commands.outcome import (
     OK,
@@ -17,11 +15,9 @@ from modem.simulator.commands.outcome import (
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.submit_input import LONGEST_TPDU, read_pdu, read_text, understood
 from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault, number
+from modem.simulator.equipment import Equipment
 from modem.simulator.sim_card import StoredMessage
 from modem.sms.tpdu import PduError
-
-if TYPE_CHECKING:
-    from modem.simulator.equipment import Equipment
 
 COMMANDS = Commands()
 _WRONG = cms(302)

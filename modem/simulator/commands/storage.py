@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modem.simulator.commands.errors import ERROR, cms
 from modem.simulator.commands.formats import stamp
 from modem.simulator.commands.outcome import OK, CommandOutcome, Response, refuse, respond
 from modem.simulator.commands.registry import Commands
 from modem.simulator.commands.syntax import Command, CommandKind, SyntaxFault, number
+from modem.simulator.equipment import Equipment
 from modem.simulator.sim_card import StoredMessage
 from modem.sms.tpdu import Deliver, PduError, decode
-
-if TYPE_CHECKING:
-    from modem.simulator.equipment import Equipment
 
 COMMANDS = Commands()
 _STATUS = ("REC UNREAD", "REC READ", "STO UNSENT", "STO SENT", "ALL")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 import msgspec
 
+from modem.simulator.assembly import SimulatedModem
 from modem.simulator.control import requests
 from modem.simulator.distortion import CLEAN, Distortion
 from modem.simulator.faults import AnswerFault, EchoFault, ReportFault, SendFault
@@ -16,11 +17,8 @@ from modem.simulator.network.ussd import UssdAnswer
 from modem.simulator.sim_card import SimCard, StoredMessage
 from modem.sms.tpdu_fields import encode_time
 
-if TYPE_CHECKING:
-    from modem.simulator.simulator import Simulator
 
-
-def execute(simulator: Simulator, request: requests.AnyControlRequest) -> dict[str, Any]:
+def execute(simulator: SimulatedModem, request: requests.AnyControlRequest) -> dict[str, Any]:
     """Execute a request and return the result to report. Raises ValueError if it is impossible."""
     modem, network, faults = simulator.equipment, simulator.network, simulator.faults
     match request:
@@ -106,7 +104,7 @@ def execute(simulator: Simulator, request: requests.AnyControlRequest) -> dict[s
     return {}
 
 
-def _say(simulator: Simulator, request: requests.Say) -> None:
+def _say(simulator: SimulatedModem, request: requests.Say) -> None:
     if request.at == "prompt":
         simulator.faults.sends.add(SendFault(at="command", urc=request.lines))
     elif request.at == "answer" or request.cut is not None:
@@ -115,7 +113,7 @@ def _say(simulator: Simulator, request: requests.Say) -> None:
         simulator.equipment.terminal.send_urc(*request.lines, at_once=True)
 
 
-def _change_sim(simulator: Simulator, request: requests.SimRequest) -> None:
+def _change_sim(simulator: SimulatedModem, request: requests.SimRequest) -> None:
     modem = simulator.equipment
     if not request.present:
         modem.insert(None)
@@ -129,7 +127,7 @@ def _change_sim(simulator: Simulator, request: requests.SimRequest) -> None:
     modem.insert(simulator.cards[chosen])
 
 
-def _set_pin(simulator: Simulator, request: requests.Pin) -> None:
+def _set_pin(simulator: SimulatedModem, request: requests.Pin) -> None:
     card = simulator.equipment.card
     if card is None:
         raise ValueError("there is no SIM")
@@ -141,7 +139,7 @@ def _set_pin(simulator: Simulator, request: requests.Pin) -> None:
         card.locked = request.wanted
 
 
-def _fill(simulator: Simulator, request: requests.Fill) -> int:
+def _fill(simulator: SimulatedModem, request: requests.Fill) -> int:
     modem = simulator.equipment
     storage = modem.storage(request.store)
     wanted = storage.slots - len(storage.places) if request.count is None else request.count
@@ -156,7 +154,7 @@ def _fill(simulator: Simulator, request: requests.Fill) -> int:
     return wanted
 
 
-def _set_time(simulator: Simulator, request: requests.Time) -> None:
+def _set_time(simulator: SimulatedModem, request: requests.Time) -> None:
     network, offset = simulator.network, 0.0
     if request.at is not None:
         wanted = datetime.fromisoformat(request.at)
@@ -169,7 +167,7 @@ def _set_time(simulator: Simulator, request: requests.Time) -> None:
         simulator.equipment.network_time_sent()
 
 
-def _set_quirks(simulator: Simulator, request: requests.Quirks) -> None:
+def _set_quirks(simulator: SimulatedModem, request: requests.Quirks) -> None:
     given = {k: v for k, v in msgspec.structs.asdict(request).items() if v is not None}
     if given.pop("honest_cdsi"):
         given["cdsi"] = None
@@ -189,7 +187,7 @@ def _spelled(form: str) -> None:
         raise ValueError(f"not a form of +CMGS: {form!r}") from error
 
 
-def _status(simulator: Simulator) -> dict[str, Any]:
+def _status(simulator: SimulatedModem) -> dict[str, Any]:
     modem, network, card = simulator.equipment, simulator.network, simulator.equipment.card
     return {
         "personality": modem.personality.name,

@@ -10,8 +10,8 @@ import pytest
 
 from modem.simulator import PERSONALITIES
 from modem.simulator.commands import syntax
+from modem.simulator.commands.interpreter import HANDLERS
 from modem.simulator.commands.syntax import Command, CommandKind
-from modem.simulator.equipment import HANDLERS
 from modem.sms.tpdu import encode_submit
 from tests.modem.simulated import send, simulated, submit
 
