@@ -43,8 +43,8 @@ BOARDS = (
 )
 # Our overlays, and the boards for which config.txt loads them.
 OVERLAYS = {"zimbox-uart": BOARDS, "zimbox-usb-host": ("bcm2837-rpi-zero-2-w",)}
-# Our packages that run on the box, and the manual that its page shows.
-PACKAGES = ("appliance", "modem", "web", "image/target", "docs/page.md", "docs/page.fr.md")
+# Our packages that run on the box.
+PACKAGES = ("appliance", "modem", "web", "image/target")
 # Kernel modules for hardware that no Pi has or an SMS gateway never uses.
 USELESS_MODULES = (
     "sound", "drivers/gpu", "drivers/media", "drivers/infiniband", "drivers/iio", "drivers/ata", "drivers/nvme",
@@ -193,7 +193,10 @@ def application(app: Path, shown_as: str) -> None:
 
 
 def copy_project(app: Path) -> None:
-    """Copy the project's own files that run on the card: those that git knows, and no others."""
+    """Copy the project's own files that run on the card: those that git knows, and no others.
+
+    A link is copied as the file that it names.
+    """
     listed = _output(
         "git", "ls-files", "--cached", *PACKAGES, "image/__init__.py", cwd=PROJECT
     ).splitlines()

@@ -93,8 +93,10 @@ class RunningBox:
         folder: Path,
         settings: Mapping[str, str] | None = None,
         modems: Sequence[str] = ("sim",),
+        program: Sequence[str] = (),
     ) -> None:
         self._modems = modems
+        self._program = program  # another `zimbox` than this environment's
         self.data = folder / "data"
         self.journal = folder / "journal.jsonl"
         self.control = folder / "control"
@@ -133,8 +135,9 @@ class RunningBox:
     ) -> Process | subprocess.Popen[bytes]:
         if not self._own_code:
             return launcher().start(words, self._environment, stdout, stderr)
+        program = self._program or [str(ZIMBOX)]
         return subprocess.Popen(
-            [str(ZIMBOX), *words], env=self._environment, stdout=stdout, stderr=stderr
+            [*program, *words], env=self._environment, stdout=stdout, stderr=stderr
         )
 
     def _healthy(self) -> bool:

@@ -22,6 +22,7 @@ OTHERS = {
         "performance",
         "reliability",
         "image",
+        "installing",
         "webhooks",
         "mqtt",
         "alarms",

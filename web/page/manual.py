@@ -14,7 +14,8 @@ from web.page import markdown
 from web.page.rendering import page
 from web.page.visitor import Seen
 
-_DOCS = Path(__file__).parents[2] / "docs"
+# Links to docs/page.md and docs/page.fr.md, of which a package has the files.
+_TEXTS = Path(__file__).parent / "manual_texts"
 
 
 @get("/manual")
@@ -27,9 +28,9 @@ async def manual(request: Seen) -> Response[str]:
 @cache
 def rendered(language: Language) -> Markup:
     """Return the manual as HTML; in English where there is no other."""
-    file = _DOCS / f"page.{language}.md"
-    if language == SOURCE or not file.exists():
-        file = _DOCS / "page.md"
+    file = _TEXTS / language
+    if not file.exists():
+        file = _TEXTS / SOURCE
     return markdown.document(file.read_text("utf-8"), _on_the_box)
 
 
