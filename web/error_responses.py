@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -89,6 +90,12 @@ def _weight(parameter: str) -> float:
         return 0.0
 
 
+# What passes: no descriptor, no memory, or a card that is full or fails. The same request may succeed later.
+SHORT_OF = {
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS),
+    *(errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+}
+
 # Errors of Litestar. Any other 4xx of its own is INVALID_REQUEST.
 _CODES: dict[int, Code] = {
     404: "NOT_FOUND",
@@ -105,6 +112,9 @@ def meant(request: Request[Any, Any, Any], error: Exception) -> ApiError:
     if isinstance(error, StorageFull):
         # The disk is full: nothing was accepted, so this is no 202.
         log.error("storage_full", reason=str(error))
+        return ApiError("STORAGE_FULL")
+    if isinstance(error, OSError) and error.errno in SHORT_OF:
+        log.error("resources_exhausted", reason=str(error))
         return ApiError("STORAGE_FULL")
     if isinstance(error, HTTPException) and error.status_code < 500:
         code = _CODES.get(error.status_code, "INVALID_REQUEST")

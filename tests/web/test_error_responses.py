@@ -1,5 +1,6 @@
 """Every failure, whatever its source, comes in the one envelope and in the language asked for."""
 
+import resource
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -8,6 +9,8 @@ import pytest
 
 from tests.web.box import WebBox
 from web.error_responses import preferred, wants_page
+from web.page import manual
+from web.page.routes import StatusPage
 
 SEND = "/v1/sms/send"
 
@@ -241,3 +244,21 @@ async def test_too_many_requests_get_retry_after(
 )
 def test_only_a_navigating_browser_gets_an_html_page(accept: str, page: bool) -> None:
     assert wants_page(accept) is page
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated inferred style")  # handlers of the page
+async def test_a_page_whose_file_cannot_be_opened_is_not_an_error_of_the_program(
+    box: WebBox,
+) -> None:
+    transport = box.transport(pages=StatusPage(box.services).handlers)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as visitor:
+        assert (await visitor.get("/manual")).status_code == 200
+        manual.rendered.cache_clear()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            answer = await visitor.get("/manual")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert answer.status_code == 503
+        assert (await visitor.get("/manual")).status_code == 200

@@ -80,6 +80,12 @@ def templates() -> Environment:
         "standing": standing,
         "version": __version__,
     }
+    for name in (
+        "macros.html",
+        "base.html",
+        "error.html",
+    ):  # must not need a descriptor when there is none
+        found.get_template(name)
     return found
 
 
