@@ -340,8 +340,8 @@ def restore(
 ) -> tuple[Path, Checked]:
     """Replace the contents of the data folder with a backup. The caller holds its lock.
 
-    Return where the previous data is kept, and what the backup has. `report` is told the share of the file that is
-    unpacked. Raises BackupError without having changed anything.
+    Return where the previous data is kept, and what the backup has. `report` is called with the share of the
+    file that is unpacked. Raises BackupError without having changed anything.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = data / CHECKED
