@@ -21,6 +21,8 @@ _DENIED = {
     "password": _("This is not the right password."),
     "different": _("The two passwords are not the same."),
 }
+# The field of the first form that a refusal is about.
+_CLAIM_FIELDS = {"code": "code", "different": "again", "short": "password", "long": "password"}
 
 
 def denial_text(request: Seen, denied: Denied) -> str:
@@ -41,6 +43,7 @@ async def claim_page(request: Seen, services: ServicesDep) -> Response[str] | Re
         "claim.html",
         code_needed=services.admin.auth.code_needed(request.address, request.host),
         error="",
+        wrong={},
     )
 
 
@@ -65,7 +68,8 @@ async def claim(request: Seen, services: ServicesDep) -> Response[str] | Redirec
             "claim.html",
             status=400,
             code_needed=needed,
-            error=denial_text(request, denied),
+            error="" if denied.reason in _CLAIM_FIELDS else denial_text(request, denied),
+            wrong={_CLAIM_FIELDS.get(denied.reason, ""): denial_text(request, denied)},
         )
 
 
