@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
-OPTIONAL = ("appliance.mqtt", "appliance.alarms", "smtplib")
+OPTIONAL = ("appliance.mqtt", "appliance.alarms", "appliance.smpp", "web.smpp", "smtplib")
 PROGRAM = f"""
 import sys
 import appliance.assembly, appliance.cli.main, web.server
