@@ -25,7 +25,7 @@ CLAIMS = {
 
 # A sleep is right for a random moment, for the length of a fault, between two polls of another process, and where
 # nothing may happen. Whatever has an event, a state or a settable clock is waited for instead.
-MOST_SLEEPS = 79
+MOST_SLEEPS = 80
 
 # Reached in one place each, for want of a public door.
 ADAPTERS = {

@@ -80,7 +80,7 @@ class Outbox:
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._encoded: tuple[Job, Tpdu | Outcome] | None = None
-        self._waits = False  # for work
+        self.waits = False  # for work
         self._claimed: asyncio.Future[Job | NothingReady] | None = None
         self._settling: set[asyncio.Task[None]] = set()
         self._recorded_at = 0.0  # when the last outcome was (monotonic)
@@ -112,15 +112,15 @@ class Outbox:
                     found = await self._send(found)
                 wait = self._wait_seconds(found)
             if not self._stopping:
-                self._waits = True
+                self.waits = True
                 try:
                     await self._box.clock.wait(self._wakeup, wait)
                 finally:
-                    self._waits = False
+                    self.waits = False
 
     def _claim_soon(self) -> None:
         """Claim in the next commit, if this loop waits for work."""
-        free = self._waits and self._claimed is None and not self._stopping
+        free = self.waits and self._claimed is None and not self._stopping
         if free and self._can_send() and not self._box.clock_jumps.pending:
             self._claimed = self._box.db.start_write(self._claim)
             self._wakeup.set()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from importlib import resources
@@ -73,7 +74,7 @@ class StoreConnection(aiosqlite.Connection):
             self._thread.join()  # asked to end above; it needs no loop for that
 
 
-def _open(
+def open_connection(
     path: Path, *, writer: bool = False, cache_kib: int = READER_CACHE_KIB
 ) -> sqlite3.Connection:
     if writer and not path.exists():  # only the box's user may read texts and numbers
@@ -273,7 +274,7 @@ def beside(
     **kwargs: P.kwargs,
 ) -> T:
     """Run one function from another process (the command line), whether the box runs or not."""
-    connection = _open(path, writer=True, cache_kib=WRITER_CACHE_KIB)
+    connection = open_connection(path, writer=True, cache_kib=WRITER_CACHE_KIB)
     try:
         migrate(connection)
         result = group(connection, [lambda db: work(db, *args, **kwargs)])[0]
@@ -290,7 +291,9 @@ def upgrade(path: Path, progress: Progress) -> None:
 
     While the box itself migrates it, wait, and report 0 of 0.
     """
-    with contextlib.closing(_open(path, writer=True, cache_kib=WRITER_CACHE_KIB)) as connection:
+    with contextlib.closing(
+        open_connection(path, writer=True, cache_kib=WRITER_CACHE_KIB)
+    ) as connection:
         while True:
             try:
                 migrate(connection, progress)
@@ -310,15 +313,16 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.writer = StoreConnection(
-            lambda: _open(path, writer=True, cache_kib=WRITER_CACHE_KIB), 64
+            lambda: open_connection(path, writer=True, cache_kib=WRITER_CACHE_KIB), 64
         )
-        self._readers = [StoreConnection(lambda: _open(path), 64) for _ in range(READERS)]
+        self._readers = [StoreConnection(lambda: open_connection(path), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         # Work that waits for a commit to share, and the time at which it makes its own.
         self._lazy: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._lazy_until, self._lazy_is_due = 0.0, False
         self._taken_at = -math.inf  # when the last commit began
+        self.time: Callable[[], float] = time.monotonic  # seconds; tests set it
         self._lazy_timer: asyncio.TimerHandle | None = None
         self._wakeup = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -333,7 +337,7 @@ class Database:
             for reader in database._readers:
                 await reader
                 database._free.put_nowait(reader)
-            database._near = _open(path, cache_kib=NEAR_CACHE_KIB)
+            database._near = open_connection(path, cache_kib=NEAR_CACHE_KIB)
         except BaseException:
             # The thread of a connection keeps the process alive until it is ended.
             for line in (database.writer, *database._readers):
@@ -419,7 +423,7 @@ class Database:
             future = self._queue(self._lazy, work, *args, **kwargs)
             if self._lazy_timer is None:
                 loop = asyncio.get_running_loop()
-                self._lazy_until = loop.time() + within_seconds
+                self._lazy_until = self.time() + within_seconds
                 self._lazy_timer = loop.call_later(within_seconds, self._lazy_due)
             return future
 
@@ -434,7 +438,7 @@ class Database:
         batch, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
         if self._waiting:
             self._wakeup.set()
-        now, closing = self._loop_time(), self._task is None
+        now, closing = self.time(), self._task is None
         # Twice the time, because the next commit may be later than the last.
         follows = now + 2 * (now - self._taken_at) < self._lazy_until
         if batch:
@@ -446,10 +450,6 @@ class Database:
                 self._lazy_timer.cancel()
                 self._lazy_timer = None
         return batch
-
-    @staticmethod
-    def _loop_time() -> float:
-        return asyncio.get_running_loop().time()
 
     async def write_best_effort(
         self,

@@ -65,7 +65,7 @@ class Life:
     """A store, and messages that live in it."""
 
     def __init__(self, path: Path, *, by_table: bool) -> None:
-        self.db = database._open(path, writer=True, cache_kib=database.WRITER_CACHE_KIB)
+        self.db = database.open_connection(path, writer=True, cache_kib=database.WRITER_CACHE_KIB)
         database.migrate(self.db)
         self._log = Path(f"{path}-wal")
         self._page = int(self.db.execute("PRAGMA page_size").fetchone()[0])

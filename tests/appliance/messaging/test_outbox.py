@@ -71,7 +71,7 @@ async def test_a_message_is_claimed_in_the_commit_that_accepts_it(
     stage: Stage, box: Context, outbox: Outbox
 ) -> None:
     running = asyncio.create_task(outbox.run())
-    await eventually(lambda: outbox._waits, "the outbox waits for work")
+    await eventually(lambda: outbox.waits, "the outbox waits for work")
     statements: list[str] = []
     await stage.db.write(lambda db: db.set_trace_callback(statements.append))
     statements.clear()

@@ -126,18 +126,21 @@ NEVER_SECONDS = 3600.0
 async def test_lazy_writes_share_the_last_commit_of_their_time(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
     try:
+        seconds = 0.0
+        db.time = lambda: seconds
+        await db.write(clients.add_client, "first", 0)
         lazy = [
             asyncio.create_task(db.write_lazily(NEVER_SECONDS, clients.add_client, name, 0))
             for name in ("one", "two")
         ]
         await asyncio.sleep(0)  # they are queued, and nothing has begun
-        db._taken_at = asyncio.get_running_loop().time()  # commits follow each other closely
+        seconds = 1.0  # commits follow each other closely
         await db.write(clients.add_client, "early", 0)
         assert not any(task.done() for task in lazy), "they wait for others of their kind"
-        db._lazy_until = 0.0  # their time is nearly over
+        seconds = NEVER_SECONDS - 1  # their time is nearly over
         before = _commits(db.path)
-        assert (await db.write(clients.add_client, "next", 0)).id == 2
-        assert [(await task).id for task in lazy] == [3, 4]
+        assert (await db.write(clients.add_client, "next", 0)).id == 3
+        assert [(await task).id for task in lazy] == [4, 5]
         assert _commits(db.path) - before == 1
     finally:
         await db.close()
@@ -176,7 +179,8 @@ async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path
         )
         await asyncio.sleep(0.2)  # longer than the time of the first
         assert not second.done()
-        db._lazy_until = 0.0
+        late = db.time() + NEVER_SECONDS
+        db.time = lambda: late  # its time is nearly over
         await db.write(clients.add_client, "company", 0)
         await second
     finally:
