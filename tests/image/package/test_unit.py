@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -59,3 +60,12 @@ def test_systemd_reads_the_unit_without_a_complaint(made: object) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert [line for line in checked.stderr.splitlines() if "zimbox" in line] == []
+
+
+def test_a_modem_whose_driver_comes_after_the_start_can_be_opened() -> None:
+    """systemd looks names up in /proc/devices once, at the start; a number needs no driver."""
+    allowed = set(
+        re.findall(r"^DeviceAllow=char-(\S+) rw$", unit.CARD.read_text("utf-8"), re.MULTILINE)
+    )
+    assert allowed >= {"188", "166"}, "the majors of ttyUSB and ttyACM (Linux devices.txt)"
+    assert not {name for name in allowed if name in ("ttyUSB", "ttyACM")}
