@@ -24,8 +24,10 @@ from modem.sms.mms import MmsNotification
 log = structlog.get_logger(__name__)
 
 # How long a report waits for a commit to share. On a busy line the result of a send is committed within it; the
-# modem keeps or repeats a report until then, or it would be lost by a power cut in this time (+CDS).
-SHARE_COMMIT_SECONDS = 0.1
+# modem keeps or repeats a report until then, or it would be lost by a power cut in this time (+CDS). Reports of a
+# modem are stored one after another: this is 50 a second at least, more than any line sends. A backlog would give
+# them a late time of arrival, by which they match later parts with the same reference.
+SHARE_COMMIT_SECONDS = 0.02
 
 
 class Inbox:
