@@ -1,4 +1,4 @@
-"""Alarms to the owner: problems of the diagnosis that last, told once by SMS and e-mail, and their end."""
+"""Alarms to the owner: problems of the diagnosis that last, sent once by SMS and e-mail, and their end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WARNINGS = {
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """An alarm that was told, until its end was."""
+    """An alarm that was sent, until its end is."""
 
     what: str
     sms: bool  # by SMS too; its end then as well
@@ -76,7 +76,7 @@ class Watch:
     def decide(
         self, problems: Iterable[Problem], raised: Mapping[str, Raised], now: float
     ) -> tuple[list[Problem], list[str]]:
-        """Return the problems to tell of, and the codes of told ones that are over."""
+        """Return the problems to send an alarm for, and the codes of raised ones that are over."""
         there = {problem.code: problem for problem in problems if is_alarm(problem)}
         self._since = {code: self._since.get(code, now) for code in there}
         gone = raised.keys() - there.keys()
@@ -96,7 +96,7 @@ class Watch:
 
 
 class OwnerAlarms:
-    """Checks the diagnosis of the page, and tells the owner. A failure to tell is logged and raises no alarm."""
+    """Checks the diagnosis of the page and notifies the owner. A failed notification is logged and raises no alarm."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -105,7 +105,7 @@ class OwnerAlarms:
         self._watch = Watch(self._settings)
 
     async def check(self) -> None:
-        """Tell of problems that have lasted, and of their end; send the mails that wait."""
+        """Notify the owner of problems that have lasted, and of their end; send the mails that wait."""
         overview = await self._services.dashboard.take()
         stored = await self._box.db.read(admin.setting, SETTING, Alarms) or Alarms()
         now = self._box.clock.monotonic()
@@ -114,29 +114,29 @@ class OwnerAlarms:
         for problem in begun:
             text = problem.text.plain(language)
             what = problem.what.plain(language)
-            await self._tell(problem.code, Mail(SUBJECT.plain(language), text), what)
+            await self._notify(problem.code, Mail(SUBJECT.plain(language), text), what)
         for code in ended:
             over = _("All is well again: {what}", what=stored.raised[code].what)
             text = over.plain(language)
-            await self._tell(code, Mail(WELL_SUBJECT.plain(language), text), None)
+            await self._notify(code, Mail(WELL_SUBJECT.plain(language), text), None)
         await self._send_mails()
 
-    async def _tell(self, code: str, told: Mail, what: str | None) -> None:
+    async def _notify(self, code: str, notice: Mail, what: str | None) -> None:
         """Store an alarm (its end: no `what`) with its mail, and queue its SMS, in one commit."""
         log.warning("alarm_raised" if what is not None else "alarm_over", problem=code)
         by_sms = bool(self._settings.sms_to)
         try:
-            await self._keep(code, told, what, by_sms=by_sms)
+            await self._keep(code, notice, what, by_sms=by_sms)
         except (ApiError, *TAKES_NOTHING) as error:
             log.warning("alarm_not_sent", problem=code, by="sms", reason=str(error))
-            try:  # by e-mail at least; a SIM at its limit, or without a modem, cannot tell
-                await self._keep(code, told, what, by_sms=False)
+            try:  # by e-mail at least: the SIM may be at its limit, or the modem away
+                await self._keep(code, notice, what, by_sms=False)
             except TAKES_NOTHING as worse:
                 log.warning("alarm_not_stored", problem=code, reason=str(worse))
         self._box.wakeups.work()
         self._box.wakeups.changed()
 
-    async def _keep(self, code: str, told: Mail, what: str | None, *, by_sms: bool) -> None:
+    async def _keep(self, code: str, notice: Mail, what: str | None, *, by_sms: bool) -> None:
         intake = self._services.intake
         caller = as_client(await self._services.admin.clients.first() * 2)
         if by_sms:
@@ -149,11 +149,11 @@ class OwnerAlarms:
             raised = {name: one for name, one in stored.raised.items() if name != code}
             if what is not None:
                 raised[code] = Raised(what, by_sms)
-            waiting = (*stored.mails, told) if self._settings.mail_to else ()
+            waiting = (*stored.mails, notice) if self._settings.mail_to else ()
             admin.keep(db, SETTING, Alarms(raised, waiting[-MOST_MAILS:]))
             if route is None or (what is None and (before is None or not before.sms)):
                 return
-            text = told.text[:SMS_CHARACTERS]
+            text = notice.text[:SMS_CHARACTERS]
             for to in self._settings.sms_to:
                 intake.take(db, caller, SendBody(to=to, message=text, priority=PRIORITY), route)
 
@@ -164,8 +164,8 @@ class OwnerAlarms:
         while waiting := (
             await self._box.db.read(admin.setting, SETTING, Alarms) or Alarms()
         ).mails:
-            told = waiting[0]
-            message = mail.compose(self._settings, told.subject, told.text, self._box.clock.now())
+            first = waiting[0]
+            message = mail.compose(self._settings, first.subject, first.text, self._box.clock.now())
             try:
                 await mail.send(self._settings, message)
             except mail.FAILURES as error:

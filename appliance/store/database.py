@@ -318,7 +318,7 @@ class Database:
         self._readers = [StoreConnection(lambda: open_connection(path), 64) for _ in range(READERS)]
         self._free: asyncio.Queue[StoreConnection] = asyncio.Queue()
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
-        # Work that waits for a commit to share, and the time at which it makes its own.
+        # Work that waits for a commit to share, and the time at which the first of it makes its own.
         self._lazy: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._lazy_until, self._lazy_is_due = 0.0, False
         self._taken_at = -math.inf  # when the last commit began
@@ -421,9 +421,12 @@ class Database:
 
         def share() -> Awaitable[T]:
             future = self._queue(self._lazy, work, *args, **kwargs)
-            if self._lazy_timer is None:
+            until = self.time() + within_seconds
+            if self._lazy_timer is None or until < self._lazy_until:
+                if self._lazy_timer is not None:
+                    self._lazy_timer.cancel()
+                self._lazy_until = until
                 loop = asyncio.get_running_loop()
-                self._lazy_until = self.time() + within_seconds
                 self._lazy_timer = loop.call_later(within_seconds, self._lazy_due)
             return future
 

@@ -51,7 +51,7 @@ class Written(msgspec.Struct):
     log_bytes: int = 0
     database_bytes: int = 0  # by checkpoints
 
-    def told(self, messages: int) -> str:
+    def summary(self, messages: int) -> str:
         """Return bytes and frames per message, the largest first."""
         parts = ", ".join(f"{k} {n / messages:.2f}" for k, n in self.frames.most_common())
         log, pages = self.log_bytes / 1024 / messages, self.database_bytes / 1024 / messages
@@ -233,6 +233,6 @@ def measure(folder: Path) -> Iterator[str]:
     for name, run, count in (("idle", idle, IDLE), ("busy", busy, BUSY)):
         legs = run(folder / f"{name}.db", count, by_table=True)
         total = whole(legs)
-        yield f"{name}, per message: {total.commits / count:.2f} commits, {total.told(count)}"
+        yield f"{name}, per message: {total.commits / count:.2f} commits, {total.summary(count)}"
         for leg, written in legs.items():
-            yield f"  {leg}: {written.told(count)}"
+            yield f"  {leg}: {written.summary(count)}"

@@ -12,10 +12,10 @@ from appliance.domain.requests import PageFilter
 from appliance.domain.schemas import ContactBody, ReadBody
 from appliance.domain.views import Contact, Conversation, ConversationText, SuccessResponse
 from web.openapi.metadata import (
-    CONTACT,
     CONTACT_SEARCH,
     CONVERSATION,
     LIMIT,
+    NUMBER,
     PAGE,
     UNREAD,
     documented,
@@ -145,7 +145,7 @@ async def contacts(request: ApiRequest, caller: CallerDep, services: ServicesDep
     opt=documented(
         body=ContactBody,
         errors=("INVALID_PHONE_NUMBER",),
-        path=(CONTACT,),
+        path=(NUMBER,),
         example={"name": "Boulangerie Martin"},
     ),
 )
@@ -164,7 +164,7 @@ async def name_contact(
     status_code=204,
     summary="Remove a contact",
     tags=["Receiving"],
-    opt=documented(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(CONTACT,)),
+    opt=documented(errors=("INVALID_PHONE_NUMBER", "NOT_FOUND"), path=(NUMBER,)),
 )
 async def remove_contact(number: FromPath[str], caller: CallerDep, services: ServicesDep) -> None:
     """Removes the name of a number; its texts stay."""

@@ -95,15 +95,6 @@ LOG_ID = _path("log_id", "The id of an attempt, from the logs.", "log_067a1b2c3d
 NUMBER = Parameter(
     "number",
     "path",
-    "A number on the list, with + encoded as %2B.",
-    {"type": "string", "minLength": 3, "maxLength": MOST_CHARACTERS},
-    required=True,
-    example="+33612345678",
-)
-
-CONTACT = Parameter(
-    "number",
-    "path",
     "A number, with + encoded as %2B.",
     {"type": "string", "minLength": 3, "maxLength": MOST_CHARACTERS},
     required=True,

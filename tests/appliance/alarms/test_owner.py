@@ -1,4 +1,4 @@
-"""Alarms to the owner: what lasts is told once, and its end once."""
+"""Alarms to the owner: what lasts is sent once, and its end once."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def problem(code: str, severity: Severity = "bad") -> Problem:
 # --- pure ------------------------------------------------------------------------------------------
 
 
-def test_a_problem_is_told_once_it_has_lasted() -> None:
+def test_a_problem_is_an_alarm_once_it_has_lasted() -> None:
     watch = Watch(AlarmSettings())
     there = [problem("searching")]
     assert watch.decide(there, {}, 0) == ([], [])
     assert watch.decide(there, {}, 15 * MINUTE - 1) == ([], [])
     assert watch.decide(there, {}, 15 * MINUTE) == (there, [])
-    told = {"searching": Raised("x", sms=True)}
-    assert watch.decide(there, told, 16 * MINUTE) == ([], [])
+    raised = {"searching": Raised("x", sms=True)}
+    assert watch.decide(there, raised, 16 * MINUTE) == ([], [])
 
 
 def test_a_problem_that_was_away_begins_anew() -> None:
@@ -47,13 +47,13 @@ def test_a_problem_that_was_away_begins_anew() -> None:
     assert watch.decide(there, {}, 16 * MINUTE) == ([], [])
 
 
-def test_an_end_is_told_once_it_has_lasted() -> None:
+def test_an_end_is_sent_once_it_has_lasted() -> None:
     watch = Watch(AlarmSettings())
-    told = {"searching": Raised("x", sms=True)}
-    assert watch.decide([], told, 0) == ([], [])
-    assert watch.decide([problem("searching")], told, 4 * MINUTE) == ([], [])
-    assert watch.decide([], told, 6 * MINUTE) == ([], [])
-    assert watch.decide([], told, 11 * MINUTE) == ([], ["searching"])
+    raised = {"searching": Raised("x", sms=True)}
+    assert watch.decide([], raised, 0) == ([], [])
+    assert watch.decide([problem("searching")], raised, 4 * MINUTE) == ([], [])
+    assert watch.decide([], raised, 6 * MINUTE) == ([], [])
+    assert watch.decide([], raised, 11 * MINUTE) == ([], ["searching"])
 
 
 def test_a_failing_webhook_has_an_hour() -> None:
@@ -173,7 +173,7 @@ async def pass_minutes(one: WebBox, alarms: OwnerAlarms, minutes: int) -> None:
         one.clock.advance(MINUTE)
 
 
-async def test_the_owner_is_told_once_and_of_the_end(tmp_path: Path) -> None:
+async def test_the_owner_is_notified_once_and_of_the_end(tmp_path: Path) -> None:
     async with mail_server() as server, box(tmp_path, server.port) as one:
         one.limit(Limitation.NO_STORAGE)
         alarms = OwnerAlarms(one.services)
@@ -182,9 +182,9 @@ async def test_the_owner_is_told_once_and_of_the_end(tmp_path: Path) -> None:
         await pass_minutes(one, alarms, 3)
         (text,) = await queued(one)
         assert text.startswith("The modem has no room for received messages")
-        (told,) = server.mails
-        assert (told["To"], told["Subject"]) == ("owner@example.com", "ZimBox: alarm")
-        assert text in " ".join(told.get_content().split())
+        (received,) = server.mails
+        assert (received["To"], received["Subject"]) == ("owner@example.com", "ZimBox: alarm")
+        assert text in " ".join(received.get_content().split())
         await one.fail_next()  # else the queue is stuck, which is an alarm too
 
         again = OwnerAlarms(one.services)  # as after a restart

@@ -1,4 +1,4 @@
-"""What Home Assistant is told: the documented keys of each platform, and templates that fit what is published."""
+"""What Home Assistant discovers: the documented keys of each platform, and templates that fit what is published."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RECEIVED: dict[str, Any] = {
 STATE = {"queue": 4, "problems": ["searching"], "problem": "No network yet: wait."}
 
 
-def told(*modems: ModemReport, notify: bool = True) -> dict[str, Any]:
+def discovered(*modems: ModemReport, notify: bool = True) -> dict[str, Any]:
     found = discovery(
         TOPICS, "zimbox-1f", modems, notify=notify, language="en", url="https://home.example/sms"
     )
@@ -68,7 +68,7 @@ def rendered(component: dict[str, Any], body: object) -> str:
 
 
 def test_the_message_has_what_device_discovery_requires() -> None:
-    found = told(MODEM)
+    found = discovered(MODEM)
     assert found["device"]["identifiers"] == ["zimbox-1f"]
     assert found["device"]["configuration_url"] == "https://home.example/sms"
     assert found["origin"]["name"] == "ZimBox"
@@ -79,7 +79,7 @@ def test_the_message_has_what_device_discovery_requires() -> None:
 
 
 def test_each_entity_has_only_documented_keys() -> None:
-    for name, component in told(MODEM)["components"].items():
+    for name, component in discovered(MODEM)["components"].items():
         required, more = PLATFORMS[component["platform"]]
         assert required <= component.keys() <= COMMON | required | more, name
         if kind := component.get("device_class"):
@@ -88,7 +88,7 @@ def test_each_entity_has_only_documented_keys() -> None:
 
 
 def test_the_templates_read_what_is_published() -> None:
-    found = told(MODEM)["components"]
+    found = discovered(MODEM)["components"]
     modem = json.loads(MODEM.payload())
     assert rendered(found["modem_3"], modem) == "ON"
     assert rendered(found["signal_3"], modem) == "-71"
@@ -109,7 +109,7 @@ def test_the_templates_read_what_is_published() -> None:
 
 def test_entities_of_several_modems_have_their_names() -> None:
     other = ModemReport(4, "USB", False, "offline", "", "", None, None, "")
-    found = told(MODEM, other)["components"]
+    found = discovered(MODEM, other)["components"]
     assert found["signal_3"]["name"] == "HAT Signal"
     assert found["modem_4"]["name"] == "USB Modem"
     assert "balance_4" not in found
@@ -117,4 +117,4 @@ def test_entities_of_several_modems_have_their_names() -> None:
 
 @pytest.mark.parametrize("notify", [True, False])
 def test_a_notify_entity_needs_numbers(notify: bool) -> None:
-    assert ("notify" in told(notify=notify)["components"]) == notify
+    assert ("notify" in discovered(notify=notify)["components"]) == notify

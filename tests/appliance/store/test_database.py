@@ -167,6 +167,19 @@ async def test_a_lazy_write_without_company_is_committed_in_time(tmp_path: Path)
         await db.close()
 
 
+async def test_a_lazy_write_does_not_wait_for_the_time_of_an_earlier_one(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "zimbox.db")
+    try:
+        patient = asyncio.create_task(
+            db.write_lazily(NEVER_SECONDS, clients.add_client, "patient", 0)
+        )
+        await asyncio.sleep(0)
+        assert (await db.write_lazily(0.01, clients.add_client, "urgent", 0)).id == 2
+        assert (await patient).id == 1, "it shares the commit"
+    finally:
+        await db.close()
+
+
 async def test_the_time_of_a_lazy_write_that_is_done_wakes_no_later_one(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "zimbox.db")
     try:
