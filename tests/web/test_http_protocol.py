@@ -6,6 +6,7 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import socket
 import ssl
 import termios
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from web import certificate, http_protocol
 from web.connections import ConnectionLimiter
 from web.http_protocol import HttpProtocol, HttpsProtocol
 
+TCP_CLOSE = 7  # a state of the kernel: include/net/tcp_states.h
 HEAD = b"POST /echo HTTP/1.1\r\nHost: box\r\n"
 
 
@@ -78,8 +80,12 @@ class Line:
     def _under_way(self) -> bool:
         """Whether something is not with the listener's kernel yet: on a busy machine even loopback takes a while."""
         transport = self.writer.transport
-        descriptor = transport.get_extra_info("socket").fileno()
+        line = transport.get_extra_info("socket")
+        descriptor = line.fileno()
         if transport.is_closing() or descriptor < 0:
+            return False
+        # The transport reads no more after the listener's FIN, so it does not see a reset. What was not sent never is.
+        if line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE:
             return False
         unsent = array.array("i", [0])
         fcntl.ioctl(descriptor, termios.TIOCOUTQ, unsent)
