@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from modem.sms import tpdu
 from tests.box.launcher import launcher
 from tests.box.running import STOP_SECONDS, eventually
 
@@ -69,7 +70,9 @@ class Taken(msgspec.Struct, frozen=True):
     reference: int | None  # of the concatenation
     number: int
     total: int
+    message_reference: int  # TP-MR
     reports: tuple[int, ...]  # TP-ST of each report that the modem took, in order
+    dated: bool  # each of these had a TP-SCTS
     lost: bool  # the network will never report on it
 
     @property
@@ -103,6 +106,7 @@ class Truth(msgspec.Struct, frozen=True):
     def of(cls, lines: Iterable[dict[str, Any]]) -> Truth:
         submits: dict[int, dict[str, Any]] = {}
         reports: dict[int, list[int]] = defaultdict(list)
+        undated: set[int] = set()
         lost: set[int] = set()
         refused: list[str] = []
         for line in lines:
@@ -114,13 +118,32 @@ class Truth(msgspec.Struct, frozen=True):
                     lost.add(line["submit"])
                 case "report" if line["taken"] != "not taken":
                     reports[line["submit"]].append(line["status"])
+                    report = tpdu.decode(line["tpdu"])
+                    if isinstance(report, tpdu.Report) and report.scts is None:
+                        undated.add(line["submit"])
                 case "report lost":
                     lost.add(line["submit"])
                 case "refused":
                     refused.append(line["text"])
         return cls(
-            tuple(_taken(s, tuple(reports[n]), n in lost) for n, s in submits.items()),
+            tuple(
+                _taken(s, tuple(reports[n]), dated=n not in undated, lost=n in lost)
+                for n, s in submits.items()
+            ),
             tuple(refused),
+        )
+
+    def could_be_anothers(self, part: Taken) -> bool:
+        """Whether the box cannot know that a report is about this part: it has no time.
+
+        An earlier part with this reference and number, never reported on, fits it as well.
+        """
+        return not part.dated and any(
+            other.id < part.id
+            and other.lost
+            and (other.message_reference, other.recipient)
+            == (part.message_reference, part.recipient)
+            for other in self.parts
         )
 
     def of_text(self, text: str, recipient: str) -> list[Taken]:
@@ -152,7 +175,7 @@ def expected(parts: Sequence[Taken], total: int) -> str:
     return "failed" if len(parts) < total or any(part.failed for part in parts) else "sent"
 
 
-def _taken(line: dict[str, Any], reports: tuple[int, ...], lost: bool) -> Taken:
+def _taken(line: dict[str, Any], reports: tuple[int, ...], *, dated: bool, lost: bool) -> Taken:
     joined = line["concatenation"] or {"reference": None, "number": 1, "total": 1}
     return Taken(
         id=line["id"],
@@ -162,6 +185,8 @@ def _taken(line: dict[str, Any], reports: tuple[int, ...], lost: bool) -> Taken:
         reference=joined["reference"],
         number=joined["number"],
         total=joined["total"],
+        message_reference=line["reference"],
         reports=reports,
+        dated=dated,
         lost=lost or not line["report"],
     )

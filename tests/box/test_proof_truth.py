@@ -128,8 +128,14 @@ def test_every_message_is_what_the_network_says_it_is(
     client, sent, truth = messages
     for message in sent:
         parts = truth.of_text(message.text, message.to)
-        wanted = expected(parts, message.parts)
-        result = client.until(message.message_id, wanted)
+        known = [
+            msgspec.structs.replace(part, reports=()) if truth.could_be_anothers(part) else part
+            for part in parts
+        ]
+        # A report that fits two parts may stay unmatched: the box does not guess.
+        statuses = {expected(parts, message.parts), expected(known, message.parts)}
+        result = client.until(message.message_id, *statuses)
+        wanted = result["status"]
         assert result["message"] == message.text and result["to"] == message.to
         assert (result["delivered_at"] is not None) == (wanted == "delivered")
         assert (result["error"] is not None) == (wanted == "failed")
